@@ -1,0 +1,60 @@
+# `make test` runs every check, `make demo` shows a promotion from training to production; both set up what they need.
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := $(UV) run --locked --no-sync
+SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 $(RUN) sam
+STAGE ?= qa
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo local test lint unit build deploy picture format clean
+
+help: ## Say what there is.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | expand -t 12
+
+setup: .venv/.locked ## Install what everything else needs, below .tools and .venv.
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet uv==0.13.9
+
+.venv/.locked: $(UV) uv.lock pyproject.toml
+	$(UV) sync --locked --quiet
+	@touch $@
+
+demo: setup ## Watch models go from training to production on the embedded AWS.
+	@$(RUN) python -m local.demo
+
+local: setup ## Keep the embedded AWS running, with all stacks deployed.
+	@$(RUN) python -m local
+
+test: setup lint build ## Run every check.
+	$(RUN) pytest -n auto --dist worksteal
+
+lint: setup ## Check format, style, types and templates.
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(SAM) validate --lint
+	$(SAM) validate --lint --template upstream.yaml
+	$(RUN) cfn-lint template.yaml upstream.yaml
+
+unit: setup ## Run the tests that need no embedded AWS.
+	$(RUN) pytest tests/unit tests/test_wiring.py
+
+build: setup ## Build what is deployed.
+	$(SAM) build --cached --parallel
+	$(SAM) build --cached --parallel --template upstream.yaml --build-dir .aws-sam/upstream
+
+deploy: build ## Deploy one environment of samconfig.toml: make deploy STAGE=qa
+	$(SAM) deploy --config-env $(STAGE)
+
+picture: setup ## Draw the state machine into the README anew.
+	$(RUN) python -m docs.picture
+
+format: setup ## Put the code into its format.
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+clean: ## Remove all that was built and installed.
+	rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .tools .venv

@@ -1,0 +1,1 @@
+"""The domain: what a promotion is and how it decides."""

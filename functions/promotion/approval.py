@@ -1,0 +1,87 @@
+"""The approval: what Systems Manager says of the runbook's execution that let a candidate in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from promotion.errors import InvalidRequestError
+from promotion.request import Promote
+
+APPROVE_STEP = "Approve"
+"""The name of the runbook's aws:approve step."""
+
+OPEN = {"Pending", "InProgress", "Waiting", "PendingApproval", "Approved", "RunbookInProgress", "Scheduled"}
+"""The states of an Automation execution that has not ended (botocore's ssm model)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Who decided and what they wrote, as far as Systems Manager says it."""
+
+    by: str
+    comment: str
+
+
+def granted(execution: dict[str, Any], runbook: str, asked: Promote) -> Decision:
+    """Who let `asked` in, if the runbook's execution really did.
+
+    `execution` is GetAutomationExecution's AutomationExecution, `runbook` the name of this stage's runbook. Raises
+    InvalidRequestError when it is another runbook, when it was not approved or has ended, or when something else was
+    approved than is asked for.
+    """
+    identifier = execution["AutomationExecutionId"]
+    if execution["DocumentName"] != runbook:
+        raise InvalidRequestError(
+            f"The approval {identifier} is of the runbook {execution['DocumentName']}, not {runbook}."
+        )
+    if execution["AutomationExecutionStatus"] != "InProgress":
+        raise InvalidRequestError(
+            f"The approval {identifier} is {execution['AutomationExecutionStatus']}; an approval counts while its "
+            "runbook runs and once. Ask for a new one by starting the promotion again."
+        )
+    step = _step(execution)
+    if step.get("StepStatus") != "Success":
+        raise InvalidRequestError(f"The approval {identifier} was not given: it is {step.get('StepStatus')}.")
+    approved = {name: values[0] for name, values in execution.get("Parameters", {}).items() if values}
+    expected = {"SourceKind": asked.kind, "SourceName": asked.name, "Digest": asked.digest}
+    for name, value in expected.items():
+        if approved.get(name) != value:
+            raise InvalidRequestError(
+                f"The approval {identifier} is for {name} {approved.get(name)}, not {value}: it lets in nothing else "
+                "than what was approved."
+            )
+    if asked.application and approved.get("Application") != asked.application:
+        raise InvalidRequestError(f"The approval {identifier} is for the application {approved.get('Application')}.")
+    return decision(execution)
+
+
+def is_given(execution: dict[str, Any]) -> bool:
+    """Whether the approvers let the candidate in, whatever came of it afterwards."""
+    return bool(_step(execution).get("StepStatus") == "Success")
+
+
+def decision(execution: dict[str, Any]) -> Decision:
+    """Who decided at the approval step, and their comments. What the decisions look like is not documented by AWS:
+    what is no JSON object with an approver is kept as it is."""
+    approvers, comments = [], []
+    for text in _step(execution).get("Outputs", {}).get("ApproverDecisions", []):
+        for entry in _entries(text):
+            approvers.append(entry.get("Approver") or entry.get("approver") or text)
+            comments.append(entry.get("Comment") or entry.get("comment") or "")
+    return Decision(by=", ".join(approvers), comment="; ".join(comment for comment in comments if comment)[:1000])
+
+
+def _entries(text: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return [{"approver": text}]
+    entries = value if isinstance(value, list) else [value]
+    return [entry if isinstance(entry, dict) else {"approver": str(entry)} for entry in entries]
+
+
+def _step(execution: dict[str, Any]) -> dict[str, Any]:
+    steps = execution.get("StepExecutions", [])
+    return next((step for step in steps if step["StepName"] == APPROVE_STEP), {})

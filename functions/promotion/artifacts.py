@@ -1,0 +1,152 @@
+"""The artifacts of a model: every `s3://` address in its containers, what lies there, and where it goes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from promotion.errors import PromotionRefusedError
+from promotion.naming import sha256_of
+
+Path = tuple[str | int, ...]
+
+# S3 user guide, "Bucket naming rules".
+_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.*)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """An `s3://` address in a model: where it stands in the containers, and whether it is a prefix of many objects."""
+
+    path: Path
+    uri: str
+    is_prefix: bool
+
+    @property
+    def location(self) -> tuple[str, str]:
+        return bucket_and_key(self.uri)
+
+    @property
+    def slot(self) -> str:
+        """Where its objects go below the digest's prefix: one folder for each address, the same for the same model."""
+        return "/".join(str(part) for part in self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class PinnedObject:
+    """One object as it was when it was planned; a copy is made of exactly this one or not at all.
+
+    `checksum` is a full-object checksum in base64 of the kind `checksum_algorithm` (CRC64NVME, CRC32, CRC32C), or None
+    where the source has none. `name` is its key relative to the reference; `attributes` are the members of
+    CreateMultipartUpload that a copy by parts has to be given anew, such as ContentType and Metadata.
+    """
+
+    bucket: str
+    key: str
+    name: str
+    size: int
+    etag: str
+    version_id: str | None
+    checksum_algorithm: str | None
+    checksum: str | None
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    target: str = ""
+
+    @property
+    def content(self) -> list[Any]:
+        """What tells its content from another's, wherever it lies."""
+        if self.checksum is None:
+            return [self.name, self.size, "ETag", self.etag]
+        return [self.name, self.size, self.checksum_algorithm, self.checksum]
+
+    def to_line(self) -> str:
+        """Its line in the manifest of a copy."""
+        return json.dumps(dataclasses.asdict(self)) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> PinnedObject:
+        return cls(**json.loads(line))
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Split `s3://bucket/key`; raises PromotionRefusedError for what is no such address."""
+    match = _URI.fullmatch(uri)
+    if not match or not match["key"] or match["key"].startswith("/") or len(match["key"].encode()) > 1024:
+        raise PromotionRefusedError(f"{uri!a:.200} is not the address of an object in S3: s3://<bucket>/<key>.")
+    if any(part in (".", "..") for part in match["key"].split("/")):
+        raise PromotionRefusedError(f"{uri!a:.200} has '.' or '..' as a part of its key, which clients resolve away.")
+    if not match["key"].isprintable():
+        raise PromotionRefusedError(f"{uri!a:.200} has characters in its key that cannot be shown.")
+    return match["bucket"], match["key"]
+
+
+def references(containers: list[dict[str, Any]]) -> list[Reference]:
+    """Every address of an artifact in `containers`, in a fixed order. Raises PromotionRefusedError for a bad one."""
+    found = [reference for index, container in enumerate(containers) for reference in _in_container(index, container)]
+    for reference in found:
+        bucket_and_key(reference.uri)
+    return found
+
+
+def _in_container(index: int, container: dict[str, Any]) -> Iterator[Reference]:
+    if url := container.get("ModelDataUrl"):
+        yield Reference((index, "ModelDataUrl"), url, is_prefix=container.get("Mode") == "MultiModel")
+    if source := container.get("ModelDataSource", {}).get("S3DataSource"):
+        yield _data_source((index, "ModelDataSource", "S3DataSource", "S3Uri"), source)
+    for number, additional in enumerate(container.get("AdditionalModelDataSources", [])):
+        path = (index, "AdditionalModelDataSources", number, "S3DataSource", "S3Uri")
+        yield _data_source(path, additional["S3DataSource"])
+    for name, value in sorted(container.get("Environment", {}).items()):
+        if value.startswith("s3://"):
+            yield Reference((index, "Environment", name), value, is_prefix=value.endswith("/"))
+
+
+def _data_source(path: Path, source: dict[str, Any]) -> Reference:
+    return Reference(path, source["S3Uri"], is_prefix=source["S3DataType"] == "S3Prefix")
+
+
+def digest(
+    containers: list[dict[str, Any]],
+    inference_execution_config: dict[str, Any] | None,
+    enable_network_isolation: bool,
+    content: dict[Path, list[PinnedObject]],
+) -> str:
+    """The SHA-256 over what decides the model's behaviour: not over where its artifacts lie, but over what they are."""
+    identities = {
+        path: sha256_of(sorted((pinned.content for pinned in objects), key=str)) for path, objects in content.items()
+    }
+    return sha256_of(
+        {
+            "Containers": with_values(containers, {path: f"sha256:{value}" for path, value in identities.items()}),
+            "InferenceExecutionConfig": inference_execution_config,
+            "EnableNetworkIsolation": enable_network_isolation,
+        }
+    )
+
+
+def targets(reference: Reference, objects: list[PinnedObject], prefix: str) -> tuple[str, list[PinnedObject]]:
+    """Where `reference` points after the copy (a key or prefix below `prefix`), and its objects with their targets."""
+    folder = f"{prefix}/{reference.slot}/"
+    placed = [dataclasses.replace(pinned, target=folder + pinned.name) for pinned in objects]
+    for pinned in placed:
+        if len(pinned.target.encode()) > 1024:
+            raise PromotionRefusedError(
+                f"The object {pinned.key!a:.200} would be copied to a key of {len(pinned.target.encode())} bytes; S3 "
+                "allows 1,024. Shorten its key."
+            )
+    return (folder if reference.is_prefix else placed[0].target), placed
+
+
+def with_values(containers: list[dict[str, Any]], values: dict[Path, str]) -> list[dict[str, Any]]:
+    """`containers` with the value at each path replaced; the given ones are left as they are."""
+    changed = copy.deepcopy(containers)
+    for path, value in values.items():
+        place: Any = changed
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = value
+    return changed

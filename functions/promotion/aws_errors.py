@@ -1,0 +1,73 @@
+"""What an AWS error means: the one place that reads error codes and messages.
+
+SageMaker reports not-found, already-exists and busy alike as ValidationException, so the message decides there. Only an
+exact code and a known beginning count; what is unknown stays unknown and is raised by whoever asked.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from botocore.exceptions import ClientError
+
+
+class Meaning(enum.Enum):
+    NOT_FOUND = enum.auto()
+    ALREADY_EXISTS = enum.auto()
+    BUSY = enum.auto()
+    DENIED = enum.auto()
+    NOT_YET_VISIBLE = enum.auto()
+    TRY_AGAIN = enum.auto()
+    CHANGED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+_CODES = {
+    "ResourceNotFound": Meaning.NOT_FOUND,
+    "ResourceNotFoundException": Meaning.NOT_FOUND,
+    "ParameterNotFound": Meaning.NOT_FOUND,
+    "AutomationExecutionNotFoundException": Meaning.NOT_FOUND,
+    "NoSuchBucket": Meaning.NOT_FOUND,
+    "NoSuchKey": Meaning.NOT_FOUND,
+    "NoSuchUpload": Meaning.NOT_FOUND,
+    "NoSuchVersion": Meaning.NOT_FOUND,
+    "404": Meaning.NOT_FOUND,
+    "AccessDenied": Meaning.DENIED,
+    "AccessDeniedException": Meaning.DENIED,
+    "403": Meaning.DENIED,
+    "KMS.AccessDeniedException": Meaning.DENIED,
+    "Throttling": Meaning.TRY_AGAIN,
+    "ThrottlingException": Meaning.TRY_AGAIN,
+    "ThrottledException": Meaning.TRY_AGAIN,
+    "TooManyRequestsException": Meaning.TRY_AGAIN,
+    "RequestLimitExceeded": Meaning.TRY_AGAIN,
+    "SlowDown": Meaning.TRY_AGAIN,
+    "ServiceUnavailable": Meaning.TRY_AGAIN,
+    "InternalError": Meaning.TRY_AGAIN,
+    "InternalFailure": Meaning.TRY_AGAIN,
+    "PreconditionFailed": Meaning.CHANGED,
+    "ConditionalRequestConflict": Meaning.CHANGED,
+}
+
+_VALIDATION_MESSAGES = (
+    ("Could not find ", Meaning.NOT_FOUND),
+    ("Requested resource not found", Meaning.NOT_FOUND),
+    ("Amazon SageMaker can't find ", Meaning.NOT_FOUND),
+    ("Cannot create already existing ", Meaning.ALREADY_EXISTS),
+    ("Cannot update in-progress ", Meaning.BUSY),
+    # A role that was made a moment ago: IAM is eventually consistent.
+    ("Could not assume role ", Meaning.NOT_YET_VISIBLE),
+)
+
+
+def meaning(error: ClientError) -> Meaning:
+    """What `error` says about the world, or UNKNOWN."""
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    if code == "ValidationException":
+        return next((known for start, known in _VALIDATION_MESSAGES if message.startswith(start)), Meaning.UNKNOWN)
+    return _CODES.get(code, Meaning.UNKNOWN)
+
+
+def message(error: ClientError) -> str:
+    """AWS's own words for `error`, with its code."""
+    return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', 'no message')}"

@@ -1,0 +1,157 @@
+"""What the state of an endpoint means for a promotion: before the change, during it, and on the way back.
+
+An endpoint that is InService proves nothing by itself: after an automatic rollback it is InService too, with the config
+it had before. Only the name of its config tells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any, Literal
+
+# API reference, DescribeEndpoint: in these the endpoint can be neither updated nor deleted.
+BUSY = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
+
+_UNCHANGED_LOOKS = 2
+"""How often an untouched endpoint is seen before it counts as rolled back: the first look may be stale."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What is to be done with an endpoint before anything was changed; `previous` is the config it has."""
+
+    outcome: Literal["change", "already_live", "newer_live", "busy", "unusable"]
+    previous: str | None = None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a deployment is. `looks` counts how often the endpoint was seen unchanged."""
+
+    verdict: Literal["in_progress", "deployed", "failed"]
+    changing: bool = False
+    looks: int = 0
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class WayBack:
+    """The next step of bringing an endpoint back to what it was."""
+
+    step: Literal["restored", "wait", "update", "delete", "stuck"]
+    reason: str = ""
+
+
+def inspect(
+    description: dict[str, Any] | None, requested: str, created_at: str, live: dict[str, Any] | None
+) -> Inspection:
+    """What to do with the endpoint of `description` (DescribeEndpoint's answer, None if there is none).
+
+    `requested` is the config that is to be live, `created_at` the candidate's time, `live` the record of the last good
+    promotion, if any.
+    """
+    if description is None:
+        return Inspection("change")
+    name, status, current = (
+        description["EndpointName"],
+        description["EndpointStatus"],
+        description["EndpointConfigName"],
+    )
+    if status in BUSY:
+        return Inspection("busy", current, f"The endpoint {name} is {status}.")
+    if status not in ("InService", "OutOfService"):
+        return Inspection("unusable", current, _unusable(description))
+    if status == "InService" and current == requested:
+        return Inspection("already_live", current, f"The endpoint {name} already has the config {requested}.")
+    if live and live["endpoint_config_name"] == current and is_older(created_at, live["created_at"]):
+        return Inspection(
+            "newer_live",
+            current,
+            f"{live['model_name']}, which is live on {name}, is of {live['created_at']} and so newer than this "
+            f"candidate of {created_at}.",
+        )
+    return Inspection("change", current)
+
+
+def progress(
+    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, looks: int
+) -> Progress:
+    """How far the change from `previous` (None for a new endpoint) to `requested` is.
+
+    `changing` and `looks` are what the last look returned.
+    """
+    if description is None:
+        return Progress("failed", reason="Someone deleted the endpoint during the deployment.")
+    name, status, current = (
+        description["EndpointName"],
+        description["EndpointStatus"],
+        description["EndpointConfigName"],
+    )
+    if status in BUSY:
+        return Progress("in_progress", changing=True, reason=f"The endpoint {name} is {status}.")
+    if status not in ("InService", "OutOfService"):
+        return Progress("failed", reason=_unusable(description))
+    pending = (description.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
+    if status == "InService" and current == requested and not pending:
+        return Progress("deployed")
+    if current == previous or pending == requested:
+        if not changing and looks + 1 < _UNCHANGED_LOOKS:
+            return Progress("in_progress", looks=looks + 1, reason=f"The endpoint {name} has not begun to change.")
+        why = description.get("FailureReason") or "SageMaker gave no reason"
+        return Progress("failed", reason=f"SageMaker put the endpoint {name} back to {current}: {why}")
+    if current == requested:
+        return Progress("failed", reason=f"The endpoint {name} is {status} with the new config {requested}.")
+    return Progress("failed", reason=f"Someone else changed the endpoint {name} to the config {current} meanwhile.")
+
+
+def way_back(description: dict[str, Any] | None, requested: str, previous: str | None) -> WayBack:
+    """The next step to bring the endpoint from `requested`, or from wherever it is, back to `previous`.
+
+    `previous` None means that there was no endpoint before. Only what this promotion did is undone: an endpoint that
+    someone else changed meanwhile is left alone and "stuck" says so.
+    """
+    if description is None:
+        if previous is None:
+            return WayBack("restored")
+        return WayBack(
+            "stuck",
+            f"The endpoint was deleted by someone during the promotion. Its config was {previous}; create it anew with "
+            "that config, or promote again.",
+        )
+    name, status, current = (
+        description["EndpointName"],
+        description["EndpointStatus"],
+        description["EndpointConfigName"],
+    )
+    if status in BUSY:
+        return WayBack("wait", f"The endpoint {name} is {status}.")
+    if previous is None and current == requested:
+        return WayBack("delete")
+    if status not in ("InService", "OutOfService"):
+        return WayBack("stuck", _unusable(description))
+    if current == previous:
+        return WayBack("restored")
+    if current == requested:
+        return WayBack("update")
+    return WayBack(
+        "stuck",
+        f"Someone else changed the endpoint {name} to the config {current} during the promotion, so it was left as it "
+        f"is. Its config was {previous or 'none: it did not exist'} before.",
+    )
+
+
+def _unusable(description: dict[str, Any]) -> str:
+    name, status = description["EndpointName"], description["EndpointStatus"]
+    why = description.get("FailureReason") or "SageMaker gave no reason"
+    if status == "UpdateRollbackFailed":
+        advice = "Its fleet is mixed; bring it to a config that works with UpdateEndpoint"
+    else:
+        advice = "Only deleting it helps"
+    return f"The endpoint {name} is {status}: {why}. {advice}, then start the promotion again."
+
+
+def is_older(time: str, than: str) -> bool:
+    """Whether one time (ISO 8601) is before another."""
+    return datetime.datetime.fromisoformat(time) < datetime.datetime.fromisoformat(than)

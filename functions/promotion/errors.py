@@ -1,0 +1,31 @@
+"""What can go wrong, by the name the state machine knows it.
+
+The Lambda runtime reports the bare class name and no inheritance, so there is one exception for each
+decision the state machine makes, not one for each cause:
+
+* PromotionError
+  - InvalidRequestError    the input or the settings can never work      -> Promotion failed
+  - PromotionRefusedError  the candidate or the endpoint must not be used -> Promotion failed
+  - EndpointBusyError      someone else is changing the endpoint          -> waited for
+  - TryAgainError          AWS asks for another try, or work is left over -> retried
+"""
+
+
+class PromotionError(Exception):
+    """Everything this application raises on purpose; its message is for the operator."""
+
+
+class InvalidRequestError(PromotionError):
+    """The input or the settings can never work."""
+
+
+class PromotionRefusedError(PromotionError):
+    """The candidate or the endpoint is in a state in which the promotion must not go on."""
+
+
+class EndpointBusyError(PromotionError):
+    """The endpoint is being changed by someone else."""
+
+
+class TryAgainError(PromotionError):
+    """AWS asks for another try, or there is work left for one."""

@@ -1,0 +1,122 @@
+"""What this stage creates of a candidate: its SageMaker model and endpoint config, and whether one is there already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion.candidate import (
+    APPLICATION_TAG,
+    CREATED_AT_TAG,
+    DIGEST_TAG,
+    EXECUTION_TAG,
+    SMOKE_TEST_TAG,
+    SOURCE_TAG,
+    Candidate,
+)
+from promotion.errors import PromotionRefusedError
+from promotion.naming import VARIANT, resource_name, sha256_of
+
+_MAXIMUM_TAGS = 50
+_UNCOMPARED = {"ModelName", "EndpointConfigName", "Tags"}
+
+
+def stage_containers(containers: list[dict[str, Any]], model: dict[str, Any]) -> list[dict[str, Any]]:
+    """`containers` with the Environment of the settings' `Model` over theirs."""
+    overrides = model.get("PrimaryContainer", {}).get("Environment", {})
+    if not overrides:
+        return containers
+    if len(containers) > 1:
+        raise PromotionRefusedError(
+            "The settings have Model.PrimaryContainer.Environment, but the model is a pipeline of "
+            f"{len(containers)} containers. Take it out of the settings; the containers bring their own."
+        )
+    return [{**containers[0], "Environment": containers[0].get("Environment", {}) | overrides}]
+
+
+def create_model_request(
+    candidate: Candidate,
+    containers: list[dict[str, Any]],
+    *,
+    stage: str,
+    model: dict[str, Any],
+    role_arn: str,
+    tags: dict[str, str],
+) -> dict[str, Any]:
+    """CreateModel's members for the candidate in this stage.
+
+    `containers` are the candidate's with this stage's addresses, `model` the settings' `Model`, `tags` from `own_tags`.
+    Raises PromotionRefusedError for a source in a VPC where the settings say nothing of one.
+    """
+    if candidate.in_vpc and "VpcConfig" not in model:
+        raise PromotionRefusedError(
+            f"{candidate.source['name']} is in a VPC and this stage has no VPC for {candidate.application}. Set "
+            "Model.VpcConfig in the application's settings."
+        )
+    request: dict[str, Any] = {"ExecutionRoleArn": role_arn}
+    if len(containers) == 1 and not candidate.inference_execution_config:
+        request["PrimaryContainer"] = containers[0]
+    else:
+        request["Containers"] = containers
+    if candidate.inference_execution_config:
+        request["InferenceExecutionConfig"] = candidate.inference_execution_config
+    if candidate.enable_network_isolation or model.get("EnableNetworkIsolation"):
+        request["EnableNetworkIsolation"] = True
+    if "VpcConfig" in model:
+        request["VpcConfig"] = model["VpcConfig"]
+    name = resource_name(candidate.application, stage, candidate.created_at, sha256_of(request))
+    return {"ModelName": name, **request, "Tags": tag_list(tags)}
+
+
+def create_endpoint_config_request(
+    candidate: Candidate, model_name: str, *, stage: str, endpoint_config: dict[str, Any], tags: dict[str, str]
+) -> dict[str, Any]:
+    """CreateEndpointConfig's members for `model_name`: the settings' `EndpointConfig` around it."""
+    variants = [{"VariantName": VARIANT, "ModelName": model_name, **v} for v in endpoint_config["ProductionVariants"]]
+    request = {**endpoint_config, "ProductionVariants": variants}
+    name = resource_name(candidate.application, stage, candidate.created_at, sha256_of(request))
+    return {"EndpointConfigName": name, **request, "Tags": tag_list(tags)}
+
+
+def own_tags(candidate: Candidate, digest: str, execution: str, smoke_test_uri: str | None) -> dict[str, str]:
+    """The source's tags and ours: what a later stage, retention and an operator need to know of a resource."""
+    tags = candidate.tags | {
+        APPLICATION_TAG: candidate.application,
+        CREATED_AT_TAG: candidate.created_at,
+        DIGEST_TAG: digest,
+        EXECUTION_TAG: execution,
+        SOURCE_TAG: candidate.source["arn"],
+    }
+    if smoke_test_uri:
+        tags[SMOKE_TEST_TAG] = smoke_test_uri
+    if len(tags) > _MAXIMUM_TAGS:
+        raise PromotionRefusedError(
+            f"{candidate.source['name']} has {len(candidate.tags)} tags; with those of the promotion it would have "
+            f"{len(tags)}, and SageMaker allows {_MAXIMUM_TAGS}. Take some off."
+        )
+    return tags
+
+
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    """Tags as AWS lists them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
+def differences(request: dict[str, Any], description: dict[str, Any]) -> list[str]:
+    """The members in which an existing model or endpoint config is not what `request` would create.
+
+    What SageMaker's description has beyond the request is its own default and does not count.
+    """
+    asked = {member: value for member, value in request.items() if member not in _UNCOMPARED}
+    return list(_differing(asked, description, ""))
+
+
+def _differing(asked: Any, found: Any, path: str) -> list[str]:
+    if isinstance(asked, dict) and isinstance(found, dict):
+        if path.endswith("Environment"):
+            return [] if asked == found else [path]
+        members = (_differing(value, found.get(key), f"{path}.{key}".lstrip(".")) for key, value in asked.items())
+        return [difference for member in members for difference in member]
+    if isinstance(asked, list) and isinstance(found, list) and len(asked) == len(found):
+        pairs = zip(asked, found, strict=True)
+        return [d for i, (a, f) in enumerate(pairs) for d in _differing(a, f, f"{path}[{i}]")]
+    return [] if asked == found else [path]

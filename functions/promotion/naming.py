@@ -1,0 +1,44 @@
+"""Names: the same candidate and settings have the same names, others have others."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from typing import Any
+
+from promotion.errors import InvalidRequestError
+
+MAXIMUM_LENGTH = 63
+"""Of a SageMaker model's, endpoint config's and endpoint's name (botocore's sagemaker model)."""
+
+VARIANT = "AllTraffic"
+"""Guardrails and autoscaling need a variant name that never changes."""
+
+
+def endpoint_name(application: str, stage: str) -> str:
+    """`<application>-<stage>`; raises InvalidRequestError when that is longer than SageMaker allows."""
+    name = f"{application}-{stage}"
+    if len(name) > MAXIMUM_LENGTH:
+        raise InvalidRequestError(
+            f"The endpoint's name {name} has {len(name)} characters; SageMaker allows {MAXIMUM_LENGTH}. "
+            "Choose a shorter name for the application."
+        )
+    return name
+
+
+def resource_name(application: str, stage: str, created_at: str, content: str) -> str:
+    """The name of a model or an endpoint config: `<application>-<stage>-<yyyymmdd-hhmm>-<8 of content>`.
+
+    `created_at` is the candidate's time (ISO 8601), `content` the hexadecimal digest of all that decides what the
+    resource is. Where the name would grow over 63 characters, the application's part gives way, never the digest's.
+    """
+    time = datetime.datetime.fromisoformat(created_at).astimezone(datetime.UTC)
+    tail = f"-{stage}-{time:%Y%m%d-%H%M}-{content[:8]}"
+    return application[: MAXIMUM_LENGTH - len(tail)].rstrip("-") + tail
+
+
+def sha256_of(value: Any) -> str:
+    """The SHA-256 (64 hexadecimal digits) of a JSON value, whatever the order of its keys."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""Pinning: what lies at an address in S3 right now, so that a copy is made of exactly that or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from promotion.artifacts import PinnedObject, Reference
+from promotion.aws_errors import Meaning, meaning, message
+from promotion.errors import PromotionRefusedError, TryAgainError
+
+# S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
+FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
+
+# What a multipart copy does not take from its source by itself.
+_ATTRIBUTES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
+
+_AT_ONCE = 32
+
+# One batch has to be copied well within the fifteen minutes of a function.
+_BATCH_OBJECTS = 1_000
+_BATCH_BYTES = 200 * 1024**3
+
+
+def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
+    """What lies at `reference`, in a bucket that has to belong to the account `owner`, sorted by key.
+
+    Raises PromotionRefusedError when there is nothing, when it cannot be read (with the statement that is missing), or
+    when it cannot be copied.
+    """
+    bucket, key = reference.location
+    if not reference.is_prefix:
+        return [_pinned(s3, bucket, key, key.rsplit("/", 1)[-1], owner)]
+    prefix = key.rstrip("/") + "/"
+    try:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=owner)
+        # A key that ends in "/" is a folder of the console's, not an artifact.
+        keys = [found["Key"] for page in pages for found in page.get("Contents", []) if not found["Key"].endswith("/")]
+    except ClientError as error:
+        raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{bucket}", reference.uri) from error
+    if not keys:
+        raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda key: _pinned(s3, bucket, key, key.removeprefix(prefix), owner), sorted(keys)))
+
+
+def _pinned(s3: Any, bucket: str, key: str, name: str, owner: str) -> PinnedObject:
+    uri = f"s3://{bucket}/{key}"
+    try:
+        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=owner)
+    except ClientError as error:
+        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri) from error
+    if head.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") and 'ongoing-request="false"' not in head.get(
+        "Restore", ""
+    ):
+        raise PromotionRefusedError(f"{uri} is archived in {head['StorageClass']}. Restore it, then promote again.")
+    if head["ContentLength"] == 0 and name.endswith((".tar.gz", ".tgz")):
+        raise PromotionRefusedError(f"{uri} is an empty file, which no container can unpack.")
+    algorithm, checksum = _full_object_checksum(head)
+    version = head.get("VersionId")
+    return PinnedObject(
+        bucket=bucket,
+        key=key,
+        name=name,
+        size=head["ContentLength"],
+        etag=head["ETag"],
+        version_id=version if version != "null" else None,
+        checksum_algorithm=algorithm,
+        checksum=checksum,
+        attributes={field: head[field] for field in _ATTRIBUTES if head.get(field)},
+    )
+
+
+def _full_object_checksum(head: dict[str, Any]) -> tuple[str | None, str | None]:
+    if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+        for algorithm in FULL_OBJECT_CHECKSUMS:
+            if checksum := head.get(f"Checksum{algorithm}"):
+                return algorithm, checksum
+    return None, None
+
+
+def manifest(objects: Iterable[PinnedObject]) -> tuple[str, list[dict[str, int]]]:
+    """The manifest of a copy, a line for each object, and its batches: {"start", "end"} in bytes, the end excluded."""
+    text, batches = "", []
+    start = count = size = 0
+    for pinned in objects:
+        if count and (count == _BATCH_OBJECTS or size + pinned.size > _BATCH_BYTES):
+            batches.append({"start": start, "end": len(text)})
+            start, count, size = len(text), 0, 0
+        # JSON escapes everything but ASCII, so that characters are bytes.
+        text += pinned.to_line()
+        count, size = count + 1, size + pinned.size
+    if count:
+        batches.append({"start": start, "end": len(text)})
+    return text, batches
+
+
+def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
+    """`error` as the exception it calls for: with the statement that is missing when AWS denies us something."""
+    known = meaning(error)
+    if known is Meaning.DENIED:
+        caller = "the functions of this stage (roles below /model-promotion/)"
+        if "kms" in message(error).lower():
+            action, resource = "kms:Decrypt", "the key that encrypts it (an AWS managed key cannot be shared)"
+        statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+        return PromotionRefusedError(
+            f"{what} may not be read: {message(error)}. Either it is not there and s3:ListBucket is not granted, or "
+            f"the upstream account does not let {caller} read it. The statement that is missing there: {statement}"
+        )
+    if known is Meaning.NOT_FOUND:
+        return PromotionRefusedError(f"{what} does not exist (any more).")
+    if known is Meaning.TRY_AGAIN:
+        return TryAgainError(f"{what}: {message(error)}")
+    unknown: Exception = error
+    return unknown

@@ -1,0 +1,209 @@
+"""What an execution was started with: one EventBridge event or one small input by hand, read into what is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+from promotion.errors import InvalidRequestError
+
+OWN_SOURCE = "model-promotion"
+SUCCEEDED = "Model Promotion Succeeded"
+
+# botocore's sagemaker model: TrainingJobName, ModelName.
+_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+# What an endpoint can be named after. SageMaker takes endpoint names that differ only in case for the same one, so an
+# application has lower case only.
+_APPLICATION = re.compile(r"(?=.{1,40}\Z)[a-z0-9](-?[a-z0-9])*")
+_EXECUTION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+SOURCES = {"training_job": "training-job", "model": "model"}
+"""The kinds of source by their key in an input by hand, and what their ARN calls them."""
+
+_WHAT_TO_START_WITH = (
+    'Start the promotion with {"training_job": "<name>"} or {"model": "<name>"}, with "application" where the source '
+    "has no tag model-promotion:application, or with an event as EventBridge delivers it."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Promote:
+    """Bring this source into the stage. `approval` is the id of the runbook's execution that lets it in."""
+
+    kind: str
+    name: str
+    application: str | None = None
+    approval: str | None = None
+    digest: str | None = None
+    by_event: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Recover:
+    """Put right what an execution left behind that cannot do so itself. Either its ARN or the endpoint is known."""
+
+    execution: str | None
+    endpoint: str | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TellRejection:
+    """The approval runbook's execution ended without letting its candidate in."""
+
+    approval: str
+    status: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Ignore:
+    """Nothing is asked for, and why."""
+
+    reason: str
+
+
+Request = Promote | Recover | TellRejection | Ignore
+
+
+def read(given: Any, upstream_account: str, own_account: str) -> Request:
+    """Read what an execution was started with.
+
+    `given` is the execution's input: an EventBridge event (with `detail-type`) or an input by hand. Raises
+    InvalidRequestError, with what to do, for anything else and for whatever comes from another account.
+    """
+    if not isinstance(given, dict):
+        raise InvalidRequestError(f"The input is {_kind_of(given)}, not an object. {_WHAT_TO_START_WITH}")
+    if "detail-type" in given:
+        return _read_event(given, upstream_account, own_account)
+    return _read_manual(given, upstream_account)
+
+
+def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
+    known = {*SOURCES, "application", "approval", "digest", "recover"}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InvalidRequestError(f"The input has the unknown key {_quoted(unknown[0])}. {_WHAT_TO_START_WITH}")
+    for key, value in given.items():
+        if not isinstance(value, str) or not value:
+            raise InvalidRequestError(f'"{key}" is {_kind_of(value)}, not a name. {_WHAT_TO_START_WITH}')
+    asked = [key for key in (*SOURCES, "recover") if key in given]
+    if not asked:
+        raise InvalidRequestError(f"The input names no source. {_WHAT_TO_START_WITH}")
+    if len(asked) > 1:
+        raise InvalidRequestError(
+            f'The input names two sources, "{asked[0]}" and "{asked[1]}"; a promotion has one. {_WHAT_TO_START_WITH}'
+        )
+    if asked[0] == "recover":
+        endpoint = _matching(_NAME, given["recover"], '"recover"', "an endpoint's name")
+        return Recover(execution=None, endpoint=endpoint, reason="An operator asked for the recovery.")
+    return Promote(
+        kind=asked[0],
+        name=_source_name(asked[0], given[asked[0]], upstream_account),
+        application=application_name(given["application"]) if "application" in given else None,
+        approval=_optional(_EXECUTION_ID, given, "approval", "the id of an Automation execution"),
+        digest=_optional(_DIGEST, given, "digest", "64 hexadecimal digits"),
+    )
+
+
+def application_name(text: str) -> str:
+    """`text` if an endpoint can be named after it; raises InvalidRequestError otherwise."""
+    return _matching(
+        _APPLICATION, text, "The application", "a name of up to 40 lower-case letters, digits and single hyphens"
+    )
+
+
+def _source_name(kind: str, text: str, upstream_account: str) -> str:
+    """The bare name of a source that is given by name or by ARN."""
+    if not text.startswith("arn:"):
+        return _matching(_NAME, text, f'"{kind}"', "a SageMaker name: up to 63 letters, digits and hyphens")
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[2] != "sagemaker" or not parts[5].startswith(f"{SOURCES[kind]}/"):
+        raise InvalidRequestError(
+            f'"{kind}" is {_quoted(text)}, which is not the ARN of a SageMaker {SOURCES[kind]}. {_WHAT_TO_START_WITH}'
+        )
+    if parts[4] != upstream_account:
+        raise InvalidRequestError(
+            f'"{kind}" is in account {_quoted(parts[4])}, but this stage takes models from account '
+            f"{upstream_account} alone. Promote it there first, or name one of that account."
+        )
+    return _matching(_NAME, parts[5].split("/", 1)[1], f'"{kind}"', "a SageMaker name")
+
+
+def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) -> Request:
+    kind = (event.get("source"), event["detail-type"])
+    detail = event.get("detail")
+    if not isinstance(detail, dict):
+        raise InvalidRequestError(f"The event has {_kind_of(detail)} as its detail, not an object.")
+    readers = {
+        ("aws.sagemaker", "SageMaker Training Job State Change"): (_read_training_job_event, upstream_account),
+        (OWN_SOURCE, SUCCEEDED): (_read_promotion_event, upstream_account),
+        ("aws.states", "Step Functions Execution Status Change"): (_read_execution_event, own_account),
+        ("aws.ssm", "EC2 Automation Execution Status-change Notification"): (_read_approval_event, own_account),
+    }
+    if kind not in readers:
+        return Ignore(f"No promotion starts with the event {_quoted(kind[1])} from {_quoted(kind[0])}.")
+    reader, account = readers[kind]
+    if event.get("account") != account:
+        raise InvalidRequestError(
+            f"The event {_quoted(kind[1])} is from account {_quoted(event.get('account'))}; this stage "
+            f"takes it from account {account} alone."
+        )
+    return reader(detail)
+
+
+def _read_training_job_event(detail: dict[str, Any]) -> Request:
+    if detail.get("TrainingJobStatus") != "Completed":
+        return Ignore(f"The training job is {_quoted(detail.get('TrainingJobStatus'))}, not Completed.")
+    name = _text(detail, "TrainingJobName")
+    return Promote("training_job", _matching(_NAME, name, "TrainingJobName", "a SageMaker name"), by_event=True)
+
+
+def _read_promotion_event(detail: dict[str, Any]) -> Request:
+    name = _matching(_NAME, _text(detail, "model_name"), "model_name", "a SageMaker name")
+    return Promote("model", name, by_event=True)
+
+
+def _read_execution_event(detail: dict[str, Any]) -> Request:
+    status = _text(detail, "status")
+    cause = detail.get("cause") or detail.get("error") or "no cause was given"
+    return Recover(
+        execution=_text(detail, "executionArn"),
+        endpoint=None,
+        reason=f"The execution {_text(detail, 'name')} ended {status} ({str(cause)[:500]}).",
+    )
+
+
+def _read_approval_event(detail: dict[str, Any]) -> Request:
+    identifier = _matching(_EXECUTION_ID, _text(detail, "ExecutionId"), "ExecutionId", "an Automation execution's id")
+    return TellRejection(approval=identifier, status=_text(detail, "Status"))
+
+
+def _text(detail: dict[str, Any], key: str) -> str:
+    value = detail.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidRequestError(f"The event's detail has {_kind_of(value)} as {key}, not a text.")
+    return value
+
+
+def _optional(pattern: re.Pattern[str], given: dict[str, Any], key: str, meaning: str) -> str | None:
+    return _matching(pattern, given[key], f'"{key}"', meaning) if key in given else None
+
+
+def _matching(pattern: re.Pattern[str], text: str, what: str, meaning: str) -> str:
+    if not pattern.fullmatch(text):
+        raise InvalidRequestError(f"{what} is {_quoted(text)}, which is not {meaning}.")
+    return text
+
+
+def _quoted(value: Any) -> str:
+    """`value` as one short line of printable ASCII, whoever wrote it."""
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _kind_of(value: Any) -> str:
+    names = {type(None): "nothing", str: "text", list: "a list", dict: "an object", bool: "true or false"}
+    return "an empty text" if value == "" else names.get(type(value), "a number")

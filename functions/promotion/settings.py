@@ -1,0 +1,111 @@
+"""An application's settings in a stage: one JSON document in AWS's own vocabulary over the stack's defaults."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from typing import Any
+
+import botocore.session
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+
+from promotion import smoke_test
+from promotion.aws_errors import Meaning, meaning
+from promotion.errors import InvalidRequestError
+from promotion.naming import VARIANT
+
+SKIP = "skip"
+
+# What each AWS part of the document is validated against.
+_OPERATIONS = {"EndpointConfig": "CreateEndpointConfig", "Model": "CreateModel"}
+# What this application fills in itself.
+_OURS = {
+    "EndpointConfig": {"EndpointConfigName", "Tags"},
+    "Model": {"ModelName", "Tags", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn"},
+    "EndpointConfig.ProductionVariants[0]": {"VariantName", "ModelName"},
+}
+
+
+def parameter_name(stage: str, application: str) -> str:
+    """Where the settings of an application in a stage are kept in Parameter Store."""
+    return f"/model-promotion/{stage}/{application}"
+
+
+def load(ssm: Any, stage: str, application: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The settings in force of an application in a stage; raises what `read` raises."""
+    parameter = parameter_name(stage, application)
+    try:
+        text = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
+    except ClientError as error:
+        if meaning(error) is not Meaning.NOT_FOUND:
+            raise
+        text = None
+    return read(text, parameter, defaults)
+
+
+def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The settings in force: `text` (the JSON document in `parameter`, or None) over the stack's `defaults`.
+
+    Returns {"EndpointConfig", "Model", "SmokeTest"}; EndpointConfig and Model hold members of CreateEndpointConfig and
+    CreateModel, SmokeTest a suite, "skip" or None. Raises InvalidRequestError naming the parameter and the path of what
+    is wrong, before anything is created.
+    """
+    settings = copy.deepcopy(defaults)
+    if text is None:
+        return settings
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"The settings in {parameter} are no JSON: {error}.") from error
+    if not isinstance(given, dict):
+        raise InvalidRequestError(f"The settings in {parameter} are no JSON object.")
+    for part, value in given.items():
+        if part in _OPERATIONS:
+            settings[part] = settings.get(part, {}) | _validated(parameter, part, value)
+        elif part == "SmokeTest":
+            settings[part] = value if value == SKIP else smoke_test.validated(value, f"{parameter}: SmokeTest")
+        else:
+            known = ", ".join([*_OPERATIONS, "SmokeTest"])
+            raise InvalidRequestError(f"The settings in {parameter} have the unknown key {part!a}; known are {known}.")
+    return settings
+
+
+def _validated(parameter: str, part: str, value: Any) -> dict[str, Any]:
+    _check_ours(parameter, part, value)
+    if part == "Model":
+        whole = {"ModelName": "filled-in", **value}
+    else:
+        whole = {"EndpointConfigName": "filled-in", **value, "ProductionVariants": _variants(parameter, value)}
+    report = ParamValidator().validate(whole, _service_model().operation_model(_OPERATIONS[part]).input_shape)
+    if report.has_errors():
+        raise InvalidRequestError(f"The settings in {parameter} are wrong in {part}: {report.generate_report()}")
+    return dict(value)
+
+
+def _variants(parameter: str, endpoint_config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The one production variant with what the promotion fills in, so that the config validates as a whole."""
+    if "ProductionVariants" not in endpoint_config:
+        return []
+    variants = endpoint_config["ProductionVariants"]
+    if not isinstance(variants, list) or len(variants) != 1:
+        raise InvalidRequestError(
+            f"The settings in {parameter} are wrong: EndpointConfig.ProductionVariants has to be a list of one variant."
+        )
+    _check_ours(parameter, "EndpointConfig.ProductionVariants[0]", variants[0])
+    return [{"VariantName": VARIANT, "ModelName": "filled-in", **variants[0]}]
+
+
+def _check_ours(parameter: str, path: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"The settings in {parameter} are wrong: {path} is not an object.")
+    for field in sorted(_OURS[path] & set(value)):
+        raise InvalidRequestError(
+            f"The settings in {parameter} are wrong: {path}.{field} is filled in by the promotion. Take it out."
+        )
+
+
+@functools.cache
+def _service_model() -> Any:
+    return botocore.session.get_session().get_service_model("sagemaker")

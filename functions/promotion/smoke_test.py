@@ -1,0 +1,174 @@
+"""The smoke test: a suite of cases that a live endpoint has to answer rightly, quickly and steadily.
+
+A suite is a JSON object:
+
+    {"cases": [{"name": "...", "body": ..., "content_type": "application/json", "accept": "application/json",
+                "expect": "<JMESPath>", "maximum_latency_ms": 2000}],
+     "repeat": 1, "concurrency": 1, "maximum_error_rate": 0, "maximum_p95_latency_ms": 1500}
+
+`body` is JSON or a text, sent as it is; `body_uri` names an object in S3 instead. `expect` is a JMESPath expression
+over the answer, parsed if it is JSON and a text otherwise, that has to be true. Each case is sent `repeat` times,
+`concurrency` at once. A wrong answer always fails the test; errors and slow answers fail it above `maximum_error_rate`
+(0 to 1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import jmespath
+import jmespath.exceptions
+
+from promotion.errors import InvalidRequestError
+
+MAXIMUM_BODY_BYTES = 6_291_456
+"""What InvokeEndpoint takes (botocore's sagemaker-runtime model)."""
+
+_MAXIMUM_INVOCATIONS = 10_000
+
+_SUITE_DEFAULTS: dict[str, Any] = {
+    "repeat": 1,
+    "concurrency": 1,
+    "maximum_error_rate": 0,
+    "maximum_p95_latency_ms": None,
+}
+_CASE_DEFAULTS: dict[str, Any] = {
+    "content_type": "application/json",
+    "accept": "application/json",
+    "maximum_latency_ms": None,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What one invocation came to: a body, or an error; and how long it took."""
+
+    latency_ms: float
+    body: bytes = b""
+    error: str | None = None
+
+
+def validated(suite: Any, where: str) -> dict[str, Any]:
+    """`suite` with its defaults filled in. Raises InvalidRequestError naming `where` it is from and what is wrong."""
+
+    def wrong(what: str) -> InvalidRequestError:
+        return InvalidRequestError(f"The smoke test in {where} is wrong: {what}.")
+
+    if not isinstance(suite, dict):
+        raise wrong("it is not a JSON object")
+    for key in suite:
+        if key not in {"cases", *_SUITE_DEFAULTS}:
+            raise wrong(f"it has the unknown key {key!a}")
+    whole = _SUITE_DEFAULTS | suite
+    cases = whole.get("cases")
+    if not isinstance(cases, list) or not cases:
+        raise wrong("cases has to be a list of at least one case")
+    whole["cases"] = [_validated_case(case, f"cases[{index}]", wrong) for index, case in enumerate(cases)]
+    for key, most in (("repeat", 1000), ("concurrency", 100)):
+        if not _is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= most:
+            raise wrong(f"{key} has to be a whole number from 1 to {most}")
+    if whole["repeat"] * len(cases) > _MAXIMUM_INVOCATIONS:
+        raise wrong(f"it has more than {_MAXIMUM_INVOCATIONS} invocations")
+    if not _is_number(whole["maximum_error_rate"]) or not 0 <= whole["maximum_error_rate"] < 1:
+        raise wrong("maximum_error_rate has to be a number from 0 to less than 1")
+    _check_latency(whole, "maximum_p95_latency_ms", "", wrong)
+    return whole
+
+
+def _validated_case(case: Any, path: str, wrong: Any) -> dict[str, Any]:
+    if not isinstance(case, dict):
+        raise wrong(f"{path} is not an object")
+    for key in case:
+        if key not in {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}:
+            raise wrong(f"{path} has the unknown key {key!a}")
+    whole = _CASE_DEFAULTS | case
+    for key in ("name", "expect", "content_type", "accept"):
+        if not isinstance(whole.get(key), str) or not whole[key]:
+            raise wrong(f"{path}.{key} has to be a text")
+    if ("body" in case) == ("body_uri" in case):
+        raise wrong(f"{path} needs either body or body_uri")
+    if "body_uri" in case and not str(case["body_uri"]).startswith("s3://"):
+        raise wrong(f"{path}.body_uri has to be an s3:// address")
+    if "body" in case and len(body_of(whole)) > MAXIMUM_BODY_BYTES:
+        raise wrong(f"{path}.body is larger than the {MAXIMUM_BODY_BYTES} bytes that an endpoint takes")
+    try:
+        jmespath.compile(whole["expect"])
+    except jmespath.exceptions.JMESPathError as error:
+        raise wrong(f"{path}.expect is no JMESPath expression: {str(error).splitlines()[0]}") from error
+    _check_latency(whole, "maximum_latency_ms", f"{path}.", wrong)
+    return whole
+
+
+def _check_latency(whole: dict[str, Any], key: str, path: str, wrong: Any) -> None:
+    if whole[key] is not None and (not _is_number(whole[key]) or whole[key] <= 0):
+        raise wrong(f"{path}{key} has to be a number of milliseconds")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def body_of(case: dict[str, Any]) -> bytes:
+    """What an inline case sends: a text as it is, anything else as JSON."""
+    body = case["body"]
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def wrong_answer(case: dict[str, Any], answer: Answer) -> str | None:
+    """What is wrong with the content of `answer`, or None when it is as expected (or there is none to judge)."""
+    if answer.error is not None:
+        return None
+    try:
+        data = json.loads(answer.body)
+    except ValueError:
+        data = answer.body.decode(errors="replace")
+    try:
+        result = jmespath.search(case["expect"], data)
+    except jmespath.exceptions.JMESPathError as error:
+        result = str(error).splitlines()[0]
+    if result is True:
+        return None
+    answered = answer.body[:200].decode(errors="replace")
+    return f"{case['name']!a} expected {case['expect']} to be true, it was {json.dumps(result)[:100]}: {answered!a}"
+
+
+def trouble(case: dict[str, Any], answer: Answer) -> str | None:
+    """What went wrong with an invocation whatever its content: an error, or an answer that came too late."""
+    if answer.error is not None:
+        return f"{case['name']!a}: {answer.error}"
+    limit = case["maximum_latency_ms"]
+    if limit is not None and answer.latency_ms > limit:
+        return f"{case['name']!a} took {answer.latency_ms:.0f} ms, more than {limit:g} ms"
+    return None
+
+
+def verdict(suite: dict[str, Any], answers: list[tuple[dict[str, Any], Answer]]) -> dict[str, Any]:
+    """What the test came to: {"passed", "reason", "invocations", "errors", "p95_latency_ms"}.
+
+    `answers` pairs each invocation's case with its answer; `reason` is None for a test that passed.
+    """
+    wrong = [text for case, answer in answers if (text := wrong_answer(case, answer))]
+    troubled = [text for case, answer in answers if (text := trouble(case, answer))]
+    p95 = _percentile([answer.latency_ms for _, answer in answers], 95)
+    reason = None
+    if wrong:
+        reason = f"{len(wrong)} of {len(answers)} answers were wrong; the first: {wrong[0]}"
+    elif len(troubled) > suite["maximum_error_rate"] * len(answers):
+        reason = f"{len(troubled)} of {len(answers)} invocations failed; the first: {troubled[0]}"
+    elif suite["maximum_p95_latency_ms"] is not None and p95 > suite["maximum_p95_latency_ms"]:
+        reason = f"95 % of the answers took up to {p95:.0f} ms, more than {suite['maximum_p95_latency_ms']:g} ms"
+    return {
+        "passed": reason is None,
+        "reason": reason,
+        "invocations": len(answers),
+        "errors": len(troubled),
+        "p95_latency_ms": round(p95),
+    }
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    """The nearest-rank percentile of a list that is not empty."""
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]

@@ -1,0 +1,36 @@
+"""What every Task's handler has in common: its log, and that passing troubles of AWS are told from the rest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+from promotion.aws_errors import Meaning, meaning, message
+from promotion.errors import TryAgainError
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+logger = Logger()
+
+
+def step(handle: Handler) -> Handler:
+    """Make a Task's handler of `handle`: what AWS asks to try again becomes the error that is retried."""
+
+    @logger.inject_lambda_context
+    @functools.wraps(handle)
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        try:
+            return handle(event, context)
+        except ClientError as error:
+            if meaning(error) is Meaning.TRY_AGAIN:
+                raise TryAgainError(f"{error.operation_name}: {message(error)}") from error
+            raise
+        except (ConnectionError, HTTPClientError) as error:
+            raise TryAgainError(str(error)) from error
+
+    decorated: Handler = handler
+    return decorated

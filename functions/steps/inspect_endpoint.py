@@ -1,0 +1,31 @@
+"""Look at what is live now, and write it into the journal before anything is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion import endpoint, journal
+from promotion.clients import client
+from promotion.errors import EndpointBusyError, PromotionRefusedError
+from promotion.sagemaker import describe_endpoint
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    promotion, dynamodb = event["promotion"], client("dynamodb")
+    inspection = endpoint.inspect(
+        describe_endpoint(client("sagemaker"), promotion["endpoint"]),
+        promotion["endpoint_config_name"],
+        promotion["created_at"],
+        journal.live(dynamodb, event["table"], promotion["endpoint"]),
+    )
+    logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
+    if inspection.outcome == "busy":
+        raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
+    if inspection.outcome == "unusable":
+        raise PromotionRefusedError(inspection.reason)
+    if inspection.outcome == "change":
+        promotion = promotion | {"previous_endpoint_config_name": inspection.previous or "", "changing": True}
+        journal.note(dynamodb, event["table"], event["execution"], promotion)
+    return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}

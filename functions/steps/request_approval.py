@@ -1,0 +1,68 @@
+"""Ask the operators whether the candidate may come in, once for each candidate."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from promotion import approval, journal
+from promotion.clients import client
+from promotion.endpoint import is_older
+from promotion.execution import is_running
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    promotion, dynamodb, table = event["promotion"], client("dynamodb"), event["table"]
+    live = journal.live(dynamodb, table, promotion["endpoint"])
+    if live and live["digest"] == promotion["digest"] and promotion["by_event"]:
+        return {"outcome": "already_live", "reason": f"{promotion['endpoint']} already serves {live['model_name']}."}
+    if live and is_older(promotion["created_at"], live["created_at"]):
+        reason = f"{live['model_name']}, which is live on {promotion['endpoint']}, is newer than this candidate."
+        return {"outcome": "newer_live", "reason": reason}
+
+    asked = journal.approval_request(dynamodb, table, promotion)
+    if asked and asked.execution != event["execution"]:
+        if not asked.automation and is_running(client("stepfunctions"), asked.execution):
+            return {"outcome": "already_requested", "reason": f"{asked.execution} asks for the approval right now."}
+        status = _status(asked.automation)
+        if status in approval.OPEN:
+            return {"outcome": "already_requested", "reason": f"The approval {asked.automation} is {status}."}
+        if status and promotion["by_event"]:
+            reason = (
+                f"The approval {asked.automation} of the same candidate ended {status}. Start by hand to ask again."
+            )
+            return {"outcome": "already_requested", "reason": reason}
+    if not journal.claim_approval_request(dynamodb, table, event["execution"], promotion, asked):
+        return {"outcome": "already_requested", "reason": "Another execution asks for the approval right now."}
+    automation = client("ssm").start_automation_execution(
+        DocumentName=event["runbook"],
+        # The same for each try of this execution, so that a repeated request starts nothing new.
+        ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{event['execution']}#{promotion['digest']}")),
+        Parameters={
+            "Application": [promotion["application"]],
+            "SourceKind": [promotion["source_kind"]],
+            "SourceName": [promotion["source_name"]],
+            "Digest": [promotion["digest"]],
+            "RequestedBy": [event["execution"]],
+        },
+    )["AutomationExecutionId"]
+    journal.note_approval_request(dynamodb, table, promotion, automation)
+    logger.info("Approval requested", automation=automation)
+    return {"outcome": "requested", "reason": f"The approval {automation} was asked for."}
+
+
+def _status(automation: str) -> str | None:
+    """The status of the runbook's execution; None when Systems Manager knows it no longer, or it never started."""
+    if not automation:
+        return None
+    try:
+        found = client("ssm").get_automation_execution(AutomationExecutionId=automation)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AutomationExecutionNotFoundException":
+            raise
+        return None
+    return str(found["AutomationExecution"]["AutomationExecutionStatus"])

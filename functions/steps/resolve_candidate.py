@@ -1,0 +1,173 @@
+"""Read what the execution was started with into what is to be done: one candidate to promote, or something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from promotion import approval, candidate, journal, request
+from promotion.aws_errors import Meaning, meaning, message
+from promotion.candidate import Candidate
+from promotion.clients import client, upstream_client
+from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.execution import is_running
+from promotion.naming import endpoint_name
+from promotion.settings import load
+from promotion.step import logger, step
+
+_RECOVERY_ATTEMPTS = 3
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    own_account = event["execution"].split(":")[4]
+    asked = request.read(event["input"], event["upstream_account"], own_account)
+    logger.info("Request read", request=asked)
+    match asked:
+        case request.Promote():
+            answer = _promote(event, asked)
+        case request.Recover():
+            answer = _recover(event, asked)
+        case request.TellRejection():
+            answer = _tell_rejection(event, asked)
+        case request.Ignore():
+            answer = {"outcome": "not_for_promotion", "reason": asked.reason}
+    return {"candidate": None, "promotion": None, "digest": None, "reason": "", "execution": ""} | answer
+
+
+def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
+    decision = _granted(event, asked) if asked.approval else approval.Decision(by="", comment="")
+    sagemaker = upstream_client(
+        "sagemaker", event["upstream_role_arn"], event["external_id"], event["execution"].rsplit(":", 1)[-1]
+    )
+    try:
+        found = _read_source(event, sagemaker, asked)
+    except ClientError as error:
+        raise _source_error(error, event, asked) from error
+    if isinstance(found, str):
+        return {"outcome": "not_for_promotion", "reason": found}
+    return {
+        "outcome": "promote",
+        "candidate": found.to_json(),
+        "digest": asked.digest,
+        "promotion": {
+            "execution": event["execution"],
+            "application": found.application,
+            "stage": event["stage"],
+            "endpoint": endpoint_name(found.application, event["stage"]),
+            "source_kind": asked.kind,
+            "source_name": asked.name,
+            "source_arn": found.source["arn"],
+            "created_at": found.created_at,
+            "started_at": event["started_at"],
+            "approval": asked.approval or "",
+            "approved_by": decision.by,
+            "approval_comment": decision.comment,
+            "by_event": asked.by_event,
+        },
+    }
+
+
+def _read_source(event: dict[str, Any], sagemaker: Any, asked: request.Promote) -> Candidate | str:
+    """The candidate that the source is, or why it is none."""
+    if asked.kind == "model":
+        description = sagemaker.describe_model(ModelName=asked.name)
+        return candidate.from_model(description, _tags(sagemaker, description["ModelArn"]), asked.application)
+    description = sagemaker.describe_training_job(TrainingJobName=asked.name)
+    tags = _tags(sagemaker, description["TrainingJobArn"])
+    if asked.by_event and (why_not := candidate.not_for_promotion(description, tags)):
+        return why_not
+    application = asked.application or tags.get(candidate.APPLICATION_TAG)
+    settings = load(client("ssm"), event["stage"], application, event["defaults"]) if application else {}
+    image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
+    region = event["execution"].split(":")[3]
+    return candidate.from_training_job(description, tags, asked.application, region, image)
+
+
+def _tags(sagemaker: Any, arn: str) -> dict[str, str]:
+    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
+def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision:
+    try:
+        execution = client("ssm").get_automation_execution(AutomationExecutionId=asked.approval)["AutomationExecution"]
+    except ClientError as error:
+        if meaning(error) is not Meaning.NOT_FOUND:
+            raise
+        raise InvalidRequestError(f"There is no approval {asked.approval} in this account.") from error
+    return approval.granted(execution, event["runbook"], asked)
+
+
+def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
+    dynamodb, table = client("dynamodb"), event["table"]
+    if asked.endpoint:
+        left = journal.running(dynamodb, table, asked.endpoint)
+        if left and is_running(client("stepfunctions"), left.execution):
+            raise InvalidRequestError(
+                f"The promotion {left.execution} of {asked.endpoint} is still running. Stop it first; it is then "
+                "recovered by itself."
+            )
+    else:
+        left = journal.running_in(dynamodb, table, asked.execution or "")
+    if not left:
+        return {
+            "outcome": "nothing_to_recover",
+            "reason": f"{asked.reason} It holds no endpoint, nothing is left to do.",
+        }
+    if not asked.endpoint and left.recoveries >= _RECOVERY_ATTEMPTS:
+        raise PromotionRefusedError(
+            f"The endpoint {left.promotion['endpoint']} could not be recovered in {left.recoveries} tries. Look at the "
+            'last one, put right what stopped it, and start this state machine with {"recover": '
+            f'"{left.promotion["endpoint"]}"}}.'
+        )
+    return {
+        "outcome": "recover",
+        "reason": asked.reason,
+        "execution": left.execution,
+        "promotion": left.promotion,
+    }
+
+
+def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict[str, Any]:
+    execution = client("ssm").get_automation_execution(AutomationExecutionId=asked.approval)["AutomationExecution"]
+    if execution["DocumentName"] != event["runbook"] or approval.is_given(execution):
+        return {"outcome": "not_for_promotion", "reason": f"The approval {asked.approval} was given or is not ours."}
+    parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
+    decision = approval.decision(execution)
+    how = {"TimedOut": "nobody decided in time", "Cancelled": "the request for approval was cancelled"}.get(
+        asked.status, f"{decision.by or 'an approver'} rejected it"
+    )
+    reason = how + (f": {decision.comment}" if decision.comment else "")
+    return {
+        "outcome": "rejected",
+        "reason": reason[0].upper() + reason[1:],
+        "promotion": {
+            "execution": event["execution"],
+            "application": parameters["Application"],
+            "stage": event["stage"],
+            "endpoint": endpoint_name(parameters["Application"], event["stage"]),
+            "source_kind": parameters["SourceKind"],
+            "source_name": parameters["SourceName"],
+            "digest": parameters["Digest"],
+            "approval": asked.approval,
+            "approved_by": "",
+            "approval_comment": decision.comment,
+        },
+    }
+
+
+def _source_error(error: ClientError, event: dict[str, Any], asked: request.Promote) -> Exception:
+    kind, account = asked.kind.replace("_", " "), event["upstream_account"]
+    if meaning(error) is Meaning.NOT_FOUND:
+        return InvalidRequestError(
+            f"There is no {kind} {asked.name} in account {account}. Check the name, and that it is in this region."
+        )
+    if meaning(error) is Meaning.DENIED:
+        return PromotionRefusedError(
+            f"The {kind} {asked.name} may not be read as {event['upstream_role_arn']}: {message(error)}. Deploy "
+            f"upstream.yaml in account {account} for this stage."
+        )
+    unknown: Exception = error
+    return unknown

@@ -1,0 +1,50 @@
+"""Bring the new endpoint config onto the endpoint, or create the endpoint with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from promotion.aws_errors import Meaning, meaning, message
+from promotion.clients import client
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from promotion.model import tag_list
+from promotion.sagemaker import describe_endpoint
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    promotion, sagemaker = event["promotion"], client("sagemaker")
+    name, config = promotion["endpoint"], promotion["endpoint_config_name"]
+    try:
+        if promotion["previous_endpoint_config_name"]:
+            sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False)
+        else:
+            tags = {"model-promotion:application": promotion["application"]}
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=tag_list(tags))
+    except ClientError as error:
+        _judge(error, sagemaker, name, config)
+    logger.info("Endpoint changing", endpoint=name, endpoint_config=config)
+    return {}
+
+
+def _judge(error: ClientError, sagemaker: Any, name: str, config: str) -> None:
+    """Return when the change is under way all the same, because the answer to an earlier try was lost."""
+    known = meaning(error)
+    if known in (Meaning.BUSY, Meaning.ALREADY_EXISTS):
+        found = describe_endpoint(sagemaker, name) or {}
+        pending = (found.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
+        if config in (pending, found.get("EndpointConfigName")):
+            return
+        raise EndpointBusyError(
+            f"The endpoint {name} is {found.get('EndpointStatus', 'gone')} with the config "
+            f"{found.get('EndpointConfigName')}: someone else is changing it."
+        ) from error
+    if known in (Meaning.NOT_FOUND, Meaning.TRY_AGAIN):
+        # CreateEndpoint's documentation: a config made a moment ago may not be seen yet.
+        raise TryAgainError(f"The endpoint {name}: {message(error)}") from error
+    if known is Meaning.DENIED or error.response["Error"]["Code"] == "ResourceLimitExceeded":
+        raise PromotionRefusedError(f"The endpoint {name} cannot be changed: {message(error)}") from error
+    raise error
