@@ -68,8 +68,8 @@ def decision(execution: dict[str, Any]) -> Decision:
     approvers, comments = [], []
     for text in _step(execution).get("Outputs", {}).get("ApproverDecisions", []):
         for entry in _entries(text):
-            approvers.append(entry.get("Approver") or entry.get("approver") or text)
-            comments.append(entry.get("Comment") or entry.get("comment") or "")
+            approvers.append(str(entry.get("Approver") or entry.get("approver") or text))
+            comments.append(str(entry.get("Comment") or entry.get("comment") or ""))
     return Decision(by=", ".join(approvers), comment="; ".join(comment for comment in comments if comment)[:1000])
 
 

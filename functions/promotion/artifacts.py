@@ -15,7 +15,7 @@ from promotion.naming import sha256_of
 Path = tuple[str | int, ...]
 
 # S3 user guide, "Bucket naming rules".
-_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.*)", re.DOTALL)
+_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +74,13 @@ class PinnedObject:
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
     """Split `s3://bucket/key`; raises PromotionRefusedError for what is no such address."""
+    if not uri.isprintable():
+        raise PromotionRefusedError(f"{uri!a:.200} has characters that cannot be shown.")
     match = _URI.fullmatch(uri)
     if not match or not match["key"] or match["key"].startswith("/") or len(match["key"].encode()) > 1024:
         raise PromotionRefusedError(f"{uri!a:.200} is not the address of an object in S3: s3://<bucket>/<key>.")
     if any(part in (".", "..") for part in match["key"].split("/")):
         raise PromotionRefusedError(f"{uri!a:.200} has '.' or '..' as a part of its key, which clients resolve away.")
-    if not match["key"].isprintable():
-        raise PromotionRefusedError(f"{uri!a:.200} has characters in its key that cannot be shown.")
     return match["bucket"], match["key"]
 
 

@@ -45,6 +45,11 @@ _CODES = {
     "ServiceUnavailable": Meaning.TRY_AGAIN,
     "InternalError": Meaning.TRY_AGAIN,
     "InternalFailure": Meaning.TRY_AGAIN,
+    "InternalServerError": Meaning.TRY_AGAIN,
+    "RequestTimeout": Meaning.TRY_AGAIN,
+    # The answer to a HEAD has no body, so that its code is the status.
+    "500": Meaning.TRY_AGAIN,
+    "503": Meaning.TRY_AGAIN,
     "PreconditionFailed": Meaning.CHANGED,
     "ConditionalRequestConflict": Meaning.CHANGED,
 }

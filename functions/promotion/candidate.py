@@ -144,11 +144,11 @@ def from_model(description: dict[str, Any], tags: dict[str, str], application: s
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
             raise PromotionRefusedError(_unknown_field(name, field))
-    containers = description.get("Containers") or [description["PrimaryContainer"]]
+    containers = description.get("Containers") or [description.get("PrimaryContainer", {})]
     return Candidate(
         application=_application(application, tags, f"The model {name}"),
         source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
-        created_at=tags.get(CREATED_AT_TAG) or _iso(description["CreationTime"]),
+        created_at=_first_created_at(name, tags) or _iso(description["CreationTime"]),
         containers=[_checked_container(name, container) for container in containers],
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
@@ -156,6 +156,22 @@ def from_model(description: dict[str, Any], tags: dict[str, str], application: s
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
     )
+
+
+def _first_created_at(model: str, tags: dict[str, str]) -> str | None:
+    """The time that travels with a model that was promoted before; upstream could write anything into a tag."""
+    if CREATED_AT_TAG not in tags:
+        return None
+    try:
+        time = datetime.datetime.fromisoformat(tags[CREATED_AT_TAG])
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise PromotionRefusedError(
+            f"The model {model} has the tag {CREATED_AT_TAG} = {tags[CREATED_AT_TAG]!a}, which is not a time with its "
+            "zone (ISO 8601). Put it right or take it off."
+        )
+    return _iso(time)
 
 
 def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict[str, str]:

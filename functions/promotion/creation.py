@@ -31,7 +31,8 @@ def create(
                         "something else; find out who made it, and delete it."
                     ) from error
                 return False
-            case Meaning.TRY_AGAIN | Meaning.NOT_YET_VISIBLE:
+            # What the new one refers to may have been made a moment ago.
+            case Meaning.TRY_AGAIN | Meaning.NOT_YET_VISIBLE | Meaning.NOT_FOUND:
                 raise TryAgainError(f"The {what} {name}: {message(error)}") from error
             case Meaning.DENIED:
                 raise PromotionRefusedError(f"The {what} {name} may not be created: {message(error)}") from error

@@ -132,6 +132,8 @@ def way_back(description: dict[str, Any] | None, requested: str, previous: str |
     if status not in ("InService", "OutOfService"):
         return WayBack("stuck", _unusable(description))
     if current == previous:
+        if description.get("PendingDeploymentSummary"):
+            return WayBack("wait", f"The endpoint {name} is about to change.")
         return WayBack("restored")
     if current == requested:
         return WayBack("update")

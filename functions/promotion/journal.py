@@ -98,11 +98,10 @@ def claim_approval_request(
     dynamodb: Any, table: str, execution: str, promotion: dict[str, Any], last: ApprovalRequest | None
 ) -> bool:
     """Claim the right to ask for the approval, after `last`; False when another execution was faster."""
+    condition, values = "attribute_not_exists(kind)", {":execution": {"S": execution}}
     if last:
-        condition = "execution = :last AND automation = :automation"
-        values = {":last": {"S": last.execution}, ":automation": {"S": last.automation}}
-    else:
-        condition, values = "attribute_not_exists(kind)", {}
+        condition = "(execution = :last AND automation = :automation)"
+        values |= {":last": {"S": last.execution}, ":automation": {"S": last.automation}}
     automation = last.automation if last and last.execution == execution else ""
     try:
         dynamodb.put_item(
@@ -113,8 +112,9 @@ def claim_approval_request(
                 "automation": {"S": automation},
                 "promotion": {"S": json.dumps(promotion)},
             },
-            ConditionExpression=condition,
-            **({"ExpressionAttributeValues": values} if values else {}),
+            # It is its own already where the answer to an earlier request was lost.
+            ConditionExpression=f"{condition} OR execution = :execution",
+            ExpressionAttributeValues=values,
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

@@ -18,6 +18,17 @@ from promotion.naming import VARIANT, resource_name, sha256_of
 
 _MAXIMUM_TAGS = 50
 _UNCOMPARED = {"ModelName", "EndpointConfigName", "Tags"}
+# SageMaker adds much to what was asked for, but none of these.
+_NEVER_ADDED = {
+    "AsyncInferenceConfig",
+    "DataCaptureConfig",
+    "EnableNetworkIsolation",
+    "Environment",
+    "InferenceExecutionConfig",
+    "KmsKeyId",
+    "ShadowProductionVariants",
+    "VpcConfig",
+}
 
 
 def stage_containers(containers: list[dict[str, Any]], model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -104,7 +115,7 @@ def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
 def differences(request: dict[str, Any], description: dict[str, Any]) -> list[str]:
     """The members in which an existing model or endpoint config is not what `request` would create.
 
-    What SageMaker's description has beyond the request is its own default and does not count.
+    What SageMaker's description has beyond the request counts only if it is never a default of SageMaker's.
     """
     asked = {member: value for member, value in request.items() if member not in _UNCOMPARED}
     return list(_differing(asked, description, ""))
@@ -114,7 +125,8 @@ def _differing(asked: Any, found: Any, path: str) -> list[str]:
     if isinstance(asked, dict) and isinstance(found, dict):
         if path.endswith("Environment"):
             return [] if asked == found else [path]
-        members = (_differing(value, found.get(key), f"{path}.{key}".lstrip(".")) for key, value in asked.items())
+        extra = {key: None for key in sorted(_NEVER_ADDED & (found.keys() - asked.keys())) if found[key]}
+        members = (_differing(v, found.get(key), f"{path}.{key}".lstrip(".")) for key, v in (asked | extra).items())
         return [difference for member in members for difference in member]
     if isinstance(asked, list) and isinstance(found, list) and len(asked) == len(found):
         pairs = zip(asked, found, strict=True)

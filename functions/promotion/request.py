@@ -133,7 +133,7 @@ def _source_name(kind: str, text: str, upstream_account: str) -> str:
 
 
 def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) -> Request:
-    kind = (event.get("source"), event["detail-type"])
+    kind = (str(event.get("source")), str(event["detail-type"]))
     detail = event.get("detail")
     if not isinstance(detail, dict):
         raise InvalidRequestError(f"The event has {_kind_of(detail)} as its detail, not an object.")

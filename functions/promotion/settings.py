@@ -13,6 +13,7 @@ from botocore.validate import ParamValidator
 
 from promotion import smoke_test
 from promotion.aws_errors import Meaning, meaning
+from promotion.candidate import CARRIED_FROM_CONTAINER, REFUSED_IN_CONTAINER
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
 
@@ -20,10 +21,11 @@ SKIP = "skip"
 
 # What each AWS part of the document is validated against.
 _OPERATIONS = {"EndpointConfig": "CreateEndpointConfig", "Model": "CreateModel"}
-# What this application fills in itself.
+# What this application fills in itself; a container but for these two members comes with the candidate.
 _OURS = {
     "EndpointConfig": {"EndpointConfigName", "Tags"},
     "Model": {"ModelName", "Tags", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn"},
+    "Model.PrimaryContainer": CARRIED_FROM_CONTAINER.union(REFUSED_IN_CONTAINER) - {"Environment", "Image"},
     "EndpointConfig.ProductionVariants[0]": {"VariantName", "ModelName"},
 }
 
@@ -56,7 +58,7 @@ def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str
     if text is None:
         return settings
     try:
-        given = json.loads(text)
+        given = json.loads(text, parse_constant=_no_json)
     except ValueError as error:
         raise InvalidRequestError(f"The settings in {parameter} are no JSON: {error}.") from error
     if not isinstance(given, dict):
@@ -75,6 +77,7 @@ def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str
 def _validated(parameter: str, part: str, value: Any) -> dict[str, Any]:
     _check_ours(parameter, part, value)
     if part == "Model":
+        _check_ours(parameter, "Model.PrimaryContainer", value.get("PrimaryContainer", {}))
         whole = {"ModelName": "filled-in", **value}
     else:
         whole = {"EndpointConfigName": "filled-in", **value, "ProductionVariants": _variants(parameter, value)}
@@ -86,9 +89,7 @@ def _validated(parameter: str, part: str, value: Any) -> dict[str, Any]:
 
 def _variants(parameter: str, endpoint_config: dict[str, Any]) -> list[dict[str, Any]]:
     """The one production variant with what the promotion fills in, so that the config validates as a whole."""
-    if "ProductionVariants" not in endpoint_config:
-        return []
-    variants = endpoint_config["ProductionVariants"]
+    variants = endpoint_config.get("ProductionVariants", [{}])
     if not isinstance(variants, list) or len(variants) != 1:
         raise InvalidRequestError(
             f"The settings in {parameter} are wrong: EndpointConfig.ProductionVariants has to be a list of one variant."
@@ -104,6 +105,10 @@ def _check_ours(parameter: str, path: str, value: Any) -> None:
         raise InvalidRequestError(
             f"The settings in {parameter} are wrong: {path}.{field} is filled in by the promotion. Take it out."
         )
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 @functools.cache

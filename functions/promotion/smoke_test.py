@@ -14,6 +14,7 @@ over the answer, parsed if it is JSON and a text otherwise, that has to be true.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -70,6 +71,7 @@ def validated(suite: Any, where: str) -> dict[str, Any]:
     for key, most in (("repeat", 1000), ("concurrency", 100)):
         if not _is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= most:
             raise wrong(f"{key} has to be a whole number from 1 to {most}")
+        whole[key] = int(whole[key])
     if whole["repeat"] * len(cases) > _MAXIMUM_INVOCATIONS:
         raise wrong(f"it has more than {_MAXIMUM_INVOCATIONS} invocations")
     if not _is_number(whole["maximum_error_rate"]) or not 0 <= whole["maximum_error_rate"] < 1:
@@ -95,7 +97,9 @@ def _validated_case(case: Any, path: str, wrong: Any) -> dict[str, Any]:
     if "body" in case and len(body_of(whole)) > MAXIMUM_BODY_BYTES:
         raise wrong(f"{path}.body is larger than the {MAXIMUM_BODY_BYTES} bytes that an endpoint takes")
     try:
-        jmespath.compile(whole["expect"])
+        # A function that does not exist shows only in a search; what is of a wrong type here need not be in an answer.
+        with contextlib.suppress(jmespath.exceptions.JMESPathTypeError):
+            jmespath.search(whole["expect"], None)
     except jmespath.exceptions.JMESPathError as error:
         raise wrong(f"{path}.expect is no JMESPath expression: {str(error).splitlines()[0]}") from error
     _check_latency(whole, "maximum_latency_ms", f"{path}.", wrong)
@@ -123,7 +127,7 @@ def wrong_answer(case: dict[str, Any], answer: Answer) -> str | None:
         return None
     try:
         data = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = answer.body.decode(errors="replace")
     try:
         result = jmespath.search(case["expect"], data)
@@ -131,8 +135,8 @@ def wrong_answer(case: dict[str, Any], answer: Answer) -> str | None:
         result = str(error).splitlines()[0]
     if result is True:
         return None
-    answered = answer.body[:200].decode(errors="replace")
-    return f"{case['name']!a} expected {case['expect']} to be true, it was {json.dumps(result)[:100]}: {answered!a}"
+    found, answered = json.dumps(result, default=str)[:100], answer.body[:200].decode(errors="replace")
+    return f"{case['name']!a} expected {case['expect']} to be true, it was {found}: {answered!a}"
 
 
 def trouble(case: dict[str, Any], answer: Answer) -> str | None:

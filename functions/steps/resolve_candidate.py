@@ -136,7 +136,8 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
         return {"outcome": "not_for_promotion", "reason": f"The approval {asked.approval} was given or is not ours."}
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
     decision = approval.decision(execution)
-    how = {"TimedOut": "nobody decided in time", "Cancelled": "the request for approval was cancelled"}.get(
+    cancelled = "the request for approval was cancelled"
+    how = {"TimedOut": "nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
         asked.status, f"{decision.by or 'an approver'} rejected it"
     )
     reason = how + (f": {decision.comment}" if decision.comment else "")

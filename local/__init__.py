@@ -1,0 +1,1 @@
+"""An embedded AWS: three accounts on loopback that run the real templates, state machine and functions."""

@@ -1,0 +1,40 @@
+"""Keep the embedded AWS running with this project deployed, until Ctrl-C: `make local`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from local import identity, project
+from local.aws import EmbeddedAws
+
+
+def main() -> int:
+    port = int(os.environ.get("LOCAL_PORT", "4566"))
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        aws = EmbeddedAws(project.ROOT / ".local", port).start()
+    except OSError as error:
+        print(f"Port {port} cannot be used ({error.strerror}). Choose another one: LOCAL_PORT=4567 make local")
+        return 1
+    try:
+        project.deploy(aws, print)
+        print(f"\nThe embedded AWS is at {aws.endpoint_url}. In another terminal:")
+        print(f"\n    export AWS_CONFIG_FILE={aws.config_file}")
+        print("    AWS_PROFILE=qa aws sagemaker list-endpoints     # or any boto3 script\n")
+        for profile, account in identity.ACCOUNTS.items():
+            print(f"    profile {profile:<11} account {account}")
+        print(f"\nMail that AWS would send is in {aws.directory / 'notifications.log'}.")
+        print("\nReady. Ctrl-C stops it.", flush=True)
+        ended.wait()
+    finally:
+        aws.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The embedded AWS as one thing that starts and stops: moto's server in this process and what moto lacks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import threading
+from pathlib import Path
+
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from local import (
+    automation,
+    cloudformation,
+    events,
+    functions,
+    hosting,
+    identity,
+    notifications,
+    s3,
+    step_functions,
+    training,
+)
+
+
+class _QuietRequestHandler(MotoRequestHandler):
+    def log_request(self, *_: object) -> None:
+        """Say nothing of each request: who uses the embedded AWS reads its own output."""
+
+
+@dataclasses.dataclass
+class Pace:
+    """How long things take here that take minutes on AWS, in seconds."""
+
+    endpoint_change: float = 1.0
+    endpoint_status_lag: float = 0.0  # how long DescribeEndpoint may still show what was before an update
+    health_check: float = 20.0  # the longest a container may take to answer its first ping
+    guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
+    training_start: float = 0.1
+
+
+class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
+    """One per process, since moto's state is the process's. Use it in a `with`, or call `start` and `stop`.
+
+    `directory` keeps what processes need on disk (unpacked models, the AWS config file);
+    `exits` is closed at the stop, last in first out: an extension that starts threads or processes ends them there.
+    """
+
+    def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
+        self.directory = directory
+        self.pace = pace or Pace()
+        self.exits = contextlib.ExitStack()
+        self._port = port
+
+    @property
+    def endpoint_url(self) -> str:
+        return identity.endpoint_url()
+
+    @property
+    def config_file(self) -> Path:
+        """The AWS config file with the profiles `dev`, `qa` and `production`."""
+        return self.directory / "aws" / "config"
+
+    def start(self) -> EmbeddedAws:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        default_user_config["lambda"] = {"use_docker": False}
+        default_user_config["stepfunctions"] = {"execute_state_machine": True}
+        application = DomainDispatcherApplication(create_backend_app)
+        server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
+        port = server.server_port
+        os.environ["MOTO_PORT"] = str(port)
+        identity.reach(f"http://127.0.0.1:{port}")
+        thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
+        thread.start()
+        self.exits.callback(thread.join)
+        self.exits.callback(server.server_close)
+        self.exits.callback(server.shutdown)
+        identity.create_operators()
+        self._write_config()
+        for extension in (
+            s3,
+            functions,
+            cloudformation,
+            step_functions,
+            events,
+            automation,
+            notifications,
+            hosting,
+            training,
+        ):
+            extension.install(self)
+        return self
+
+    def stop(self) -> None:
+        self.exits.close()
+
+    def __enter__(self) -> EmbeddedAws:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _write_config(self) -> None:
+        self.config_file.parent.mkdir(parents=True, exist_ok=True)
+        sections = []
+        for profile, account in identity.ACCOUNTS.items():
+            settings = {
+                "region": identity.REGION,
+                "endpoint_url": self.endpoint_url,
+                **identity.operator_credentials(account),
+            }
+            lines = [f"[profile {profile}]", *(f"{key} = {value}" for key, value in settings.items())]
+            sections.append("\n".join(lines) + "\ns3 =\n    addressing_style = path\n")
+        self.config_file.write_text("\n".join(sections))
+        self.config_file.chmod(0o600)

@@ -1,0 +1,48 @@
+"""Work that goes on after a request is answered: daemon threads that end when the embedded AWS stops."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_END_SECONDS = 10.0
+
+
+class Background:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._ending = threading.Event()
+        self._threads: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def ending(self) -> bool:
+        return self._ending.is_set()
+
+    def run(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Do `work` in a thread of its own; nothing new is begun once the end has come."""
+        thread = threading.Thread(target=self._work, args=(work, *arguments), name=self._name, daemon=True)
+        with self._lock:
+            if self.ending:
+                return
+            self._threads.add(thread)
+            thread.start()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; False if the end came meanwhile and the work is to be left as it is."""
+        return not self._ending.wait(seconds)
+
+    def end(self) -> None:
+        with self._lock:
+            self._ending.set()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(_END_SECONDS)
+
+    def _work(self, work: Callable[..., object], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())

@@ -1,0 +1,113 @@
+"""JSONata as Step Functions evaluates it.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: JSONata 2.0.6, without `$eval`, with some
+functions of its own, and an error where an expression has no result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from jsonata import Jsonata
+from jsonata.utils import Utils
+
+# AWS gives an expression one second of its own processors; the same expression may wait for a laptop's longer.
+_MILLISECONDS = 10_000
+_DEPTH = 1_000
+_HASHES = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
+
+
+class QueryEvaluationError(Exception):
+    """What Step Functions reports as `States.QueryEvaluationError`."""
+
+
+def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
+    """The JSON value of an expression, in which every variable stands for its JSON value."""
+    # There is no $eval, so a variable that an expression uses is spelled in it.
+    used = {name: _bound(value) for name, value in variables.items() if f"${name}" in expression}
+    try:
+        compiled = Jsonata(expression, timeout=_MILLISECONDS, stack=_DEPTH)
+        compiled.set_output_convert_nulls(False)
+        for name, function in _FUNCTIONS.items():
+            compiled.register_lambda(name, function)
+        result = compiled.evaluate(None, {"eval": None} | used)
+    except Exception as error:
+        code = getattr(error, "error", type(error).__name__)
+        raise QueryEvaluationError(
+            f"The JSONata expression '{expression}' threw an error during evaluation. {code}: {error}"
+        ) from error
+    if result is None:
+        raise QueryEvaluationError(f"The JSONata expression '{expression}' returned nothing (undefined).")
+    try:
+        return _plain(result)
+    except TypeError as error:
+        raise QueryEvaluationError(
+            f"The JSONata expression '{expression}' returned an unsupported result type."
+        ) from error
+
+
+def _bound(value: Any) -> Any:
+    """A copy of a JSON value in which null is the library's null, since its None is JSONata's undefined."""
+    if isinstance(value, dict):
+        return {key: _bound(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_bound(member) for member in value]
+    return Utils.NULL_VALUE if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types, without the library's markers for null and for sequences."""
+    if value is None or value is Utils.NULL_VALUE:
+        return None
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(value[index]) for index in range(len(value))]
+    if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _partition(array: list[Any], size: int) -> list[list[Any]]:
+    if size < 1:
+        raise ValueError("the size of a partition must be a positive number")
+    return [array[start : start + size] for start in range(0, len(array), size)]
+
+
+def _range(first: int, last: int, step: int) -> list[int]:
+    return list(range(first, last + (1 if step > 0 else -1), step))
+
+
+def _hash(content: str, algorithm: str) -> str:
+    if algorithm not in _HASHES:
+        raise ValueError(f"the algorithm must be one of {', '.join(sorted(_HASHES))}")
+    return hashlib.new(algorithm.replace("-", ""), content.encode()).hexdigest()
+
+
+def _random(seed: int | None = None) -> float:
+    return random.Random(seed).random()  # noqa: S311
+
+
+def _uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _parse(text: str) -> Any:
+    return _bound(json.loads(text))
+
+
+# "JSONata functions provided by Step Functions" on the page above.
+_FUNCTIONS = {
+    "partition": _partition,
+    "range": _range,
+    "hash": _hash,
+    "random": _random,
+    "uuid": _uuid,
+    "parse": _parse,
+}

@@ -1,0 +1,103 @@
+"""A script of a customer run as a process of its own, as SageMaker runs it in a container.
+
+It sees the project's Python environment, since there is no image here, but nothing else of ours: not this repository on
+its path, not our environment variables.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_running: set[Process] = set()
+_running_lock = threading.Lock()
+
+
+class Process:
+    """A Python script in its own process group; `on_output` gets its lines as they come, several at a time."""
+
+    def __init__(
+        self,
+        script: Path,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        directory: Path,
+        on_output: Callable[..., None],
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        base = {
+            "PATH": os.defpath,
+            "HOME": str(directory),
+            "TMPDIR": str(directory),
+            "LANG": "C.UTF-8",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        self._on_output = on_output
+        self._process = subprocess.Popen(  # noqa: S603 - what is run is the customer's script, in a sandbox of AWS's kind
+            # -P: neither the script's directory nor the working directory goes on the path.
+            [sys.executable, "-P", "-u", str(script), *arguments],
+            env={**base, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        with _running_lock:
+            _running.add(self)
+        self._reader = threading.Thread(target=self._read, name=f"output of {script.name}", daemon=True)
+        self._reader.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once the last line of output was passed on. Raises TimeoutError."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"still running after {timeout} s") from error
+        self._reader.join(timeout=10)
+        return code
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and whatever it started, and wait for that."""
+        self._signal(signal.SIGKILL)
+        self.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+        with _running_lock:
+            _running.discard(self)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):  # macOS answers the latter for a group of zombies
+            return
+
+    def _read(self) -> None:
+        assert self._process.stdout  # noqa: S101 - it was opened as a pipe
+        with self._process.stdout as output:
+            rest = b""
+            while chunk := os.read(output.fileno(), 65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                self._on_output(*(line.decode(errors="replace") for line in lines))
+            if rest:
+                self._on_output(rest.decode(errors="replace"))
+
+
+def kill_all() -> None:
+    with _running_lock:
+        running = list(_running)
+    for process in running:
+        process.kill()

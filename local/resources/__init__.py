@@ -1,0 +1,8 @@
+"""The types of resources that CloudFormation stacks may have: the modules here, each for some services."""
+
+from __future__ import annotations
+
+from local.resources import access, compute, messaging, storage
+from local.resources.resource import TYPES, Resource
+
+__all__ = ["TYPES", "Resource", "access", "compute", "messaging", "storage"]

@@ -1,0 +1,68 @@
+"""Tags of every SageMaker resource by its ARN.
+
+moto splits an ARN to find the resource, which fails for model packages and for names in upper case.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.sagemaker.models import SageMakerModelBackend
+
+from local.sagemaker_api import Call, invalid, replace
+
+_STORES = (
+    "_models",
+    "endpoint_configs",
+    "endpoints",
+    "training_jobs",
+    "hyper_parameter_tuning_jobs",
+    "model_packages",
+    "model_package_groups",
+    "pipelines",
+    "processing_jobs",
+    "transform_jobs",
+)
+_moto_resource = SageMakerModelBackend._get_resource_from_arn
+
+
+def install() -> None:
+    SageMakerModelBackend._get_resource_from_arn = _resource
+    replace({"AddTags": _add_tags, "ListTags": _list_tags, "DeleteTags": _delete_tags})
+
+
+def _resource(backend: SageMakerModelBackend, arn: str) -> Any:
+    for store in _STORES:
+        for resource in getattr(backend, store).values():
+            if resource.arn.lower() == arn.lower():
+                return resource
+    return _moto_resource(backend, arn)
+
+
+def _tagged(call: Call) -> Any:
+    arn = call.request["ResourceArn"]
+    try:
+        resource = _resource(call.backend, arn)
+    except (AttributeError, ValueError):  # what moto's own search ends in for an ARN of a kind it does not know
+        resource = None
+    if resource is None:
+        raise invalid(f"Could not find resource {arn}.")
+    resource.tags = resource.tags or []
+    return resource
+
+
+def _add_tags(call: Call) -> dict[str, Any]:
+    resource = _tagged(call)
+    new = {tag["Key"] for tag in call.request["Tags"]}
+    resource.tags = [tag for tag in resource.tags if tag["Key"] not in new] + call.request["Tags"]
+    return {"Tags": resource.tags}
+
+
+def _list_tags(call: Call) -> dict[str, Any]:
+    return {"Tags": _tagged(call).tags}
+
+
+def _delete_tags(call: Call) -> dict[str, Any]:
+    resource = _tagged(call)
+    resource.tags = [tag for tag in resource.tags if tag["Key"] not in call.request["TagKeys"]]
+    return {}

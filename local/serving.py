@@ -1,0 +1,159 @@
+"""Runs as a process of its own: serves one model by the contract of SageMaker's framework containers.
+
+The functions a script may define and their defaults: https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html
+("Serve a PyTorch model"); the HTTP side: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html.
+"""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import socket
+import sys
+import threading
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
+
+
+class UnsupportedFormatError(Exception):
+    """A content type that the defaults know nothing of."""
+
+
+class Model:
+    """The script's functions, and the defaults for those that it does not define."""
+
+    def __init__(self, script: ModuleType, model_dir: str) -> None:
+        self._script = script
+        # The containers' workers are processes that serve one request at a time, so scripts need not be thread-safe.
+        self._one_at_a_time = threading.Lock()
+        if not hasattr(script, "model_fn"):
+            raise AttributeError(f"{script.__file__} defines no model_fn")
+        self._loaded = script.model_fn(model_dir)
+
+    def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
+        """The response's body and content type."""
+        base_type = content_type.partition(";")[0].strip().lower()
+        data = body.decode() if base_type in (JSON, CSV, TEXT) else body
+        with self._one_at_a_time:
+            if hasattr(self._script, "transform_fn"):
+                result = self._script.transform_fn(self._loaded, data, content_type, accept)
+            else:
+                decoded = self._function("input_fn", decode)(data, content_type)
+                prediction = self._function("predict_fn", predict)(decoded, self._loaded)
+                result = self._function("output_fn", encode)(prediction, accept)
+        response, response_type = result if isinstance(result, tuple) else (result, accept)
+        return (response.encode() if isinstance(response, str) else bytes(response)), response_type
+
+    def _function(self, name: str, default: Any) -> Any:
+        return getattr(self._script, name, default)
+
+
+def decode(data: Any, content_type: str) -> Any:
+    match content_type.partition(";")[0].strip().lower():
+        case "application/json":
+            return json.loads(data)
+        case "text/csv":
+            return list(csv.reader(io.StringIO(data)))
+        case "text/plain":
+            return data
+    raise UnsupportedFormatError(f"Content type {content_type} is not supported by the default input_fn")
+
+
+def predict(data: Any, model: Any) -> Any:
+    return model.predict(data) if hasattr(model, "predict") else model(data)
+
+
+def encode(prediction: Any, accept: str) -> tuple[str, str]:
+    match accept.partition(";")[0].strip().lower():
+        case "application/json" | "*/*" | "":
+            return json.dumps(prediction), JSON
+        case "text/csv":
+            text = io.StringIO()
+            rows = prediction if isinstance(prediction, list) else [prediction]
+            csv.writer(text).writerows(row if isinstance(row, list | tuple) else [row] for row in rows)
+            return text.getvalue(), CSV
+        case "text/plain":
+            return str(prediction), TEXT
+    raise UnsupportedFormatError(f"Accept type {accept} is not supported by the default output_fn")
+
+
+class Server(ThreadingHTTPServer):
+    """On a socket that already listens: whoever connects while the model loads is answered once it has."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, model: Model) -> None:
+        super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.model = model
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._respond(200 if self.path == "/ping" else 404, b"", TEXT)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        accept = self.headers.get("Accept", "*/*")
+        if accept == "*/*":
+            accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
+        try:
+            model = cast(Server, self.server).model
+            answer, answer_type = model.answer(body, self.headers.get("Content-Type", JSON), accept)
+        except UnsupportedFormatError as error:
+            self._respond(415, str(error).encode(), TEXT)
+        except Exception as error:  # noqa: BLE001 - whatever the script raises is the model's answer
+            traceback.print_exc()
+            self._respond(500, f"{error}\n{traceback.format_exc()}".encode(), TEXT)
+        else:
+            self._respond(200, answer, answer_type)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        if self.path != "/ping":
+            print(f"{self.address_string()} - {format % arguments}")
+
+    def _respond(self, status: int, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def load(path: Path) -> ModuleType:
+    """The script as a module, with its directory on the path."""
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"No inference script at {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def end_with_parent() -> None:
+    """Whoever started us holds the other end of our standard input, and lets it go when it ends."""
+    while os.read(sys.stdin.fileno(), 1024):
+        continue
+    os._exit(0)
+
+
+def main() -> None:
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    model = Model(load(Path(sys.argv[2])), sys.argv[3])
+    Server(listener, model).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Production takes nothing without an approval, and what was approved is what comes in."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.world import Lab, Stage, wait_until
+
+RUNBOOK = "model-promotion-production"
+
+
+def waiting_approval(production: Stage, application: str) -> dict[str, Any]:
+    """The approval that waits for the application."""
+    ssm = production.client("ssm")
+
+    def look() -> dict[str, Any] | None:
+        for item in production.items("approval"):
+            if item["key"].startswith(f"{application}-production#") and item["automation"]:
+                found = ssm.get_automation_execution(AutomationExecutionId=item["automation"])["AutomationExecution"]
+                if found["AutomationExecutionStatus"] == "Waiting":
+                    return dict(found)
+        return None
+
+    return wait_until(look, f"an approval of {application} that waits")
+
+
+def signal(production: Stage, automation: str, kind: str, comment: str) -> None:
+    production.client("ssm").send_automation_signal(
+        AutomationExecutionId=automation, SignalType=kind, Payload={"Comment": [comment]}
+    )
+
+
+def automation_ended(production: Stage, automation: str) -> str:
+    ssm = production.client("ssm")
+
+    def look() -> str | None:
+        found = ssm.get_automation_execution(AutomationExecutionId=automation)["AutomationExecution"]
+        status = str(found["AutomationExecutionStatus"])
+        return status if status not in ("Waiting", "InProgress", "Pending") else None
+
+    return wait_until(look, f"the end of the approval {automation}")
+
+
+@pytest.fixture
+def in_qa(lab: Lab, qa: Stage, application: str) -> dict[str, Any]:
+    """The record of a promotion into QA that succeeded a moment ago."""
+    execution = qa.execution_of(lab.train(application, "good"))
+    assert execution.status == "SUCCEEDED", execution.cause
+    return dict(execution.output)
+
+
+def test_an_approved_model_reaches_production(in_qa: dict[str, Any], production: Stage, application: str) -> None:
+    waiting = waiting_approval(production, application)
+    signal(production, waiting["AutomationExecutionId"], "Approve", "looks good")
+
+    execution = production.execution_of(waiting["AutomationExecutionId"])
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert production.answer(application) == {"label": "good"}
+    live = production.live(application)
+    assert live is not None
+    assert live["approved_by"].endswith("user/operator")
+    assert live["approval_comment"] == "looks good"
+    assert live["source_arn"] == in_qa["source_arn"]
+    assert live["digest"] == in_qa["model_digest"]
+    assert automation_ended(production, waiting["AutomationExecutionId"]) == "Success"
+
+
+def test_what_the_approver_reads_names_the_candidate(
+    in_qa: dict[str, Any], production: Stage, application: str
+) -> None:
+    waiting = waiting_approval(production, application)
+
+    message = waiting["StepExecutions"][0]["Inputs"]["Message"]
+
+    assert application in message
+    assert in_qa["model_name"] in message
+    assert in_qa["model_digest"] in message
+    assert "systems-manager/automation/execution/" in message
+
+
+def test_a_rejected_model_stays_out_and_is_announced_as_rejected(
+    in_qa: dict[str, Any], production: Stage, application: str
+) -> None:
+    waiting = waiting_approval(production, application)
+    signal(production, waiting["AutomationExecutionId"], "Reject", "not on a Friday")
+
+    execution = production.execution_of(f'"ExecutionId":"{waiting["AutomationExecutionId"]}"'.replace('":"', '": "'))
+
+    assert execution.states[-1] == "Rejected", execution.cause
+    assert "not on a Friday" in execution.output["reason"]
+    assert production.endpoint(application) is None
+
+
+def test_the_same_event_again_asks_nobody_again(in_qa: dict[str, Any], production: Stage, application: str) -> None:
+    waiting_approval(production, application)
+    (first,) = production.executions_with(in_qa["model_name"])
+    event = production.client("stepfunctions").describe_execution(executionArn=first)["input"]
+
+    again = production.promote(json.loads(event))
+
+    assert again.states[-1] == "Approval requested"
+    assert again.output["outcome"] == "already_requested"
+    assert len([item for item in production.items("approval") if application in item["key"]]) == 1
+
+
+def test_an_artifact_that_changed_after_the_approval_was_asked_for_is_refused(
+    in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    waiting = waiting_approval(production, application)
+    model = qa.client("sagemaker").describe_model(ModelName=in_qa["model_name"])
+    bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
+    qa.client("s3").put_object(Bucket=bucket, Key=key, Body=lab.artifact("forged"))
+    signal(production, waiting["AutomationExecutionId"], "Approve", "")
+
+    execution = production.execution_of(waiting["AutomationExecutionId"])
+
+    assert execution.error == "PromotionRefusedError"
+    assert "not what was approved" in (execution.cause or "")
+    assert production.endpoint(application) is None
+
+
+def test_an_approval_cannot_be_claimed_before_it_is_given_nor_for_something_else(
+    in_qa: dict[str, Any], production: Stage, application: str
+) -> None:
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+    asked = {"model": in_qa["model_name"], "application": application, "approval": waiting}
+
+    not_given = production.promote(asked | {"digest": in_qa["model_digest"]})
+    unknown = production.promote(asked | {"approval": "00000000-0000-4000-8000-000000000000"})
+
+    assert not_given.error == "InvalidRequestError"
+    assert waiting in (not_given.cause or "")
+    assert unknown.error == "InvalidRequestError"
+    assert production.endpoint(application) is None
+
+
+def test_only_an_approver_may_approve(in_qa: dict[str, Any], production: Stage, application: str) -> None:
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+    iam = production.client("iam")
+    iam.create_user(UserName=application)
+    key = iam.create_access_key(UserName=application)["AccessKey"]
+    import boto3
+
+    stranger = boto3.client(
+        "ssm",
+        region_name="eu-west-1",
+        endpoint_url=production.client("ssm").meta.endpoint_url,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+
+    with pytest.raises(ClientError):
+        stranger.send_automation_signal(AutomationExecutionId=waiting, SignalType="Approve")
+
+    assert waiting_approval(production, application)["AutomationExecutionId"] == waiting

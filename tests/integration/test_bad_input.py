@@ -1,0 +1,79 @@
+"""Bad input by hand ends within one step, with one sentence that says what to do, and creates nothing."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.world import DEV, Lab, Stage
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "names no source"),
+        ([], "a list, not an object"),
+        ({"training_job": "a", "model": "b"}, "two sources"),
+        ({"training_job": "there-is-no-such-job"}, "no training job there-is-no-such-job in account 111111111111"),
+        ({"model": "there-is-no-such-model", "application": "reviews"}, "no model there-is-no-such-model"),
+        ({"training_job": 7}, "is a number"),
+        ({"training_job": "arn:aws:sagemaker:eu-west-1:999999999999:training-job/x"}, "999999999999"),
+        ({"trainingJob": "x"}, "unknown key"),
+    ],
+    ids=["nothing", "list", "two", "no-job", "no-model", "number", "wrong-account", "misspelt"],
+)
+def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, words: str) -> None:
+    execution = qa.promote(given)
+
+    assert execution.status == "FAILED"
+    assert execution.error == "InvalidRequestError"
+    assert words in (execution.cause or "")
+    assert "Create model" not in execution.states
+    assert execution.states == ["Resolve candidate", "Note what failed", "Is the endpoint held?", "Announce failure",
+                                "Recovered?", "Promotion failed"]  # fmt: skip
+
+
+def test_a_job_that_failed_is_refused_with_its_reason(lab: Lab, qa: Stage, application: str) -> None:
+    job = f"{application}-failed"
+    lab.client("sagemaker").create_training_job(
+        TrainingJobName=job,
+        AlgorithmSpecification={
+            "TrainingImage": f"{DEV}.dkr.ecr.eu-west-1.amazonaws.com/echo:1",
+            "TrainingInputMode": "File",
+        },
+        RoleArn=f"arn:aws:iam::{DEV}:role/SageMakerTraining",
+        OutputDataConfig={"S3OutputPath": f"s3://sagemaker-eu-west-1-{DEV}/nothing-there"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+    )
+    lab.ended(job)
+
+    execution = qa.promote({"training_job": job, "application": application})
+
+    assert execution.error == "InvalidRequestError"
+    assert f"The training job {job} is Failed" in (execution.cause or "")
+    assert qa.endpoint(application) is None
+
+
+def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, application: str) -> None:
+    job = lab.train(application, "good", tagged=False)
+
+    execution = qa.promote({"training_job": job, "application": application})
+
+    assert execution.error == "InvalidRequestError"
+    assert "no smoke test" in (execution.cause or "")
+    assert qa.endpoint(application) is None
+
+
+def test_settings_that_are_wrong_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
+    job = lab.train(application, "good", tagged=False)
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}",
+        Type="String",
+        Value='{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "one"}]}}',
+    )
+
+    execution = qa.promote({"training_job": job, "application": application})
+
+    assert execution.error == "InvalidRequestError"
+    assert f"/model-promotion/qa/{application}" in (execution.cause or "")
+    assert "ProductionVariants[0].InitialInstanceCount" in (execution.cause or "")

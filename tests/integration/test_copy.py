@@ -1,0 +1,149 @@
+"""Artifacts are carried across whole, whatever their size, and exactly those that were planned."""
+
+import dataclasses
+import json
+
+import pytest
+
+from promotion.artifacts import PinnedObject, Reference, targets
+from promotion.copying import MULTIPART_THRESHOLD, Copier
+from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.pinning import pin
+from tests.integration.world import DEV, DEV_BUCKET, QA, Lab, Stage
+
+GIB = 1024**3
+
+
+def big_object(lab: Lab, key: str, gib: int) -> str:
+    """An object of that size in dev, made of one part that is copied again and again."""
+    s3 = lab.client("s3")
+    part = 64 * 1024**2
+    s3.put_object(Bucket=DEV_BUCKET, Key=f"{key}.seed", Body=bytes(range(256)) * (part // 256))
+    upload = s3.create_multipart_upload(
+        Bucket=DEV_BUCKET, Key=key, ContentType="application/x-tar", ChecksumAlgorithm="CRC64NVME"
+    )
+    parts = []
+    for number in range(1, gib * GIB // part + 1):
+        copied = s3.upload_part_copy(
+            Bucket=DEV_BUCKET,
+            Key=key,
+            UploadId=upload["UploadId"],
+            PartNumber=number,
+            CopySource={"Bucket": DEV_BUCKET, "Key": f"{key}.seed"},
+        )
+        parts.append({"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]})
+    s3.complete_multipart_upload(
+        Bucket=DEV_BUCKET, Key=key, UploadId=upload["UploadId"], MultipartUpload={"Parts": parts}
+    )
+    return f"s3://{DEV_BUCKET}/{key}"
+
+
+@pytest.fixture
+def copier(qa: Stage) -> Copier:
+    """As the function has it, but with an operator's rights."""
+    session = qa.client("s3")
+    return Copier(session, qa.bucket, QA, DEV)
+
+
+def planned(lab: Lab, uri: str, application: str) -> PinnedObject:
+    reference = Reference((0, "ModelDataUrl"), uri, is_prefix=False)
+    _, (placed,) = targets(reference, pin(lab.client("s3"), reference, DEV), f"models/{application}/digest")
+    return placed
+
+
+def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
+    lab: Lab, qa: Stage, copier: Copier, application: str
+) -> None:
+    pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 6), application)
+
+    summary = copier.copy([pinned], seconds=120)
+
+    head = qa.client("s3").head_object(Bucket=qa.bucket, Key=pinned.target, ChecksumMode="ENABLED")
+    assert pinned.size == 6 * GIB
+    assert head["ContentLength"] == 6 * GIB
+    assert head["ChecksumCRC64NVME"] == pinned.checksum
+    assert head["ContentType"] == "application/x-tar"
+    assert head["ETag"].endswith('-96"')
+    assert summary.verified_by == {"CRC64NVME": 1}
+    again = copier.copy([pinned], seconds=120)
+    assert (again.copied, again.already_there) == (0, 1)
+
+
+def test_a_copy_takes_up_where_the_last_try_stopped(lab: Lab, qa: Stage, copier: Copier, application: str) -> None:
+    pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 1), application)
+    s3 = qa.client("s3")
+
+    with pytest.raises(TryAgainError):
+        copier.copy([pinned], seconds=0.3)
+    (upload,) = s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)["Uploads"]
+    copier.copy([pinned], seconds=120)
+
+    assert upload["Key"] == pinned.target
+    assert s3.head_object(Bucket=qa.bucket, Key=pinned.target)["ContentLength"] == GIB
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
+
+
+@pytest.mark.parametrize("size", [1024, MULTIPART_THRESHOLD], ids=["whole", "by-parts"])
+def test_an_artifact_that_changes_between_plan_and_copy_is_refused(
+    lab: Lab, qa: Stage, copier: Copier, application: str, size: int
+) -> None:
+    uri = lab.upload(f"{application}/model.tar.gz", b"a" * size)
+    pinned = planned(lab, uri, application)
+    lab.upload(f"{application}/model.tar.gz", b"b" * size)
+
+    with pytest.raises(PromotionRefusedError, match="has been overwritten or deleted since"):
+        copier.copy([pinned], seconds=60)
+
+    found = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=pinned.target)
+    assert found["KeyCount"] == 0
+    assert "Uploads" not in qa.client("s3").list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
+
+
+def test_a_target_with_other_content_is_never_overwritten(
+    lab: Lab, qa: Stage, copier: Copier, application: str
+) -> None:
+    pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"new"), application)
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=pinned.target, Body=b"old")
+
+    with pytest.raises(PromotionRefusedError, match="never overwritten"):
+        copier.copy([pinned], seconds=60)
+
+    assert qa.client("s3").get_object(Bucket=qa.bucket, Key=pinned.target)["Body"].read() == b"old"
+
+
+def test_many_small_objects_with_odd_names_are_copied_exactly(
+    lab: Lab, qa: Stage, copier: Copier, application: str
+) -> None:
+    names = ["a b.bin", "a+b.bin", "100%.bin", "q?x=1&y.bin", "#hash.bin", "ümläut/日本.bin", "deep/er/still.bin"]
+    for name in names:
+        lab.upload(f"{application}/model/{name}", name.encode())
+    reference = Reference((0, "ModelDataSource"), f"s3://{DEV_BUCKET}/{application}/model/", is_prefix=True)
+    prefix, placed = targets(reference, pin(lab.client("s3"), reference, DEV), f"models/{application}/digest")
+
+    summary = copier.copy(placed, seconds=60)
+
+    s3 = qa.client("s3")
+    assert summary.copied == len(names)
+    for name in names:
+        assert s3.get_object(Bucket=qa.bucket, Key=prefix + name)["Body"].read() == name.encode()
+
+
+def test_a_bucket_of_another_account_than_upstream_is_refused(qa: Stage, lab: Lab, application: str) -> None:
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=f"models/{application}/x", Body=b"x")
+    reference = Reference((0, "ModelDataUrl"), f"s3://{qa.bucket}/models/{application}/x", is_prefix=False)
+
+    with pytest.raises(PromotionRefusedError, match="may not be read"):
+        pin(qa.client("s3"), reference, DEV)
+
+
+def test_what_is_copied_is_recorded_with_what_verified_it(lab: Lab, qa: Stage, application: str) -> None:
+    promotion = qa.execution_of(lab.train(application, "good")).output
+
+    assert promotion["objects"] == 1
+    assert promotion["verified_by"] == "CRC32"
+    manifest = qa.client("s3").get_object(
+        Bucket=qa.bucket, Key=f"manifests/{promotion['execution'].rsplit(':', 1)[-1]}.jsonl"
+    )
+    (line,) = manifest["Body"].read().decode().splitlines()
+    assert json.loads(line)["target"].startswith(f"models/{application}/{promotion['digest']}/")
+    assert dataclasses.asdict(PinnedObject.from_line(line))["size"] == promotion["bytes"]

@@ -1,0 +1,82 @@
+"""An execution that is stopped in the middle leaves the endpoint, after recovery, as it was, and free."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.world import Lab, Stage, wait_until
+
+
+@pytest.mark.parametrize("stopped_in", ["Check endpoint", "Let the deployment begin", "Run smoke test"])
+def test_an_update_that_is_stopped_is_undone(lab: Lab, qa: Stage, application: str, stopped_in: str) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    before = qa.endpoint(application)
+    job = lab.train(application, "next")
+
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if stopped_in in qa.states(arn) else None, stopped_in)
+    qa.client("stepfunctions").stop_execution(executionArn=arn, error="Operator", cause="changed my mind")
+
+    recovery = qa.execution_of(arn)
+    after = qa.endpoint(application)
+    assert recovery.states[-1] == "Recovered", recovery.cause
+    assert before is not None
+    assert after is not None
+    assert after["EndpointStatus"] == "InService"
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+    assert qa.answer(application) == {"label": "good"}
+    assert qa.running(application) == []
+    failed = qa.history(application)[-1]
+    assert failed["status"] == "Failed"
+    assert "changed my mind" in failed["reason"]
+
+
+def test_after_a_recovery_the_endpoint_is_free_for_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    job = lab.train(application, "stopped")
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if "Check endpoint" in qa.states(arn) else None, "the update")
+    qa.client("stepfunctions").stop_execution(executionArn=arn)
+    qa.execution_of(arn)
+
+    execution = qa.execution_of(lab.train(application, "next"))
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert qa.answer(application) == {"label": "next"}
+
+
+def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
+    job = lab.train(application, "first")
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if "Check endpoint" in qa.states(arn) else None, "the deployment")
+    qa.client("stepfunctions").stop_execution(executionArn=arn)
+
+    recovery = qa.execution_of(arn)
+
+    assert recovery.states[-1] == "Recovered", recovery.cause
+    assert qa.endpoint(application) is None
+    assert qa.running(application) == []
+
+
+def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, application: str) -> None:
+    first: Any = qa.execution_of(lab.train(application, "good")).output
+    second: Any = qa.execution_of(lab.train(application, "better")).output
+    job = lab.train(application, "stopped")
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if "Run smoke test" in qa.states(arn) else None, "the smoke test")
+    qa.client("stepfunctions").stop_execution(executionArn=arn)
+    sagemaker = qa.client("sagemaker")
+    sagemaker.update_endpoint(EndpointName=second["endpoint"], EndpointConfigName=first["endpoint_config_name"])
+
+    recovery = qa.execution_of(arn)
+
+    assert recovery.error == "RestorationFailed" or recovery.states[-1] == "Recovered"
+    assert qa.running(application) == []
+    if recovery.error:
+        assert "Someone else changed the endpoint" in (recovery.cause or "")
+
+
+def test_a_recovery_by_hand_of_an_endpoint_that_nobody_holds_has_nothing_to_do(qa: Stage, application: str) -> None:
+    execution = qa.promote({"recover": f"{application}-qa"})
+
+    assert execution.states[-1] == "Nothing to recover"

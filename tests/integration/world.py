@@ -1,0 +1,226 @@
+"""The accounts as those who work in them use them: the lab that trains, and the operators of a stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from local import identity, project
+
+DEV, QA, PRODUCTION = identity.ACCOUNTS.values()
+DEV_BUCKET = f"sagemaker-{identity.REGION}-{DEV}"
+EVENTS = Path(__file__).parents[2] / "events"
+PATIENCE_SECONDS = 90
+
+# Answers {"label": <what is in the artifact's file>} to anything.
+ECHO_LABEL = """
+import json, os
+def model_fn(model_dir):
+    with open(os.path.join(model_dir, "label.txt")) as file:
+        return file.read()
+def input_fn(body, content_type):
+    return body
+def predict_fn(data, model):
+    return {"label": model}
+def output_fn(prediction, accept):
+    return json.dumps(prediction), "application/json"
+"""
+CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
+
+
+def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """What `look` returns as soon as it returns something."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds} s in vain for {what}")
+
+
+@dataclasses.dataclass
+class Execution:
+    """An execution of a stage's state machine that has ended."""
+
+    arn: str
+    status: str
+    output: Any
+    error: str | None
+    cause: str | None
+    states: list[str]
+
+
+@dataclasses.dataclass
+class Stage:
+    """One stage as its operators see it."""
+
+    name: str
+    account: str
+
+    def client(self, service: str) -> Any:
+        return identity.client_as_operator(service, self.account)
+
+    @property
+    def state_machine(self) -> str:
+        return f"arn:aws:states:{identity.REGION}:{self.account}:stateMachine:model-promotion-{self.name}"
+
+    @property
+    def bucket(self) -> str:
+        return f"model-promotion-{self.name}-{self.account}-{identity.REGION}"
+
+    @property
+    def table(self) -> str:
+        outputs = self.client("cloudformation").describe_stacks(StackName=f"model-promotion-{self.name}")
+        found = {o["OutputKey"]: o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]}
+        return str(found["PromotionTableName"])
+
+    def start(self, given: Any) -> str:
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.state_machine, input=json.dumps(given)
+        )
+        return str(answer["executionArn"])
+
+    def promote(self, given: Any) -> Execution:
+        """Start by hand, and wait for the end."""
+        return self.ended(self.start(given))
+
+    def ended(self, arn: str) -> Execution:
+        client = self.client("stepfunctions")
+
+        def look() -> Any:
+            found = client.describe_execution(executionArn=arn)
+            return found if found["status"] != "RUNNING" else None
+
+        found = wait_until(look, f"the end of {arn}")
+        return Execution(
+            arn=arn,
+            status=found["status"],
+            output=json.loads(found.get("output") or "null"),
+            error=found.get("error"),
+            cause=found.get("cause"),
+            states=self.states(arn),
+        )
+
+    def states(self, arn: str) -> list[str]:
+        """The states an execution has entered so far, in order."""
+        pages = self.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+        events = [event for page in pages for event in page["events"]]
+        return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+
+    def executions_with(self, text: str) -> list[str]:
+        """The ARNs of all executions in whose input `text` stands, oldest first."""
+        client = self.client("stepfunctions")
+        pages = client.get_paginator("list_executions").paginate(stateMachineArn=self.state_machine)
+        arns = [e["executionArn"] for page in pages for e in page["executions"]]
+        found = [client.describe_execution(executionArn=arn) for arn in arns]
+        ours = sorted((e for e in found if text in e["input"]), key=lambda e: e["startDate"])
+        return [e["executionArn"] for e in ours]
+
+    def execution_of(self, text: str, number: int = 0) -> Execution:
+        """The end of the execution in whose input `text` stands: the first, or the one of that number."""
+
+        def look() -> str | None:
+            arns = self.executions_with(text)
+            return arns[number] if len(arns) > number else None
+
+        return self.ended(wait_until(look, f"an execution for {text} in {self.name}"))
+
+    def endpoint(self, application: str) -> dict[str, Any] | None:
+        client = self.client("sagemaker")
+        names = [e["EndpointName"] for e in client.list_endpoints(MaxResults=100)["Endpoints"]]
+        name = f"{application}-{self.name}"
+        return dict(client.describe_endpoint(EndpointName=name)) if name in names else None
+
+    def answer(self, application: str) -> Any:
+        body = self.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=f"{application}-{self.name}", Body=b"{}", ContentType="application/json"
+        )["Body"]
+        return json.loads(body.read())
+
+    def items(self, kind: str) -> list[dict[str, str]]:
+        found = self.client("dynamodb").query(
+            TableName=self.table,
+            KeyConditionExpression="kind = :kind",
+            ExpressionAttributeValues={":kind": {"S": kind}},
+            ConsistentRead=True,
+        )["Items"]
+        return [{name: next(iter(value.values())) for name, value in item.items()} for item in found]
+
+    def running(self, application: str) -> list[dict[str, str]]:
+        return [item for item in self.items("running") if item["key"] == f"{application}-{self.name}"]
+
+    def live(self, application: str) -> dict[str, str] | None:
+        found = [item for item in self.items("live") if item["key"] == f"{application}-{self.name}"]
+        return found[0] if found else None
+
+    def history(self, application: str) -> list[dict[str, str]]:
+        return self.items(f"history#{application}-{self.name}")
+
+
+@dataclasses.dataclass
+class Lab:
+    """The account that trains, as a data scientist uses it."""
+
+    def client(self, service: str) -> Any:
+        return identity.client_as_operator(service, DEV)
+
+    def upload(self, key: str, body: bytes) -> str:
+        self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body)
+        return f"s3://{DEV_BUCKET}/{key}"
+
+    def suite(self, application: str, expect: str) -> str:
+        suite = {"cases": [{"name": "answers", "body": {}, "expect": expect, "maximum_latency_ms": 30000}]}
+        return self.upload(f"{application}/smoke-test-{abs(hash(expect))}.json", json.dumps(suite).encode())
+
+    def artifact(self, label: str, script: str = ECHO_LABEL) -> bytes:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+            for name, text in {"label.txt": label, "code/inference.py": script}.items():
+                content = text.encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return packed.getvalue()
+
+    def train(
+        self, application: str, label: str, *, script: str = ECHO_LABEL, expect: str | None = None, tagged: bool = True
+    ) -> str:
+        """A completed training job whose model answers {"label": <label>}; its name."""
+        job = f"{application}-{label}-{datetime.datetime.now(datetime.UTC):%H%M%S%f}"
+        self.upload(f"{job}/output/model.tar.gz", self.artifact(label, script))
+        tags = {"team": "reviews"}
+        if tagged:
+            tags |= {
+                "model-promotion:application": application,
+                "model-promotion:smoke-test": self.suite(application, expect or f"label == '{label}'"),
+            }
+        self.client("sagemaker").create_training_job(
+            TrainingJobName=job,
+            AlgorithmSpecification={
+                "TrainingImage": f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
+                "TrainingInputMode": "File",
+            },
+            RoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+            OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 60},
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+        assert self.ended(job) == "Completed"
+        return job
+
+    def ended(self, job: str) -> str:
+        """The status a training job ends with."""
+
+        def look() -> str | None:
+            status = str(self.client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobStatus"])
+            return status if status not in ("InProgress", "Stopping") else None
+
+        return wait_until(look, f"the end of {job}")

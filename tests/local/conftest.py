@@ -1,0 +1,56 @@
+"""Fixtures of the tests of the embedded AWS that more than one module uses."""
+
+import json
+from typing import Any
+
+import pytest
+
+from local import identity
+from local.aws import EmbeddedAws
+from tests.local.state_machines import ACCOUNT, Create, Execution, Run, create_role, definition, wait_for_end
+
+
+@pytest.fixture
+def states(aws: EmbeddedAws) -> Any:
+    return identity.client_as_operator("stepfunctions", ACCOUNT)
+
+
+@pytest.fixture
+def role(aws: EmbeddedAws, name: str) -> str:
+    return create_role(ACCOUNT, f"machine-{name}", {"Service": "states.amazonaws.com"})
+
+
+@pytest.fixture
+def create(states: Any, role: str, name: str) -> Create:
+    """Create a state machine from its states; its ARN."""
+    machines: list[str] = []
+
+    def create_machine(described: dict[str, Any], **top: Any) -> str:
+        machine = states.create_state_machine(
+            name=f"{name}-{len(machines)}", definition=definition(described, **top), roleArn=role
+        )
+        machines.append(machine["stateMachineArn"])
+        return machines[-1]
+
+    return create_machine
+
+
+@pytest.fixture
+def run(states: Any, create: Create) -> Run:
+    """Run a state machine of the given states to its end; its description, with the output read."""
+
+    def run_machine(described: dict[str, Any], execution_input: Any = None, **top: Any) -> Execution:
+        machine = create(described, **top)
+        started = states.start_execution(stateMachineArn=machine, input=json.dumps(execution_input or {}))
+        execution = wait_for_end(states, started["executionArn"])
+        if "output" in execution:
+            execution["output"] = json.loads(execution["output"])
+        return execution
+
+    return run_machine
+
+
+@pytest.fixture
+def queue(aws: EmbeddedAws, name: str) -> str:
+    sqs = identity.client_as_operator("sqs", ACCOUNT)
+    return str(sqs.create_queue(QueueName=name)["QueueUrl"])

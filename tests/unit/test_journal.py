@@ -1,0 +1,181 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from promotion import journal
+from promotion.errors import PromotionRefusedError
+from promotion.journal import ApprovalRequest, Running
+
+TABLE = "promotions"
+FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
+SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
+PROMOTION = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
+
+
+@pytest.fixture
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        client.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("kind", "key")],
+            KeySchema=[{"AttributeName": "kind", "KeyType": "HASH"}, {"AttributeName": "key", "KeyType": "RANGE"}],
+        )
+        yield client
+
+
+def put(dynamodb: Any, kind: str, key: str, **attributes: Any) -> None:
+    """Write an item as the state machine does."""
+    item = {name: {"N": str(value)} if isinstance(value, int) else {"S": value} for name, value in attributes.items()}
+    dynamodb.put_item(TableName=TABLE, Item={"kind": {"S": kind}, "key": {"S": key}, **item})
+
+
+def hold(dynamodb: Any, endpoint: str, execution: str, **more: Any) -> None:
+    put(dynamodb, "running", endpoint, execution=execution, promotion=json.dumps({"endpoint": endpoint}), **more)
+
+
+def test_nobody_holds_an_endpoint_that_nobody_took(dynamodb: Any) -> None:
+    assert journal.running(dynamodb, TABLE, "reviews-qa") is None
+    assert journal.running_in(dynamodb, TABLE, FIRST) is None
+
+
+def test_the_promotion_that_holds_an_endpoint_is_found_by_either(dynamodb: Any) -> None:
+    hold(dynamodb, "other-qa", SECOND)
+    hold(dynamodb, "reviews-qa", FIRST)
+
+    held = Running(FIRST, recoveries=0, promotion={"endpoint": "reviews-qa"})
+    assert journal.running(dynamodb, TABLE, "reviews-qa") == held
+    assert journal.running_in(dynamodb, TABLE, FIRST) == held
+
+
+def test_the_recoveries_of_a_promotion_are_counted(dynamodb: Any) -> None:
+    hold(dynamodb, "reviews-qa", FIRST, recoveries=2)
+
+    held = journal.running(dynamodb, TABLE, "reviews-qa")
+
+    assert held
+    assert held.recoveries == 2
+
+
+def test_a_promotion_is_found_among_very_many(dynamodb: Any) -> None:
+    # More than the megabyte that one page of a query holds.
+    for number in range(30):
+        hold(dynamodb, f"a{number:02}-qa", SECOND, padding="x" * 50_000)
+    hold(dynamodb, "z-qa", FIRST)
+
+    held = journal.running_in(dynamodb, TABLE, FIRST)
+
+    assert held
+    assert held.promotion == {"endpoint": "z-qa"}
+
+
+def test_what_is_live_or_was_is_not_taken_for_what_runs(dynamodb: Any) -> None:
+    put(dynamodb, "live", "reviews-qa", execution=FIRST, promotion="{}")
+    put(dynamodb, "history#reviews-qa", "2026-01-02T03:04:05Z#first", execution=FIRST, promotion="{}")
+
+    assert journal.running(dynamodb, TABLE, "reviews-qa") is None
+    assert journal.running_in(dynamodb, TABLE, FIRST) is None
+
+
+def test_the_journal_of_a_held_endpoint_is_written(dynamodb: Any) -> None:
+    hold(dynamodb, "reviews-qa", FIRST, recoveries=1)
+
+    journal.note(dynamodb, TABLE, FIRST, PROMOTION | {"changing": True})
+
+    assert journal.running(dynamodb, TABLE, "reviews-qa") == Running(FIRST, 1, PROMOTION | {"changing": True})
+
+
+def test_the_journal_of_an_endpoint_that_another_execution_took_is_left_alone(dynamodb: Any) -> None:
+    hold(dynamodb, "reviews-qa", SECOND)
+
+    with pytest.raises(PromotionRefusedError) as error:
+        journal.note(dynamodb, TABLE, FIRST, PROMOTION | {"changing": True})
+
+    assert "The endpoint reviews-qa is no longer held by this execution, so nothing was changed" in str(error.value)
+    assert journal.running(dynamodb, TABLE, "reviews-qa") == Running(SECOND, 0, {"endpoint": "reviews-qa"})
+
+
+def test_no_journal_is_begun_for_an_endpoint_that_nobody_holds(dynamodb: Any) -> None:
+    with pytest.raises(PromotionRefusedError, match="no longer held"):
+        journal.note(dynamodb, TABLE, FIRST, PROMOTION)
+
+    assert journal.running(dynamodb, TABLE, "reviews-qa") is None
+
+
+def test_an_error_other_than_the_lost_lock_is_raised_as_it_is(dynamodb: Any) -> None:
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        journal.note(dynamodb, "no-such-table", FIRST, PROMOTION)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        journal.claim_approval_request(dynamodb, "no-such-table", FIRST, PROMOTION, None)
+
+
+def test_the_record_of_what_is_live_is_read_back(dynamodb: Any) -> None:
+    record = PROMOTION | {"created_at": "2026-01-02T03:04:05Z", "by_event": True, "bytes": 7}
+    put(dynamodb, "live", "reviews-qa", promotion=json.dumps(record))
+
+    assert journal.live(dynamodb, TABLE, "reviews-qa") == record
+    assert journal.live(dynamodb, TABLE, "other-qa") is None
+
+
+def test_an_approval_is_asked_for_once(dynamodb: Any) -> None:
+    claimed = journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+    claimed_again = journal.claim_approval_request(dynamodb, TABLE, SECOND, PROMOTION, None)
+
+    assert (claimed, claimed_again) == (True, False)
+    assert journal.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
+
+
+def test_a_claim_whose_answer_was_lost_is_made_again(dynamodb: Any) -> None:
+    journal.claim_approval_request(dynamodb, TABLE, "zeroth", PROMOTION, None)
+    last = journal.approval_request(dynamodb, TABLE, PROMOTION)
+
+    claims = [journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, last) for _ in range(2)]
+
+    assert claims == [True, True]
+    assert journal.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
+
+
+def test_no_approval_was_asked_for_at_first(dynamodb: Any) -> None:
+    assert journal.approval_request(dynamodb, TABLE, PROMOTION) is None
+
+
+def test_the_runbooks_execution_is_noted_with_the_request(dynamodb: Any) -> None:
+    journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+
+    journal.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
+
+    assert journal.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
+
+
+def test_after_an_approval_that_ended_one_execution_alone_asks_again(dynamodb: Any) -> None:
+    journal.claim_approval_request(dynamodb, TABLE, "zeroth", PROMOTION, None)
+    journal.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
+    last = journal.approval_request(dynamodb, TABLE, PROMOTION)
+
+    claims = [journal.claim_approval_request(dynamodb, TABLE, one, PROMOTION, last) for one in (FIRST, SECOND)]
+
+    assert claims == [True, False]
+    assert journal.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
+
+
+def test_an_execution_that_asks_again_keeps_the_approval_it_has_started(dynamodb: Any) -> None:
+    journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+    journal.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
+    last = journal.approval_request(dynamodb, TABLE, PROMOTION)
+
+    assert journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, last)
+    assert journal.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
+
+
+def test_another_candidate_or_endpoint_has_an_approval_of_its_own(dynamodb: Any) -> None:
+    journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+
+    for other in (PROMOTION | {"digest": "cd" * 32}, PROMOTION | {"endpoint": "other-qa"}):
+        assert journal.approval_request(dynamodb, TABLE, other) is None
+        assert journal.claim_approval_request(dynamodb, TABLE, SECOND, other, None)

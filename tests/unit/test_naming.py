@@ -1,0 +1,92 @@
+import datetime
+import re
+
+import pytest
+
+from promotion.errors import InvalidRequestError
+from promotion.naming import endpoint_name, resource_name, sha256_of
+
+# botocore's sagemaker model: ModelName, EndpointConfigName, EndpointName.
+SAGEMAKER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+TIME = "2026-01-02T03:04:05.000Z"
+DIGEST = "0a1b2c3d" + "f" * 56
+
+
+def test_an_endpoint_is_named_after_its_application_and_stage() -> None:
+    assert endpoint_name("reviews", "qa") == "reviews-qa"
+
+
+def test_an_endpoints_name_may_have_63_characters() -> None:
+    assert endpoint_name("a" * 60, "qa") == "a" * 60 + "-qa"
+
+
+def test_an_endpoints_name_of_64_characters_is_refused_with_what_to_change() -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        endpoint_name("a" * 61, "qa")
+
+    assert f"{'a' * 61}-qa has 64 characters; SageMaker allows 63" in str(error.value)
+    assert "Choose a shorter name for the application" in str(error.value)
+
+
+def test_a_resource_is_named_after_application_stage_time_and_content() -> None:
+    assert resource_name("reviews", "qa", TIME, DIGEST) == "reviews-qa-20260102-0304-0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    "same",
+    ["2026-01-02T03:04:59Z", "2026-01-02T04:04:05+01:00", "2026-01-01T22:04:05.000-05:00", "2026-01-02T03:04:05+00:00"],
+)
+def test_the_time_in_a_name_is_utc_whatever_zone_it_is_given_in(same: str) -> None:
+    assert resource_name("reviews", "qa", same, DIGEST) == resource_name("reviews", "qa", TIME, DIGEST)
+
+
+def test_two_models_trained_within_the_same_minute_have_different_names() -> None:
+    first = resource_name("reviews", "qa", "2026-01-02T03:04:05Z", sha256_of("first"))
+    second = resource_name("reviews", "qa", "2026-01-02T03:04:06Z", sha256_of("second"))
+
+    assert first[:-8] == second[:-8]
+    assert first != second
+
+
+@pytest.mark.parametrize("stage", ["q", "qa", "production", "p" * 16])
+@pytest.mark.parametrize("application", ["a", "reviews", "a" * 22, "a" * 23, "a" * 40, "a-" * 19 + "ab"])
+def test_a_long_application_gives_way_and_never_the_digest(application: str, stage: str) -> None:
+    name = resource_name(application, stage, TIME, DIGEST)
+
+    assert SAGEMAKER_NAME.fullmatch(name)
+    assert name.endswith(f"-{stage}-20260102-0304-0a1b2c3d")
+    assert application.startswith(name.removesuffix(f"-{stage}-20260102-0304-0a1b2c3d"))
+
+
+def test_a_name_is_cut_to_63_characters_and_no_further() -> None:
+    assert len(resource_name("a" * 40, "p" * 16, TIME, DIGEST)) == 63
+
+
+def test_a_cut_application_does_not_leave_two_hyphens() -> None:
+    tail = len("-qa-20260102-0304-0a1b2c3d")
+    application = "a" * (63 - tail - 1) + "-b"
+
+    name = resource_name(application, "qa", TIME, DIGEST)
+
+    assert name == "a" * (63 - tail - 1) + "-qa-20260102-0304-0a1b2c3d"
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert sha256_of({"a": 1, "b": {"c": 2, "d": 3}}) == sha256_of({"b": {"d": 3, "c": 2}, "a": 1})
+
+
+@pytest.mark.parametrize(
+    "other", [{"a": 1, "b": [2, 1]}, {"a": "1", "b": [1, 2]}, {"a": 1}, {"A": 1, "b": [1, 2]}, [1, 2], None]
+)
+def test_another_value_has_another_digest(other: object) -> None:
+    assert sha256_of(other) != sha256_of({"a": 1, "b": [1, 2]})
+
+
+def test_a_digest_has_64_hexadecimal_digits_for_any_characters() -> None:
+    assert re.fullmatch("[0-9a-f]{64}", sha256_of({"name": "ä\u202e🚀"}))
+
+
+def test_a_time_without_a_fraction_and_one_with_are_the_same_minute() -> None:
+    time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
+
+    assert resource_name("reviews", "qa", time.isoformat(), DIGEST) == resource_name("reviews", "qa", TIME, DIGEST)

@@ -1,0 +1,227 @@
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from promotion.errors import InvalidRequestError
+from promotion.settings import load, parameter_name, read
+from tests.unit.faults import client_error
+
+PARAMETER = "/model-promotion/qa/reviews"
+DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
+SUITE = {"cases": [{"name": "one", "body": [1], "expect": "length(@) == `1`"}]}
+VPC = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+
+
+def settings(given: Any) -> dict[str, Any]:
+    return read(json.dumps(given), PARAMETER, DEFAULTS)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidRequestError) as error:
+        read(text, PARAMETER, DEFAULTS)
+    assert PARAMETER in str(error.value)
+    return str(error.value)
+
+
+def test_settings_are_kept_below_their_stage_and_application() -> None:
+    assert parameter_name("qa", "reviews") == PARAMETER
+
+
+def test_without_settings_the_defaults_are_in_force() -> None:
+    assert read(None, PARAMETER, DEFAULTS) == DEFAULTS
+
+
+def test_the_defaults_are_never_changed() -> None:
+    before = copy.deepcopy(DEFAULTS)
+
+    in_force = settings({"EndpointConfig": {"KmsKeyId": "key"}, "Model": {"VpcConfig": VPC}})
+    in_force["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] = "ml.p4d.24xlarge"
+
+    assert before == DEFAULTS
+
+
+def test_settings_go_over_the_defaults_member_by_member() -> None:
+    assert settings({"EndpointConfig": {"KmsKeyId": "key"}}) == {
+        "EndpointConfig": {
+            "KmsKeyId": "key",
+            "ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}],
+        }
+    }
+
+
+def test_a_variant_of_the_settings_takes_the_place_of_the_default_one() -> None:
+    serverless = [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]
+
+    assert settings({"EndpointConfig": {"ProductionVariants": serverless}}) == {
+        "EndpointConfig": {"ProductionVariants": serverless}
+    }
+
+
+def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
+    given = {
+        "EndpointConfig": {
+            "ProductionVariants": [
+                {
+                    "InstanceType": "ml.g5.xlarge",
+                    "InitialInstanceCount": 2,
+                    "InitialVariantWeight": 1.0,
+                    "ContainerStartupHealthCheckTimeoutInSeconds": 600,
+                    "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 4},
+                }
+            ],
+            "DataCaptureConfig": {
+                "InitialSamplingPercentage": 10,
+                "DestinationS3Uri": "s3://captured/reviews",
+                "CaptureOptions": [{"CaptureMode": "Input"}],
+            },
+            "KmsKeyId": "arn:aws:kms:eu-west-1:222222222222:key/1",
+        },
+        "Model": {
+            "VpcConfig": VPC,
+            "EnableNetworkIsolation": True,
+            "PrimaryContainer": {"Image": "image", "Environment": {"LOG_LEVEL": "debug"}},
+        },
+    }
+
+    assert settings(given) == given
+
+
+def test_a_smoke_test_is_given_its_defaults() -> None:
+    suite = settings({"SmokeTest": SUITE})["SmokeTest"]
+
+    assert suite["repeat"] == 1
+    assert suite["cases"][0]["content_type"] == "application/json"
+
+
+def test_a_smoke_test_can_be_skipped_by_its_word() -> None:
+    assert settings({"SmokeTest": "skip"})["SmokeTest"] == "skip"
+
+
+@pytest.mark.parametrize("text", ["", "{", "no json", "{'Model': {}}", '{"Model": {}} x', '{"a": 1,}'])
+def test_what_is_no_json_is_refused(text: str) -> None:
+    assert "are no JSON" in refusal(text)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_refused(number: str) -> None:
+    text = '{"EndpointConfig": {"ProductionVariants": [{"InitialVariantWeight": %s}]}}' % number  # noqa: UP031
+
+    assert "are no JSON" in refusal(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"skip"', "7", "true"])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    assert "are no JSON object" in refusal(text)
+
+
+@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "Autoscaling", "x\x1b", ""])
+def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
+    message = refusal(json.dumps({key: {}}))
+
+    assert f"have the unknown key {key!a}; known are EndpointConfig, Model, SmokeTest." in message
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"EndpointConfig": []}, "EndpointConfig is not an object"),
+        ({"EndpointConfig": None}, "EndpointConfig is not an object"),
+        ({"Model": "m"}, "Model is not an object"),
+        ({"EndpointConfig": {"EndpointConfigName": "x"}}, "EndpointConfig.EndpointConfigName is filled in by"),
+        ({"EndpointConfig": {"Tags": []}}, "EndpointConfig.Tags is filled in by"),
+        ({"Model": {"ModelName": "x"}}, "Model.ModelName is filled in by"),
+        ({"Model": {"Tags": []}}, "Model.Tags is filled in by"),
+        ({"Model": {"Containers": []}}, "Model.Containers is filled in by"),
+        ({"Model": {"InferenceExecutionConfig": {}}}, "Model.InferenceExecutionConfig is filled in by"),
+        ({"Model": {"ExecutionRoleArn": "x"}}, "Model.ExecutionRoleArn is filled in by"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"VariantName": "x"}]}},
+            "EndpointConfig.ProductionVariants[0].VariantName is filled in by",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"ModelName": "x"}]}},
+            "EndpointConfig.ProductionVariants[0].ModelName is filled in by",
+        ),
+        ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants has to be a list of one variant"),
+        ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list of one variant"),
+        ({"EndpointConfig": {"ProductionVariants": None}}, "ProductionVariants has to be a list of one variant"),
+        ({"EndpointConfig": {"ProductionVariants": [{}, {}]}}, "ProductionVariants has to be a list of one variant"),
+        ({"EndpointConfig": {"ProductionVariants": ["x"]}}, "EndpointConfig.ProductionVariants[0] is not an object"),
+        ({"EndpointConfig": {"KmsKey": "x"}}, 'Unknown parameter in input: "KmsKey"'),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InstanceTyp": "x"}]}},
+            'Unknown parameter in ProductionVariants[0]: "InstanceTyp"',
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
+            "Invalid type for parameter ProductionVariants[0].InitialInstanceCount",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 1.5}]}},
+            "Invalid type for parameter ProductionVariants[0].InitialInstanceCount",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 0}]}},
+            "Invalid value for parameter ProductionVariants[0].InitialInstanceCount",
+        ),
+        (
+            {"EndpointConfig": {"DataCaptureConfig": {"DestinationS3Uri": "s3://b/p"}}},
+            'Missing required parameter in DataCaptureConfig: "InitialSamplingPercentage"',
+        ),
+        ({"Model": {"VpcConfig": {"Subnets": ["subnet-1"]}}}, 'parameter in VpcConfig: "SecurityGroupIds"'),
+        ({"Model": {"VpcConfig": []}}, "Invalid type for parameter VpcConfig"),
+        (
+            {"Model": {"PrimaryContainer": {"Environment": {"A": 1}}}},
+            "Invalid type for parameter PrimaryContainer.Environment.A",
+        ),
+        ({"Model": {"PrimaryContainer": {"Img": "x"}}}, 'Unknown parameter in PrimaryContainer: "Img"'),
+        ({"SmokeTest": None}, "SmokeTest is wrong: it is not a JSON object"),
+        ({"SmokeTest": "Skip"}, "SmokeTest is wrong: it is not a JSON object"),
+        ({"SmokeTest": {"cases": []}}, "SmokeTest is wrong: cases has to be a list of at least one case"),
+    ],
+)
+def test_a_mistake_is_refused_with_the_path_of_what_is_wrong(given: dict[str, Any], path: str) -> None:
+    assert path in refusal(json.dumps(given))
+
+
+@pytest.mark.parametrize(
+    "field", [{"ModelDataUrl": "s3://b/k"}, {"Mode": "MultiModel"}, {"ContainerHostname": "x"}, {"ImageConfig": {}}]
+)
+def test_a_part_of_the_container_that_a_stage_cannot_set_is_not_ignored_in_silence(field: dict[str, Any]) -> None:
+    message = refusal(json.dumps({"Model": {"PrimaryContainer": field}}))
+
+    assert f"Model.PrimaryContainer.{next(iter(field))} is filled in by the promotion" in message
+
+
+@pytest.fixture
+def ssm() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("ssm")
+
+
+def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
+    ssm.put_parameter(Name=PARAMETER, Type="String", Value=json.dumps({"SmokeTest": "skip"}))
+
+    assert load(ssm, "qa", "reviews", DEFAULTS) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+def test_an_application_without_a_parameter_has_the_defaults(ssm: Any) -> None:
+    assert load(ssm, "qa", "reviews", DEFAULTS) == DEFAULTS
+
+
+def test_settings_that_may_not_be_read_are_not_taken_for_none() -> None:
+    denied = client_error("AccessDeniedException", "not authorized to perform: ssm:GetParameter", "GetParameter")
+
+    class Denying:
+        def get_parameter(self, **_: Any) -> None:
+            raise denied
+
+    with pytest.raises(type(denied)) as error:
+        load(Denying(), "qa", "reviews", DEFAULTS)
+
+    assert error.value is denied
