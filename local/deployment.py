@@ -60,10 +60,11 @@ class Deployments:
         """`variants` are the new config's as they shall be, their retained counts and weights included."""
         fleet = Fleet(endpoint.name, config, models, self._directory)
         endpoint.claimed = True
-        if not self.pace.endpoint_status_lag:
+        lag = self.pace.endpoint_status_lag
+        if not lag:
             endpoint.announce(config, variants)
             endpoint.move("Updating")
-        self._run(self._update, endpoint, fleet, variants, deployment_config)
+        self._run(self._update, endpoint, fleet, variants, deployment_config, lag)
 
     def reweigh(self, endpoint: Endpoint, variants: list[dict[str, Any]]) -> None:
         """Take on other weights and instance counts with the fleet that serves."""
@@ -122,9 +123,10 @@ class Deployments:
         fleet: Fleet,
         variants: list[dict[str, Any]],
         deployment_config: dict[str, Any],
+        lag: float,
     ) -> None:
-        if self.pace.endpoint_status_lag:
-            self._pause(self.pace.endpoint_status_lag)
+        if lag:
+            self._pause(lag)
             endpoint.announce(fleet.config, variants)
             endpoint.move("Updating")
         rolling = "RollingUpdatePolicy" in deployment_config

@@ -26,7 +26,8 @@ def install(aws: EmbeddedAws) -> None:
     global _deployments
     _deployments = Deployments(aws.pace, aws.directory / "endpoints")
     _quotas.clear()
-    # Without their containers the deployments that are under way have nothing to wait for; what they still started ends too.
+    # Last in first out: without containers, deployments that are under way have nothing to wait for; what they still
+    # started ends after them.
     aws.exits.callback(processes.kill_all)
     aws.exits.callback(_deployments.end)
     aws.exits.callback(processes.kill_all)

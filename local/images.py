@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -41,35 +42,36 @@ def check(image: str, vpc_access: bool = False) -> None:
 
 
 def resolve(image: str, role_arn: str) -> str:
-    """The image by digest.
-
-    The embedded ECR is asked as the execution role asks it. Of a repository that it does not know, such as those of
-    AWS's own images, any tag exists: its digest is made from the name.
-    """
+    """The image by digest. Where the embedded ECR does not know the repository, the digest is made from the name."""
     match = _ECR.fullmatch(image)
     name = image.partition("@")[0]
     repository = name[: name.rfind(":")] if match and match["tag"] else name
-    made_up = f"{repository}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-    if match is None:
-        return made_up
-    wanted = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"] or "latest"}
-    request = {"repositoryName": match["repository"], "imageIds": [wanted]}
+    digest = _pulled(match, role_arn) if match else None
+    return f"{repository}@{digest or f'sha256:{hashlib.sha256(image.encode()).hexdigest()}'}"
+
+
+def _pulled(image: re.Match[str], role_arn: str) -> str | None:
+    """The digest of an image that the role pulls; None if it is of a repository outside of the embedded AWS."""
+    wanted = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
+    request = {"repositoryName": image["repository"], "imageIds": [wanted]}
     try:
-        execution_roles.client("ecr", role_arn).batch_get_image(**request)
-    except execution_roles.RoleError as error:
-        raise ImageError(str(error)) from error
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "RepositoryNotFoundException":
-            raise ImageError(f"{image}: {error}") from error
-    digest = match["digest"]
-    if match["registry"] in identity.ACCOUNTS.values():
-        try:
-            found = identity.client_as_operator("ecr", match["registry"]).batch_get_image(**request)["images"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "RepositoryNotFoundException":
-                raise
-        else:
-            if not found:
-                raise ImageError(f"Requested image {image} not found.")
-            digest = found[0]["imageId"]["imageDigest"]
-    return f"{repository}@{digest}" if digest else made_up
+        _found(execution_roles.client("ecr", role_arn), request)  # for the role's rights: moto looks in its own account
+        if image["registry"] not in identity.ACCOUNTS.values():
+            return image["digest"]
+        found = _found(identity.client_as_operator("ecr", image["registry"]), request)
+    except (execution_roles.RoleError, ClientError) as error:
+        raise ImageError(f"{image[0]}: {error}") from error
+    if found is None:
+        return image["digest"]
+    if not found:
+        raise ImageError(f"Requested image {image[0]} not found.")
+    return str(found[0]["imageId"]["imageDigest"])
+
+
+def _found(ecr: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The images of a request; None without the repository."""
+    try:
+        images: list[dict[str, Any]] = ecr.batch_get_image(**request)["images"]
+    except ecr.exceptions.RepositoryNotFoundException:
+        return None
+    return images

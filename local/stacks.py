@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from moto.cloudformation import models
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Event, Stack
+from moto.cloudformation.models import Event
 from moto.cloudformation.responses import CloudFormationResponse
 
 from local.background import Background
@@ -22,7 +22,6 @@ from local.resources.messaging import TargetError
 from local.resources.resource import AttributeMissingError
 from local.templates import Template, TemplateError, load
 
-_FAILURES = (BotoCoreError, ClientError, TemplateError, AttributeMissingError, TargetError, KeyError)
 _NO_ECHO = "****"
 
 _background = Background("cloudformation")
@@ -33,18 +32,22 @@ def install() -> Background:
     """The threads in which stacks change are to be ended by the caller."""
     global _background
     _background = Background("cloudformation")
-    models.Stack = _Stack
+    models.Stack = Stack
     CloudFormationResponse._validate_different_update = _validate_different_update
     return _background
 
 
-def _validate_different_update(self: CloudFormationResponse, parameters: Any, body: str, stack: _Stack) -> None:
+def _validate_different_update(self: CloudFormationResponse, parameters: Any, body: str, stack: Stack) -> None:
     """After a failure the same template is an update, too."""
     if not stack.status.endswith("_FAILED"):
         _moto_validate_different_update(self, parameters, body, stack)
 
 
-class _Stack(Stack):
+# moto's answers find StackName and the like by the name of the class.
+class Stack(models.Stack):
+    parameters: dict[str, str]
+    resource_map: Template
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._resources: dict[str, Resource] = {}
         self._changing = threading.Lock()
@@ -158,7 +161,7 @@ class _Stack(Stack):
         for resource in reversed(self.stack_resources):
             try:
                 self._remove(resource)
-            except _FAILURES as error:
+            except Exception as error:
                 self.status = "DELETE_FAILED"
                 # moto has already let go of it.
                 models.cloudformation_backends[self.account_id][self.region_name].stacks[self.stack_id] = self
@@ -172,17 +175,16 @@ class _Stack(Stack):
         for logical_id in wanted.order:
             try:
                 self._bring(logical_id, wanted, retired)
-            except _FAILURES as error:
-                reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
-                self._fail(action, logical_id, wanted.resources[logical_id]["Type"], reason)
+            except Exception as error:  # noqa: BLE001  whatever a resource runs into is the stack's failure
+                self._fail(action, logical_id, wanted.resources[logical_id]["Type"], error)
                 return
         gone = [resource for logical_id, resource in self._resources.items() if logical_id not in wanted.resources]
         try:
             self.output_map = wanted.outputs(self)
             for resource in [*retired, *reversed(gone)]:
                 self._remove(resource)
-        except _FAILURES as error:
-            self._fail(action, self.name, self.cloudformation_type(), str(error))
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(action, self.name, self.cloudformation_type(), error)
             return
         self._add_stack_event(f"{action}_COMPLETE")
         self.status = f"{action}_COMPLETE"
@@ -208,7 +210,7 @@ class _Stack(Stack):
         before, existing.properties = existing.properties, properties
         try:
             existing.update(old)
-        except _FAILURES:
+        except Exception:
             # The next update has to try it again.
             existing.properties = before
             raise
@@ -237,7 +239,9 @@ class _Stack(Stack):
             del self._resources[resource.logical_resource_id]
         self._add_resource_event(resource, "DELETE_COMPLETE")
 
-    def _fail(self, action: str, logical_id: str, kind: str, reason: str) -> None:
+    def _fail(self, action: str, logical_id: str, kind: str, error: Exception) -> None:
+        expected = isinstance(error, ClientError | TemplateError | AttributeMissingError | TargetError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
         self._add_event(logical_id, "", kind, f"{action}_FAILED", reason)
         self._add_stack_event(f"{action}_FAILED", f"The following resource(s) failed: [{logical_id}].")
         self.status = f"{action}_FAILED"

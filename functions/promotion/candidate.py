@@ -225,13 +225,24 @@ def _checked_container(model: str, container: dict[str, Any]) -> dict[str, Any]:
     carried = copy.deepcopy({field: value for field, value in container.items() if value})
     if "Image" not in carried:
         raise PromotionRefusedError(f"The model {model} has a container without an Image, so nothing could serve it.")
+    if carried.get("Mode") == "SingleModel":
+        # DescribeModel says so of every container that is nothing else, whether it was asked for or not.
+        del carried["Mode"]
     if "ModelDataSource" in carried:
-        # DescribeModel may give both; CreateModel takes only one.
-        carried.pop("ModelDataUrl", None)
         _check_s3_source(model, carried["ModelDataSource"])
+        # DescribeModel gives both for one archive; CreateModel takes only one.
+        if "ModelDataUrl" in carried and _is_one_archive(carried["ModelDataSource"]):
+            del carried["ModelDataSource"]
+        else:
+            carried.pop("ModelDataUrl", None)
     for additional in carried.get("AdditionalModelDataSources", []):
         _check_s3_source(model, additional)
     return carried
+
+
+def _is_one_archive(source: dict[str, Any]) -> bool:
+    location = source["S3DataSource"]
+    return bool(location["S3DataType"] == "S3Object" and location["CompressionType"] == "Gzip")
 
 
 def _check_s3_source(model: str, source: dict[str, Any]) -> None:

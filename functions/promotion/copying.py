@@ -6,6 +6,7 @@ one are equally many requests in flight. Nothing streams through the function.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import queue
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.artifacts import PinnedObject
-from promotion.aws_errors import Meaning, meaning
+from promotion.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.pinning import explained
 
@@ -46,6 +47,8 @@ class _Upload:
     upload_id: str
     part_size: int
     parts: dict[int, str]
+    is_void: bool = False
+    """Whether it can never become the copy: its source is refused, a part is damaged, or the target is there."""
 
     @property
     def missing(self) -> list[int]:
@@ -75,6 +78,7 @@ class Copier:
         summary = Summary()
         finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         steps: dict[Future[Any], Callable[[Any], None]] = {}
+        uploads: list[_Upload] = []
         pool = ThreadPoolExecutor(REQUESTS_IN_FLIGHT)
 
         def submit(then: Callable[[Any], None], function: Callable[..., Any], *arguments: Any) -> None:
@@ -94,6 +98,7 @@ class Copier:
                 if isinstance(upload, bool):
                     count(pinned, new=upload)
                     return
+                uploads.append(upload)
                 for number in upload.missing:
                     submit(part_done(upload, number), self._copy_part, upload, number)
                 complete_if_whole(upload)
@@ -125,6 +130,10 @@ class Copier:
                 steps.pop(future)(future.result())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            # Only now, since an upload that is ended while a part is being copied may keep that part.
+            for upload in uploads:
+                if upload.is_void:
+                    self._abort(upload)
         return summary
 
     def _begin(self, pinned: PinnedObject) -> _Upload | bool:
@@ -165,21 +174,29 @@ class Copier:
 
     def _opened(self, pinned: PinnedObject) -> _Upload | None:
         """The upload that an earlier try left open, with the parts it has; any further one is ended."""
-        found = self._s3.list_multipart_uploads(**self._target, Prefix=pinned.target).get("Uploads", [])
-        ours = sorted((u for u in found if u["Key"] == pinned.target), key=lambda u: u["Initiated"])
-        for surplus in ours[1:]:
-            self._s3.abort_multipart_upload(**self._target, Key=pinned.target, UploadId=surplus["UploadId"])
-        if not ours:
-            return None
-        upload = _Upload(pinned, ours[0]["UploadId"], _part_size(pinned), {})
-        pages = self._s3.get_paginator("list_parts").paginate(
-            **self._target, Key=pinned.target, UploadId=upload.upload_id
-        )
-        for page in pages:
-            for part in page.get("Parts", []):
-                if part["Size"] == _length(upload, part["PartNumber"]):
-                    upload.parts[part["PartNumber"]] = part["ETag"]
-        return upload
+        try:
+            found = self._s3.list_multipart_uploads(**self._target, Prefix=pinned.target).get("Uploads", [])
+            ours = sorted((u for u in found if u["Key"] == pinned.target), key=lambda u: u["Initiated"])
+            opened = [_Upload(pinned, upload["UploadId"], _part_size(pinned), {}) for upload in ours]
+            for surplus in opened[1:]:
+                self._abort(surplus)
+            if not opened:
+                return None
+            pages = self._s3.get_paginator("list_parts").paginate(
+                **self._target, Key=pinned.target, UploadId=opened[0].upload_id
+            )
+            for page in pages:
+                for part in page.get("Parts", []):
+                    if part["Size"] == _length(opened[0], part["PartNumber"]):
+                        opened[0].parts[part["PartNumber"]] = part["ETag"]
+        except ClientError as error:
+            raise self._explained(error, pinned) from error
+        return opened[0]
+
+    def _abort(self, upload: _Upload) -> None:
+        # One that somebody else has ended is as good; the bucket's lifecycle ends any other.
+        with contextlib.suppress(ClientError):
+            self._s3.abort_multipart_upload(**self._target, Key=upload.pinned.target, UploadId=upload.upload_id)
 
     def _new_upload(self, pinned: PinnedObject) -> _Upload:
         try:
@@ -209,10 +226,10 @@ class Copier:
                 CopySourceRange=f"bytes={start}-{start + _length(upload, number) - 1}",
             )
         except ClientError as error:
-            if meaning(error) is Meaning.CHANGED:
-                self._s3.abort_multipart_upload(**self._target, Key=pinned.target, UploadId=upload.upload_id)
-                raise _changed(pinned) from error
-            raise self._explained(error, pinned) from error
+            known = _changed(pinned) if meaning(error) is Meaning.CHANGED else self._explained(error, pinned)
+            if isinstance(known, PromotionRefusedError):
+                upload.is_void = True
+            raise known from error
         return str(answer["CopyPartResult"]["ETag"])
 
     def _complete(self, upload: _Upload) -> bool:
@@ -231,8 +248,10 @@ class Copier:
                 **proof,
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "BadDigest":
-                self._s3.abort_multipart_upload(**self._target, Key=pinned.target, UploadId=upload.upload_id)
+            code = error.response["Error"]["Code"]
+            if code in ("BadDigest", "PreconditionFailed"):
+                upload.is_void = True
+            if code == "BadDigest":
                 raise _damaged(pinned, self._bucket) from error
             if meaning(error) is Meaning.NOT_FOUND and self._is_there(pinned):
                 # The answer to an earlier request was lost after S3 had carried it out.
@@ -269,7 +288,19 @@ class Copier:
         return True
 
     def _explained(self, error: ClientError, pinned: PinnedObject) -> Exception:
-        return explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _uri(pinned))
+        target, text = f"s3://{self._bucket}/{pinned.target}", message(error)
+        if error.response["Error"]["Code"] == "NoSuchUpload":
+            return TryAgainError(f"The upload of {target} was ended by someone else.")
+        is_of_source = error.operation_name in ("CopyObject", "UploadPartCopy") and "kms:GenerateDataKey" not in text
+        if is_of_source:
+            return explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _uri(pinned))
+        if meaning(error) is Meaning.DENIED:
+            return PromotionRefusedError(
+                f"{target} may not be written: {text}. This is of this stage's own account: see the role of the "
+                "function, the policy of the bucket and that of its key."
+            )
+        unknown: Exception = error
+        return unknown
 
 
 def _part_size(pinned: PinnedObject) -> int:

@@ -19,6 +19,9 @@ FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
 # What a multipart copy does not take from its source by itself.
 _ATTRIBUTES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
 
+# botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
+_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
+
 _AT_ONCE = 32
 
 # One batch has to be copied well within the fifteen minutes of a function.
@@ -54,10 +57,9 @@ def _pinned(s3: Any, bucket: str, key: str, name: str, owner: str) -> PinnedObje
         head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=owner)
     except ClientError as error:
         raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri) from error
-    if head.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") and 'ongoing-request="false"' not in head.get(
-        "Restore", ""
-    ):
-        raise PromotionRefusedError(f"{uri} is archived in {head['StorageClass']}. Restore it, then promote again.")
+    archive = head.get("ArchiveStatus") or head.get("StorageClass")
+    if archive in _ARCHIVES and 'ongoing-request="false"' not in head.get("Restore", ""):
+        raise PromotionRefusedError(f"{uri} is archived in {archive}. Restore it, then promote again.")
     if head["ContentLength"] == 0 and name.endswith((".tar.gz", ".tgz")):
         raise PromotionRefusedError(f"{uri} is an empty file, which no container can unpack.")
     algorithm, checksum = _full_object_checksum(head)
@@ -107,9 +109,13 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         if "kms" in message(error).lower():
             action, resource = "kms:Decrypt", "the key that encrypts it (an AWS managed key cannot be shared)"
         statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+        # The answer to a HEAD has no words.
+        is_mute = error.response["Error"]["Code"] == "403"
+        more = " It may also be kms:Decrypt on its key, or a bucket of another account." if is_mute else ""
         return PromotionRefusedError(
             f"{what} may not be read: {message(error)}. Either it is not there and s3:ListBucket is not granted, or "
             f"the upstream account does not let {caller} read it. The statement that is missing there: {statement}"
+            f"{more}"
         )
     if known is Meaning.NOT_FOUND:
         return PromotionRefusedError(f"{what} does not exist (any more).")

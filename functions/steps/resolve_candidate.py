@@ -37,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
-    decision = _granted(event, asked) if asked.approval else approval.Decision(by="", comment="")
+    decision = _granted(event, asked) if asked.approval else approval.Decision(by="-", comment="")
     sagemaker = upstream_client(
         "sagemaker", event["upstream_role_arn"], event["external_id"], event["execution"].rsplit(":", 1)[-1]
     )

@@ -15,13 +15,14 @@ from local.demo.screen import Screen
 
 
 def play(screen: Screen, began: float) -> int:
-    """The exit code: 0 if everything came out as it has to. `began` is when all this started, on the monotonic clock."""
+    """The exit code: 0 if everything came out as it has to. `began` is when it all started, on the monotonic clock."""
     with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory)) as aws:
         use_profiles_of(aws.config_file)
         dev, qa, production = identity.ACCOUNTS.values()
         screen.say(
-            f"An AWS with three accounts now lives in this one process. Models are trained in dev ({dev}), prove themselves "
-            f"in QA ({qa}), and serve in production ({production}). Nothing leaves this machine."
+            "An AWS with three accounts now lives in this one process. Nothing leaves this machine. Models are trained "
+            f"in dev ({dev}), prove themselves in QA ({qa}), and serve in production ({production}). In QA and "
+            "production, an endpoint answers requests with the model that is live there."
         )
         screen.say("The project is deployed into the accounts, by the same templates as on the real AWS:")
         with screen.busy("Deploying"):

@@ -59,8 +59,8 @@ class Story:
     def scenes(self) -> list[tuple[str, Callable[[], None]]]:
         return [
             ("A first model reaches QA by itself", self.first_model),
-            ("A person lets it into production", self.first_approval),
-            ("A better model takes its place", self.better_model),
+            ("Production asks a person", self.first_approval),
+            ("A better model follows", self.better_model),
             ("A model that answers wrongly is stopped", self.wrong_answers),
             ("A model that cannot load is stopped", self.cannot_load),
             ("A good model is turned down", self.rejection),
@@ -75,6 +75,9 @@ class Story:
         )
         job = self._train(_FIRST)
         self._first_accuracy = job.accuracy
+        self.screen.say(
+            "What follows is a promotion. Each line is a step and its seconds; beside it stands what is decided next."
+        )
         self._reaches_qa(job)
         self._asks_production()
 
@@ -93,8 +96,8 @@ class Story:
 
     def wrong_answers(self) -> None:
         self.screen.say(
-            "Someone changes the script that serves the model, and mixes up the two labels. The model still trains, loads "
-            "and answers. Only the smoke test can tell."
+            "Someone changes the script that serves the model, and mixes up the two labels. The model still trains, "
+            "loads and answers. Only the smoke test can tell."
         )
         failed = self._stopped_in_qa(_BROKEN / "wrong_answers" / "inference.py", "SmokeTestFailed")
         self._nothing_left_behind(failed)
@@ -119,7 +122,7 @@ class Story:
         name = self.lab.start_training(hyperparameters, *([inference] if inference else []))
         job = follow_training(self.screen, self.lab, name)
         settings = ", ".join(f"{name} {value}" for name, value in job.hyperparameters.items())
-        self.screen.good(f"Trained with {settings}. It is right about {job.accuracy:.1%} of words it has not seen.")
+        self.screen.good(f"Trained ({settings}). It is right about {job.accuracy:.1%} of words it has not seen.")
         return job
 
     def _reaches_qa(self, job: TrainingJob) -> None:

@@ -64,11 +64,12 @@ class Screen:
         return Confirm.ask(Text(question, style="bold"), console=self._console)
 
     def table(self, columns: list[str], rows: list[list[str]]) -> None:
-        table = Table(box=box.SIMPLE_HEAD, show_header=bool(columns), header_style="bold", pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, show_header=bool(columns), header_style="bold")
         for column in columns or [""] * len(rows[0]):
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
+        self._console.print()
         self._console.print(table)
 
     @contextmanager

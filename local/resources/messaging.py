@@ -7,6 +7,17 @@ from typing import Any
 
 from local.resources.resource import Resource
 
+_TOPIC_ACTIONS = (
+    "AddPermission",
+    "DeleteTopic",
+    "GetTopicAttributes",
+    "ListSubscriptionsByTopic",
+    "Publish",
+    "RemovePermission",
+    "SetTopicAttributes",
+    "Subscribe",
+)
+
 
 class TargetError(Exception):
     """EventBridge did not take a target of a rule."""
@@ -146,13 +157,11 @@ class TopicPolicy(Resource, of="AWS::SNS::TopicPolicy", fixed=("Topics",)):
 
     def _default_policy(self, topic: str) -> dict[str, Any]:
         """What every topic begins with: whoever IAM allows to in the topic's own account may use it."""
-        actions = ("AddPermission", "DeleteTopic", "GetTopicAttributes", "ListSubscriptionsByTopic", "Publish")
-        actions += ("RemovePermission", "SetTopicAttributes", "Subscribe")
         statement = {
             "Sid": "__default_statement_ID",
             "Effect": "Allow",
             "Principal": {"AWS": "*"},
-            "Action": [f"SNS:{action}" for action in actions],
+            "Action": [f"SNS:{action}" for action in _TOPIC_ACTIONS],
             "Resource": topic,
             "Condition": {"StringEquals": {"AWS:SourceOwner": self.account}},
         }

@@ -132,8 +132,10 @@ def _fit(value: Any, shape: Shape) -> Any:
     if isinstance(shape, StructureShape) and isinstance(value, Mapping):
         found = {name: _member(value, name) for name in shape.members}
         return {name: _fit(member, shape.members[name]) for name, member in found.items() if member is not None}
-    if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_fit(item, shape.member) for item in value]
+    if isinstance(shape, ListShape):
+        # The tags of some types are an object.
+        items = [{"Key": key, "Value": item} for key, item in value.items()] if isinstance(value, Mapping) else value
+        return [_fit(item, shape.member) for item in items]
     if isinstance(shape, MapShape):
         pairs = {item["Key"]: item["Value"] for item in value} if isinstance(value, list) else value
         return {key: _fit(member, shape.value) for key, member in pairs.items()}

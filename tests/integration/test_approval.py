@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -87,7 +88,7 @@ def test_a_rejected_model_stays_out_and_is_announced_as_rejected(
     waiting = waiting_approval(production, application)
     signal(production, waiting["AutomationExecutionId"], "Reject", "not on a Friday")
 
-    execution = production.execution_of(f'"ExecutionId":"{waiting["AutomationExecutionId"]}"'.replace('":"', '": "'))
+    execution = production.execution_of(waiting["AutomationExecutionId"])
 
     assert execution.states[-1] == "Rejected", execution.cause
     assert "not on a Friday" in execution.output["reason"]
@@ -113,7 +114,7 @@ def test_an_artifact_that_changed_after_the_approval_was_asked_for_is_refused(
     model = qa.client("sagemaker").describe_model(ModelName=in_qa["model_name"])
     bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
     qa.client("s3").put_object(Bucket=bucket, Key=key, Body=lab.artifact("forged"))
-    signal(production, waiting["AutomationExecutionId"], "Approve", "")
+    signal(production, waiting["AutomationExecutionId"], "Approve", "fine")
 
     execution = production.execution_of(waiting["AutomationExecutionId"])
 
@@ -142,8 +143,6 @@ def test_only_an_approver_may_approve(in_qa: dict[str, Any], production: Stage, 
     iam = production.client("iam")
     iam.create_user(UserName=application)
     key = iam.create_access_key(UserName=application)["AccessKey"]
-    import boto3
-
     stranger = boto3.client(
         "ssm",
         region_name="eu-west-1",

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
 from promotion.artifacts import PinnedObject, Reference, targets
 from promotion.copying import MULTIPART_THRESHOLD, Copier
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError
 from promotion.pinning import pin
 from tests.integration.world import DEV, DEV_BUCKET, QA, Lab, Stage
 
@@ -69,16 +70,30 @@ def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
     assert (again.copied, again.already_there) == (0, 1)
 
 
-def test_a_copy_takes_up_where_the_last_try_stopped(lab: Lab, qa: Stage, copier: Copier, application: str) -> None:
+def test_a_copy_takes_up_where_the_last_try_stopped(lab: Lab, qa: Stage, application: str) -> None:
     pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 1), application)
-    s3 = qa.client("s3")
+    killed, s3 = qa.client("s3"), qa.client("s3")
+    parts: list[int] = []
 
-    with pytest.raises(TryAgainError):
-        copier.copy([pinned], seconds=0.3)
+    def die_at_the_fifth(params: dict[str, Any], **_: object) -> None:
+        parts.append(params["query_string"]["partNumber"])
+        if len(parts) >= 5:
+            raise RuntimeError("killed")
+
+    killed.meta.events.register("before-call.s3.UploadPartCopy", die_at_the_fifth)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        Copier(killed, qa.bucket, QA, DEV).copy([pinned], seconds=60)
     (upload,) = s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)["Uploads"]
-    copier.copy([pinned], seconds=120)
+    kept = s3.list_parts(Bucket=qa.bucket, Key=pinned.target, UploadId=upload["UploadId"])["Parts"]
+    sent: list[int] = []
+    s3.meta.events.register(
+        "before-call.s3.UploadPartCopy", lambda params, **_: sent.append(params["query_string"]["partNumber"])
+    )
+    Copier(s3, qa.bucket, QA, DEV).copy([pinned], seconds=60)
 
-    assert upload["Key"] == pinned.target
+    assert len(kept) == 4
+    assert len(sent) == 12
     assert s3.head_object(Bucket=qa.bucket, Key=pinned.target)["ContentLength"] == GIB
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
 

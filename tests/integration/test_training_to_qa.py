@@ -1,5 +1,7 @@
 """A completed training job reaches QA by its event, proves itself there, or is stopped and the endpoint put back."""
 
+import json
+
 from tests.integration.world import CANNOT_LOAD, Lab, Stage, wait_until
 
 
@@ -72,7 +74,7 @@ def test_the_same_event_again_changes_nothing(lab: Lab, qa: Stage, application: 
     before = qa.endpoint(application)
     event = qa.client("stepfunctions").describe_execution(executionArn=first.arn)["input"]
 
-    again = qa.promote(__import__("json").loads(event))
+    again = qa.promote(json.loads(event))
 
     assert again.status == "SUCCEEDED"
     assert again.states[-1] == "Already live"

@@ -32,6 +32,7 @@ def predict_fn(data, model):
 def output_fn(prediction, accept):
     return json.dumps(prediction), "application/json"
 """
+SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(3)\n    return {")
 CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
 
 
@@ -41,8 +42,12 @@ def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATI
     while time.monotonic() < ends:
         if (found := look()) is not None:
             return found
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise AssertionError(f"waited {seconds} s in vain for {what}")
+
+
+# What executions were started with, by ARN: it never changes.
+_inputs: dict[str, str] = {}
 
 
 @dataclasses.dataclass
@@ -118,10 +123,11 @@ class Stage:
         """The ARNs of all executions in whose input `text` stands, oldest first."""
         client = self.client("stepfunctions")
         pages = client.get_paginator("list_executions").paginate(stateMachineArn=self.state_machine)
-        arns = [e["executionArn"] for page in pages for e in page["executions"]]
-        found = [client.describe_execution(executionArn=arn) for arn in arns]
-        ours = sorted((e for e in found if text in e["input"]), key=lambda e: e["startDate"])
-        return [e["executionArn"] for e in ours]
+        started = sorted((e for page in pages for e in page["executions"]), key=lambda e: e["startDate"])
+        for arn in (e["executionArn"] for e in started):
+            if arn not in _inputs:
+                _inputs[arn] = client.describe_execution(executionArn=arn)["input"]
+        return [e["executionArn"] for e in started if text in _inputs[e["executionArn"]]]
 
     def execution_of(self, text: str, number: int = 0) -> Execution:
         """The end of the execution in whose input `text` stands: the first, or the one of that number."""
@@ -136,7 +142,9 @@ class Stage:
         client = self.client("sagemaker")
         names = [e["EndpointName"] for e in client.list_endpoints(MaxResults=100)["Endpoints"]]
         name = f"{application}-{self.name}"
-        return dict(client.describe_endpoint(EndpointName=name)) if name in names else None
+        if name not in names:
+            return None
+        return {k: v for k, v in client.describe_endpoint(EndpointName=name).items() if k != "ResponseMetadata"}
 
     def answer(self, application: str) -> Any:
         body = self.client("sagemaker-runtime").invoke_endpoint(

@@ -1,12 +1,14 @@
 """Fixtures of the tests of the embedded AWS that more than one module uses."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local import identity
+from local import cloudformation, identity
 from local.aws import EmbeddedAws
+from tests.local.resource_stacks import Deploy, Outputs
 from tests.local.state_machines import ACCOUNT, Create, Execution, Run, create_role, definition, wait_for_end
 
 
@@ -54,3 +56,16 @@ def run(states: Any, create: Create) -> Run:
 def queue(aws: EmbeddedAws, name: str) -> str:
     sqs = identity.client_as_operator("sqs", ACCOUNT)
     return str(sqs.create_queue(QueueName=name)["QueueUrl"])
+
+
+@pytest.fixture
+def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
+    """Deploy resources as the test's stack; every output is what the given expression comes to."""
+
+    def deploy_resources(resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> Outputs:
+        values = {key: {"Value": value} for key, value in (outputs or {}).items()}
+        template = tmp_path / "template.json"
+        template.write_text(json.dumps({"Resources": resources, "Outputs": values}))
+        return cloudformation.deploy(aws, template=template, stack_name=name, account=ACCOUNT, parameters={})
+
+    return deploy_resources

@@ -709,6 +709,7 @@ def test_a_function_of_a_stack_is_invoked_with_its_log_group(aws: EmbeddedAws, n
         "Outputs": {"Arn": {"Value": {"Fn::GetAtt": ["Greet", "Arn"]}}},
     }
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
     (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     arn = stack["Outputs"][0]["OutputValue"]
 

@@ -209,12 +209,12 @@ def test_a_container_that_never_answers_its_ping_fails_a_new_endpoint(
 
 
 START_AND_END = """
-import os, signal, sys, tempfile
+import os, signal, sys
 from pathlib import Path
 from local.aws import EmbeddedAws, Pace
 from tests.local.sagemaker_account import Account, archive
 
-with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory), pace=Pace(endpoint_change=0.1)):
+with EmbeddedAws(Path(sys.argv[2]), pace=Pace(endpoint_change=0.1)):
     qa = Account("qa", "ending")
     script = "import os\\ndef model_fn(model_dir): return lambda data: os.getpid()"
     qa.endpoint(qa.config(qa.model("a", archive({"code/inference.py": script}))))
@@ -225,15 +225,15 @@ with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory), pa
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])
-def test_containers_end_with_the_embedded_aws_however_it_ends(end: str) -> None:
+def test_containers_end_with_the_embedded_aws_however_it_ends(end: str, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    ended = subprocess.run(
-        [sys.executable, "-c", START_AND_END, end],
+    ended = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, "-c", START_AND_END, end, str(tmp_path)],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     container = int(ended.stdout)
