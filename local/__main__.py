@@ -1,4 +1,7 @@
-"""Keep the embedded AWS running with this project deployed, until Ctrl-C: `make local`."""
+"""Keep the embedded AWS running with this project deployed, until Ctrl-C: `make local`.
+
+It keeps its files in `.local`, or in the directory that is given as the only argument.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from local import identity, project
 from local.aws import EmbeddedAws
@@ -13,11 +17,12 @@ from local.aws import EmbeddedAws
 
 def main() -> int:
     port = int(os.environ.get("LOCAL_PORT", "4566"))
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else project.ROOT / ".local"
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
-        aws = EmbeddedAws(project.ROOT / ".local", port).start()
+        aws = EmbeddedAws(directory, port).start()
     except OSError as error:
         print(f"Port {port} cannot be used ({error.strerror}). Choose another one: LOCAL_PORT=4567 make local")
         return 1

@@ -49,9 +49,9 @@ def prepare_training(account: str) -> None:
     """What SageMaker's SDK and an account's administrator make before the first training: the bucket and the role."""
     s3 = identity.client_as_operator("s3", account)
     bucket = f"sagemaker-{identity.REGION}-{account}"
-    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": identity.REGION})
     iam = identity.client_as_operator("iam", account)
     try:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": identity.REGION})
         iam.create_role(
             RoleName=TRAINING_ROLE,
             AssumeRolePolicyDocument=(
@@ -60,7 +60,8 @@ def prepare_training(account: str) -> None:
             ),
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+        # They are there already: the stacks are deployed a second time.
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"):
             raise
     iam.put_role_policy(
         RoleName=TRAINING_ROLE,

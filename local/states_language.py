@@ -37,6 +37,9 @@ from moto.stepfunctions.parser.asl.component.state import state as state_module
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.comparison import ConditionStringJSONata
 from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor.inline_item_processor_worker import (  # noqa: E501
+    InlineItemProcessorWorker,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.max_concurrency import MaxConcurrencyJSONata
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
@@ -322,6 +325,17 @@ def _wait_interval(_: WaitFunction, env: Environment, wait_seconds: int) -> None
 # moto counts the bytes of a text with spaces and \u escapes, which AWS does not write.
 for _module in (state_module, state_task_service, state_task_lambda):
     vars(_module)["is_within_size_quota"] = _within_quota
+
+
+_original_eval_input = InlineItemProcessorWorker._eval_input
+
+
+@_replaces(InlineItemProcessorWorker, "_eval_input")
+def _select_item(self: InlineItemProcessorWorker, env_frame: Environment) -> None:
+    # A Map without Items goes over its input, which moto has used up when the ItemSelector wants to see it.
+    if not self._env.stack:
+        self._env.stack.append(self._env.states.get_input())
+    _original_eval_input(self, env_frame)
 
 
 _original_frame = Environment.as_inner_frame_of

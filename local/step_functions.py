@@ -232,6 +232,13 @@ class _Execution(Execution):
 
 
 class _Backend(parser_models.StepFunctionsParserBackend):
+    def create_state_machine(self, name: str, definition: str, roleArn: str, **options: Any) -> Any:  # noqa: N803
+        """CreateStateMachine may be repeated, but is no update."""
+        for machine in self.state_machines:
+            if machine.name == name and (machine.definition, machine.roleArn) != (definition, roleArn):
+                raise parser_api.StateMachineAlreadyExists(f"State Machine Already Exists: '{machine.arn}'")
+        return super().create_state_machine(name, definition, roleArn, **options)
+
     def start_execution(
         self,
         state_machine_arn: str,

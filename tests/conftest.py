@@ -6,14 +6,34 @@ from collections.abc import Iterator
 
 import pytest
 
-# No test may ever reach a real account by the developer's own configuration.
-for variable in [name for name in os.environ if name.startswith("AWS_")]:
-    del os.environ[variable]
-os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
-os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
-os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+from local.aws import EmbeddedAws
 
-from local.aws import EmbeddedAws  # noqa: E402
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--e2e", action="store_true", help="test a stage that is deployed to AWS")
+    parser.addoption("--stack", default="model-promotion-qa", help="the name of its stack")
+    parser.addoption("--profile", default=None, help="the AWS profile of its account")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "e2e: needs a stage that is deployed to AWS")
+    if not config.getoption("--e2e"):
+        _forget_real_accounts()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "e2e" in item.keywords and not config.getoption("--e2e"):
+            item.add_marker(pytest.mark.skip(reason="needs --e2e and a deployed stage"))
+
+
+def _forget_real_accounts() -> None:
+    """No test may ever reach one by the developer's own configuration."""
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[variable]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def main() -> int:
             from local.demo.play import play
         return play(screen, began)
     except (KeyboardInterrupt, EOFError):
-        screen.failed("Stopped. Nothing was left running.")
+        screen.failed("Stopped.")
         return 130
 
 

@@ -38,6 +38,6 @@ def described(record: dict[str, str]) -> list[str]:
         source.replace("/", " ", 1),
         account,
         f"{since:%Y-%m-%d %H:%M:%S} UTC",
-        record["approved_by"].rsplit(":", 1)[-1] or "no approval needed here",
+        record["approved_by"].rsplit(":", 1)[-1] if record["approval"] else "no approval needed here",
         record["approval_comment"],
     ]

@@ -54,15 +54,17 @@ def messages(queue: str, count: int) -> list[Any]:
     return found
 
 
-def allow_events(queue: str, arn: str) -> None:
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
+def deliver_events(queue: str, rule: str, pattern: dict[str, Any]) -> None:
+    """Have the events of the default bus that match the pattern put into the queue."""
+    eventbridge = identity.client_as_operator("events", ACCOUNT)
+    sqs = identity.client_as_operator("sqs", ACCOUNT)
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    service = {"Service": "events.amazonaws.com"}
+    statement = {"Effect": "Allow", "Principal": service, "Action": "sqs:SendMessage", "Resource": arn}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    identity.client_as_operator("sqs", ACCOUNT).set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    eventbridge.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    eventbridge.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
 
 
 def finish(output: Any) -> dict[str, Any]:

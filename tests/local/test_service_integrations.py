@@ -15,8 +15,8 @@ from tests.local.state_machines import (
     Create,
     Execution,
     Run,
-    allow_events,
     create_role,
+    deliver_events,
     finish,
     messages,
     task,
@@ -129,12 +129,7 @@ def test_errors_of_sdk_integrations_are_named_as_the_java_sdk_names_them(run: Ru
 
 
 def test_an_event_carries_execution_and_machine_and_a_failed_entry_is_an_error(run: Run, queue: str, name: str) -> None:
-    eventbridge = identity.client_as_operator("events", ACCOUNT)
-    sqs = identity.client_as_operator("sqs", ACCOUNT)
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    eventbridge.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
-    eventbridge.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
-    allow_events(queue, arn)
+    deliver_events(queue, name, {"source": [name]})
     entry = {"Source": name, "DetailType": "Done", "Detail": {"text": "{% $states.input.text %}"}}
 
     good = run({"Tell": task("events:putEvents", {"Entries": [entry]})}, {"text": 'a "b"'})

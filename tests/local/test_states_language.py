@@ -178,6 +178,18 @@ def test_map_over_few_items_gives_a_list(run: Run, items: list[int]) -> None:
     assert execution["output"] == items
 
 
+def test_map_without_items_goes_over_its_input(run: Run) -> None:
+    processor = {"StartAt": "Same", "States": {"Same": finish("{% $states.input %}")}}
+    selector = {"item": "{% $states.context.Map.Item.Value %}", "count": "{% $count($states.input) %}"}
+    first = {"Type": "Pass", "Output": [1, 2], "Next": "Each"}
+
+    execution = run(
+        {"List": first, "Each": {"Type": "Map", "ItemSelector": selector, "ItemProcessor": processor, "End": True}}
+    )
+
+    assert execution["output"] == [{"item": 1, "count": 2}, {"item": 2, "count": 2}]
+
+
 def test_an_error_in_an_iteration_is_the_map_states_error(run: Run) -> None:
     processor = {
         "StartAt": "Bad?",

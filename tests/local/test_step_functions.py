@@ -14,8 +14,8 @@ from tests.local.state_machines import (
     LIMIT,
     Create,
     Run,
-    allow_events,
     definition,
+    deliver_events,
     fail,
     finish,
     messages,
@@ -192,17 +192,12 @@ def test_every_change_of_status_is_an_event(states: Any, create: Create, queue: 
         },
         TimeoutSeconds=3,
     )
-    eventbridge = identity.client_as_operator("events", ACCOUNT)
-    sqs = identity.client_as_operator("sqs", ACCOUNT)
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    allow_events(queue, arn)
     pattern = {
         "source": ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
         "detail": {"stateMachineArn": [machine]},
     }
-    eventbridge.put_rule(Name=name, EventPattern=json.dumps(pattern))
-    eventbridge.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    deliver_events(queue, name, pattern)
 
     started = {
         end: states.start_execution(stateMachineArn=machine, name=end, input=json.dumps({"do": do}))["executionArn"]
@@ -276,3 +271,26 @@ def test_a_definition_is_checked_inside_iterations_and_branches(states: Any, cre
     ):
         with pytest.raises(states.exceptions.InvalidDefinition):
             create({"Outer": state})
+
+
+def test_creating_a_state_machine_again_is_no_update(states: Any, create: Create, role: str) -> None:
+    machine = create({"A": {"Type": "Succeed"}})
+    name = machine.rpartition(":")[2]
+
+    again = states.create_state_machine(name=name, definition=definition({"A": {"Type": "Succeed"}}), roleArn=role)
+
+    assert again["stateMachineArn"] == machine
+    with pytest.raises(states.exceptions.StateMachineAlreadyExists):
+        states.create_state_machine(name=name, definition=definition({"B": {"Type": "Succeed"}}), roleArn=role)
+
+
+def test_an_event_leaves_out_what_is_too_large_for_it(states: Any, create: Create, queue: str, name: str) -> None:
+    machine = create({"Forget": {"Type": "Succeed", "Output": "small"}})
+    deliver_events(queue, name, {"source": ["aws.states"], "detail": {"stateMachineArn": [machine]}})
+
+    states.start_execution(stateMachineArn=machine, input=json.dumps("x" * 254_000))
+
+    details = {event["detail"]["status"]: event["detail"] for event in messages(queue, 2)}
+    assert {status: detail["output"] for status, detail in details.items()} == {"RUNNING": None, "SUCCEEDED": '"small"'}
+    assert {detail["input"] for detail in details.values()} == {None}
+    assert all(detail["inputDetails"] == {"included": False} for detail in details.values())

@@ -151,6 +151,7 @@ def test_the_first_look_at_an_unchanged_endpoint_may_be_stale_and_the_second_is_
     second = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, first.changing, first.looks)
 
     assert first == Progress("in_progress", looks=1, reason="The endpoint reviews-qa has not begun to change.")
+    assert not first.changing
     assert second.verdict == "failed"
 
 

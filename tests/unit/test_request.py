@@ -50,6 +50,13 @@ def test_a_source_is_promoted_by_its_name_or_its_arn(given: dict[str, str], aske
     assert read(given, UPSTREAM, OWN) == asked
 
 
+def test_an_input_by_hand_is_no_event() -> None:
+    asked = read({"model": "m"}, UPSTREAM, OWN)
+
+    assert isinstance(asked, Promote)
+    assert not asked.by_event
+
+
 def test_an_endpoint_is_recovered_by_its_name() -> None:
     asked = read({"recover": "reviews-qa"}, UPSTREAM, OWN)
 

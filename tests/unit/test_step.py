@@ -1,0 +1,57 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.step import step
+from tests.unit.faults import client_error
+
+CONTEXT = SimpleNamespace(
+    function_name="step", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request"
+)
+
+
+def run(failure: Exception | None = None) -> dict[str, Any]:
+    def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        if failure:
+            raise failure
+        return {"seen": event}
+
+    return step(handle)({"a": 1}, CONTEXT)
+
+
+def test_a_step_returns_what_its_handler_returns() -> None:
+    assert run() == {"seen": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (client_error("ThrottlingException", "Rate exceeded", "DescribeEndpoint"), "DescribeEndpoint: Throttling"),
+        (client_error("SlowDown", "Reduce", "PutObject"), "PutObject: SlowDown: Reduce"),
+        (client_error("InternalServerError", "", "GetItem"), "GetItem: InternalServerError"),
+        (EndpointConnectionError(endpoint_url="https://sagemaker"), "Could not connect to the endpoint URL"),
+        (ReadTimeoutError(endpoint_url="https://sagemaker"), "Read timeout on endpoint URL"),
+    ],
+)
+def test_what_aws_asks_to_try_again_is_tried_again(failure: Exception, words: str) -> None:
+    with pytest.raises(TryAgainError, match=words):
+        run(failure)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        client_error("AccessDeniedException", "not authorized"),
+        client_error("ValidationException", 'Could not find endpoint "e".'),
+        PromotionRefusedError("no"),
+        KeyError("a bug"),
+    ],
+)
+def test_any_other_error_is_raised_under_its_own_name(failure: Exception) -> None:
+    with pytest.raises(type(failure)) as error:
+        run(failure)
+
+    assert error.value is failure
