@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from tests.integration.world import wait_until
-
 
 def read_until(output: IO[str], beginning: str) -> list[str]:
     lines = []
@@ -21,30 +19,29 @@ def read_until(output: IO[str], beginning: str) -> list[str]:
 
 def test_it_says_how_to_reach_it_serves_any_client_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     environment = os.environ | {"LOCAL_PORT": "0", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
+    with subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
         [sys.executable, "-m", "local", str(tmp_path)],
         cwd=Path(__file__).parents[2],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    try:
-        assert process.stdout
-        said = "".join(read_until(process.stdout, "Ready"))
-        config = tmp_path / "aws" / "config"
-        client = subprocess.run(
-            [sys.executable, "-c", "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"],
-            env=environment | {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "qa"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=30)
+    ) as process:
+        try:
+            assert process.stdout
+            said = "".join(read_until(process.stdout, "Ready"))
+            config = tmp_path / "aws" / "config"
+            client = subprocess.run(
+                [sys.executable, "-c", "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"],
+                env=environment | {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "qa"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(timeout=60)
 
     assert f"AWS_CONFIG_FILE={config}" in said
     assert client.stdout.strip() == "222222222222"
     assert code == 0
-    assert wait_until(lambda: True if process.poll() == 0 else None, "the end")

@@ -1,0 +1,52 @@
+"""All of it works inside one account, too: the stages then differ by their names."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local import cloudformation, identity, project
+from local.aws import EmbeddedAws
+from tests.integration.world import DEV, DEV_BUCKET, Lab, Stage
+
+FAST = {"PollSeconds": "1", "RetrySeconds": "1"}
+
+
+@pytest.fixture(scope="module")
+def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
+    """Two stages in the account that trains: what is promoted into `first` goes on to `second`."""
+
+    def deploy(template: str, name: str, **parameters: str) -> None:
+        path = project.ROOT / template
+        cloudformation.deploy(stacks, template=path, stack_name=name, account=DEV, parameters=parameters)
+
+    first = {"Stage": "first", "UpstreamAccountId": DEV, "UpstreamBuckets": DEV_BUCKET} | FAST
+    second = {"Stage": "second", "UpstreamAccountId": DEV, "UpstreamBuckets": f"model-promotion-first-{DEV}-eu-west-1"}
+    downstream = {"DownstreamAccountId": DEV}
+    deploy("template.yaml", "model-promotion-first", **first, **downstream, DownstreamStage="second")
+    deploy("template.yaml", "model-promotion-second", **second, **FAST)
+    deploy("upstream.yaml", "upstream-of-first", **downstream, DownstreamStage="first")
+    deploy(
+        "upstream.yaml",
+        "upstream-of-second",
+        **downstream,
+        DownstreamStage="second",
+        SourceBusName="model-promotion-first",
+    )
+    yield [Stage("first", DEV), Stage("second", DEV)]
+
+    # Or every later training job of this process would be promoted here as well.
+    identity.client_as_operator("cloudformation", DEV).delete_stack(StackName="upstream-of-first")
+
+
+def test_a_model_goes_through_both_stages_of_one_account(lab: Lab, stages: list[Stage], application: str) -> None:
+    first, second = stages
+    job = lab.train(application, "good")
+
+    into_first = first.execution_of(job)
+    assert into_first.status == "SUCCEEDED", into_first.cause
+    into_second = second.execution_of(into_first.output["model_name"])
+
+    assert into_second.status == "SUCCEEDED", into_second.cause
+    assert first.answer(application) == second.answer(application) == {"label": "good"}
+    assert len(first.executions_with(into_first.output["model_name"])) == 0
+    assert into_second.output["source_arn"] == into_first.output["source_arn"]
