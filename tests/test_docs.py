@@ -30,7 +30,7 @@ def test_every_event_is_one_that_starts_something(event: Path) -> None:
 
     asked = request.read(given, upstream_account=given.get("account", "111111111111"), own_account="222222222222")
 
-    assert isinstance(asked, request.Promote | request.Recover)
+    assert isinstance(asked, request.Promote | request.Recover | request.RollBack)
 
 
 def test_the_smoke_test_of_the_example_is_valid() -> None:

@@ -151,7 +151,7 @@ def _unusable(description: dict[str, Any]) -> str:
         advice = "Its fleet is mixed; bring it to a config that works with UpdateEndpoint"
     else:
         advice = "Only deleting it helps"
-    return f"The endpoint {name} is {status}: {why}. {advice}, then start the promotion again."
+    return f"The endpoint {name} is {status}: {why.rstrip('.')}. {advice}, then start the promotion again."
 
 
 def is_older(time: str, than: str) -> bool:

@@ -80,6 +80,17 @@ def live(dynamodb: Any, table: str, endpoint: str) -> dict[str, Any] | None:
     return json.loads(item["promotion"]["S"]) if item else None
 
 
+def history(dynamodb: Any, table: str, endpoint: str) -> list[dict[str, Any]]:
+    """The records of all promotions that held `endpoint`, oldest first."""
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=table,
+        ConsistentRead=True,
+        KeyConditionExpression="kind = :history",
+        ExpressionAttributeValues={":history": {"S": f"history#{endpoint}"}},
+    )
+    return [json.loads(item["promotion"]["S"]) for page in pages for item in page["Items"]]
+
+
 @dataclasses.dataclass(frozen=True)
 class ApprovalRequest:
     """Which execution asked for an approval, and the Automation execution that it started ("" if it has not yet)."""

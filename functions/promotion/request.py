@@ -51,6 +51,14 @@ class Recover:
 
 
 @dataclasses.dataclass(frozen=True)
+class RollBack:
+    """Bring an endpoint back to the last good promotion before the live one, or to that of the model `to`."""
+
+    endpoint: str
+    to: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class TellRejection:
     """The approval runbook's execution ended without letting its candidate in."""
 
@@ -65,7 +73,7 @@ class Ignore:
     reason: str
 
 
-Request = Promote | Recover | TellRejection | Ignore
+Request = Promote | Recover | RollBack | TellRejection | Ignore
 
 
 def read(given: Any, upstream_account: str, own_account: str) -> Request:
@@ -82,14 +90,14 @@ def read(given: Any, upstream_account: str, own_account: str) -> Request:
 
 
 def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
-    known = {*SOURCES, "application", "approval", "digest", "recover"}
+    known = {*SOURCES, "application", "approval", "digest", "recover", "rollback", "to"}
     unknown = sorted(set(given) - known)
     if unknown:
         raise InvalidRequestError(f"The input has the unknown key {_quoted(unknown[0])}. {_WHAT_TO_START_WITH}")
     for key, value in given.items():
         if not isinstance(value, str) or not value:
             raise InvalidRequestError(f'"{key}" is {_kind_of(value)}, not a name. {_WHAT_TO_START_WITH}')
-    asked = [key for key in (*SOURCES, "recover") if key in given]
+    asked = [key for key in (*SOURCES, "recover", "rollback") if key in given]
     if not asked:
         raise InvalidRequestError(f"The input names no source. {_WHAT_TO_START_WITH}")
     if len(asked) > 1:
@@ -99,6 +107,9 @@ def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
     if asked[0] == "recover":
         endpoint = _matching(_NAME, given["recover"], '"recover"', "an endpoint's name")
         return Recover(execution=None, endpoint=endpoint, reason="An operator asked for the recovery.")
+    if asked[0] == "rollback":
+        endpoint = _matching(_NAME, given["rollback"], '"rollback"', "an endpoint's name")
+        return RollBack(endpoint, _optional(_NAME, given, "to", "the name of a model that was live on it"))
     return Promote(
         kind=asked[0],
         name=_source_name(asked[0], given[asked[0]], upstream_account),

@@ -14,11 +14,13 @@ from promotion.step import logger, step
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, dynamodb = event["promotion"], client("dynamodb")
+    # Whoever goes back wants something older than what is live.
+    goes_back = promotion["source_kind"] == "rollback"
     inspection = endpoint.inspect(
         describe_endpoint(client("sagemaker"), promotion["endpoint"]),
         promotion["endpoint_config_name"],
         promotion["created_at"],
-        journal.live(dynamodb, event["table"], promotion["endpoint"]),
+        None if goes_back else journal.live(dynamodb, event["table"], promotion["endpoint"]),
     )
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import approval, candidate, journal, request
+from promotion import approval, candidate, journal, request, rollback
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.candidate import Candidate
 from promotion.clients import client, upstream_client
@@ -29,6 +29,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             answer = _promote(event, asked)
         case request.Recover():
             answer = _recover(event, asked)
+        case request.RollBack():
+            answer = _roll_back(event, asked)
         case request.TellRejection():
             answer = _tell_rejection(event, asked)
         case request.Ignore():
@@ -130,20 +132,36 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
     }
 
 
+def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]:
+    dynamodb, table = client("dynamodb"), event["table"]
+    live = journal.live(dynamodb, table, asked.endpoint)
+    found = rollback.earlier(journal.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
+    # It is what it was when it was promoted, approved by whom it was; only how it comes in this time is new.
+    was = {key: value for key, value in found.items() if key not in ("status", "reason", "ended_at", "changing")}
+    promotion = was | {
+        "execution": event["execution"],
+        "source_kind": "rollback",
+        "source_name": found["execution"],
+        "started_at": event["started_at"],
+        "by_event": False,
+    }
+    return {"outcome": "rollback", "promotion": promotion}
+
+
 def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict[str, Any]:
     execution = client("ssm").get_automation_execution(AutomationExecutionId=asked.approval)["AutomationExecution"]
     if execution["DocumentName"] != event["runbook"] or approval.is_given(execution):
         return {"outcome": "not_for_promotion", "reason": f"The approval {asked.approval} was given or is not ours."}
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
     decision = approval.decision(execution)
-    cancelled = "the request for approval was cancelled"
-    how = {"TimedOut": "nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
-        asked.status, f"{decision.by or 'an approver'} rejected it"
+    cancelled = "The request for approval was cancelled"
+    how = {"TimedOut": "Nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
+        asked.status, f"Rejected by {decision.by or 'an approver'}"
     )
     reason = how + (f": {decision.comment}" if decision.comment else "")
     return {
         "outcome": "rejected",
-        "reason": reason[0].upper() + reason[1:],
+        "reason": reason,
         "promotion": {
             "execution": event["execution"],
             "application": parameters["Application"],

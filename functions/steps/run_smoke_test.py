@@ -32,7 +32,7 @@ _PAUSE_SECONDS = 2
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    uri, endpoint = event["smoke_test"], event["promotion"]["endpoint"]
+    uri, endpoint = event["promotion"]["smoke_test"], event["promotion"]["endpoint"]
     if uri == SKIP:
         return {"passed": True, "reason": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
     suite = json.loads(_read(uri, event["account"]))

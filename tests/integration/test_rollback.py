@@ -1,0 +1,56 @@
+"""An operator brings an endpoint back to what was live before, and forth again."""
+
+from tests.integration.test_approval import signal, waiting_approval
+from tests.integration.world import Lab, Stage
+
+
+def test_a_rollback_and_a_rollback_of_the_rollback(lab: Lab, qa: Stage, production: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "first"))
+    second = qa.execution_of(lab.train(application, "second")).output
+
+    back = qa.promote({"rollback": f"{application}-qa"})
+    assert back.status == "SUCCEEDED", back.cause
+    assert "Run smoke test" in back.states
+    assert qa.answer(application) == {"label": "first"}
+
+    forth = qa.promote({"rollback": f"{application}-qa"})
+    assert forth.status == "SUCCEEDED", forth.cause
+    assert qa.answer(application) == {"label": "second"}
+    live = qa.live(application)
+    assert live is not None
+    assert live["model_name"] == second["model_name"]
+    assert [p["source_kind"] for p in qa.history(application)] == [
+        "training_job",
+        "training_job",
+        "rollback",
+        "rollback",
+    ]
+    assert len(production.executions_with(second["model_name"])) == 1
+
+
+def test_a_rollback_in_production_needs_no_new_approval(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    for label in ("first", "second"):
+        promoted = qa.execution_of(lab.train(application, label)).output
+        waiting = waiting_approval(production, application)["AutomationExecutionId"]
+        signal(production, waiting, "Approve", f"{label} is fine")
+        assert production.execution_of(waiting).status == "SUCCEEDED", promoted
+
+    back = production.promote({"rollback": f"{application}-production"})
+
+    assert back.status == "SUCCEEDED", back.cause
+    assert production.answer(application) == {"label": "first"}
+    live = production.live(application)
+    assert live is not None
+    assert live["approval_comment"] == "first is fine"
+
+
+def test_where_there_is_nothing_to_go_back_to_it_says_so(lab: Lab, qa: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "first"))
+
+    never = qa.promote({"rollback": f"{application}-unknown"})
+    only_one = qa.promote({"rollback": f"{application}-qa"})
+
+    assert never.error == only_one.error == "InvalidRequestError"
+    assert qa.answer(application) == {"label": "first"}
