@@ -29,7 +29,7 @@ def main() -> int:
     try:
         project.deploy(aws, print)
         print(f"\nThe embedded AWS is at {aws.endpoint_url}. In another terminal:")
-        print(f"\n    export AWS_CONFIG_FILE={aws.config_file}")
+        print(f"\n    export AWS_CONFIG_FILE={aws.config_file} AWS_SHARED_CREDENTIALS_FILE=/dev/null")
         print("    AWS_PROFILE=qa aws sagemaker list-endpoints     # or any boto3 script\n")
         for profile, account in identity.ACCOUNTS.items():
             print(f"    profile {profile:<11} account {account}")

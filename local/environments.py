@@ -36,7 +36,7 @@ _INIT_SECONDS = 10.0
 # A role's credentials last for an hour: an environment that might outlive its own is not used again.
 _LIFETIME_SECONDS = 2700.0
 # Lambda ends idle environments when it likes; here it must, since too many would starve a small machine.
-_MOST_IDLE = 16
+_MOST_IDLE = 64
 
 
 class ThrottledError(Exception):
@@ -127,7 +127,8 @@ class Environment:
     def _start(self) -> None:
         self._home = self._directory / uuid.uuid4().hex
         self._home.mkdir(parents=True)
-        credentials = identity.role_credentials(self.function.role, self.function.function_name)
+        by = identity.ServiceCall("lambda.amazonaws.com", self.function.function_arn)
+        credentials = identity.role_credentials(self.function.role, self.function.function_name, by)
         environment = {
             **self.variables,
             **{name.upper(): value for name, value in credentials.items()},

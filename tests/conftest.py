@@ -1,10 +1,19 @@
 """One embedded AWS for each pytest process, started by the first test that asks for it."""
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 
 import pytest
+
+if "--e2e" not in sys.argv:
+    # No test may ever reach a real account by the developer's own configuration, which moto would read when imported.
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[variable]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 from local.aws import EmbeddedAws
 
@@ -17,23 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "e2e: needs a stage that is deployed to AWS")
-    if not config.getoption("--e2e"):
-        _forget_real_accounts()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e" in item.keywords and not config.getoption("--e2e"):
             item.add_marker(pytest.mark.skip(reason="needs --e2e and a deployed stage"))
-
-
-def _forget_real_accounts() -> None:
-    """No test may ever reach one by the developer's own configuration."""
-    for variable in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[variable]
-    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
-    os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
 @pytest.fixture(scope="session")

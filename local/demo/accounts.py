@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import io
 import json
-import os
 import tarfile
 import tempfile
 import time
@@ -25,6 +24,8 @@ APPLICATION = "reviews"
 EXAMPLE = project.ROOT / "examples" / "reviews"
 # AWS's image with scikit-learn: one that trains and serves. Here nothing of it runs but the scripts.
 _IMAGE = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+# What fails is to be seen, so nothing is tried twice.
+_CONFIG = Config(retries={"total_max_attempts": 1})
 _ACCURACY = "validation:accuracy"
 _PATIENCE_SECONDS = 180.0
 _POLL_SECONDS = 0.1
@@ -48,15 +49,9 @@ def wait_for[T](look: Callable[[], T | None], expected: str) -> T:
     return found
 
 
-def use_profiles_of(config_file: Path) -> None:
-    """Let every later session know the profiles in that file, and nothing of the developer's own configuration."""
-    for variable in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[variable]
-    os.environ["AWS_CONFIG_FILE"] = str(config_file)
-    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
-
-
 class Account:
+    """`profile` is one of the embedded AWS's, so the calls are those of the account's operator."""
+
     def __init__(self, profile: str) -> None:
         self.name = profile
         self.label = "QA" if profile == "qa" else profile
@@ -65,9 +60,8 @@ class Account:
         self.number: str = self.client("sts").get_caller_identity()["Account"]
 
     def client(self, service: str) -> Any:
-        """A client that tries once: what fails is to be seen."""
         if service not in self._clients:
-            self._clients[service] = self._session.client(service, config=Config(retries={"total_max_attempts": 1}))
+            self._clients[service] = self._session.client(service, config=_CONFIG)
         return self._clients[service]
 
     @property

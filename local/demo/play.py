@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from local import identity, project
 from local.aws import EmbeddedAws
 from local.demo import live
-from local.demo.accounts import Lab, OutcomeError, Stage, use_profiles_of
+from local.demo.accounts import Lab, OutcomeError, Stage
 from local.demo.scenes import Story
 from local.demo.screen import Screen
 
@@ -17,7 +18,7 @@ from local.demo.screen import Screen
 def play(screen: Screen, began: float) -> int:
     """The exit code: 0 if everything came out as it has to. `began` is when it all started, on the monotonic clock."""
     with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory)) as aws:
-        use_profiles_of(aws.config_file)
+        os.environ["AWS_CONFIG_FILE"] = str(aws.config_file)
         dev, qa, production = identity.ACCOUNTS.values()
         screen.say(
             "An AWS with three accounts now lives in this one process. Nothing leaves this machine. Models are trained "

@@ -87,8 +87,11 @@ class Story:
     def better_model(self) -> None:
         self.screen.say("The data scientist trains again: all the words, more time.")
         job = self._train(_SECOND)
-        better = f"a model that is right more often than the first, which is in {self._first_accuracy:.1%}"
-        expect(job.accuracy > self._first_accuracy, better, f"one that is in {job.accuracy:.1%}")
+        expect(
+            job.accuracy > self._first_accuracy,
+            f"the second model to be right about more words than the first, {self._first_accuracy:.1%}",
+            f"{job.accuracy:.1%}",
+        )
         self.screen.good(f"Better than the first: {self._first_accuracy:.1%} then, {job.accuracy:.1%} now.")
         self._reaches_qa(job)
         self._asks_production()
@@ -150,7 +153,7 @@ class Story:
             lambda: self.production.waiting_approval(str(self.in_qa)), f"an approval of {self.in_qa} to be waited for"
         )
         self.screen.say(
-            "This is what the operators of production read. On AWS they decide in the console, where its links lead to."
+            "This is what the operators of production read. On AWS they decide in the console, where its links lead."
         )
         self.screen.quote(self.production.approval_message(found))
         return str(found["AutomationExecutionId"])

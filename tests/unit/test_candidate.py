@@ -308,12 +308,29 @@ def test_fields_that_sagemaker_leaves_empty_are_left_out() -> None:
     assert from_model(model(PrimaryContainer=empty), TAGS, None).containers == [container()]
 
 
-def test_of_an_address_given_in_two_ways_one_is_carried() -> None:
-    both = container(ModelDataSource=s3_source())
+ARCHIVE = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "CompressionType": "Gzip"}}
+UNPACKED = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "CompressionType": "None"}}
 
-    carried = from_model(model(PrimaryContainer=both), TAGS, None)
 
-    assert carried.containers == [{"Image": IMAGE, "ModelDataSource": s3_source()}]
+@pytest.mark.parametrize(
+    ("described", "carried"),
+    [
+        (container(ModelDataSource=ARCHIVE), container()),
+        (container(ModelDataSource=UNPACKED), {"Image": IMAGE, "ModelDataSource": UNPACKED}),
+        (container(ModelDataSource=s3_source()), {"Image": IMAGE, "ModelDataSource": s3_source()}),
+        (
+            container(ModelDataSource=s3_source(CompressionType="Gzip")),
+            {"Image": IMAGE, "ModelDataSource": s3_source(CompressionType="Gzip")},
+        ),
+        ({"Image": IMAGE, "ModelDataSource": ARCHIVE}, {"Image": IMAGE, "ModelDataSource": ARCHIVE}),
+        (container(Mode="SingleModel"), container()),
+        (container(Mode="MultiModel"), container(Mode="MultiModel")),
+    ],
+)
+def test_a_container_is_carried_as_it_was_asked_for_and_not_as_sagemaker_describes_it(
+    described: dict[str, Any], carried: dict[str, Any]
+) -> None:
+    assert from_model(model(PrimaryContainer=described), TAGS, None).containers == [carried]
 
 
 def test_what_a_copy_has_anew_is_taken_out_of_its_source() -> None:

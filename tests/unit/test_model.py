@@ -273,7 +273,10 @@ def test_what_sagemaker_adds_by_itself_is_no_difference() -> None:
     model, config = model_request(), config_request()
 
     model_as_described = described(model)
-    model_as_described["PrimaryContainer"]["Mode"] = "SingleModel"
+    model_as_described["PrimaryContainer"] |= {
+        "Mode": "SingleModel",
+        "ModelDataSource": {"S3DataSource": {"S3Uri": CONTAINER["ModelDataUrl"], "S3DataType": "S3Object"}},
+    }
     config_as_described = described(config)
     config_as_described["ProductionVariants"][0]["InitialVariantWeight"] = 1.0
 

@@ -32,6 +32,12 @@ def test_settings_are_kept_below_their_stage_and_application() -> None:
     assert parameter_name("qa", "reviews") == PARAMETER
 
 
+@pytest.mark.parametrize("application", ["My Reviews", "reviews:3", "../production/reviews", "a/b", ""])
+def test_nothing_is_looked_up_for_what_is_no_application(application: str) -> None:
+    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+        parameter_name("qa", application)
+
+
 def test_without_settings_the_defaults_are_in_force() -> None:
     assert read(None, PARAMETER, DEFAULTS) == DEFAULTS
 

@@ -136,6 +136,10 @@ def test_an_error_rate_is_at_least_0_and_less_than_1(rate: Any) -> None:
     assert "maximum_error_rate has to be a number from 0 to less than 1" in message
 
 
+def test_a_suite_may_have_ten_thousand_invocations() -> None:
+    assert suite(cases=[CASE] * 10, repeat=1000)["repeat"] == 1000
+
+
 def test_a_body_may_be_as_large_as_an_endpoint_takes() -> None:
     assert len(body_of(case(body="x" * 6_291_456))) == 6_291_456
 
