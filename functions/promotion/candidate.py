@@ -6,12 +6,13 @@ listed here and is not empty stops the promotion with its name, so that nothing 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import datetime
 import json
 from typing import Any
 
+from promotion import model_package
+from promotion.containers import checked, unknown_field
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.request import application_name
 
@@ -35,30 +36,6 @@ REPLACED_IN_MODEL = {
     "VpcConfig",
 }
 
-CARRIED_FROM_CONTAINER = {
-    "AdditionalModelDataSources",
-    "ContainerHostname",
-    "ContainerMetricsConfig",
-    "Environment",
-    "Image",
-    "InferenceSpecificationName",
-    "Mode",
-    "ModelDataSource",
-    "ModelDataUrl",
-    "MultiModelConfig",
-}
-REFUSED_IN_CONTAINER = {
-    "ImageConfig": "its image comes from a registry inside a VPC, which this stage cannot reach",
-    "ModelPackageName": "it is tied to a model package of the upstream account",
-}
-CARRIED_FROM_S3_SOURCE = {"S3Uri", "S3DataType", "CompressionType"}
-REPLACED_IN_S3_SOURCE = {"ETag", "ManifestEtag"}
-REFUSED_IN_S3_SOURCE = {
-    "HubAccessConfig": "it comes from a hub and may not be copied",
-    "ManifestS3Uri": "its artifacts are listed in a manifest, whose addresses a copy would have to change",
-    "ModelAccessConfig": "it is a gated model whose licence was accepted for the upstream account",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
@@ -66,7 +43,7 @@ class Candidate:
 
     `source` is {"kind", "name", "arn"}; `created_at` ISO 8601 UTC; `containers` are SageMaker ContainerDefinitions
     with the upstream's addresses; `tags` the source's own, without AWS's and ours; `smoke_test` the `s3://` address of
-    the suite that travels with it.
+    the suite that travels with it; `etags` what S3 has to call some artifacts, by the slot of their reference.
     """
 
     application: str
@@ -78,6 +55,7 @@ class Candidate:
     in_vpc: bool = False
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
     smoke_test: str | None = None
+    etags: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -118,7 +96,7 @@ def from_training_job(
     environment = _framework_environment(description.get("HyperParameters", {}), region)
     container: dict[str, Any] = {
         "Image": image or tags.get(INFERENCE_IMAGE_TAG) or _serving_image(description),
-        "ModelDataUrl": description["ModelArtifacts"]["S3ModelArtifacts"],
+        **_model_data(description),
     }
     if environment:
         container["Environment"] = environment
@@ -134,27 +112,72 @@ def from_training_job(
     )
 
 
-def from_model(description: dict[str, Any], tags: dict[str, str], application: str | None) -> Candidate:
+def best_training_job(description: dict[str, Any]) -> str:
+    """The name of a completed tuning job's best training job, by DescribeHyperParameterTuningJob's answer."""
+    name, status = description["HyperParameterTuningJobName"], description["HyperParameterTuningJobStatus"]
+    if status != "Completed":
+        reason = f" ({description['FailureReason']})" if description.get("FailureReason") else ""
+        raise InvalidRequestError(f"The tuning job {name} is {status}{reason}; only a Completed one can be promoted.")
+    best = description.get("BestTrainingJob", {}).get("TrainingJobName")
+    if not best:
+        raise InvalidRequestError(
+            f"The tuning job {name} has no best training job: none of its jobs came to a value of the objective metric."
+        )
+    return str(best)
+
+
+def from_model(
+    description: dict[str, Any],
+    tags: dict[str, str],
+    application: str | None,
+    packages: dict[str, dict[str, Any]] | None = None,
+) -> Candidate:
     """The candidate that an existing SageMaker model is: DescribeModel's answer and the model's tags.
 
-    A model that was promoted before keeps its first source and time. Raises PromotionRefusedError for what cannot be
-    carried across.
+    `packages` are DescribeModelPackage's answers for the packages that its containers name. A model that was promoted
+    before keeps its first source and time. Raises PromotionRefusedError for what cannot be carried across.
     """
     name = description["ModelName"]
+    what = f"The model {name}"
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
-            raise PromotionRefusedError(_unknown_field(name, field))
-    containers = description.get("Containers") or [description.get("PrimaryContainer", {})]
+            raise unknown_field(what, field)
+    containers, etags = model_package.expanded(containers_of(description), what, packages or {})
     return Candidate(
-        application=_application(application, tags, f"The model {name}"),
+        application=_application(application, tags, what),
         source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
         created_at=_first_created_at(name, tags) or _iso(description["CreationTime"]),
-        containers=[_checked_container(name, container) for container in containers],
+        containers=[checked(what, container) for container in containers],
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
         in_vpc=bool(description.get("VpcConfig")),
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
+        etags=etags,
+    )
+
+
+def containers_of(description: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers of a model, whether it has one or several, by DescribeModel's answer."""
+    return description.get("Containers") or [description.get("PrimaryContainer", {})]
+
+
+def from_model_package(description: dict[str, Any], tags: dict[str, str], application: str | None) -> Candidate:
+    """The candidate that a model package makes: DescribeModelPackage's answer, and its tags and its group's.
+
+    Raises PromotionRefusedError when it is not completed, not approved, or cannot be carried across.
+    """
+    arn = description["ModelPackageArn"]
+    what = f"The model package {arn}"
+    containers, etags = model_package.expanded([{"ModelPackageName": arn}], what, {arn: description})
+    return Candidate(
+        application=_application(application, tags, what),
+        source={"kind": "model_package", "name": arn, "arn": arn},
+        created_at=_iso(description["CreationTime"]),
+        containers=[checked(what, container) for container in containers],
+        tags=_own_tags(tags),
+        smoke_test=tags.get(SMOKE_TEST_TAG),
+        etags=etags,
     )
 
 
@@ -172,6 +195,15 @@ def _first_created_at(model: str, tags: dict[str, str]) -> str | None:
             "zone (ISO 8601). Put it right or take it off."
         )
     return _iso(time)
+
+
+def _model_data(description: dict[str, Any]) -> dict[str, Any]:
+    """Where the job's artifacts lie: one archive, or all that is below a prefix where it was told not to pack them."""
+    artifacts = description["ModelArtifacts"]["S3ModelArtifacts"]
+    if description.get("OutputDataConfig", {}).get("CompressionType", "GZIP") == "GZIP":
+        return {"ModelDataUrl": artifacts}
+    location = {"S3Uri": artifacts.rstrip("/") + "/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    return {"ModelDataSource": {"S3DataSource": location}}
 
 
 def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict[str, str]:
@@ -215,70 +247,13 @@ def _serving_image(description: dict[str, Any]) -> str:
     return str(image)
 
 
-def _checked_container(model: str, container: dict[str, Any]) -> dict[str, Any]:
-    for field, value in container.items():
-        if not value or field in CARRIED_FROM_CONTAINER:
-            continue
-        if field in REFUSED_IN_CONTAINER:
-            raise PromotionRefusedError(_refused_field(model, field, REFUSED_IN_CONTAINER[field]))
-        raise PromotionRefusedError(_unknown_field(model, field))
-    carried = copy.deepcopy({field: value for field, value in container.items() if value})
-    if "Image" not in carried:
-        raise PromotionRefusedError(f"The model {model} has a container without an Image, so nothing could serve it.")
-    if carried.get("Mode") == "SingleModel":
-        # DescribeModel says so of every container that is nothing else, whether it was asked for or not.
-        del carried["Mode"]
-    if "ModelDataSource" in carried:
-        _check_s3_source(model, carried["ModelDataSource"])
-        # DescribeModel gives both for one archive; CreateModel takes only one.
-        if "ModelDataUrl" in carried and _is_one_archive(carried["ModelDataSource"]):
-            del carried["ModelDataSource"]
-        else:
-            carried.pop("ModelDataUrl", None)
-    for additional in carried.get("AdditionalModelDataSources", []):
-        _check_s3_source(model, additional)
-    return carried
-
-
-def _is_one_archive(source: dict[str, Any]) -> bool:
-    location = source["S3DataSource"]
-    return bool(location["S3DataType"] == "S3Object" and location["CompressionType"] == "Gzip")
-
-
-def _check_s3_source(model: str, source: dict[str, Any]) -> None:
-    """Check one ModelDataSource or AdditionalModelDataSource, and take out of it what a copy has anew."""
-    for field, value in source.items():
-        if value and field not in {"S3DataSource", "ChannelName"}:
-            raise PromotionRefusedError(_unknown_field(model, field))
-    location = source["S3DataSource"]
-    for field, value in location.items():
-        if not value or field in CARRIED_FROM_S3_SOURCE | REPLACED_IN_S3_SOURCE:
-            continue
-        if field in REFUSED_IN_S3_SOURCE:
-            raise PromotionRefusedError(_refused_field(model, field, REFUSED_IN_S3_SOURCE[field]))
-        raise PromotionRefusedError(_unknown_field(model, field))
-    for field in REPLACED_IN_S3_SOURCE & set(location):
-        del location[field]
-
-
-def _refused_field(model: str, field: str, why: str) -> str:
-    return f"The model {model} cannot be promoted: {why} ({field})."
-
-
-def _unknown_field(model: str, field: str) -> str:
-    return (
-        f"The model {model} has the field {field}, which this version of Model Promotion does not know. Nothing is "
-        "dropped in silence: update Model Promotion, or make the model without that field."
-    )
-
-
 def _application(given: str | None, tags: dict[str, str], what: str) -> str:
     name = given or tags.get(APPLICATION_TAG)
     if not name:
         raise InvalidRequestError(
             f'{what} has no tag {APPLICATION_TAG}, and the input has no "application". Give one of the two.'
         )
-    return application_name(name)
+    return application_name(name, "the input" if given else f"the tag {APPLICATION_TAG} of {what[0].lower()}{what[1:]}")
 
 
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:

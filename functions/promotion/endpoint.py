@@ -21,7 +21,7 @@ _UNCHANGED_LOOKS = 2
 class Inspection:
     """What is to be done with an endpoint before anything was changed; `previous` is the config it has."""
 
-    outcome: Literal["change", "already_live", "newer_live", "busy", "unusable"]
+    outcome: Literal["change", "already_live", "newer_live", "live_before", "busy", "unusable"]
     previous: str | None = None
     reason: str = ""
 
@@ -152,6 +152,16 @@ def _unusable(description: dict[str, Any]) -> str:
     else:
         advice = "Only deleting it helps"
     return f"The endpoint {name} is {status}: {why.rstrip('.')}. {advice}, then start the promotion again."
+
+
+def is_scaled_out(description: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether the endpoint has more instances now than its own `config` (DescribeEndpointConfig's answer) started with.
+
+    An update resets a fleet to the new config's InitialInstanceCount, unless it is told to retain what variants have.
+    """
+    started = {v["VariantName"]: v.get("InitialInstanceCount") for v in config["ProductionVariants"]}
+    has = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
+    return any(started.get(name) is not None and count > started[name] for name, count in has.items() if count)
 
 
 def is_older(time: str, than: str) -> bool:

@@ -32,16 +32,19 @@ _NEVER_ADDED = {
 
 
 def stage_containers(containers: list[dict[str, Any]], model: dict[str, Any]) -> list[dict[str, Any]]:
-    """`containers` with the Environment of the settings' `Model` over theirs."""
-    overrides = model.get("PrimaryContainer", {}).get("Environment", {})
-    if not overrides:
+    """`containers` with the Image and the Environment of the settings' `Model` over theirs."""
+    settings = model.get("PrimaryContainer", {})
+    if not settings:
         return containers
     if len(containers) > 1:
         raise PromotionRefusedError(
-            "The settings have Model.PrimaryContainer.Environment, but the model is a pipeline of "
+            "The settings have Model.PrimaryContainer, but the model is a pipeline of "
             f"{len(containers)} containers. Take it out of the settings; the containers bring their own."
         )
-    return [{**containers[0], "Environment": containers[0].get("Environment", {}) | overrides}]
+    changed = containers[0] | settings
+    if "Environment" in settings:
+        changed["Environment"] = containers[0].get("Environment", {}) | settings["Environment"]
+    return [changed]
 
 
 def create_model_request(

@@ -23,6 +23,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 SOURCES = {"training_job": "training-job", "model": "model"}
 """The kinds of source by their key in an input by hand, and what their ARN calls them."""
 
+# What may stand beside a source, and beside what else an operator can ask for.
+_KEYS_OF_A_SOURCE = {"application", "approval", "digest"}
+_FURTHER_KEYS: dict[str, set[str]] = {"recover": set(), "rollback": {"to"}}
+
 _WHAT_TO_START_WITH = (
     'Start the promotion with {"training_job": "<name>"} or {"model": "<name>"}, with "application" where the source '
     "has no tag model-promotion:application, or with an event as EventBridge delivers it."
@@ -90,20 +94,23 @@ def read(given: Any, upstream_account: str, own_account: str) -> Request:
 
 
 def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
-    known = {*SOURCES, "application", "approval", "digest", "recover", "rollback", "to"}
+    known = {*SOURCES, *_FURTHER_KEYS, *_KEYS_OF_A_SOURCE}.union(*_FURTHER_KEYS.values())
     unknown = sorted(set(given) - known)
     if unknown:
         raise InvalidRequestError(f"The input has the unknown key {_quoted(unknown[0])}. {_WHAT_TO_START_WITH}")
     for key, value in given.items():
         if not isinstance(value, str) or not value:
             raise InvalidRequestError(f'"{key}" is {_kind_of(value)}, not a name. {_WHAT_TO_START_WITH}')
-    asked = [key for key in (*SOURCES, "recover", "rollback") if key in given]
+    asked = [key for key in (*SOURCES, *_FURTHER_KEYS) if key in given]
     if not asked:
         raise InvalidRequestError(f"The input names no source. {_WHAT_TO_START_WITH}")
     if len(asked) > 1:
         raise InvalidRequestError(
             f'The input names two sources, "{asked[0]}" and "{asked[1]}"; a promotion has one. {_WHAT_TO_START_WITH}'
         )
+    misplaced = sorted(set(given) - {asked[0]} - _FURTHER_KEYS.get(asked[0], _KEYS_OF_A_SOURCE))
+    if misplaced:
+        raise InvalidRequestError(f'"{misplaced[0]}" does not go together with "{asked[0]}". {_WHAT_TO_START_WITH}')
     if asked[0] == "recover":
         endpoint = _matching(_NAME, given["recover"], '"recover"', "an endpoint's name")
         return Recover(execution=None, endpoint=endpoint, reason="An operator asked for the recovery.")
@@ -119,10 +126,13 @@ def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
     )
 
 
-def application_name(text: str) -> str:
-    """`text` if an endpoint can be named after it; raises InvalidRequestError otherwise."""
+def application_name(text: str, where: str = "the input") -> str:
+    """`text` if an endpoint can be named after it; raises InvalidRequestError, saying `where` it is from, otherwise."""
     return _matching(
-        _APPLICATION, text, "The application", "a name of up to 40 lower-case letters, digits and single hyphens"
+        _APPLICATION,
+        text,
+        f"The application in {where}",
+        "a name of up to 40 lower-case letters, digits and single hyphens",
     )
 
 

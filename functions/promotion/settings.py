@@ -13,9 +13,10 @@ from botocore.validate import ParamValidator
 
 from promotion import smoke_test
 from promotion.aws_errors import Meaning, meaning
-from promotion.candidate import CARRIED_FROM_CONTAINER, REFUSED_IN_CONTAINER
+from promotion.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
+from promotion.request import application_name
 
 SKIP = "skip"
 
@@ -25,14 +26,14 @@ _OPERATIONS = {"EndpointConfig": "CreateEndpointConfig", "Model": "CreateModel"}
 _OURS = {
     "EndpointConfig": {"EndpointConfigName", "Tags"},
     "Model": {"ModelName", "Tags", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn"},
-    "Model.PrimaryContainer": CARRIED_FROM_CONTAINER.union(REFUSED_IN_CONTAINER) - {"Environment", "Image"},
+    "Model.PrimaryContainer": CARRIED_FROM_CONTAINER.union(EXPANDED_IN_CONTAINER) - {"Environment", "Image"},
     "EndpointConfig.ProductionVariants[0]": {"VariantName", "ModelName"},
 }
 
 
 def parameter_name(stage: str, application: str) -> str:
-    """Where the settings of an application in a stage are kept in Parameter Store."""
-    return f"/model-promotion/{stage}/{application}"
+    """Where the settings of an application in a stage are kept in Parameter Store; a bad name raises."""
+    return f"/model-promotion/{stage}/{application_name(application)}"
 
 
 def load(ssm: Any, stage: str, application: str, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -65,13 +66,23 @@ def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str
         raise InvalidRequestError(f"The settings in {parameter} are no JSON object.")
     for part, value in given.items():
         if part in _OPERATIONS:
-            settings[part] = settings.get(part, {}) | _validated(parameter, part, value)
+            default = settings.get(part, {})
+            settings[part] = default | _validated(parameter, part, value)
+            if part == "EndpointConfig" and "ProductionVariants" in value:
+                settings[part]["ProductionVariants"] = [_over_default(default, value["ProductionVariants"][0])]
         elif part == "SmokeTest":
             settings[part] = value if value == SKIP else smoke_test.validated(value, f"{parameter}: SmokeTest")
         else:
             known = ", ".join([*_OPERATIONS, "SmokeTest"])
             raise InvalidRequestError(f"The settings in {parameter} have the unknown key {part!a}; known are {known}.")
     return settings
+
+
+def _over_default(default: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:
+    """`variant` over the stack's one, unless it has its capacity in another way than as instances of one type."""
+    if {"ServerlessConfig", "InstancePools", "ManagedInstanceScaling"} & set(variant):
+        return variant
+    return {**default.get("ProductionVariants", [{}])[0], **variant}
 
 
 def _validated(parameter: str, part: str, value: Any) -> dict[str, Any]:

@@ -27,7 +27,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
     if inspection.outcome == "unusable":
         raise PromotionRefusedError(inspection.reason)
+    if inspection.outcome == "change" and promotion["by_event"] and _was_live_before(event, promotion):
+        reason = f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
+        return {"outcome": "live_before", "reason": reason, "promotion": promotion}
     if inspection.outcome == "change":
         promotion = promotion | {"previous_endpoint_config_name": inspection.previous or "", "changing": True}
         journal.note(dynamodb, event["table"], event["execution"], promotion)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
+
+
+def _was_live_before(event: dict[str, Any], promotion: dict[str, Any]) -> bool:
+    """Whether this is the event of an earlier promotion, delivered again after the endpoint went on, or back."""
+    return any(
+        record["status"] == "Succeeded" and record["endpoint_config_name"] == promotion["endpoint_config_name"]
+        for record in journal.history(client("dynamodb"), event["table"], promotion["endpoint"])
+    )

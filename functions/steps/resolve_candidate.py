@@ -10,7 +10,7 @@ from promotion import approval, candidate, journal, request, rollback
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.candidate import Candidate
 from promotion.clients import client, upstream_client
-from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.errors import InvalidRequestError, PromotionRefusedError, TryAgainError
 from promotion.execution import is_running
 from promotion.naming import endpoint_name
 from promotion.settings import load
@@ -106,13 +106,13 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
     dynamodb, table = client("dynamodb"), event["table"]
     if asked.endpoint:
         left = journal.running(dynamodb, table, asked.endpoint)
-        if left and is_running(client("stepfunctions"), left.execution):
-            raise InvalidRequestError(
-                f"The promotion {left.execution} of {asked.endpoint} is still running. Stop it first; it is then "
-                "recovered by itself."
-            )
     else:
         left = journal.running_in(dynamodb, table, asked.execution or "")
+    if left and is_running(client("stepfunctions"), left.execution):
+        raise TryAgainError(
+            f"The promotion {left.execution} of {left.promotion['endpoint']} is still running. Stop it first; it is "
+            "then recovered by itself."
+        )
     if not left:
         return {
             "outcome": "nothing_to_recover",

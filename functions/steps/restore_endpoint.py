@@ -12,7 +12,7 @@ from promotion.aws_errors import Meaning, meaning, message
 from promotion.clients import client
 from promotion.endpoint import WayBack
 from promotion.errors import TryAgainError
-from promotion.sagemaker import describe_endpoint
+from promotion.sagemaker import describe_endpoint, is_scaled_out
 from promotion.step import logger, step
 
 
@@ -28,11 +28,16 @@ def _way_back(promotion: dict[str, Any]) -> WayBack:
         return WayBack("restored", "Nothing had been changed.")
     sagemaker, name = client("sagemaker"), promotion["endpoint"]
     previous = promotion["previous_endpoint_config_name"] or None
-    way = endpoint.way_back(describe_endpoint(sagemaker, name), promotion["endpoint_config_name"], previous)
+    description = describe_endpoint(sagemaker, name)
+    way = endpoint.way_back(description, promotion["endpoint_config_name"], previous)
     try:
         if way.step == "update":
             # All at once: what is live now has just proven to be bad.
-            sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=previous)
+            sagemaker.update_endpoint(
+                EndpointName=name,
+                EndpointConfigName=previous,
+                RetainAllVariantProperties=description is not None and is_scaled_out(sagemaker, description),
+            )
         elif way.step == "delete":
             sagemaker.delete_endpoint(EndpointName=name)
     except ClientError as error:

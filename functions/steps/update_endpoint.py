@@ -10,7 +10,7 @@ from promotion.aws_errors import Meaning, meaning, message
 from promotion.clients import client
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.model import tag_list
-from promotion.sagemaker import describe_endpoint
+from promotion.sagemaker import describe_endpoint, is_scaled_out
 from promotion.step import logger, step
 
 
@@ -20,7 +20,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     name, config = promotion["endpoint"], promotion["endpoint_config_name"]
     try:
         if promotion["previous_endpoint_config_name"]:
-            sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False)
+            description = describe_endpoint(sagemaker, name)
+            sagemaker.update_endpoint(
+                EndpointName=name,
+                EndpointConfigName=config,
+                # A fleet that was scaled out keeps its size; otherwise the new config's count holds.
+                RetainAllVariantProperties=description is not None and is_scaled_out(sagemaker, description),
+            )
         else:
             tags = {"model-promotion:application": promotion["application"]}
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=tag_list(tags))

@@ -1,5 +1,7 @@
 """An operator brings an endpoint back to what was live before, and forth again."""
 
+import json
+
 from tests.integration.test_approval import signal, waiting_approval
 from tests.integration.world import Lab, Stage
 
@@ -26,6 +28,19 @@ def test_a_rollback_and_a_rollback_of_the_rollback(lab: Lab, qa: Stage, producti
         "rollback",
     ]
     assert len(production.executions_with(second["model_name"])) == 1
+
+
+def test_an_event_that_comes_again_does_not_undo_a_rollback(lab: Lab, qa: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "first"))
+    second = qa.execution_of(lab.train(application, "second"))
+    event = json.loads(qa.client("stepfunctions").describe_execution(executionArn=second.arn)["input"])
+    assert qa.promote({"rollback": f"{application}-qa"}).status == "SUCCEEDED"
+
+    again = qa.promote(event)
+
+    assert again.states[-1] == "Live before"
+    assert qa.answer(application) == {"label": "first"}
+    assert qa.running(application) == []
 
 
 def test_a_rollback_in_production_needs_no_new_approval(

@@ -138,3 +138,25 @@ def test_of_two_jobs_at_once_both_are_promoted_in_turn_and_the_newer_stays(
     models = {execution.output.get("model_name") for execution in executions if execution.states[-1] == "Promoted"}
     ended = {execution.states[-1] for execution in executions}
     assert len(models) == 2 or ended == {"Promoted", "Rejected"}
+
+
+def test_a_fleet_that_was_scaled_out_keeps_its_size(lab: Lab, qa: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "first"))
+    sagemaker = qa.client("sagemaker")
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=f"{application}-qa",
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 4}],
+    )
+    wait_until(lambda: True if instances(qa, application) == 4 else None, "four instances")
+
+    execution = qa.execution_of(lab.train(application, "second"))
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert instances(qa, application) == 4
+
+
+def instances(qa: Stage, application: str) -> int | None:
+    found = qa.endpoint(application)
+    if not found or found["EndpointStatus"] != "InService":
+        return None
+    return int(found["ProductionVariants"][0]["CurrentInstanceCount"])

@@ -3,7 +3,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from promotion.endpoint import BUSY, Inspection, Progress, WayBack, inspect, is_older, progress, way_back
+from promotion.endpoint import BUSY, Inspection, Progress, WayBack, inspect, is_older, is_scaled_out, progress, way_back
 
 REQUESTED, PREVIOUS, OTHER = "reviews-qa-new", "reviews-qa-old", "reviews-qa-by-hand"
 EARLIER, TIME, LATER = "2026-01-02T03:04:04Z", "2026-01-02T03:04:05.000Z", "2026-01-02T04:04:06+01:00"
@@ -272,3 +272,30 @@ def test_one_time_is_older_than_another_whatever_their_zones(time: str, than: st
 
 def test_the_same_moment_in_another_zone_is_not_older() -> None:
     assert not is_older("2026-01-02T03:04:05Z", "2026-01-02T04:04:05+01:00")
+
+
+def fleet(**counts: int | None) -> dict[str, Any]:
+    return {"ProductionVariants": [{"VariantName": name, "DesiredInstanceCount": n} for name, n in counts.items()]}
+
+
+def started_with(**counts: int | None) -> dict[str, Any]:
+    return {"ProductionVariants": [{"VariantName": name, "InitialInstanceCount": n} for name, n in counts.items()]}
+
+
+@pytest.mark.parametrize(
+    ("has", "started", "scaled_out"),
+    [
+        (fleet(AllTraffic=5), started_with(AllTraffic=2), True),
+        (fleet(AllTraffic=2), started_with(AllTraffic=2), False),
+        (fleet(AllTraffic=1), started_with(AllTraffic=2), False),
+        (fleet(AllTraffic=None), started_with(AllTraffic=None), False),
+        (fleet(AllTraffic=3), started_with(AllTraffic=None), False),
+        (fleet(a=1, b=4), started_with(a=1, b=2), True),
+        ({}, started_with(AllTraffic=1), False),
+    ],
+    ids=["out", "same", "in", "serverless", "of-unknown-size", "one-of-two", "no-variants"],
+)
+def test_a_fleet_is_scaled_out_when_it_has_more_than_it_started_with(
+    has: dict[str, Any], started: dict[str, Any], scaled_out: bool
+) -> None:
+    assert is_scaled_out(has, started) is scaled_out

@@ -207,8 +207,14 @@ def test_the_environment_of_the_settings_is_given_to_a_container_that_has_none()
     assert staged == [{"Image": "image", "Environment": {"LOG": "debug"}}]
 
 
-@pytest.mark.parametrize("settings", [{}, {"VpcConfig": VPC}, {"PrimaryContainer": {"Image": "x"}}])
-def test_without_an_environment_in_the_settings_containers_stay_as_they_are(settings: dict[str, Any]) -> None:
+def test_the_image_of_the_settings_goes_over_that_of_the_model() -> None:
+    staged = stage_containers([CONTAINER], {"PrimaryContainer": {"Image": "of-the-settings"}})
+
+    assert staged == [{**CONTAINER, "Image": "of-the-settings"}]
+
+
+@pytest.mark.parametrize("settings", [{}, {"VpcConfig": VPC}])
+def test_without_a_container_in_the_settings_containers_stay_as_they_are(settings: dict[str, Any]) -> None:
     assert stage_containers([CONTAINER, CONTAINER], settings) == [CONTAINER, CONTAINER]
 
 

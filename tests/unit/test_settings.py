@@ -231,3 +231,17 @@ def test_settings_that_may_not_be_read_are_not_taken_for_none() -> None:
         load(Denying(), "qa", "reviews", DEFAULTS)
 
     assert error.value is denied
+
+
+def test_a_variant_in_the_settings_goes_over_the_stacks_member_by_member() -> None:
+    settings = read('{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 3}]}}', PARAMETER, DEFAULTS)
+
+    (variant,) = settings["EndpointConfig"]["ProductionVariants"]
+    assert variant == {**DEFAULTS["EndpointConfig"]["ProductionVariants"][0], "InitialInstanceCount": 3}
+
+
+def test_a_serverless_variant_has_nothing_of_the_stacks_instances() -> None:
+    variant = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+    document = json.dumps({"EndpointConfig": {"ProductionVariants": [variant]}})
+
+    assert read(document, PARAMETER, DEFAULTS)["EndpointConfig"]["ProductionVariants"] == [variant]
