@@ -17,6 +17,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- picture: made by `make picture` -->", "<!-- end of the picture -->"
 
 _SHOWN = {"Task", "Map", "Succeed", "Fail"}
+_SHAPES = {"Succeed": ("([", "])"), "Fail": ("([", "])"), "Map": ("[[", "]]")}
 _FAILURE = "Note what failed"
 
 
@@ -28,7 +29,7 @@ def picture() -> str:
     numbers = {name: f"s{index}" for index, name in enumerate(shown)}
     lines = ["flowchart TD", f"    start((start)) --> {numbers[definition['StartAt']]}"]
     for name, state in shown.items():
-        left, right = {"Succeed": ("([", "])"), "Fail": ("([", "])"), "Map": ("[[", "]]")}.get(state["Type"], ("[", "]"))
+        left, right = _SHAPES.get(state["Type"], ("[", "]"))
         lines.append(f'    {numbers[name]}{left}"{name}"{right}')
     for name, state in shown.items():
         for target in sorted(_next_shown(states, state), key=list(shown).index):
