@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -17,7 +18,7 @@ from moto.ssm.models import Document, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from local import identity, runbook, ssm_documents
-from local.automation_execution import Execution, SignalError, StepExecution
+from local.automation_execution import Execution, SignalError, StepExecution, service_call
 from local.background import Background
 from local.runbook import Runbook
 
@@ -76,7 +77,7 @@ def start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionRe
         handler.current_account,
         handler.region,
         handler.access_key,
-        _assume_role(book, arguments),
+        _assume_role(handler, book, arguments),
     )
     _executions[execution.id] = execution
     if token:
@@ -173,14 +174,16 @@ def _find(handler: SimpleSystemManagerResponse) -> Execution:
     return execution
 
 
-def _assume_role(book: Runbook, arguments: dict[str, list[str]]) -> str:
+def _assume_role(handler: SimpleSystemManagerResponse, book: Runbook, arguments: dict[str, list[str]]) -> str:
     """The role the automation is done by, after "Automation execution failed to start" (automation-troubleshooting)."""
     role = runbook.resolve(book.assume_role, lambda name: runbook.typed(arguments[name], book.parameters[name]))
     if role and not _ROLE.fullmatch(role):
         raise _invalid_parameters("The format of the supplied assume role ARN is invalid.")
     if role:
         try:
-            identity.role_credentials(role, "Automation")
+            # Before there is an execution, its id is as good as any.
+            by = service_call(handler.current_account, handler.region, str(uuid.uuid4()))
+            identity.role_credentials(role, "Automation", by)
         except ClientError as error:
             raise _invalid_parameters(f"The defined assume role is unable to be assumed. {error}") from error
     return str(role)

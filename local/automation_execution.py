@@ -44,6 +44,12 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
+def service_call(account: str, region: str, execution_id: str) -> identity.ServiceCall:
+    """As whom Systems Manager takes the assume role of an automation."""
+    arn = f"arn:aws:ssm:{region}:{account}:automation-execution/{execution_id}"
+    return identity.ServiceCall("ssm.amazonaws.com", arn)
+
+
 @dataclasses.dataclass
 class StepExecution:
     step: Step
@@ -128,7 +134,8 @@ class Execution:
         if not self._assume_role:
             return identity.client_as_caller(service, self._access_key_id, self.region)
         try:
-            return identity.client_as_role(service, self._assume_role, f"Automation-{self.id}", self.region)
+            by = service_call(self.account, self.region, self.id)
+            return identity.client_as_role(service, self._assume_role, f"Automation-{self.id}", by, self.region)
         except ClientError as error:
             raise StepFailedError(f"The defined assume role is unable to be assumed. {error}") from error
 

@@ -22,11 +22,14 @@ from local import (
     events,
     functions,
     hosting,
+    iam_gate,
     identity,
+    model_packages,
     notifications,
     s3,
     step_functions,
     training,
+    tuning,
 )
 
 
@@ -72,10 +75,12 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self.directory.mkdir(parents=True, exist_ok=True)
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
-        application = DomainDispatcherApplication(create_backend_app)
+        application = iam_gate.Gate(DomainDispatcherApplication(create_backend_app))
         server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)
+        # A proxy is for reaching others; this is no further than loopback.
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
         identity.reach(f"http://127.0.0.1:{port}")
         thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
         thread.start()
@@ -94,6 +99,8 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             notifications,
             hosting,
             training,
+            tuning,
+            model_packages,
         ):
             extension.install(self)
         return self

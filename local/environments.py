@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
 from moto.logs.models import logs_backends
 
 from local import function_code, identity, runtime
@@ -41,6 +42,10 @@ _MOST_IDLE = 64
 
 class ThrottledError(Exception):
     """The function already runs as often at once as its reserved concurrency allows."""
+
+
+class RoleNotAssumedError(Exception):
+    """The function's role does not exist, or does not trust Lambda."""
 
 
 class _ExitedError(Exception):
@@ -128,7 +133,10 @@ class Environment:
         self._home = self._directory / uuid.uuid4().hex
         self._home.mkdir(parents=True)
         by = identity.ServiceCall("lambda.amazonaws.com", self.function.function_arn)
-        credentials = identity.role_credentials(self.function.role, self.function.function_name, by)
+        try:
+            credentials = identity.role_credentials(self.function.role, self.function.function_name, by)
+        except ClientError as error:
+            raise RoleNotAssumedError("The role defined for the function cannot be assumed by Lambda.") from error
         environment = {
             **self.variables,
             **{name.upper(): value for name, value in credentials.items()},

@@ -129,7 +129,8 @@ def _client(service: str, delivery: Delivery) -> Any:
     """By the target's role, if it has one, otherwise as EventBridge itself."""
     if role_arn := delivery.target.get("RoleArn"):
         try:
-            return identity.client_as_role(service, role_arn, uuid.uuid4().hex, _region(delivery.arn))
+            by = identity.ServiceCall(PRINCIPAL, delivery.rule_arn)
+            return identity.client_as_role(service, role_arn, uuid.uuid4().hex, by, _region(delivery.arn))
         except ClientError as error:
             raise DeliveryError("FAILED_TO_ASSUME_ROLE", str(error)) from error
     return client_of_rule(service, delivery.rule_arn, delivery.arn)

@@ -16,7 +16,7 @@ from moto.events.exceptions import InvalidEventPatternException, ValidationExcep
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
 
-from local import event_delivery, event_patterns, event_targets, identity, input_transformer
+from local import event_delivery, event_patterns, event_targets, iam, identity, input_transformer
 from local.background import Background
 from local.event_targets import Delivery, Event
 
@@ -118,16 +118,9 @@ def _put_events(handler: EventsHandler) -> str:
     if sum(_size(entry) for entry in entries) > _MOST_BYTES:
         raise ValidationException("Total size of the entries in the request is over the limit.")
     forwarded = event_targets.arrive(handler.headers.get(event_targets.FORWARDED_HEADER, ""))
-    caller = identity.caller(handler.access_key)
     answers = []
     for entry in entries:
         bus_arn = _bus_arn(entry.get("EventBusName") or "default", handler.current_account, handler.region)
-        if not _admits(bus_arn, handler.current_account, caller.principal):
-            raise JsonRESTError(
-                "AccessDeniedException",
-                f"User: {caller.arn} is not authorized to perform: events:PutEvents on resource: {bus_arn} "
-                "because no resource-based policy allows the events:PutEvents action",
-            )
         if refusal := _refusal(entry, forwarded is not None):
             answers.append({"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
             continue
@@ -183,30 +176,11 @@ def _bus(arn: str) -> EventBus | None:
     return buses.get(arn.partition(":event-bus/")[2])
 
 
-def _admits(bus_arn: str, account: str, principal: str) -> bool:
-    """Whether a bus takes events of another account ("Permissions for event buses", eb-event-bus-permissions).
-
-    The conditions of a statement are not looked at: that is IAM's to do, for every request alike.
-    """
+def _admits(bus_arn: str, account: str, role_arn: str) -> bool:
+    """Whether a bus takes events of another account ("Permissions for event buses", eb-event-bus-permissions)."""
     if identity.account_of(bus_arn) == account:
         return True
-    bus = _bus(bus_arn)
-    policy = json.loads(bus.policy) if bus and bus.policy else {"Statement": []}
-    admitted = {"*", account, f"arn:aws:iam::{account}:root", principal}
-    return any(
-        statement["Effect"] == "Allow"
-        and not admitted.isdisjoint(_principals(statement["Principal"]))
-        and not {"*", "events:*", "events:PutEvents"}.isdisjoint(_list(statement["Action"]))
-        for statement in policy["Statement"]
-    )
-
-
-def _principals(principal: Any) -> list[str]:
-    return _list(principal.get("AWS", [])) if isinstance(principal, dict) else [principal]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return iam.resource_admits(iam.Caller(account, role_arn, role_arn), "events:PutEvents", bus_arn)
 
 
 def _put_targets(backend: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:

@@ -5,13 +5,9 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from moto.core.exceptions import ServiceException
-from moto.iam.models import iam_backends
-
-from local import identity
+from local import iam, identity
 
 SERVICE = "sagemaker.amazonaws.com"
 
@@ -23,13 +19,13 @@ class RoleError(Exception):
 def client(service: str, role_arn: str) -> Any:
     """A boto3 client that acts as the role, once the role is known to trust SageMaker."""
     assert_trust(role_arn)
-    return identity.client_as_role(service, role_arn, "SageMaker")
+    return identity.client_as_role(service, role_arn, "SageMaker", _call(role_arn))
 
 
 def environment(role_arn: str) -> dict[str, str]:
     """What a container has in its environment to call AWS as the role."""
     assert_trust(role_arn)
-    credentials = identity.role_credentials(role_arn, "SageMaker")
+    credentials = identity.role_credentials(role_arn, "SageMaker", _call(role_arn))
     return {
         **{name.upper(): value for name, value in credentials.items()},
         "AWS_REGION": identity.REGION,
@@ -39,15 +35,10 @@ def environment(role_arn: str) -> dict[str, str]:
 
 
 def assert_trust(role_arn: str) -> None:
-    try:
-        role = iam_backends[identity.account_of(role_arn)]["aws"].get_role_by_arn(role_arn)
-    except ServiceException as error:
-        raise RoleError(f"{role_arn} does not exist") from error
-    trust = role.assume_role_policy_document
-    statements = (json.loads(trust) if isinstance(trust, str) else trust).get("Statement", [])
-    for statement in statements if isinstance(statements, list) else [statements]:
-        principal = statement.get("Principal", {})
-        services = principal.get("Service", []) if isinstance(principal, dict) else []
-        if statement.get("Effect") == "Allow" and SERVICE in ([services] if isinstance(services, str) else services):
-            return
-    raise RoleError(f"{role_arn} does not trust {SERVICE}")
+    if not iam.may_assume(_call(role_arn), role_arn).allowed:
+        raise RoleError(f"{role_arn} does not exist or does not trust {SERVICE}")
+
+
+def _call(role_arn: str) -> identity.ServiceCall:
+    """SageMaker's page on confused deputies names no more of the source than Region and account for hosting."""
+    return identity.ServiceCall(SERVICE, f"arn:aws:sagemaker:{identity.REGION}:{identity.account_of(role_arn)}:*")

@@ -19,8 +19,9 @@ from botocore.exceptions import ClientError
 
 from local import identity
 from local.background import Background
-from local.environments import Outcome, ThrottledError
+from local.environments import Outcome, RoleNotAssumedError, ThrottledError
 
+PRINCIPAL = "lambda.amazonaws.com"
 # Lambda waits one minute before the second attempt and two minutes before the third.
 _RETRY_SECONDS = (0.5, 1.0)
 _THROTTLED_SECONDS = 0.5
@@ -67,7 +68,7 @@ class EventQueue:
                     break  # such a function's events go to the dead-letter queue or destination without any retry
                 self._background.pause(_THROTTLED_SECONDS)
                 continue
-            except zipfile.BadZipFile:
+            except (zipfile.BadZipFile, RoleNotAssumedError):
                 break
             attempts += 1
             if not outcome.failed:
@@ -114,9 +115,10 @@ def _report(
 
 def _send(function: Any, arn: str, body: str, attributes: dict[str, Any], result: str) -> None:
     service, region, account, name = arn.split(":", 5)[2:]
-    client = identity.client_as_role(service, function.role, function.function_name, region)
     # A destination that refuses is only a metric on AWS (DestinationDeliveryFailures, DeadLetterErrors).
     with contextlib.suppress(ClientError):
+        by = identity.ServiceCall(PRINCIPAL, function.function_arn)
+        client = identity.client_as_role(service, function.role, function.function_name, by, region)
         match service:
             case "sqs":
                 url = f"{identity.endpoint_url()}/{account}/{name}"

@@ -18,7 +18,7 @@ from moto.awslambda.models import LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend, lambda_simple_backends
 
-from local.environments import Environments, Outcome, ThrottledError
+from local.environments import Environments, Outcome, RoleNotAssumedError, ThrottledError
 from local.function_events import EventQueue, Invocation
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class _RequestTooLargeError(LambdaClientError):
 
 class _InvalidZipFileError(LambdaClientError):
     code = 502
+
+
+class _AccessDeniedError(LambdaClientError):
+    code = 403
 
 
 class _Running:
@@ -150,6 +154,8 @@ def _run(invocation: Invocation) -> Outcome:
         return _running.run(invocation)
     except ThrottledError:
         raise _TooManyRequestsError from None
+    except RoleNotAssumedError as error:
+        raise _AccessDeniedError("AccessDeniedException", str(error)) from None
     except zipfile.BadZipFile:
         message = "Lambda was not able to unzip the file"
         raise _InvalidZipFileError("InvalidZipFileException", message) from None

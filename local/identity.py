@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from typing import Any
 
@@ -10,8 +9,13 @@ import boto3
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto.iam.models import get_account_id_from, iam_backends
 from moto.sts.models import sts_backends
+
+from local import iam
+from local.iam import Caller as Caller
+from local.iam import ServiceCall as ServiceCall
 
 REGION = "eu-west-1"
 ACCOUNTS = {"dev": "111111111111", "qa": "222222222222", "production": "333333333333"}
@@ -28,28 +32,9 @@ _SERVICE_MODELS = botocore.loaders.create_loader()
 _endpoint_url = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Caller:
-    """Who signed a request: `arn` as sts:GetCallerIdentity has it, `principal` the user or role that policies name."""
-
-    account: str
-    arn: str
-    principal: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ServiceCall:
-    """What IAM sees when an AWS service calls for a customer's resource without a role of theirs."""
-
-    principal: str
-    source_arn: str
-
-    @property
-    def source_account(self) -> str:
-        return account_of(self.source_arn)
-
-
 _service_calls: dict[str, ServiceCall] = {}
+# Of access keys: who a key belongs to never changes, and moto looks through all sessions there ever were.
+_callers: dict[str, Caller] = {}
 
 
 def reach(endpoint_url: str) -> None:
@@ -85,8 +70,14 @@ def operator_credentials(account: str) -> dict[str, str]:
     return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
 
 
-def role_credentials(role_arn: str, session_name: str) -> dict[str, str]:
-    """What sts:AssumeRole would hand to a service that assumes its role, in the words of an AWS config file."""
+def role_credentials(role_arn: str, session_name: str, by: ServiceCall) -> dict[str, str]:
+    """What sts:AssumeRole would hand to a service that assumes its role, in the words of an AWS config file.
+
+    Raises ClientError where there is no such role, or it does not trust the service for what it does.
+    """
+    decision = iam.may_assume(by, role_arn)
+    if not decision.allowed:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": decision.reason}}, "AssumeRole")
     session = sts_backends[account_of(role_arn)]["aws"].assume_role(
         region_name=REGION,
         role_session_name=session_name,
@@ -102,9 +93,9 @@ def role_credentials(role_arn: str, session_name: str) -> dict[str, str]:
     }
 
 
-def client_as_role(service: str, role_arn: str, session_name: str = "embedded-aws", region: str = REGION) -> Any:
+def client_as_role(service: str, role_arn: str, session_name: str, by: ServiceCall, region: str = REGION) -> Any:
     """A boto3 client whose calls are made by `role_arn`, as those of an AWS service acting for us are."""
-    return _client(service, role_credentials(role_arn, session_name), region)
+    return _client(service, role_credentials(role_arn, session_name, by), region)
 
 
 def client_as_operator(service: str, account: str, region: str = REGION) -> Any:
@@ -139,15 +130,28 @@ def client_as_service(service: str, principal: str, source_arn: str, account: st
 
 
 def caller(access_key_id: str) -> Caller:
+    """Who an access key belongs to."""
+    if access_key_id not in _callers:
+        account = get_account_id_from(access_key_id)
+        key = iam_backends[account]["aws"].access_keys.get(access_key_id)
+        backend = sts_backends[account]["aws"]
+        _, arn, _ = backend.get_caller_identity(access_key_id, REGION)
+        session = backend.get_assumed_role_from_access_key(access_key_id)
+        policy = str(session.policy or "") if session else ""
+        _callers[access_key_id] = Caller(account, arn, key.role_arn if key and key.role_arn else arn, policy)
+    return _callers[access_key_id]
+
+
+def who_signed(access_key_id: str) -> Caller | ServiceCall | None:
+    """The user, role or service that an access key stands for; None for a key that does not exist."""
+    if access_key_id in _service_calls:
+        return _service_calls[access_key_id]
     account = get_account_id_from(access_key_id)
-    key = iam_backends[account]["aws"].access_keys.get(access_key_id)
-    _, arn, _ = sts_backends[account]["aws"].get_caller_identity(access_key_id, REGION)
-    return Caller(account, arn, key.role_arn if key and key.role_arn else arn)
+    return caller(access_key_id) if access_key_id in iam_backends[account]["aws"].access_keys else None
 
 
-def service_call(access_key_id: str) -> ServiceCall | None:
-    """The call of an AWS service that an access key of `client_as_service` stands for."""
-    return _service_calls.get(access_key_id)
+def is_operator(someone: Caller | ServiceCall) -> bool:
+    return isinstance(someone, Caller) and someone.arn == f"arn:aws:iam::{someone.account}:user/{OPERATOR}"
 
 
 def _client(service: str, credentials: dict[str, str], region: str) -> Any:

@@ -9,7 +9,7 @@ import copy
 import re
 from typing import Any
 
-from local import identity, images
+from local import identity, images, model_packages
 from local.artifacts import ArtifactError, Artifacts
 from local.sagemaker_api import Call, invalid, listing, now
 from local.validation import ApiError
@@ -133,13 +133,26 @@ def deployable(call: Call, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     models = {}
     for variant in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]:
         model = copy.deepcopy(find_model(call, variant["ModelName"]).request)
-        for container in _containers(model):
-            if package_name := container.pop("ModelPackageName", None):
-                offered = _package(call, package_name)["InferenceSpecification"]["Containers"][0]
-                environment = {**offered.get("Environment", {}), **container.get("Environment", {})}
-                container.update(offered, Environment=environment)
+        containers = [each for container in _containers(model) for each in _offered(call, container)]
+        is_alone = model.pop("PrimaryContainer", None) and len(containers) == 1
+        model |= {"PrimaryContainer": containers[0]} if is_alone else {"Containers": containers}
         models[variant["ModelName"]] = model
     return models
+
+
+def _offered(call: Call, container: dict[str, Any]) -> list[dict[str, Any]]:
+    """A container, or those of the model package that it names, with its environment over theirs."""
+    own = dict(container)
+    package_name, specification = own.pop("ModelPackageName", None), own.pop("InferenceSpecificationName", None)
+    if package_name is None:
+        return [container]
+    package = _package(call, package_name)
+    specifications = [package.get("InferenceSpecification", {}), *package.get("AdditionalInferenceSpecifications", [])]
+    offered: list[dict[str, Any]] = next(
+        (one["Containers"] for one in specifications if one.get("Name") == specification), []
+    )
+    environment = own.pop("Environment", {})
+    return [{**each, **own, "Environment": {**each.get("Environment", {}), **environment}} for each in offered]
 
 
 def _containers(model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -197,9 +210,7 @@ def _check_access(uri: str, role_arn: str, prefix: bool) -> None:
 
 
 def _package(call: Call, name_or_arn: str) -> dict[str, Any]:
-    owner = Call(identity.account_of(name_or_arn), call.region, {}) if name_or_arn.startswith("arn:") else call
-    package: dict[str, Any] = owner.backend.describe_model_package(name_or_arn).gen_response_object()
-    return package
+    return model_packages.find(call, name_or_arn).describe()
 
 
 def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], count: int) -> None:

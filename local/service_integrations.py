@@ -97,6 +97,7 @@ class _StateCredentials(credentials.StateCredentials):
     """`role_arn` makes the call; where it is not the state machine's own role, that one (`caller`) assumes it."""
 
     caller: str
+    state_machine: str
 
 
 def forget_clients() -> None:
@@ -105,7 +106,8 @@ def forget_clients() -> None:
 
 
 def _client_for(region: str, service: str, state_credentials: _StateCredentials) -> Any:
-    return _client(region, service, state_credentials.role_arn, state_credentials.caller, _session_window())
+    given = state_credentials
+    return _client(region, service, given.role_arn, given.caller, given.state_machine, _session_window())
 
 
 def _session_window() -> int:
@@ -113,9 +115,10 @@ def _session_window() -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def _client(region: str, service: str, role_arn: str, caller: str, _window: int) -> Any:
+def _client(region: str, service: str, role_arn: str, caller: str, state_machine: str, _window: int) -> Any:
     try:
-        session = identity.role_credentials(caller, "StepFunctions")
+        by = identity.ServiceCall("states.amazonaws.com", state_machine)
+        session = identity.role_credentials(caller, "StepFunctions", by)
         if role_arn != caller:
             session = _assume(role_arn, session, region)
     except (ClientError, ServiceException) as error:
@@ -140,10 +143,11 @@ def _connect(service: str, session: dict[str, str], region: str) -> Any:
 
 def _eval_state_credentials(self: StateTask, env: Environment) -> _StateCredentials:
     own = env.aws_execution_details.role_arn
+    state_machine = env.states.context_object.context_object_data["StateMachine"]["Id"]
     if not self.credentials:
-        return _StateCredentials(own, own)
+        return _StateCredentials(own, own, state_machine)
     self.credentials.eval(env=env)
-    return _StateCredentials(env.stack.pop().role_arn, own)
+    return _StateCredentials(env.stack.pop().role_arn, own, state_machine)
 
 
 @functools.cache

@@ -88,7 +88,8 @@ class TrainingRun:
     def _accept_brought_artifact(self, artifacts: Artifacts) -> None:
         """A container of one's own cannot run here, but what it would have made may lie there already."""
         try:
-            artifacts.assert_object(self._job.model_artifacts)
+            assert_there = artifacts.assert_object if self._job.compressed else artifacts.assert_prefix
+            assert_there(self._job.model_artifacts)
         except ArtifactError as error:
             image = self._job.request["AlgorithmSpecification"].get("TrainingImage", "the algorithm")
             raise JobFailedError(

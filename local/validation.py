@@ -20,6 +20,9 @@ _JAVA_CLASSES = {
     r"\p{L}": r"\w",
     r"\p{N}": r"\w",
     r"\p{Z}": r"\s",
+    r"\p{M}": r"\u0300-\u036f\ufe00-\ufe0f",
+    r"\p{P}": r"!-/:-@\[-`{-~\u00a1-\u00bf\u2010-\u2fff\u3001-\u303f",
+    r"\p{S}": r"$+<=>^`|~\u20a0-\u20cf\u2100-\u2bff\U0001f000-\U0001faff",
     r"\p{Alnum}": "a-zA-Z0-9",
     r"\p{Print}": r"\x20-\x7e",
     r"\p{ASCII}": r"[\x00-\x7f]",
@@ -91,7 +94,8 @@ def _broken_constraints(shape: Shape, value: Any) -> Iterator[str]:
 def _compiled(pattern: str) -> re.Pattern[str]:
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)
-    return re.compile(pattern)
+    # A quantified end, as of CustomerMetadataKey, is an end; the length is checked by itself.
+    return re.compile(re.sub(r"\$\{\d+,\d+\}", "", pattern))
 
 
 def _is(type_name: str, value: Any) -> bool:

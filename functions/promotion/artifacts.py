@@ -20,7 +20,10 @@ _URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.*
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """An `s3://` address in a model: where it stands in the containers, and whether it is a prefix of many objects."""
+    """An `s3://` address in a model: where it stands in the containers, and whether it is a prefix of many objects.
+
+    A value of the environment that does not end in "/" may be either; what lies there decides.
+    """
 
     path: Path
     uri: str
@@ -29,6 +32,10 @@ class Reference:
     @property
     def location(self) -> tuple[str, str]:
         return bucket_and_key(self.uri)
+
+    @property
+    def may_be_prefix(self) -> bool:
+        return not self.is_prefix and "Environment" in self.path
 
     @property
     def slot(self) -> str:
@@ -42,7 +49,8 @@ class PinnedObject:
 
     `checksum` is a full-object checksum in base64 of the kind `checksum_algorithm` (CRC64NVME, CRC32, CRC32C), or None
     where the source has none. `name` is its key relative to the reference; `attributes` are the members of
-    CreateMultipartUpload that a copy by parts has to be given anew, such as ContentType and Metadata.
+    CreateMultipartUpload that a copy by parts has to be given anew, such as ContentType and Metadata, as headers have
+    them.
     """
 
     bucket: str
@@ -115,22 +123,44 @@ def digest(
     enable_network_isolation: bool,
     content: dict[Path, list[PinnedObject]],
 ) -> str:
-    """The SHA-256 over what decides the model's behaviour: not over where its artifacts lie, but over what they are."""
+    """The SHA-256 of the identity."""
+    return sha256_of(identity(containers, inference_execution_config, enable_network_isolation, content))
+
+
+def identity(
+    containers: list[dict[str, Any]],
+    inference_execution_config: dict[str, Any] | None,
+    enable_network_isolation: bool,
+    content: dict[Path, list[PinnedObject]],
+) -> dict[str, Any]:
+    """What decides the model's behaviour: not where its artifacts lie, but what they are."""
     identities = {
         path: sha256_of(sorted((pinned.content for pinned in objects), key=str)) for path, objects in content.items()
     }
-    return sha256_of(
-        {
-            "Containers": with_values(containers, {path: f"sha256:{value}" for path, value in identities.items()}),
-            "InferenceExecutionConfig": inference_execution_config,
-            "EnableNetworkIsolation": enable_network_isolation,
-        }
-    )
+    return {
+        "Containers": with_values(containers, {path: f"sha256:{value}" for path, value in identities.items()}),
+        "InferenceExecutionConfig": inference_execution_config,
+        "EnableNetworkIsolation": enable_network_isolation,
+    }
+
+
+def changed(before: Any, after: Any, path: str = "") -> list[str]:
+    """Where two identities differ, as "Containers[0].Image"; a path to an artifact means its content."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        members = sorted(before.keys() | after.keys())
+        found = [changed(before.get(key), after.get(key), f"{path}.{key}".lstrip(".")) for key in members]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        found = [changed(one, other, f"{path}[{index}]") for index, (one, other) in pairs]
+    else:
+        found = [[] if before == after else [path]]
+    return [difference for differences in found for difference in differences]
 
 
 def targets(reference: Reference, objects: list[PinnedObject], prefix: str) -> tuple[str, list[PinnedObject]]:
     """Where `reference` points after the copy (a key or prefix below `prefix`), and its objects with their targets."""
     folder = f"{prefix}/{reference.slot}/"
+    is_one_object = not reference.is_prefix and objects[0].key == reference.location[1]
     placed = [dataclasses.replace(pinned, target=folder + pinned.name) for pinned in objects]
     for pinned in placed:
         if len(pinned.target.encode()) > 1024:
@@ -138,7 +168,9 @@ def targets(reference: Reference, objects: list[PinnedObject], prefix: str) -> t
                 f"The object {pinned.key!a:.200} would be copied to a key of {len(pinned.target.encode())} bytes; S3 "
                 "allows 1,024. Shorten its key."
             )
-    return (folder if reference.is_prefix else placed[0].target), placed
+    if is_one_object:
+        return placed[0].target, placed
+    return (folder if reference.is_prefix else folder.rstrip("/")), placed
 
 
 def with_values(containers: list[dict[str, Any]], values: dict[Path, str]) -> list[dict[str, Any]]:

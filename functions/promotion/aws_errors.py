@@ -69,6 +69,8 @@ def meaning(error: ClientError) -> Meaning:
     """What `error` says about the world, or UNKNOWN."""
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code == "ValidationException":
+        if message.startswith("ModelPackage ") and message.endswith("does not exist."):
+            return Meaning.NOT_FOUND
         return next((known for start, known in _VALIDATION_MESSAGES if message.startswith(start)), Meaning.UNKNOWN)
     return _CODES.get(code, Meaning.UNKNOWN)
 

@@ -78,6 +78,19 @@ def not_for_promotion(description: dict[str, Any], tags: dict[str, str]) -> str 
     return None
 
 
+def package_not_for_promotion(package: dict[str, Any], tags: dict[str, str]) -> str | None:
+    """Why the model package of an event is not for promotion, or None when it is.
+
+    `package` is DescribeModelPackage's answer, since an event may be out of date; `tags` its own and its group's.
+    """
+    arn, approval = package["ModelPackageArn"], package.get("ModelApprovalStatus")
+    if approval != "Approved":
+        return f"The model package {arn} is {approval or 'without an approval'}, not Approved."
+    if APPLICATION_TAG not in tags:
+        return f"Neither the model package {arn} nor its group has the tag {APPLICATION_TAG}."
+    return None
+
+
 def from_training_job(
     description: dict[str, Any], tags: dict[str, str], application: str | None, region: str, image: str | None
 ) -> Candidate:

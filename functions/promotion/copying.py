@@ -6,29 +6,33 @@ one are equally many requests in flight. Nothing streams through the function.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
-import queue
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import os.path
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from promotion.artifacts import PinnedObject
 from promotion.aws_errors import Meaning, meaning, message
-from promotion.errors import PromotionRefusedError, TryAgainError
-from promotion.pinning import explained
+from promotion.copy_errors import WRONG_PARTS, CopyErrors, code, was_repeated
+from promotion.copy_requests import CopyRequests, Found, Upload
+from promotion.errors import TryAgainError
+from promotion.s3_requests import S3Requests
 
 MULTIPART_THRESHOLD = 128 * 1024**2
 """From here on parts in parallel are faster than one request; S3 itself demands parts above 5 GiB."""
 
-PART_SIZE = 64 * 1024**2
-MAXIMUM_PARTS = 10_000
-REQUESTS_IN_FLIGHT = 128
+PART_SIZE = 32 * 1024**2
+REQUESTS_IN_FLIGHT = 512
 
-_MIB = 1024**2
+# How often an object is begun anew, or taken up where it is, before that is left to the next call.
+_TRIES = 3
+_LONGEST_PAUSE_SECONDS = 1.0
+_ABORT_SECONDS = 15.0
 
 
 @dataclasses.dataclass
@@ -38,296 +42,251 @@ class Summary:
     copied: int = 0
     already_there: int = 0
     bytes: int = 0
+    without_tags: int = 0
     verified_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass
-class _Upload:
-    pinned: PinnedObject
-    upload_id: str
-    part_size: int
-    parts: dict[int, str]
-    is_void: bool = False
-    """Whether it can never become the copy: its source is refused, a part is damaged, or the target is there."""
-
-    @property
-    def missing(self) -> list[int]:
-        return [number for number in range(1, self.count + 1) if number not in self.parts]
-
-    @property
-    def count(self) -> int:
-        return -(-self.pinned.size // self.part_size)
-
-
 class Copier:
-    """Copies pinned objects into one bucket. `s3` needs as many pooled connections as REQUESTS_IN_FLIGHT."""
+    """Copies pinned objects into one bucket, by the rights and at the endpoint of the boto3 client `s3`."""
 
-    def __init__(self, s3: Any, bucket: str, owner: str, source_owner: str) -> None:
-        self._s3 = s3
-        self._bucket = bucket
-        self._target = {"Bucket": bucket, "ExpectedBucketOwner": owner}
-        self._source_owner = {"ExpectedSourceBucketOwner": source_owner}
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        owner: str,
+        source_owner: str,
+        *,
+        threshold: int = MULTIPART_THRESHOLD,
+        part_size: int = PART_SIZE,
+        in_flight: int = REQUESTS_IN_FLIGHT,
+    ) -> None:
+        self._s3, self._bucket = s3, bucket
+        self._owners = owner, source_owner
+        self._threshold, self._part_size, self._in_flight = threshold, part_size, in_flight
 
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` within `seconds`.
 
-        Raises TryAgainError when time runs out (another call takes up where this one stopped), and
-        PromotionRefusedError when a source is not what was pinned any more or a target holds something else.
+        Raises TryAgainError when time runs out or S3 asks for another try (another call takes up where this one
+        stopped), and PromotionRefusedError when a source is not what was pinned any more, a target holds something
+        else, or something is denied; then no upload of its own is left behind.
         """
-        deadline = time.monotonic() + seconds
-        summary = Summary()
-        finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        steps: dict[Future[Any], Callable[[Any], None]] = {}
-        uploads: list[_Upload] = []
-        pool = ThreadPoolExecutor(REQUESTS_IN_FLIGHT)
+        return asyncio.run(self.copy_on_loop(objects, seconds))
 
-        def submit(then: Callable[[Any], None], function: Callable[..., Any], *arguments: Any) -> None:
-            future = pool.submit(function, *arguments)
-            steps[future] = then
-            future.add_done_callback(finished.put)
-
-        def count(pinned: PinnedObject, new: bool) -> None:
-            summary.copied += new
-            summary.already_there += not new
-            summary.bytes += pinned.size if new else 0
-            proof = pinned.checksum_algorithm or "size"
-            summary.verified_by[proof] = summary.verified_by.get(proof, 0) + 1
-
-        def begun(pinned: PinnedObject) -> Callable[[Any], None]:
-            def then(upload: _Upload | bool) -> None:
-                if isinstance(upload, bool):
-                    count(pinned, new=upload)
-                    return
-                uploads.append(upload)
-                for number in upload.missing:
-                    submit(part_done(upload, number), self._copy_part, upload, number)
-                complete_if_whole(upload)
-
-            return then
-
-        def part_done(upload: _Upload, number: int) -> Callable[[Any], None]:
-            def then(etag: str) -> None:
-                upload.parts[number] = etag
-                complete_if_whole(upload)
-
-            return then
-
-        def complete_if_whole(upload: _Upload) -> None:
-            if len(upload.parts) == upload.count:
-                submit(lambda new: count(upload.pinned, new), self._complete, upload)
-
+    async def copy_on_loop(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
+        """What `copy` does, on the event loop that is running."""
+        s3 = CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
+        batch = _Batch(s3, self._bucket, objects, self._threshold, self._in_flight)
         try:
-            for pinned in objects:
-                submit(begun(pinned), self._begin, pinned)
-            while steps:
-                try:
-                    future = finished.get(timeout=max(0.0, deadline - time.monotonic()))
-                except queue.Empty:
-                    raise TryAgainError(
-                        f"{summary.copied + summary.already_there} of {len(objects)} objects are copied; the next try "
-                        "takes up where this one stopped."
-                    ) from None
-                steps.pop(future)(future.result())
+            return await batch.copy(seconds)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            s3.close()
+
+
+class _StoppedError(Exception):
+    """Nothing more is asked of S3, since something else has failed for good."""
+
+
+class _Batch:
+    """One call's work."""
+
+    def __init__(
+        self, s3: CopyRequests, bucket: str, objects: Sequence[PinnedObject], threshold: int, in_flight: int
+    ) -> None:
+        self._s3, self._objects, self._errors = s3, objects, CopyErrors(bucket)
+        self._large = {pinned.target: pinned for pinned in objects if pinned.size >= threshold}
+        self._slots = asyncio.Semaphore(in_flight)
+        self._uploads: dict[str, Upload] = {}
+        self._failure: Exception | None = None
+        self._summary = Summary()
+
+    async def copy(self, seconds: float) -> Summary:
+        results: Sequence[object] = []
+        try:
+            async with asyncio.timeout(seconds):
+                survey = asyncio.create_task(self._in_slot(self._survey))
+                copies = [self._copy_object(pinned, survey) for pinned in self._objects]
+                results = await asyncio.gather(survey, *copies, return_exceptions=True)
+        except TimeoutError:
+            done = self._summary.copied + self._summary.already_there
+            words = f"{done} of {len(self._objects)} objects are copied; the next try takes up where this one stopped."
+            results = [TryAgainError(words)]
+        if self._failure:
             # Only now, since an upload that is ended while a part is being copied may keep that part.
-            for upload in uploads:
-                if upload.is_void:
-                    self._abort(upload)
-        return summary
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ABORT_SECONDS):
+                    await asyncio.gather(
+                        *[self._s3.abort(upload) for upload in self._uploads.values() if not upload.is_ended]
+                    )
+            raise self._failure
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        self._summary.without_tags = self._s3.without_tags
+        return self._summary
 
-    def _begin(self, pinned: PinnedObject) -> _Upload | bool:
-        """Copy a small object at once (True: it is new), or find or open the upload of a large one."""
-        if pinned.size < MULTIPART_THRESHOLD:
-            return self._copy_whole(pinned)
-        if self._is_there(pinned):
-            return False
-        return self._opened(pinned) or self._new_upload(pinned)
+    async def _in_slot[**P, R](self, work: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Let `work`, which asks one thing of S3 after the other, be one of the requests in flight."""
+        async with self._slots:
+            if self._failure:
+                raise _StoppedError
+            try:
+                return await work(*args, **kwargs)
+            except TryAgainError:
+                raise
+            except Exception as error:
+                self._failure = self._failure or error
+                raise
 
-    def _copy_whole(self, pinned: PinnedObject) -> bool:
+    async def _survey(self) -> set[str]:
+        """The large objects that have something at their target. Finds what earlier tries left under way, too."""
+        if not self._large:
+            return set()
+        prefix = os.path.commonprefix(list(self._large))  # noqa: RUF071 - of keys, which are no paths
         try:
-            result = self._s3.copy_object(
-                **self._target,
-                **self._source_owner,
-                Key=pinned.target,
-                CopySource=_copy_source(pinned),
-                CopySourceIfMatch=pinned.etag,
-                IfNoneMatch="*",
-                ChecksumAlgorithm=pinned.checksum_algorithm or "CRC64NVME",
-                TaggingDirective="REPLACE",
-            )
+            keys = await self._s3.keys(prefix)
+            upload_ids = await self._s3.upload_ids(prefix)
         except ClientError as error:
-            return self._judge(pinned, error)
-        if not self._is_whole(pinned, result):
-            # It is ours, made a moment ago under IfNoneMatch, so that nobody can be using it.
-            version = {"VersionId": result["VersionId"]} if result.get("VersionId") else {}
-            self._s3.delete_object(**self._target, Key=pinned.target, **version)
-            raise _damaged(pinned, self._bucket)
+            raise self._errors.of_target(error, prefix) from error
+        for target in upload_ids.keys() & self._large.keys():
+            uploads = [self._s3.upload(self._large[target], upload_id) for upload_id in upload_ids[target]]
+            self._uploads[target] = uploads[0]
+            for surplus in uploads[1:]:
+                await self._s3.abort(surplus)
+        return keys & self._large.keys()
+
+    async def _copy_object(self, pinned: PinnedObject, survey: Awaitable[set[str]]) -> None:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                if pinned.target in self._large:
+                    may_be_there = tries_left < _TRIES - 1 or pinned.target in await survey
+                    is_new = await self._copy_by_parts(pinned, may_be_there)
+                else:
+                    is_new = await self._in_slot(self._copy_whole, pinned)
+            except TryAgainError:
+                if not tries_left:
+                    raise
+                await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter
+            else:
+                self._count(pinned, is_new)
+                return
+
+    def _count(self, pinned: PinnedObject, is_new: bool) -> None:
+        summary, proof = self._summary, pinned.checksum_algorithm or "size"
+        summary.copied += is_new
+        summary.already_there += not is_new
+        summary.bytes += pinned.size if is_new else 0
+        summary.verified_by[proof] = summary.verified_by.get(proof, 0) + 1
+
+    async def _copy_whole(self, pinned: PinnedObject) -> bool:
+        """Whether the copy is a new one."""
+        try:
+            copy = await self._s3.copy_object(pinned)
+        except ClientError as error:
+            if code(error) == "ConditionalRequestConflict":
+                raise self._errors.busy(pinned) from error
+            if meaning(error) is not Meaning.CHANGED:
+                raise self._errors.of_copying(error, pinned) from error
+            # Either the target is there, or the source is another one.
+            if await self._is_there(pinned):
+                return was_repeated(error)
+            raise self._errors.changed(pinned) from error
+        # S3 answers with the checksum, but never with the size.
+        await self._keep_if_whole(pinned, copy, copy if copy.checksum else await self._found(pinned) or copy)
         return True
 
-    def _is_whole(self, pinned: PinnedObject, result: dict[str, Any]) -> bool:
-        if pinned.checksum_algorithm:
-            copied = result["CopyObjectResult"].get(f"Checksum{pinned.checksum_algorithm}")
-            return bool(copied == pinned.checksum)
-        head = self._s3.head_object(**self._target, Key=pinned.target)
-        return bool(head["ContentLength"] == pinned.size)
+    async def _copy_by_parts(self, pinned: PinnedObject, may_be_there: bool) -> bool:
+        upload = await self._in_slot(self._open, pinned, may_be_there)
+        if not upload:
+            return False
+        parts = [self._in_slot(self._copy_part, upload, number) for number in upload.missing]
+        for result in await asyncio.gather(*parts, return_exceptions=True):
+            if result:
+                raise result
+        return await self._in_slot(self._complete, upload)
 
-    def _opened(self, pinned: PinnedObject) -> _Upload | None:
-        """The upload that an earlier try left open, with the parts it has; any further one is ended."""
+    async def _open(self, pinned: PinnedObject, may_be_there: bool) -> Upload | None:
+        """The upload that an earlier try left, with the parts it has, or a new one; None if the target is there."""
+        upload = self._uploads.get(pinned.target)
+        if may_be_there and await self._is_there(pinned):
+            if upload:
+                await self._s3.abort(upload)
+            return None
         try:
-            found = self._s3.list_multipart_uploads(**self._target, Prefix=pinned.target).get("Uploads", [])
-            ours = sorted((u for u in found if u["Key"] == pinned.target), key=lambda u: u["Initiated"])
-            opened = [_Upload(pinned, upload["UploadId"], _part_size(pinned), {}) for upload in ours]
-            for surplus in opened[1:]:
-                self._abort(surplus)
-            if not opened:
-                return None
-            pages = self._s3.get_paginator("list_parts").paginate(
-                **self._target, Key=pinned.target, UploadId=opened[0].upload_id
-            )
-            for page in pages:
-                for part in page.get("Parts", []):
-                    if part["Size"] == _length(opened[0], part["PartNumber"]):
-                        opened[0].parts[part["PartNumber"]] = part["ETag"]
+            if upload and not upload.is_ended:
+                upload.parts = await self._s3.parts(upload)
+                return upload
+            self._uploads[pinned.target] = upload = await self._s3.create_upload(pinned)
         except ClientError as error:
-            raise self._explained(error, pinned) from error
-        return opened[0]
+            failure = self._errors.of_target(error, pinned.target)
+            raise (self._errors.of_upload(error, upload, failure) if upload else failure) from error
+        return upload
 
-    def _abort(self, upload: _Upload) -> None:
-        # One that somebody else has ended is as good; the bucket's lifecycle ends any other.
-        with contextlib.suppress(ClientError):
-            self._s3.abort_multipart_upload(**self._target, Key=upload.pinned.target, UploadId=upload.upload_id)
-
-    def _new_upload(self, pinned: PinnedObject) -> _Upload:
+    async def _copy_part(self, upload: Upload, number: int) -> None:
+        if upload.is_ended:
+            return
         try:
-            answer = self._s3.create_multipart_upload(
-                **self._target,
-                Key=pinned.target,
-                ChecksumAlgorithm=pinned.checksum_algorithm or "CRC64NVME",
-                ChecksumType="FULL_OBJECT",
-                **pinned.attributes,
-            )
+            upload.parts[number] = await self._s3.copy_part(upload, number)
         except ClientError as error:
-            raise self._explained(error, pinned) from error
-        return _Upload(pinned, answer["UploadId"], _part_size(pinned), {})
+            if meaning(error) is Meaning.CHANGED:
+                raise self._errors.changed(upload.pinned) from error
+            failure = self._errors.of_copying(error, upload.pinned)
+            raise self._errors.of_upload(error, upload, failure) from error
 
-    def _copy_part(self, upload: _Upload, number: int) -> str:
+    async def _complete(self, upload: Upload) -> bool:
+        """Whether the copy is a new one."""
         pinned = upload.pinned
-        start = (number - 1) * upload.part_size
         try:
-            answer = self._s3.upload_part_copy(
-                **self._target,
-                **self._source_owner,
-                Key=pinned.target,
-                UploadId=upload.upload_id,
-                PartNumber=number,
-                CopySource=_copy_source(pinned),
-                CopySourceIfMatch=pinned.etag,
-                CopySourceRange=f"bytes={start}-{start + _length(upload, number) - 1}",
-            )
+            copy = await self._s3.complete(upload)
         except ClientError as error:
-            known = _changed(pinned) if meaning(error) is Meaning.CHANGED else self._explained(error, pinned)
-            if isinstance(known, PromotionRefusedError):
-                upload.is_void = True
-            raise known from error
-        return str(answer["CopyPartResult"]["ETag"])
-
-    def _complete(self, upload: _Upload) -> bool:
-        pinned = upload.pinned
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(upload.parts.items())]
-        proof = {f"Checksum{pinned.checksum_algorithm}": pinned.checksum} if pinned.checksum_algorithm else {}
-        try:
-            self._s3.complete_multipart_upload(
-                **self._target,
-                Key=pinned.target,
-                UploadId=upload.upload_id,
-                MultipartUpload={"Parts": parts},
-                MpuObjectSize=pinned.size,
-                ChecksumType="FULL_OBJECT",
-                IfNoneMatch="*",
-                **proof,
-            )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in ("BadDigest", "PreconditionFailed"):
-                upload.is_void = True
-            if code == "BadDigest":
-                raise _damaged(pinned, self._bucket) from error
-            if meaning(error) is Meaning.NOT_FOUND and self._is_there(pinned):
-                # The answer to an earlier request was lost after S3 had carried it out.
-                return True
-            return self._judge(pinned, error)
+            return await self._judge_completion(upload, error)
+        await self._keep_if_whole(pinned, copy, dataclasses.replace(copy, checksum=copy.checksum or pinned.checksum))
         return True
 
-    def _judge(self, pinned: PinnedObject, error: ClientError) -> bool:
-        """After a failed condition: the target is there already (False: not new), or the source is another one now."""
-        if error.response["Error"]["Code"] == "ConditionalRequestConflict":
-            raise TryAgainError(f"s3://{self._bucket}/{pinned.target} is being written by someone else.") from error
-        if meaning(error) is not Meaning.CHANGED:
-            raise self._explained(error, pinned) from error
-        if self._is_there(pinned):
-            return False
-        raise _changed(pinned) from error
+    async def _judge_completion(self, upload: Upload, error: ClientError) -> bool:
+        pinned = upload.pinned
+        if code(error) in WRONG_PARTS:
+            # The next try looks through them, and copies again those that are missing or of a wrong length.
+            raise self._errors.damaged(pinned, message(error)) from error
+        if code(error) == "NoSuchUpload" and await self._is_there(pinned):
+            # The answer to an earlier request was lost after S3 had carried it out.
+            return True
+        if code(error) == "BadDigest":
+            await self._s3.abort(upload)
+            raise self._errors.damaged(pinned, message(error)) from error
+        if meaning(error) is Meaning.CHANGED:
+            await self._s3.abort(upload)
+            if code(error) == "PreconditionFailed" and await self._is_there(pinned):
+                return was_repeated(error)
+            raise self._errors.busy(pinned) from error
+        raise self._errors.of_upload(error, upload, self._errors.of_target(error, pinned.target)) from error
 
-    def _is_there(self, pinned: PinnedObject) -> bool:
+    async def _keep_if_whole(self, pinned: PinnedObject, copy: Found, found: Found) -> None:
+        """Delete `copy`, which was made a moment ago where there was nothing, if `found` shows that it is damaged."""
+        if _is_same(pinned, found):
+            return
+        try:
+            await self._s3.delete(pinned, copy)
+        except ClientError as error:
+            raise self._errors.of_target(error, pinned.target) from error
+        raise self._errors.damaged(pinned, "it had another size or checksum than the source")
+
+    async def _is_there(self, pinned: PinnedObject) -> bool:
         """Whether the target holds the pinned content; raises PromotionRefusedError when it holds anything else."""
+        found = await self._found(pinned)
+        if found and not _is_same(pinned, found):
+            raise self._errors.occupied(pinned)
+        return found is not None
+
+    async def _found(self, pinned: PinnedObject) -> Found | None:
         try:
-            head = self._s3.head_object(**self._target, Key=pinned.target, ChecksumMode="ENABLED")
+            return await self._s3.head(pinned)
         except ClientError as error:
             if meaning(error) is Meaning.NOT_FOUND:
-                return False
-            raise self._explained(error, pinned) from error
-        same = head["ContentLength"] == pinned.size
-        if pinned.checksum_algorithm:
-            same = same and head.get(f"Checksum{pinned.checksum_algorithm}") == pinned.checksum
-        if not same:
-            raise PromotionRefusedError(
-                f"s3://{self._bucket}/{pinned.target} is there already with other content than "
-                f"s3://{pinned.bucket}/{pinned.key}. It is never overwritten; find out who wrote it, and delete it."
-            )
-        return True
-
-    def _explained(self, error: ClientError, pinned: PinnedObject) -> Exception:
-        target, text = f"s3://{self._bucket}/{pinned.target}", message(error)
-        if error.response["Error"]["Code"] == "NoSuchUpload":
-            return TryAgainError(f"The upload of {target} was ended by someone else.")
-        is_of_source = error.operation_name in ("CopyObject", "UploadPartCopy") and "kms:GenerateDataKey" not in text
-        if is_of_source:
-            return explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _uri(pinned))
-        if meaning(error) is Meaning.DENIED:
-            return PromotionRefusedError(
-                f"{target} may not be written: {text}. This is of this stage's own account: see the role of the "
-                "function, the policy of the bucket and that of its key."
-            )
-        unknown: Exception = error
-        return unknown
+                return None
+            raise self._errors.of_target(error, pinned.target) from error
 
 
-def _part_size(pinned: PinnedObject) -> int:
-    """PART_SIZE, or whole MiB as large as it takes to stay within S3's number of parts."""
-    needed = -(-pinned.size // MAXIMUM_PARTS)
-    return max(PART_SIZE, -(-needed // _MIB) * _MIB)
-
-
-def _length(upload: _Upload, number: int) -> int:
-    return min(upload.part_size, upload.pinned.size - (number - 1) * upload.part_size)
-
-
-def _copy_source(pinned: PinnedObject) -> dict[str, str]:
-    source = {"Bucket": pinned.bucket, "Key": pinned.key}
-    return source | ({"VersionId": pinned.version_id} if pinned.version_id else {})
-
-
-def _uri(pinned: PinnedObject) -> str:
-    return f"s3://{pinned.bucket}/{pinned.key}"
-
-
-def _changed(pinned: PinnedObject) -> PromotionRefusedError:
-    return PromotionRefusedError(
-        f"{_uri(pinned)} has been overwritten or deleted since the promotion was planned. Promote again to take what "
-        "is there now."
-    )
-
-
-def _damaged(pinned: PinnedObject, bucket: str) -> TryAgainError:
-    return TryAgainError(f"The copy of {_uri(pinned)} to s3://{bucket}/{pinned.target} has not the source's checksum.")
+def _is_same(pinned: PinnedObject, found: Found) -> bool:
+    same_size = found.size in (None, pinned.size)
+    return same_size and (not pinned.checksum or found.checksum == pinned.checksum)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from promotion.artifacts import PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TryAgainError
 
+logger = Logger(child=True)
+
 # S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
 FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
 
-# What a multipart copy does not take from its source by itself.
+# What a copy does not take from its source by itself; one by parts takes nothing.
 _ATTRIBUTES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
 
+# Those that are read at once. What is restored from an archive would be archived again, and STANDARD is the default.
+_CARRIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
 # botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
 
-_AT_ONCE = 32
+REQUESTS_IN_FLIGHT = 32
+"""A client that pins needs as many pooled connections, or each request opens one of its own."""
 
 # One batch has to be copied well within the fifteen minutes of a function.
 _BATCH_OBJECTS = 1_000
@@ -37,7 +44,13 @@ def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
     """
     bucket, key = reference.location
     if not reference.is_prefix:
-        return [_pinned(s3, bucket, key, key.rsplit("/", 1)[-1], owner)]
+        try:
+            return [_pinned(s3, bucket, key, key.rsplit("/", 1)[-1], owner)]
+        except PromotionRefusedError as refused:
+            cause = refused.__cause__
+            is_missing = isinstance(cause, ClientError) and meaning(cause) is Meaning.NOT_FOUND
+            if not (reference.may_be_prefix and is_missing):
+                raise
     prefix = key.rstrip("/") + "/"
     try:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=owner)
@@ -47,7 +60,7 @@ def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
         raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{bucket}", reference.uri) from error
     if not keys:
         raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(REQUESTS_IN_FLIGHT) as pool:
         return list(pool.map(lambda key: _pinned(s3, bucket, key, key.removeprefix(prefix), owner), sorted(keys)))
 
 
@@ -73,8 +86,33 @@ def _pinned(s3: Any, bucket: str, key: str, name: str, owner: str) -> PinnedObje
         version_id=version if version != "null" else None,
         checksum_algorithm=algorithm,
         checksum=checksum,
-        attributes={field: head[field] for field in _ATTRIBUTES if head.get(field)},
+        attributes=_attributes(head) | _tagging(s3, bucket, key, owner, head),
     )
+
+
+def _attributes(head: dict[str, Any]) -> dict[str, Any]:
+    found = {field: head[field] for field in _ATTRIBUTES if head.get(field)}
+    if expires := head.get("ExpiresString"):
+        found["Expires"] = expires
+    if head.get("StorageClass") in _CARRIED_CLASSES:
+        found["StorageClass"] = head["StorageClass"]
+    return found
+
+
+def _tagging(s3: Any, bucket: str, key: str, owner: str, head: dict[str, Any]) -> dict[str, str]:
+    """The object's tags as the parameters of a query. S3 counts them in a HEAD only for those who may read them."""
+    if not head.get("TagCount"):
+        return {}
+    version = {"VersionId": head["VersionId"]} if head.get("VersionId") else {}
+    try:
+        tags = s3.get_object_tagging(Bucket=bucket, Key=key, ExpectedBucketOwner=owner, **version)["TagSet"]
+    except ClientError as error:
+        if meaning(error) is Meaning.DENIED:
+            logger.warning("Tags left out", source=f"s3://{bucket}/{key}", reason=message(error))
+            return {}
+        raise explained(error, "s3:GetObjectTagging", f"arn:aws:s3:::{bucket}/{key}", f"s3://{bucket}/{key}") from error
+    pairs = [(tag["Key"], tag["Value"]) for tag in tags]
+    return {"Tagging": urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)}
 
 
 def _full_object_checksum(head: dict[str, Any]) -> tuple[str | None, str | None]:

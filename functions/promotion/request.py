@@ -14,13 +14,24 @@ SUCCEEDED = "Model Promotion Succeeded"
 
 # botocore's sagemaker model: TrainingJobName, ModelName.
 _NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+_TUNING_JOB_NAME = re.compile(r"(?=.{1,32}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+# One of a group with its version, or one of its own.
+_PACKAGE_ARN = re.compile(
+    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{1,25}:\d{12}:model-package/(?=[^/]{1,63}(/|\Z))[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+    r"(/[0-9]{1,9})?"
+)
 # What an endpoint can be named after. SageMaker takes endpoint names that differ only in case for the same one, so an
 # application has lower case only.
 _APPLICATION = re.compile(r"(?=.{1,40}\Z)[a-z0-9](-?[a-z0-9])*")
 _EXECUTION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-SOURCES = {"training_job": "training-job", "model": "model"}
+SOURCES = {
+    "training_job": "training-job",
+    "tuning_job": "hyper-parameter-tuning-job",
+    "model": "model",
+    "model_package": "model-package",
+}
 """The kinds of source by their key in an input by hand, and what their ARN calls them."""
 
 # What may stand beside a source, and beside what else an operator can ask for.
@@ -28,8 +39,9 @@ _KEYS_OF_A_SOURCE = {"application", "approval", "digest"}
 _FURTHER_KEYS: dict[str, set[str]] = {"recover": set(), "rollback": {"to"}}
 
 _WHAT_TO_START_WITH = (
-    'Start the promotion with {"training_job": "<name>"} or {"model": "<name>"}, with "application" where the source '
-    "has no tag model-promotion:application, or with an event as EventBridge delivers it."
+    'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"model": "<name>"} or '
+    '{"model_package": "<ARN>"}, with "application" where the source has no tag model-promotion:application, or with '
+    "an event as EventBridge delivers it."
 )
 
 
@@ -137,9 +149,12 @@ def application_name(text: str, where: str = "the input") -> str:
 
 
 def _source_name(kind: str, text: str, upstream_account: str) -> str:
-    """The bare name of a source that is given by name or by ARN."""
-    if not text.startswith("arn:"):
-        return _matching(_NAME, text, f'"{kind}"', "a SageMaker name: up to 63 letters, digits and hyphens")
+    """The bare name of a source that is given by name or ARN; of a model package the ARN, which is its only name."""
+    what = f'"{kind}"'
+    if not text.startswith("arn:") and kind == "tuning_job":
+        return _matching(_TUNING_JOB_NAME, text, what, "a tuning job's name: up to 32 letters, digits and hyphens")
+    if not text.startswith("arn:") and kind != "model_package":
+        return _matching(_NAME, text, what, "a SageMaker name: up to 63 letters, digits and hyphens")
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[2] != "sagemaker" or not parts[5].startswith(f"{SOURCES[kind]}/"):
         raise InvalidRequestError(
@@ -150,7 +165,10 @@ def _source_name(kind: str, text: str, upstream_account: str) -> str:
             f'"{kind}" is in account {_quoted(parts[4])}, but this stage takes models from account '
             f"{upstream_account} alone. Promote it there first, or name one of that account."
         )
-    return _matching(_NAME, parts[5].split("/", 1)[1], f'"{kind}"', "a SageMaker name")
+    if kind == "model_package":
+        return _matching(_PACKAGE_ARN, text, what, "the ARN of a model package")
+    name = parts[5].split("/", 1)[1]
+    return _matching(_TUNING_JOB_NAME if kind == "tuning_job" else _NAME, name, what, "a SageMaker name")
 
 
 def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) -> Request:
@@ -160,6 +178,11 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) 
         raise InvalidRequestError(f"The event has {_kind_of(detail)} as its detail, not an object.")
     readers = {
         ("aws.sagemaker", "SageMaker Training Job State Change"): (_read_training_job_event, upstream_account),
+        ("aws.sagemaker", "SageMaker HyperParameter Tuning Job State Change"): (
+            _read_tuning_job_event,
+            upstream_account,
+        ),
+        ("aws.sagemaker", "SageMaker Model Package State Change"): (_read_model_package_event, upstream_account),
         (OWN_SOURCE, SUCCEEDED): (_read_promotion_event, upstream_account),
         ("aws.states", "Step Functions Execution Status Change"): (_read_execution_event, own_account),
         ("aws.ssm", "EC2 Automation Execution Status-change Notification"): (_read_approval_event, own_account),
@@ -172,22 +195,38 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) 
             f"The event {_quoted(kind[1])} is from account {_quoted(event.get('account'))}; this stage "
             f"takes it from account {account} alone."
         )
-    return reader(detail)
+    return reader(detail, account)
 
 
-def _read_training_job_event(detail: dict[str, Any]) -> Request:
+def _read_training_job_event(detail: dict[str, Any], _: str) -> Request:
     if detail.get("TrainingJobStatus") != "Completed":
         return Ignore(f"The training job is {_quoted(detail.get('TrainingJobStatus'))}, not Completed.")
     name = _text(detail, "TrainingJobName")
     return Promote("training_job", _matching(_NAME, name, "TrainingJobName", "a SageMaker name"), by_event=True)
 
 
-def _read_promotion_event(detail: dict[str, Any]) -> Request:
+def _read_tuning_job_event(detail: dict[str, Any], _: str) -> Request:
+    if detail.get("HyperParameterTuningJobStatus") != "Completed":
+        return Ignore(f"The tuning job is {_quoted(detail.get('HyperParameterTuningJobStatus'))}, not Completed.")
+    name = _text(detail, "HyperParameterTuningJobName")
+    _matching(_TUNING_JOB_NAME, name, "HyperParameterTuningJobName", "a tuning job's name")
+    return Promote("tuning_job", name, by_event=True)
+
+
+def _read_model_package_event(detail: dict[str, Any], account: str) -> Request:
+    """The package that the event names, and no other one of its group, however new that may be."""
+    if detail.get("ModelApprovalStatus") != "Approved":
+        return Ignore(f"The model package is {_quoted(detail.get('ModelApprovalStatus'))}, not Approved.")
+    arn = _text(detail, "ModelPackageArn")
+    return Promote("model_package", _source_name("model_package", arn, account), by_event=True)
+
+
+def _read_promotion_event(detail: dict[str, Any], _: str) -> Request:
     name = _matching(_NAME, _text(detail, "model_name"), "model_name", "a SageMaker name")
     return Promote("model", name, by_event=True)
 
 
-def _read_execution_event(detail: dict[str, Any]) -> Request:
+def _read_execution_event(detail: dict[str, Any], _: str) -> Request:
     status = _text(detail, "status")
     cause = detail.get("cause") or detail.get("error") or "no cause was given"
     return Recover(
@@ -197,7 +236,7 @@ def _read_execution_event(detail: dict[str, Any]) -> Request:
     )
 
 
-def _read_approval_event(detail: dict[str, Any]) -> Request:
+def _read_approval_event(detail: dict[str, Any], _: str) -> Request:
     identifier = _matching(_EXECUTION_ID, _text(detail, "ExecutionId"), "ExecutionId", "an Automation execution's id")
     return TellRejection(approval=identifier, status=_text(detail, "Status"))
 

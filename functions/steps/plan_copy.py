@@ -5,38 +5,46 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from promotion import artifacts, smoke_test
-from promotion.artifacts import PinnedObject, Reference
+from promotion.artifacts import Path, PinnedObject, Reference
+from promotion.aws_errors import Meaning, meaning
 from promotion.candidate import SMOKE_TEST_TAG, Candidate
-from promotion.clients import client
+from promotion.clients import CONFIG, client
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.model import stage_containers
 from promotion.naming import sha256_of
-from promotion.pinning import explained, manifest, pin
+from promotion.pinning import REQUESTS_IN_FLIGHT, explained, manifest, pin
 from promotion.settings import SKIP, load
 from promotion.step import logger, step
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
 
+s3 = boto3.client("s3", config=CONFIG.merge(Config(max_pool_connections=REQUESTS_IN_FLIGHT)))
+
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    s3 = client("s3")
     candidate = Candidate.from_json(event["candidate"])
     settings = load(client("ssm"), event["stage"], candidate.application, event["defaults"])
 
     references = artifacts.references(candidate.containers)
     content = {reference.path: pin(s3, reference, event["upstream_account"]) for reference in references}
-    digest = artifacts.digest(
+    _assert_etags(candidate, references, content)
+    identity = artifacts.identity(
         candidate.containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
     )
+    digest = sha256_of(identity)
     if event["approved_digest"] and digest != event["approved_digest"]:
         raise PromotionRefusedError(
             f"{candidate.source['name']} is not what was approved any more: its digest is {digest}, approved was "
-            f"{event['approved_digest']}. Find out who changed it, and ask for a new approval by starting again."
+            f"{event['approved_digest']}. What changed: {_what_changed(event, identity)}. Find out who changed it, and "
+            "ask for a new approval by starting again."
         )
+    _put_json(event, _identity_key(digest), identity)
     prefix = f"models/{candidate.application}/{digest}"
     addresses, objects = {}, []
     for reference in references:
@@ -66,6 +74,42 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     }
 
 
+def _assert_etags(candidate: Candidate, references: list[Reference], content: dict[Path, list[PinnedObject]]) -> None:
+    for reference in references:
+        expected, found = candidate.etags.get(reference.slot), content[reference.path][0].etag.strip('"')
+        if expected and found != expected:
+            raise PromotionRefusedError(
+                f"{reference.uri} is not what {candidate.source['name']} was registered with any more: its ETag is "
+                f"{found}, not {expected}. Register it anew."
+            )
+
+
+def _what_changed(event: dict[str, Any], identity: dict[str, Any]) -> str:
+    """Where the candidate differs from the approved one, which was written down when the approval was asked for."""
+    key = _identity_key(event["approved_digest"])
+    try:
+        approved = s3.get_object(Bucket=event["bucket"], Key=key, ExpectedBucketOwner=event["account"])
+    except ClientError as error:
+        if meaning(error) not in (Meaning.NOT_FOUND, Meaning.DENIED):
+            raise
+        return "unknown, since what was approved is not on record any more"
+    return ", ".join(artifacts.changed(json.loads(approved["Body"].read()), identity))
+
+
+def _identity_key(digest: str) -> str:
+    return f"manifests/{digest}.json"
+
+
+def _put_json(event: dict[str, Any], key: str, value: Any) -> None:
+    s3.put_object(
+        Bucket=event["bucket"],
+        Key=key,
+        Body=json.dumps(value).encode(),
+        ContentType="application/json",
+        ExpectedBucketOwner=event["account"],
+    )
+
+
 def _place_suite(
     event: dict[str, Any], candidate: Candidate, suite: Any, prefix: str
 ) -> tuple[str, list[PinnedObject]]:
@@ -85,7 +129,7 @@ def _place_suite(
     for index, case in enumerate(suite["cases"]):
         if "body_uri" in case:
             reference = Reference(("smoke-test", index, "body"), case["body_uri"], is_prefix=False)
-            pinned = pin(client("s3"), reference, event["upstream_account"])
+            pinned = pin(s3, reference, event["upstream_account"])
             # Below its content's name, since the same model may come with another suite the next time.
             below = f"{prefix}/{sha256_of(pinned[0].content)[:16]}"
             target, placed = artifacts.targets(reference, pinned, below)
@@ -94,20 +138,14 @@ def _place_suite(
         cases.append(case)
     suite = {**suite, "cases": cases}
     key = f"{prefix}/smoke-test/{sha256_of(suite)[:16]}.json"
-    client("s3").put_object(
-        Bucket=event["bucket"],
-        Key=key,
-        Body=json.dumps(suite).encode(),
-        ContentType="application/json",
-        ExpectedBucketOwner=event["account"],
-    )
+    _put_json(event, key, suite)
     return f"s3://{event['bucket']}/{key}", bodies
 
 
 def _read_suite(uri: str, owner: str) -> dict[str, Any]:
     bucket, key = artifacts.bucket_and_key(uri)
     try:
-        found = client("s3").get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
+        found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
     except ClientError as error:
         raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", f"The smoke test {uri}") from error
     if found["ContentLength"] > _MAXIMUM_SUITE_BYTES:

@@ -6,14 +6,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import approval, candidate, journal, request, rollback
+from promotion import approval, journal, request, rollback, source
 from promotion.aws_errors import Meaning, meaning, message
-from promotion.candidate import Candidate
 from promotion.clients import client, upstream_client
 from promotion.errors import InvalidRequestError, PromotionRefusedError, TryAgainError
 from promotion.execution import is_running
 from promotion.naming import endpoint_name
 from promotion.settings import load
+from promotion.source import Upstream
 from promotion.step import logger, step
 
 _RECOVERY_ATTEMPTS = 3
@@ -44,7 +44,11 @@ def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
         "sagemaker", event["upstream_role_arn"], event["external_id"], event["execution"].rsplit(":", 1)[-1]
     )
     try:
-        found = _read_source(event, sagemaker, asked)
+        found = source.read(
+            Upstream(sagemaker, event["upstream_account"], region=event["execution"].split(":")[3]),
+            asked,
+            lambda application: load(client("ssm"), event["stage"], application, event["defaults"]),
+        )
     except ClientError as error:
         raise _source_error(error, event, asked) from error
     if isinstance(found, str):
@@ -69,27 +73,6 @@ def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
             "by_event": asked.by_event,
         },
     }
-
-
-def _read_source(event: dict[str, Any], sagemaker: Any, asked: request.Promote) -> Candidate | str:
-    """The candidate that the source is, or why it is none."""
-    if asked.kind == "model":
-        description = sagemaker.describe_model(ModelName=asked.name)
-        return candidate.from_model(description, _tags(sagemaker, description["ModelArn"]), asked.application)
-    description = sagemaker.describe_training_job(TrainingJobName=asked.name)
-    tags = _tags(sagemaker, description["TrainingJobArn"])
-    if asked.by_event and (why_not := candidate.not_for_promotion(description, tags)):
-        return why_not
-    application = asked.application or tags.get(candidate.APPLICATION_TAG)
-    settings = load(client("ssm"), event["stage"], application, event["defaults"]) if application else {}
-    image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
-    region = event["execution"].split(":")[3]
-    return candidate.from_training_job(description, tags, asked.application, region, image)
-
-
-def _tags(sagemaker: Any, arn: str) -> dict[str, str]:
-    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
 def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision:

@@ -2,10 +2,17 @@
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.s3.responses import S3Response
 
+from local import identity
 from promotion.artifacts import PinnedObject, Reference, targets
 from promotion.copying import MULTIPART_THRESHOLD, Copier
 from promotion.errors import PromotionRefusedError
@@ -13,6 +20,7 @@ from promotion.pinning import pin
 from tests.integration.world import DEV, DEV_BUCKET, QA, Lab, Stage
 
 GIB = 1024**3
+FUNCTIONS = str(Path(__file__).parents[2] / "functions")
 
 
 def big_object(lab: Lab, key: str, gib: int) -> str:
@@ -41,8 +49,8 @@ def big_object(lab: Lab, key: str, gib: int) -> str:
 
 @pytest.fixture
 def copier(qa: Stage) -> Copier:
-    """As the function has it, but with an operator's rights."""
-    session = qa.client("s3")
+    """As the function has it, with its rights."""
+    session = qa.acting_as("CopyArtifactsFunction", "s3")
     return Copier(session, qa.bucket, QA, DEV)
 
 
@@ -64,37 +72,60 @@ def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
     assert head["ContentLength"] == 6 * GIB
     assert head["ChecksumCRC64NVME"] == pinned.checksum
     assert head["ContentType"] == "application/x-tar"
-    assert head["ETag"].endswith('-96"')
+    assert head["ETag"].endswith('-192"')
     assert summary.verified_by == {"CRC64NVME": 1}
     again = copier.copy([pinned], seconds=120)
     assert (again.copied, again.already_there) == (0, 1)
 
 
-def test_a_copy_takes_up_where_the_last_try_stopped(lab: Lab, qa: Stage, application: str) -> None:
+COPY = """
+import sys, boto3
+from promotion.artifacts import PinnedObject
+from promotion.copying import Copier
+bucket, owner, source_owner, line = sys.argv[1:]
+Copier(boto3.client("s3"), bucket, owner, source_owner, in_flight=4).copy([PinnedObject.from_line(line)], 60)
+"""
+
+
+def test_a_copy_whose_process_dies_is_taken_up_where_it_stopped(
+    lab: Lab, qa: Stage, copier: Copier, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 1), application)
-    killed, s3 = qa.client("s3"), qa.client("s3")
-    parts: list[int] = []
-
-    def die_at_the_fifth(params: dict[str, Any], **_: object) -> None:
-        parts.append(params["query_string"]["partNumber"])
-        if len(parts) >= 5:
-            raise RuntimeError("killed")
-
-    killed.meta.events.register("before-call.s3.UploadPartCopy", die_at_the_fifth)
-
-    with pytest.raises(RuntimeError, match="killed"):
-        Copier(killed, qa.bucket, QA, DEV).copy([pinned], seconds=60)
-    (upload,) = s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)["Uploads"]
-    kept = s3.list_parts(Bucket=qa.bucket, Key=pinned.target, UploadId=upload["UploadId"])["Parts"]
-    sent: list[int] = []
-    s3.meta.events.register(
-        "before-call.s3.UploadPartCopy", lambda params, **_: sent.append(params["query_string"]["partNumber"])
+    keys = qa.acting_as("CopyArtifactsFunction", "s3")._request_signer._credentials
+    dying = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", COPY, qa.bucket, QA, DEV, pinned.to_line()],
+        env={
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.token,
+            "AWS_ENDPOINT_URL": identity.endpoint_url(),
+            "AWS_DEFAULT_REGION": identity.REGION,
+            "PYTHONPATH": FUNCTIONS,
+        },
     )
-    Copier(s3, qa.bucket, QA, DEV).copy([pinned], seconds=60)
+    copied: list[str] = []
+    copy_part = S3Response.upload_part_copy
 
-    assert len(kept) == 4
-    assert len(sent) == 12
-    assert s3.head_object(Bucket=qa.bucket, Key=pinned.target)["ContentLength"] == GIB
+    def kill_at_the_tenth(response: Any) -> Any:
+        copied.append(response.querystring["partNumber"][0])
+        if len(copied) == 10:
+            dying.kill()
+        return copy_part(response)
+
+    monkeypatch.setattr(S3Response, "upload_part_copy", kill_at_the_tenth)
+
+    assert dying.wait(timeout=60) == -signal.SIGKILL
+    s3 = qa.client("s3")
+    (upload,) = s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)["Uploads"]
+    time.sleep(0.5)  # S3 goes on with what it was asked
+    kept = s3.list_parts(Bucket=qa.bucket, Key=pinned.target, UploadId=upload["UploadId"])["Parts"]
+    copied.clear()
+    copier.copy([pinned], seconds=60)
+
+    assert 10 <= len(kept) <= 13
+    assert {int(number) for number in copied} == set(range(1, 33)) - {part["PartNumber"] for part in kept}
+    head = s3.head_object(Bucket=qa.bucket, Key=pinned.target, ChecksumMode="ENABLED")
+    assert (head["ContentLength"], head["ChecksumCRC64NVME"]) == (GIB, pinned.checksum)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
 
 

@@ -72,6 +72,14 @@ class Stage:
     def client(self, service: str) -> Any:
         return identity.client_as_operator(service, self.account)
 
+    def acting_as(self, function: str, service: str) -> Any:
+        """A client with the rights of one of the stage's functions, by its name in the template."""
+        resources = self.client("cloudformation").describe_stack_resources(StackName=f"model-promotion-{self.name}")
+        names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
+        configuration = self.client("lambda").get_function_configuration(FunctionName=names[function])
+        by = identity.ServiceCall("lambda.amazonaws.com", configuration["FunctionArn"])
+        return identity.client_as_role(service, configuration["Role"], names[function], by)
+
     @property
     def state_machine(self) -> str:
         return f"arn:aws:states:{identity.REGION}:{self.account}:stateMachine:model-promotion-{self.name}"

@@ -75,6 +75,13 @@ def make_role(name: str, account: str, action: str, service: str = "events.amazo
     return str(arn)
 
 
+def as_role(service: str, role_arn: str, session_name: str = "session") -> Any:
+    """A client as a function of the role has it."""
+    source_arn = f"arn:aws:lambda:{identity.REGION}:{identity.account_of(role_arn)}:function:any"
+    by = identity.ServiceCall("lambda.amazonaws.com", source_arn)
+    return identity.client_as_role(service, role_arn, session_name, by)
+
+
 def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -103,6 +110,27 @@ def put(source: str, detail: dict[str, Any] | None = None, account: str = DEV, *
     )
     (result,) = answer["Entries"]
     return dict(result)
+
+
+def make_topic(name: str, account: str = DEV) -> str:
+    """An SNS topic that EventBridge may publish to."""
+    sns = client("sns", account)
+    arn = sns.create_topic(Name=name)["TopicArn"]
+    service = {"Service": "events.amazonaws.com"}
+    statement = {"Effect": "Allow", "Principal": service, "Action": "sns:Publish", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
+    return str(arn)
+
+
+def stack_output(name: str, account: str = DEV) -> str:
+    """The only output of a stack, once it is made or changed."""
+
+    def look() -> str | None:
+        (stack,) = client("cloudformation", account).describe_stacks(StackName=name)["Stacks"]
+        return str(stack["Outputs"][0]["OutputValue"]) if stack["StackStatus"].endswith("_COMPLETE") else None
+
+    return str(until(look))
 
 
 def attribute(message: dict[str, Any], name: str) -> str:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from local import identity
 from local.aws import EmbeddedAws
-from tests.local.customers import DEV, Queue, client, make_role, until
+from tests.local.customers import DEV, Queue, client, make_role, stack_output, until
 from tests.local.runbooks import (
     OPERATOR,
     SLEEP,
@@ -342,10 +342,10 @@ def test_cloudformation_makes_a_runbook_and_gives_it_new_versions(aws: EmbeddedA
     cloudformation = client("cloudformation")
 
     cloudformation.create_stack(StackName=name, TemplateBody=TEMPLATE.replace("DURATION", "PT0.1S"))
-    (output,) = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
-    runbook = output["OutputValue"]
+    runbook = stack_output(name)
     assert run(runbook)["DocumentVersion"] == "1"
     cloudformation.update_stack(StackName=name, TemplateBody=TEMPLATE.replace("DURATION", "PT0.2S"))
+    stack_output(name)
 
     execution = run(runbook)
     assert execution["DocumentVersion"] == "2"

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import identity
 from local.aws import EmbeddedAws
-from tests.local.customers import DEV, QA, Queue, client, make_role, until
+from tests.local.customers import DEV, QA, Queue, as_role, client, make_role, until
 from tests.local.runbooks import (
     OPERATOR,
     SLEEP,
@@ -108,7 +107,7 @@ def test_a_rejection_does_not_hold_up_a_runbook_that_says_continue(aws: Embedded
 @pytest.mark.parametrize("approver", ["user name", "user", "role", "session"])
 def test_an_approver_can_be_named_in_four_ways(aws: EmbeddedAws, name: str, approver: str) -> None:
     role_arn = make_role(name, DEV, "ssm:*", "lambda.amazonaws.com")
-    session = identity.client_as_role("ssm", role_arn, "alice")
+    session = as_role("ssm", role_arn, "alice")
     named, by = {
         "user name": ("operator", client("ssm")),
         "user": (OPERATOR, client("ssm")),
@@ -130,7 +129,7 @@ def test_only_an_approver_can_decide(aws: EmbeddedAws, name: str) -> None:
     execution_id = start(name)
     waiting(execution_id)
 
-    for by in (client("ssm"), identity.client_as_role("ssm", role_arn, "bob")):
+    for by in (client("ssm"), as_role("ssm", role_arn, "bob")):
         with pytest.raises(ClientError, match="InvalidAutomationSignalException"):
             signal(execution_id, by=by)
 
@@ -147,7 +146,7 @@ def test_two_approvals_take_two_approvers(aws: EmbeddedAws, name: str) -> None:
     with pytest.raises(ClientError, match="InvalidAutomationSignalException"):
         signal(execution_id)
     assert describe(execution_id)["AutomationExecutionStatus"] == "Waiting"
-    signal(execution_id, by=identity.client_as_role("ssm", role_arn, "alice"))
+    signal(execution_id, by=as_role("ssm", role_arn, "alice"))
 
     execution = ended(execution_id)
     assert execution["AutomationExecutionStatus"] == "Success"
@@ -367,7 +366,7 @@ def test_without_an_assume_role_the_caller_calls(aws: EmbeddedAws, name: str) ->
     role_arn = make_role(name, DEV, "ssm:*", "lambda.amazonaws.com")
 
     by_operator = run(name)
-    by_role = ended(start(name, by=identity.client_as_role("ssm", role_arn, "alice")))
+    by_role = ended(start(name, by=as_role("ssm", role_arn, "alice")))
 
     session_arn = f"arn:aws:sts::{DEV}:assumed-role/{name}/alice"
     assert step(by_operator)["Outputs"]["Arn"] == [OPERATOR]
@@ -375,18 +374,12 @@ def test_without_an_assume_role_the_caller_calls(aws: EmbeddedAws, name: str) ->
     assert by_role["ExecutedBy"] == session_arn
 
 
-def test_an_assume_role_that_is_none_or_cannot_be_assumed_is_refused(
-    aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_assume_role_that_is_none_or_cannot_be_assumed_is_refused(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP, parameters={"Role": {"type": "String"}}, assumeRole="{{ Role }}")
 
     with pytest.raises(ClientError, match="The format of the supplied assume role ARN is invalid"):
         start(name, Role="Administrator")
 
-    def refuse(*_: object) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "No."}}, "AssumeRole")
-
-    monkeypatch.setattr(identity, "role_credentials", refuse)
     with pytest.raises(ClientError, match="The defined assume role is unable to be assumed"):
         start(name, Role=f"arn:aws:iam::{DEV}:role/{name}")
 

@@ -14,7 +14,20 @@ from moto.sns.models import SNSBackend
 
 from local import events, identity
 from local.aws import EmbeddedAws
-from tests.local.customers import DEV, PRODUCTION, QA, Queue, attribute, client, make_role, make_rule, put, until
+from tests.local.customers import (
+    DEV,
+    PRODUCTION,
+    QA,
+    Queue,
+    as_role,
+    attribute,
+    client,
+    make_role,
+    make_rule,
+    make_topic,
+    put,
+    until,
+)
 
 DETAIL = {"name": "pen", "count": 7}
 
@@ -378,7 +391,7 @@ def test_a_bus_may_admit_a_role_of_another_account_alone(aws: EmbeddedAws, name:
     )
     entry = {"Source": name, "DetailType": "x", "Detail": "{}", "EventBusName": bus_arn}
 
-    answer = identity.client_as_role("events", role_arn).put_events(Entries=[entry])
+    answer = as_role("events", role_arn).put_events(Entries=[entry])
 
     assert answer["FailedEntryCount"] == 0
     with pytest.raises(ClientError, match="AccessDeniedException"):
@@ -402,13 +415,7 @@ def test_an_event_for_a_target_that_is_gone_is_a_dead_letter_at_once(aws: Embedd
     assert "EXHAUSTED_RETRY_CONDITION" not in letter["MessageAttributes"]
 
 
-def test_a_target_whose_role_cannot_be_assumed_is_a_dead_letter_at_once(
-    queue: Queue, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "No."}}, "AssumeRole")
-
-    monkeypatch.setattr(identity, "role_credentials", refuse)
+def test_a_target_whose_role_cannot_be_assumed_is_a_dead_letter_at_once(queue: Queue, name: str) -> None:
     dead = Queue(f"{name}-dead")
     role_arn = f"arn:aws:iam::{DEV}:role/{name}"
     make_rule(name, {"source": [name]}, {"Arn": queue.arn, "RoleArn": role_arn, "DeadLetterConfig": {"Arn": dead.arn}})
@@ -425,7 +432,7 @@ def test_a_target_that_fails_is_tried_again_and_then_given_up(
 ) -> None:
     calls = break_topics(monkeypatch, name)
     dead = Queue(f"{name}-dead")
-    topic_arn = client("sns").create_topic(Name=name)["TopicArn"]
+    topic_arn = make_topic(name)
     policy = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60}
     target = {"Arn": topic_arn, "RetryPolicy": policy, "DeadLetterConfig": {"Arn": dead.arn}}
     make_rule(name, {"source": [name]}, target)
@@ -441,7 +448,7 @@ def test_a_target_that_fails_is_tried_again_and_then_given_up(
 
 def test_a_target_that_recovers_gets_the_event(queue: Queue, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = break_topics(monkeypatch, name, times=2)
-    topic_arn = client("sns").create_topic(Name=name)["TopicArn"]
+    topic_arn = make_topic(name)
     subscribe(queue, topic_arn)
     make_rule(name, {"source": [name]}, {"Arn": topic_arn})
 

@@ -8,7 +8,7 @@ import pytest
 
 from local import notifications
 from local.aws import EmbeddedAws
-from tests.local.customers import Queue, client
+from tests.local.customers import Queue, client, stack_output
 
 
 @pytest.fixture
@@ -116,10 +116,10 @@ Outputs:
 def test_a_topic_with_a_key_made_by_cloudformation_works(aws: EmbeddedAws, name: str, queue: Queue) -> None:
     cloudformation = client("cloudformation")
     cloudformation.create_stack(StackName=name, TemplateBody=TEMPLATE)
-    (output,) = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
-    subscribe(output["OutputValue"], queue, RawMessageDelivery="true")
+    topic_arn = stack_output(name)
+    subscribe(topic_arn, queue, RawMessageDelivery="true")
 
-    client("sns").publish(TopicArn=output["OutputValue"], Message="There")
+    client("sns").publish(TopicArn=topic_arn, Message="There")
 
     assert queue.bodies() == ["There"]
-    assert client("sns").get_topic_attributes(TopicArn=output["OutputValue"])["Attributes"]["KmsMasterKeyId"]
+    assert client("sns").get_topic_attributes(TopicArn=topic_arn)["Attributes"]["KmsMasterKeyId"]

@@ -7,8 +7,8 @@ from typing import Any
 import botocore.session
 import pytest
 
-from promotion import candidate
-from promotion.candidate import Candidate, from_model, from_training_job, not_for_promotion
+from promotion import candidate, containers
+from promotion.candidate import Candidate, best_training_job, from_model, from_training_job, not_for_promotion
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 
 JOB_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:training-job/reviews-1"
@@ -218,6 +218,50 @@ def test_network_isolation_and_a_vpc_of_training_are_carried_to_serving() -> Non
     assert job.in_vpc
 
 
+def test_a_job_that_does_not_pack_its_artifacts_is_served_from_the_prefix() -> None:
+    unpacked = from_job(
+        OutputDataConfig={"S3OutputPath": "s3://artifacts", "CompressionType": "NONE"},
+        ModelArtifacts={"S3ModelArtifacts": "s3://artifacts/reviews-1/output/model"},
+    )
+
+    location = {
+        "S3Uri": "s3://artifacts/reviews-1/output/model/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+    assert unpacked.containers == [{"Image": IMAGE, "ModelDataSource": {"S3DataSource": location}}]
+
+
+def tuning_job(**changes: Any) -> dict[str, Any]:
+    """DescribeHyperParameterTuningJob's answer."""
+    return {
+        "HyperParameterTuningJobName": "tuning",
+        "HyperParameterTuningJobStatus": "Completed",
+        "BestTrainingJob": {"TrainingJobName": "tuning-003-abc"},
+        **changes,
+    }
+
+
+def test_the_best_training_job_of_a_tuning_job_is_the_one_that_sagemaker_names() -> None:
+    assert best_training_job(tuning_job()) == "tuning-003-abc"
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopped", "Stopping", "Deleting", "DeleteFailed"])
+def test_a_tuning_job_that_is_not_completed_is_refused_with_its_status(status: str) -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        best_training_job(tuning_job(HyperParameterTuningJobStatus=status, FailureReason="no capacity"))
+
+    assert f"The tuning job tuning is {status} (no capacity)" in str(error.value)
+
+
+@pytest.mark.parametrize("best", [None, {}])
+def test_a_tuning_job_without_a_best_training_job_is_refused(best: dict[str, Any] | None) -> None:
+    description = {key: value for key, value in tuning_job(BestTrainingJob=best).items() if value is not None}
+
+    with pytest.raises(InvalidRequestError, match="The tuning job tuning has no best training job"):
+        best_training_job(description)
+
+
 def test_the_smoke_test_travels_as_a_tag() -> None:
     assert from_job(tags={"model-promotion:smoke-test": "s3://artifacts/suite.json"}).smoke_test == (
         "s3://artifacts/suite.json"
@@ -265,13 +309,13 @@ def test_a_tag_that_is_no_time_with_a_zone_is_refused(time: str) -> None:
 
 
 def test_every_container_of_a_pipeline_is_carried_in_its_order_with_its_mode() -> None:
-    containers = [container(ContainerHostname="features"), container(ContainerHostname="predictor")]
+    pipeline = [container(ContainerHostname="features"), container(ContainerHostname="predictor")]
 
     carried = from_model(
-        model(PrimaryContainer=None, Containers=containers, InferenceExecutionConfig={"Mode": "Direct"}), TAGS, None
+        model(PrimaryContainer=None, Containers=pipeline, InferenceExecutionConfig={"Mode": "Direct"}), TAGS, None
     )
 
-    assert carried.containers == containers
+    assert carried.containers == pipeline
     assert carried.inference_execution_config == {"Mode": "Direct"}
 
 
@@ -293,7 +337,7 @@ def test_every_field_of_a_container_that_means_something_is_carried() -> None:
         "ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsPath": "/metrics"}]},
         "Environment": {"THREADS": "2"},
         "Image": IMAGE,
-        "InferenceSpecificationName": "one",
+        "ImageConfig": {"RepositoryAccessMode": "Platform"},
         "Mode": "MultiModel",
         "ModelDataUrl": "s3://artifacts/models/",
         "MultiModelConfig": {"ModelCacheSetting": "Disabled"},
@@ -351,7 +395,7 @@ def test_an_unknown_field_of_a_model_stops_the_promotion_with_its_name() -> None
     message = model_refusal(QuantumConfig={"Qubits": 2})
 
     assert "The model reviews-1 has the field QuantumConfig" in message
-    assert "update Model Promotion, or make the model without that field" in message
+    assert "update Model Promotion, or make the source without that field" in message
 
 
 @pytest.mark.parametrize("empty", [False, "", 0, [], {}])
@@ -382,11 +426,6 @@ def test_an_unknown_field_of_a_container_stops_the_promotion_with_its_name(unkno
             container(ImageConfig={"RepositoryAccessMode": "Vpc"}),
             "its image comes from a registry inside a VPC",
             "ImageConfig",
-        ),
-        (
-            {"ModelPackageName": "arn:aws:sagemaker:eu-west-1:111111111111:model-package/reviews/1"},
-            "it is tied to a model package",
-            "ModelPackageName",
         ),
         (
             container(ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "arn"})),
@@ -427,12 +466,12 @@ SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
     [
         ("CreateModelInput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL | {"Tags"}),
         ("DescribeModelOutput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL),
-        ("ContainerDefinition", candidate.CARRIED_FROM_CONTAINER | set(candidate.REFUSED_IN_CONTAINER)),
+        ("ContainerDefinition", containers.CARRIED_FROM_CONTAINER | containers.EXPANDED_IN_CONTAINER),
         ("ModelDataSource", {"S3DataSource"}),
         ("AdditionalModelDataSource", {"S3DataSource", "ChannelName"}),
         (
             "S3ModelDataSource",
-            candidate.CARRIED_FROM_S3_SOURCE | candidate.REPLACED_IN_S3_SOURCE | set(candidate.REFUSED_IN_S3_SOURCE),
+            containers.CARRIED_FROM_S3_SOURCE | containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE),
         ),
     ],
 )
@@ -443,10 +482,10 @@ def test_every_field_that_aws_has_is_carried_replaced_or_refused(shape: str, jud
 @pytest.mark.parametrize(
     ("shape", "judged"),
     [
-        ("ContainerDefinition", candidate.CARRIED_FROM_CONTAINER | set(candidate.REFUSED_IN_CONTAINER)),
+        ("ContainerDefinition", containers.CARRIED_FROM_CONTAINER | containers.EXPANDED_IN_CONTAINER),
         (
             "S3ModelDataSource",
-            candidate.CARRIED_FROM_S3_SOURCE | candidate.REPLACED_IN_S3_SOURCE | set(candidate.REFUSED_IN_S3_SOURCE),
+            containers.CARRIED_FROM_S3_SOURCE | containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE),
         ),
         ("CreateModelInput", candidate.CARRIED_FROM_MODEL),
     ],
@@ -457,8 +496,8 @@ def test_no_field_is_judged_that_aws_does_not_have(shape: str, judged: set[str])
 
 def test_no_field_is_judged_in_two_ways() -> None:
     assert not candidate.CARRIED_FROM_MODEL & candidate.REPLACED_IN_MODEL
-    assert not candidate.CARRIED_FROM_CONTAINER & set(candidate.REFUSED_IN_CONTAINER)
-    assert not candidate.CARRIED_FROM_S3_SOURCE & (
-        candidate.REPLACED_IN_S3_SOURCE | set(candidate.REFUSED_IN_S3_SOURCE)
+    assert not containers.CARRIED_FROM_CONTAINER & containers.EXPANDED_IN_CONTAINER
+    assert not containers.CARRIED_FROM_S3_SOURCE & (
+        containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE)
     )
-    assert not candidate.REPLACED_IN_S3_SOURCE & set(candidate.REFUSED_IN_S3_SOURCE)
+    assert not containers.REPLACED_IN_S3_SOURCE & set(containers.REFUSED_IN_S3_SOURCE)

@@ -92,6 +92,44 @@ def test_an_object_is_pinned_as_it_is_now(s3: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("head", "carried"),
+    [
+        ({"StorageClass": "INTELLIGENT_TIERING"}, {"StorageClass": "INTELLIGENT_TIERING"}),
+        ({"StorageClass": "GLACIER_IR"}, {"StorageClass": "GLACIER_IR"}),
+        ({"StorageClass": "DEEP_ARCHIVE", "Restore": 'ongoing-request="false"'}, {}),
+        ({"ExpiresString": "Thu, 01 Dec 2033 16:00:00 GMT"}, {"Expires": "Thu, 01 Dec 2033 16:00:00 GMT"}),
+        ({"CacheControl": "no-cache", "Metadata": {}}, {"CacheControl": "no-cache"}),
+        ({"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "theirs"}, {}),
+    ],
+)
+def test_what_a_copy_has_to_be_given_anew_is_pinned(head: dict[str, Any], carried: dict[str, Any]) -> None:
+    assert pinned(S3(**head)).attributes == carried
+
+
+def test_tags_are_pinned_as_a_copy_takes_them(s3: Any) -> None:
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket="versioned", Key="tagged", Body=body, Tagging="team=a%2Bb&cost%20centre=1&empty=")
+
+    (found,) = pin(s3, one("s3://versioned/tagged"), UPSTREAM)
+
+    assert found.attributes["Tagging"] == "team=a%2Bb&cost%20centre=1&empty="
+
+
+def test_tags_that_may_not_be_read_are_left_out_with_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[dict[str, Any]] = []
+
+    class Tagged(S3):
+        def get_object_tagging(self, **_: Any) -> dict[str, Any]:
+            raise client_error("AccessDenied", "no identity-based policy allows the s3:GetObjectTagging action")
+
+    monkeypatch.setattr("promotion.pinning.logger.warning", lambda _, **facts: logged.append(facts))
+
+    assert pinned(Tagged(TagCount=1)).attributes == {}
+    assert logged[0]["source"] == "s3://artifacts/reviews/model.tar.gz"
+    assert "s3:GetObjectTagging" in logged[0]["reason"]
+
+
 def test_an_object_overwritten_later_is_another_one(s3: Any) -> None:
     s3.put_object(Bucket="artifacts", Key="overwritten", Body=b"first")
     first = pin(s3, one("s3://artifacts/overwritten"), UPSTREAM)[0]

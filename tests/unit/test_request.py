@@ -104,7 +104,7 @@ def test_an_input_by_hand_that_names_no_source_is_refused_with_what_to_give(give
     message = refusal(given)
 
     assert what in message
-    assert 'Start the promotion with {"training_job": "<name>"} or {"model": "<name>"}' in message
+    assert 'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"model"' in message
 
 
 @pytest.mark.parametrize(

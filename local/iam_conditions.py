@@ -1,0 +1,217 @@
+"""The conditions of an IAM policy statement.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html and
+reference_policies_condition-single-vs-multi-valued-context-keys.html. What cannot be judged raises UnknownError.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import functools
+import ipaddress
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# What is known of a call: a key that the call does not have is None, one that nobody looked for is not there at all.
+Context = Mapping[str, str | list[str] | None]
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_SPECIAL = {"*": "*", "?": "?", "$": "$"}
+_ARN_PARTS = 6
+
+
+class UnknownError(Exception):
+    """An operator that does not exist, or a condition key of which nothing is known for this call."""
+
+
+class AbsentError(Exception):
+    """A policy variable that this call has no value for: then nothing matches."""
+
+
+def value_of(context: Context, key: str) -> str | list[str] | None:
+    """What a call has for a condition key, whose name is not case-sensitive."""
+    name = key.lower()
+    if name in context:
+        return context[name]
+    # A request that names no tags has none of any key.
+    if name.startswith("aws:requesttag/") and "aws:tagkeys" in context:
+        return None
+    raise UnknownError(f"the condition key {key} is not known for this call")
+
+
+def resolve(text: str, context: Context) -> str:
+    """A regular expression for a text with wildcards and policy variables (reference_policies_variables)."""
+    pattern, end = "", 0
+    for variable in _VARIABLE.finditer(text):
+        pattern += _wild(text[end : variable.start()]) + re.escape(_variable(variable[1], context))
+        end = variable.end()
+    return pattern + _wild(text[end:])
+
+
+def _wild(text: str) -> str:
+    return "".join(".*" if sign == "*" else "." if sign == "?" else re.escape(sign) for sign in text)
+
+
+def _variable(expression: str, context: Context) -> str:
+    if expression in _SPECIAL:
+        return _SPECIAL[expression]
+    key, _, default = (part.strip() for part in expression.partition(","))
+    value = value_of(context, key)
+    if isinstance(value, str):
+        return value
+    if value is None and default:
+        return default.strip("'")
+    raise AbsentError(key)
+
+
+def plain(text: str, context: Context) -> str:
+    """A text with its policy variables replaced and no wildcards."""
+    return _VARIABLE.sub(lambda variable: _variable(variable[1], context), text)
+
+
+def like(pattern: str, value: str, context: Context) -> bool:
+    if "${" in pattern:
+        return re.fullmatch(resolve(pattern, context), value, re.DOTALL) is not None
+    return _expression(pattern).fullmatch(value) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(_wild(pattern), re.DOTALL)
+
+
+def arn_like(pattern: str, value: str, context: Context) -> bool:
+    """Each of the six parts is compared by itself: "Amazon Resource Name (ARN) condition operators"."""
+    patterns, values = pattern.split(":", _ARN_PARTS - 1), value.split(":", _ARN_PARTS - 1)
+    if len(patterns) != _ARN_PARTS or len(values) != _ARN_PARTS:
+        return False
+    return all(like(*pair, context) for pair in zip(patterns, values, strict=True))
+
+
+def hold(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
+    """Whether all conditions hold: all operators, all keys of each, one of the values of each key."""
+    verdicts = [
+        _holds(name, key, [str_of(value) for value in listed(values)], context)
+        for name, block in conditions.items()
+        for key, values in block.items()
+    ]
+    return all(verdicts)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def str_of(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
+    quantifier, separator, base = name.rpartition(":")
+    if_exists = base.endswith("IfExists")
+    base = base.removesuffix("IfExists")
+    given = value_of(context, key)
+    if base == "Null" and not separator:
+        return any((given is None or given == []) == (want.lower() == "true") for want in wanted)
+    if base not in _OPERATORS or quantifier not in ("", "ForAnyValue", "ForAllValues"):
+        raise UnknownError(f"the condition operator {name} is not known")
+    positive, test = _OPERATORS[base]
+
+    def passes(value: str) -> bool:
+        try:
+            return any(test(want, value, context) for want in wanted) == positive
+        except AbsentError:
+            return False
+
+    if given is None or given == []:
+        if if_exists:
+            return True
+        # "If the key is not present": a negated operator holds, an empty set is all of anything and has nothing in it.
+        return quantifier == "ForAllValues" if separator else not positive
+    if not separator:
+        if isinstance(given, list):
+            raise UnknownError(f"{key} has many values, which {name} cannot compare")
+        return passes(given)
+    values = given if isinstance(given, list) else [given]
+    return all(map(passes, values)) if quantifier == "ForAllValues" else any(map(passes, values))
+
+
+Test = Callable[[str, str, Context], bool]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UnknownError(f"{text} is no number") from error
+
+
+def _date(text: str) -> float:
+    """ISO 8601, or seconds since 1970."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        date = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UnknownError(f"{text} is no date") from error
+    return (date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def _compared(read: Callable[[str], float], compare: Callable[[float, float], bool]) -> Test:
+    return lambda want, value, context: compare(read(value), read(plain(want, context)))
+
+
+def _in_network(want: str, value: str, _: Context) -> bool:
+    try:
+        return ipaddress.ip_address(value) in ipaddress.ip_network(want, strict=False)
+    except ValueError as error:
+        raise UnknownError(f"{want} or {value} is no IP address") from error
+
+
+def _equals(want: str, value: str, context: Context) -> bool:
+    return plain(want, context) == value
+
+
+def _equals_ignoring_case(want: str, value: str, context: Context) -> bool:
+    return plain(want, context).lower() == value.lower()
+
+
+def _same_bytes(want: str, value: str, _: Context) -> bool:
+    return base64.b64decode(want) == base64.b64decode(value)
+
+
+# By name: whether one match makes it hold, and how a value of the policy is compared with one of the call.
+_OPERATORS: dict[str, tuple[bool, Test]] = {
+    "StringEquals": (True, _equals),
+    "StringNotEquals": (False, _equals),
+    "StringEqualsIgnoreCase": (True, _equals_ignoring_case),
+    "StringNotEqualsIgnoreCase": (False, _equals_ignoring_case),
+    "StringLike": (True, like),
+    "StringNotLike": (False, like),
+    # "ArnEquals and ArnLike behave identically."
+    "ArnEquals": (True, arn_like),
+    "ArnLike": (True, arn_like),
+    "ArnNotEquals": (False, arn_like),
+    "ArnNotLike": (False, arn_like),
+    "Bool": (True, _equals_ignoring_case),
+    "BinaryEquals": (True, _same_bytes),
+    "IpAddress": (True, _in_network),
+    "NotIpAddress": (False, _in_network),
+    "NumericEquals": (True, _compared(_number, operator.eq)),
+    "NumericNotEquals": (False, _compared(_number, operator.eq)),
+    "NumericLessThan": (True, _compared(_number, operator.lt)),
+    "NumericLessThanEquals": (True, _compared(_number, operator.le)),
+    "NumericGreaterThan": (True, _compared(_number, operator.gt)),
+    "NumericGreaterThanEquals": (True, _compared(_number, operator.ge)),
+    "DateEquals": (True, _compared(_date, operator.eq)),
+    "DateNotEquals": (False, _compared(_date, operator.eq)),
+    "DateLessThan": (True, _compared(_date, operator.lt)),
+    "DateLessThanEquals": (True, _compared(_date, operator.le)),
+    "DateGreaterThan": (True, _compared(_date, operator.gt)),
+    "DateGreaterThanEquals": (True, _compared(_date, operator.ge)),
+}

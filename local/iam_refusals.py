@@ -1,0 +1,55 @@
+"""How a service says that IAM refuses: its own error code, in its own protocol.
+
+The codes are those of each API reference's "Common Errors"; the words are those of "Troubleshoot access denied error
+messages" (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from xml.sax.saxutils import escape
+
+# Where a service does not say AccessDenied (XML) or AccessDeniedException (JSON).
+_CODES = {"sns": "AuthorizationError"}
+# SNS has a word of its own for keys.
+_KEY_CODES = {"sns": "KMSAccessDenied", "sqs": "KMS.AccessDeniedException"}
+# From before it spoke JSON.
+_COMPATIBLE = {"sqs": "AccessDenied"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def denied(service: str, protocol: str, message: str, action: str = "") -> Answer:
+    codes = _KEY_CODES if action.startswith("kms:") and service in _KEY_CODES else _CODES
+    return answer(service, protocol, codes.get(service, "AccessDenied"), message)
+
+
+def answer(service: str, protocol: str, code: str, message: str) -> Answer:
+    request_id = str(uuid.uuid4())
+    if protocol == "rest-xml":
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>{request_id}</RequestId></Error>"
+        )
+        headers = [("Content-Type", "application/xml"), ("x-amz-request-id", request_id)]
+        return Answer(403, headers, text.encode())
+    if protocol in ("query", "ec2"):
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+        return Answer(403, [("Content-Type", "text/xml")], text.encode())
+    name = "AccessDeniedException" if code == "AccessDenied" else code
+    body = json.dumps({"__type": name, "message": message, "Message": message}).encode()
+    headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", name)]
+    headers.append(("x-amzn-RequestId", request_id))
+    if service in _COMPATIBLE:
+        headers.append(("x-amzn-query-error", f"{_COMPATIBLE[service]};Sender"))
+    return Answer(403 if protocol == "rest-json" else 400, headers, body)

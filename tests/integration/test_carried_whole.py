@@ -1,0 +1,381 @@
+"""Whatever kind of source and of model, and whatever its artifacts look like: it is carried across whole.
+
+Every row goes through the deployed functions up to the model, with the arguments that the state machine gives them; no
+endpoint is made of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from local import identity, project
+from tests.integration.world import DEV, DEV_BUCKET, Lab, Stage, wait_until
+
+ECR = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com"
+IMAGE = f"{ECR}/team/server:1.0"
+DIGEST = "sha256:" + "0f" * 32
+ROLE = f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}"
+DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
+
+
+@dataclasses.dataclass
+class Steps:
+    """The functions of a stage, invoked one after the other."""
+
+    stage: Stage
+
+    def __post_init__(self) -> None:
+        resources = self.stage.client("cloudformation").describe_stack_resources(StackName="model-promotion-qa")
+        self._physical = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
+
+    def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The model that comes of an input by hand, and the plan of its copy."""
+        execution = f"arn:aws:states:{identity.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
+        common = {"execution": execution, "stage": "qa", "defaults": DEFAULTS}
+        where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
+        found = self.call(
+            "ResolveCandidate",
+            common
+            | {
+                "input": given,
+                "started_at": "2026-01-01T00:00:00Z",
+                "upstream_account": DEV,
+                "upstream_role_arn": f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa",
+                "external_id": "model-promotion-qa",
+                "runbook": "model-promotion-qa",
+                "table": self.stage.table,
+            },
+        )
+        assert found["outcome"] == "promote", found["reason"]
+        plan = self.call(
+            "PlanCopy", common | where | {"candidate": found["candidate"], "approved_digest": found["digest"]}
+        )
+        for batch in plan["batches"]:
+            self.call("CopyArtifacts", where | {"batch": batch, "manifest": plan["manifest"]})
+        role = self._physical["SageMakerRole"]
+        role_arn = self.stage.client("iam").get_role(RoleName=role)["Role"]["Arn"]
+        made = self.call(
+            "CreateModel",
+            common | {"candidate": found["candidate"], "plan": plan, "sagemaker_role_arn": role_arn},
+        )
+        return self.stage.client("sagemaker").describe_model(ModelName=made["model_name"]), plan
+
+    def call(self, function: str, payload: dict[str, Any]) -> Any:
+        answer = self.stage.client("lambda").invoke(
+            FunctionName=self._physical[f"{function}Function"], Payload=json.dumps(payload)
+        )
+        result = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
+
+@pytest.fixture
+def steps(qa: Stage, application: str) -> Steps:
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
+    )
+    return Steps(qa)
+
+
+def contents(client: Any, uri: str) -> dict[str, bytes]:
+    """The objects at an address by their names below it, and what is in them."""
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    assert keys, f"nothing at {uri}"
+    names = {each: each.removeprefix(key).lstrip("/") for each in keys}
+    return {name: client.get_object(Bucket=bucket, Key=each)["Body"].read() for each, name in names.items()}
+
+
+def assert_equal(lab: Lab, qa: Stage, source: Any, promoted: Any, path: str = "model") -> None:
+    """Every field the same; where both are addresses in S3, another address with the same bytes."""
+    if isinstance(source, dict):
+        assert source.keys() == promoted.keys(), path
+        for key in source:
+            assert_equal(lab, qa, source[key], promoted[key], f"{path}.{key}")
+    elif isinstance(source, list):
+        assert len(source) == len(promoted), path
+        for index, (one, other) in enumerate(zip(source, promoted, strict=True)):
+            assert_equal(lab, qa, one, other, f"{path}[{index}]")
+    elif isinstance(source, str) and source.startswith("s3://"):
+        assert promoted.startswith(f"s3://{qa.bucket}/models/"), path
+        assert source.endswith("/") == promoted.endswith("/"), path
+        assert contents(lab.client("s3"), source) == contents(qa.client("s3"), promoted), path
+    else:
+        assert source == promoted, path
+
+
+REPLACED = {"ModelName", "ModelArn", "CreationTime", "ExecutionRoleArn", "ResponseMetadata"}
+
+
+def kept(description: dict[str, Any]) -> dict[str, Any]:
+    """A model's description without what a stage replaces, its containers as a list."""
+    rest = {key: value for key, value in description.items() if key not in REPLACED}
+    primary = rest.pop("PrimaryContainer", None)
+    return rest | ({"Containers": [primary]} if primary else {})
+
+
+# The artifacts of a container. Each is given an address nobody else has.
+SHAPES: dict[str, Any] = {
+    "none": lambda lab, at: {},
+    "archive": lambda lab, at: {"ModelDataUrl": lab.upload(f"{at}/model.tar.gz", at.encode())},
+    "object gzip": lambda lab, at: source(lab.upload(f"{at}/model.tar.gz", at.encode()), "S3Object", "Gzip"),
+    "object": lambda lab, at: source(lab.upload(f"{at}/model.onnx", at.encode()), "S3Object", "None"),
+    "prefix": lambda lab, at: source(folder(lab, f"{at}/weights"), "S3Prefix", "None"),
+}
+
+
+def source(uri: str, kind: str, compression: str) -> dict[str, Any]:
+    return {"ModelDataSource": {"S3DataSource": {"S3Uri": uri, "S3DataType": kind, "CompressionType": compression}}}
+
+
+def folder(lab: Lab, at: str) -> str:
+    for name in ("config.json", "shards/1.safetensors", "shards/2 of 2.safetensors"):
+        uri = lab.upload(f"{at}/{name}", f"{at}{name}".encode())
+    assert uri
+    return f"s3://{DEV_BUCKET}/{at}/"
+
+
+def environment(lab: Lab, at: str) -> dict[str, str]:
+    return {
+        "SAGEMAKER_SUBMIT_DIRECTORY": lab.upload(f"{at}/sourcedir.tar.gz", at.encode()),
+        "TOKENIZER": folder(lab, f"{at}/tokenizer"),
+        "LABELS": folder(lab, f"{at}/labels").rstrip("/"),
+        "THREADS": "2",
+        "SAGEMAKER_PROGRAM": "inference.py",
+    }
+
+
+def additional(lab: Lab, at: str) -> list[dict[str, Any]]:
+    adapter = source(folder(lab, f"{at}/a"), "S3Prefix", "None")["ModelDataSource"]
+    draft = source(lab.upload(f"{at}/d.bin", b"d"), "S3Object", "None")["ModelDataSource"]
+    return [{"ChannelName": "adapter", **adapter}, {"ChannelName": "draft", **draft}]
+
+
+def model_request(lab: Lab, kind: str, shape: str, at: str) -> dict[str, Any]:
+    """CreateModel's members of a kind of model."""
+    one = {"Image": IMAGE, **SHAPES[shape](lab, f"{at}/0")}
+    two = {"Image": f"{ECR}/team/second:2", **SHAPES[shape](lab, f"{at}/1")}
+    match kind:
+        case "plain":
+            return {"PrimaryContainer": one}
+        case "rich":
+            rich = one | {
+                "ContainerHostname": "predictor",
+                "Environment": environment(lab, at),
+                "AdditionalModelDataSources": additional(lab, at),
+                "ImageConfig": {"RepositoryAccessMode": "Platform"},
+                "ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsEndpointPath": "/metrics"}]},
+            }
+            return {"PrimaryContainer": rich, "EnableNetworkIsolation": True}
+        case "serial":
+            return {"Containers": [one, two, {"Image": IMAGE}]}
+        case "direct":
+            named = [one | {"ContainerHostname": "one"}, two | {"ContainerHostname": "two"}]
+            return {"Containers": named, "InferenceExecutionConfig": {"Mode": "Direct"}}
+        case "fifteen":
+            return {"Containers": [one, *[{"Image": IMAGE, "Environment": {"N": str(n)}} for n in range(14)]]}
+        case "multi-model":
+            several = {"Mode": "MultiModel", "MultiModelConfig": {"ModelCacheSetting": "Disabled"}}
+            return {"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": folder(lab, at), **several}}
+    raise AssertionError(kind)
+
+
+MODELS = [
+    *[("plain", shape) for shape in SHAPES],
+    *[("rich", shape) for shape in ("archive", "prefix")],
+    *[("serial", shape) for shape in ("archive", "prefix")],
+    ("direct", "object"),
+    ("fifteen", "archive"),
+    ("multi-model", "prefix"),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape"), MODELS)
+def test_a_model(lab: Lab, qa: Stage, steps: Steps, application: str, kind: str, shape: str) -> None:
+    lab.client("sagemaker").create_model(
+        ModelName=application, ExecutionRoleArn=ROLE, **model_request(lab, kind, shape, application)
+    )
+    described = lab.client("sagemaker").describe_model(ModelName=application)
+
+    promoted, _ = steps.promote({"model": application, "application": application}, application)
+
+    assert_equal(lab, qa, kept(described), kept(promoted))
+
+
+PACKAGED = [*[("plain", shape) for shape in SHAPES], ("serial", "archive")]
+
+
+def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[str, list[dict[str, Any]]]:
+    """An approved model package, with much that says nothing of what serves; its ARN, and the containers it means."""
+    request = model_request(lab, kind, shape, name)
+    containers = [
+        each | {"Environment": {"THREADS": str(index), "LABELS": lab.upload(f"{name}/{index}/labels.txt", b"l")}}
+        for index, each in enumerate(request.get("Containers") or [request["PrimaryContainer"]])
+    ]
+    offered = [
+        {
+            **each,
+            "ImageDigest": DIGEST,
+            "Framework": "PYTORCH",
+            "FrameworkVersion": "2.6",
+            "NearestModelName": "resnet18",
+            "ModelInput": {"DataInputConfig": "{}"},
+        }
+        for each in containers
+    ]
+    sagemaker = lab.client("sagemaker")
+    tags = [{"Key": "model-promotion:application", "Value": name}, {"Key": "team", "Value": "reviews"}]
+    sagemaker.create_model_package_group(ModelPackageGroupName=name, Tags=tags)
+    arn = sagemaker.create_model_package(
+        ModelPackageGroupName=name,
+        InferenceSpecification={
+            "Containers": offered,
+            "SupportedContentTypes": ["application/json"],
+            "SupportedResponseMIMETypes": ["application/json"],
+            "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
+        },
+        ModelApprovalStatus="PendingManualApproval",
+        ModelMetrics={"ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": "s3://elsewhere/x"}}},
+        CustomerMetadataProperties={"reviewed": "yes"},
+        **more,
+    )["ModelPackageArn"]
+    # Approval by the hand of a person comes last.
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="fine")
+    return str(arn), [each | {"Image": f"{each['Image'].rsplit(':', 1)[0]}@{DIGEST}"} for each in containers]
+
+
+def as_described(lab: Lab, containers: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """What DescribeModel says of a model of these containers."""
+    sagemaker = lab.client("sagemaker")
+    sagemaker.create_model(ModelName=f"{name}-of-containers", ExecutionRoleArn=ROLE, Containers=containers)
+    return list(sagemaker.describe_model(ModelName=f"{name}-of-containers")["Containers"])
+
+
+@pytest.mark.parametrize(("kind", "shape"), PACKAGED)
+def test_a_model_package(lab: Lab, qa: Stage, steps: Steps, application: str, kind: str, shape: str) -> None:
+    arn, containers = package(lab, kind, shape, application)
+
+    promoted, _ = steps.promote({"model_package": arn}, application)
+
+    assert_equal(lab, qa, as_described(lab, containers, application), kept(promoted)["Containers"])
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("plain", "archive"), ("plain", "prefix"), ("serial", "archive")])
+def test_a_model_made_of_a_package_has_no_tie_to_it(
+    lab: Lab, qa: Stage, steps: Steps, application: str, kind: str, shape: str
+) -> None:
+    arn, containers = package(lab, kind, shape, application)
+    # Only where the package has one container can the model say of which it is.
+    own = {"Environment": {"THREADS": "8"}} if len(containers) == 1 else {}
+    lab.client("sagemaker").create_model(
+        ModelName=application,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"ModelPackageName": arn, **own},
+        EnableNetworkIsolation=True,
+    )
+
+    promoted, _ = steps.promote({"model": application, "application": application}, application)
+
+    for each in containers:
+        each["Environment"] |= own.get("Environment", {})
+    assert_equal(lab, qa, as_described(lab, containers, application), kept(promoted)["Containers"])
+    assert promoted["EnableNetworkIsolation"]
+    assert "model-package" not in json.dumps(promoted, default=str)
+
+
+def training_request(output: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": f"s3://{DEV_BUCKET}", **output},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "EnableNetworkIsolation": True,
+    }
+
+
+@pytest.mark.parametrize("shape", ["archive", "prefix"])
+def test_a_training_job(lab: Lab, qa: Stage, steps: Steps, application: str, shape: str) -> None:
+    job = f"{application}-job"
+    if shape == "archive":
+        lab.upload(f"{job}/output/model.tar.gz", b"archive")
+        output, data = {}, {"ModelDataUrl": f"s3://{DEV_BUCKET}/{job}/output/model.tar.gz"}
+    else:
+        output, data = {"CompressionType": "NONE"}, source(folder(lab, f"{job}/output/model"), "S3Prefix", "None")
+    lab.client("sagemaker").create_training_job(TrainingJobName=job, **training_request(output))
+    assert lab.ended(job) == "Completed"
+
+    promoted, _ = steps.promote({"training_job": job, "application": application}, application)
+
+    expected = as_described(lab, [{"Image": IMAGE, **data}], application)
+    assert_equal(lab, qa, expected, kept(promoted)["Containers"])
+    assert promoted["EnableNetworkIsolation"]
+
+
+# Its artifact is the value it was given; the middle one of three is the best.
+TUNED = """
+import os, pathlib, sys
+value = float(sys.argv[sys.argv.index("--rate") + 1])
+pathlib.Path(os.environ["SM_MODEL_DIR"], "rate.txt").write_text(str(value))
+print(f"loss={abs(value - 0.5)}")
+"""
+
+
+def tune(lab: Lab, name: str, tags: dict[str, str]) -> str:
+    """A completed tuning job of three training jobs; its name."""
+    code = lab.upload(f"{name}/sourcedir.tar.gz", lab.artifact("", TUNED))
+    sagemaker = lab.client("sagemaker")
+    definition = training_request({}) | {
+        "StaticHyperParameters": {"sagemaker_program": "code/inference.py", "sagemaker_submit_directory": code},
+        "EnableNetworkIsolation": False,
+    }
+    definition["AlgorithmSpecification"] |= {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]}
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name,
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2},
+            "ParameterRanges": {
+                "ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0", "MaxValue": "1"}],
+            },
+        },
+        TrainingJobDefinition=definition,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+
+    def look() -> str | None:
+        found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        status = str(found["HyperParameterTuningJobStatus"])
+        return status if status != "InProgress" else None
+
+    assert wait_until(look, f"the end of {name}") == "Completed"
+    return name
+
+
+def test_a_tuning_job_is_its_best_training_job(lab: Lab, qa: Stage, steps: Steps, application: str) -> None:
+    tuning = tune(lab, application, {"model-promotion:application": application})
+    jobs = lab.client("sagemaker").list_training_jobs_for_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=tuning
+    )["TrainingJobSummaries"]
+    best = next(job for job in jobs if job["TunedHyperParameters"] == {"rate": "0.5"})
+
+    promoted, _ = steps.promote({"tuning_job": tuning}, application)
+
+    expected = {
+        "Image": IMAGE,
+        "ModelDataUrl": f"s3://{DEV_BUCKET}/{best['TrainingJobName']}/output/model.tar.gz",
+        "Environment": {
+            "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+            "SAGEMAKER_PROGRAM": "code/inference.py",
+            "SAGEMAKER_REGION": identity.REGION,
+            "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{DEV_BUCKET}/{application}/sourcedir.tar.gz",
+        },
+    }
+    assert len(jobs) == 3
+    assert_equal(lab, qa, as_described(lab, [expected], application), kept(promoted)["Containers"])

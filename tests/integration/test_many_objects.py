@@ -1,0 +1,79 @@
+"""A prefix of many small objects: the state machine's payload does not grow with it, and nothing is copied twice."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from local import identity, project
+from tests.integration.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
+
+# A part of what is to be possible: the embedded S3 is one Python process. What grows with the number of objects is
+# the list of batches alone, one of a thousand objects each.
+OBJECTS = 1_200
+IN_FULL = 20_000
+BATCH = '{"start": 10000000, "end": 10000000}, '
+LIMIT = 32 * 1024
+
+
+def promoted(stage: Stage, given: dict[str, str]) -> Execution:
+    """The end of an execution that takes longer than others."""
+    arn, client = stage.start(given), stage.client("stepfunctions")
+
+    def look() -> bool | None:
+        return client.describe_execution(executionArn=arn)["status"] != "RUNNING" or None
+
+    wait_until(look, f"the end of {arn}", seconds=300)
+    return stage.ended(arn)
+
+
+def payloads(stage: Stage, arn: str) -> list[str]:
+    """Every input and output in an execution's history."""
+    pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    details = [value for page in pages for event in page["events"] for value in event.values()]
+    details = [detail for detail in details if isinstance(detail, dict)]
+    return [detail[key] for detail in details for key in ("input", "output", "parameters") if key in detail]
+
+
+def copies(stage: Stage, arn: str) -> dict[str, int]:
+    """What the batches of an execution came to in all."""
+    pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
+    summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
+    return {count: sum(summary[count] for summary in summaries) for count in ("copied", "already_there")}
+
+
+def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: Lab, qa: Stage, application: str) -> None:
+    files = {f"shards/{number:05}.bin": str(number) for number in range(OBJECTS)}
+    files |= {"label.txt": "many", "code/inference.py": ECHO_LABEL}
+    s3 = lab.client("s3")
+
+    def put(name: str) -> None:
+        s3.put_object(Bucket=DEV_BUCKET, Key=f"{application}/{name}", Body=files[name].encode())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, files))
+    prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    image = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1"
+    container: dict[str, Any] = {"Image": image, "ModelDataSource": {"S3DataSource": prefix}}
+    lab.client("sagemaker").create_model(
+        ModelName=application,
+        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+        PrimaryContainer=container,
+    )
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
+    )
+    asked = {"model": application, "application": application}
+
+    first = promoted(qa, asked)
+    again = promoted(qa, asked)
+
+    assert first.status == "SUCCEEDED", first.cause
+    assert qa.answer(application) == {"label": "many"}
+    assert copies(qa, first.arn) == {"copied": len(files), "already_there": 0}
+    assert again.status == "SUCCEEDED", again.cause
+    assert copies(qa, again.arn) == {"copied": 0, "already_there": len(files)}
+    further = len(BATCH) * (IN_FULL - OBJECTS) // 1_000
+    assert max(len(text) for text in payloads(qa, first.arn)) + further < LIMIT

@@ -1,0 +1,196 @@
+"""Whatever starts a promotion: a tuning job, a model package that somebody approves, a model that is another by now."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from local import identity
+from tests.integration.test_approval import signal, waiting_approval
+from tests.integration.test_carried_whole import tune
+from tests.integration.world import DEV, QA, Lab, Stage
+
+IMAGE = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1"
+
+
+def tags(application: str, suite: str) -> dict[str, str]:
+    return {"model-promotion:application": application, "model-promotion:smoke-test": suite}
+
+
+def event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
+    return {"version": "0", "source": "aws.sagemaker", "detail-type": detail_type, "account": DEV, "detail": detail}
+
+
+def register(lab: Lab, application: str, label: str) -> str:
+    """A version of the application's group that answers {"label": <label>}, waiting for its approval; its ARN."""
+    sagemaker = lab.client("sagemaker")
+    groups = sagemaker.list_model_package_groups(NameContains=application)["ModelPackageGroupSummaryList"]
+    if not groups:
+        of_group = tags(application, lab.suite(application, "contains(['v1', 'v2'], label)"))
+        sagemaker.create_model_package_group(
+            ModelPackageGroupName=application, Tags=[{"Key": key, "Value": value} for key, value in of_group.items()]
+        )
+    url = lab.upload(f"{application}/{label}/model.tar.gz", lab.artifact(label))
+    return str(
+        sagemaker.create_model_package(
+            ModelPackageGroupName=application,
+            InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
+        )["ModelPackageArn"]
+    )
+
+
+def approve(lab: Lab, package: str, status: str = "Approved") -> None:
+    lab.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus=status)
+
+
+def test_a_tuning_job_is_promoted_when_it_completes_and_its_training_jobs_are_left_alone(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    suite = lab.suite(application, "label == 'x'")
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
+    )
+
+    tuning = tune(lab, application, tags(application, suite))
+    execution = qa.execution_of(f":hyper-parameter-tuning-job/{tuning}")
+
+    jobs = lab.client("sagemaker").list_training_jobs_for_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=tuning
+    )["TrainingJobSummaries"]
+    best = next(job for job in jobs if job["TunedHyperParameters"] == {"rate": "0.5"})
+    of_jobs = [qa.execution_of(job["TrainingJobName"]) for job in jobs]
+    assert "Create model" in execution.states, execution.cause
+    model = qa.client("sagemaker").list_models(NameContains=application)["Models"][0]
+    source = {t["Key"]: t["Value"] for t in qa.client("sagemaker").list_tags(ResourceArn=model["ModelArn"])["Tags"]}
+    assert source["model-promotion:source"] == best["TrainingJobArn"]
+    assert {each.states[-1] for each in of_jobs} == {"Not for promotion"}
+    assert all("belongs to a tuning job" in each.output["reason"] for each in of_jobs)
+
+
+def test_the_package_that_is_approved_is_promoted_and_not_the_newest(lab: Lab, qa: Stage, application: str) -> None:
+    first, _ = register(lab, application, "v1"), register(lab, application, "v2")
+
+    approve(lab, first)
+    execution = qa.execution_of(first)
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert qa.answer(application) == {"label": "v1"}
+    live = qa.live(application)
+    assert live is not None
+    assert live["source_arn"] == first
+    assert len(qa.history(application)) == 1
+
+
+@pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval"])
+def test_a_package_that_is_not_approved_any_more_when_its_event_arrives_ends_quietly(
+    lab: Lab, qa: Stage, application: str, status: str
+) -> None:
+    package = register(lab, application, "v1")
+    approve(lab, package, status)
+    late = {"ModelPackageArn": package, "ModelApprovalStatus": "Approved"}
+
+    execution = qa.promote(event("SageMaker Model Package State Change", late))
+
+    assert execution.states[-1] == "Not for promotion"
+    assert f"is {status}" in execution.output["reason"]
+    assert qa.endpoint(application) is None
+
+
+def test_a_rejected_package_is_refused_by_hand(lab: Lab, qa: Stage, application: str) -> None:
+    package = register(lab, application, "v1")
+    approve(lab, package, "Rejected")
+
+    execution = qa.promote({"model_package": package})
+
+    assert execution.error == "PromotionRefusedError"
+    assert "is Rejected; approve it in its account first" in (execution.cause or "")
+
+
+def test_an_artifact_that_was_overwritten_since_it_was_registered_is_refused(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    s3 = lab.client("s3")
+    bucket, key = lab.upload(f"{application}/model.tar.gz", lab.artifact("v1")).removeprefix("s3://").split("/", 1)
+    registered = s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+    package = lab.client("sagemaker").create_model_package(
+        ModelPackageName=application,
+        InferenceSpecification={
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/{key}", "ModelDataETag": registered}]
+        },
+    )["ModelPackageArn"]
+    lab.upload(key, lab.artifact("forged"))
+
+    execution = qa.promote({"model_package": package, "application": application})
+
+    assert execution.error == "PromotionRefusedError"
+    assert f"not {registered}. Register it anew" in (execution.cause or "")
+    assert "Create model" not in execution.states
+
+
+def put(stage: Stage, key: str, body: bytes) -> str:
+    stage.client("s3").put_object(Bucket=stage.bucket, Key=key, Body=body)
+    return f"s3://{stage.bucket}/{key}"
+
+
+def test_a_package_goes_into_production_through_the_approval_by_its_arn(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    url = put(qa, f"models/{application}/model.tar.gz", lab.artifact("v1"))
+    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'v1'"}]}
+    production.client("ssm").put_parameter(
+        Name=f"/model-promotion/production/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
+    )
+    package = qa.client("sagemaker").create_model_package(
+        ModelPackageName=application,
+        InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
+    )["ModelPackageArn"]
+
+    asked = production.promote({"model_package": package, "application": application})
+    assert asked.states[-1] == "Approval requested", asked.cause
+    waiting = waiting_approval(production, application)
+    signal(production, waiting["AutomationExecutionId"], "Approve", "fine")
+    execution = production.execution_of(waiting["AutomationExecutionId"])
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert production.answer(application) == {"label": "v1"}
+    assert waiting["Parameters"]["SourceName"] == [package]
+
+
+def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_refused_with_what_changed(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    sagemaker = qa.client("sagemaker")
+    role = f"arn:aws:iam::{QA}:role/{application}"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+    reads = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam = qa.client("iam")
+    iam.create_role(RoleName=application, AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName=application, PolicyName="reads", PolicyDocument=json.dumps(reads))
+    production.client("ssm").put_parameter(
+        Name=f"/model-promotion/production/{application}", Type="String", Value='{"SmokeTest": "skip"}'
+    )
+
+    def make(label: str, threads: str) -> None:
+        url = put(qa, f"models/{application}/{label}/model.tar.gz", lab.artifact(label))
+        container = {"Image": IMAGE, "ModelDataUrl": url, "Environment": {"THREADS": threads, "SAME": "1"}}
+        sagemaker.create_model(ModelName=application, ExecutionRoleArn=role, PrimaryContainer=container)
+
+    make("tested", "1")
+    asked = production.promote({"model": application, "application": application})
+    assert asked.states[-1] == "Approval requested", asked.cause
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+    sagemaker.delete_model(ModelName=application)
+    make("another", "2")
+    signal(production, waiting, "Approve", "fine")
+    execution = production.execution_of(waiting)
+
+    assert execution.error == "PromotionRefusedError"
+    assert "What changed: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
+    assert production.endpoint(application) is None
