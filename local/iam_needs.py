@@ -351,5 +351,5 @@ _FINDERS: dict[str, Callable[[Call], Needs]] = {
     "ecr": _ecr,
     "kms": _kms,
 }
-# "No permissions are required to perform this operation" (API_GetCallerIdentity).
+# "No permissions are required to perform this operation" (API_GetCallerIdentity); a call without entries does nothing.
 _FREE = {("sts", "GetCallerIdentity"), ("events", "PutEvents")}

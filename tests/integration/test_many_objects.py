@@ -11,7 +11,7 @@ from tests.integration.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab,
 
 # A part of what is to be possible: the embedded S3 is one Python process. What grows with the number of objects is
 # the list of batches alone, one of a thousand objects each.
-OBJECTS = 1_200
+OBJECTS = 1_000
 IN_FULL = 20_000
 BATCH = '{"start": 10000000, "end": 10000000}, '
 LIMIT = 32 * 1024

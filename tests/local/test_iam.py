@@ -123,10 +123,7 @@ def test_an_explicit_deny_wins_even_over_the_operator(bucket: str) -> None:
 
     code, message = refusal(client("s3", QA).get_object, Bucket=bucket, Key="a/b")
 
-    assert (code, message.partition(" because ")[0][-58:]) == (
-        "AccessDenied",
-        message[-58:],
-    )
+    assert code == "AccessDenied"
     assert message.endswith("with an explicit deny in a resource-based policy")
 
 
@@ -209,7 +206,7 @@ def test_tags_and_roles_are_rights_of_their_own(role: Role, name: str) -> None:
     assert "sagemaker:AddTags" in refusal(sagemaker.create_model, **tagged)[1]
 
 
-def test_a_session_policy_and_a_boundary_only_take_away(role: Role, name: str) -> None:
+def test_a_permissions_boundary_only_takes_away(role: Role, name: str) -> None:
     parameter = {"Action": ["ssm:GetParameter", "ssm:PutParameter"]}
     limited = role(parameter)
     boundary = client("iam", QA).create_policy(PolicyName=name, PolicyDocument=policy({"Action": "ssm:PutParameter"}))

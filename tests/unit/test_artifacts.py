@@ -10,7 +10,9 @@ from promotion.artifacts import (
     PinnedObject,
     Reference,
     bucket_and_key,
+    changed,
     digest,
+    identity,
     references,
     targets,
     with_values,
@@ -307,3 +309,65 @@ def test_an_object_without_a_checksum_is_told_from_another_by_its_etag() -> None
     }
 
     assert len(digests) == 2
+
+
+FOLDER = Reference((0, "Environment", "TOKENIZER"), "s3://artifacts/tokenizer", is_prefix=False)
+
+
+def test_a_value_of_the_environment_may_be_an_object_or_a_folder_and_what_lies_there_decides() -> None:
+    below = "models/reviews/abc"
+    inside = pinned("vocab.txt", key="tokenizer/vocab.txt")
+
+    assert targets(FOLDER, [inside], below)[0] == "models/reviews/abc/0/Environment/TOKENIZER"
+    assert targets(FOLDER, [inside], below)[1][0].target == "models/reviews/abc/0/Environment/TOKENIZER/vocab.txt"
+    assert (
+        targets(FOLDER, [pinned("tokenizer", key="tokenizer")], below)[0]
+        == f"{below}/0/Environment/TOKENIZER/tokenizer"
+    )
+
+
+def test_only_a_value_of_the_environment_may_be_either() -> None:
+    assert FOLDER.may_be_prefix
+    assert not Reference((0, "Environment", "A"), "s3://artifacts/a/", is_prefix=True).may_be_prefix
+    assert not Reference((0, "ModelDataUrl"), ARTIFACT, is_prefix=False).may_be_prefix
+
+
+BEFORE = identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("after", "paths"),
+    [
+        (BEFORE, []),
+        (
+            identity(CONTAINERS, {"Mode": "Direct"}, True, CONTENT),
+            ["EnableNetworkIsolation", "InferenceExecutionConfig.Mode"],
+        ),
+        (
+            identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT | {(0, "ModelDataUrl"): [pinned(checksum="c9")]}),
+            ["Containers[0].ModelDataUrl"],
+        ),
+        (
+            identity([{**CONTAINERS[0], "Image": "x"}, CONTAINERS[1]], {"Mode": "Serial"}, False, CONTENT),
+            ["Containers[0].Image"],
+        ),
+        (identity([*CONTAINERS, {"Image": IMAGE}], {"Mode": "Serial"}, False, CONTENT), ["Containers"]),
+    ],
+)
+def test_what_changed_is_told_by_its_place_in_the_model(after: dict[str, Any], paths: list[str]) -> None:
+    assert changed(BEFORE, after) == paths
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"AdditionalModelDataSources": [{"ChannelName": "b", **s3_source("s3://artifacts/a/", "S3Prefix")}]},
+        {"Mode": "MultiModel"},
+        {"MultiModelConfig": {"ModelCacheSetting": "Disabled"}},
+        {"ImageConfig": {"RepositoryAccessMode": "Platform"}},
+        {"ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsEndpointPath": "/m"}]}},
+        {"ModelDataSource": s3_source("s3://artifacts/weights/", "S3Object")},
+    ],
+)
+def test_every_field_of_a_container_is_part_of_the_digest(change: dict[str, Any]) -> None:
+    assert digest([CONTAINERS[0], {**CONTAINERS[1], **change}], {"Mode": "Serial"}, False, CONTENT) != DIGEST

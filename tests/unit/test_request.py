@@ -1,18 +1,23 @@
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.request import Ignore, Promote, Recover, TellRejection, application_name, read
+from promotion.request import SOURCES, Ignore, Promote, Recover, TellRejection, application_name, read
 
+ROOT = Path(__file__).parents[2]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"
 APPROVAL = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 DIGEST = "ab" * 32
 EXECUTION = f"arn:aws:states:eu-west-1:{OWN}:execution:model-promotion-qa:first"
 
 TRAINING_JOB = ("aws.sagemaker", "SageMaker Training Job State Change")
+TUNING_JOB = ("aws.sagemaker", "SageMaker HyperParameter Tuning Job State Change")
+MODEL_PACKAGE = ("aws.sagemaker", "SageMaker Model Package State Change")
 PROMOTION = ("model-promotion", "Model Promotion Succeeded")
+PACKAGE = f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model-package/reviews/3"
 EXECUTION_ENDED = ("aws.states", "Step Functions Execution Status Change")
 APPROVAL_ENDED = ("aws.ssm", "EC2 Automation Execution Status-change Notification")
 
@@ -44,6 +49,13 @@ def refusal(given: Any) -> str:
             Promote("training_job", "reviews-1"),
         ),
         ({"model": f"arn:aws-cn:sagemaker:cn-north-1:{UPSTREAM}:model/reviews-1"}, Promote("model", "reviews-1")),
+        ({"tuning_job": "t" * 32}, Promote("tuning_job", "t" * 32)),
+        (
+            {"tuning_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/tuning"},
+            Promote("tuning_job", "tuning"),
+        ),
+        ({"model_package": PACKAGE}, Promote("model_package", PACKAGE)),
+        ({"model_package": PACKAGE.removesuffix("/3")}, Promote("model_package", PACKAGE.removesuffix("/3"))),
     ],
 )
 def test_a_source_is_promoted_by_its_name_or_its_arn(given: dict[str, str], asked: Promote) -> None:
@@ -193,6 +205,67 @@ def test_a_training_job_that_is_not_completed_is_ignored(status: str | None) -> 
     assert "not Completed" in asked.reason
 
 
+def test_a_completed_tuning_job_is_promoted_by_its_event() -> None:
+    detail = {"HyperParameterTuningJobName": "tuning", "HyperParameterTuningJobStatus": "Completed"}
+
+    assert read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN) == Promote("tuning_job", "tuning", by_event=True)
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopped", "COMPLETED", None])
+def test_a_tuning_job_that_is_not_completed_is_ignored(status: str | None) -> None:
+    detail = {"HyperParameterTuningJobName": "tuning", "HyperParameterTuningJobStatus": status}
+
+    assert isinstance(read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN), Ignore)
+
+
+def test_the_package_that_an_approval_names_is_promoted_by_its_event() -> None:
+    detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved", "ModelPackageGroupName": "reviews"}
+
+    assert read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN) == Promote(
+        "model_package", PACKAGE, by_event=True
+    )
+
+
+@pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval", "APPROVED", None])
+def test_a_package_that_is_not_approved_is_ignored(status: str | None) -> None:
+    detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": status}
+
+    assert isinstance(read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN), Ignore)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("tuning_job", "t" * 33),
+        ("tuning_job", f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/{'t' * 33}"),
+        ("model_package", "reviews"),
+        ("model_package", "reviews/3"),
+        ("model_package", PACKAGE + "/4"),
+        ("model_package", PACKAGE + "\n"),
+        ("model_package", PACKAGE.replace("reviews", 'x","approval":"y')),
+        ("model_package", PACKAGE.replace("reviews", "r" * 64)),
+        ("model_package", PACKAGE.replace("model-package/", "model-package-group/")),
+        ("model_package", PACKAGE.replace("eu-west-1", "{% 1 %}")),
+        ("model_package", PACKAGE.replace(UPSTREAM, STRANGER)),
+    ],
+)
+def test_a_name_that_no_tuning_job_and_no_package_can_have_is_refused(key: str, name: str) -> None:
+    assert refusal({key: name}).startswith(f'"{key}" is ')
+
+
+@pytest.mark.parametrize("name", ["reviews-1", PACKAGE, PACKAGE.removesuffix("/3")])
+def test_every_name_of_a_source_comes_back_from_the_approval_as_it_was(name: str) -> None:
+    pattern = re.search(r"SourceName:(?:.*\n){3}?.*allowedPattern: (\S+)", (ROOT / "template.yaml").read_text())
+
+    assert pattern
+    assert re.search(pattern[1], name)
+    assert not re.search(pattern[1], name + '"')
+
+
+def test_every_kind_of_source_comes_back_from_the_approval() -> None:
+    assert f"allowedValues: [{', '.join(SOURCES)}]" in (ROOT / "template.yaml").read_text()
+
+
 def test_what_was_promoted_upstream_is_promoted_here_as_the_model_it_is_there() -> None:
     given = event(PROMOTION, UPSTREAM, {"model_name": "reviews-qa-20260102-0304-0a1b2c3d", "digest": DIGEST})
 
@@ -237,6 +310,8 @@ def test_an_approval_that_ended_without_letting_anything_in_is_told() -> None:
 
 DETAILS: dict[tuple[str, str], dict[str, Any]] = {
     TRAINING_JOB: {"TrainingJobName": "reviews-1", "TrainingJobStatus": "Completed"},
+    TUNING_JOB: {"HyperParameterTuningJobName": "tuning", "HyperParameterTuningJobStatus": "Completed"},
+    MODEL_PACKAGE: {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved"},
     PROMOTION: {"model_name": "m"},
     EXECUTION_ENDED: {"executionArn": EXECUTION, "name": "first", "status": "ABORTED"},
     APPROVAL_ENDED: {"ExecutionId": APPROVAL, "Status": "Rejected"},
@@ -248,6 +323,8 @@ DETAILS: dict[tuple[str, str], dict[str, Any]] = {
     [
         (TRAINING_JOB, OWN, UPSTREAM),
         (TRAINING_JOB, STRANGER, UPSTREAM),
+        (TUNING_JOB, STRANGER, UPSTREAM),
+        (MODEL_PACKAGE, STRANGER, UPSTREAM),
         (PROMOTION, OWN, UPSTREAM),
         (EXECUTION_ENDED, UPSTREAM, OWN),
         (APPROVAL_ENDED, UPSTREAM, OWN),
@@ -266,6 +343,8 @@ def test_an_event_from_another_account_than_its_own_is_refused(kind: tuple[str, 
     ("kind", "key"),
     [
         (TRAINING_JOB, "TrainingJobName"),
+        (TUNING_JOB, "HyperParameterTuningJobName"),
+        (MODEL_PACKAGE, "ModelPackageArn"),
         (PROMOTION, "model_name"),
         (EXECUTION_ENDED, "executionArn"),
         (EXECUTION_ENDED, "name"),
@@ -278,7 +357,7 @@ def test_an_event_from_another_account_than_its_own_is_refused(kind: tuple[str, 
 def test_an_event_that_lacks_what_it_is_about_is_refused_with_the_key(
     kind: tuple[str, str], key: str, value: Any
 ) -> None:
-    account = UPSTREAM if kind in (TRAINING_JOB, PROMOTION) else OWN
+    account = OWN if kind in (EXECUTION_ENDED, APPROVAL_ENDED) else UPSTREAM
 
     message = refusal(event(kind, account, {**DETAILS[kind], key: value}))
 
