@@ -2,7 +2,6 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 
 from promotion import clients
 
@@ -10,10 +9,9 @@ ROLE = "arn:aws:iam::111111111111:role/model-promotion-upstream-of-qa"
 
 
 @pytest.fixture(autouse=True)
-def _aws() -> Iterator[None]:
+def _aws(moto: None) -> Iterator[None]:
     clients.client.cache_clear()
-    with mock_aws():
-        yield
+    yield
     clients.client.cache_clear()
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from promotion.artifacts import PinnedObject, Reference
 from promotion.errors import PromotionRefusedError, TryAgainError
@@ -24,14 +23,13 @@ def many(uri: str) -> Reference:
     return Reference((0, "ModelDataSource", "S3DataSource", "S3Uri"), uri, is_prefix=True)
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
-    with mock_aws():
-        client = boto3.client("s3")
-        for bucket in ("artifacts", "versioned"):
-            client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-        yield client
+@pytest.fixture
+def s3(moto: None) -> Any:
+    client = boto3.client("s3")
+    for bucket in ("artifacts", "versioned"):
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    return client
 
 
 class S3:

@@ -1,11 +1,9 @@
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from promotion.errors import InvalidRequestError
 from promotion.settings import load, parameter_name, read
@@ -205,9 +203,8 @@ def test_a_part_of_the_container_that_a_stage_cannot_set_is_not_ignored_in_silen
 
 
 @pytest.fixture
-def ssm() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client("ssm")
+def ssm(moto: None) -> Any:
+    return boto3.client("ssm")
 
 
 def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
