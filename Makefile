@@ -22,6 +22,10 @@ $(UV):
 	$(UV) sync --locked --quiet
 	@touch $@
 
+checks/.venv/.locked: $(UV) checks/uv.lock checks/pyproject.toml
+	$(UV) sync --locked --quiet --project checks
+	@touch $@
+
 demo: setup ## Watch models go from training to production on the embedded AWS.
 	@$(RUN) python -m local.demo
 
@@ -31,13 +35,13 @@ local: setup ## Keep the embedded AWS running, with all stacks deployed.
 test: setup lint build ## Run every check.
 	$(RUN) pytest -n auto --dist worksteal
 
-lint: setup ## Check format, style, types and templates.
+lint: setup checks/.venv/.locked ## Check format, style, types and templates.
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml
-	$(RUN) cfn-lint template.yaml upstream.yaml
+	checks/.venv/bin/python -W ignore -m checks
 
 unit: setup ## Run the tests that need no embedded AWS.
 	$(RUN) pytest tests/unit tests/test_wiring.py
@@ -57,4 +61,4 @@ format: setup ## Put the code into its format.
 	$(RUN) ruff format .
 
 clean: ## Remove all that was built and installed.
-	rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .tools .venv
+	rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv

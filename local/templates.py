@@ -131,10 +131,13 @@ class Template:
                 return self.resolve(then if self.condition(name) else otherwise, resources)
             case "Fn::Sub":
                 return self._substitute(argument, resources)
+            case "Fn::Join" | "Fn::Split" if not isinstance(argument[0], str):
+                # What is between the values "must be a string value", and no function.
+                raise TemplateError(f"Template error: every {function} object requires (1) a string delimiter")
         resolved = self.resolve(argument, resources)
         match function:
             case "Fn::Join":
-                return str(resolved[0]).join(_text(item) for item in resolved[1])
+                return resolved[0].join(_text(item) for item in resolved[1])
             case "Fn::Split":
                 return str(resolved[1]).split(resolved[0])
             case "Fn::Select":

@@ -97,6 +97,8 @@ def test_parameters_that_are_given_take_the_place_of_defaults() -> None:
         ("!If [Nothing, a, b]", "Unresolved condition dependency Nothing"),
         ("!Select [3, !Ref List]", "nonexistent value at index 3"),
         ("!FindInMap [Sizes, x, small]", "Unable to get mapping"),
+        ("!Join [!Ref Name, [a, b]]", "every Fn::Join object requires (1) a string delimiter"),
+        ("!Split [!Ref Name, 'a,b']", "every Fn::Split object requires (1) a string delimiter"),
         ("!ImportValue x", "Unsupported function Fn::ImportValue"),
         ("'{{resolve:ssm:/x}}'", "Dynamic references"),
         ("!Ref R", "Circular dependency between resources: [R]"),

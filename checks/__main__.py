@@ -1,0 +1,177 @@
+"""Check the templates as CloudFormation gets them: `python -m checks`, in the environment of this folder.
+
+Most of what is wrong with a policy or a definition shows only after SAM's translation, in which the state machine's
+definition is put back as an object. Written to .aws-sam/checks: cfn-lint, checkov and parliament read it there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+from samtranslator.public.translator import ManagedPolicyLoader
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from local.templates import Template
+
+ROOT = Path(__file__).parent.parent
+TRANSLATED = ROOT / ".aws-sam/checks"
+TEMPLATES = ["template.yaml", "upstream.yaml"]
+REGION, ACCOUNT = "eu-west-1", "222222222222"
+
+# What `Ref` and `Fn::GetAtt` of a resource come to where it is not its name.
+_ARNS = {
+    "AWS::CloudWatch::Alarm": "cloudwatch:{region}:{account}:alarm:{name}",
+    "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{name}",
+    "AWS::Events::EventBus": "events:{region}:{account}:event-bus/{name}",
+    "AWS::Events::Rule": "events:{region}:{account}:rule/{name}",
+    "AWS::IAM::Role": "iam::{account}:role/{name}",
+    "AWS::KMS::Key": "kms:{region}:{account}:key/11111111-2222-3333-4444-555555555555",
+    "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
+    "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
+    "AWS::S3::Bucket": "s3:::{name}",
+    "AWS::SNS::Topic": "sns:{region}:{account}:{name}",
+    "AWS::SQS::Queue": "sqs:{region}:{account}:{name}",
+    "AWS::StepFunctions::StateMachine": "states:{region}:{account}:stateMachine:{name}",
+}
+_REFERENCED_BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
+
+
+class _Made:
+    """Resources as they would be called once they were made."""
+
+    def __init__(self, resources: dict[str, Any]) -> None:
+        self._types = {name: resource["Type"] for name, resource in resources.items()}
+
+    def reference(self, logical_id: str) -> str:
+        by_arn = self._types[logical_id] in _REFERENCED_BY_ARN
+        return self.attribute(logical_id, "Arn") if by_arn else logical_id.lower()
+
+    def attribute(self, logical_id: str, name: str) -> str:
+        if not name.endswith("Arn"):
+            return logical_id.lower()
+        arn = _ARNS[self._types[logical_id]].format(region=REGION, account=ACCOUNT, name=logical_id.lower())
+        return f"arn:aws:{arn}"
+
+
+# What parliament says that is no fault here: where and what, as a pattern, and why.
+_ACCEPTED = {
+    r"PromotionStateMachine\w+Role: NO_VERSION": "SAM writes the policy of a rule's role without a version",
+    r"RESOURCE_MISMATCH: .*states:\*:\*:express": "only executions of express state machines have that ARN",
+    r"RESOURCE_MISMATCH: .*sagemaker:UpdateEndpoint": "endpoint and endpoint config stand in a statement each",
+    r"RESOURCE_STAR: .*logs:PutLogEvents": "log delivery is granted as Step Functions documents it",
+}
+
+
+def translate(name: str) -> Path:
+    """Write a template as SAM translates it, with the definition of its state machine inside; where."""
+    document = yaml_parse((ROOT / name).read_text())
+    definitions = {}
+    for logical_id, resource in document["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            definitions[logical_id] = ROOT / resource["Properties"]["DefinitionUri"]
+            resource["Properties"]["DefinitionUri"] = "s3://bucket/definition"
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/code"
+    translated = transform(document, {}, ManagedPolicyLoader(None))
+    for logical_id, path in definitions.items():
+        properties = translated["Resources"][logical_id]["Properties"]
+        del properties["DefinitionS3Location"]
+        properties["Definition"] = yaml.safe_load(path.read_text())
+    TRANSLATED.mkdir(parents=True, exist_ok=True)
+    written = TRANSLATED / Path(name).with_suffix(".json").name
+    written.write_text(json.dumps(translated, indent=1, default=str))
+    return written
+
+
+def policies() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every policy of every environment of samconfig.toml, with where it stands."""
+    for environment, config in tomllib.loads((ROOT / "samconfig.toml").read_text()).items():
+        deployment = config.get("deploy", {}).get("parameters", {}) if isinstance(config, dict) else {}
+        if "stack_name" not in deployment:
+            continue
+        name = Path(deployment.get("template_file", "template.yaml")).with_suffix(".json").name
+        document = json.loads((TRANSLATED / name).read_text())
+        parameters = dict(pair.split("=", 1) for pair in deployment["parameter_overrides"])
+        pseudo = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::StackName": deployment["stack_name"]}
+        template = Template(document, parameters, pseudo)
+        made = _Made(template.resources)
+        for logical_id, resource in template.resources.items():
+            for found in _documents(resource.get("Properties", {})):
+                yield f"{environment}: {logical_id}", template.resolve(found, made)
+
+
+def _documents(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _documents(item)
+    elif isinstance(value, dict):
+        if "Statement" in value:
+            yield value
+        else:
+            for item in value.values():
+                yield from _documents(item)
+
+
+def parliament_findings() -> Iterator[str]:
+    """What parliament says of the policies; of a resource's own policies nothing, whose grammar it does not know."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from parliament import analyze_policy_string, enhance_finding
+    for where, policy in policies():
+        if any("Principal" in statement for statement in policy["Statement"]):
+            continue
+        for found in map(enhance_finding, analyze_policy_string(json.dumps(policy, default=str)).findings):
+            text = f"{where}: {found.issue}: {found.title} {found.detail} {found.location.get('string', '')}"
+            if not any(re.search(pattern, text) for pattern in _ACCEPTED):
+                yield text
+
+
+def run(*command: str) -> tuple[bool, str]:
+    """Whether a checker that stands beside this Python found nothing, and what it printed."""
+    done = subprocess.run(  # noqa: S603
+        [Path(sys.executable).parent / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
+def parliament() -> tuple[bool, str]:
+    findings = list(parliament_findings())
+    return not findings, "".join(f"{line}\n" for line in ["parliament", *findings])
+
+
+def main() -> None:
+    os.environ["AWS_DEFAULT_REGION"] = REGION
+    logging.disable(logging.WARNING)  # samtranslator misses metrics that nobody wants
+    translated = [str(translate(name).relative_to(ROOT)) for name in TEMPLATES]
+    checkers = [
+        ["checkov", "--config-file", "checks/checkov.yaml", "--framework", "cloudformation", "--skip-download",
+         "--compact", "--quiet", "--file", *translated],
+        ["cfn-lint", "--include-checks", "I", "--template", *TEMPLATES],
+        ["cfn-lint", "--include-checks", "I", "--template", *translated],
+        # Tracing (WS1000) would tell of calls that the state machine's history tells of; every function does have a
+        # log group with a retention (WS1004), one for all.
+        ["cfn-lint", "--append-rules", "cfn_lint_serverless.rules", "--ignore-checks", "WS1000", "WS1004",
+         "--template", *TEMPLATES],
+    ]  # fmt: skip
+    with ThreadPoolExecutor(max_workers=os.process_cpu_count()) as pool:
+        ended = [*pool.map(lambda command: run(*command), checkers), parliament()]
+    for passed, printed in ended:
+        print(printed, end="" if passed else "\n", flush=True)
+    sys.exit(0 if all(passed for passed, _ in ended) else 1)
+
+
+if __name__ == "__main__":
+    main()
