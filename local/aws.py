@@ -20,6 +20,7 @@ from local import (
     automation,
     cloudformation,
     events,
+    faults,
     functions,
     hosting,
     iam_gate,
@@ -75,7 +76,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self.directory.mkdir(parents=True, exist_ok=True)
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
-        application = iam_gate.Gate(DomainDispatcherApplication(create_backend_app))
+        application = faults.Faults(iam_gate.Gate(DomainDispatcherApplication(create_backend_app)))
         server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)

@@ -254,6 +254,11 @@ class Environments:
         with self._lock:
             self._end_idle([each for each in self._idle if each.function is function])
 
+    def kill_busy(self) -> None:
+        with self._lock:
+            for environment in self._busy:
+                environment.kill()
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

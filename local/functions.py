@@ -81,6 +81,11 @@ class _Running:
 _running: _Running
 
 
+def kill_busy() -> None:
+    """End every process that runs a function just now, as a host of Lambda that fails does."""
+    _running.environments.kill_busy()
+
+
 def install(aws: EmbeddedAws) -> None:
     global _running
     _running = _Running(aws)

@@ -8,9 +8,6 @@ from typing import Any
 
 from local import iam, iam_refusals, iam_requests, identity
 
-_CHUNK = 1024 * 1024
-_STATUS = {400: "400 Bad Request", 403: "403 Forbidden"}
-
 _logger = logging.getLogger(__name__)
 
 
@@ -25,11 +22,7 @@ class Gate:
         if refusal is None:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
-        _read_to_the_end(environ)
-        body = b"" if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
-        headers = [*refusal.headers, ("Content-Length", str(len(refusal.body)))]
-        start_response(_STATUS[refusal.status], headers)
-        return [body]
+        return iam_refusals.send(refusal, environ, start_response)
 
 
 def _refusal(environ: dict[str, Any]) -> iam_refusals.Answer | None:
@@ -58,10 +51,3 @@ def _refusal(environ: dict[str, Any]) -> iam_refusals.Answer | None:
     _logger.warning("%s is refused to %s: nothing here knows what it needs", action, caller)
     decision = iam.refuse_unknown(caller, action)
     return iam_refusals.denied(asked.service, asked.protocol, decision.reason)
-
-
-def _read_to_the_end(environ: dict[str, Any]) -> None:
-    """Otherwise the caller, who still sends, would find the connection broken instead of the answer."""
-    left = int(environ.get("CONTENT_LENGTH") or 0)
-    while left > 0 and (chunk := environ["wsgi.input"].read(min(left, _CHUNK))):
-        left -= len(chunk)

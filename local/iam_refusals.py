@@ -7,8 +7,10 @@ messages" (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-
 from __future__ import annotations
 
 import dataclasses
+import http
 import json
 import uuid
+from typing import Any
 from xml.sax.saxutils import escape
 
 # Where a service does not say AccessDenied (XML) or AccessDeniedException (JSON).
@@ -17,6 +19,8 @@ _CODES = {"sns": "AuthorizationError"}
 _KEY_CODES = {"sns": "KMSAccessDenied", "sqs": "KMS.AccessDeniedException"}
 # From before it spoke JSON.
 _COMPATIBLE = {"sqs": "AccessDenied"}
+
+_CHUNK = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,3 +57,19 @@ def answer(service: str, protocol: str, code: str, message: str) -> Answer:
     if service in _COMPATIBLE:
         headers.append(("x-amzn-query-error", f"{_COMPATIBLE[service]};Sender"))
     return Answer(403 if protocol == "rest-json" else 400, headers, body)
+
+
+def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer a request in WSGI's way."""
+    _read_to_the_end(environ)
+    body = b"" if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
+    status = f"{refusal.status} {http.HTTPStatus(refusal.status).phrase}"
+    start_response(status, [*refusal.headers, ("Content-Length", str(len(refusal.body)))])
+    return [body]
+
+
+def _read_to_the_end(environ: dict[str, Any]) -> None:
+    """Otherwise the caller, who still sends, would find the connection broken instead of the answer."""
+    left = int(environ.get("CONTENT_LENGTH") or 0)
+    while left > 0 and (chunk := environ["wsgi.input"].read(min(left, _CHUNK))):
+        left -= len(chunk)

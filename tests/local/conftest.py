@@ -8,6 +8,8 @@ import pytest
 
 from local import cloudformation, identity
 from local.aws import EmbeddedAws
+from tests.local import lambda_functions
+from tests.local.lambda_functions import QA, Function, MakeFunction, zipped
 from tests.local.resource_stacks import Deploy, Outputs
 from tests.local.state_machines import ACCOUNT, Create, Execution, Run, create_role, definition, wait_for_end
 
@@ -69,3 +71,21 @@ def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
         return cloudformation.deploy(aws, template=template, stack_name=name, account=ACCOUNT, parameters={})
 
     return deploy_resources
+
+
+@pytest.fixture
+def function(aws: EmbeddedAws, name: str) -> MakeFunction:
+    """Creates a function whose handler is `app.handler` of the given source."""
+
+    def make(source: str, files: dict[str, str] | None = None, account: str = QA, **settings: Any) -> Function:
+        client = identity.client_as_operator("lambda", account)
+        defaults = {"Handler": "app.handler", "Runtime": "python3.13", "Timeout": 60}
+        arn = client.create_function(
+            FunctionName=name,
+            Role=lambda_functions.create_role(name, account),
+            Code={"ZipFile": zipped({"app.py": source, **(files or {})})},
+            **(defaults | settings),
+        )["FunctionArn"]
+        return Function(client, name, arn)
+
+    return make

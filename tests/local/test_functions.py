@@ -1,15 +1,11 @@
 import base64
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,79 +14,7 @@ from botocore.exceptions import ClientError
 
 from local import identity
 from local.aws import EmbeddedAws
-
-QA = identity.ACCOUNTS["qa"]
-PRODUCTION = identity.ACCOUNTS["production"]
-ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-LAMBDA_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
-
-
-def zipped(files: dict[str, str]) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, textwrap.dedent(text))
-    return content.getvalue()
-
-
-class Function:
-    def __init__(self, client: Any, name: str, arn: str) -> None:
-        self.client = client
-        self.name = name
-        self.arn = arn
-
-    def invoke(self, event: object = None, **arguments: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.client.invoke(FunctionName=self.name, Payload=json.dumps(event), **arguments)
-        return answer
-
-    def result(self, event: object = None) -> Any:
-        answer = self.invoke(event)
-        payload = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, payload
-        return payload
-
-    def error(self, event: object = None) -> dict[str, Any]:
-        answer = self.invoke(event)
-        payload: dict[str, Any] = json.loads(answer["Payload"].read())
-        assert answer["FunctionError"] == "Unhandled", payload
-        assert answer["StatusCode"] == 200
-        return payload
-
-    def log(self) -> list[str]:
-        logs = identity.client_as_operator("logs", self.arn.split(":")[4])
-        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.name}")["events"]
-        return [event["message"] for event in events]
-
-
-def create_role(name: str, account: str) -> str:
-    iam = identity.client_as_operator("iam", account)
-    role: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(LAMBDA_TRUST))["Role"]["Arn"]
-    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(ALLOW_ALL))
-    return role
-
-
-MakeFunction = Callable[..., Function]
-
-
-@pytest.fixture
-def function(aws: EmbeddedAws, name: str) -> MakeFunction:
-    """Creates a function whose handler is `app.handler` of the given source."""
-
-    def make(source: str, files: dict[str, str] | None = None, account: str = QA, **settings: Any) -> Function:
-        client = identity.client_as_operator("lambda", account)
-        defaults = {"Handler": "app.handler", "Runtime": "python3.13", "Timeout": 60}
-        arn = client.create_function(
-            FunctionName=name,
-            Role=create_role(name, account),
-            Code={"ZipFile": zipped({"app.py": source, **(files or {})})},
-            **(defaults | settings),
-        )["FunctionArn"]
-        return Function(client, name, arn)
-
-    return make
+from tests.local.lambda_functions import ALLOW_ALL, PRODUCTION, QA, Function, MakeFunction, create_role, zipped
 
 
 def test_a_function_gets_its_event_and_returns_its_result(function: MakeFunction) -> None:
@@ -729,7 +653,8 @@ PARENT = """
 import json, pathlib, sys, threading, time
 sys.path.insert(0, {root!r})
 from local.aws import EmbeddedAws
-from tests.local.test_functions import Function, create_role, identity, zipped
+from local import identity
+from tests.local.lambda_functions import Function, create_role, zipped
 
 SOURCE = '''
 import os, pathlib, time
