@@ -165,6 +165,7 @@ def _answer(
 
 
 def _hang_up(environ: dict[str, Any]) -> Iterable[bytes]:
+    iam_refusals.read_to_the_end(environ)
     with contextlib.suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionAbortedError("hung up by a fault")

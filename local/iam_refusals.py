@@ -61,14 +61,14 @@ def answer(service: str, protocol: str, code: str, message: str) -> Answer:
 
 def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Answer a request in WSGI's way."""
-    _read_to_the_end(environ)
+    read_to_the_end(environ)
     body = b"" if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
     status = f"{refusal.status} {http.HTTPStatus(refusal.status).phrase}"
     start_response(status, [*refusal.headers, ("Content-Length", str(len(refusal.body)))])
     return [body]
 
 
-def _read_to_the_end(environ: dict[str, Any]) -> None:
+def read_to_the_end(environ: dict[str, Any]) -> None:
     """Otherwise the caller, who still sends, would find the connection broken instead of the answer."""
     left = int(environ.get("CONTENT_LENGTH") or 0)
     while left > 0 and (chunk := environ["wsgi.input"].read(min(left, _CHUNK))):

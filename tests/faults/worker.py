@@ -1,0 +1,45 @@
+"""One process of many: an embedded AWS of its own, and trials one after the other."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+from pathlib import Path
+
+if os.environ.get("AWS_CONFIG_FILE") != os.devnull:
+    # No account of the developer's may ever be reached, which moto would read of when imported.
+    for _variable in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[_variable]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
+
+from local import project
+from local.aws import EmbeddedAws, Pace
+from tests.faults import matrix
+from tests.faults.judging import Result
+from tests.faults.matrix import Case
+from tests.faults.scenarios import World
+
+_world: World
+
+
+def begin() -> None:
+    global _world
+    directory = tempfile.TemporaryDirectory()
+    aws = EmbeddedAws(Path(directory.name), pace=Pace(endpoint_change=0.3)).start()
+    atexit.register(directory.cleanup)
+    atexit.register(aws.stop)
+    project.deploy(aws, lambda _: None)
+    _world = World(f"p{os.getpid()}")
+
+
+def cases(scenario: str) -> list[Case]:
+    return matrix.cases(scenario, _world)
+
+
+def tried(case: Case) -> Result:
+    try:
+        return matrix.tried(case, _world)
+    except Exception as error:  # noqa: BLE001  whatever it is, this trial did not end well, and the others go on
+        return Result("broken", [f"the trial itself failed: {type(error).__name__}: {error}"], 0)
