@@ -61,4 +61,4 @@ format: setup ## Put the code into its format.
 	$(RUN) ruff format .
 
 clean: ## Remove all that was built and installed.
-	rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv
+	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv

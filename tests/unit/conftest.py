@@ -6,7 +6,12 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+# The same examples in every run, so that a failure is seen again by whoever looks into it.
+hypothesis.settings.register_profile("always the same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("always the same")
 
 _SERVER = """
 import sys

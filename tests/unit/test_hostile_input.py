@@ -1,0 +1,231 @@
+"""Whatever comes in by any door is read, or refused with a sentence that names it, and nothing else happens."""
+
+import copy
+import datetime
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promotion import artifacts, candidate, request, smoke_test
+from promotion.errors import PromotionError
+from promotion.naming import MAXIMUM_LENGTH, endpoint_name, resource_name
+
+UPSTREAM, OWN = "111111111111", "222222222222"
+EVENTS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parents[2] / "events").glob("*.json"))]
+# botocore's sagemaker model: EndpointName, EndpointConfigName, ModelName.
+SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+PARAMETER = "/model-promotion/qa/reviews"
+DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
+
+# What people have tried on others: to leave a text and become something else, or to be another text to the eye.
+NASTY = [
+    "",
+    " ",
+    ".",
+    "..",
+    "../reviews",
+    "a/../b",
+    "%2e%2e",
+    "a\x00b",
+    "a\r\nb",
+    '{"level":"ERROR"}\n',
+    '"},"Next":"Promoted"',
+    "{% $states.context %}",
+    "$.input",
+    "{{resolve:ssm:/x}}",
+    "${AWS::AccountId}",
+    "<script>alert(1)</script>",
+    "\x1b[31mred",
+    "re\u202eview",
+    "\uff52eviews",
+    "😀",
+    "reviews'--",
+    "*",
+    "reviews-",
+    "-reviews",
+    "a" * 64,
+    "x" * 3_000,
+    "arn:aws:sagemaker:eu-west-1:999999999999:training-job/x",
+    "s3://",
+    "s3://b",
+    "s3:///k",
+    "S3://bucket/key",
+    "https://bucket/key",
+    "NaN",
+]
+texts = st.sampled_from(NASTY) | st.text(max_size=80)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@st.composite
+def broken(draw: st.DrawFn, wholes: list[Any]) -> Any:
+    """One of `wholes` with up to three of its members taken out, or made something else."""
+    whole = copy.deepcopy(draw(st.sampled_from(wholes)))
+    for _ in range(draw(st.integers(1, 3))):
+        place: Any = whole
+        while isinstance(place, dict | list) and place:
+            key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+            if isinstance(place[key], dict | list) and place[key] and draw(st.booleans()):
+                place = place[key]
+            elif draw(st.booleans()):
+                del place[key]
+                break
+            else:
+                place[key] = draw(values)
+                break
+    return whole
+
+
+def tried[T](act: Callable[[], T]) -> tuple[T | None, str]:
+    """What comes of it, or what an operator reads in the console: one line, no screenful, no control characters."""
+    try:
+        return act(), ""
+    except PromotionError as error:
+        said = str(error)
+    assert said.isprintable(), said[:200]
+    assert 20 < len(said) < 3000, said[:200]
+    return None, said
+
+
+def read(given_input: Any) -> request.Request | None:
+    return tried(lambda: request.read(given_input, UPSTREAM, OWN))[0]
+
+
+@given(values | broken(EVENTS))
+@settings(max_examples=400)
+def test_whatever_starts_an_execution_is_a_request_or_refused_in_a_sentence(given_input: Any) -> None:
+    found = read(given_input)
+
+    if isinstance(found, request.Promote):
+        name = found.name.rpartition("model-package/")[2].split("/")[0]
+        assert SAGEMAKER_NAME.fullmatch(name)
+        assert found.application is None or SAGEMAKER_NAME.fullmatch(found.application)
+    if isinstance(found, request.RollBack):
+        assert SAGEMAKER_NAME.fullmatch(found.endpoint)
+
+
+@given(st.sampled_from(EVENTS), st.sampled_from(["999999999999", OWN, "", None, 111111111111]))
+def test_an_event_of_a_foreign_account_starts_nothing(event: dict[str, Any], account: Any) -> None:
+    if "detail-type" in event and event["account"] != account:
+        assert read(event | {"account": account}) is None
+
+
+@given(texts)
+def test_a_nested_input_of_any_depth_is_refused(text: str) -> None:
+    deep: Any = text
+    for _ in range(500):
+        deep = {"training_job": deep}
+
+    assert read(deep) is None
+
+
+SUITE = {
+    "cases": [
+        {"name": "a", "body": {"text": "x"}, "expect": "label == 'a'", "maximum_latency_ms": 100},
+        {"name": "b", "body_uri": "s3://bucket/b.json", "accept": "text/csv", "expect": "@ == 'x'"},
+    ],
+    "repeat": 2,
+    "concurrency": 2,
+    "maximum_error_rate": 0.5,
+    "maximum_p95_latency_ms": 10,
+}
+
+
+@given(values | broken([SUITE]))
+@settings(max_examples=300)
+def test_a_smoke_test_is_usable_or_refused_with_the_place_of_what_is_wrong(suite: Any) -> None:
+    found, said = tried(lambda: smoke_test.validated(suite, "s3://bucket/suite.json"))
+    if found is None:
+        assert said.startswith("The smoke test in s3://bucket/suite.json is wrong: ")
+        return
+    # What is accepted can be judged, whatever the endpoint answers.
+    answers = [(case, smoke_test.Answer(1.0, body)) for case in found["cases"] for body in (b"", b"{}", b"\xff", b"[]")]
+    assert set(smoke_test.verdict(found, answers)) >= {"passed", "reason"}
+    for case in found["cases"]:
+        assert "body_uri" in case or smoke_test.body_of(case) is not None
+
+
+APPLICATIONS = st.from_regex(r"\A[a-z0-9](-?[a-z0-9]){0,39}\Z").filter(lambda name: len(name) <= 40)
+
+
+@given(APPLICATIONS, APPLICATIONS, st.sampled_from(["qa", "production", "a" * 20]))
+def test_no_application_gets_the_endpoint_of_another(one: str, other: str, stage: str) -> None:
+    assert SAGEMAKER_NAME.fullmatch(endpoint_name(one, stage))
+    assert (endpoint_name(one, stage) == endpoint_name(other, stage)) is (one == other)
+
+
+@given(APPLICATIONS, st.datetimes(), st.text("0123456789abcdef", min_size=64, max_size=64))
+def test_every_name_is_one_that_sagemaker_takes(application: str, time: datetime.datetime, digest: str) -> None:
+    name = resource_name(application, "production", time.replace(tzinfo=datetime.UTC).isoformat(), digest)
+
+    assert len(name) <= MAXIMUM_LENGTH
+    assert SAGEMAKER_NAME.fullmatch(name)
+    assert name.endswith(digest[:8])
+
+
+@given(texts | st.builds("s3://{}/{}".format, st.sampled_from(["bucket", "b", "Bucket", "x_y", "bucket."]), texts))
+def test_an_address_is_one_object_or_prefix_or_refused(uri: str) -> None:
+    found, _ = tried(lambda: artifacts.bucket_and_key(uri))
+    if found is None:
+        return
+    bucket, key = found
+    assert uri == f"s3://{bucket}/{key}"
+    assert not {".", ".."} & set(key.split("/"))
+    assert len(key.encode()) <= 1024
+
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+HYPERPARAMETERS = {
+    "sagemaker_program": '"inference.py"',
+    "sagemaker_submit_directory": '"s3://artifacts/source.tar.gz"',
+    "sagemaker_container_log_level": "20",
+}
+JOB = {
+    "TrainingJobName": "reviews-1",
+    "TrainingJobArn": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:training-job/reviews-1",
+    "TrainingJobStatus": "Completed",
+    "ModelArtifacts": {"S3ModelArtifacts": "s3://artifacts/reviews-1/output/model.tar.gz"},
+    "AlgorithmSpecification": {"TrainingImage": f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"},
+    "HyperParameters": HYPERPARAMETERS,
+    "CreationTime": NOW,
+    "TrainingEndTime": NOW,
+}
+# Those that the API reference has as always there are; texts may be anything.
+MAY_BE_MISSING = ["HyperParameters", "TrainingEndTime", "AlgorithmSpecification.TrainingImage"]
+
+
+@given(
+    st.sampled_from(["", *MAY_BE_MISSING]),
+    st.dictionaries(st.sampled_from(sorted(HYPERPARAMETERS)), texts),
+    texts,
+)
+def test_a_job_becomes_a_candidate_or_is_refused(missing: str, parameters: dict[str, str], application: str) -> None:
+    job: Any = copy.deepcopy(JOB)
+    job["HyperParameters"] |= parameters
+    *path, last = missing.split(".")
+    place = job[path[0]] if path else job
+    place.pop(last, None)
+    tags = {"model-promotion:application": application}
+    found, _ = tried(lambda: candidate.from_training_job(job, tags, None, "eu-west-1", None))
+    if found:
+        assert SAGEMAKER_NAME.fullmatch(found.application)
+        tried(lambda: artifacts.references(found.containers))
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_name_by_hand_that_is_none_is_refused_for_every_key(text: str) -> None:
+    for key in ("training_job", "tuning_job", "model", "model_package", "rollback", "recover"):
+        if not SAGEMAKER_NAME.fullmatch(text):
+            assert read({key: text}) is None
+    if not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){0,39}", text):
+        assert read({"training_job": "x", "application": text}) is None
