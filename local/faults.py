@@ -128,7 +128,10 @@ class Faults:
             case Kind.DENIED:
                 message = f"User is not authorized to perform this operation of {service}"
                 return _answer(environ, start_response, service, protocol, "AccessDenied", message, None)
+            case Kind.LOST_UNDONE:
+                iam_refusals.read_to_the_end(environ)
             case Kind.KILLED_BEFORE:
+                iam_refusals.read_to_the_end(environ)
                 functions.kill_busy()
             case Kind.LOST_DONE | Kind.KILLED_AFTER:
                 done = self._application(environ, lambda *_: lambda _: None)
@@ -165,7 +168,6 @@ def _answer(
 
 
 def _hang_up(environ: dict[str, Any]) -> Iterable[bytes]:
-    iam_refusals.read_to_the_end(environ)
     with contextlib.suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionAbortedError("hung up by a fault")

@@ -19,7 +19,8 @@ import boto3
 import botocore.session
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoAnswerError
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.response import StreamingBody
 from moto.core.exceptions import ServiceException
@@ -261,6 +262,9 @@ def _from_error(self: StateTaskService, env: Environment, ex: Exception) -> Fail
         return _task_failed(self, env, "States.Permissions", str(ex))
     if isinstance(ex, ClientError):
         return _task_failed(self, env, *_error_and_cause(self, ex))
+    if isinstance(ex, HTTPClientError | NoAnswerError):
+        # What the SDK for Java makes of a connection that fails.
+        return _task_failed(self, env, f"{_service(self)}.SdkClientException", str(ex))
     if isinstance(ex, SfnFailedEntryCountException):
         return _task_failed(self, env, "EventBridge.FailedEntry", to_json_str(ex.cause))
     # moto reports a time-out or a failed expression of a DynamoDB task as an error of DynamoDB.
@@ -274,14 +278,21 @@ def _error_and_cause(self: StateTaskService, error: ClientError) -> tuple[str, s
     code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
     metadata = error.response["ResponseMetadata"]
     status, request = metadata["HTTPStatusCode"], metadata.get("RequestId", "")
+    service = _service(self)
     if type(self) in _OPTIMIZED:
-        service, undeclared = _OPTIMIZED[type(self)]
+        undeclared = _OPTIMIZED[type(self)][1]
         details = f"Service: {service}; Status Code: {status}; Error Code: {code}; Request ID: {request}; Proxy: null"
     else:
-        service = _java_name(str(_service_model(self._get_boto_service_name()).service_id))
         undeclared = f"{service}Exception"
         details = f"Service: {service}, Status Code: {status}, Request ID: {request}"
     return f"{service}.{_java_exception(declared) if declared else undeclared}", f"{message} ({details})"
+
+
+def _service(self: StateTaskService) -> str:
+    """How errors of the integration call its service."""
+    if type(self) in _OPTIMIZED:
+        return _OPTIMIZED[type(self)][0]
+    return _java_name(str(_service_model(self._get_boto_service_name()).service_id))
 
 
 def _task_failed(self: StateTaskService, env: Environment, error: str, cause: str) -> FailureEvent:

@@ -30,12 +30,19 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="try only so many, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be given again")
+    parser.add_argument("--fault", action="append", choices=[kind.value for kind in Kind], help="likewise")
     asked = parser.parse_args()
+    kinds = {Kind(name) for name in asked.fault} if asked.fault else set(Kind)
     began = time.monotonic()
     # Spawned, so that each has an embedded AWS of its own.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(asked.workers, context, worker.begin) as pool:
-        every = [case for found in pool.map(worker.cases, asked.scenario or SCENARIOS) for case in found]
+        every = [
+            case
+            for found in pool.map(worker.cases, asked.scenario or SCENARIOS)
+            for case in found
+            if case.kind in kinds
+        ]
         drawn = every if asked.sample is None else random.Random(asked.seed).sample(every, asked.sample)  # noqa: S311
         print(f"{len(every)} cases, {len(drawn)} of them tried", flush=True)
         futures = {pool.submit(worker.tried, case): case for case in drawn}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from local import identity
+from local import faults, identity
 from local.aws import EmbeddedAws
+from local.faults import Call, Kind
 from tests.local.state_machines import (
     ACCOUNT,
     OTHER_ACCOUNT,
@@ -189,3 +190,15 @@ def test_a_function_gets_its_payload_and_its_errors_keep_their_names(run: Run, f
     assert invoke("die")["error"] == "Runtime.ExitError"
     assert invoke("sleep")["error"] == "Sandbox.Timedout"
     assert invoke("x", f"{function}-not")["error"] == "Lambda.ResourceNotFoundException"
+
+
+def test_an_answer_that_is_lost_is_an_error_of_the_sdk(run: Run, role: str, function: str, table: str) -> None:
+    invoke = task("lambda:invoke", {"FunctionName": function, "Payload": {}})
+    put = {"TableName": table, "Item": {"id": {"S": "lost"}}}
+
+    with faults.injected(Call(role, "lambda", "Invoke"), Kind.LOST_DONE):
+        assert run({"Invoke": invoke})["error"] == "Lambda.SdkClientException"
+    with faults.injected(Call(role, "dynamodb", "PutItem"), Kind.LOST_UNDONE):
+        assert run({"Put": task("dynamodb:putItem", put)})["error"] == "DynamoDB.SdkClientException"
+    with faults.injected(Call(role, "dynamodb", "PutItem"), Kind.LOST_UNDONE):
+        assert run({"Put": task("aws-sdk:dynamodb:putItem", put)})["error"] == "DynamoDb.SdkClientException"
