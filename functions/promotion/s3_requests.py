@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import itertools
 import random
 import ssl
 import time
@@ -37,17 +36,16 @@ _PASSING_STATUSES = {429, 500, 502, 503, 504}
 PATIENCE_SECONDS = 20.0
 
 
-@dataclasses.dataclass(frozen=True)
 class Reply:
     """What S3 answered, after how many retries: its headers (names in lower case), and its document, if it has one."""
 
-    headers: dict[str, str]
-    root: ElementTree.Element
-    retries: int
+    def __init__(self, headers: dict[str, str], root: ElementTree.Element, retries: int) -> None:
+        self.headers, self.root, self.retries = headers, root, retries
+        self._texts = {_name(child): child.text or "" for child in root}
 
     def text(self, name: str) -> str | None:
         """What stands in an element of its document, or None if there is none."""
-        return self.root.findtext(f"{{*}}{name}")
+        return self._texts.get(name)
 
     def decoded(self, key: str) -> str:
         """A key in it. S3 encodes keys on request, since XML has no way to write some characters."""
@@ -99,13 +97,18 @@ class S3Requests:
         tries came to nothing.
         """
         path = self._place.path + "/" + encoded(key, safe="/")
-        for attempt in itertools.count():
+        last: Exception | None = None
+        for attempt in range(TRIES):
+            if attempt:
+                # "Full jitter": what failed together is not tried again together.
+                longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
             try:
                 answer = await self._sent(method, path, query or {}, headers or {}, body, more_patience)
                 reply = _read(answer, operation, attempt)
                 if wanted is None or reply.text(wanted) is not None:
                     return reply
-                last: Exception = BrokenAnswerError(f"The answer has no {wanted}.")
+                last = BrokenAnswerError(f"The answer has no {wanted}.")
             except ssl.SSLCertVerificationError:
                 raise
             except ClientError as error:
@@ -114,12 +117,8 @@ class S3Requests:
                 last = error
             except OSError as error:
                 last = error
-            if attempt == TRIES - 1:
-                words = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
-                raise TryAgainError(f"{operation} of {key or 'the bucket'} failed {TRIES} times: {words}") from last
-            # "Full jitter": what failed together is not tried again together.
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)))  # noqa: S311
-        raise AssertionError
+        words = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
+        raise TryAgainError(f"{operation} of {key or 'the bucket'} failed {TRIES} times: {words}") from last
 
     async def pages(
         self, operation: str, key: str, query: dict[str, str], headers: dict[str, str], markers: dict[str, str]
@@ -201,14 +200,17 @@ def _read(answer: Answer, operation: str, retries: int) -> Reply:
         except ElementTree.ParseError:
             if answer.status < 300:
                 raise BrokenAnswerError(f"The answer {document[:80]!r} is no whole document.") from None
-    if answer.status < 300 and root.tag.rpartition("}")[2] != "Error":
+    if answer.status < 300 and _name(root) != "Error":
         return Reply(answer.headers, root, retries)
     # The answer to a HEAD has no body, so that its code is the status, as with botocore.
-    error = {"Code": str(answer.status), "Message": ""} | {
-        child.tag.rpartition("}")[2]: child.text or "" for child in root
-    }
+    error = {"Code": str(answer.status), "Message": ""} | {_name(child): child.text or "" for child in root}
     metadata = {"HTTPStatusCode": answer.status, "RetryAttempts": retries, "HTTPHeaders": answer.headers}
     raise ClientError({"Error": error, "ResponseMetadata": metadata}, operation)
+
+
+def _name(element: ElementTree.Element) -> str:
+    """Its name without its namespace."""
+    return element.tag.rpartition("}")[2]
 
 
 def _is_passing(error: ClientError) -> bool:
