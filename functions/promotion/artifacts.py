@@ -48,9 +48,8 @@ class PinnedObject:
     """One object as it was when it was planned; a copy is made of exactly this one or not at all.
 
     `checksum` is a full-object checksum in base64 of the kind `checksum_algorithm` (CRC64NVME, CRC32, CRC32C), or None
-    where the source has none. `name` is its key relative to the reference; `attributes` are the members of
-    CreateMultipartUpload that a copy by parts has to be given anew, such as ContentType and Metadata, as headers have
-    them.
+    where the source has none. `name` is its key relative to the reference; `attributes` are the headers that a copy by
+    parts has to be given anew, such as content-type, x-amz-meta-… and x-amz-tagging.
     """
 
     bucket: str
@@ -61,7 +60,7 @@ class PinnedObject:
     version_id: str | None
     checksum_algorithm: str | None
     checksum: str | None
-    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
     target: str = ""
 
     @property

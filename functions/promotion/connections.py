@@ -151,6 +151,7 @@ class Connections:
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._host, self._port, self._tls = host, port, tls
         self._idle: list[_Connection] = []
+        self._is_closed = False
         self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
         self._looking_up = asyncio.Lock()
         self._addresses: list[str] = []
@@ -168,11 +169,15 @@ class Connections:
         except BaseException:
             connection.abort()
             raise
-        if connection.is_open:
+        if self._is_closed:
+            connection.abort()
+        elif connection.is_open:
             self._idle.append(connection)
         return answer
 
     def close(self) -> None:
+        """End the connections: the idle ones now, the others after the request that each is busy with."""
+        self._is_closed = True
         for connection in self._idle:
             connection.abort()
         self._idle.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import Any
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError
@@ -25,17 +24,7 @@ _COMPLETION_SECONDS = 100.0
 
 _MIB = 1024**2
 
-# The members of CreateMultipartUpload that PinnedObject.attributes may have, as headers.
-_HEADERS = {
-    "CacheControl": "cache-control",
-    "ContentDisposition": "content-disposition",
-    "ContentEncoding": "content-encoding",
-    "ContentLanguage": "content-language",
-    "ContentType": "content-type",
-    "Expires": "expires",
-    "StorageClass": "x-amz-storage-class",
-    "Tagging": "x-amz-tagging",
-}
+_TAGS = "x-amz-tagging"
 
 
 @dataclasses.dataclass
@@ -93,9 +82,9 @@ class CopyRequests:
     async def copy_object(self, pinned: PinnedObject) -> Found:
         """CopyObject, unless the target is there or the source is another one. It carries the metadata by itself."""
 
-        async def ask(attributes: dict[str, Any]) -> Reply:
-            chosen = {name: value for name, value in attributes.items() if name in ("StorageClass", "Tagging")}
-            headers = _source(pinned) | _attribute_headers(chosen) | self._source_owned | self._owned
+        async def ask(attributes: dict[str, str]) -> Reply:
+            chosen = {name: value for name, value in attributes.items() if name in ("x-amz-storage-class", _TAGS)}
+            headers = _source(pinned) | chosen | self._source_owned | self._owned
             headers |= {
                 "if-none-match": "*",
                 "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
@@ -110,8 +99,8 @@ class CopyRequests:
         return _made(pinned, await self._with_tags_if_possible(pinned, ask))
 
     async def create_upload(self, pinned: PinnedObject) -> Upload:
-        async def ask(attributes: dict[str, Any]) -> Reply:
-            headers = _attribute_headers(attributes) | self._owned
+        async def ask(attributes: dict[str, str]) -> Reply:
+            headers = attributes | self._owned
             headers |= {
                 "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
                 "x-amz-checksum-type": "FULL_OBJECT",
@@ -236,16 +225,16 @@ class CopyRequests:
         await self._s3.ask("DeleteObject", "DELETE", pinned.target, query, headers)
 
     async def _with_tags_if_possible(
-        self, pinned: PinnedObject, ask: Callable[[dict[str, Any]], Awaitable[Reply]]
+        self, pinned: PinnedObject, ask: Callable[[dict[str, str]], Awaitable[Reply]]
     ) -> Reply:
-        if "Tagging" not in pinned.attributes:
+        if _TAGS not in pinned.attributes:
             return await ask(pinned.attributes)
         try:
             return await ask(pinned.attributes)
         except ClientError as error:
             if meaning(error) is not Meaning.DENIED:
                 raise
-        reply = await ask({name: value for name, value in pinned.attributes.items() if name != "Tagging"})
+        reply = await ask({name: value for name, value in pinned.attributes.items() if name != _TAGS})
         self.without_tags += 1
         return reply
 
@@ -256,11 +245,6 @@ def _source(pinned: PinnedObject) -> dict[str, str]:
         "x-amz-copy-source": encoded(f"{pinned.bucket}/{pinned.key}", safe="/") + version,
         "x-amz-copy-source-if-match": pinned.etag,
     }
-
-
-def _attribute_headers(attributes: dict[str, Any]) -> dict[str, str]:
-    headers = {_HEADERS[name]: value for name, value in attributes.items() if name != "Metadata"}
-    return headers | {f"x-amz-meta-{name.lower()}": value for name, value in attributes.get("Metadata", {}).items()}
 
 
 def _made(pinned: PinnedObject, reply: Reply) -> Found:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.parse
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -14,22 +14,29 @@ from botocore.exceptions import ClientError
 from promotion.artifacts import PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.s3_requests import S3Requests
 
 logger = Logger(child=True)
 
 # S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
 FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
 
-# What a copy does not take from its source by itself; one by parts takes nothing.
-_ATTRIBUTES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
+# What a copy by parts has to be given anew. "Expires" is a text of the user's, which S3 gives back as it is.
+_ATTRIBUTES = {
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+}
 
 # Those that are read at once. What is restored from an archive would be archived again, and STANDARD is the default.
 _CARRIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
 # botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
 
-REQUESTS_IN_FLIGHT = 32
-"""A client that pins needs as many pooled connections, or each request opens one of its own."""
+REQUESTS_IN_FLIGHT = 256
 
 # One batch has to be copied well within the fifteen minutes of a function.
 _BATCH_OBJECTS = 1_000
@@ -39,86 +46,139 @@ _BATCH_BYTES = 200 * 1024**3
 def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
     """What lies at `reference`, in a bucket that has to belong to the account `owner`, sorted by key.
 
-    Raises PromotionRefusedError when there is nothing, when it cannot be read (with the statement that is missing), or
-    when it cannot be copied.
+    `s3` is a boto3 client; the bucket may be in another Region than it. Raises PromotionRefusedError when there is
+    nothing, when it cannot be read (with the statement that is missing), or when it cannot be copied.
     """
-    bucket, key = reference.location
-    if not reference.is_prefix:
+    return asyncio.run(pin_on_loop(s3, reference, owner))
+
+
+async def pin_on_loop(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
+    """What `pin` does, on the event loop that is running."""
+    requests = S3Requests(s3, reference.location[0])
+    try:
+        return await _Pinning(requests, reference, owner).objects()
+    finally:
+        requests.close()
+
+
+class _Pinning:
+    """What is asked of S3 about one reference."""
+
+    def __init__(self, s3: S3Requests, reference: Reference, owner: str) -> None:
+        self._s3, self._reference = s3, reference
+        self._bucket, self._key = reference.location
+        self._owned = {"x-amz-expected-bucket-owner": owner}
+
+    async def objects(self) -> list[PinnedObject]:
+        found = await self._found()
+        if not any("x-amz-tagging" in pinned.attributes for pinned in found):
+            # S3 counts tags in a HEAD only for those who may read them, so that this is what tells whether we may.
+            await self._tags(found[0].key, found[0].version_id)
+        return found
+
+    async def _found(self) -> list[PinnedObject]:
+        reference = self._reference
+        if not reference.is_prefix:
+            try:
+                return [await self._pinned(self._key, self._key.rsplit("/", 1)[-1])]
+            except PromotionRefusedError as refused:
+                cause = refused.__cause__
+                is_missing = isinstance(cause, ClientError) and meaning(cause) is Meaning.NOT_FOUND
+                if not (reference.may_be_prefix and is_missing):
+                    raise
+        prefix = self._key.rstrip("/") + "/"
+        keys = await self._keys(prefix)
+        if not keys:
+            raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
+        left, found = iter(keys), []
+
+        async def pin_those_left() -> None:
+            for key in left:
+                found.append(await self._pinned(key, key.removeprefix(prefix)))
+
+        workers = [asyncio.create_task(pin_those_left()) for _ in range(min(REQUESTS_IN_FLIGHT, len(keys)))]
         try:
-            return [_pinned(s3, bucket, key, key.rsplit("/", 1)[-1], owner)]
-        except PromotionRefusedError as refused:
-            cause = refused.__cause__
-            is_missing = isinstance(cause, ClientError) and meaning(cause) is Meaning.NOT_FOUND
-            if not (reference.may_be_prefix and is_missing):
-                raise
-    prefix = key.rstrip("/") + "/"
-    try:
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=owner)
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+        return sorted(found, key=lambda pinned: pinned.key)
+
+    async def _keys(self, prefix: str) -> list[str]:
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        markers = {"NextContinuationToken": "continuation-token"}
+        try:
+            keys = [
+                page.decoded(found.findtext("{*}Key", ""))
+                async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers)
+                for found in page.root.iterfind("{*}Contents")
+            ]
+        except ClientError as error:
+            raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{self._bucket}", self._reference.uri) from error
         # A key that ends in "/" is a folder of the console's, not an artifact.
-        keys = [found["Key"] for page in pages for found in page.get("Contents", []) if not found["Key"].endswith("/")]
-    except ClientError as error:
-        raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{bucket}", reference.uri) from error
-    if not keys:
-        raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
-    with ThreadPoolExecutor(REQUESTS_IN_FLIGHT) as pool:
-        return list(pool.map(lambda key: _pinned(s3, bucket, key, key.removeprefix(prefix), owner), sorted(keys)))
+        return [key for key in keys if not key.endswith("/")]
+
+    async def _pinned(self, key: str, name: str) -> PinnedObject:
+        uri = f"s3://{self._bucket}/{key}"
+        try:
+            reply = await self._s3.ask(
+                "HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"}
+            )
+        except ClientError as error:
+            raise explained(error, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+        head = reply.headers
+        _check_readable(uri, name, head)
+        algorithm, checksum = _full_object_checksum(head)
+        version = head.get("x-amz-version-id")
+        attributes = _attributes(head)
+        if int(head.get("x-amz-tagging-count", "0")) and (tags := await self._tags(key, version)):
+            attributes["x-amz-tagging"] = tags
+        return PinnedObject(
+            bucket=self._bucket,
+            key=key,
+            name=name,
+            size=int(head["content-length"]),
+            etag=head["etag"],
+            version_id=version if version != "null" else None,
+            checksum_algorithm=algorithm,
+            checksum=checksum,
+            attributes=attributes,
+        )
+
+    async def _tags(self, key: str, version: str | None) -> str:
+        """The object's tags as the parameters of a query; none, and a line in the log, if they may not be read."""
+        uri, query = f"s3://{self._bucket}/{key}", {"tagging": ""} | ({"versionId": version} if version else {})
+        try:
+            reply = await self._s3.ask("GetObjectTagging", "GET", key, query, self._owned)
+        except ClientError as error:
+            if meaning(error) is Meaning.DENIED:
+                logger.warning("Tags left out", source=uri, reason=message(error))
+                return ""
+            raise explained(error, "s3:GetObjectTagging", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+        tags = reply.root.iterfind("{*}TagSet/{*}Tag")
+        pairs = [(tag.findtext("{*}Key", ""), tag.findtext("{*}Value", "")) for tag in tags]
+        return urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
 
 
-def _pinned(s3: Any, bucket: str, key: str, name: str, owner: str) -> PinnedObject:
-    uri = f"s3://{bucket}/{key}"
-    try:
-        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=owner)
-    except ClientError as error:
-        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri) from error
-    archive = head.get("ArchiveStatus") or head.get("StorageClass")
-    if archive in _ARCHIVES and 'ongoing-request="false"' not in head.get("Restore", ""):
+def _check_readable(uri: str, name: str, head: dict[str, str]) -> None:
+    archive = head.get("x-amz-archive-status") or head.get("x-amz-storage-class")
+    if archive in _ARCHIVES and 'ongoing-request="false"' not in head.get("x-amz-restore", ""):
         raise PromotionRefusedError(f"{uri} is archived in {archive}. Restore it, then promote again.")
-    if head["ContentLength"] == 0 and name.endswith((".tar.gz", ".tgz")):
+    if head["content-length"] == "0" and name.endswith((".tar.gz", ".tgz")):
         raise PromotionRefusedError(f"{uri} is an empty file, which no container can unpack.")
-    algorithm, checksum = _full_object_checksum(head)
-    version = head.get("VersionId")
-    return PinnedObject(
-        bucket=bucket,
-        key=key,
-        name=name,
-        size=head["ContentLength"],
-        etag=head["ETag"],
-        version_id=version if version != "null" else None,
-        checksum_algorithm=algorithm,
-        checksum=checksum,
-        attributes=_attributes(head) | _tagging(s3, bucket, key, owner, head),
-    )
 
 
-def _attributes(head: dict[str, Any]) -> dict[str, Any]:
-    found = {field: head[field] for field in _ATTRIBUTES if head.get(field)}
-    if expires := head.get("ExpiresString"):
-        found["Expires"] = expires
-    if head.get("StorageClass") in _CARRIED_CLASSES:
-        found["StorageClass"] = head["StorageClass"]
+def _attributes(head: dict[str, str]) -> dict[str, str]:
+    found = {name: value for name, value in head.items() if name in _ATTRIBUTES or name.startswith("x-amz-meta-")}
+    if head.get("x-amz-storage-class") in _CARRIED_CLASSES:
+        found["x-amz-storage-class"] = head["x-amz-storage-class"]
     return found
 
 
-def _tagging(s3: Any, bucket: str, key: str, owner: str, head: dict[str, Any]) -> dict[str, str]:
-    """The object's tags as the parameters of a query. S3 counts them in a HEAD only for those who may read them."""
-    if not head.get("TagCount"):
-        return {}
-    version = {"VersionId": head["VersionId"]} if head.get("VersionId") else {}
-    try:
-        tags = s3.get_object_tagging(Bucket=bucket, Key=key, ExpectedBucketOwner=owner, **version)["TagSet"]
-    except ClientError as error:
-        if meaning(error) is Meaning.DENIED:
-            logger.warning("Tags left out", source=f"s3://{bucket}/{key}", reason=message(error))
-            return {}
-        raise explained(error, "s3:GetObjectTagging", f"arn:aws:s3:::{bucket}/{key}", f"s3://{bucket}/{key}") from error
-    pairs = [(tag["Key"], tag["Value"]) for tag in tags]
-    return {"Tagging": urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)}
-
-
-def _full_object_checksum(head: dict[str, Any]) -> tuple[str | None, str | None]:
-    if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+def _full_object_checksum(head: dict[str, str]) -> tuple[str | None, str | None]:
+    if head.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT":
         for algorithm in FULL_OBJECT_CHECKSUMS:
-            if checksum := head.get(f"Checksum{algorithm}"):
+            if checksum := head.get(f"x-amz-checksum-{algorithm.lower()}"):
                 return algorithm, checksum
     return None, None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import http.client
 import random
 import ssl
 import time
@@ -72,10 +73,13 @@ class S3Requests:
     """Signed requests to `bucket`, with the endpoint, the addressing and the credentials of the boto3 client `s3`."""
 
     def __init__(self, s3: Any, bucket: str) -> None:
-        self._place = _resolved(s3, bucket)
-        is_tls = self._place.scheme == "https"
-        port = self._place.port or (443 if is_tls else 80)
-        self._connections = Connections(self._place.host, port, _tls() if is_tls else None)
+        self._s3, self._bucket = s3, bucket
+        self._go_to(_resolved(s3, bucket))
+
+    def _go_to(self, place: _Place) -> None:
+        self._place = place
+        is_tls = place.scheme == "https"
+        self._connections = Connections(place.host, place.port or (443 if is_tls else 80), _tls() if is_tls else None)
 
     def close(self) -> None:
         self._connections.close()
@@ -96,15 +100,15 @@ class S3Requests:
         Raises ClientError (of the operation, as boto3 has it) for an error that stays, and TryAgainError when all
         tries came to nothing.
         """
-        path = self._place.path + "/" + encoded(key, safe="/")
         last: Exception | None = None
         for attempt in range(TRIES):
             if attempt:
                 # "Full jitter": what failed together is not tried again together.
                 longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
                 await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+            place = self._place
             try:
-                answer = await self._sent(method, path, query or {}, headers or {}, body, more_patience)
+                answer = await self._sent(method, key, query or {}, headers or {}, body, more_patience)
                 reply = _read(answer, operation, attempt)
                 if wanted is None or reply.text(wanted) is not None:
                     return reply
@@ -112,13 +116,15 @@ class S3Requests:
             except ssl.SSLCertVerificationError:
                 raise
             except ClientError as error:
-                if not _is_passing(error):
+                if region := _other_region(error, place):
+                    self._follow(place, region)
+                elif not _is_passing(error):
                     raise
                 last = error
             except OSError as error:
                 last = error
         words = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
-        raise TryAgainError(f"{operation} of {key or 'the bucket'} failed {TRIES} times: {words}") from last
+        raise TryAgainError(f"{operation} of s3://{self._bucket}/{key} failed {TRIES} times: {words}") from last
 
     async def pages(
         self, operation: str, key: str, query: dict[str, str], headers: dict[str, str], markers: dict[str, str]
@@ -135,10 +141,17 @@ class S3Requests:
                 following["key-marker"] = page.decoded(following["key-marker"])
             query = query | following
 
+    def _follow(self, place: _Place, region: str) -> None:
+        """Ask in `region` from now on, unless another request that was sent to `place` has found that out before."""
+        if self._place is place:
+            self._connections.close()
+            self._go_to(_resolved(self._s3, self._bucket, region))
+
     async def _sent(
-        self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes, more_patience: float
+        self, method: str, key: str, query: dict[str, str], headers: dict[str, str], body: bytes, more_patience: float
     ) -> Answer:
         place, arguments = self._place, query_string(query)
+        path = f"{place.path}/{encoded(key, safe='/')}"
         # Asked for each time, since it makes new credentials of those that are about to expire.
         credentials = place.signer.get_auth_instance("s3", place.region).credentials
         signed = signed_headers(
@@ -159,9 +172,16 @@ class S3Requests:
         return await self._connections.exchange(request, patience, has_body=method != "HEAD")
 
 
-def _resolved(s3: Any, bucket: str) -> _Place:
-    """Where `s3` would send a request for `bucket`: taken from one that is kept from being sent."""
+def _resolved(s3: Any, bucket: str, region: str | None = None) -> _Place:
+    """Where `s3` would send a request for `bucket`, in its own or another Region.
+
+    Taken from a request that is kept from being sent.
+    """
     found: list[_Place] = []
+
+    def move(builtins: dict[str, Any], **_: object) -> None:
+        if region:
+            builtins["AWS::Region"] = region
 
     def keep(params: dict[str, Any], request_signer: Any, **_: object) -> tuple[Any, dict[str, Any]]:
         url = urllib.parse.urlsplit(params["url"])
@@ -173,10 +193,12 @@ def _resolved(s3: Any, bucket: str) -> _Place:
         return types.SimpleNamespace(status_code=200), {}
 
     s3.meta.events.register_first("before-call.s3.HeadBucket", keep)
+    s3.meta.events.register_last("before-endpoint-resolution.s3", move)
     try:
         s3.head_bucket(Bucket=bucket)
     finally:
         s3.meta.events.unregister("before-call.s3.HeadBucket", keep)
+        s3.meta.events.unregister("before-endpoint-resolution.s3", move)
     return found[0]
 
 
@@ -203,7 +225,8 @@ def _read(answer: Answer, operation: str, retries: int) -> Reply:
     if answer.status < 300 and _name(root) != "Error":
         return Reply(answer.headers, root, retries)
     # The answer to a HEAD has no body, so that its code is the status, as with botocore.
-    error = {"Code": str(answer.status), "Message": ""} | {_name(child): child.text or "" for child in root}
+    words = http.client.responses.get(answer.status, "")
+    error = {"Code": str(answer.status), "Message": words} | {_name(child): child.text or "" for child in root}
     metadata = {"HTTPStatusCode": answer.status, "RetryAttempts": retries, "HTTPHeaders": answer.headers}
     raise ClientError({"Error": error, "ResponseMetadata": metadata}, operation)
 
@@ -216,3 +239,11 @@ def _name(element: ElementTree.Element) -> str:
 def _is_passing(error: ClientError) -> bool:
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     return status in _PASSING_STATUSES or meaning(error) is Meaning.TRY_AGAIN
+
+
+def _other_region(error: ClientError, place: _Place) -> str | None:
+    """Where the bucket is, if S3 says that it was not asked for at `place`: by botocore's S3RegionRedirectorv2."""
+    found, metadata = error.response["Error"], error.response["ResponseMetadata"]
+    is_elsewhere = metadata["HTTPStatusCode"] in (301, 307) or found["Code"] in ("400", "AuthorizationHeaderMalformed")
+    region = metadata["HTTPHeaders"].get("x-amz-bucket-region") or found.get("Region")
+    return str(region) if is_elsewhere and region and region != place.region else None

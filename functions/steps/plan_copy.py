@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from promotion import artifacts, smoke_test
 from promotion.artifacts import Path, PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning
 from promotion.candidate import SMOKE_TEST_TAG, Candidate
-from promotion.clients import CONFIG, client
+from promotion.clients import client
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.model import stage_containers
 from promotion.naming import sha256_of
-from promotion.pinning import REQUESTS_IN_FLIGHT, explained, manifest, pin
+from promotion.pinning import explained, manifest, pin
 from promotion.settings import SKIP, load
 from promotion.step import logger, step
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
 
-s3 = boto3.client("s3", config=CONFIG.merge(Config(max_pool_connections=REQUESTS_IN_FLIGHT)))
+s3 = client("s3")
 
 
 @step

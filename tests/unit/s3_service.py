@@ -37,6 +37,8 @@ STATUSES = {
     "InternalError": 500,
     "InvalidPart": 400,
     "InvalidRequest": 400,
+    "MalformedXML": 400,
+    "NoSuchBucket": 404,
     "NoSuchKey": 404,
     "NoSuchUpload": 404,
     "PreconditionFailed": 412,
@@ -96,7 +98,9 @@ class Request:
             return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
         if self.method == "GET" and not self.key:
             return "ListMultipartUploads" if "uploads" in query else "ListObjectsV2"
-        return "HeadObject" if self.method == "HEAD" else "ListParts"
+        if self.method == "GET":
+            return "GetObjectTagging" if "tagging" in query else "ListParts"
+        return "HeadObject"
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -150,11 +154,8 @@ class S3:
                 return 200, {}, ""
             error = fault.removesuffix(" in 200")
             if error in STATUSES:
-                return (
-                    200 if error != fault else STATUSES[error],
-                    {},
-                    document("Error", {"Code": error, "Message": error}),
-                )
+                words = document("Error", {"Code": error, "Message": error}) if request.method != "HEAD" else ""
+                return 200 if error != fault else STATUSES[error], {}, words
             answer = self.carried_out(request)
             return None if fault == "drop after" else answer
         finally:
@@ -167,7 +168,8 @@ class S3:
             return self.handlers[request.operation](self, request)
         except ClientError as error:
             found = error.response["Error"]
-            return STATUSES[found["Code"]], {}, document("Error", found)
+            words = document("Error", found) if request.method != "HEAD" else ""
+            return STATUSES[found["Code"]], {}, words
 
     def copy_object(self, request: Request) -> Answer:
         source = self.source(request)
@@ -183,8 +185,18 @@ class S3:
         found = self.objects.get((request.bucket, request.key))
         if not found:
             return 404, {}, ""
-        checksum = {f"x-amz-checksum-{(found.algorithm or 'none').lower()}": found.checksum}
-        return 200, {"content-length": str(found.size), "etag": found.etag, **checksum}, ""
+        headers = {name: value for name, value in found.attributes.items() if name != "x-amz-tagging"}
+        headers |= {"content-length": str(found.size), "etag": found.etag}
+        if found.algorithm:
+            headers[f"x-amz-checksum-{found.algorithm.lower()}"] = found.checksum
+        if tags := urllib.parse.parse_qsl(found.attributes.get("x-amz-tagging", "")):
+            headers["x-amz-tagging-count"] = str(len(tags))
+        return 200, headers, ""
+
+    def get_object_tagging(self, request: Request) -> Answer:
+        tags = urllib.parse.parse_qsl(self.objects[request.bucket, request.key].attributes.get("x-amz-tagging", ""))
+        tag_set = "".join(f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in tags)
+        return 200, {}, document("Tagging", {}).replace("</Tagging>", f"<TagSet>{tag_set}</TagSet></Tagging>")
 
     def delete_object(self, request: Request) -> Answer:
         assert request.headers["if-match"] == self.objects[request.bucket, request.key].etag
@@ -281,6 +293,7 @@ class S3:
         "CopyObject": lambda s3, request: s3.copy_object(request),
         "CreateMultipartUpload": lambda s3, request: s3.create_multipart_upload(request),
         "DeleteObject": lambda s3, request: s3.delete_object(request),
+        "GetObjectTagging": lambda s3, request: s3.get_object_tagging(request),
         "HeadObject": lambda s3, request: s3.head_object(request),
         "ListMultipartUploads": lambda s3, request: s3.list_multipart_uploads(request),
         "ListObjectsV2": lambda s3, request: s3.list_objects(request),

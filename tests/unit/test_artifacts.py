@@ -204,7 +204,7 @@ def test_values_are_replaced_in_a_copy() -> None:
 
 
 def test_a_pinned_object_is_one_line_of_ascii_in_a_manifest() -> None:
-    one = pinned("größe \u2028 模型.bin", attributes={"ContentType": "x", "Metadata": {"a": "b"}}, target="models/x")
+    one = pinned("größe \u2028 模型.bin", attributes={"content-type": "x", "x-amz-meta-a": "b"}, target="models/x")
 
     line = one.to_line()
 

@@ -114,7 +114,7 @@ def test_a_fault_that_does_not_pass_is_left_to_the_next_try(s3: S3, size: int, f
     s3.fault = always(operation, fault)
     one = planned(s3, size=size)
 
-    with pytest.raises(TryAgainError, match=f"{operation} of models/model.tar.gz failed {TRIES} times: "):
+    with pytest.raises(TryAgainError, match=f"{operation} of s3://stage/models/model.tar.gz failed {TRIES} times: "):
         copy(s3, one)
     s3.fault = lambda *_: ""
     copy(s3, one)

@@ -1,5 +1,6 @@
+import asyncio
+import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -8,8 +9,10 @@ from botocore.exceptions import ClientError
 
 from promotion.artifacts import PinnedObject, Reference
 from promotion.errors import PromotionRefusedError, TryAgainError
-from promotion.pinning import explained, manifest, pin
+from promotion.pinning import REQUESTS_IN_FLIGHT, explained, manifest, pin, pin_on_loop
+from tests.unit.copies import copy
 from tests.unit.faults import client_error
+from tests.unit.s3_service import S3, Answer, Request, client, served
 
 UPSTREAM = "111111111111"
 GIB = 1024**3
@@ -32,34 +35,41 @@ def s3(moto: None) -> Any:
     return client
 
 
-class S3:
-    """One object, of which HEAD says what it is told to say."""
+class Object(S3):
+    """Whatever is asked for is there, and HEAD says of it what it is told to say."""
 
-    def __init__(self, failure: ClientError | None = None, **head: Any) -> None:
-        self.failure = failure
-        self.head = {"ContentLength": 1000, "ETag": '"e"', "ResponseMetadata": {}, **head}
+    def __init__(self, **head: str) -> None:
+        super().__init__()
+        self.owners["artifacts"] = UPSTREAM
+        self.put("artifacts", "reviews/model.tar.gz", 1000, None)
+        self.head = {"content-length": "1000", "etag": '"e"'} | {
+            name.replace("_", "-"): value for name, value in head.items()
+        }
 
-    def head_object(self, **_: Any) -> dict[str, Any]:
-        if self.failure:
-            raise self.failure
-        return self.head
+    def head_object(self, request: Request) -> Answer:
+        return 200, self.head, ""
 
-    def get_paginator(self, _: str) -> "S3":
-        return self
+    def get_object_tagging(self, request: Request) -> Answer:
+        if int(self.head.get("x-amz-tagging-count", 0)):
+            raise client_error("AccessDenied", "no identity-based policy allows the s3:GetObjectTagging action")
+        return 200, {}, "<Tagging/>"
 
-    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
-        if self.failure:
-            raise self.failure
-        yield {"Contents": [{"Key": "weights/a.bin"}]}
+
+def pin_in(s3: S3, reference: Reference, owner: str = UPSTREAM) -> list[PinnedObject]:
+    async def scenario() -> list[PinnedObject]:
+        async with served(s3):
+            return await pin_on_loop(client(), reference, owner)
+
+    return asyncio.run(scenario())
 
 
 def pinned(s3: S3, name: str = "model.tar.gz") -> PinnedObject:
-    return pin(s3, one(f"s3://artifacts/reviews/{name}"), UPSTREAM)[0]
+    return pin_in(s3, one(f"s3://artifacts/reviews/{name}"))[0]
 
 
 def refusal(s3: Any, reference: Reference) -> str:
     with pytest.raises(PromotionRefusedError) as error:
-        pin(s3, reference, UPSTREAM)
+        pin_in(s3, reference) if isinstance(s3, S3) else pin(s3, reference, UPSTREAM)
     return str(error.value)
 
 
@@ -85,24 +95,35 @@ def test_an_object_is_pinned_as_it_is_now(s3: Any) -> None:
             version_id=put["VersionId"],
             checksum_algorithm="CRC32",
             checksum=put["ChecksumCRC32"],
-            attributes={"ContentType": "application/x-tar", "Metadata": {"trained-by": "me"}},
+            attributes={"content-type": "application/x-tar", "x-amz-meta-trained-by": "me"},
         )
     ]
+
+
+CARRIED = {
+    "cache-control": "no-cache",
+    "content-disposition": "attachment",
+    "content-encoding": "gzip",
+    "content-language": "en",
+    "content-type": "application/x-tar",
+    "expires": "Thu, 01 Dec 2033 16:00:00 GMT",
+    "x-amz-meta-trained-by": "me",
+}
 
 
 @pytest.mark.parametrize(
     ("head", "carried"),
     [
-        ({"StorageClass": "INTELLIGENT_TIERING"}, {"StorageClass": "INTELLIGENT_TIERING"}),
-        ({"StorageClass": "GLACIER_IR"}, {"StorageClass": "GLACIER_IR"}),
-        ({"StorageClass": "DEEP_ARCHIVE", "Restore": 'ongoing-request="false"'}, {}),
-        ({"ExpiresString": "Thu, 01 Dec 2033 16:00:00 GMT"}, {"Expires": "Thu, 01 Dec 2033 16:00:00 GMT"}),
-        ({"CacheControl": "no-cache", "Metadata": {}}, {"CacheControl": "no-cache"}),
-        ({"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "theirs"}, {}),
+        (CARRIED, CARRIED),
+        ({"x-amz-storage-class": "INTELLIGENT_TIERING"}, {"x-amz-storage-class": "INTELLIGENT_TIERING"}),
+        ({"x-amz-storage-class": "GLACIER_IR"}, {"x-amz-storage-class": "GLACIER_IR"}),
+        ({"x-amz-storage-class": "DEEP_ARCHIVE", "x-amz-restore": 'ongoing-request="false"'}, {}),
+        ({"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": "theirs"}, {}),
+        ({"last-modified": "Thu, 01 Dec 2033 16:00:00 GMT", "accept-ranges": "bytes", "server": "AmazonS3"}, {}),
     ],
 )
-def test_what_a_copy_has_to_be_given_anew_is_pinned(head: dict[str, Any], carried: dict[str, Any]) -> None:
-    assert pinned(S3(**head)).attributes == carried
+def test_what_a_copy_has_to_be_given_anew_is_pinned(head: dict[str, str], carried: dict[str, str]) -> None:
+    assert pinned(Object(**head)).attributes == carried
 
 
 def test_tags_are_pinned_as_a_copy_takes_them(s3: Any) -> None:
@@ -111,21 +132,31 @@ def test_tags_are_pinned_as_a_copy_takes_them(s3: Any) -> None:
 
     (found,) = pin(s3, one("s3://versioned/tagged"), UPSTREAM)
 
-    assert found.attributes["Tagging"] == "team=a%2Bb&cost%20centre=1&empty="
+    assert found.attributes["x-amz-tagging"] == "team=a%2Bb&cost%20centre=1&empty="
 
 
-def test_tags_that_may_not_be_read_are_left_out_with_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    logged: list[dict[str, Any]] = []
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr("promotion.pinning.logger.warning", lambda words, **facts: lines.append({words: facts}))
+    return lines
 
-    class Tagged(S3):
-        def get_object_tagging(self, **_: Any) -> dict[str, Any]:
-            raise client_error("AccessDenied", "no identity-based policy allows the s3:GetObjectTagging action")
 
-    monkeypatch.setattr("promotion.pinning.logger.warning", lambda _, **facts: logged.append(facts))
+def test_tags_that_may_not_be_read_are_left_out_with_a_line_in_the_log(logged: list[dict[str, Any]]) -> None:
+    assert pinned(Object(x_amz_tagging_count="1")).attributes == {}
+    assert logged[0]["Tags left out"]["source"] == "s3://artifacts/reviews/model.tar.gz"
+    assert "s3:GetObjectTagging" in logged[0]["Tags left out"]["reason"]
 
-    assert pinned(Tagged(TagCount=1)).attributes == {}
-    assert logged[0]["source"] == "s3://artifacts/reviews/model.tar.gz"
-    assert "s3:GetObjectTagging" in logged[0]["reason"]
+
+def test_that_tags_may_not_be_read_is_known_though_s3_does_not_count_them_then(logged: list[dict[str, Any]]) -> None:
+    s3 = Object()
+    s3.fault = lambda request, _: "AccessDenied" if request.operation == "GetObjectTagging" else ""
+    for number in range(50):
+        s3.put("artifacts", f"weights/{number}", 1)
+
+    assert len(pin_in(s3, many("s3://artifacts/weights/"))) == 50
+    assert [list(line) for line in logged] == [["Tags left out"]]
+    assert s3.operations.count("GetObjectTagging") == 1
 
 
 def test_an_object_overwritten_later_is_another_one(s3: Any) -> None:
@@ -139,9 +170,9 @@ def test_an_object_overwritten_later_is_another_one(s3: Any) -> None:
     assert first.content != other.content
 
 
-@pytest.mark.parametrize("version", [{}, {"VersionId": "null"}])
+@pytest.mark.parametrize("version", [{}, {"x-amz-version-id": "null"}])
 def test_an_object_of_a_bucket_without_versions_has_none(version: dict[str, str]) -> None:
-    assert pinned(S3(**version)).version_id is None
+    assert pinned(Object(**version)).version_id is None
 
 
 @pytest.mark.parametrize("uri", ["s3://artifacts/weights", "s3://artifacts/weights/"])
@@ -156,16 +187,25 @@ def test_everything_below_a_prefix_is_pinned_in_order_and_nothing_beside_it(s3: 
     assert [one.key for one in found] == [f"weights/{one.name}" for one in found]
 
 
-def test_a_prefix_of_more_objects_than_one_page_lists_is_pinned_whole() -> None:
-    class Pages(S3):
-        def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
-            for page in (2, 0, 1):
-                yield {"Contents": [{"Key": f"weights/{page * 1000 + number:05}"} for number in range(1000)]}
-            yield {}
+def test_a_prefix_of_more_objects_than_one_page_lists_is_pinned_whole_and_many_at_once() -> None:
+    s3 = Object()
+    s3.page, s3.delay = 100, 0.01
+    for number in range(1000):
+        s3.put("artifacts", f"weights/{number:05}", 1)
 
-    found = pin(Pages(), many("s3://artifacts/weights/"), UPSTREAM)
+    found = pin_in(s3, many("s3://artifacts/weights/"))
 
-    assert [one.name for one in found] == [f"{number:05}" for number in range(3000)]
+    assert [one.name for one in found] == [f"{number:05}" for number in range(1000)]
+    assert 32 < s3.most_at_once <= REQUESTS_IN_FLIGHT
+
+
+def test_what_goes_wrong_with_one_object_of_many_is_what_is_said() -> None:
+    s3 = Object()
+    for number in range(300):
+        s3.put("artifacts", f"weights/{number:05}", 1)
+    s3.fault = lambda request, _: "NoSuchKey" if request.key.endswith("150") else ""
+
+    assert refusal(s3, many("s3://artifacts/weights/")) == "s3://artifacts/weights/00150 does not exist (any more)."
 
 
 def test_a_prefix_with_nothing_but_folders_below_it_is_refused(s3: Any) -> None:
@@ -190,15 +230,18 @@ def test_a_prefix_in_a_bucket_that_does_not_exist_is_refused(s3: Any) -> None:
 @pytest.mark.parametrize(
     ("head", "archive"),
     [
-        ({"StorageClass": "GLACIER"}, "GLACIER"),
-        ({"StorageClass": "DEEP_ARCHIVE"}, "DEEP_ARCHIVE"),
-        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'}, "GLACIER"),
-        ({"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "ARCHIVE_ACCESS"}, "ARCHIVE_ACCESS"),
-        ({"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "DEEP_ARCHIVE_ACCESS"}, "DEEP_ARCHIVE_ACCESS"),
+        ({"x-amz-storage-class": "GLACIER"}, "GLACIER"),
+        ({"x-amz-storage-class": "DEEP_ARCHIVE"}, "DEEP_ARCHIVE"),
+        ({"x-amz-storage-class": "GLACIER", "x-amz-restore": 'ongoing-request="true"'}, "GLACIER"),
+        ({"x-amz-storage-class": "INTELLIGENT_TIERING", "x-amz-archive-status": "ARCHIVE_ACCESS"}, "ARCHIVE_ACCESS"),
+        (
+            {"x-amz-storage-class": "INTELLIGENT_TIERING", "x-amz-archive-status": "DEEP_ARCHIVE_ACCESS"},
+            "DEEP_ARCHIVE_ACCESS",
+        ),
     ],
 )
 def test_an_archived_object_is_refused_until_it_is_restored(head: dict[str, str], archive: str) -> None:
-    assert refusal(S3(**head), one("s3://artifacts/model.tar.gz")) == (
+    assert refusal(Object(**head), one("s3://artifacts/model.tar.gz")) == (
         f"s3://artifacts/model.tar.gz is archived in {archive}. Restore it, then promote again."
     )
 
@@ -207,63 +250,68 @@ def test_an_archived_object_is_refused_until_it_is_restored(head: dict[str, str]
     "head",
     [
         {},
-        {"StorageClass": "STANDARD_IA"},
-        {"StorageClass": "GLACIER_IR"},
-        {"StorageClass": "INTELLIGENT_TIERING"},
-        {"StorageClass": "GLACIER", "Restore": 'ongoing-request="false", expiry-date="Fri, 1 Jan 2027 00:00:00 GMT"'},
+        {"x-amz-storage-class": "STANDARD_IA"},
+        {"x-amz-storage-class": "GLACIER_IR"},
+        {"x-amz-storage-class": "INTELLIGENT_TIERING"},
+        {
+            "x-amz-storage-class": "GLACIER",
+            "x-amz-restore": 'ongoing-request="false", expiry-date="Fri, 1 Jan 2027 00:00:00 GMT"',
+        },
     ],
 )
 def test_an_object_that_can_be_read_is_not_taken_for_archived(head: dict[str, str]) -> None:
-    assert pinned(S3(**head)).size == 1000
+    assert pinned(Object(**head)).size == 1000
 
 
 @pytest.mark.parametrize("name", ["model.tar.gz", "sourcedir.tgz"])
 def test_an_empty_archive_is_refused(name: str) -> None:
-    message = refusal(S3(ContentLength=0), one(f"s3://artifacts/{name}"))
+    message = refusal(Object(content_length="0"), one(f"s3://artifacts/{name}"))
 
     assert message == f"s3://artifacts/{name} is an empty file, which no container can unpack."
 
 
 def test_an_empty_file_of_another_kind_is_pinned() -> None:
-    assert pinned(S3(ContentLength=0), "__init__.py").size == 0
+    assert pinned(Object(content_length="0"), "__init__.py").size == 0
 
 
 @pytest.mark.parametrize(
     ("head", "algorithm", "checksum"),
     [
-        ({"ChecksumCRC64NVME": "c64", "ChecksumType": "FULL_OBJECT"}, "CRC64NVME", "c64"),
-        ({"ChecksumCRC32": "c32", "ChecksumType": "FULL_OBJECT"}, "CRC32", "c32"),
-        ({"ChecksumCRC32C": "c32c", "ChecksumType": "FULL_OBJECT"}, "CRC32C", "c32c"),
-        ({"ChecksumCRC32": "c32", "ChecksumCRC64NVME": "c64"}, "CRC64NVME", "c64"),
+        ({"x-amz-checksum-crc64nvme": "c64", "x-amz-checksum-type": "FULL_OBJECT"}, "CRC64NVME", "c64"),
+        ({"x-amz-checksum-crc32": "c32", "x-amz-checksum-type": "FULL_OBJECT"}, "CRC32", "c32"),
+        ({"x-amz-checksum-crc32c": "c32c", "x-amz-checksum-type": "FULL_OBJECT"}, "CRC32C", "c32c"),
+        ({"x-amz-checksum-crc32": "c32", "x-amz-checksum-crc64nvme": "c64"}, "CRC64NVME", "c64"),
         # Of these there is none over a whole object that was uploaded in parts.
-        ({"ChecksumSHA256": "sha", "ChecksumType": "FULL_OBJECT"}, None, None),
-        ({"ChecksumCRC32": "c32-7", "ChecksumType": "COMPOSITE"}, None, None),
+        ({"x-amz-checksum-sha256": "sha", "x-amz-checksum-type": "FULL_OBJECT"}, None, None),
+        ({"x-amz-checksum-crc32": "c32-7", "x-amz-checksum-type": "COMPOSITE"}, None, None),
         ({}, None, None),
     ],
 )
 def test_only_a_checksum_over_the_whole_object_counts(
     head: dict[str, str], algorithm: str | None, checksum: str | None
 ) -> None:
-    found = pinned(S3(**head))
+    found = pinned(Object(**head))
 
     assert (found.checksum_algorithm, found.checksum) == (algorithm, checksum)
 
 
 def test_the_bucket_has_to_belong_to_the_upstream_account() -> None:
-    class Strangers(S3):
-        def head_object(self, **asked: Any) -> dict[str, Any]:
-            if asked["ExpectedBucketOwner"] != "999999999999":
-                raise client_error("403", "Forbidden", "HeadObject")
-            return self.head
+    s3, reference = Object(), one("s3://artifacts/model.tar.gz")
+    s3.owners["artifacts"] = "999999999999"
 
-    reference = one("s3://artifacts/model.tar.gz")
+    assert "or a bucket of another account" in refusal(s3, reference)
+    assert pin_in(s3, reference, "999999999999")
 
-    assert "or a bucket of another account" in refusal(Strangers(), reference)
-    assert pin(Strangers(), reference, "999999999999")
+
+def denied(operation: str) -> Object:
+    s3 = Object()
+    s3.put("artifacts", "weights/a.bin", 1)
+    s3.fault = lambda request, _: "AccessDenied" if request.operation == operation else ""
+    return s3
 
 
 def test_a_denied_object_is_refused_with_the_statement_that_is_missing() -> None:
-    message = refusal(S3(client_error("403", "Forbidden", "HeadObject")), one("s3://artifacts/reviews/model.tar.gz"))
+    message = refusal(denied("HeadObject"), one("s3://artifacts/reviews/model.tar.gz"))
 
     statement = json.loads(message[message.index("{") : message.rindex("}") + 1])
     assert "s3://artifacts/reviews/model.tar.gz may not be read: 403: Forbidden" in message
@@ -276,9 +324,7 @@ def test_a_denied_object_is_refused_with_the_statement_that_is_missing() -> None
 
 
 def test_a_denied_listing_is_refused_with_the_statement_that_is_missing() -> None:
-    denied = client_error("AccessDenied", "not authorized to perform: s3:ListBucket", "ListObjectsV2")
-
-    message = refusal(S3(denied), many("s3://artifacts/weights/"))
+    message = refusal(denied("ListObjectsV2"), many("s3://artifacts/weights/"))
 
     assert '{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::artifacts"}' in message
     assert "s3://artifacts/weights/ may not be read" in message
@@ -294,20 +340,48 @@ def test_a_denied_key_is_told_from_a_denied_object() -> None:
     assert "arn:aws:kms:eu-west-1:1:key/2" in message
 
 
-@pytest.mark.parametrize("code", ["SlowDown", "InternalError", "503", "500", "RequestTimeout"])
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop before"])
 @pytest.mark.parametrize("reference", [one("s3://artifacts/weights/a.bin"), many("s3://artifacts/weights/")])
-def test_passing_troubles_of_s3_are_tried_again(code: str, reference: Reference) -> None:
-    with pytest.raises(TryAgainError, match=f"s3://artifacts/weights/.*: {code}: "):
-        pin(S3(client_error(code, "slow down")), reference, UPSTREAM)
+def test_troubles_of_s3_that_pass_are_overcome(
+    monkeypatch: pytest.MonkeyPatch, fault: str, reference: Reference
+) -> None:
+    monkeypatch.setattr("promotion.s3_requests._FIRST_PAUSE_SECONDS", 0)
+    s3 = denied("none")
+    s3.fault = lambda _, number: fault if number % 2 else ""
+
+    assert [one.key for one in pin_in(s3, reference)] == ["weights/a.bin"]
+
+
+@pytest.mark.parametrize("operation", ["HeadObject", "ListObjectsV2"])
+def test_troubles_of_s3_that_do_not_pass_are_left_to_the_next_try(
+    monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    monkeypatch.setattr("promotion.s3_requests._FIRST_PAUSE_SECONDS", 0)
+    s3 = denied("none")
+    s3.fault = lambda request, _: "SlowDown" if request.operation == operation else ""
+
+    with pytest.raises(TryAgainError, match=f"{operation} of s3://artifacts/.* failed 8 times: "):
+        pin_in(s3, many("s3://artifacts/weights/"))
 
 
 def test_an_error_that_is_not_known_is_raised_as_it_is() -> None:
-    unknown = client_error("400", "Bad Request", "HeadObject")
+    s3 = Object()
+    s3.fault = lambda *_: "SomethingNew"
 
-    with pytest.raises(ClientError) as error:
-        pin(S3(unknown), one("s3://artifacts/m"), UPSTREAM)
+    with pytest.raises(ClientError, match="400"):
+        pin_in(s3, one("s3://artifacts/m"))
 
-    assert error.value is unknown
+
+@pytest.mark.parametrize("is_copied_by_parts", [False, True])
+def test_what_is_pinned_of_an_object_is_what_its_copy_is_given(is_copied_by_parts: bool) -> None:
+    s3 = S3()
+    attributes = CARRIED | {"x-amz-tagging": "team=a%2Bb&cost%20centre=1", "x-amz-storage-class": "STANDARD_IA"}
+    stored = s3.put("upstream", "reviews/model.tar.gz", 1000, **attributes)
+
+    (found,) = pin_in(s3, one("s3://upstream/reviews/model.tar.gz"))
+    copy(s3, dataclasses.replace(found, target="models/x"), threshold=1 if is_copied_by_parts else 2000)
+
+    assert s3.objects["stage", "models/x"].attributes == stored.attributes == attributes
 
 
 def planned(name: str, size: int) -> PinnedObject:

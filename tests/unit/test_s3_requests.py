@@ -165,7 +165,80 @@ def test_the_error_of_a_head_is_its_status(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ClientError) as error:
         ask(s3(), method="HEAD")
 
-    assert error.value.response["Error"]["Code"] == "404"
+    assert error.value.response["Error"] == {"Code": "404", "Message": "Not Found"}
+
+
+def elsewhere(status: int, body: str = "", region: str = "us-west-2") -> bytes:
+    header = f"x-amz-bucket-region: {region}\r\n" if region else ""
+    return f"HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\n{header}\r\n{body}".encode()
+
+
+WRONG_REGION = "<Error><Code>{}</Code><Region>us-west-2</Region></Error>"
+
+
+@pytest.mark.parametrize(
+    ("method", "refused"),
+    [
+        ("PUT", elsewhere(301, WRONG_REGION.format("PermanentRedirect"))),
+        ("PUT", elsewhere(400, WRONG_REGION.format("AuthorizationHeaderMalformed"), region="")),
+        ("HEAD", elsewhere(301)),
+        ("HEAD", elsewhere(400)),
+        ("PUT", elsewhere(307)),
+    ],
+)
+def test_a_bucket_in_another_region_is_asked_there_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, method: str, refused: bytes
+) -> None:
+    wire = Wire(monkeypatch, refused, answer(""))
+
+    async def ask_three_times() -> None:
+        requests = S3Requests(s3(), "my-bucket")
+        for _ in range(3):
+            await requests.ask("CopyObject", method, "k")
+
+    asyncio.run(ask_three_times())
+
+    assert [host for host, *_ in wire.hosts] == [f"my-bucket.s3.{r}.amazonaws.com" for r in ("eu-west-1", "us-west-2")]
+    assert ["/us-west-2/s3/aws4_request" in request for request in wire.sent] == [False, True, True, True]
+    assert "host: my-bucket.s3.us-west-2.amazonaws.com" in wire.sent[1]
+
+
+def test_many_requests_that_are_sent_to_the_wrong_region_move_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    class ByRegion(connections.Connections):
+        def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+            opened.append(host)
+            self.answer = answer("") if "us-west-2" in host else elsewhere(301)
+            super().__init__(host, port, tls)
+
+        async def exchange(self, request: bytes, patience: float, *, has_body: bool = True) -> connections.Answer:
+            await asyncio.sleep(0)
+            found = connections.parsed(self.answer, has_body=has_body, is_closed=True)
+            assert found
+            return found
+
+    monkeypatch.setattr(s3_requests, "Connections", ByRegion)
+
+    async def ask_at_once() -> None:
+        requests = S3Requests(s3(), "my-bucket")
+        await asyncio.gather(*[requests.ask("HeadObject", "HEAD", str(number)) for number in range(20)])
+
+    asyncio.run(ask_at_once())
+
+    assert opened == [f"my-bucket.s3.{region}.amazonaws.com" for region in ("eu-west-1", "us-west-2")]
+
+
+@pytest.mark.parametrize("refused", [elsewhere(301, region=""), elsewhere(400, region="eu-west-1"), elsewhere(403)])
+def test_an_answer_that_names_no_other_region_is_an_error_as_any_other(
+    monkeypatch: pytest.MonkeyPatch, refused: bytes
+) -> None:
+    wire = Wire(monkeypatch, refused)
+
+    with pytest.raises(ClientError):
+        ask(s3(), method="HEAD")
+
+    assert len(wire.sent) == 1
 
 
 SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -199,7 +272,7 @@ def test_what_passes_is_tried_again_and_signed_anew(monkeypatch: pytest.MonkeyPa
 def test_what_does_not_pass_is_left_to_the_next_try(monkeypatch: pytest.MonkeyPatch, passing: bytes | OSError) -> None:
     wire = Wire(monkeypatch, passing)
 
-    with pytest.raises(TryAgainError, match=f"CopyObject of k failed {TRIES} times: ."):
+    with pytest.raises(TryAgainError, match=f"CopyObject of s3://bucket/k failed {TRIES} times: ."):
         ask(s3(), wanted="ETag")
 
     assert len(wire.sent) == TRIES
