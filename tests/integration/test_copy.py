@@ -157,6 +157,44 @@ def test_a_target_with_other_content_is_never_overwritten(
     assert qa.client("s3").get_object(Bucket=qa.bucket, Key=pinned.target)["Body"].read() == b"old"
 
 
+MIB = 1024**2
+
+
+@pytest.mark.parametrize("threshold", [5 * MIB, 100 * MIB], ids=["by-parts", "whole"])
+def test_a_copy_keeps_what_its_source_is_told_by_and_is_encrypted_by_the_stages_key(
+    lab: Lab, qa: Stage, application: str, threshold: int
+) -> None:
+    key = f"{application}/model.tar.gz"
+    told = {"ContentType": "application/x-tar", "CacheControl": "no-cache", "Metadata": {"trained-by": "me"}}
+    tags = [{"Key": "team", "Value": "reviews + more"}, {"Key": "cost", "Value": "1+1"}]
+    lab.client("s3").put_object(
+        Bucket=DEV_BUCKET,
+        Key=key,
+        Body=bytes(6 * MIB),
+        StorageClass="STANDARD_IA",
+        Tagging="team=reviews%20%2B%20more&cost=1%2B1",
+        **told,
+    )
+    reference = Reference((0, "ModelDataUrl"), f"s3://{DEV_BUCKET}/{key}", is_prefix=False)
+    found = pin(qa.acting_as("PlanCopyFunction", "s3"), reference, DEV)
+    _, (placed,) = targets(reference, found, f"models/{application}/digest")
+
+    copying = qa.acting_as("CopyArtifactsFunction", "s3")
+    summary = Copier(copying, qa.bucket, QA, DEV, threshold=threshold, part_size=5 * MIB).copy([placed], seconds=60)
+
+    s3, place = qa.client("s3"), {"Bucket": qa.bucket, "Key": placed.target}
+    head = s3.head_object(**place)
+    stage_key = qa.client("cloudformation").describe_stack_resource(
+        StackName="model-promotion-qa", LogicalResourceId="StageKey"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    assert {name: head[name] for name in told} == told
+    assert head["StorageClass"] == "STANDARD_IA"
+    assert head["ServerSideEncryption"] == "aws:kms"
+    assert head["SSEKMSKeyId"].endswith(stage_key)
+    assert sorted(s3.get_object_tagging(**place)["TagSet"], key=str) == sorted(tags, key=str)
+    assert summary.without_tags == 0
+
+
 def test_many_small_objects_with_odd_names_are_copied_exactly(
     lab: Lab, qa: Stage, copier: Copier, application: str
 ) -> None:

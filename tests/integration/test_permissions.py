@@ -30,7 +30,7 @@ RARE = {
     r"CopyArtifacts.*Version|s3:DeleteObject|s3:Abort|s3:ListMultipart|s3:GetObjectVersion": (
         "versioned sources, large objects, and copies of its own that turn out damaged"
     ),
-    r"s3:.*\((PlanCopy|CopyArtifacts)": "prefixes, large objects, what a copy that is there already is compared with",
+    r"s3:.*\((PlanCopy|CopyArtifacts)": "prefixes, large objects, tags, versions, what is compared with a copy there",
     r"kms:Decrypt .*\(PlanCopy": "what was approved, when it is no longer what is there",
     r"kms:Decrypt .*\(CopyArtifacts": "an upstream bucket with a key of its own",
     r"s3:ListBucket .*\(Serve": "models that are a prefix",

@@ -103,6 +103,11 @@ class Request:
         return "HeadObject"
 
     @property
+    def region(self) -> str:
+        """For which it is signed."""
+        return self.headers["authorization"].split("/")[2]
+
+    @property
     def attributes(self) -> dict[str, str]:
         """What becomes of the object beside its content."""
         known = (
@@ -116,6 +121,7 @@ class S3:
 
     def __init__(self) -> None:
         self.owners = {"upstream": UPSTREAM, "stage": OWN}
+        self.regions: dict[str, str] = {}
         self.objects: dict[tuple[str, str], Stored] = {}
         self.versions: dict[str, Stored] = {}
         self.uploads: dict[str, Upload] = {}
@@ -163,6 +169,9 @@ class S3:
 
     def carried_out(self, request: Request) -> Answer:
         try:
+            if request.region != (region := self.regions.get(request.bucket, "eu-west-1")):
+                words = document("Error", {"Code": "PermanentRedirect"}) if request.method != "HEAD" else ""
+                return 301, {"x-amz-bucket-region": region}, words
             if self.owners[request.bucket] != request.headers["x-amz-expected-bucket-owner"]:
                 raise client_error("AccessDenied", "Access Denied")
             return self.handlers[request.operation](self, request)
@@ -414,7 +423,7 @@ def _check_signature(method: str, target: str, headers: dict[str, str], body: by
     assert {name for name in headers if name.startswith("x-amz-")} <= signed.keys()
     request = AWSRequest(method, f"http://{headers['host']}{target}", headers=signed, data=body)
     request.context["timestamp"] = headers["x-amz-date"]
-    auth = S3SigV4Auth(KEYS, "s3", "eu-west-1")
+    auth = S3SigV4Auth(KEYS, "s3", headers["authorization"].split("/")[2])
     text = auth.string_to_sign(request, auth.canonical_request(request))
     assert auth.signature(text, request) == found[2]
 

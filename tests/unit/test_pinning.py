@@ -373,6 +373,25 @@ def test_an_error_that_is_not_known_is_raised_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("is_copied_by_parts", [False, True])
+def test_a_bucket_in_another_region_is_read_there_and_copied_by_requests_to_the_stages_own(
+    is_copied_by_parts: bool,
+) -> None:
+    s3 = S3()
+    s3.regions["upstream"] = "us-west-2"
+    stored = s3.put("upstream", "reviews/model.tar.gz", 1000)
+
+    (found,) = pin_in(s3, one("s3://upstream/reviews/model.tar.gz"))
+    summary = copy(s3, dataclasses.replace(found, target="models/x"), threshold=1 if is_copied_by_parts else 2000)
+
+    assert s3.objects["stage", "models/x"].content == stored.content
+    assert summary.verified_by == {"CRC64NVME": 1}
+    assert {(request.bucket, request.region) for request in s3.requests[1:]} == {
+        ("upstream", "us-west-2"),
+        ("stage", "eu-west-1"),
+    }
+
+
+@pytest.mark.parametrize("is_copied_by_parts", [False, True])
 def test_what_is_pinned_of_an_object_is_what_its_copy_is_given(is_copied_by_parts: bool) -> None:
     s3 = S3()
     attributes = CARRIED | {"x-amz-tagging": "team=a%2Bb&cost%20centre=1", "x-amz-storage-class": "STANDARD_IA"}
