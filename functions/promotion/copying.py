@@ -184,6 +184,9 @@ class _Batch:
 
     async def _copy_whole(self, pinned: PinnedObject) -> bool:
         """Whether the copy is a new one."""
+        # Where one object is there already the next may be too, and to look costs less than to copy in vain.
+        if self._summary.already_there and await self._is_there(pinned):
+            return False
         try:
             copy = await self._s3.copy_object(pinned)
         except ClientError as error:
