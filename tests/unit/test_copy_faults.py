@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import itertools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +95,21 @@ def test_a_passing_fault_when_a_copy_is_taken_up_is_overcome(s3: S3, operation: 
     assert content(s3) == original(s3)
     assert not s3.uploads
     assert (summary.copied, summary.already_there) == (1, 1)
+
+
+@pytest.mark.parametrize("operation", ["CopyObject", "UploadPartCopy", "CompleteMultipartUpload"])
+def test_requests_that_hang_until_time_runs_out_leave_nothing_open_in_the_process(s3: S3, operation: str) -> None:
+    s3.fault = always(operation, "hang")
+    objects = [planned(s3, "large", LARGE), planned(s3, "small", SMALL)]
+    gc.collect()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(TryAgainError):
+            copy(s3, *objects, seconds=0.3)
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.mark.parametrize("every", [2, 3, 7])
