@@ -10,7 +10,7 @@ from promotion.artifacts import PinnedObject
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.copy_requests import Upload
 from promotion.errors import PromotionRefusedError, TryAgainError
-from promotion.pinning import explained
+from promotion.pinning import explained, key_in
 
 # What CompleteMultipartUpload answers to parts that are not there, or are of another size together than the object.
 WRONG_PARTS = {"EntityTooSmall", "InvalidPart", "InvalidRequest"}
@@ -27,13 +27,17 @@ def was_repeated(error: ClientError) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class CopyErrors:
-    """The errors of copies into `bucket`."""
+    """The errors of copies into `bucket`, which belongs to the account `owner`, from one of `source_owner`."""
 
     bucket: str
+    owner: str
+    source_owner: str
 
     def of_copying(self, error: ClientError, pinned: PinnedObject) -> Exception:
         """`error` of a request that reads the source and writes the target."""
-        if "kms:GenerateDataKey" in message(error):
+        # Parts are decrypted as well to be put together, so that Decrypt may be missing on either side.
+        account = (key_in(error) or "::::").split(":")[4]
+        if "kms:GenerateDataKey" in message(error) or account == self.owner != self.source_owner:
             return self.of_target(error, pinned.target)
         return explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _source(pinned))
 

@@ -80,7 +80,7 @@ class Copier:
     async def copy_on_loop(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """What `copy` does, on the event loop that is running."""
         s3 = CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
-        batch = _Batch(s3, self._bucket, objects, self._threshold, self._in_flight)
+        batch = _Batch(s3, CopyErrors(self._bucket, *self._owners), objects, self._threshold, self._in_flight)
         try:
             return await batch.copy(seconds)
         finally:
@@ -95,9 +95,9 @@ class _Batch:
     """One call's work."""
 
     def __init__(
-        self, s3: CopyRequests, bucket: str, objects: Sequence[PinnedObject], threshold: int, in_flight: int
+        self, s3: CopyRequests, errors: CopyErrors, objects: Sequence[PinnedObject], threshold: int, in_flight: int
     ) -> None:
-        self._s3, self._objects, self._errors = s3, objects, CopyErrors(bucket)
+        self._s3, self._errors, self._objects = s3, errors, objects
         self._large = {pinned.target: pinned for pinned in objects if pinned.size >= threshold}
         self._slots = asyncio.Semaphore(in_flight if self._large else min(in_flight, _WHOLE_COPIES_IN_FLIGHT))
         self._uploads: dict[str, Upload] = {}

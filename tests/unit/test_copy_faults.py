@@ -21,6 +21,7 @@ from tests.unit.faults import client_error
 from tests.unit.s3_service import MIB, OWN, S3, UPSTREAM, Answer, Request, Stored
 
 SMALL, LARGE = 1000, 5 * PART_SIZE + 1
+THEIR_KEY, OWN_KEY = (f"arn:aws:kms:eu-west-1:{account}:key/1a-2b" for account in (UPSTREAM, OWN))
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 PASSING = [
     "SlowDown",
@@ -358,6 +359,26 @@ def test_a_target_that_may_not_be_written_is_not_blamed_on_the_source(s3: S3) ->
             client_error("AccessDenied", "not authorized to perform: kms:Decrypt on key/1"),
             PromotionRefusedError,
             '"Action": "kms:Decrypt"',
+        ),
+        (
+            client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on {THEIR_KEY} because"),
+            PromotionRefusedError,
+            f'"Action": "kms:Decrypt", "Resource": "{THEIR_KEY}"',
+        ),
+        (
+            client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on {OWN_KEY} because"),
+            PromotionRefusedError,
+            "This is of this stage's own account",
+        ),
+        (
+            client_error("KMS.DisabledException", f"{THEIR_KEY} is disabled."),
+            PromotionRefusedError,
+            "cannot be decrypted: KMS.DisabledException",
+        ),
+        (
+            client_error("KMS.KMSInvalidStateException", f"{OWN_KEY} is pending deletion."),
+            PromotionRefusedError,
+            "may not be written: KMS.KMSInvalidStateException",
         ),
         (client_error("NoSuchKey", "The specified key does not exist."), PromotionRefusedError, "does not exist"),
         (client_error("SomethingNew", "?"), ClientError, "SomethingNew"),

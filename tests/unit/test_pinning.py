@@ -331,13 +331,13 @@ def test_a_denied_listing_is_refused_with_the_statement_that_is_missing() -> Non
 
 
 def test_a_denied_key_is_told_from_a_denied_object() -> None:
-    denied = client_error("AccessDenied", "not authorized to perform: kms:Decrypt on arn:aws:kms:eu-west-1:1:key/2")
+    key = f"arn:aws:kms:eu-west-1:{UPSTREAM}:key/2"
+    denied = client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on resource: {key} because no")
 
     message = str(explained(denied, "s3:GetObject", "arn:aws:s3:::artifacts/m", "s3://artifacts/m"))
 
-    assert '"Action": "kms:Decrypt"' in message
-    assert "an AWS managed key cannot be shared" in message
-    assert "arn:aws:kms:eu-west-1:1:key/2" in message
+    assert f'"Action": "kms:Decrypt", "Resource": "{key}"' in message
+    assert "An AWS managed key (aws/s3) cannot be shared" in message
 
 
 @pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop before"])
