@@ -26,8 +26,8 @@ CARRIED_FROM_S3_SOURCE = {"S3Uri", "S3DataType", "CompressionType"}
 REPLACED_IN_S3_SOURCE = {"ETag", "ManifestEtag"}
 REFUSED_IN_S3_SOURCE = {
     "HubAccessConfig": "it comes from a hub and may not be copied",
-    "ManifestS3Uri": "its artifacts are listed in a manifest, whose form AWS does not document, so that its addresses "
-    "cannot be changed to those of a copy",
+    "ManifestS3Uri": "its artifacts are listed in a manifest, of which AWS documents only that it is a CSV file, so "
+    "that its addresses cannot be changed to those of a copy; name the artifacts by S3Uri alone",
     "ModelAccessConfig": "it is a gated model whose licence was accepted for the upstream account",
 }
 

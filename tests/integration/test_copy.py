@@ -225,9 +225,8 @@ def test_what_is_copied_is_recorded_with_what_verified_it(lab: Lab, qa: Stage, a
 
     assert promotion["objects"] == 1
     assert promotion["verified_by"] == "CRC32"
-    manifest = qa.client("s3").get_object(
-        Bucket=qa.bucket, Key=f"manifests/{promotion['execution'].rsplit(':', 1)[-1]}.jsonl"
-    )
+    manifest = qa.client("s3").get_object(Bucket=qa.bucket, Key=promotion["manifest"])
     (line,) = manifest["Body"].read().decode().splitlines()
+    assert json.loads(line)["checksum_algorithm"] == "CRC32"
     assert json.loads(line)["target"].startswith(f"models/{application}/{promotion['digest']}/")
     assert dataclasses.asdict(PinnedObject.from_line(line))["size"] == promotion["bytes"]

@@ -1,0 +1,48 @@
+"""The benchmark of copies runs against any S3, here the embedded one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from local import identity
+from local.aws import EmbeddedAws
+from tests.integration.world import QA
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_benchmark_tells_who_has_copied_rightly_and_leaves_no_copy(aws: EmbeddedAws, name: str) -> None:
+    s3 = identity.client_as_operator("s3", QA)
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": identity.REGION})
+    keys = s3._request_signer._credentials
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_DEFAULT_REGION": identity.REGION,
+    }
+    where = ["--source", f"s3://{name}/source/", "--target", f"s3://{name}/target/", "--account", QA]
+    what = ["--cases", "trial", "--peers", "s3transfer"]
+
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "benchmarks/copy.py", "--endpoint", identity.endpoint_url(), *where, *what],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "|" in line]
+    told = {row[0]: row[-1] for row in rows[2:]}
+    assert told == {
+        "this project's plan, which comes before it": "-",
+        "this project's copy step": "yes",
+        "s3transfer, one manager, 64 MiB and 100 threads": "yes",
+    }, done.stderr
+    left = s3.list_objects_v2(Bucket=name)["Contents"]
+    assert [found["Key"] for found in left] == [f"source/trial/model-0000{number}.bin" for number in (0, 1)]
