@@ -241,18 +241,13 @@ def _table(case: Case, results: list[Result]) -> Iterator[str]:
     yield "| | seconds | times ours | GB/s | objects/s | CPU, s | memory, MiB | right |"
     yield "|---|--:|--:|--:|--:|--:|--:|---|"
     for result in best.values():
+        facts = [""] * 6
         if result.is_right:
+            facts[:2] = f"{result.seconds:.2f}", f"{result.seconds / best[OURS].seconds:.1f}"
+            facts[4:] = f"{result.cpu_seconds:.1f}", result.memory_mib
+        if result.is_right and result.peer != PLAN:
             rate = case.objects / result.seconds
-            facts = [
-                f"{result.seconds:.2f}",
-                f"{result.seconds / best[OURS].seconds:.1f}",
-                f"{rate * case.size / 10**9:.1f}",
-                f"{rate:,.0f}" if case.objects > 1 else "",
-                f"{result.cpu_seconds:.1f}",
-                result.memory_mib,
-            ]
-        else:
-            facts = [""] * 6
+            facts[2:4] = f"{rate * case.size / 10**9:.1f}", f"{rate:,.0f}" if case.objects > 1 else ""
         yield f"| {result.peer} | {' | '.join(facts)} | {result.verdict} |"
 
 

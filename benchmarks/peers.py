@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
+from s3transfer.manager import TransferConfig as ManagerConfig
 from s3transfer.manager import TransferManager
 
 from promotion.artifacts import PinnedObject, Reference
@@ -93,11 +94,20 @@ def boto3_copy(config: TransferConfig | None, connections: int, job: Job) -> Rea
 
 def s3transfer_manager(job: Job) -> Ready:
     """One manager for all objects, so that their parts share its threads."""
-    s3 = job.client(110)
+    s3 = job.client(200)
     bucket, prefix, to, below = job.places
+    # Of its threads that submit, each waits for the HEAD of one object.
+    config = ManagerConfig(
+        multipart_threshold=64 * MIB,
+        multipart_chunksize=64 * MIB,
+        max_request_concurrency=100,
+        max_submission_concurrency=16,
+        max_request_queue_size=20_000,
+        max_submission_queue_size=20_000,
+    )
 
     def copy() -> None:
-        with TransferManager(s3, BEST) as manager:
+        with TransferManager(s3, config) as manager:
             copies = [
                 manager.copy({"Bucket": bucket, "Key": key}, to, below + key.removeprefix(prefix))
                 for key in job.keys(s3)

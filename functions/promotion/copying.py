@@ -29,9 +29,9 @@ MULTIPART_THRESHOLD = 128 * 1024**2
 PART_SIZE = 32 * 1024**2
 REQUESTS_IN_FLIGHT = 512
 
-# A copy of a few megabytes takes less than a tenth of a second, and S3 takes some 3,500 a second below one prefix
+# A copy of a few megabytes takes about a tenth of a second, and S3 takes some 3,500 a second below one prefix
 # before it asks to slow down (S3 user guide, "Best practices design patterns").
-_WHOLE_COPIES_IN_FLIGHT = 256
+_WHOLE_COPIES_IN_FLIGHT = 384
 
 # How often an object is begun anew, or taken up where it is, before that is left to the next call.
 _TRIES = 3

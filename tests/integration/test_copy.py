@@ -129,6 +129,15 @@ def test_a_copy_whose_process_dies_is_taken_up_where_it_stopped(
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
 
 
+def test_what_a_copy_leaves_behind_and_nobody_takes_up_is_removed_by_the_bucket_itself(qa: Stage) -> None:
+    rules = qa.client("s3").get_bucket_lifecycle_configuration(Bucket=qa.bucket)["Rules"]
+
+    (rule,) = (rule for rule in rules if "AbortIncompleteMultipartUpload" in rule)
+    assert rule["Status"] == "Enabled"
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert rule.get("Filter", {}).get("Prefix", "") == ""
+
+
 @pytest.mark.parametrize("size", [1024, MULTIPART_THRESHOLD], ids=["whole", "by-parts"])
 def test_an_artifact_that_changes_between_plan_and_copy_is_refused(
     lab: Lab, qa: Stage, copier: Copier, application: str, size: int
