@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 from local import (
     automation,
     cloudformation,
+    ecr,
     events,
     faults,
     functions,
@@ -76,7 +77,8 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self.directory.mkdir(parents=True, exist_ok=True)
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
-        application = faults.Faults(iam_gate.Gate(DomainDispatcherApplication(create_backend_app)))
+        gate = iam_gate.Gate(DomainDispatcherApplication(create_backend_app))
+        application = faults.Faults(ecr.LayerDownloads(gate))
         server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)
@@ -92,6 +94,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self._write_config()
         for extension in (
             s3,
+            ecr,
             functions,
             cloudformation,
             step_functions,

@@ -22,6 +22,7 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 from local import iam_policies, iam_s3
+from local.iam_conditions import listed
 from local.iam_policies import Statement
 
 _ARN_COLONS = 5
@@ -107,9 +108,17 @@ def _resource_policy(arn: str) -> Any:
             statements = [json.loads(policy.policy_document)["Statement"] for policy in policies]
             return {"Statement": [each for some in statements for each in (some if isinstance(some, list) else [some])]}
         case "ecr":
-            repository = ecr_backends[account][region].repositories.get(resource.removeprefix("repository/"))
-            return repository.policy if repository else None
+            backend = ecr_backends[account][region]
+            repository = backend.repositories.get(resource.removeprefix("repository/"))
+            # "Amazon ECR ... enforces the registry policy in all ECR requests" (registry-permissions).
+            return _together(backend.registry_policy, repository.policy if repository else None)
     return None
+
+
+def _together(*documents: str | None) -> dict[str, Any]:
+    """One document with the statements of several."""
+    found = [json.loads(document).get("Statement", []) for document in documents if document]
+    return {"Statement": [each for some in found for each in listed(some)]}
 
 
 def is_managed_by_aws(key_arn: str) -> bool:

@@ -320,9 +320,21 @@ def _monitoring(call: Call) -> Needs:
 
 def _ecr(call: Call) -> Needs:
     match call.operation:
-        case "GetAuthorizationToken":
-            yield Need("ecr:GetAuthorizationToken", ("*",))
-        case "BatchGetImage" | "BatchCheckLayerAvailability" | "GetDownloadUrlForLayer" | "DescribeImages":
+        case "GetAuthorizationToken" | "PutRegistryPolicy" | "GetRegistryPolicy" | "DeleteRegistryPolicy":
+            yield Need(f"ecr:{call.operation}", ("*",))
+        case (
+            "BatchGetImage"
+            | "BatchCheckLayerAvailability"
+            | "GetDownloadUrlForLayer"
+            | "DescribeImages"
+            | "InitiateLayerUpload"
+            | "UploadLayerPart"
+            | "CompleteLayerUpload"
+            | "PutImage"
+            | "CreateRepository"
+            | "DeleteRepository"
+            | "SetRepositoryPolicy"
+        ):
             registry = call.parameters.get("registryId") or call.account
             repository = f"arn:aws:ecr:{call.region}:{registry}:repository/{call.parameters['repositoryName']}"
             yield Need(f"ecr:{call.operation}", (repository,))

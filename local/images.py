@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local import execution_roles, identity
+from local import ecr, execution_roles, identity
 from local.validation import ApiError
 
 _ECR = re.compile(
@@ -52,26 +52,26 @@ def resolve(image: str, role_arn: str) -> str:
 
 def _pulled(image: re.Match[str], role_arn: str) -> str | None:
     """The digest of an image that the role pulls; None if it is of a repository outside of the embedded AWS."""
+    owner, name = image["registry"], image["repository"]
+    is_known = owner in identity.ACCOUNTS.values() and ecr.repository(owner, identity.REGION, name) is not None
     wanted = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
-    request = {"repositoryName": image["repository"], "imageIds": [wanted]}
+    request = {"repositoryName": name, "imageIds": [wanted]} | ({"registryId": owner} if is_known else {})
     try:
-        _found(execution_roles.client("ecr", role_arn), request)  # for the role's rights: moto looks in its own account
-        if image["registry"] not in identity.ACCOUNTS.values():
-            return image["digest"]
-        found = _found(identity.client_as_operator("ecr", image["registry"]), request)
+        # Where there is no such repository, it is asked for the role's rights alone.
+        found = _found(execution_roles.client("ecr", role_arn), request)
     except (execution_roles.RoleError, ClientError) as error:
         raise ImageError(f"{image[0]}: {error}") from error
-    if found is None:
+    if not is_known or found is None:
         return image["digest"]
     if not found:
         raise ImageError(f"Requested image {image[0]} not found.")
     return str(found[0]["imageId"]["imageDigest"])
 
 
-def _found(ecr: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:
+def _found(client: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The images of a request; None without the repository."""
     try:
-        images: list[dict[str, Any]] = ecr.batch_get_image(**request)["images"]
-    except ecr.exceptions.RepositoryNotFoundException:
+        images: list[dict[str, Any]] = client.batch_get_image(**request)["images"]
+    except client.exceptions.RepositoryNotFoundException:
         return None
     return images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.resources import access, compute, messaging, storage
+from local.resources import access, compute, messaging, registries, storage
 from local.resources.resource import TYPES, Resource
 
-__all__ = ["TYPES", "Resource", "access", "compute", "messaging", "storage"]
+__all__ = ["TYPES", "Resource", "access", "compute", "messaging", "registries", "storage"]

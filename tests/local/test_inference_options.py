@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -251,7 +252,10 @@ def test_an_image_of_ones_own_is_deployed_by_its_digest(qa: Account) -> None:
     ecr = qa.client("ecr")
     ecr.create_repository(repositoryName=qa.name)
     media_type = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": {"digest": f"sha256:{'0' * 64}"}, "layers": []}
+    upload = {"repositoryName": qa.name, "uploadId": ecr.initiate_layer_upload(repositoryName=qa.name)["uploadId"]}
+    ecr.upload_layer_part(**upload, partFirstByte=0, partLastByte=1, layerPartBlob=b"{}")
+    config = ecr.complete_layer_upload(**upload, layerDigests=[f"sha256:{hashlib.sha256(b'{}').hexdigest()}"])
+    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": {"digest": config["layerDigest"]}, "layers": []}
     put = ecr.put_image(repositoryName=qa.name, imageManifest=json.dumps(manifest), imageTag="v1")
     repository = f"{qa.id}.dkr.ecr.eu-west-1.amazonaws.com/{qa.name}"
 
