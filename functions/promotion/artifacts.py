@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from promotion import images
 from promotion.errors import PromotionRefusedError
 from promotion.naming import sha256_of
 
@@ -122,8 +123,28 @@ def digest(
     enable_network_isolation: bool,
     content: dict[Path, list[PinnedObject]],
 ) -> str:
-    """The SHA-256 of the identity."""
-    return sha256_of(identity(containers, inference_execution_config, enable_network_isolation, content))
+    """The digest of the identity."""
+    return digest_of(identity(containers, inference_execution_config, enable_network_isolation, content))
+
+
+def digest_of(identity: dict[str, Any]) -> str:
+    """The SHA-256 of an identity: of what it says of everything but the images, and of the images."""
+    return with_images(
+        digest_without_images(identity), [container.get("Image") for container in identity["Containers"]]
+    )
+
+
+def digest_without_images(identity: dict[str, Any]) -> str:
+    """What stays as it is when a stage learns only of its endpoint which image a tag means."""
+    containers = [
+        {field: value for field, value in container.items() if field != "Image"} for container in identity["Containers"]
+    ]
+    return sha256_of(identity | {"Containers": containers})
+
+
+def with_images(without_images: str, images: list[str | None]) -> str:
+    """The digest of a model, by what `digest_without_images` gave and what of its images counts, one a container."""
+    return sha256_of({"WithoutImages": without_images, "Images": images})
 
 
 def identity(
@@ -132,19 +153,24 @@ def identity(
     enable_network_isolation: bool,
     content: dict[Path, list[PinnedObject]],
 ) -> dict[str, Any]:
-    """What decides the model's behaviour: not where its artifacts lie, but what they are."""
+    """What decides the model's behaviour: not where its artifacts and images lie, but what they are."""
     identities = {
         path: sha256_of(sorted((pinned.content for pinned in objects), key=str)) for path, objects in content.items()
     }
+    values = {path: f"sha256:{value}" for path, value in identities.items()}
+    values |= {(index, "Image"): images.identity(each["Image"]) for index, each in enumerate(containers)}
     return {
-        "Containers": with_values(containers, {path: f"sha256:{value}" for path, value in identities.items()}),
+        "Containers": with_values(containers, values),
         "InferenceExecutionConfig": inference_execution_config,
         "EnableNetworkIsolation": enable_network_isolation,
     }
 
 
 def changed(before: Any, after: Any, path: str = "") -> list[str]:
-    """Where two identities differ, as "Containers[0].Image"; a path to an artifact means its content."""
+    """Where two identities differ, as "Containers[0].Environment.THREADS", and of images how.
+
+    A path to an artifact means its content.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         members = sorted(before.keys() | after.keys())
         found = [changed(before.get(key), after.get(key), f"{path}.{key}".lstrip(".")) for key in members]
@@ -152,7 +178,8 @@ def changed(before: Any, after: Any, path: str = "") -> list[str]:
         pairs = enumerate(zip(before, after, strict=True))
         found = [changed(one, other, f"{path}[{index}]") for index, (one, other) in pairs]
     else:
-        found = [[] if before == after else [path]]
+        how = f" (approved was {before}, now it is {after})" if path.endswith(".Image") else ""
+        found = [[] if before == after else [path + how]]
     return [difference for differences in found for difference in differences]
 
 

@@ -27,6 +27,8 @@ _CODES = {
     "ResourceNotFoundException": Meaning.NOT_FOUND,
     "ParameterNotFound": Meaning.NOT_FOUND,
     "AutomationExecutionNotFoundException": Meaning.NOT_FOUND,
+    "RepositoryNotFoundException": Meaning.NOT_FOUND,
+    "LayersNotFoundException": Meaning.NOT_FOUND,
     "NoSuchBucket": Meaning.NOT_FOUND,
     "NoSuchKey": Meaning.NOT_FOUND,
     "NoSuchUpload": Meaning.NOT_FOUND,
@@ -46,6 +48,8 @@ _CODES = {
     "InternalError": Meaning.TRY_AGAIN,
     "InternalFailure": Meaning.TRY_AGAIN,
     "InternalServerError": Meaning.TRY_AGAIN,
+    "ServerException": Meaning.TRY_AGAIN,
+    "UploadNotFoundException": Meaning.TRY_AGAIN,
     "RequestTimeout": Meaning.TRY_AGAIN,
     # The answer to a HEAD has no body, so that its code is the status.
     "500": Meaning.TRY_AGAIN,

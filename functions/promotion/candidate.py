@@ -11,7 +11,7 @@ import datetime
 import json
 from typing import Any
 
-from promotion import model_package
+from promotion import images, model_package
 from promotion.containers import checked, unknown_field
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.request import application_name
@@ -21,6 +21,7 @@ APPLICATION_TAG = f"{TAG}application"
 CREATED_AT_TAG = f"{TAG}created-at"
 DIGEST_TAG = f"{TAG}digest"
 EXECUTION_TAG = f"{TAG}execution"
+IMAGE_TAG = f"{TAG}image-"  # with a container's number: the digest its endpoint ran, where the model itself has none
 INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
 SMOKE_TEST_TAG = f"{TAG}smoke-test"
 SOURCE_TAG = f"{TAG}source"
@@ -148,19 +149,21 @@ def from_model(
     """The candidate that an existing SageMaker model is: DescribeModel's answer and the model's tags.
 
     `packages` are DescribeModelPackage's answers for the packages that its containers name. A model that was promoted
-    before keeps its first source and time. Raises PromotionRefusedError for what cannot be carried across.
+    before keeps its first source and time, and its images are those that its endpoint ran. Raises PromotionRefusedError
+    for what cannot be carried across.
     """
     name = description["ModelName"]
     what = f"The model {name}"
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
             raise unknown_field(what, field)
-    containers, etags = model_package.expanded(containers_of(description), what, packages or {})
+    expanded, etags = model_package.expanded(containers_of(description), what, packages or {})
+    containers = [checked(what, container) for container in expanded]
     return Candidate(
         application=_application(application, tags, what),
         source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
         created_at=_first_created_at(name, tags) or _iso(description["CreationTime"]),
-        containers=[checked(what, container) for container in containers],
+        containers=[images.recorded(each, tags.get(f"{IMAGE_TAG}{n}")) for n, each in enumerate(containers)],
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
         in_vpc=bool(description.get("VpcConfig")),

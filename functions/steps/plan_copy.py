@@ -1,13 +1,15 @@
-"""List and pin every object to copy, name the candidate by its content, and split the work into batches."""
+"""List and pin every object and image, name the candidate by its content, and split the work into batches."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import artifacts, smoke_test
+from promotion import artifacts, images, registry, smoke_test
 from promotion.artifacts import Path, PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning
 from promotion.candidate import SMOKE_TEST_TAG, Candidate
@@ -21,6 +23,7 @@ from promotion.step import logger, step
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
 
+ecr = client("ecr")
 s3 = client("s3")
 
 
@@ -28,6 +31,8 @@ s3 = client("s3")
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     candidate = Candidate.from_json(event["candidate"])
     settings = load(client("ssm"), event["stage"], candidate.application, event["defaults"])
+    region, digest_of = event["execution"].split(":")[3], functools.cache(functools.partial(registry.digest_of, ecr))
+    candidate = dataclasses.replace(candidate, containers=images.pinned(candidate.containers, region, digest_of))
 
     references = artifacts.references(candidate.containers)
     content = {reference.path: pin(s3, reference, event["upstream_account"]) for reference in references}
@@ -35,7 +40,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     identity = artifacts.identity(
         candidate.containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
     )
-    digest = sha256_of(identity)
+    digest = artifacts.digest_of(identity)
     if event["approved_digest"] and digest != event["approved_digest"]:
         raise PromotionRefusedError(
             f"{candidate.source['name']} is not what was approved any more: its digest is {digest}, approved was "
@@ -53,18 +58,28 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     objects += bodies
 
     containers = stage_containers(artifacts.with_values(candidate.containers, addresses), settings.get("Model", {}))
+    # The settings may have brought an image of their own.
+    containers = images.pinned(containers, region, digest_of)
+    copies: list[images.Copy] = []
+    if event["image_copy"]:
+        containers, copies = images.redirected(containers, event["account"], event["image_repository"])
+    if "ServerlessConfig" in settings["EndpointConfig"]["ProductionVariants"][0]:
+        images.assert_serverless(containers, event["account"])
+    model = artifacts.identity(
+        containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
+    )
     lines, batches = manifest(objects)
     key = f"manifests/{event['execution'].rsplit(':', 1)[-1]}.jsonl"
     s3.put_object(Bucket=event["bucket"], Key=key, Body=lines.encode(), ExpectedBucketOwner=event["account"])
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     return {
         "digest": digest,
-        "model_digest": artifacts.digest(
-            containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
-        ),
+        "model_digest": artifacts.digest_of(model),
+        "digest_without_images": artifacts.digest_without_images(model),
         "containers": containers,
         "settings": {part: settings.get(part, {}) for part in ("Model", "EndpointConfig")},
         "smoke_test": suite_uri,
+        "images": [dataclasses.asdict(copy) for copy in copies],
         "manifest": key,
         "batches": batches,
         "objects": len(objects),

@@ -14,12 +14,12 @@ if os.environ.get("AWS_CONFIG_FILE") != os.devnull:
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
 
-from local import project
 from local.aws import EmbeddedAws, Pace
 from tests.faults import matrix
 from tests.faults.judging import Result
 from tests.faults.matrix import Case
 from tests.faults.scenarios import World
+from tests.integration.world import deploy
 
 _world: World
 
@@ -30,7 +30,7 @@ def begin() -> None:
     aws = EmbeddedAws(Path(directory.name), pace=Pace(endpoint_change=0.3)).start()
     atexit.register(directory.cleanup)
     atexit.register(aws.stop)
-    project.deploy(aws, lambda _: None)
+    deploy(aws)
     _world = World(f"p{os.getpid()}")
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from local import project
 from local.aws import EmbeddedAws
-from tests.integration.world import PRODUCTION, QA, Lab, Stage
+from tests.integration.world import PRODUCTION, QA, Lab, Stage, deploy
 
 
 @pytest.fixture(scope="session")
 def stacks(aws: EmbeddedAws) -> EmbeddedAws:
-    project.deploy(aws, lambda _: None)
+    deploy(aws)
     return aws
 
 

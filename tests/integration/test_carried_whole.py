@@ -52,7 +52,11 @@ class Steps:
         )
         assert found["outcome"] == "promote", found["reason"]
         plan = self.call(
-            "PlanCopy", common | where | {"candidate": found["candidate"], "approved_digest": found["digest"]}
+            "PlanCopy",
+            common
+            | where
+            | {"candidate": found["candidate"], "approved_digest": found["digest"]}
+            | {"image_copy": False, "image_repository": "model-promotion-qa"},
         )
         for batch in plan["batches"]:
             self.call("CopyArtifacts", where | {"batch": batch, "manifest": plan["manifest"]})
@@ -92,7 +96,7 @@ def contents(client: Any, uri: str) -> dict[str, bytes]:
 
 
 def assert_equal(lab: Lab, qa: Stage, source: Any, promoted: Any, path: str = "model") -> None:
-    """Every field the same; where both are addresses in S3, another address with the same bytes."""
+    """Every field the same, images by digest; where both are addresses in S3, another address with the same bytes."""
     if isinstance(source, dict):
         assert source.keys() == promoted.keys(), path
         for key in source:
@@ -105,6 +109,8 @@ def assert_equal(lab: Lab, qa: Stage, source: Any, promoted: Any, path: str = "m
         assert promoted.startswith(f"s3://{qa.bucket}/models/"), path
         assert source.endswith("/") == promoted.endswith("/"), path
         assert contents(lab.client("s3"), source) == contents(qa.client("s3"), promoted), path
+    elif path.endswith(".Image"):
+        assert promoted == lab.by_digest(source), path
     else:
         assert source == promoted, path
 

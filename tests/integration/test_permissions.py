@@ -23,6 +23,8 @@ RARE = {
     r"logs:DescribeLogStreams|cloudwatch:PutMetricData|ecr:(GetAuth|GetDownload|BatchCheck)": (
         "SageMaker's documented needs of an execution role, for what its hosts do"
     ),
+    r"CopyImages": "a stage that copies images instead of pulling them from where they are",
+    r"sagemaker:AddTags .*\(ResolveImages": "AWS's own images, whose tags only the endpoint resolves",
     r"sagemaker:.*hyper-parameter|sagemaker:.*model-package|tuning-job": "sources that these scenarios do not promote",
     r"states:StartExecution .*(Tuning|ModelPackage|ApprovalEnded|ExecutionEnded)": (
         "sources that these scenarios do not promote, and what follows a rejection or an abort"

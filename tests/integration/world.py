@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from local import identity, project
+from local.aws import EmbeddedAws
+from tests import registries
 
 DEV, QA, PRODUCTION = identity.ACCOUNTS.values()
 DEV_BUCKET = f"sagemaker-{identity.REGION}-{DEV}"
@@ -191,6 +193,20 @@ class Lab:
         self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body)
         return f"s3://{DEV_BUCKET}/{key}"
 
+    def push(self, repository: str, tag: str, layer: bytes = b"a layer") -> str:
+        """An image in the lab's registry under a tag, taken from another image if it has it; its digest."""
+        ecr = self.client("ecr")
+        registries.ensure_repository(ecr, repository)
+        return registries.push_image(ecr, repository, [layer, repository.encode()], tag)
+
+    def by_digest(self, image: str) -> str:
+        """An image of the lab's registry, or one that is by digest already, by its digest."""
+        if "@" in image:
+            return image
+        name, tag = image.rsplit(":", 1)
+        wanted = {"repositoryName": name.partition("/")[2], "imageIds": [{"imageTag": tag}]}
+        return f"{name}@{self.client('ecr').batch_get_image(**wanted)['images'][0]['imageId']['imageDigest']}"
+
     def suite(self, application: str, expect: str) -> str:
         suite = {"cases": [{"name": "answers", "body": {}, "expect": expect, "maximum_latency_ms": 30000}]}
         return self.upload(f"{application}/smoke-test-{abs(hash(expect))}.json", json.dumps(suite).encode())
@@ -206,7 +222,14 @@ class Lab:
         return packed.getvalue()
 
     def train(
-        self, application: str, label: str, *, script: str = ECHO_LABEL, expect: str | None = None, tagged: bool = True
+        self,
+        application: str,
+        label: str,
+        *,
+        script: str = ECHO_LABEL,
+        expect: str | None = None,
+        tagged: bool = True,
+        image: str = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
     ) -> str:
         """A completed training job whose model answers {"label": <label>}; its name."""
         job = f"{application}-{label}-{datetime.datetime.now(datetime.UTC):%H%M%S%f}"
@@ -220,7 +243,7 @@ class Lab:
         self.client("sagemaker").create_training_job(
             TrainingJobName=job,
             AlgorithmSpecification={
-                "TrainingImage": f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
+                "TrainingImage": image,
                 "TrainingInputMode": "File",
             },
             RoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
@@ -240,3 +263,11 @@ class Lab:
             return status if status not in ("InProgress", "Stopping") else None
 
         return wait_until(look, f"the end of {job}")
+
+
+def deploy(aws: EmbeddedAws) -> None:
+    """Deploy the project's stacks, and push the images that the lab's models are served by, which QA may pull."""
+    arns = [f"arn:aws:ecr:{identity.REGION}:{DEV}:repository/{name}" for name in ("echo", "team/*")]
+    project.deploy(aws, lambda _: None, {"RepositoryArns": ",".join(arns)})
+    for repository, tag in (("echo", "1"), ("team/server", "1.0"), ("team/second", "2")):
+        Lab().push(repository, tag)

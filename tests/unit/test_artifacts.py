@@ -349,7 +349,7 @@ BEFORE = identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT)
         ),
         (
             identity([{**CONTAINERS[0], "Image": "x"}, CONTAINERS[1]], {"Mode": "Serial"}, False, CONTENT),
-            ["Containers[0].Image"],
+            [f"Containers[0].Image (approved was {IMAGE}, now it is x)"],
         ),
         (identity([*CONTAINERS, {"Image": IMAGE}], {"Mode": "Serial"}, False, CONTENT), ["Containers"]),
     ],

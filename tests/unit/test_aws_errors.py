@@ -51,6 +51,11 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("500", Meaning.TRY_AGAIN),
         ("503", Meaning.TRY_AGAIN),
         ("RequestTimeout", Meaning.TRY_AGAIN),
+        # ECR
+        ("RepositoryNotFoundException", Meaning.NOT_FOUND),
+        ("LayersNotFoundException", Meaning.NOT_FOUND),
+        ("ServerException", Meaning.TRY_AGAIN),
+        ("UploadNotFoundException", Meaning.TRY_AGAIN),
         # Systems Manager and DynamoDB
         ("InternalServerError", Meaning.TRY_AGAIN),
         ("ResourceLimitExceeded", Meaning.UNKNOWN),

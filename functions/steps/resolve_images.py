@@ -1,0 +1,36 @@
+"""Record the digest of each image that the endpoint really runs, so that the next stage runs the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion import artifacts, images
+from promotion.candidate import IMAGE_TAG, containers_of
+from promotion.clients import client
+from promotion.model import tag_list
+from promotion.naming import VARIANT
+from promotion.sagemaker import describe_endpoint
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    promotion, sagemaker = event["promotion"], client("sagemaker")
+    model = sagemaker.describe_model(ModelName=promotion["model_name"])
+    containers = containers_of(model)
+    resolved = images.resolved(containers, describe_endpoint(sagemaker, promotion["endpoint"]) or {}, VARIANT)
+    # What the model itself does not say is written on it: the next stage reads the model, and believes no event.
+    tags = {
+        f"{IMAGE_TAG}{number}": images.identity(image)
+        for number, (image, container) in enumerate(zip(resolved, containers, strict=True))
+        if image != container["Image"]
+    }
+    if tags:
+        sagemaker.add_tags(ResourceArn=model["ModelArn"], Tags=tag_list(tags))
+    logger.info("Images resolved", images=resolved, tags=tags)
+    return {
+        "images": resolved,
+        "model_digest": artifacts.with_images(
+            promotion["digest_without_images"], [images.identity(image) for image in resolved]
+        ),
+    }
