@@ -29,7 +29,7 @@ CANDIDATE = Candidate(
     created_at="2026-01-01T00:00:00Z",
     containers=[
         {
-            "Image": "image",
+            "Image": f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com/reviews@sha256:{0:064}",
             "ModelDataSource": {
                 "S3DataSource": {"S3Uri": "s3://upstream/m/", "S3DataType": "S3Prefix", "CompressionType": "None"}
             },
@@ -59,20 +59,21 @@ class Client:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
-    monkeypatch.setattr(plan_copy, "load", lambda *_: {"SmokeTest": "skip"})
+    monkeypatch.setattr(plan_copy, "load", lambda *given: {**given[-1], "SmokeTest": "skip"})
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
 
 
 def promote() -> tuple[list[Any], dict[str, int]]:
     """What the state machine would do: everything that goes in and out of its states, and what was copied."""
     where = {"bucket": "stage", "account": OWN, "upstream_account": UPSTREAM}
-    asked = {
+    asked: dict[str, Any] = {
         **where,
         "candidate": CANDIDATE.to_json(),
         "approved_digest": None,
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
-        "defaults": {},
+        "image_copy": False,
+        "defaults": {"EndpointConfig": {"ProductionVariants": [{}]}},
     }
     plan = plan_copy.handler(asked, CONTEXT)
     payloads, batches = [asked, plan], []
