@@ -18,6 +18,7 @@ from werkzeug.serving import make_server
 
 from local import (
     automation,
+    autoscaling,
     cloudformation,
     ecr,
     events,
@@ -102,6 +103,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             automation,
             notifications,
             hosting,
+            autoscaling,
             training,
             tuning,
             model_packages,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from local import guardrails, identity, invocations, models, processes, sagemaker_tags
+from local import autoscaling, guardrails, identity, invocations, models, processes, sagemaker_tags
 from local.deployment import Deployments
 from local.endpoints import Endpoint, variant_summaries
 from local.sagemaker_api import Call, invalid, listing, replace
@@ -139,6 +139,7 @@ def _delete_endpoint(call: Call) -> None:
 
     def forget() -> None:
         call.backend.endpoints.pop(endpoint.name.lower(), None)
+        autoscaling.forget(endpoint.account, endpoint.region, endpoint.name)
 
     with endpoint.lock:
         if endpoint.busy:
@@ -182,15 +183,12 @@ def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:
     """endpoint-scaling-update.html: a variant that scales keeps its name and instance type until it is deregistered."""
-    autoscaling = identity.client_as_operator("application-autoscaling", endpoint.account, endpoint.region)
-    targets = autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
-    scaled = {target["ResourceId"] for target in targets}
+    scaled = autoscaling.registered(endpoint.account, endpoint.region, endpoint.name)
     new = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
     broken = [
         variant["VariantName"]
         for variant in endpoint.config["ProductionVariants"]
-        if f"endpoint/{endpoint.name}/variant/{variant['VariantName']}" in scaled
-        and new.get(variant["VariantName"]) != variant.get("InstanceType")
+        if variant["VariantName"] in scaled and new.get(variant["VariantName"]) != variant.get("InstanceType")
     ]
     if broken:
         raise invalid(

@@ -7,6 +7,7 @@ of each service the table of actions. S3, whose calls touch more than they name,
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -318,6 +319,34 @@ def _monitoring(call: Call) -> Needs:
                 yield Need("cloudwatch:DescribeAlarms", ("*",))
 
 
+def _application_autoscaling(call: Call) -> Needs:
+    """The service names all targets alike, and checks what its caller may do to the variant itself.
+
+    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html, with the
+    actions of "Auto scaling prerequisites" in the SageMaker developer guide.
+    """
+    request, operation = call.parameters, call.operation
+    if operation.startswith("Describe"):
+        yield Need(f"application-autoscaling:{operation}", ("*",))
+        return
+    known = {
+        "application-autoscaling:service-namespace": request["ServiceNamespace"],
+        "application-autoscaling:scalable-dimension": request["ScalableDimension"],
+    }
+    yield Need(
+        f"application-autoscaling:{operation}", (call.arn("application-autoscaling", "scalable-target/*"),), known
+    )
+    endpoint = call.arn("sagemaker", f"endpoint/{request['ResourceId'].split('/')[1].lower()}")
+    if operation == "RegisterScalableTarget":
+        yield Need("sagemaker:DescribeEndpoint", (endpoint,))
+        yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (endpoint,))
+        yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))
+    if operation == "PutScalingPolicy":
+        alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
+        for action in ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"):
+            yield Need(f"cloudwatch:{action}", (alarm,))
+
+
 def _ecr(call: Call) -> Needs:
     match call.operation:
         case "GetAuthorizationToken" | "PutRegistryPolicy" | "GetRegistryPolicy" | "DeleteRegistryPolicy":
@@ -360,6 +389,7 @@ _FINDERS: dict[str, Callable[[Call], Needs]] = {
     "sts": _sts,
     "logs": _logs,
     "monitoring": _monitoring,
+    "application-autoscaling": _application_autoscaling,
     "ecr": _ecr,
     "kms": _kms,
 }

@@ -17,6 +17,8 @@ from moto.core.exceptions import ServiceException
 
 # The patterns are Java's; these are the character classes that Python spells in another way.
 _JAVA_CLASSES = {
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010ffff",
+    r"\p{Print}+": r"[\x20-\x7e]+",
     r"\p{L}": r"\w",
     r"\p{N}": r"\w",
     r"\p{Z}": r"\s",

@@ -29,6 +29,7 @@ _CODES = {
     "AutomationExecutionNotFoundException": Meaning.NOT_FOUND,
     "RepositoryNotFoundException": Meaning.NOT_FOUND,
     "LayersNotFoundException": Meaning.NOT_FOUND,
+    "ObjectNotFoundException": Meaning.NOT_FOUND,
     "NoSuchBucket": Meaning.NOT_FOUND,
     "NoSuchKey": Meaning.NOT_FOUND,
     "NoSuchUpload": Meaning.NOT_FOUND,
@@ -50,6 +51,8 @@ _CODES = {
     "InternalServerError": Meaning.TRY_AGAIN,
     "ServerException": Meaning.TRY_AGAIN,
     "UploadNotFoundException": Meaning.TRY_AGAIN,
+    "InternalServiceException": Meaning.TRY_AGAIN,
+    "ConcurrentUpdateException": Meaning.TRY_AGAIN,
     "RequestTimeout": Meaning.TRY_AGAIN,
     # The answer to a HEAD has no body, so that its code is the status.
     "500": Meaning.TRY_AGAIN,
@@ -64,6 +67,8 @@ _VALIDATION_MESSAGES = (
     ("Amazon SageMaker can't find ", Meaning.NOT_FOUND),
     ("Cannot create already existing ", Meaning.ALREADY_EXISTS),
     ("Cannot update in-progress ", Meaning.BUSY),
+    # A scalable target that stands in the way of an update, or that was taken off a moment ago.
+    ("The variant(s) ", Meaning.TRY_AGAIN),
     # A role that was made a moment ago: IAM is eventually consistent.
     ("Could not assume role ", Meaning.NOT_YET_VISIBLE),
 )

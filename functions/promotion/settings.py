@@ -11,7 +11,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from promotion import smoke_test
+from promotion import autoscaling, smoke_test
 from promotion.aws_errors import Meaning, meaning
 from promotion.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER
 from promotion.errors import InvalidRequestError
@@ -51,9 +51,9 @@ def load(ssm: Any, stage: str, application: str, defaults: dict[str, Any]) -> di
 def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str, Any]:
     """The settings in force: `text` (the JSON document in `parameter`, or None) over the stack's `defaults`.
 
-    Returns {"EndpointConfig", "Model", "SmokeTest"}; EndpointConfig and Model hold members of CreateEndpointConfig and
-    CreateModel, SmokeTest a suite, "skip" or None. Raises InvalidRequestError naming the parameter and the path of what
-    is wrong, before anything is created.
+    Returns {"EndpointConfig", "Model", "Autoscaling", "SmokeTest"}; EndpointConfig and Model hold members of
+    CreateEndpointConfig and CreateModel, Autoscaling what `autoscaling.validated` takes, SmokeTest a suite, "skip" or
+    None. Raises InvalidRequestError naming the parameter and the path of what is wrong, before anything is created.
     """
     settings = copy.deepcopy(defaults)
     if text is None:
@@ -72,8 +72,10 @@ def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str
                 settings[part]["ProductionVariants"] = [_over_default(default, value["ProductionVariants"][0])]
         elif part == "SmokeTest":
             settings[part] = value if value == SKIP else smoke_test.validated(value, f"{parameter}: SmokeTest")
+        elif part == "Autoscaling":
+            settings[part] = autoscaling.validated(value, f"{parameter}: Autoscaling")
         else:
-            known = ", ".join([*_OPERATIONS, "SmokeTest"])
+            known = ", ".join([*_OPERATIONS, "Autoscaling", "SmokeTest"])
             raise InvalidRequestError(f"The settings in {parameter} have the unknown key {part!a}; known are {known}.")
     return settings
 

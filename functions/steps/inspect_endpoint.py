@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion import endpoint, journal
+from promotion import autoscaling, endpoint, journal, scalable_targets
 from promotion.clients import client
-from promotion.errors import EndpointBusyError, PromotionRefusedError
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.sagemaker import describe_endpoint
+from promotion.settings import load
 from promotion.step import logger, step
 
 
@@ -16,8 +17,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, dynamodb = event["promotion"], client("dynamodb")
     # Whoever goes back wants something older than what is live.
     goes_back = promotion["source_kind"] == "rollback"
+    description = describe_endpoint(client("sagemaker"), promotion["endpoint"])
     inspection = endpoint.inspect(
-        describe_endpoint(client("sagemaker"), promotion["endpoint"]),
+        description,
         promotion["endpoint_config_name"],
         promotion["created_at"],
         None if goes_back else journal.live(dynamodb, event["table"], promotion["endpoint"]),
@@ -32,8 +34,24 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"outcome": "live_before", "reason": reason, "promotion": promotion}
     if inspection.outcome == "change":
         promotion = promotion | {"previous_endpoint_config_name": inspection.previous or "", "changing": True}
-        journal.note(dynamodb, event["table"], event["execution"], promotion)
+        previous, wanted = _scaling(event, promotion, description)
+        journal.note(dynamodb, event["table"], event["execution"], promotion, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
+
+
+def _scaling(
+    event: dict[str, Any], promotion: dict[str, Any], description: dict[str, Any] | None
+) -> tuple[list[autoscaling.Target], list[autoscaling.Target]]:
+    """What scales the endpoint now, and what is to scale it after the promotion."""
+    name, config = promotion["endpoint"], promotion["endpoint_config_name"]
+    previous = scalable_targets.read(client("application-autoscaling"), name, description)
+    settings = load(client("ssm"), event["stage"], promotion["application"], {}).get("Autoscaling")
+    if settings is None and not previous:
+        return [], []
+    variants = scalable_targets.variants_of(client("sagemaker"), config)
+    if variants is None:
+        raise TryAgainError(f"SageMaker does not know the endpoint config {config} yet.")
+    return previous, autoscaling.wanted(name, settings, previous, variants)
 
 
 def _was_live_before(event: dict[str, Any], promotion: dict[str, Any]) -> bool:

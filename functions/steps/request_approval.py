@@ -52,17 +52,46 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     )["AutomationExecutionId"]
     journal.note_approval_request(dynamodb, table, promotion, automation)
     logger.info("Approval requested", automation=automation)
+    _supersede_older(dynamodb, table, promotion)
     return {"outcome": "requested", "reason": f"The approval {automation} was asked for."}
+
+
+def _supersede_older(dynamodb: Any, table: str, promotion: dict[str, Any]) -> None:
+    """Take back what is still asked for older candidates of the endpoint: who approves decides on the newest one.
+
+    An approval that was given already is left alone, since its promotion may be running.
+    """
+    for older, request in journal.open_approval_requests(dynamodb, table, promotion["endpoint"]):
+        if not is_older(older["created_at"], promotion["created_at"]):
+            continue
+        found = _automation(request.automation)
+        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
+            journal.note_approval_ended(dynamodb, table, older, request)
+        elif not approval.is_given(found):
+            journal.note_approval_ended(dynamodb, table, older, request, promotion["source_name"])
+            _stop(request.automation)
+            logger.info("Older request superseded", automation=request.automation, source=older["source_name"])
+
+
+def _stop(automation: str) -> None:
+    ssm = client("ssm")
+    try:
+        ssm.stop_automation_execution(AutomationExecutionId=automation, Type="Cancel")
+    except (ssm.exceptions.InvalidAutomationStatusUpdateException, ssm.exceptions.AutomationExecutionNotFoundException):
+        logger.info("Older request ended by itself", automation=automation)
 
 
 def _status(automation: str) -> str | None:
     """The status of the runbook's execution; None when Systems Manager knows it no longer, or it never started."""
-    if not automation:
-        return None
+    found = _automation(automation) if automation else None
+    return str(found["AutomationExecutionStatus"]) if found else None
+
+
+def _automation(automation: str) -> dict[str, Any] | None:
     try:
         found = client("ssm").get_automation_execution(AutomationExecutionId=automation)
     except ClientError as error:
         if error.response["Error"]["Code"] != "AutomationExecutionNotFoundException":
             raise
         return None
-    return str(found["AutomationExecution"]["AutomationExecutionStatus"])
+    return dict(found["AutomationExecution"])

@@ -16,8 +16,6 @@ from promotion.settings import load
 from promotion.source import Upstream
 from promotion.step import logger, step
 
-_RECOVERY_ATTEMPTS = 3
-
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -91,22 +89,27 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
         left = journal.running(dynamodb, table, asked.endpoint)
     else:
         left = journal.running_in(dynamodb, table, asked.execution or "")
-    if left and is_running(client("stepfunctions"), left.execution):
-        raise TryAgainError(
-            f"The promotion {left.execution} of {left.promotion['endpoint']} is still running. Stop it first; it is "
-            "then recovered by itself."
-        )
     if not left:
         return {
             "outcome": "nothing_to_recover",
             "reason": f"{asked.reason} It holds no endpoint, nothing is left to do.",
         }
-    if not asked.endpoint and left.recoveries >= _RECOVERY_ATTEMPTS:
-        raise PromotionRefusedError(
-            f"The endpoint {left.promotion['endpoint']} could not be recovered in {left.recoveries} tries. Look at the "
-            'last one, put right what stopped it, and start this state machine with {"recover": '
-            f'"{left.promotion["endpoint"]}"}}.'
+    if is_running(client("stepfunctions"), left.execution):
+        if asked.endpoint and left.recoveries:
+            reason = f"The endpoint {asked.endpoint} is being recovered by {left.execution}."
+            return {"outcome": "nothing_to_recover", "reason": reason}
+        raise TryAgainError(
+            f"The promotion {left.execution} of {left.promotion['endpoint']} is still running. Stop it first; it is "
+            "then recovered by itself."
         )
+    if not asked.endpoint and left.is_given_up:
+        return {
+            "outcome": "given_up",
+            "reason": f"The endpoint {left.promotion['endpoint']} could not be recovered in {left.recoveries} tries "
+            "and is still held. Look at the last one, put right what stopped it, and start this state machine with "
+            f'{{"recover": "{left.promotion["endpoint"]}"}}.',
+            "promotion": left.promotion,
+        }
     return {
         "outcome": "recover",
         "reason": asked.reason,
@@ -137,7 +140,9 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
         return {"outcome": "not_for_promotion", "reason": f"The approval {asked.approval} was given or is not ours."}
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
     decision = approval.decision(execution)
-    cancelled = "The request for approval was cancelled"
+    endpoint = endpoint_name(parameters["Application"], event["stage"])
+    newer = journal.superseded_by(client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval)
+    cancelled = f"{newer}, which is newer, asks for approval in its place" if newer else "The request was cancelled"
     how = {"TimedOut": "Nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
         asked.status, f"Rejected by {decision.by or 'an approver'}"
     )
@@ -149,7 +154,7 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
             "execution": event["execution"],
             "application": parameters["Application"],
             "stage": event["stage"],
-            "endpoint": endpoint_name(parameters["Application"], event["stage"]),
+            "endpoint": endpoint,
             "source_kind": parameters["SourceKind"],
             "source_name": parameters["SourceName"],
             "digest": parameters["Digest"],

@@ -6,6 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion import journal, scalable_targets
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.clients import client
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
@@ -18,9 +19,12 @@ from promotion.step import logger, step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, sagemaker = event["promotion"], client("sagemaker")
     name, config = promotion["endpoint"], promotion["endpoint_config_name"]
+    journal.assert_held(client("dynamodb"), event["table"], event["execution"], name)
     try:
         if promotion["previous_endpoint_config_name"]:
             description = describe_endpoint(sagemaker, name)
+            if description is not None:
+                scalable_targets.make_way(client("application-autoscaling"), sagemaker, name, description, config)
             sagemaker.update_endpoint(
                 EndpointName=name,
                 EndpointConfigName=config,

@@ -156,6 +156,42 @@ class Stage:
             return None
         return {k: v for k, v in client.describe_endpoint(EndpointName=name).items() if k != "ResponseMetadata"}
 
+    def scaling(self, application: str) -> dict[str, list[dict[str, Any]]]:
+        """What scales the application's endpoint, without what Application Auto Scaling fills in itself."""
+        client, resource = (
+            self.client("application-autoscaling"),
+            f"endpoint/{application}-{self.name}/variant/AllTraffic",
+        )
+        found = {
+            "targets": client.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource]),
+            "policies": client.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=resource),
+            "actions": client.describe_scheduled_actions(ServiceNamespace="sagemaker", ResourceId=resource),
+        }
+        ours = {
+            "ServiceNamespace",
+            "ResourceId",
+            "ScalableDimension",
+            "CreationTime",
+            "RoleARN",
+            "ScalableTargetARN",
+            "PolicyARN",
+            "ScheduledActionARN",
+            "Alarms",
+        }
+        return {
+            kind: [
+                {
+                    key: value
+                    for key, value in item.items()
+                    if key not in ours and (key != "SuspendedState" or any(value.values()))
+                }
+                for items in answer.values()
+                if isinstance(items, list)
+                for item in items
+            ]
+            for kind, answer in found.items()
+        }
+
     def answer(self, application: str) -> Any:
         body = self.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=f"{application}-{self.name}", Body=b"{}", ContentType="application/json"

@@ -1,0 +1,22 @@
+"""Let the new variant scale as the settings say, or as it did before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion import journal, scalable_targets
+from promotion.clients import client
+from promotion.sagemaker import describe_endpoint
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    endpoint, dynamodb = event["promotion"]["endpoint"], client("dynamodb")
+    wanted = journal.scaling(dynamodb, event["table"], endpoint).wanted
+    targets = client("application-autoscaling")
+    actual = scalable_targets.read(targets, endpoint, describe_endpoint(client("sagemaker"), endpoint))
+    journal.assert_held(dynamodb, event["table"], event["execution"], endpoint)
+    scalable_targets.bring(targets, actual, wanted)
+    logger.info("Autoscaling applied", endpoint=endpoint, before=actual, now=wanted)
+    return {}

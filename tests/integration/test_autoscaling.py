@@ -1,0 +1,77 @@
+"""What scales an endpoint comes from the settings, survives every promotion, and is put back when one fails."""
+
+import json
+from typing import Any
+
+from tests.integration.world import Lab, Stage
+
+POLICY = {
+    "PolicyName": "invocations",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {
+        "TargetValue": 70.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    },
+}
+NIGHT = {
+    "ScheduledActionName": "night",
+    "Schedule": "cron(0 22 * * ? *)",
+    "ScalableTargetAction": {"MinCapacity": 2, "MaxCapacity": 2},
+}
+AUTOSCALING = {"MinCapacity": 2, "MaxCapacity": 4, "ScalingPolicies": [POLICY], "ScheduledActions": [NIGHT]}
+
+
+def configure(stage: Stage, application: str, **settings: Any) -> None:
+    stage.client("ssm").put_parameter(
+        Name=f"/model-promotion/{stage.name}/{application}", Value=json.dumps(settings), Type="String", Overwrite=True
+    )
+
+
+def instances(kind: str) -> dict[str, Any]:
+    return {"ProductionVariants": [{"InstanceType": kind}]}
+
+
+def variant(stage: Stage, application: str) -> dict[str, Any]:
+    found = stage.endpoint(application)
+    assert found
+    config = stage.client("sagemaker").describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+    kind = config["ProductionVariants"][0]["InstanceType"]
+    return {"instances": found["ProductionVariants"][0]["DesiredInstanceCount"], "type": kind}
+
+
+def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of_the_next(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    configure(qa, application, Autoscaling=AUTOSCALING)
+    first = qa.execution_of(lab.train(application, "good"))
+    assert first.status == "SUCCEEDED", first.cause
+    applied = qa.scaling(application)
+    assert applied["targets"] == [{"MinCapacity": 2, "MaxCapacity": 4}]
+    assert applied["policies"] == [POLICY]
+    assert applied["actions"] == [NIGHT]
+    assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
+
+    # Another instance type, for which SageMaker demands that the target is taken off, and a model that fails.
+    configure(qa, application, EndpointConfig=instances("ml.c5.large"), Autoscaling=AUTOSCALING | {"MaxCapacity": 9})
+    failed = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
+    assert failed.error == "SmokeTestFailed", failed.cause
+    assert qa.scaling(application) == applied
+    assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
+
+    # The same with a model that proves itself, and settings that no longer say how it scales.
+    configure(qa, application, EndpointConfig=instances("ml.c5.large"))
+    succeeded = qa.execution_of(lab.train(application, "better"))
+    assert succeeded.status == "SUCCEEDED", succeeded.cause
+    assert qa.scaling(application) == applied
+    assert variant(qa, application) == {"instances": 2, "type": "ml.c5.large"}
+
+    # And on the way back by hand.
+    configure(qa, application, Autoscaling={"MinCapacity": 1, "MaxCapacity": 2, "ScalingPolicies": [POLICY]})
+    back = qa.promote({"rollback": f"{application}-qa"})
+    assert back.status == "SUCCEEDED", back.cause
+    assert qa.scaling(application) == {
+        "targets": [{"MinCapacity": 1, "MaxCapacity": 2}],
+        "policies": [POLICY],
+        "actions": [],
+    }
+    assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
