@@ -27,7 +27,9 @@ def picture() -> str:
     states = definition["States"]
     shown = {name: state for name, state in states.items() if state["Type"] in _SHOWN}
     numbers = {name: f"s{index}" for index, name in enumerate(shown)}
-    lines = ["flowchart TD", f"    start((start)) --> {numbers[definition['StartAt']]}"]
+    first = _next_shown(states, {"Next": definition["StartAt"]})
+    lines = ["flowchart TD"]
+    lines += [f"    start((start)) --> {numbers[name]}" for name in sorted(first, key=list(shown).index)]
     for name, state in shown.items():
         left, right = _SHAPES.get(state["Type"], ("[", "]"))
         lines.append(f'    {numbers[name]}{left}"{name}"{right}')

@@ -5,12 +5,14 @@ moto has an interpreter of the Amazon States Language; `local.states_language` a
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import json
 import logging
 import threading
 import uuid
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from moto.core.base_backend import BackendDict
@@ -56,6 +58,17 @@ _ENDS = frozenset(
 _HISTORY_PAGE = 100
 
 _starting = threading.Lock()
+_watchers: list[Callable[[Execution, str], None]] = []
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
+    """Show `watch` every state that an execution enters before anything is done in it, as no caller could see it."""
+    _watchers.append(watch)
+    try:
+        yield
+    finally:
+        _watchers.remove(watch)
 
 
 def install(aws: EmbeddedAws) -> None:
@@ -78,6 +91,7 @@ class _History(EventManager):
 
     def __init__(self) -> None:
         super().__init__()
+        self.execution: Execution | None = None
         self.ended = False
         self._adding = threading.Lock()
 
@@ -86,7 +100,11 @@ class _History(EventManager):
             if self.ended:
                 return 0
             self.ended = options["event_type"] in _ENDS
-            return int(super().add_event(*arguments, **options))
+            number = int(super().add_event(*arguments, **options))
+        if entered := (options.get("event_details") or {}).get("stateEnteredEventDetails"):
+            for watch in list(_watchers):
+                watch(self.execution, entered["name"])
+        return number
 
 
 class _Worker(ExecutionWorker):
@@ -116,6 +134,7 @@ class _Execution(Execution):
         super().__init__(**details)
         self._changing = threading.Lock()
         self.exec_worker = self._get_start_execution_worker()
+        self.exec_worker.env.event_manager.execution = self
         self.exec_status = ExecutionStatus.RUNNING
 
     def _get_start_execution_worker_comm(self) -> _Communication:

@@ -23,7 +23,8 @@ from botocore.exceptions import ClientError
 from promotion.autoscaling import Target
 from promotion.errors import PromotionRefusedError, TryAgainError
 
-_RECOVERY_ATTEMPTS = 3
+RECOVERY_ATTEMPTS = 3
+"""How often it is tried to recover what died, before people are called."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Running:
     @property
     def is_given_up(self) -> bool:
         """Whether it was tried often enough to recover it: now people are needed."""
-        return self.recoveries >= _RECOVERY_ATTEMPTS
+        return self.recoveries >= RECOVERY_ATTEMPTS
 
 
 def running(dynamodb: Any, table: str, endpoint: str) -> Running | None:

@@ -11,6 +11,7 @@ from promotion.errors import InvalidRequestError
 
 OWN_SOURCE = "model-promotion"
 SUCCEEDED = "Model Promotion Succeeded"
+_EXECUTION_ENDED = "Step Functions Execution Status Change"
 
 # botocore's sagemaker model: TrainingJobName, ModelName.
 _NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
@@ -59,9 +60,13 @@ class Promote:
 
 @dataclasses.dataclass(frozen=True)
 class Recover:
-    """Put right what an execution left behind that cannot do so itself. Either its ARN or the endpoint is known."""
+    """Put right what an execution left behind that cannot do so itself.
 
-    execution: str | None
+    `executions` are the ARNs of the dead: of a recovery that died itself also those that it was to recover. By hand it
+    is the `endpoint` that is named.
+    """
+
+    executions: tuple[str, ...]
     endpoint: str | None
     reason: str
 
@@ -125,7 +130,7 @@ def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
         raise InvalidRequestError(f'"{misplaced[0]}" does not go together with "{asked[0]}". {_WHAT_TO_START_WITH}')
     if asked[0] == "recover":
         endpoint = _matching(_NAME, given["recover"], '"recover"', "an endpoint's name")
-        return Recover(execution=None, endpoint=endpoint, reason="An operator asked for the recovery.")
+        return Recover(executions=(), endpoint=endpoint, reason="An operator asked for the recovery.")
     if asked[0] == "rollback":
         endpoint = _matching(_NAME, given["rollback"], '"rollback"', "an endpoint's name")
         return RollBack(endpoint, _optional(_NAME, given, "to", "the name of a model that was live on it"))
@@ -184,7 +189,7 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) 
         ),
         ("aws.sagemaker", "SageMaker Model Package State Change"): (_read_model_package_event, upstream_account),
         (OWN_SOURCE, SUCCEEDED): (_read_promotion_event, upstream_account),
-        ("aws.states", "Step Functions Execution Status Change"): (_read_execution_event, own_account),
+        ("aws.states", _EXECUTION_ENDED): (_read_execution_event, own_account),
         ("aws.ssm", "EC2 Automation Execution Status-change Notification"): (_read_approval_event, own_account),
     }
     if kind not in readers:
@@ -226,14 +231,31 @@ def _read_promotion_event(detail: dict[str, Any], _: str) -> Request:
     return Promote("model", name, by_event=True)
 
 
-def _read_execution_event(detail: dict[str, Any], _: str) -> Request:
+def _read_execution_event(detail: dict[str, Any], _: str) -> Recover:
     status = _text(detail, "status")
     cause = detail.get("cause") or detail.get("error") or "no cause was given"
+    before = _recovery_in(detail.get("input"))
     return Recover(
-        execution=_text(detail, "executionArn"),
-        endpoint=None,
+        executions=(_text(detail, "executionArn"), *(before.executions if before else ())),
+        endpoint=before.endpoint if before else None,
         reason=f"The execution {_text(detail, 'name')} ended {status} ({str(cause)[:500]}).",
     )
+
+
+def _recovery_in(given: Any) -> Recover | None:
+    """The recovery that the dead execution was started for, if it was; the event has its input as a text."""
+    try:
+        started_with = json.loads(given) if isinstance(given, str) else None
+    except ValueError:
+        return None
+    if not isinstance(started_with, dict):
+        return None
+    if started_with.get("detail-type") == _EXECUTION_ENDED and isinstance(started_with.get("detail"), dict):
+        return _read_execution_event(started_with["detail"], "")
+    if "recover" in started_with:
+        recovery = _read_manual(started_with, "")
+        return recovery if isinstance(recovery, Recover) else None
+    return None
 
 
 def _read_approval_event(detail: dict[str, Any], _: str) -> Request:

@@ -85,28 +85,30 @@ def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision
 
 def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
     dynamodb, table = client("dynamodb"), event["table"]
-    if asked.endpoint:
+    by_hand = not asked.executions
+    found = (journal.running_in(dynamodb, table, execution) for execution in asked.executions)
+    left = next((running for running in found if running), None)
+    if not left and asked.endpoint:
         left = journal.running(dynamodb, table, asked.endpoint)
-    else:
-        left = journal.running_in(dynamodb, table, asked.execution or "")
     if not left:
         return {
             "outcome": "nothing_to_recover",
             "reason": f"{asked.reason} It holds no endpoint, nothing is left to do.",
         }
     if is_running(client("stepfunctions"), left.execution):
-        if asked.endpoint and left.recoveries:
-            reason = f"The endpoint {asked.endpoint} is being recovered by {left.execution}."
-            return {"outcome": "nothing_to_recover", "reason": reason}
-        raise TryAgainError(
-            f"The promotion {left.execution} of {left.promotion['endpoint']} is still running. Stop it first; it is "
-            "then recovered by itself."
-        )
-    if not asked.endpoint and left.is_given_up:
+        if left.execution in asked.executions or (by_hand and not left.recoveries):
+            raise TryAgainError(
+                f"The promotion {left.execution} of {left.promotion['endpoint']} is still running. Stop it first; it "
+                "is then recovered by itself."
+            )
+        reason = f"The endpoint {left.promotion['endpoint']} is held by {left.execution}, which is running."
+        return {"outcome": "nothing_to_recover", "reason": reason}
+    if not by_hand and (left.is_given_up or len(asked.executions) > journal.RECOVERY_ATTEMPTS):
         return {
             "outcome": "given_up",
-            "reason": f"The endpoint {left.promotion['endpoint']} could not be recovered in {left.recoveries} tries "
-            "and is still held. Look at the last one, put right what stopped it, and start this state machine with "
+            "reason": f"The endpoint {left.promotion['endpoint']} could not be recovered in "
+            f"{max(left.recoveries, len(asked.executions) - 1)} tries and is still held. Look at the last one, put "
+            "right what stopped it, and start this state machine with "
             f'{{"recover": "{left.promotion["endpoint"]}"}}.',
             "promotion": left.promotion,
         }

@@ -72,7 +72,7 @@ def test_an_input_by_hand_is_no_event() -> None:
 def test_an_endpoint_is_recovered_by_its_name() -> None:
     asked = read({"recover": "reviews-qa"}, UPSTREAM, OWN)
 
-    assert asked == Recover(execution=None, endpoint="reviews-qa", reason="An operator asked for the recovery.")
+    assert asked == Recover(executions=(), endpoint="reviews-qa", reason="An operator asked for the recovery.")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_an_execution_that_ended_badly_is_recovered_with_its_cause_as_the_reason
 
     asked = read(event(EXECUTION_ENDED, OWN, detail), UPSTREAM, OWN)
 
-    assert asked == Recover(EXECUTION, endpoint=None, reason=f"The execution first ended TIMED_OUT ({why}).")
+    assert asked == Recover((EXECUTION,), endpoint=None, reason=f"The execution first ended TIMED_OUT ({why}).")
 
 
 def test_an_approval_that_ended_without_letting_anything_in_is_told() -> None:
