@@ -138,6 +138,24 @@ def test_an_approval_cannot_be_claimed_before_it_is_given_nor_for_something_else
     assert production.endpoint(application) is None
 
 
+def test_a_newer_candidate_takes_the_place_of_one_that_still_waits(
+    in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    older = waiting_approval(production, application)["AutomationExecutionId"]
+    newer = qa.execution_of(lab.train(application, "newer")).output["model_name"]
+
+    rejection = production.execution_of(older)
+
+    assert rejection.states[-1] == "Rejected", rejection.cause
+    assert rejection.output["reason"] == f"{newer}, which is newer, asks for approval in its place"
+    assert automation_ended(production, older) == "Cancelled"
+    waiting = waiting_approval(production, application)
+    assert waiting["Parameters"]["SourceName"] == [newer]
+    signal(production, waiting["AutomationExecutionId"], "Approve", "the newer one")
+    assert production.execution_of(waiting["AutomationExecutionId"]).status == "SUCCEEDED"
+    assert production.answer(application) == {"label": "newer"}
+
+
 def test_only_an_approver_may_approve(in_qa: dict[str, Any], production: Stage, application: str) -> None:
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     iam = production.client("iam")

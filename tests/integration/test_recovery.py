@@ -1,5 +1,7 @@
 """An execution that is stopped in the middle leaves the endpoint, after recovery, as it was, and free."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -81,3 +83,31 @@ def test_a_recovery_by_hand_of_an_endpoint_that_nobody_holds_has_nothing_to_do(q
     execution = qa.promote({"recover": f"{application}-qa"})
 
     assert execution.states[-1] == "Nothing to recover"
+
+
+def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    job = lab.train(application, "stopped", script=SLOW)
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if "Run smoke test" in qa.states(arn) else None, "the smoke test")
+    with lost_events_of_executions(qa):
+        qa.client("stepfunctions").stop_execution(executionArn=arn)
+        execution = qa.execution_of(lab.train(application, "next"))
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert "Wait for the other promotion" in execution.states
+    assert qa.answer(application) == {"label": "next"}
+    assert [record["status"] for record in qa.history(application)] == ["Succeeded", "Failed", "Succeeded"]
+    assert qa.running(application) == []
+
+
+@contextlib.contextmanager
+def lost_events_of_executions(qa: Stage) -> Iterator[None]:
+    """Nobody hears that executions end."""
+    events = qa.client("events")
+    names = [rule["Name"] for rule in events.list_rules()["Rules"] if "aws.states" in rule["EventPattern"]]
+    for name in names:
+        events.disable_rule(Name=name)
+    yield
+    for name in names:
+        events.enable_rule(Name=name)

@@ -215,7 +215,7 @@ def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
-    names = [f"{application}{number}" for number in range(3)]
+    names = [f"{application}{number}" for number in range(4)]
     with ThreadPoolExecutor(len(names) + 1) as pool:
         made = list(pool.map(lambda n: make_lane(qa, watch, jobs, n, changes=n != names[0]), names))
         live = qa.live(names[0]) or {}
@@ -225,11 +225,13 @@ def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
         for lane in made[1:]:
             free["changing"].put(lane)
         # What made the lanes was a promotion, too.
-        entered = {promoted: watch.entered[live["execution"]]}
-        scouted = [scenario for scenario in SCENARIOS if scenario is not promoted]
+        entered: dict[Scenario, list[str]] = {promoted: watch.entered[live["execution"]]}
+        scouted: list[Scenario] = [scenario for scenario in SCENARIOS if scenario is not promoted]
         entered |= dict(zip(scouted, pool.map(lambda scenario: scout(free, scenario), scouted), strict=True))
         plan = planned(entered)
-        problems = list(pool.map(lambda item: what_is_wrong(free, *item), plan.items()))
+        # The longest first.
+        longest = sorted(plan.items(), key=lambda item: list(SCENARIOS).index(item[1]), reverse=True)
+        problems = list(pool.map(lambda item: what_is_wrong(free, *item), longest))
 
     assert [problem for problem in problems if problem] == []
 
@@ -255,15 +257,10 @@ def what_is_wrong(free: dict[str, queue.Queue[Lane]], state: str, scenario: Scen
     """What an endpoint has become other than it was after an execution was stopped in `state`; "" if nothing."""
     lane = free[SCENARIOS[scenario]].get(timeout=PATIENCE_SECONDS)
     before = lane.snapshot()
-    import time
-
-    t = time.time()
     try:
         executions = [settled for arn in scenario(lane, state) for settled in lane.settled(arn)]
     except AssertionError as error:
         return f"stopped in {state}: {error}"
-    finally:
-        print(f"{state}: {scenario.__name__} {lane.application} {time.time() - t:.1f}", flush=True)
     after = lane.snapshot()
     if after["live"] and after["live"]["execution"] in executions:
         # It was on record already: then the endpoint serves "next" for good, and the lane is of no more use.

@@ -7,11 +7,12 @@ from botocore.exceptions import ClientError
 
 from promotion import journal
 from promotion.errors import PromotionRefusedError
-from promotion.journal import ApprovalRequest, Running
+from promotion.journal import ApprovalRequest, Running, Scaling
 
 TABLE = "promotions"
 FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
 SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
+BEFORE, AFTER = [{"ResourceId": "endpoint/reviews-qa/variant/a"}], [{"ResourceId": "endpoint/reviews-qa/variant/b"}]
 PROMOTION = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
 
 
@@ -83,16 +84,17 @@ def test_what_is_live_or_was_is_not_taken_for_what_runs(dynamodb: Any) -> None:
 def test_the_journal_of_a_held_endpoint_is_written(dynamodb: Any) -> None:
     hold(dynamodb, "reviews-qa", FIRST, recoveries=1)
 
-    journal.note(dynamodb, TABLE, FIRST, PROMOTION | {"changing": True})
+    journal.note(dynamodb, TABLE, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
 
     assert journal.running(dynamodb, TABLE, "reviews-qa") == Running(FIRST, 1, PROMOTION | {"changing": True})
+    assert journal.scaling(dynamodb, TABLE, "reviews-qa") == Scaling(previous=BEFORE, wanted=AFTER)
 
 
 def test_the_journal_of_an_endpoint_that_another_execution_took_is_left_alone(dynamodb: Any) -> None:
     hold(dynamodb, "reviews-qa", SECOND)
 
     with pytest.raises(PromotionRefusedError) as error:
-        journal.note(dynamodb, TABLE, FIRST, PROMOTION | {"changing": True})
+        journal.note(dynamodb, TABLE, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
 
     assert "The endpoint reviews-qa is no longer held by this execution, so nothing was changed" in str(error.value)
     assert journal.running(dynamodb, TABLE, "reviews-qa") == Running(SECOND, 0, {"endpoint": "reviews-qa"})
@@ -100,14 +102,56 @@ def test_the_journal_of_an_endpoint_that_another_execution_took_is_left_alone(dy
 
 def test_no_journal_is_begun_for_an_endpoint_that_nobody_holds(dynamodb: Any) -> None:
     with pytest.raises(PromotionRefusedError, match="no longer held"):
-        journal.note(dynamodb, TABLE, FIRST, PROMOTION)
+        journal.note(dynamodb, TABLE, FIRST, PROMOTION, [], [])
 
     assert journal.running(dynamodb, TABLE, "reviews-qa") is None
 
 
+def test_an_endpoint_is_taken_by_one_execution_however_often_it_asks(dynamodb: Any) -> None:
+    taken = [journal.take(dynamodb, TABLE, who, PROMOTION, "2026-01-02T03:04:05Z") for who in (FIRST, SECOND, FIRST)]
+
+    assert taken == [True, False, True]
+    assert journal.running(dynamodb, TABLE, "reviews-qa") == Running(FIRST, 0, PROMOTION)
+
+
+def test_who_does_not_hold_an_endpoint_any_more_is_told_so_before_it_changes_it(dynamodb: Any) -> None:
+    hold(dynamodb, "reviews-qa", FIRST)
+
+    journal.assert_held(dynamodb, TABLE, FIRST, "reviews-qa")
+    with pytest.raises(PromotionRefusedError, match="no longer held"):
+        journal.assert_held(dynamodb, TABLE, SECOND, "reviews-qa")
+    with pytest.raises(PromotionRefusedError, match="no longer held"):
+        journal.assert_held(dynamodb, TABLE, FIRST, "other-qa")
+
+
+@pytest.mark.parametrize(("recoveries", "given_up"), [(0, False), (2, False), (3, True), (4, True)])
+def test_what_could_not_be_recovered_three_times_is_given_up(recoveries: int, given_up: bool) -> None:
+    assert Running(FIRST, recoveries, PROMOTION).is_given_up is given_up
+
+
+def test_approvals_that_are_asked_for_are_found_until_they_are_noted_as_ended(dynamodb: Any) -> None:
+    asked = {digest: PROMOTION | {"digest": digest * 64} for digest in "abc"}
+    for digest, promotion in asked.items():
+        journal.claim_approval_request(dynamodb, TABLE, FIRST, promotion, None)
+        if digest != "c":
+            journal.note_approval_request(dynamodb, TABLE, promotion, f"automation-{digest}")
+    journal.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
+
+    requests = journal.open_approval_requests(dynamodb, TABLE, "reviews-qa")
+    journal.note_approval_ended(dynamodb, TABLE, *requests[0], "newer")
+    # Asked for anew meanwhile: what ended is another request.
+    journal.note_approval_ended(dynamodb, TABLE, asked["b"], ApprovalRequest(FIRST, "automation-before"), "newer")
+
+    assert requests == [(asked[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
+    assert journal.open_approval_requests(dynamodb, TABLE, "reviews-qa") == requests[1:]
+    assert journal.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-a") == "newer"
+    assert journal.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-before") == ""
+    assert journal.superseded_by(dynamodb, TABLE, "reviews-qa", "b" * 64, "automation-b") == ""
+
+
 def test_an_error_other_than_the_lost_lock_is_raised_as_it_is(dynamodb: Any) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
-        journal.note(dynamodb, "no-such-table", FIRST, PROMOTION)
+        journal.note(dynamodb, "no-such-table", FIRST, PROMOTION, [], [])
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         journal.claim_approval_request(dynamodb, "no-such-table", FIRST, PROMOTION, None)
 

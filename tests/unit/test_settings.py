@@ -123,11 +123,11 @@ def test_what_is_no_object_is_refused(text: str) -> None:
     assert "are no JSON object" in refusal(text)
 
 
-@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "Autoscaling", "x\x1b", ""])
+@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "autoscaling", "x\x1b", ""])
 def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
     message = refusal(json.dumps({key: {}}))
 
-    assert f"have the unknown key {key!a}; known are EndpointConfig, Model, SmokeTest." in message
+    assert f"have the unknown key {key!a}; known are EndpointConfig, Model, Autoscaling, SmokeTest." in message
 
 
 @pytest.mark.parametrize(
@@ -242,3 +242,13 @@ def test_a_serverless_variant_has_nothing_of_the_stacks_instances() -> None:
     document = json.dumps({"EndpointConfig": {"ProductionVariants": [variant]}})
 
     assert read(document, PARAMETER, DEFAULTS)["EndpointConfig"]["ProductionVariants"] == [variant]
+
+
+def test_autoscaling_is_taken_as_it_is_and_a_mistake_in_it_named() -> None:
+    assert read(json.dumps({"Autoscaling": {"MinCapacity": 1, "MaxCapacity": 4}}), PARAMETER, DEFAULTS)[
+        "Autoscaling"
+    ] == {
+        "MinCapacity": 1,
+        "MaxCapacity": 4,
+    }
+    assert f"{PARAMETER}: Autoscaling has no MaxCapacity." in refusal(json.dumps({"Autoscaling": {"MinCapacity": 1}}))

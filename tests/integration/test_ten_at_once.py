@@ -1,0 +1,49 @@
+"""Ten candidates of one application at once: one promotion at a time, and the newest stays."""
+
+import datetime
+import itertools
+import json
+
+import pytest
+
+from local.aws import EmbeddedAws
+from tests.integration.test_autoscaling import configure
+from tests.integration.world import Lab, Stage
+
+
+def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
+    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label != ''"}]}
+    configure(qa, application, SmokeTest=suite)
+    jobs = [lab.train(application, f"c{number}", tagged=False) for number in range(10)]
+
+    arns = [qa.start({"training_job": job, "application": application}) for job in reversed(jobs)]
+    ended = [qa.ended(arn) for arn in arns]
+
+    # None is lost: each is live for a time, or says that it was overtaken.
+    assert {execution.status for execution in ended} == {"SUCCEEDED"}, [execution.cause for execution in ended]
+    promoted = [execution for execution in ended if execution.states[-1] == "Promoted"]
+    overtaken = [execution for execution in ended if execution.states[-1] == "Rejected"]
+    assert len(promoted) + len(overtaken) == 10
+    assert all("newer than this candidate" in execution.output["reason"] for execution in overtaken)
+    # The newest is live, and nothing is held.
+    assert qa.answer(application) == {"label": "c9"}
+    assert json.loads((qa.live(application) or {})["promotion"])["source_name"] == jobs[9]
+    assert qa.running(application) == []
+    # One at a time, each newer than the one before.
+    history = qa.history(application)
+    assert [record["status"] for record in history] == ["Succeeded"] * len(promoted)
+    assert [record["source_name"] for record in history] == sorted(record["source_name"] for record in history)
+    held = sorted(held_by(qa, execution.arn) for execution in promoted)
+    assert all(ended <= begun for (_, ended), (begun, _) in itertools.pairwise(held)), held
+
+
+def held_by(qa: Stage, arn: str) -> tuple[datetime.datetime, datetime.datetime]:
+    """From when to when a promotion had the endpoint, by the history of its execution."""
+    pages = qa.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    events = [event for page in pages for event in page["events"]]
+    entered = {e["stateEnteredEventDetails"]["name"]: e["timestamp"] for e in events if "stateEnteredEventDetails" in e}
+    left = {e["stateExitedEventDetails"]["name"]: e["timestamp"] for e in events if "stateExitedEventDetails" in e}
+    return (entered["Inspect endpoint"], left["Record promotion and give back the endpoint"])
