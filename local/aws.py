@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 from pathlib import Path
 
+from moto import backends
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -34,6 +36,9 @@ from local import (
     training,
     tuning,
 )
+
+# moto looks through its folder for each request, which takes longer than most requests.
+backends.list_of_moto_modules = functools.cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
 
 
 class _QuietRequestHandler(MotoRequestHandler):

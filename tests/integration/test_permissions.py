@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from local import iam, iam_report, identity
 from local.iam_report import Grant
 from tests.integration.test_approval import signal, waiting_approval
+from tests.integration.test_autoscaling import AUTOSCALING, configure, instances
 from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, PRODUCTION, QA, Lab, Stage
 
 # Grants that the scenarios of this module do not use, each with the reason for which a role has it all the same.
@@ -39,6 +40,12 @@ RARE = {
     r"sagemaker:Describe(Model|EndpointConfig) .*\(Create": "a second try of a step that was killed in the middle",
     r"sagemaker:DescribeEndpointConfig": "fleets that were scaled, and configs that someone else made",
     r"states:(DescribeExecution|StopExecution)|dynamodb:": "recovery, and runs that were aborted",
+    r"application-autoscaling:|cloudwatch:.*(Apply|Restore)|sagemaker:UpdateEndpointWeights.*(Apply|Restore)": (
+        "policies and actions that settings do not have any more, or that have to be put back"
+    ),
+    r"iam:CreateServiceLinkedRole": "the first scalable target of an account, for which AWS makes the role",
+    r"states:StartExecution .*TakeTheEndpoint": "a recovery whose event got lost",
+    r"ssm:StopAutomationExecution": "an approval that a newer candidate takes the place of",
     r"ssm:GetAutomationExecution|ssm:GetParameter": "a decision that was given before, and settings",
     r"sagemaker:(DescribeModel|ListTags|DescribeTrainingJob)": "each upstream is read for the kinds it has",
 }
@@ -50,11 +57,13 @@ def decisions(stacks: Any) -> list[iam.Decision]:
     before = len(iam.decisions)
     lab, qa, production = Lab(), Stage("qa", QA), Stage("production", PRODUCTION)
     application = "permissions"
+    configure(qa, application, Autoscaling=AUTOSCALING)
     assert qa.execution_of(lab.train(application, "good")).status == "SUCCEEDED"
     approval = waiting_approval(production, application)["AutomationExecutionId"]
     signal(production, approval, "Approve", "yes")
     assert production.execution_of(approval).status == "SUCCEEDED"
     assert qa.execution_of(lab.train(application, "better")).status == "SUCCEEDED"
+    configure(qa, application, Autoscaling=AUTOSCALING, EndpointConfig=instances("ml.c5.large"))
     assert qa.execution_of(lab.train(application, "bad", expect="label == 'good'")).error == "SmokeTestFailed"
     broken = lab.train(f"{application}-2", "broken", script=CANNOT_LOAD)
     assert qa.execution_of(broken).error == "DeploymentFailed"

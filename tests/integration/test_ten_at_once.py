@@ -3,12 +3,14 @@
 import datetime
 import itertools
 import json
+import time
 
 import pytest
 
+from local import identity, project
 from local.aws import EmbeddedAws
 from tests.integration.test_autoscaling import configure
-from tests.integration.world import Lab, Stage
+from tests.integration.world import DEV, Lab, Stage
 
 
 def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
@@ -17,9 +19,9 @@ def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "label != ''"}]}
     configure(qa, application, SmokeTest=suite)
-    jobs = [lab.train(application, f"c{number}", tagged=False) for number in range(10)]
+    models = [make_model(lab, application, number) for number in range(10)]
 
-    arns = [qa.start({"training_job": job, "application": application}) for job in reversed(jobs)]
+    arns = [qa.start({"model": model, "application": application}) for model in reversed(models)]
     ended = [qa.ended(arn) for arn in arns]
 
     # None is lost: each is live for a time, or says that it was overtaken.
@@ -30,7 +32,7 @@ def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
     assert all("newer than this candidate" in execution.output["reason"] for execution in overtaken)
     # The newest is live, and nothing is held.
     assert qa.answer(application) == {"label": "c9"}
-    assert json.loads((qa.live(application) or {})["promotion"])["source_name"] == jobs[9]
+    assert json.loads((qa.live(application) or {})["promotion"])["source_name"] == models[9]
     assert qa.running(application) == []
     # One at a time, each newer than the one before.
     history = qa.history(application)
@@ -38,6 +40,20 @@ def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
     assert [record["source_name"] for record in history] == sorted(record["source_name"] for record in history)
     held = sorted(held_by(qa, execution.arn) for execution in promoted)
     assert all(ended <= begun for (_, ended), (begun, _) in itertools.pairwise(held)), held
+
+
+def make_model(lab: Lab, application: str, number: int) -> str:
+    name = f"{application}-{number}"
+    lab.client("sagemaker").create_model(
+        ModelName=name,
+        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+        PrimaryContainer={
+            "Image": f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
+            "ModelDataUrl": lab.upload(f"{name}/model.tar.gz", lab.artifact(f"c{number}")),
+        },
+    )
+    time.sleep(0.01)  # SageMaker tells times to the millisecond
+    return name
 
 
 def held_by(qa: Stage, arn: str) -> tuple[datetime.datetime, datetime.datetime]:

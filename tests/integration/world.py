@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import io
 import json
 import tarfile
@@ -48,6 +49,11 @@ def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATI
     raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 
+@functools.cache
+def _operators_client(service: str, account: str, _endpoint_url: str) -> Any:
+    return identity.client_as_operator(service, account)
+
+
 # What executions were started with, by ARN: it never changes.
 _inputs: dict[str, str] = {}
 
@@ -72,7 +78,7 @@ class Stage:
     account: str
 
     def client(self, service: str) -> Any:
-        return identity.client_as_operator(service, self.account)
+        return _operators_client(service, self.account, identity.endpoint_url())
 
     def acting_as(self, function: str, service: str) -> Any:
         """A client with the rights of one of the stage's functions, by its name in the template."""
@@ -223,7 +229,7 @@ class Lab:
     """The account that trains, as a data scientist uses it."""
 
     def client(self, service: str) -> Any:
-        return identity.client_as_operator(service, DEV)
+        return _operators_client(service, DEV, identity.endpoint_url())
 
     def upload(self, key: str, body: bytes) -> str:
         self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body)
