@@ -250,12 +250,13 @@ def _recovery_in(given: Any) -> Recover | None:
         return None
     if not isinstance(started_with, dict):
         return None
-    if started_with.get("detail-type") == _EXECUTION_ENDED and isinstance(started_with.get("detail"), dict):
-        return _read_execution_event(started_with["detail"], "")
-    if "recover" in started_with:
-        recovery = _read_manual(started_with, "")
-        return recovery if isinstance(recovery, Recover) else None
-    return None
+    try:
+        if started_with.get("detail-type") == _EXECUTION_ENDED and isinstance(started_with.get("detail"), dict):
+            return _read_execution_event(started_with["detail"], "")
+        recovery = _read_manual(started_with, "") if "recover" in started_with else None
+    except InvalidRequestError:
+        return None
+    return recovery if isinstance(recovery, Recover) else None
 
 
 def _read_approval_event(detail: dict[str, Any], _: str) -> Request:

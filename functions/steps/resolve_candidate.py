@@ -16,6 +16,8 @@ from promotion.settings import load
 from promotion.source import Upstream
 from promotion.step import logger, step
 
+_CANCELLED = "The request for approval was cancelled"
+
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
     decision = approval.decision(execution)
     endpoint = endpoint_name(parameters["Application"], event["stage"])
     newer = journal.superseded_by(client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval)
-    cancelled = f"{newer}, which is newer, asks for approval in its place" if newer else "The request was cancelled"
+    cancelled = f"{newer}, which is newer, asks for approval in its place" if newer else _CANCELLED
     how = {"TimedOut": "Nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
         asked.status, f"Rejected by {decision.by or 'an approver'}"
     )

@@ -1,12 +1,15 @@
 """An execution that is stopped in the middle leaves the endpoint, after recovery, as it was, and free."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.world import SLOW, Lab, Stage, wait_until
+from local.aws import EmbeddedAws
+from tests.integration.test_announcements import mail
+from tests.integration.world import QA, SLOW, Lab, Stage, wait_until
 
 
 @pytest.mark.parametrize("stopped_in", ["Check endpoint", "Let the deployment begin", "Run smoke test"])
@@ -99,6 +102,35 @@ def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa
     assert qa.answer(application) == {"label": "next"}
     assert [record["status"] for record in qa.history(application)] == ["Succeeded", "Failed", "Succeeded"]
     assert qa.running(application) == []
+
+
+def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for_their_try(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
+    promotion = {"endpoint": f"{application}-qa", "application": application, "stage": "qa", "execution": dead}
+    journal = {
+        "kind": {"S": "running"},
+        "key": {"S": f"{application}-qa"},
+        "execution": {"S": dead},
+        "recoveries": {"N": "3"},
+        "promotion": {"S": json.dumps(promotion)},
+    }
+    qa.client("dynamodb").put_item(TableName=qa.table, Item=journal)
+    detail = {"executionArn": dead, "name": application, "status": "FAILED", "cause": "once more"}
+    ended = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "account": QA}
+
+    given_up = qa.promote(ended | {"detail": detail})
+
+    assert given_up.error == "RecoveryGivenUp"
+    assert f"{application}-qa could not be recovered in 3 tries and is still held" in (given_up.cause or "")
+    assert given_up.arn in mail(stacks, "People are needed (RecoveryGivenUp)", f"{application}-qa")
+    assert len(qa.running(application)) == 1
+    by_hand = qa.promote({"recover": f"{application}-qa"})
+    assert by_hand.states[-1] == "Recovered", by_hand.cause
+    assert qa.running(application) == []
+    assert qa.answer(application) == {"label": "good"}
 
 
 @contextlib.contextmanager

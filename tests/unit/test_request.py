@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -404,3 +405,49 @@ def test_an_event_whose_kind_is_no_text_is_ignored(kind: tuple[Any, Any]) -> Non
     asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN)
 
     assert isinstance(asked, Ignore)
+
+
+def test_the_end_of_a_recovery_names_all_that_are_still_to_be_recovered() -> None:
+    first = execution_ended("first", json.dumps({"training_job": "x"}))
+    second = execution_ended("second", json.dumps(first))
+    third = execution_ended("third", json.dumps(second))
+
+    asked = read(third, UPSTREAM, OWN)
+
+    assert isinstance(asked, Recover)
+    assert [arn.rsplit(":", 1)[-1] for arn in asked.executions] == ["third", "second", "first"]
+    assert asked.endpoint is None
+    assert asked.reason.startswith("The execution third ended FAILED")
+
+
+def test_the_end_of_a_recovery_by_hand_names_its_endpoint() -> None:
+    asked = read(execution_ended("first", '{"recover": "reviews-qa"}'), UPSTREAM, OWN)
+
+    assert isinstance(asked, Recover)
+    assert (len(asked.executions), asked.endpoint) == (1, "reviews-qa")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        "no JSON",
+        "[]",
+        '{"detail-type": "another"}',
+        '{"model": "x"}',
+        '{"recover": 5}',
+        json.dumps(event(EXECUTION_ENDED, OWN, {})),
+    ],
+)
+def test_whatever_else_the_dead_execution_was_started_with_says_nothing(given: str | None) -> None:
+    asked = read(execution_ended("first", given), UPSTREAM, OWN)
+
+    assert isinstance(asked, Recover)
+    assert (len(asked.executions), asked.endpoint) == (1, None)
+
+
+def execution_ended(name: str, given: str | None) -> dict[str, Any]:
+    arn = f"{EXECUTION.rsplit(':', 1)[0]}:{name}"
+    detail = {"executionArn": arn, "name": name, "status": "FAILED", "input": given, "error": "x", "cause": "y"}
+    return event(EXECUTION_ENDED, OWN, detail)
