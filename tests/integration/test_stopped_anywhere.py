@@ -7,6 +7,7 @@ run to their end to see which states they enter; a state that none of them enter
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import queue
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ class Watch:
         else:
             return
         self.stopped[arn] = state
-        execution.stop(step_functions._now(), "Operator", f"stopped in {state}")
+        execution.stop(datetime.datetime.now(datetime.UTC), "Operator", f"stopped in {state}")
 
     def recovery_of(self, arn: str) -> str:
         return wait_until(
@@ -92,7 +93,7 @@ class Lane:
 
     def start_with(self, given: Any, stop_in: str | None, stop_recovery_in: str | None = None) -> str:
         self.runs += 1
-        name = f"{self.application}-{self.runs}"
+        name = f"{self.application}-{self.runs:03}"
         arn = f"{self.stage.state_machine.replace(':stateMachine:', ':execution:')}:{name}"
         if stop_in:
             self.watch.stops[arn] = stop_in
@@ -260,6 +261,7 @@ def what_is_wrong(free: dict[str, queue.Queue[Lane]], state: str, scenario: Scen
     try:
         executions = [settled for arn in scenario(lane, state) for settled in lane.settled(arn)]
     except AssertionError as error:
+        free[SCENARIOS[scenario]].put(lane)
         return f"stopped in {state}: {error}"
     after = lane.snapshot()
     if after["live"] and after["live"]["execution"] in executions:
