@@ -40,8 +40,8 @@ RARE = {
     r"sagemaker:Describe(Model|EndpointConfig) .*\(Create": "a second try of a step that was killed in the middle",
     r"sagemaker:DescribeEndpointConfig": "fleets that were scaled, and configs that someone else made",
     r"states:(DescribeExecution|StopExecution)|dynamodb:": "recovery, and runs that were aborted",
-    r"application-autoscaling:|cloudwatch:.*(Apply|Restore)|sagemaker:UpdateEndpointWeights.*(Apply|Restore)": (
-        "policies and actions that settings do not have any more, or that have to be put back"
+    r"application-autoscaling:(Delete|Deregister).*(Apply|Restore)": (
+        "policies, actions and targets that settings do not have any more, or did not have before"
     ),
     r"iam:CreateServiceLinkedRole": "the first scalable target of an account, for which AWS makes the role",
     r"states:StartExecution .*TakeTheEndpoint": "a recovery whose event got lost",

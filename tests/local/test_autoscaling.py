@@ -17,6 +17,12 @@ POLICY = {
 NIGHT = {"ScheduledActionName": "night", "Schedule": "rate(1 day)", "ScalableTargetAction": {"MaxCapacity": 1}}
 
 
+@pytest.fixture
+def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
+    monkeypatch.setattr(aws.pace, "endpoint_change", 0.1)
+    return Account("qa", name)
+
+
 def variant(qa: Account) -> dict[str, str]:
     return {
         "ServiceNamespace": "sagemaker",
@@ -84,8 +90,7 @@ def test_a_variant_gets_into_the_range_of_its_target(qa: Account) -> None:
     assert qa.settled()["ProductionVariants"][0]["DesiredInstanceCount"] == 3
 
 
-def test_with_an_endpoint_go_its_targets(qa: Account, aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws.pace, "endpoint_change", 0.1)
+def test_with_an_endpoint_go_its_targets(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
     scaling, name = qa.client("application-autoscaling"), variant(qa)
     scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
