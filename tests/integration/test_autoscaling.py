@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from local import step_functions
 from tests.integration.world import Lab, Stage
 
 POLICY = {
@@ -25,6 +26,18 @@ def configure(stage: Stage, application: str, **settings: Any) -> None:
     stage.client("ssm").put_parameter(
         Name=f"/model-promotion/{stage.name}/{application}", Value=json.dumps(settings), Type="String", Overwrite=True
     )
+
+
+def scale_by_hand(stage: Stage, application: str) -> None:
+    name = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{application}-{stage.name}/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    client, suspended = stage.client("application-autoscaling"), {"ScheduledScalingSuspended": True}
+    client.register_scalable_target(**name, MinCapacity=1, MaxCapacity=3, SuspendedState=suspended)
+    client.put_scaling_policy(**name, **POLICY)
+    client.put_scheduled_action(**name, **NIGHT)
 
 
 def instances(kind: str) -> dict[str, Any]:
@@ -75,3 +88,22 @@ def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of
         "actions": [],
     }
     assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
+
+
+def test_of_a_first_deployment_that_is_undone_no_scaling_is_left(lab: Lab, qa: Stage, application: str) -> None:
+    configure(qa, application, Autoscaling=AUTOSCALING)
+    applied: list[Any] = []
+
+    def stop_when_applied(execution: Any, state: str) -> None:
+        if state == "Record promotion and give back the endpoint" and application in execution.execution_input:
+            applied.append(qa.scaling(application)["targets"])
+            qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
+
+    with step_functions.watched(stop_when_applied):
+        stopped = qa.execution_of(lab.train(application, "first"))
+    recovery = qa.execution_of(stopped.arn)
+
+    assert recovery.states[-1] == "Recovered", recovery.cause
+    assert applied == [[{"MinCapacity": 2, "MaxCapacity": 4}]]
+    assert qa.endpoint(application) is None
+    assert qa.scaling(application) == {"targets": [], "policies": [], "actions": []}

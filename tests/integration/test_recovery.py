@@ -9,6 +9,7 @@ import pytest
 
 from local.aws import EmbeddedAws
 from tests.integration.test_announcements import mail
+from tests.integration.test_autoscaling import configure, instances, scale_by_hand
 from tests.integration.world import QA, SLOW, Lab, Stage, wait_until
 
 
@@ -66,6 +67,10 @@ def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Sta
 def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, application: str) -> None:
     first: Any = qa.execution_of(lab.train(application, "good")).output
     second: Any = qa.execution_of(lab.train(application, "better")).output
+    # The promotion takes off what scales the endpoint, for its other instances.
+    scale_by_hand(qa, application)
+    scaling = qa.scaling(application)
+    configure(qa, application, EndpointConfig=instances("ml.c5.large"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
     wait_until(lambda: True if "Run smoke test" in qa.states(arn) else None, "the smoke test")
@@ -79,6 +84,7 @@ def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, ap
     assert recovery.error == "RestorationFailed"
     assert "Someone else changed the endpoint" in (recovery.cause or "")
     assert qa.answer(application) == {"label": "good"}
+    assert qa.scaling(application) == scaling
     assert qa.running(application) == []
 
 

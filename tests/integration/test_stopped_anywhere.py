@@ -20,7 +20,7 @@ import yaml
 from local import step_functions
 from local.aws import EmbeddedAws
 from local.project import ROOT
-from tests.integration.test_autoscaling import NIGHT, POLICY, configure, instances
+from tests.integration.test_autoscaling import configure, instances, scale_by_hand
 from tests.integration.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
 
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
@@ -191,17 +191,7 @@ def make_lane(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, c
     arn = lane.start("good")
     assert qa.ended(arn).status == "SUCCEEDED", qa.ended(arn).cause
     if changes:
-        name = {
-            "ServiceNamespace": "sagemaker",
-            "ResourceId": f"endpoint/{application}-qa/variant/AllTraffic",
-            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-        }
-        client = qa.client("application-autoscaling")
-        client.register_scalable_target(
-            **name, MinCapacity=1, MaxCapacity=3, SuspendedState={"ScheduledScalingSuspended": True}
-        )
-        client.put_scaling_policy(**name, **POLICY)
-        client.put_scheduled_action(**name, **NIGHT)
+        scale_by_hand(qa, application)
         configure(qa, application, SmokeTest=SUITE, EndpointConfig=instances("ml.c5.large"))
     return lane
 
