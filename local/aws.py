@@ -17,6 +17,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local import (
+    alarms,
     automation,
     cloudformation,
     ecr,
@@ -105,6 +106,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             training,
             tuning,
             model_packages,
+            alarms,
         ):
             extension.install(self)
         return self
