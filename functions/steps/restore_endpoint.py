@@ -36,7 +36,9 @@ def _way_back(promotion: dict[str, Any]) -> WayBack:
             sagemaker.update_endpoint(
                 EndpointName=name,
                 EndpointConfigName=previous,
-                RetainAllVariantProperties=description is not None and is_scaled_out(sagemaker, description),
+                RetainAllVariantProperties=description is not None
+                and previous is not None
+                and is_scaled_out(sagemaker, description, previous),
             )
         elif way.step == "delete":
             sagemaker.delete_endpoint(EndpointName=name)
