@@ -19,6 +19,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local import (
+    alarms,
     automation,
     autoscaling,
     cloudformation,
@@ -112,6 +113,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             training,
             tuning,
             model_packages,
+            alarms,
         ):
             extension.install(self)
         return self

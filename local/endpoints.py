@@ -150,7 +150,7 @@ class Endpoint:
                 if shadows:
                     description["ShadowProductionVariants"] = [v for v in self.variants if v["VariantName"] in shadows]
             if capture := self.config.get("DataCaptureConfig"):
-                enabled = capture.get("EnableCapture", False)
+                enabled = capture.get("EnableCapture", True)
                 description["DataCaptureConfig"] = {
                     "EnableCapture": enabled,
                     "CaptureStatus": "Started" if enabled else "Stopped",

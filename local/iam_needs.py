@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from moto.kms.models import kms_backends
+from moto.sagemaker.models import sagemaker_backends
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.ssm.models import ssm_backends
@@ -120,8 +121,14 @@ def _sagemaker(call: Call) -> Needs:
     yield Need(f"sagemaker:{operation}", (resource,), tags(request))
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
         # Both kinds of resource are required.
-        config = call.arn("sagemaker", f"endpoint-config/{request['EndpointConfigName'].lower()}")
+        name = request["EndpointConfigName"].lower()
+        config = call.arn("sagemaker", f"endpoint-config/{name}")
         yield Need(f"sagemaker:{operation}", (config,), tags(request))
+        found = sagemaker_backends[call.account][call.region].endpoint_configs.get(name)
+        if found and "KmsKeyId" in found.request:
+            # "Amazon SageMaker API permissions reference" (api-permissions-reference), CreateEndpoint.
+            use = key("CreateGrant", found.request["KmsKeyId"], call.account, call.region, "sagemaker")
+            yield dataclasses.replace(use, context={**use.context, "kms:grantisforawsresource": "true"})
     if operation.startswith("Create"):
         if request.get("Tags"):
             yield Need("sagemaker:AddTags", (resource,), tags(request))
@@ -311,6 +318,10 @@ def _monitoring(call: Call) -> Needs:
     match call.operation:
         case "PutMetricData":
             yield Need("cloudwatch:PutMetricData", ("*",), {"cloudwatch:namespace": call.parameters.get("Namespace")})
+        case "PutMetricAlarm" | "SetAlarmState":
+            yield Need(
+                f"cloudwatch:{call.operation}", (call.arn("cloudwatch", f"alarm:{call.parameters['AlarmName']}"),)
+            )
         case "DescribeAlarms":
             names = call.parameters.get("AlarmNames") or []
             for name in names:

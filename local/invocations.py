@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
-from local import deployment, execution_roles
+from local import data_capture, deployment, execution_roles
 from local.artifacts import ArtifactError, Artifacts
 from local.background import Background
 from local.containers import Answer
@@ -86,6 +86,13 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
         model=headers.get(f"{_PREFIX}Target-Model", ""),
     )
     answer, variant = _answer(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+    data_capture.capture(
+        endpoint,
+        variant,
+        headers.get(f"{_PREFIX}Inference-Id", ""),
+        (request.content_type, request.body),
+        (answer.content_type, answer.body),
+    )
     return 200, {"Content-Type": answer.content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer.body
 
 

@@ -6,16 +6,12 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html a
 from __future__ import annotations
 
 import copy
-import re
 from typing import Any
 
 from local import identity, images, model_packages
 from local.artifacts import ArtifactError, Artifacts
 from local.sagemaker_api import Call, invalid, listing, now
 from local.validation import ApiError
-
-# "Certain Nitro-based instances include local storage": a KmsKeyId is refused for them (API_CreateEndpointConfig.html).
-_LOCAL_STORAGE = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5e?n?)\.")
 
 
 class Resource:
@@ -216,13 +212,10 @@ def _package(call: Call, name_or_arn: str) -> dict[str, Any]:
 def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], count: int) -> None:
     name, serverless = variant["VariantName"], variant.get("ServerlessConfig")
     if serverless is None:
-        for member in ("InstanceType", "InitialInstanceCount"):
-            if member not in variant:
+        # InstancePools: "Use instance pools to configure heterogeneous endpoints" (API_ProductionVariant.html).
+        for member, instead in (("InstanceType", "InstancePools"), ("InitialInstanceCount", "")):
+            if member not in variant and instead not in variant:
                 raise invalid(f"{member} is required for production variant {name}, since it has no ServerlessConfig.")
-        if "KmsKeyId" in call.request and _LOCAL_STORAGE.match(variant["InstanceType"]):
-            raise invalid(
-                f"KmsKeyId is not supported for instance type {variant['InstanceType']}, which has local storage."
-            )
         return
     # serverless-endpoints.html, "Feature exclusions"
     single = _containers(model)[0] if len(_containers(model)) == 1 else {}
@@ -231,7 +224,6 @@ def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], c
         "more than one variant": count > 1,
         "DataCaptureConfig": "DataCaptureConfig" in call.request,
         "AsyncInferenceConfig": "AsyncInferenceConfig" in call.request,
-        "KmsKeyId": "KmsKeyId" in call.request,
         "a model with VpcConfig": "VpcConfig" in model,
         "a model with EnableNetworkIsolation": model.get("EnableNetworkIsolation", False),
         "a model with several containers": not single,

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from docs import picture
-from promotion import request, smoke_test
+from promotion import combinations, request, settings, smoke_test
 
 ROOT = Path(__file__).parent.parent
+SETTINGS = sorted((ROOT / "events/settings").glob("*.json"))
+DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
 
 
 def test_the_picture_in_the_readme_is_the_state_machine_of_today() -> None:
@@ -37,3 +39,42 @@ def test_the_smoke_test_of_the_example_is_valid() -> None:
     suite = json.loads((ROOT / "examples/reviews/smoke-test.json").read_text())
 
     assert smoke_test.validated(suite, "the example")["cases"]
+
+
+@pytest.mark.parametrize("example", SETTINGS, ids=lambda path: path.stem)
+def test_every_example_of_settings_is_valid_and_can_be_deployed(example: Path) -> None:
+    in_force = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS)
+
+    refusals = combinations.refusals(
+        combinations.Deployment(
+            settings=in_force,
+            containers=[{"Image": "image", "ModelDataUrl": "s3://stage/model.tar.gz"}],
+            mode="",
+            isolated=False,
+            suite=in_force.get("SmokeTest", "skip"),
+            body_sizes=[0] if "SmokeTest" in in_force else [],
+            endpoint="reviews-qa",
+            live=None,
+            alarms=set(),
+        )
+    )
+
+    assert refusals == []
+
+
+def test_the_documented_settings_are_the_examples_with_comments() -> None:
+    blocks = re.findall(
+        r"<!-- events/settings/([\w-]+)\.json -->\n```jsonc\n(.*?)```",
+        (ROOT / "docs/settings.md").read_text(),
+        re.DOTALL,
+    )
+
+    documented = {name: json.loads(re.sub(r"(?m)(^|\s)// .*$", "", block)) for name, block in blocks}
+
+    assert documented == {example.stem: json.loads(example.read_text()) for example in SETTINGS}
+
+
+def test_every_example_of_settings_is_listed_with_the_events() -> None:
+    listed = re.findall(r"`settings/([\w-]+)\.json` \|", (ROOT / "events/README.md").read_text())
+
+    assert sorted(listed) == [example.stem for example in SETTINGS]

@@ -34,6 +34,7 @@ class Progress:
     changing: bool = False
     looks: int = 0
     reason: str = ""
+    alarms: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +77,28 @@ def inspect(
 
 
 def progress(
-    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, looks: int
+    description: dict[str, Any] | None,
+    requested: str,
+    previous: str | None,
+    changing: bool,
+    looks: int,
+    alarms: tuple[str, ...] = (),
 ) -> Progress:
     """How far the change from `previous` (None for a new endpoint) to `requested` is.
 
-    `changing` and `looks` are what the last look returned.
+    `changing` and `looks` are what the last look returned; `alarms` are those of its DeploymentConfig that were seen in
+    ALARM meanwhile.
     """
+    found = _progress(description, requested, previous, changing, looks)
+    if found.verdict == "failed" and alarms:
+        why = f"{found.reason.rstrip('.')}. In ALARM during the deployment: {', '.join(alarms)}."
+        return dataclasses.replace(found, alarms=alarms, reason=why)
+    return dataclasses.replace(found, alarms=alarms)
+
+
+def _progress(
+    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, looks: int
+) -> Progress:
     if description is None:
         return Progress("failed", reason="Someone deleted the endpoint during the deployment.")
     name, status, current = (
@@ -154,14 +171,22 @@ def _unusable(description: dict[str, Any]) -> str:
     return f"The endpoint {name} is {status}: {why.rstrip('.')}. {advice}, then start the promotion again."
 
 
-def is_scaled_out(description: dict[str, Any], config: dict[str, Any]) -> bool:
-    """Whether the endpoint has more instances now than its own `config` (DescribeEndpointConfig's answer) started with.
+def is_scaled_out(description: dict[str, Any], config: dict[str, Any], requested: dict[str, Any]) -> bool:
+    """Whether the endpoint has more instances now than its own `config` started with, and than `requested` starts with.
 
-    An update resets a fleet to the new config's InitialInstanceCount, unless it is told to retain what variants have.
+    Both are DescribeEndpointConfig's answers. An update resets a fleet to the new config's InitialInstanceCount, unless
+    it is told to retain what variants have.
     """
-    started = {v["VariantName"]: v.get("InitialInstanceCount") for v in config["ProductionVariants"]}
+    started, new = (
+        {v["VariantName"]: v.get("InitialInstanceCount") for v in each["ProductionVariants"]}
+        for each in (config, requested)
+    )
     has = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
-    return any(started.get(name) is not None and count > started[name] for name, count in has.items() if count)
+    return any(
+        started.get(name) is not None and count > max(started[name], new.get(name) or 0)
+        for name, count in has.items()
+        if count
+    )
 
 
 def is_older(time: str, than: str) -> bool:

@@ -14,7 +14,7 @@ from promotion.candidate import (
     Candidate,
 )
 from promotion.errors import PromotionRefusedError
-from promotion.naming import VARIANT, resource_name, sha256_of
+from promotion.naming import SHADOW_VARIANT, VARIANT, resource_name, sha256_of
 
 _MAXIMUM_TAGS = 50
 _UNCOMPARED = {"ModelName", "EndpointConfigName", "Tags"}
@@ -24,6 +24,7 @@ _NEVER_ADDED = {
     "DataCaptureConfig",
     "EnableNetworkIsolation",
     "Environment",
+    "ExplainerConfig",
     "InferenceExecutionConfig",
     "KmsKeyId",
     "ShadowProductionVariants",
@@ -85,10 +86,19 @@ def create_endpoint_config_request(
     candidate: Candidate, model_name: str, *, stage: str, endpoint_config: dict[str, Any], tags: dict[str, str]
 ) -> dict[str, Any]:
     """CreateEndpointConfig's members for `model_name`: the settings' `EndpointConfig` around it."""
-    variants = [{"VariantName": VARIANT, "ModelName": model_name, **v} for v in endpoint_config["ProductionVariants"]]
-    request = {**endpoint_config, "ProductionVariants": variants}
+    request = with_names(endpoint_config, model_name)
     name = resource_name(candidate.application, stage, candidate.created_at, sha256_of(request))
     return {"EndpointConfigName": name, **request, "Tags": tag_list(tags)}
+
+
+def with_names(endpoint_config: dict[str, Any], model_name: str) -> dict[str, Any]:
+    """The settings' `EndpointConfig` with the names of the model and the variants that they leave to the promotion."""
+    own = {
+        kind: [{"VariantName": name, "ModelName": model_name, **variant} for variant in endpoint_config[kind]]
+        for kind, name in (("ProductionVariants", VARIANT), ("ShadowProductionVariants", SHADOW_VARIANT))
+        if kind in endpoint_config
+    }
+    return {**endpoint_config, **own}
 
 
 def own_tags(candidate: Candidate, digest: str, execution: str, smoke_test_uri: str | None) -> dict[str, str]:

@@ -15,6 +15,9 @@ MAXIMUM_LENGTH = 63
 VARIANT = "AllTraffic"
 """Guardrails and autoscaling need a variant name that never changes."""
 
+SHADOW_VARIANT = "Shadow"
+"""What a shadow variant is called where the settings do not say."""
+
 
 def endpoint_name(application: str, stage: str) -> str:
     """`<application>-<stage>`; raises InvalidRequestError when that is longer than SageMaker allows."""

@@ -20,12 +20,27 @@ def describe_endpoint(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
         raise
 
 
-def is_scaled_out(sagemaker: Any, description: dict[str, Any]) -> bool:
-    """Whether the endpoint of DescribeEndpoint's answer was scaled out; False where its config is gone, too."""
+def describe_endpoint_config(sagemaker: Any, endpoint_config: str) -> dict[str, Any] | None:
+    """DescribeEndpointConfig's answer, or None when there is none of that name; every other error is raised."""
     try:
-        config = sagemaker.describe_endpoint_config(EndpointConfigName=description["EndpointConfigName"])
+        return dict(sagemaker.describe_endpoint_config(EndpointConfigName=endpoint_config))
     except ClientError as error:
         if meaning(error) is Meaning.NOT_FOUND:
-            return False
+            return None
         raise
-    return endpoints.is_scaled_out(description, config)
+
+
+def live_config(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
+    """DescribeEndpointConfig's answer for what an endpoint has now; None where there is none or its config is gone."""
+    description = describe_endpoint(sagemaker, endpoint)
+    return describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None
+
+
+def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -> bool:
+    """Whether the endpoint of DescribeEndpoint's answer was scaled out beyond what `requested`, a config, starts with.
+
+    False where its own config is gone.
+    """
+    config = describe_endpoint_config(sagemaker, description["EndpointConfigName"])
+    new = describe_endpoint_config(sagemaker, requested)
+    return bool(config and new and endpoints.is_scaled_out(description, config, new))

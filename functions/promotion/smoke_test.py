@@ -7,9 +7,10 @@ A suite is a JSON object:
      "repeat": 1, "concurrency": 1, "maximum_error_rate": 0, "maximum_p95_latency_ms": 1500}
 
 `body` is JSON or a text, sent as it is; `body_uri` names an object in S3 instead. `expect` is a JMESPath expression
-over the answer, parsed if it is JSON and a text otherwise, that has to be true. Each case is sent `repeat` times,
-`concurrency` at once. A wrong answer always fails the test; errors and slow answers fail it above `maximum_error_rate`
-(0 to 1).
+over the answer, parsed if it is JSON and a text otherwise, that has to be true. `target_model` says which model of a
+multi-model endpoint is asked, `target_container_hostname` which container of one in Direct mode. Each case is sent
+`repeat` times, `concurrency` at once. A wrong answer always fails the test; errors and slow answers fail it above
+`maximum_error_rate` (0 to 1).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _CASE_DEFAULTS: dict[str, Any] = {
     "content_type": "application/json",
     "accept": "application/json",
     "maximum_latency_ms": None,
+    "target_model": None,
+    "target_container_hostname": None,
 }
 
 
@@ -84,9 +87,14 @@ def _validated_case(case: Any, path: str, wrong: Any) -> dict[str, Any]:
     if not isinstance(case, dict):
         raise wrong(f"{path} is not an object")
     for key in case:
+        if key == "inference_component_name":
+            raise wrong(f"{path}.{key} asks an inference component, but a promotion makes endpoints without them")
         if key not in {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}:
             raise wrong(f"{path} has the unknown key {key!a}")
     whole = _CASE_DEFAULTS | case
+    for key in ("target_model", "target_container_hostname"):
+        if whole[key] is not None and (not isinstance(whole[key], str) or not whole[key]):
+            raise wrong(f"{path}.{key} has to be a text")
     for key in ("name", "expect", "content_type", "accept"):
         if not isinstance(whole.get(key), str) or not whole[key]:
             raise wrong(f"{path}.{key} has to be a text")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion import autoscaling, endpoint, journal, scalable_targets
+from promotion import alarms, autoscaling, endpoint, guardrails, journal, scalable_targets
 from promotion.clients import client
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.sagemaker import describe_endpoint
@@ -33,7 +33,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         reason = f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
         return {"outcome": "live_before", "reason": reason, "promotion": promotion}
     if inspection.outcome == "change":
-        promotion = promotion | {"previous_endpoint_config_name": inspection.previous or "", "changing": True}
+        deployment_config = promotion.get("deployment_config", {}) if inspection.previous else {}
+        _assert_silent(promotion["endpoint"], guardrails.alarm_names(deployment_config))
+        promotion = promotion | {
+            "previous_endpoint_config_name": inspection.previous or "",
+            "changing": True,
+            "baking_seconds": guardrails.baking_seconds(deployment_config),
+        }
         previous, wanted = _scaling(event, promotion, description)
         journal.note(dynamodb, event["table"], event["execution"], promotion, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
@@ -52,6 +58,17 @@ def _scaling(
     if variants is None:
         raise TryAgainError(f"SageMaker does not know the endpoint config {config} yet.")
     return previous, autoscaling.wanted(name, settings, previous, variants)
+
+
+def _assert_silent(endpoint_name: str, names: list[str]) -> None:
+    """Refuse a deployment that SageMaker would roll back as soon as it begins."""
+    ringing = alarms.ringing(client("cloudwatch"), names)
+    if ringing:
+        raise PromotionRefusedError(
+            f"The endpoint {endpoint_name} was not touched, since {', '.join(ringing)} is in ALARM already and "
+            "SageMaker would roll the deployment back at once. Start the promotion again when it is over; if this "
+            "model is the remedy, take the alarm out of the DeploymentConfig first."
+        )
 
 
 def _was_live_before(event: dict[str, Any], promotion: dict[str, Any]) -> bool:

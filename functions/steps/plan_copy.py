@@ -9,15 +9,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import artifacts, images, registry, smoke_test
+from promotion import alarms, artifacts, combinations, guardrails, images, registry, smoke_test
 from promotion.artifacts import Path, PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning
 from promotion.candidate import SMOKE_TEST_TAG, Candidate
 from promotion.clients import client
+from promotion.combinations import Deployment
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.model import stage_containers
-from promotion.naming import sha256_of
+from promotion.naming import endpoint_name, sha256_of
 from promotion.pinning import explained, manifest, pin
+from promotion.sagemaker import live_config
 from promotion.settings import SKIP, load
 from promotion.step import logger, step
 
@@ -47,6 +49,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             f"{event['approved_digest']}. What changed: {_what_changed(event, identity)}. Find out who changed it, and "
             "ask for a new approval by starting again."
         )
+    suite, bodies = _suite(event, candidate, settings.get("SmokeTest"))
+    _assert_deployable(event, candidate, settings, suite, bodies)
+
     _put_json(event, _identity_key(digest), identity)
     prefix = f"models/{candidate.application}/{digest}"
     addresses, objects = {}, []
@@ -54,8 +59,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         target, placed = artifacts.targets(reference, content[reference.path], prefix)
         addresses[reference.path] = f"s3://{event['bucket']}/{target}"
         objects += placed
-    suite_uri, bodies = _place_suite(event, candidate, settings.get("SmokeTest"), prefix)
-    objects += bodies
+    suite_uri, placed = _place_suite(event, suite, bodies, prefix)
+    objects += placed
 
     containers = stage_containers(artifacts.with_values(candidate.containers, addresses), settings.get("Model", {}))
     # The settings may have brought an image of their own.
@@ -63,7 +68,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     copies: list[images.Copy] = []
     if event["image_copy"]:
         containers, copies = images.redirected(containers, event["account"], event["image_repository"])
-    if "ServerlessConfig" in settings["EndpointConfig"]["ProductionVariants"][0]:
+    if combinations.is_serverless(settings["EndpointConfig"]):
         images.assert_serverless(containers, event["account"])
     model = artifacts.identity(
         containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
@@ -77,7 +82,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "model_digest": artifacts.digest_of(model),
         "digest_without_images": artifacts.digest_without_images(model),
         "containers": containers,
-        "settings": {part: settings.get(part, {}) for part in ("Model", "EndpointConfig")},
+        "settings": {part: settings.get(part, {}) for part in ("Model", "EndpointConfig", "DeploymentConfig")},
         "smoke_test": suite_uri,
         "images": [dataclasses.asdict(copy) for copy in copies],
         "manifest": key,
@@ -123,36 +128,80 @@ def _put_json(event: dict[str, Any], key: str, value: Any) -> None:
     )
 
 
-def _place_suite(
-    event: dict[str, Any], candidate: Candidate, suite: Any, prefix: str
-) -> tuple[str, list[PinnedObject]]:
-    """Put the smoke test into this stage's bucket; its address (or "skip") and the bodies that have to be copied.
+def _assert_deployable(
+    event: dict[str, Any],
+    candidate: Candidate,
+    settings: dict[str, Any],
+    suite: dict[str, Any] | str,
+    bodies: dict[int, PinnedObject],
+) -> None:
+    """Refuse, before anything is made, what SageMaker would refuse of these settings, this model and this endpoint."""
+    endpoint = endpoint_name(candidate.application, event["stage"])
+    cases = suite["cases"] if isinstance(suite, dict) else []
+    named = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
+    deployment = Deployment(
+        settings=settings,
+        containers=candidate.containers,
+        mode=(candidate.inference_execution_config or {}).get("Mode", ""),
+        isolated=candidate.enable_network_isolation,
+        suite=suite,
+        body_sizes=[
+            bodies[index].size if index in bodies else len(smoke_test.body_of(case)) for index, case in enumerate(cases)
+        ],
+        endpoint=endpoint,
+        live=live_config(client("sagemaker"), endpoint),
+        alarms=set(alarms.states(client("cloudwatch"), named)),
+    )
+    refusals = combinations.refusals(deployment)
+    if refusals:
+        raise InvalidRequestError(
+            f"{candidate.application} cannot be deployed in {event['stage']}: {' '.join(refusals)}"
+        )
+
+
+def _suite(
+    event: dict[str, Any], candidate: Candidate, suite: Any
+) -> tuple[dict[str, Any] | str, dict[int, PinnedObject]]:
+    """The smoke test (or "skip"), and the bodies of those of its cases that have one in S3, pinned.
 
     The settings' suite goes before the one that travels with the candidate.
     """
     if suite == SKIP:
-        return SKIP, []
+        return SKIP, {}
     if suite is None and candidate.smoke_test is None:
         raise InvalidRequestError(
             f"There is no smoke test for {candidate.application}: tag {candidate.source['name']} with {SMOKE_TEST_TAG} "
             '= the s3:// address of a suite, or set SmokeTest in the application\'s settings (to "skip" to go without).'
         )
     suite = suite or _read_suite(candidate.smoke_test or "", event["upstream_account"])
-    cases, bodies = [], []
-    for index, case in enumerate(suite["cases"]):
-        if "body_uri" in case:
-            reference = Reference(("smoke-test", index, "body"), case["body_uri"], is_prefix=False)
-            pinned = pin(s3, reference, event["upstream_account"])
-            # Below its content's name, since the same model may come with another suite the next time.
-            below = f"{prefix}/{sha256_of(pinned[0].content)[:16]}"
-            target, placed = artifacts.targets(reference, pinned, below)
-            case = {**case, "body_uri": f"s3://{event['bucket']}/{target}"}
-            bodies += placed
-        cases.append(case)
+    return suite, {
+        index: pin(s3, _body_reference(index, case), event["upstream_account"])[0]
+        for index, case in enumerate(suite["cases"])
+        if "body_uri" in case
+    }
+
+
+def _body_reference(index: int, case: dict[str, Any]) -> Reference:
+    return Reference(("smoke-test", index, "body"), case["body_uri"], is_prefix=False)
+
+
+def _place_suite(
+    event: dict[str, Any], suite: dict[str, Any] | str, bodies: dict[int, PinnedObject], prefix: str
+) -> tuple[str, list[PinnedObject]]:
+    """Put the smoke test into this stage's bucket; its address (or "skip") and the bodies that have to be copied."""
+    if isinstance(suite, str):
+        return suite, []
+    cases, objects = list(suite["cases"]), []
+    for index, body in bodies.items():
+        # Below its content's name, since the same model may come with another suite the next time.
+        below = f"{prefix}/{sha256_of(body.content)[:16]}"
+        target, placed = artifacts.targets(_body_reference(index, cases[index]), [body], below)
+        cases[index] = {**cases[index], "body_uri": f"s3://{event['bucket']}/{target}"}
+        objects += placed
     suite = {**suite, "cases": cases}
     key = f"{prefix}/smoke-test/{sha256_of(suite)[:16]}.json"
     _put_json(event, key, suite)
-    return f"s3://{event['bucket']}/{key}", bodies
+    return f"s3://{event['bucket']}/{key}", objects
 
 
 def _read_suite(uri: str, owner: str) -> dict[str, Any]:

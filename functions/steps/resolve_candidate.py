@@ -127,7 +127,8 @@ def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]
     live = journal.live(dynamodb, table, asked.endpoint)
     found = rollback.earlier(journal.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
     # It is what it was when it was promoted, approved by whom it was; only how it comes in this time is new.
-    was = {key: value for key, value in found.items() if key not in ("status", "reason", "ended_at", "changing")}
+    of_its_own = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
+    was = {key: value for key, value in found.items() if key not in of_its_own}
     promotion = was | {
         "execution": event["execution"],
         "source_kind": "rollback",

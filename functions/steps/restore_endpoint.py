@@ -68,7 +68,7 @@ def _update(name: str, description: dict[str, Any], previous: str) -> None:
     sagemaker.update_endpoint(
         EndpointName=name,
         EndpointConfigName=previous,
-        RetainAllVariantProperties=is_scaled_out(sagemaker, description),
+        RetainAllVariantProperties=is_scaled_out(sagemaker, description, previous),
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from promotion import smoke_test
+from promotion import invocation, smoke_test
 from promotion.artifacts import bucket_and_key
 from promotion.clients import client
+from promotion.combinations import is_asynchronous
+from promotion.sagemaker import describe_endpoint
 from promotion.settings import SKIP
 from promotion.smoke_test import Answer
 from promotion.step import logger, step
@@ -24,10 +25,8 @@ runtime = boto3.client(
     config=Config(connect_timeout=5, read_timeout=70, retries={"total_max_attempts": 1}, max_pool_connections=100),
 )
 
-# An endpoint that has come into service a moment ago may still answer these.
-_NOT_READY = {"ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"}
-_PATIENCE_SECONDS = 60
-_PAUSE_SECONDS = 2
+# An asynchronous answer may take an hour, but the function has a quarter of one.
+_LONGEST_SECONDS = 840
 
 
 @step
@@ -36,41 +35,44 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if uri == SKIP:
         return {"passed": True, "reason": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
     suite = json.loads(_read(uri, event["account"]))
-    bodies = [_body(case, event["account"]) for case in suite["cases"]]
-    calls = [(case, body) for case, body in zip(suite["cases"], bodies, strict=True)] * suite["repeat"]
-    with ThreadPoolExecutor(suite["concurrency"]) as pool:
-        answers = list(pool.map(lambda call: (call[0], _invoke(endpoint, *call)), calls))
+    if is_asynchronous(describe_endpoint(client("sagemaker"), endpoint) or {}):
+        answers = _asked_asynchronously(suite, endpoint, event)
+    else:
+        answers = _asked(suite, endpoint, event["account"])
     verdict = smoke_test.verdict(suite, answers)
     logger.info("Smoke test run", endpoint=endpoint, **verdict)
     return verdict
 
 
-def _invoke(endpoint: str, case: dict[str, Any], body: bytes) -> Answer:
-    """One answer; an endpoint that is not ready yet is asked again for a while, each time with a fresh clock."""
-    patience = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        start = time.monotonic()
-        try:
-            answer = runtime.invoke_endpoint(
-                EndpointName=endpoint,
-                Body=body,
-                ContentType=case["content_type"],
-                Accept=case["accept"],
-                # So that data capture and its readers can tell the smoke test from customers.
-                InferenceId="model-promotion-smoke-test",
-            )
-            return Answer(latency_ms=(time.monotonic() - start) * 1000, body=answer["Body"].read())
-        except ClientError as error:
-            code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-            if code not in _NOT_READY or time.monotonic() > patience:
-                return Answer(latency_ms=(time.monotonic() - start) * 1000, error=f"{code}: {text[:500]}")
-        except BotoCoreError as error:
-            return Answer(latency_ms=(time.monotonic() - start) * 1000, error=str(error)[:500])
-        time.sleep(_PAUSE_SECONDS)
+def _asked(suite: dict[str, Any], endpoint: str, owner: str) -> list[tuple[dict[str, Any], Answer]]:
+    bodies = [
+        _read(case["body_uri"], owner) if "body_uri" in case else smoke_test.body_of(case) for case in suite["cases"]
+    ]
+    calls = list(zip(suite["cases"], bodies, strict=True)) * suite["repeat"]
+    with ThreadPoolExecutor(suite["concurrency"]) as pool:
+        return list(pool.map(lambda call: (call[0], invocation.ask(runtime, endpoint, *call)), calls))
 
 
-def _body(case: dict[str, Any], owner: str) -> bytes:
-    return _read(case["body_uri"], owner) if "body_uri" in case else smoke_test.body_of(case)
+def _asked_asynchronously(
+    suite: dict[str, Any], endpoint: str, event: dict[str, Any]
+) -> list[tuple[dict[str, Any], Answer]]:
+    """As `_asked`, but the endpoint reads the bodies in the stage's bucket itself."""
+    ends, owner, s3 = time.monotonic() + _LONGEST_SECONDS, event["account"], client("s3")
+
+    def source(case: dict[str, Any]) -> str:
+        if "body_uri" in case:
+            return str(case["body_uri"])
+        body = smoke_test.body_of(case)
+        return invocation.place_body(s3, event["bucket"], body, case["content_type"], owner)
+
+    calls = [(case, source(case)) for case in suite["cases"]] * suite["repeat"]
+
+    def asked(call: tuple[dict[str, Any], str]) -> tuple[dict[str, Any], Answer]:
+        case, uri = call
+        return case, invocation.ask_asynchronously(runtime, s3, endpoint, case, uri, owner, ends)
+
+    with ThreadPoolExecutor(suite["concurrency"]) as pool:
+        return list(pool.map(asked, calls))
 
 
 def _read(uri: str, owner: str) -> bytes:

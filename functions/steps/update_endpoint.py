@@ -25,11 +25,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             description = describe_endpoint(sagemaker, name)
             if description is not None:
                 scalable_targets.make_way(client("application-autoscaling"), sagemaker, name, description, config)
+            # A way back has none: what is live is to go at once.
+            guarded = promotion.get("deployment_config")
             sagemaker.update_endpoint(
                 EndpointName=name,
                 EndpointConfigName=config,
                 # A fleet that was scaled out keeps its size; otherwise the new config's count holds.
-                RetainAllVariantProperties=description is not None and is_scaled_out(sagemaker, description),
+                RetainAllVariantProperties=description is not None and is_scaled_out(sagemaker, description, config),
+                **({"DeploymentConfig": guarded} if guarded else {}),
             )
         else:
             tags = {"model-promotion:application": promotion["application"]}

@@ -38,6 +38,13 @@ RARE = {
     r"kms:Decrypt .*\(CopyArtifacts": "an upstream bucket with a key of its own",
     r"s3:ListBucket .*\(Serve": "models that are a prefix",
     r"sagemaker:Describe(Model|EndpointConfig) .*\(Create": "a second try of a step that was killed in the middle",
+    r"kms:CreateGrant|sagemaker:InvokeEndpointAsync|inference/|s3:ListBucket .*RunSmokeTest": (
+        "asynchronous endpoints and keys for volumes, which test_endpoint_kinds makes"
+    ),
+    r"kms:GenerateDataKey .*\((RunSmokeTest|Serve)|cloudwatch:DescribeAlarms": (
+        "what asynchronous endpoints write, and deployments that are watched: test_endpoint_kinds"
+    ),
+    r"ec2:": "SageMaker's documented needs of an execution role in a VPC, for what its hosts do",
     r"sagemaker:DescribeEndpointConfig": "fleets that were scaled, and configs that someone else made",
     r"states:(DescribeExecution|StopExecution)|dynamodb:": "recovery, and runs that were aborted",
     r"application-autoscaling:(Delete|Deregister).*(Apply|Restore)": (

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from local import iam, identity
 from local.aws import EmbeddedAws
 from tests.local.customers import DEV, PRODUCTION, QA, as_role, client
+from tests.local.sagemaker_account import Account, greeter
 
 Role = Callable[..., str]
 
@@ -268,3 +269,45 @@ def test_decisions_are_kept_with_the_statements_that_made_them(role: Role, name:
     assert decision.action == "ssm:GetParameter"
     assert str(match.statement) == f"{arn} own[Reads]"
     assert (match.action, match.resource) == ("ssm:Get*", f"arn:aws:ssm:*:{QA}:parameter/{name}*")
+
+
+def test_alarms_are_put_and_described_by_their_names(role: Role, name: str) -> None:
+    arn = f"arn:aws:cloudwatch:eu-west-1:{QA}:alarm:{name}-*"
+    caller = as_role("cloudwatch", role({"Action": ["cloudwatch:*"], "Resource": arn}))
+    members: dict[str, Any] = {
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "ModelLatency",
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Period": 60,
+        "Statistic": "Average",
+        "Threshold": 1,
+    }
+
+    caller.put_metric_alarm(AlarmName=f"{name}-latency", **members)
+
+    assert caller.describe_alarms(AlarmNames=[f"{name}-latency"])["MetricAlarms"]
+    with pytest.raises(ClientError, match="cloudwatch:PutMetricAlarm"):
+        caller.put_metric_alarm(AlarmName="another", **members)
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_an_endpoint_whose_volumes_have_a_key_needs_a_grant_of_it(role: Role, name: str, granted: bool) -> None:
+    key_arn = client("kms", QA).create_key()["KeyMetadata"]["Arn"]
+    account = Account("qa", name)
+    config = account.config(account.model("a", greeter("Hello")), KmsKeyId=key_arn)
+    grant = {
+        "Action": "kms:CreateGrant",
+        "Resource": key_arn,
+        "Condition": {
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringEquals": {"kms:ViaService": "sagemaker.eu-west-1.amazonaws.com"},
+        },
+    }
+    caller = as_role("sagemaker", role({"Action": "sagemaker:*"}, *([grant] if granted else [])))
+
+    if granted:
+        assert caller.create_endpoint(EndpointName=name, EndpointConfigName=config)["EndpointArn"]
+    else:
+        with pytest.raises(ClientError, match="kms:CreateGrant"):
+            caller.create_endpoint(EndpointName=name, EndpointConfigName=config)

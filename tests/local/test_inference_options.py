@@ -177,7 +177,6 @@ def test_a_serverless_endpoint_shows_its_limits_and_stays_serverless(qa: Account
         ({"ServerlessConfig": {"MemorySizeInMB": 1500, "MaxConcurrency": 5}}, {}, "multiple of 1024"),
         ({"ServerlessConfig": {"MemorySizeInMB": 8192, "MaxConcurrency": 5}}, {}, "less than or equal to 6144"),
         ({"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}, {}, "InstanceType"),
-        ({}, {"KmsKeyId": "alias/key"}, "KmsKeyId"),
     ],
 )
 def test_a_serverless_config_that_sagemaker_would_refuse_is_refused(
@@ -187,6 +186,17 @@ def test_a_serverless_config_that_sagemaker_would_refuse_is_refused(
 
     with pytest.raises(ClientError, match=part_of_message):
         qa.config(f"{qa.name}-x", ProductionVariants=[valid | variant], **request_members)
+
+
+def test_a_variant_may_have_pools_of_instances_instead_of_a_type(qa: Account) -> None:
+    pools = [{"InstanceType": "ml.g5.xlarge", "Priority": 1}, {"InstanceType": "ml.g6.xlarge", "Priority": 2}]
+    model = qa.model("a", greeter("Hello"))
+    variant = {"VariantName": VARIANT, "ModelName": model, "InstancePools": pools, "InitialInstanceCount": 2}
+
+    qa.endpoint(qa.config(f"{qa.name}-pools", ProductionVariants=[variant]))
+
+    assert qa.greet() == "Hello Ada"
+    assert qa.describe()["ProductionVariants"][0]["CurrentInstanceCount"] == 2
 
 
 @pytest.mark.parametrize("missing", ["InstanceType", "InitialInstanceCount", "ModelName"])
@@ -246,6 +256,43 @@ def test_an_asynchronous_endpoint_takes_no_other_requests_and_no_other_endpoint_
 
     with pytest.raises(ClientError, match="does not support InvokeEndpointAsync"):
         qa.runtime.invoke_endpoint_async(EndpointName=qa.name, InputLocation=f"s3://{qa.bucket}/in")
+
+
+def captured(account: Account) -> list[dict[str, Any]]:
+    found = account.s3.list_objects_v2(Bucket=account.bucket, Prefix=f"captured/{account.name}/{VARIANT}/")
+    return [
+        json.loads(account.get(f"s3://{account.bucket}/{each['Key']}"))
+        for each in sorted(found.get("Contents", []), key=lambda each: each["LastModified"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "json_types", "percentage", "expected"),
+    [
+        (["Input", "Output"], ["application/json"], 100, {"endpointInput": '"Ada"', "endpointOutput": '"Hello Ada"'}),
+        (["InputAndOutput"], [], 100, {"endpointInput": "IkFkYSI=", "endpointOutput": "IkhlbGxvIEFkYSI="}),
+        (["Output"], ["application/json"], 100, {"endpointOutput": '"Hello Ada"'}),
+        (["Input"], [], 0, None),
+    ],
+)
+def test_what_is_asked_and_answered_is_captured_as_the_config_says(
+    qa: Account, options: list[str], json_types: list[str], percentage: int, expected: dict[str, str] | None
+) -> None:
+    capture = {
+        "InitialSamplingPercentage": percentage,
+        "DestinationS3Uri": f"s3://{qa.bucket}/captured",
+        "CaptureOptions": [{"CaptureMode": mode} for mode in options],
+        **({"CaptureContentTypeHeader": {"JsonContentTypes": json_types}} if json_types else {}),
+    }
+    qa.endpoint(qa.config(qa.model("a", greeter("Hello")), DataCaptureConfig=capture))
+
+    qa.greet(InferenceId="one")
+
+    lines = captured(qa)
+    assert [line["eventMetadata"]["inferenceId"] for line in lines] == (["one"] if expected else [])
+    for line in lines:
+        assert {name: data["data"] for name, data in line["captureData"].items()} == expected
+    assert qa.describe()["DataCaptureConfig"]["CaptureStatus"] == "Started"
 
 
 def test_an_image_of_ones_own_is_deployed_by_its_digest(qa: Account) -> None:

@@ -298,4 +298,31 @@ def started_with(**counts: int | None) -> dict[str, Any]:
 def test_a_fleet_is_scaled_out_when_it_has_more_than_it_started_with(
     has: dict[str, Any], started: dict[str, Any], scaled_out: bool
 ) -> None:
-    assert is_scaled_out(has, started) is scaled_out
+    assert is_scaled_out(has, started, started) is scaled_out
+
+
+@pytest.mark.parametrize(("requested", "scaled_out"), [(1, True), (4, True), (5, False), (6, False), (None, True)])
+def test_a_fleet_that_was_scaled_out_does_not_keep_a_new_config_from_starting_with_more(
+    requested: int | None, scaled_out: bool
+) -> None:
+    assert is_scaled_out(fleet(A=5), started_with(A=2), started_with(A=requested)) is scaled_out
+
+
+def test_what_runs_is_not_smaller_than_a_config_whose_variants_have_other_names() -> None:
+    assert is_scaled_out(fleet(A=5), started_with(A=2), started_with(B=9))
+
+
+@pytest.mark.parametrize("changing", [True, False])
+@pytest.mark.parametrize("looks", [0, 1, 2])
+@pytest.mark.parametrize("config", [REQUESTED, PREVIOUS, OTHER])
+@pytest.mark.parametrize("status", STATUSES)
+def test_alarms_change_no_verdict_but_are_named_when_it_failed(
+    status: str, config: str, looks: int, changing: bool
+) -> None:
+    given = (endpoint(status, config), REQUESTED, PREVIOUS, changing, looks)
+
+    silent, loud = progress(*given), progress(*given, ("errors", "latency"))
+
+    assert (loud.verdict, loud.changing, loud.looks) == (silent.verdict, silent.changing, silent.looks)
+    assert loud.alarms == ("errors", "latency")
+    assert ("In ALARM during the deployment: errors, latency." in loud.reason) is (loud.verdict == "failed")

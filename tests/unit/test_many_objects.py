@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from promotion import alarms
 from promotion.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.unit.s3_service import OWN, S3, UPSTREAM, client, served
@@ -59,6 +60,8 @@ class Client:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
+    monkeypatch.setattr(plan_copy, "live_config", lambda *_: None)
+    monkeypatch.setattr(alarms, "states", lambda *_: {})
     monkeypatch.setattr(plan_copy, "load", lambda *given: {**given[-1], "SmokeTest": "skip"})
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
 
@@ -73,7 +76,9 @@ def promote() -> tuple[list[Any], dict[str, int]]:
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
         "image_copy": False,
-        "defaults": {"EndpointConfig": {"ProductionVariants": [{}]}},
+        "defaults": {
+            "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
+        },
     }
     plan = plan_copy.handler(asked, CONTEXT)
     payloads, batches = [asked, plan], []

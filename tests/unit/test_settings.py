@@ -95,6 +95,22 @@ def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
     assert settings(given) == given
 
 
+def test_defaults_that_sagemaker_does_not_know_are_refused_with_what_to_do() -> None:
+    wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
+
+    with pytest.raises(
+        InvalidRequestError, match=r"InstanceType is 'm5.large', which SageMaker does not know.* Deploy"
+    ):
+        read(None, PARAMETER, wrong)
+    own = '{"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}}'
+    assert read(own, PARAMETER, wrong)["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] == "ml.m5.large"
+
+
+@pytest.mark.parametrize("given", [{}, {"EndpointConfig": {"KmsKeyId": "key"}}])
+def test_settings_can_be_read_without_defaults(given: dict[str, Any]) -> None:
+    assert read(json.dumps(given), PARAMETER, {}) == given
+
+
 def test_a_smoke_test_is_given_its_defaults() -> None:
     suite = settings({"SmokeTest": SUITE})["SmokeTest"]
 
@@ -123,11 +139,11 @@ def test_what_is_no_object_is_refused(text: str) -> None:
     assert "are no JSON object" in refusal(text)
 
 
-@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "autoscaling", "x\x1b", ""])
+@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "Endpoint", "autoscaling", "x\x1b", ""])
 def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
     message = refusal(json.dumps({key: {}}))
 
-    assert f"have the unknown key {key!a}; known are EndpointConfig, Model, Autoscaling, SmokeTest." in message
+    assert f"have the unknown key {key!a}; known are EndpointConfig, DeploymentConfig, Model, " in message
 
 
 @pytest.mark.parametrize(
@@ -151,39 +167,98 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
             {"EndpointConfig": {"ProductionVariants": [{"ModelName": "x"}]}},
             "EndpointConfig.ProductionVariants[0].ModelName is filled in by",
         ),
-        ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants has to be a list of one variant"),
-        ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list of one variant"),
-        ({"EndpointConfig": {"ProductionVariants": None}}, "ProductionVariants has to be a list of one variant"),
-        ({"EndpointConfig": {"ProductionVariants": [{}, {}]}}, "ProductionVariants has to be a list of one variant"),
+        ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants has to be a list of variants"),
+        ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list of variants"),
+        ({"EndpointConfig": {"ProductionVariants": None}}, "ProductionVariants has to be a list of variants"),
+        ({"EndpointConfig": {"ProductionVariants": [{}, {}]}}, "ProductionVariants[0].VariantName is missing. Of sev"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"VariantName": "a"}, {"VariantName": "a"}]}},
+            "EndpointConfig.ProductionVariants has the same VariantName twice",
+        ),
         ({"EndpointConfig": {"ProductionVariants": ["x"]}}, "EndpointConfig.ProductionVariants[0] is not an object"),
-        ({"EndpointConfig": {"KmsKey": "x"}}, 'Unknown parameter in input: "KmsKey"'),
+        ({"EndpointConfig": {"ShadowProductionVariants": []}}, "ShadowProductionVariants has to be a list of variants"),
+        (
+            {"EndpointConfig": {"ExecutionRoleArn": "x"}},
+            "EndpointConfig.ExecutionRoleArn is for endpoints of inference",
+        ),
+        ({"EndpointConfig": {"VpcConfig": {}}}, "EndpointConfig.VpcConfig is for endpoints of inference components"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"AcceleratorType": "ml.eia1.large"}]}},
+            "ProductionVariants[0].AcceleratorType is of Elastic Inference",
+        ),
+        (
+            {"EndpointConfig": {"KmsKey": "x"}},
+            "EndpointConfig has the unknown key 'KmsKey'; like it are KmsKeyId",
+        ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceTyp": "x"}]}},
-            'Unknown parameter in ProductionVariants[0]: "InstanceTyp"',
+            "EndpointConfig.ProductionVariants[0] has the unknown key 'InstanceTyp'; like it are InstanceType",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
-            "Invalid type for parameter ProductionVariants[0].InitialInstanceCount",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not a whole number",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 1.5}]}},
-            "Invalid type for parameter ProductionVariants[0].InitialInstanceCount",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not a whole number",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": True}]}},
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true or false, not a whole number",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 0}]}},
-            "Invalid value for parameter ProductionVariants[0].InitialInstanceCount",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, and the least is 1",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"VolumeSizeInGB": 513}]}},
+            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, and the most is 512",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
+            "InstanceType is 'ml.m5.larg', which SageMaker does not know; like it are ml.m5.large",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"RoutingConfig": {"RoutingStrategy": "BEST"}}]}},
+            "RoutingStrategy is 'BEST', which SageMaker does not know; it has to be one of LEAST_OUTSTANDING_REQUESTS,",
+        ),
+        (
+            {"EndpointConfig": {"KmsKeyId": "key!"}},
+            "EndpointConfig.KmsKeyId is 'key!', which does not match [a-zA-Z0-9:/_-]*",
         ),
         (
             {"EndpointConfig": {"DataCaptureConfig": {"DestinationS3Uri": "s3://b/p"}}},
-            'Missing required parameter in DataCaptureConfig: "InitialSamplingPercentage"',
+            "EndpointConfig.DataCaptureConfig.InitialSamplingPercentage is missing",
         ),
-        ({"Model": {"VpcConfig": {"Subnets": ["subnet-1"]}}}, 'parameter in VpcConfig: "SecurityGroupIds"'),
-        ({"Model": {"VpcConfig": []}}, "Invalid type for parameter VpcConfig"),
+        ({"Model": {"VpcConfig": {"Subnets": ["subnet-1"]}}}, "Model.VpcConfig.SecurityGroupIds is missing"),
+        ({"Model": {"VpcConfig": []}}, "Model.VpcConfig is a list, not an object"),
+        (
+            {"Model": {"VpcConfig": {"Subnets": ["a b"], "SecurityGroupIds": ["sg-1"]}}},
+            "Model.VpcConfig.Subnets[0] is 'a b', which does not match [-0-9a-zA-Z]+",
+        ),
+        (
+            {"Model": {"VpcConfig": {"Subnets": [], "SecurityGroupIds": ["sg-1"]}}},
+            "Model.VpcConfig.Subnets has 0 members, and the least is 1",
+        ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"A": 1}}}},
-            "Invalid type for parameter PrimaryContainer.Environment.A",
+            "Model.PrimaryContainer.Environment.A is 1, not a text",
         ),
-        ({"Model": {"PrimaryContainer": {"Img": "x"}}}, 'Unknown parameter in PrimaryContainer: "Img"'),
+        (
+            {"Model": {"PrimaryContainer": {"Environment": {"1A": "x"}}}},
+            "Environment has the key '1A', which is '1A', which does not match [a-zA-Z_][a-zA-Z0-9_]*",
+        ),
+        ({"Model": {"PrimaryContainer": {"Img": "x"}}}, "Model.PrimaryContainer has the unknown key 'Img'"),
+        ({"DeploymentConfig": []}, "DeploymentConfig is not an object"),
+        ({"DeploymentConfig": {"Policy": {}}}, "DeploymentConfig has the unknown key 'Policy'"),
+        (
+            {"DeploymentConfig": {"BlueGreenUpdatePolicy": {}}},
+            "DeploymentConfig.BlueGreenUpdatePolicy.TrafficRoutingConfiguration is missing",
+        ),
+        (
+            {"DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": " "}]}}},
+            "DeploymentConfig.AutoRollbackConfiguration.Alarms[0].AlarmName is ' ', which does not match",
+        ),
         ({"SmokeTest": None}, "SmokeTest is wrong: it is not a JSON object"),
         ({"SmokeTest": "Skip"}, "SmokeTest is wrong: it is not a JSON object"),
         ({"SmokeTest": {"cases": []}}, "SmokeTest is wrong: cases has to be a list of at least one case"),
@@ -191,6 +266,46 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
 )
 def test_a_mistake_is_refused_with_the_path_of_what_is_wrong(given: dict[str, Any], path: str) -> None:
     assert path in refusal(json.dumps(given))
+
+
+def test_of_several_mistakes_each_is_named() -> None:
+    message = refusal(json.dumps({"EndpointConfig": {"KmsKey": "x", "ProductionVariants": [{"VolumeSizeInGB": "1"}]}}))
+
+    assert "EndpointConfig has the unknown key 'KmsKey'" in message
+    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not a whole number" in message
+
+
+def test_several_variants_each_go_over_the_stacks() -> None:
+    variants = [{"VariantName": "Cpu"}, {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge"}]
+
+    assert settings({"EndpointConfig": {"ProductionVariants": variants}})["EndpointConfig"]["ProductionVariants"] == [
+        {"VariantName": "Cpu", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1},
+        {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1},
+    ]
+
+
+def test_a_shadow_variant_is_as_it_is_given() -> None:
+    shadows = [{"ModelName": "other", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}]
+
+    assert (
+        settings({"EndpointConfig": {"ShadowProductionVariants": shadows}})["EndpointConfig"][
+            "ShadowProductionVariants"
+        ]
+        == shadows
+    )
+
+
+def test_a_deployment_config_is_what_update_endpoint_takes() -> None:
+    given = {
+        "RollingUpdatePolicy": {
+            "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
+            "WaitIntervalInSeconds": 300,
+            "RollbackMaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 2},
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "reviews-qa-5xx-rate"}]},
+    }
+
+    assert settings({"DeploymentConfig": given})["DeploymentConfig"] == given
 
 
 @pytest.mark.parametrize(

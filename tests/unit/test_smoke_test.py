@@ -51,6 +51,8 @@ def test_a_suite_needs_no_more_than_a_case() -> None:
                 "content_type": "application/json",
                 "accept": "application/json",
                 "maximum_latency_ms": None,
+                "target_model": None,
+                "target_container_hostname": None,
             }
         ],
         "repeat": 1,
@@ -97,6 +99,9 @@ def test_a_number_of_times_is_a_whole_one(key: str, most: int, number: float | N
         ({"cases": [CASE | {"expect": "label =="}]}, "cases[0].expect is no JMESPath expression"),
         ({"cases": [CASE | {"expect": "label = 'x'"}]}, "cases[0].expect is no JMESPath expression"),
         ({"cases": [CASE | {"expect": "size(@) == `1`"}]}, "cases[0].expect is no JMESPath expression"),
+        ({"cases": [CASE | {"target_model": ""}]}, "cases[0].target_model has to be a text"),
+        ({"cases": [CASE | {"target_container_hostname": 1}]}, "cases[0].target_container_hostname has to be a text"),
+        ({"cases": [CASE | {"inference_component_name": "x"}]}, "asks an inference component, but a promotion makes"),
         ({"cases": [CASE | {"content_type": None}]}, "cases[0].content_type has to be a text"),
         ({"cases": [CASE | {"accept": ["x"]}]}, "cases[0].accept has to be a text"),
         ({"cases": [{"name": "x", "expect": "a"}]}, "cases[0] needs either body or body_uri"),

@@ -1,0 +1,27 @@
+"""Create the alarms of the endpoint, which a DeploymentConfig may name, or bring them to what the stack says now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion import alarms
+from promotion.clients import client
+from promotion.model import with_names
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    promotion = event["promotion"]
+    requests = alarms.requests_of(
+        promotion["endpoint"],
+        with_names(event["plan"]["settings"]["EndpointConfig"], promotion["model_name"]),
+        error_rate_percent=event["error_rate_percent"],
+        latency_milliseconds=event["latency_milliseconds"],
+        topic_arn=event["topic_arn"],
+    )
+    for request in requests:
+        client("cloudwatch").put_metric_alarm(**request)
+    names = [request["AlarmName"] for request in requests]
+    logger.info("Alarms are there", endpoint=promotion["endpoint"], alarms=names)
+    return {"alarms": names}

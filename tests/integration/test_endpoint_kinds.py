@@ -1,0 +1,376 @@
+"""Every kind of endpoint, made anew or changed, that succeeds or fails: what there is in the end, field by field.
+
+The rows of a table go their ways at the same time, each with an application of its own. They cover the kinds, the ways
+to deploy and the outcomes; all combinations of the decisions are in tests/unit (endpoint, guardrails, combinations).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from local import project
+from local.aws import EmbeddedAws
+from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
+
+# A serverless endpoint takes an image of another account only from AWS itself.
+AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
+INSTANCES = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+TWO = {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 2}]}}
+BUCKET = "s3://model-promotion-qa-222222222222-eu-west-1/inference"
+SERVERLESS = {
+    "EndpointConfig": {"ProductionVariants": [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]}
+}
+ASYNCHRONOUS = {
+    "EndpointConfig": {
+        "AsyncInferenceConfig": {
+            "OutputConfig": {"S3OutputPath": f"{BUCKET}/answers", "S3FailurePath": f"{BUCKET}/failures"}
+        }
+    }
+}
+SHADOW = {"EndpointConfig": {"ShadowProductionVariants": [{**INSTANCES, "InstanceType": "ml.c5.large"}]}}
+SEVERAL = {
+    "EndpointConfig": {
+        "ProductionVariants": [
+            {"VariantName": "Cpu", "InitialInstanceCount": 2, "InitialVariantWeight": 1.0},
+            {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 2},
+        ]
+    }
+}
+EVERYTHING = {
+    "EndpointConfig": {
+        "ProductionVariants": [
+            {
+                "InstancePools": [
+                    {"InstanceType": "ml.g5.xlarge", "Priority": 1},
+                    {"InstanceType": "ml.g6.xlarge", "Priority": 2},
+                ],
+                "InitialInstanceCount": 3,
+                "VolumeSizeInGB": 30,
+                "ContainerStartupHealthCheckTimeoutInSeconds": 600,
+                "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+                "CoreDumpConfig": {"DestinationS3Uri": f"{BUCKET}/core-dumps"},
+            }
+        ],
+        "DataCaptureConfig": {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": 100,
+            "DestinationS3Uri": f"{BUCKET}/captured",
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+        },
+        "ExplainerConfig": {
+            "ClarifyExplainerConfig": {"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": "0,0,0"}}}
+        },
+    },
+    "Model": {"VpcConfig": {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}},
+}
+
+
+def guarded(kind: str, **routing: Any) -> dict[str, Any]:
+    """A DeploymentConfig that the endpoint's own alarms roll back."""
+    alarms = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "{endpoint}-5xx-rate"}]}}
+    if kind == "ROLLING":
+        size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+        return {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": 300}, **alarms}
+    traffic = {"Type": kind, "WaitIntervalInSeconds": 300, **routing}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": traffic}, **alarms}
+
+
+ONE_BY_ONE = {"Type": "INSTANCE_COUNT", "Value": 1}
+CANARY = guarded("CANARY", CanarySize=ONE_BY_ONE)
+LINEAR = guarded("LINEAR", LinearStepSize=ONE_BY_ONE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A promotion with these settings (`before`, if they were others), and what it comes to.
+
+    `scaled_to` is how many instances the first variant was scaled to in between.
+    """
+
+    settings: dict[str, Any]
+    deployment: dict[str, Any] = dataclasses.field(default_factory=dict)
+    outcome: str = "success"
+    before: dict[str, Any] | None = None
+    scaled_to: int | None = None
+
+
+FIRST = {
+    "serverless": Row(SERVERLESS),
+    "asynchronous": Row(ASYNCHRONOUS),
+    "everything": Row(EVERYTHING),
+    "shadow": Row(SHADOW),
+    "serverless-broken": Row(SERVERLESS, outcome="container fails"),
+    "asynchronous-wrong": Row(ASYNCHRONOUS, outcome="smoke test fails"),
+    "several-aborted": Row(SEVERAL, outcome="aborted"),
+}
+UPDATES = {
+    "canary": Row(TWO, CANARY, scaled_to=4),
+    "several-linear": Row(SEVERAL, LINEAR, outcome="alarm fires"),
+    "rolling": Row(TWO, guarded("ROLLING"), outcome="alarm fires", scaled_to=3),
+    "asynchronous-broken": Row(ASYNCHRONOUS, guarded("ALL_AT_ONCE"), outcome="container fails"),
+    "canary-aborted": Row(TWO, CANARY, outcome="aborted", scaled_to=3),
+    "serverless-wrong": Row(SERVERLESS, outcome="smoke test fails"),
+    "alarmed-before": Row(TWO, CANARY, outcome="alarm rings before"),
+    "turned-serverless": Row(SERVERLESS, before=TWO, outcome="refused"),
+}
+ERRORS = {
+    "container fails": "DeploymentFailed",
+    "alarm fires": "DeploymentFailed",
+    "alarm rings before": "PromotionRefusedError",
+    "smoke test fails": "SmokeTestFailed",
+    "refused": "InvalidRequestError",
+}
+SCRIPTS = {"container fails": CANNOT_LOAD, "aborted": SLOW}
+
+
+@dataclasses.dataclass
+class Scene:
+    """One row on its way."""
+
+    row: Row
+    lab: Lab
+    qa: Stage
+    application: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.application}-qa"
+
+    def with_settings(self, settings: dict[str, Any], deployment: dict[str, Any] | None = None) -> None:
+        document = settings | ({"DeploymentConfig": deployment} if deployment else {})
+        self.qa.client("ssm").put_parameter(
+            Name=f"/model-promotion/qa/{self.application}",
+            Type="String",
+            Value=json.dumps(document).replace("{endpoint}", self.endpoint),
+            Overwrite=True,
+        )
+
+    def promote(self, label: str, outcome: str = "success") -> Execution:
+        """Train, and wait for what comes of it: of an aborted one its recovery."""
+        expect = "label == 'another'" if outcome == "smoke test fails" else None
+        script = SCRIPTS.get(outcome, ECHO_LABEL)
+        job = self.lab.train(self.application, label, script=script, expect=expect, image=AWS_IMAGE)
+        if outcome == "alarm fires":
+            wait_until(lambda: True if self.bakes() else None, f"{self.application} to bake")
+            self.ring()
+        if outcome == "aborted":
+            arn = wait_until(lambda: next(iter(self.qa.executions_with(job)), None), "the execution")
+            wait_until(lambda: True if "Check endpoint" in self.qa.states(arn) else None, "the deployment")
+            self.qa.client("stepfunctions").stop_execution(executionArn=arn)
+            return self.qa.execution_of(arn)
+        return self.qa.execution_of(job)
+
+    def scale(self, count: int) -> None:
+        sagemaker = self.qa.client("sagemaker")
+        sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=self.endpoint,
+            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}],
+        )
+
+        def scaled() -> bool:
+            found = sagemaker.describe_endpoint(EndpointName=self.endpoint)
+            return bool(found["EndpointStatus"] == "InService")
+
+        wait_until(lambda: True if scaled() else None, f"{count} instances")
+
+    def captured(self) -> list[dict[str, Any]]:
+        """What was written of requests and answers."""
+        s3, prefix = self.qa.client("s3"), f"inference/captured/{self.endpoint}/AllTraffic/"
+        found = s3.list_objects_v2(Bucket=self.qa.bucket, Prefix=prefix).get("Contents", [])
+        return [json.loads(s3.get_object(Bucket=self.qa.bucket, Key=each["Key"])["Body"].read()) for each in found]
+
+    def ring(self) -> None:
+        self.qa.client("cloudwatch").set_alarm_state(
+            AlarmName=f"{self.endpoint}-5xx-rate", StateValue="ALARM", StateReason="a test"
+        )
+
+    def bakes(self) -> bool:
+        pending = (self.qa.endpoint(self.application) or {}).get("PendingDeploymentSummary", {})
+        variants = pending.get("ProductionVariants", [])
+        return any(status["Status"] == "Baking" for v in variants for status in v.get("VariantStatus", []))
+
+    def world(self) -> dict[str, Any]:
+        """What there is of the application, but for generated names and times."""
+        endpoint, live = self.qa.endpoint(self.application), self.qa.live(self.application)
+        alarms = self.qa.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{self.endpoint}-")["MetricAlarms"]
+        world: dict[str, Any] = {
+            "endpoint": None,
+            "live": json.loads(live["promotion"])["model_name"] if live else None,
+            "history": [item["status"] for item in self.qa.history(self.application)],
+            "running": self.qa.running(self.application),
+            "alarms": {alarm["AlarmName"]: alarm["TreatMissingData"] for alarm in alarms},
+        }
+        if endpoint:
+            sagemaker = self.qa.client("sagemaker")
+            config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+            (model,) = {variant["ModelName"] for variant in config["ProductionVariants"]}
+            ours = ("ProductionVariants", "ShadowProductionVariants")
+            world["endpoint"] = {
+                "status": endpoint["EndpointStatus"],
+                "model": model,
+                "deployment": endpoint.get("LastDeploymentConfig"),
+                "config": {k: v for k, v in config.items() if k not in GENERATED},
+                "fleet": [as_deployed(variant) for kind in ours for variant in endpoint.get(kind, [])],
+                "network": sagemaker.describe_model(ModelName=model).get("VpcConfig"),
+            }
+        return world
+
+    def expected(self, settings: dict[str, Any], model: str | None, deployment: dict[str, Any]) -> dict[str, Any]:
+        """The world in which `model` is live with these settings, on as many instances as it was scaled to."""
+        config = copy.deepcopy(settings.get("EndpointConfig", {}))
+        config.setdefault("ProductionVariants", [{}])
+        for variant in config["ProductionVariants"]:
+            if not {"ServerlessConfig", "InstancePools"} & variant.keys():
+                variant |= INSTANCES | variant
+        for kind, name in (("ProductionVariants", "AllTraffic"), ("ShadowProductionVariants", "Shadow")):
+            for variant in config.get(kind, []):
+                variant |= {"VariantName": name, "ModelName": model} | variant
+        watched = {"5xx-rate", *(() if "AsyncInferenceConfig" in config else ("latency",))}
+        world: dict[str, Any] = {
+            "endpoint": None,
+            "live": model,
+            "running": [],
+            "alarms": {f"{self.endpoint}-{what}": "notBreaching" for what in watched},
+        }
+        if model:
+            filled = json.loads(json.dumps(deployment).replace("{endpoint}", self.endpoint))
+            shadows = config.get("ShadowProductionVariants", [])
+            fleet = [as_configured(variant) for variant in [*config["ProductionVariants"], *shadows]]
+            if self.row.scaled_to:
+                fleet = [(name, self.row.scaled_to, *rest) for name, _, *rest in fleet]
+            world["endpoint"] = {
+                "status": "InService",
+                "model": model,
+                "deployment": filled or None,
+                "config": config,
+                "fleet": fleet,
+                "network": settings.get("Model", {}).get("VpcConfig"),
+            }
+        return world
+
+
+GENERATED = {"EndpointConfigName", "EndpointConfigArn", "CreationTime", "ResponseMetadata"}
+
+
+def as_deployed(variant: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        variant["VariantName"],
+        variant["CurrentInstanceCount"],
+        variant["CurrentWeight"],
+        variant.get("CurrentServerlessConfig"),
+    )
+
+
+def as_configured(variant: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        variant["VariantName"],
+        variant.get("InitialInstanceCount", 0),
+        variant.get("InitialVariantWeight", 1.0),
+        variant.get("ServerlessConfig"),
+    )
+
+
+@pytest.fixture
+def volume_key(qa: Stage) -> str:
+    return str(qa.client("kms").create_key(Description="volumes")["KeyMetadata"]["Arn"])
+
+
+@pytest.fixture(autouse=True)
+def pace(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment begins soon, and bakes long enough to be seen doing so while others go their way."""
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 0.3)
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 3.0)
+
+
+def at_once(go: Callable[[str], Any], names: Iterator[str]) -> dict[str, Any]:
+    """Two at a time: each more would need functions of its own, which take longer to start than to wait for."""
+    with ThreadPoolExecutor(2) as pool:
+        going = {name: pool.submit(go, name) for name in names}
+        return {name: future.result() for name, future in going.items()}
+
+
+def test_an_endpoint_is_made_of_every_kind_or_nothing_is_left(
+    lab: Lab, qa: Stage, application: str, volume_key: str, subtests: pytest.Subtests
+) -> None:
+    settings = {name: copy.deepcopy(row.settings) for name, row in FIRST.items()}
+    settings["everything"]["EndpointConfig"]["KmsKeyId"] = volume_key
+    scenes = {name: Scene(row, lab, qa, f"{application}-{name}") for name, row in FIRST.items()}
+
+    def go(name: str) -> Execution:
+        scenes[name].with_settings(settings[name])
+        return scenes[name].promote("first", FIRST[name].outcome)
+
+    for name, execution in at_once(go, iter(FIRST)).items():
+        with subtests.test(name):
+            scene, outcome = scenes[name], FIRST[name].outcome
+            model = execution.output["model_name"] if outcome == "success" else None
+            assert execution.error == ERRORS.get(outcome), execution.cause
+            assert scene.world() == scene.expected(settings[name], model, {}) | {
+                "history": ["Succeeded" if outcome == "success" else "Failed"]
+            }
+    (line,) = scenes["everything"].captured()
+    assert line["eventMetadata"]["inferenceId"] == "model-promotion-smoke-test"
+    assert json.loads(line["captureData"]["endpointOutput"]["data"]) == {"label": "first"}
+
+
+def test_one_of_many_models_is_smoke_tested_by_its_name(lab: Lab, qa: Stage, application: str) -> None:
+    for language in ("en", "fr"):
+        lab.upload(f"{application}/{language}.tar.gz", lab.artifact(language))
+    lab.client("sagemaker").create_model(
+        ModelName=application,
+        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+        PrimaryContainer={
+            "Image": f"{DEV}.dkr.ecr.eu-west-1.amazonaws.com/echo:1",
+            "Mode": "MultiModel",
+            "ModelDataUrl": f"s3://{DEV_BUCKET}/{application}/",
+        },
+    )
+    case = {"name": "French", "body": {}, "expect": "label == 'fr'", "target_model": "fr.tar.gz"}
+    Scene(Row({}), lab, qa, application).with_settings({"SmokeTest": {"cases": [case]}})
+
+    execution = qa.promote({"model": application, "application": application})
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert execution.output["smoke_test_invocations"] == 1
+
+
+def test_an_endpoint_of_every_kind_is_changed_or_stays_as_it_was(
+    lab: Lab, qa: Stage, application: str, subtests: pytest.Subtests
+) -> None:
+    scenes = {name: Scene(row, lab, qa, f"{application}-{name}") for name, row in UPDATES.items()}
+
+    def go(name: str) -> tuple[Execution, Execution]:
+        row, scene = UPDATES[name], scenes[name]
+        scene.with_settings(row.before or row.settings)
+        first = scene.promote("first")
+        scene.with_settings(row.settings, row.deployment)
+        if row.scaled_to:
+            scene.scale(row.scaled_to)
+        if row.outcome == "alarm rings before":
+            scene.ring()
+        return first, scene.promote("second", row.outcome)
+
+    for name, (first, second) in at_once(go, iter(UPDATES)).items():
+        with subtests.test(name):
+            scene, row = scenes[name], UPDATES[name]
+            succeeded = row.outcome == "success"
+            live = (second if succeeded else first).output["model_name"]
+            settings = row.settings if succeeded or not row.before else row.before
+            assert second.error == ERRORS.get(row.outcome), second.cause
+            # An endpoint that was not touched has had no deployment config yet.
+            deployment = {} if "before" in row.outcome or row.outcome == "refused" else row.deployment
+            assert scene.world() == scene.expected(settings, live, deployment) | {
+                "history": ["Succeeded", *{"success": ["Succeeded"], "refused": []}.get(row.outcome, ["Failed"])]
+            }
+            if row.outcome == "alarm rings before":
+                assert f"{scene.endpoint}-5xx-rate is in ALARM already" in (second.cause or "")
+            if row.outcome == "alarm fires":
+                assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")
