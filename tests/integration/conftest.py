@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from local import cloudformation, project
 from local.aws import EmbeddedAws
 from tests.integration.world import PRODUCTION, QA, Lab, Stage, deploy
 
@@ -32,3 +35,22 @@ def lab(stacks: EmbeddedAws) -> Lab:
 @pytest.fixture
 def application(name: str) -> str:
     return name
+
+
+@pytest.fixture
+def copying(stacks: EmbeddedAws) -> Iterator[Stage]:
+    """QA, while it copies images."""
+    stage = Stage("qa", QA)
+
+    def copy_images(copies: str) -> None:
+        cloudformation.deploy(
+            stacks,
+            template=project.ROOT / "template.yaml",
+            stack_name="model-promotion-qa",
+            account=QA,
+            parameters={"ImageCopy": copies},
+        )
+
+    copy_images("true")
+    yield stage
+    copy_images("false")

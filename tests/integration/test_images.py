@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from moto.ecr.models import ecr_backends
 
-from local import cloudformation, identity, project
-from local.aws import EmbeddedAws
+from local import identity
 from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.images import Copy, parse
 from promotion.registry import ImageCopier, digest_of
@@ -218,25 +216,6 @@ def test_a_tag_that_is_moved_after_the_approval_was_asked_for_is_refused_with_wh
     assert refused.error == "PromotionRefusedError"
     assert f"What changed: Containers[0].Image (approved was {before}, now it is {after})." in (refused.cause or "")
     assert production.endpoint(application) is None
-
-
-@pytest.fixture
-def copying(stacks: EmbeddedAws) -> Iterator[Stage]:
-    """QA, while it copies images."""
-    stage = Stage("qa", QA)
-
-    def deploy(copies: str) -> None:
-        cloudformation.deploy(
-            stacks,
-            template=project.ROOT / "template.yaml",
-            stack_name="model-promotion-qa",
-            account=QA,
-            parameters={"ImageCopy": copies},
-        )
-
-    deploy("true")
-    yield stage
-    deploy("false")
 
 
 def test_a_stage_that_says_so_copies_images_and_needs_the_upstream_no_more(

@@ -198,7 +198,7 @@ def make_lane(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, c
 
 def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
     stacks: EmbeddedAws,
-    qa: Stage,
+    copying: Stage,
     production: Stage,
     application: str,
     watch: Watch,
@@ -206,6 +206,7 @@ def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
+    qa = copying  # with all that a stage can be told to do
     names = [f"{application}{number}" for number in range(4)]
     with ThreadPoolExecutor(len(names) + 1) as pool:
         made = list(pool.map(lambda n: make_lane(qa, watch, jobs, n, changes=n != names[0]), names))
