@@ -75,6 +75,8 @@ class ImageCopier:
 
     def __init__(self, ecr: Any, in_flight: int = _LAYERS_IN_FLIGHT) -> None:
         self._ecr = ecr
+        # botocore makes a client's exception classes at their first use, and each of two threads its own.
+        self._exceptions = ecr.exceptions
         self._in_flight = in_flight
         self._stopped = threading.Event()
         self._ends = 0.0
@@ -151,14 +153,14 @@ class ImageCopier:
                 "Push the image again."
             )
         # Another promotion of the same image may have been faster.
-        with contextlib.suppress(self._ecr.exceptions.LayerAlreadyExistsException):
+        with contextlib.suppress(self._exceptions.LayerAlreadyExistsException):
             self._ecr.complete_layer_upload(**place, layerDigests=[digest])
 
     def _upload_part(self, place: dict[str, str], first: int, part: bytes) -> None:
         last = first + len(part) - 1
         try:
             self._ecr.upload_layer_part(**place, partFirstByte=first, partLastByte=last, layerPartBlob=part)
-        except self._ecr.exceptions.InvalidLayerPartException as error:
+        except self._exceptions.InvalidLayerPartException as error:
             # ECR takes each part once: the client may have sent it again for want of an answer.
             if error.response.get("lastValidByteReceived") != last:
                 raise TryAgainError(f"The upload {place['uploadId']} broke off: {message(error)}") from error
