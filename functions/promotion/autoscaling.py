@@ -54,7 +54,7 @@ def validated(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequestError(f"{where} is not an object.")
     for key in sorted(set(value) - known):
-        raise InvalidRequestError(f"{where} has the unknown key {key!a}; known are {', '.join(sorted(known))}.")
+        raise InvalidRequestError(f"{where} has the unknown key {key!a:.100}; known are {', '.join(sorted(known))}.")
     for key in ("MinCapacity", "MaxCapacity"):
         if key not in value:
             raise InvalidRequestError(f"{where} has no {key}.")
@@ -72,7 +72,7 @@ def validated(value: Any, where: str) -> dict[str, Any]:
             _check(f"{where}.{member}[{index}]", operation, item)
         names = [item[name] for item in given]
         for twice in sorted({found for found in names if names.count(found) > 1}):
-            raise InvalidRequestError(f"{where}.{member} has two with the {name} {twice!a}.")
+            raise InvalidRequestError(f"{where}.{member} has two with the {name} {twice!a:.100}.")
     for index, policy in enumerate(value.get("ScalingPolicies", [])):
         expected = _CONFIGURATION_OF.get(policy.get("PolicyType"))
         if expected is None or expected not in policy:

@@ -58,7 +58,7 @@ def problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
             yield from problems(shape.member, item, f"{path}[{index}]")
     elif isinstance(shape, MapShape):
         for key, item in value.items():
-            yield from problems(shape.key, key, f"{path} has the key {key!a}, which")
+            yield from problems(shape.key, key, f"{path} has the key {key!a:.100}, which")
             yield from problems(shape.value, item, f"{path}.{key}")
 
 
@@ -67,7 +67,7 @@ def _problems_of_members(shape: StructureShape, value: dict[str, Any], path: str
         if name in shape.members:
             yield from problems(shape.members[name], member, f"{path}.{name}")
         else:
-            yield f"{path} has the unknown key {name!a}{_like(name, list(shape.members))}"
+            yield f"{path} has the unknown key {name!a:.100}{_like(name, list(shape.members))}"
     for name in shape.required_members:
         if name not in value:
             yield f"{path}.{name} is missing"
@@ -88,7 +88,7 @@ def _broken_limits(shape: Shape, value: Any) -> Iterator[str]:
     if "enum" in limits and value not in limits["enum"]:
         values = limits["enum"]
         known = f"; it has to be one of {', '.join(values)}" if len(values) <= _FEW else _like(value, values)
-        yield f"is {value!a}, which SageMaker does not know{known}"
+        yield f"is {value!a:.100}, which SageMaker does not know{known}"
     if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
         yield f"is {value[:100]!a}, which does not match {limits['pattern']}"
 

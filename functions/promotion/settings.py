@@ -102,7 +102,9 @@ def _given(text: str, parameter: str, defaults: dict[str, Any]) -> dict[str, Any
             settings[part] = autoscaling.validated(value, f"{parameter}: Autoscaling")
         else:
             known = ", ".join([*_OPERATIONS, "Autoscaling", "SmokeTest"])
-            raise InvalidRequestError(f"The settings in {parameter} have the unknown key {part!a}; known are {known}.")
+            raise InvalidRequestError(
+                f"The settings in {parameter} have the unknown key {part!a:.100}; known are {known}."
+            )
     return settings
 
 

@@ -65,7 +65,7 @@ def validated(suite: Any, where: str) -> dict[str, Any]:
         raise wrong("it is not a JSON object")
     for key in suite:
         if key not in {"cases", *_SUITE_DEFAULTS}:
-            raise wrong(f"it has the unknown key {key!a}")
+            raise wrong(f"it has the unknown key {key!a:.100}")
     whole = _SUITE_DEFAULTS | suite
     cases = whole.get("cases")
     if not isinstance(cases, list) or not cases:
@@ -90,7 +90,7 @@ def _validated_case(case: Any, path: str, wrong: Any) -> dict[str, Any]:
         if key == "inference_component_name":
             raise wrong(f"{path}.{key} asks an inference component, but a promotion makes endpoints without them")
         if key not in {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}:
-            raise wrong(f"{path} has the unknown key {key!a}")
+            raise wrong(f"{path} has the unknown key {key!a:.100}")
     whole = _CASE_DEFAULTS | case
     for key in ("target_model", "target_container_hostname"):
         if whole[key] is not None and (not isinstance(whole[key], str) or not whole[key]):

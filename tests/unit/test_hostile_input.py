@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion import artifacts, candidate, request, smoke_test
+from promotion import settings as application_settings
 from promotion.errors import PromotionError
 from promotion.naming import MAXIMUM_LENGTH, endpoint_name, resource_name
 
@@ -141,6 +142,19 @@ SUITE = {
 }
 
 
+SETTINGS = {
+    "EndpointConfig": {
+        "ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}],
+        "KmsKeyId": "1234",
+    },
+    "Model": {
+        "PrimaryContainer": {"Environment": {"A": "b"}},
+        "VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]},
+    },
+    "SmokeTest": SUITE,
+}
+
+
 @given(values | broken([SUITE]))
 @settings(max_examples=300)
 def test_a_smoke_test_is_usable_or_refused_with_the_place_of_what_is_wrong(suite: Any) -> None:
@@ -153,6 +167,16 @@ def test_a_smoke_test_is_usable_or_refused_with_the_place_of_what_is_wrong(suite
     assert set(smoke_test.verdict(found, answers)) >= {"passed", "reason"}
     for case in found["cases"]:
         assert "body_uri" in case or smoke_test.body_of(case) is not None
+
+
+@given(values.map(lambda value: json.dumps(value)) | broken([SETTINGS]).map(json.dumps) | texts)
+@settings(max_examples=300)
+def test_settings_are_in_force_or_refused_with_their_parameter_and_path(text: str) -> None:
+    found, said = tried(lambda: application_settings.read(text, PARAMETER, DEFAULTS))
+    if found is None:
+        assert PARAMETER in said
+        return
+    assert found["EndpointConfig"]["ProductionVariants"]
 
 
 APPLICATIONS = st.from_regex(r"\A[a-z0-9](-?[a-z0-9]){0,39}\Z").filter(lambda name: len(name) <= 40)
