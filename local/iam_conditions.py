@@ -21,6 +21,8 @@ Context = Mapping[str, str | list[str] | None]
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SPECIAL = {"*": "*", "?": "?", "$": "$"}
 _ARN_PARTS = 6
+# The keys that end in the key of a tag, and what is in a context where all tags of that family are.
+_TAG_FAMILIES = {"aws:requesttag/": "aws:tagkeys", "aws:resourcetag/": "aws:resourcetag/"}
 
 
 class UnknownError(Exception):
@@ -36,9 +38,10 @@ def value_of(context: Context, key: str) -> str | list[str] | None:
     name = key.lower()
     if name in context:
         return context[name]
-    # A request that names no tags has none of any key.
-    if name.startswith("aws:requesttag/") and "aws:tagkeys" in context:
-        return None
+    # A request that names no tags has none of any key, and so has a resource whose tags are known.
+    for family, marker in _TAG_FAMILIES.items():
+        if name.startswith(family) and marker in context:
+            return None
     raise UnknownError(f"the condition key {key} is not known for this call")
 
 

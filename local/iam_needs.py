@@ -17,6 +17,8 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.ssm.models import ssm_backends
 
+from local import sagemaker_tags
+
 
 @dataclasses.dataclass(frozen=True)
 class Need:
@@ -118,7 +120,7 @@ def _sagemaker(call: Call) -> Needs:
     if kind is None or operation.removesuffix(kind) not in ("Create", "Delete", "Describe", "Stop", "Update"):
         return
     resource = _sagemaker_arn(call, kind)
-    yield Need(f"sagemaker:{operation}", (resource,), tags(request))
+    yield Need(f"sagemaker:{operation}", (resource,), tags(request) | _sagemaker_tags(call, resource))
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
         # Both kinds of resource are required.
         name = request["EndpointConfigName"].lower()
@@ -136,6 +138,12 @@ def _sagemaker(call: Call) -> Needs:
         roles = {request.get("ExecutionRoleArn"), request.get("RoleArn")}
         for role_arn in roles | {definition["RoleArn"] for definition in definitions if definition}:
             yield from pass_role(role_arn, "sagemaker.amazonaws.com", resource)
+
+
+def _sagemaker_tags(call: Call, arn: str) -> dict[str, str | list[str] | None]:
+    """The condition keys of the tags that the resource has: "aws:ResourceTag" of the reference's models, configs, …"""
+    found = sagemaker_tags.of_resource(sagemaker_backends[call.account][call.region], arn)
+    return {"aws:resourcetag/": None, **{f"aws:resourcetag/{key}".lower(): value for key, value in found.items()}}
 
 
 def _sagemaker_arn(call: Call, kind: str) -> str:

@@ -31,12 +31,22 @@ def install() -> None:
     replace({"AddTags": _add_tags, "ListTags": _list_tags, "DeleteTags": _delete_tags})
 
 
-def _resource(backend: SageMakerModelBackend, arn: str) -> Any:
+def of_resource(backend: SageMakerModelBackend, arn: str) -> dict[str, str]:
+    """The tags of a resource; none where there is no such resource."""
+    found = _stored(backend, arn)
+    return {tag["Key"]: tag["Value"] for tag in (found.tags or [] if found else [])}
+
+
+def _stored(backend: SageMakerModelBackend, arn: str) -> Any:
     for store in _STORES:
         for resource in getattr(backend, store).values():
             if resource.arn.lower() == arn.lower():
                 return resource
-    return _moto_resource(backend, arn)
+    return None
+
+
+def _resource(backend: SageMakerModelBackend, arn: str) -> Any:
+    return _stored(backend, arn) or _moto_resource(backend, arn)
 
 
 def _tagged(call: Call) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+import struct
 import threading
 from collections.abc import Iterable
 from datetime import datetime
@@ -117,7 +118,9 @@ class TrainingJob:
                     except ValueError:
                         continue
         time = now()
-        self._metrics = [{"MetricName": name, "Value": value, "Timestamp": time} for name, value in found.items()]
+        self._metrics = [
+            {"MetricName": name, "Value": _single_precision(value), "Timestamp": time} for name, value in found.items()
+        ]
 
     def describe(self) -> dict[str, Any]:
         with self._lock:
@@ -191,6 +194,11 @@ class TrainingJob:
             ],
             "Tags": {tag["Key"]: tag["Value"] for tag in self.tags},
         }
+
+
+def _single_precision(value: float) -> float:
+    """A metric's value is a float of 32 bits (API_MetricData.html), so that 0.9 becomes 0.8999999761581421."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
 def _epoch_milliseconds(time: datetime) -> str:

@@ -207,6 +207,27 @@ def test_tags_and_roles_are_rights_of_their_own(role: Role, name: str) -> None:
     assert "sagemaker:AddTags" in refusal(sagemaker.create_model, **tagged)[1]
 
 
+def test_a_right_can_be_bound_to_the_tags_that_a_resource_has(role: Role, name: str) -> None:
+    operator = client("sagemaker", QA)
+    serving = role()
+    image = {"Image": f"{QA}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"}
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    client("iam", QA).update_assume_role_policy(
+        RoleName=serving.rpartition("/")[2],
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )
+    for suffix, tags in (("blue", [{"Key": "team", "Value": "blue"}]), ("red", [{"Key": "team", "Value": "red"}])):
+        operator.create_model(ModelName=f"{name}-{suffix}", ExecutionRoleArn=serving, PrimaryContainer=image, Tags=tags)
+    operator.create_model(ModelName=name, ExecutionRoleArn=serving, PrimaryContainer=image)
+    of_blue = {"StringLike": {"aws:ResourceTag/team": "bl*"}}
+    remover = as_role("sagemaker", role({"Action": "sagemaker:DeleteModel", "Condition": of_blue}))
+
+    assert "sagemaker:DeleteModel" in refusal(remover.delete_model, ModelName=name)[1]
+    assert "sagemaker:DeleteModel" in refusal(remover.delete_model, ModelName=f"{name}-red")[1]
+    remover.delete_model(ModelName=f"{name}-blue")
+    assert [m["ModelName"] for m in operator.list_models(NameContains=name)["Models"]] == [name, f"{name}-red"]
+
+
 def test_a_permissions_boundary_only_takes_away(role: Role, name: str) -> None:
     parameter = {"Action": ["ssm:GetParameter", "ssm:PutParameter"]}
     limited = role(parameter)

@@ -31,7 +31,7 @@ if arguments.greeting == "fail":
     raise ValueError("no such greeting")
 names = sorted(path.name for path in pathlib.Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*"))
 print("epoch 1 quality=0.25")
-print("epoch 2 quality=0.5")
+print("epoch 2 quality=0.9")
 model = pathlib.Path(os.environ["SM_MODEL_DIR"])
 (model / "greeting.txt").write_text(arguments.greeting * arguments.repeat)
 seen = {"names": names, "hyperparameters": json.loads(os.environ["SM_HPS"]), "word": os.environ.get("WORD")}
@@ -125,7 +125,9 @@ def test_a_job_runs_its_script_and_leaves_its_model(dev: Account) -> None:
         "hyperparameters": {"greeting": "Hello", "repeat": 2},
         "word": "please",
     }
-    assert [(metric["MetricName"], metric["Value"]) for metric in job["FinalMetricDataList"]] == [("quality", 0.5)]
+    assert [(metric["MetricName"], metric["Value"]) for metric in job["FinalMetricDataList"]] == [
+        ("quality", 0.8999999761581421)
+    ]
     steps = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
     assert steps == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert job["CreationTime"] <= job["TrainingStartTime"] <= job["TrainingEndTime"] <= job["LastModifiedTime"]
@@ -133,7 +135,7 @@ def test_a_job_runs_its_script_and_leaves_its_model(dev: Account) -> None:
     assert "FailureReason" not in job
     tags = dev.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
     assert tags == [{"Key": "team", "Value": "reviews"}]
-    assert "epoch 2 quality=0.5" in dev.log("/aws/sagemaker/TrainingJobs")
+    assert "epoch 2 quality=0.9" in dev.log("/aws/sagemaker/TrainingJobs")
 
 
 def test_a_job_is_described_as_it_was_created(dev: Account) -> None:
