@@ -123,7 +123,8 @@ def test_transient_errors_are_the_same_everywhere() -> None:
 
 def test_from_taking_the_endpoint_on_every_failure_leads_to_giving_it_back() -> None:
     states = DEFINITION["States"]
-    held = _reachable("Inspect endpoint", until={"Announce promotion", "Announce failure", "Announce rejection"})
+    given_back = {"Announce promotion", "Announce failure", "Announce rejection", "It would fail"}
+    held = _reachable("Inspect endpoint", until=given_back)
     ends = {name for name in held if states[name]["Type"] in ("Succeed", "Fail")}
 
     assert ends == {"Already live", "Live before", "Leave it to the recovery"}

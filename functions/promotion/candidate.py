@@ -11,7 +11,7 @@ import datetime
 import json
 from typing import Any
 
-from promotion import images, model_package
+from promotion import images, metrics, model_package
 from promotion.containers import checked, unknown_field
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.request import application_name
@@ -23,6 +23,7 @@ DIGEST_TAG = f"{TAG}digest"
 EXECUTION_TAG = f"{TAG}execution"
 IMAGE_TAG = f"{TAG}image-"  # with a container's number: the digest its endpoint ran, where the model itself has none
 INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
+METRICS_TAG = f"{TAG}metrics"
 SMOKE_TEST_TAG = f"{TAG}smoke-test"
 SOURCE_TAG = f"{TAG}source"
 
@@ -45,6 +46,7 @@ class Candidate:
     `source` is {"kind", "name", "arn"}; `created_at` ISO 8601 UTC; `containers` are SageMaker ContainerDefinitions
     with the upstream's addresses; `tags` the source's own, without AWS's and ours; `smoke_test` the `s3://` address of
     the suite that travels with it; `etags` what S3 has to call some artifacts, by the slot of their reference.
+    `metrics` are those SageMaker says of it, `metrics_uri` the `s3://` address of a file that has them instead.
     """
 
     application: str
@@ -57,6 +59,8 @@ class Candidate:
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
     smoke_test: str | None = None
     etags: dict[str, str] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    metrics_uri: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -123,6 +127,7 @@ def from_training_job(
         in_vpc=bool(description.get("VpcConfig")),
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
+        metrics=metrics.of_training_job(description),
     )
 
 
@@ -157,8 +162,10 @@ def from_model(
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
             raise unknown_field(what, field)
-    expanded, etags = model_package.expanded(containers_of(description), what, packages or {})
+    packages = packages or {}
+    expanded, etags = model_package.expanded(containers_of(description), what, packages)
     containers = [checked(what, container) for container in expanded]
+    of_packages = [metrics.uri_of_package(package) for package in packages.values()]
     return Candidate(
         application=_application(application, tags, what),
         source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
@@ -170,6 +177,8 @@ def from_model(
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
+        # A pipeline of several packages has no metrics as a whole.
+        metrics_uri=tags.get(METRICS_TAG) or (of_packages[0] if len(of_packages) == 1 else None),
     )
 
 
@@ -194,6 +203,7 @@ def from_model_package(description: dict[str, Any], tags: dict[str, str], applic
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
+        metrics_uri=metrics.uri_of_package(description),
     )
 
 

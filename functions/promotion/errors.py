@@ -24,7 +24,7 @@ class PromotionRefusedError(PromotionError):
 
 
 class EndpointBusyError(PromotionError):
-    """The endpoint is being changed by someone else."""
+    """The endpoint is being changed by someone else, or what is superseded on it is being removed."""
 
 
 class TryAgainError(PromotionError):

@@ -10,6 +10,7 @@ Its items, by `kind` (partition key) and `key` (sort key):
 
 Each but `autoscaling`, which does not fit into a record, has the promotion record as JSON in `promotion`. The state
 machine writes the first three kinds itself, too.
+Two more kinds are those of `promotion.claims`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from promotion.candidate import (
     CREATED_AT_TAG,
     DIGEST_TAG,
     EXECUTION_TAG,
+    METRICS_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
     Candidate,
@@ -101,7 +102,9 @@ def with_names(endpoint_config: dict[str, Any], model_name: str) -> dict[str, An
     return {**endpoint_config, **own}
 
 
-def own_tags(candidate: Candidate, digest: str, execution: str, smoke_test_uri: str | None) -> dict[str, str]:
+def own_tags(
+    candidate: Candidate, digest: str, execution: str, smoke_test_uri: str | None, metrics_uri: str | None = None
+) -> dict[str, str]:
     """The source's tags and ours: what a later stage, retention and an operator need to know of a resource."""
     tags = candidate.tags | {
         APPLICATION_TAG: candidate.application,
@@ -112,6 +115,8 @@ def own_tags(candidate: Candidate, digest: str, execution: str, smoke_test_uri: 
     }
     if smoke_test_uri:
         tags[SMOKE_TEST_TAG] = smoke_test_uri
+    if metrics_uri:
+        tags[METRICS_TAG] = metrics_uri
     if len(tags) > _MAXIMUM_TAGS:
         raise PromotionRefusedError(
             f"{candidate.source['name']} has {len(candidate.tags)} tags; with those of the promotion it would have "

@@ -16,6 +16,7 @@ USED_OF_PACKAGE = {
     "CreationTime",
     "InferenceSpecification",
     "ModelApprovalStatus",
+    "ModelMetrics",
     "ModelPackageArn",
     "ModelPackageStatus",
 }
@@ -31,7 +32,6 @@ LEFT_OF_PACKAGE = {
     "MetadataProperties",
     "ModelCard",
     "ModelLifeCycle",
-    "ModelMetrics",
     "ModelPackageDescription",
     "ModelPackageGroupName",
     "ModelPackageName",

@@ -37,8 +37,13 @@ def resource_name(application: str, stage: str, created_at: str, content: str) -
     resource is. Where the name would grow over 63 characters, the application's part gives way, never the digest's.
     """
     time = datetime.datetime.fromisoformat(created_at).astimezone(datetime.UTC)
-    tail = f"-{stage}-{time:%Y%m%d-%H%M}-{content[:8]}"
-    return application[: MAXIMUM_LENGTH - len(tail)].rstrip("-") + tail
+    return f"{resource_prefix(application, stage)}{time:%Y%m%d-%H%M}-{content[:8]}"
+
+
+def resource_prefix(application: str, stage: str) -> str:
+    """What the names of all models and endpoint configs of an application in a stage begin with."""
+    tail = f"-{stage}-"
+    return application[: MAXIMUM_LENGTH - len(tail) - len("yyyymmdd-hhmm-12345678")].rstrip("-") + tail
 
 
 def sha256_of(value: Any) -> str:

@@ -42,7 +42,7 @@ _FURTHER_KEYS: dict[str, set[str]] = {"recover": set(), "rollback": {"to"}}
 _WHAT_TO_START_WITH = (
     'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"model": "<name>"} or '
     '{"model_package": "<ARN>"}, with "application" where the source has no tag model-promotion:application, or with '
-    "an event as EventBridge delivers it."
+    'an event as EventBridge delivers it. With "preview": true nothing is changed.'
 )
 
 
@@ -100,14 +100,28 @@ Request = Promote | Recover | RollBack | TellRejection | Ignore
 def read(given: Any, upstream_account: str, own_account: str) -> Request:
     """Read what an execution was started with.
 
-    `given` is the execution's input: an EventBridge event (with `detail-type`) or an input by hand. Raises
-    InvalidRequestError, with what to do, for anything else and for whatever comes from another account.
+    `given` is the execution's input: an EventBridge event (with `detail-type`) or an input by hand; either with
+    "preview", which changes nothing of how it is read. Raises InvalidRequestError, with what to do, for anything else
+    and for whatever comes from another account.
     """
     if not isinstance(given, dict):
         raise InvalidRequestError(f"The input is {_kind_of(given)}, not an object. {_WHAT_TO_START_WITH}")
-    if "detail-type" in given:
-        return _read_event(given, upstream_account, own_account)
-    return _read_manual(given, upstream_account)
+    asked_for = {key: value for key, value in given.items() if key != "preview"}
+    if "detail-type" in asked_for:
+        asked = _read_event(asked_for, upstream_account, own_account)
+    else:
+        asked = _read_manual(asked_for, upstream_account)
+    if is_preview(given) and isinstance(asked, Recover | TellRejection):
+        raise InvalidRequestError('Only a promotion and a rollback have a preview. Take "preview" out.')
+    return asked
+
+
+def is_preview(given: dict[str, Any]) -> bool:
+    """Whether an execution that was started with `given` is only to say what it would do."""
+    preview = given.get("preview", False)
+    if not isinstance(preview, bool):
+        raise InvalidRequestError(f'"preview" is {_kind_of(preview)}, not true or false.')
+    return preview
 
 
 def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:

@@ -32,3 +32,10 @@ def earlier(
         f"The endpoint {endpoint} has no earlier promotion{f' of {to}' if to else ''} to go back to. Models that were "
         f"live on it before: {known}."
     )
+
+
+def was_live(history: list[dict[str, Any]], endpoint_config_name: str) -> bool:
+    """Whether the endpoint has had this config for good before, by all its records."""
+    return any(
+        record["status"] == "Succeeded" and record["endpoint_config_name"] == endpoint_config_name for record in history
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import autoscaling, service_model, smoke_test
+from promotion import autoscaling, quality_gate, retention, service_model, smoke_test
 from promotion.aws_errors import Meaning, meaning
 from promotion.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER
 from promotion.errors import InvalidRequestError
@@ -67,10 +67,10 @@ def load(ssm: Any, stage: str, application: str, defaults: dict[str, Any]) -> di
 def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str, Any]:
     """The settings in force: `text` (the JSON document in `parameter`, or None) over the stack's `defaults`.
 
-    Returns {"EndpointConfig", "DeploymentConfig", "Model", "Autoscaling", "SmokeTest"}: members of
-    CreateEndpointConfig, of UpdateEndpoint's DeploymentConfig and of CreateModel, what `autoscaling.validated` takes,
-    and a suite, "skip" or None. Raises InvalidRequestError naming the parameter and the path of what is wrong, before
-    anything is created.
+    Returns those of {"EndpointConfig", "DeploymentConfig", "Model", "Autoscaling", "SmokeTest", "QualityGate",
+    "Retention"} that are set: members of CreateEndpointConfig, of UpdateEndpoint's DeploymentConfig and of CreateModel,
+    what `autoscaling.validated` takes, a suite or "skip", a list of rules, and {"Keep"}. Raises InvalidRequestError
+    naming the parameter and the path of what is wrong, before anything is created.
     """
     settings = copy.deepcopy(defaults)
     if text is not None:
@@ -100,8 +100,12 @@ def _given(text: str, parameter: str, defaults: dict[str, Any]) -> dict[str, Any
             settings[part] = value if value == SKIP else smoke_test.validated(value, f"{parameter}: SmokeTest")
         elif part == "Autoscaling":
             settings[part] = autoscaling.validated(value, f"{parameter}: Autoscaling")
+        elif part == "QualityGate":
+            settings[part] = quality_gate.validated(value, f"{parameter}: QualityGate")
+        elif part == "Retention":
+            settings[part] = retention.validated(value, f"{parameter}: Retention")
         else:
-            known = ", ".join([*_OPERATIONS, "Autoscaling", "SmokeTest"])
+            known = ", ".join([*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention"])
             raise InvalidRequestError(
                 f"The settings in {parameter} have the unknown key {part!a:.100}; known are {known}."
             )

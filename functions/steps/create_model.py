@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         stage=event["stage"],
         model=plan["settings"]["Model"],
         role_arn=event["sagemaker_role_arn"],
-        tags=own_tags(candidate, plan["digest"], event["execution"], suite),
+        tags=own_tags(candidate, plan["digest"], event["execution"], suite, plan["metrics_uri"]),
     )
     name, sagemaker = request["ModelName"], client("sagemaker")
     new = create("model", name, sagemaker.create_model, sagemaker.describe_model, request, "ModelName")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion import alarms, autoscaling, endpoint, guardrails, journal, scalable_targets
+from promotion import alarms, autoscaling, endpoint, guardrails, journal, quality_gate, scalable_targets
 from promotion.clients import client
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from promotion.rollback import was_live
 from promotion.sagemaker import describe_endpoint
 from promotion.settings import load
 from promotion.step import logger, step
@@ -18,12 +19,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # Whoever goes back wants something older than what is live.
     goes_back = promotion["source_kind"] == "rollback"
     description = describe_endpoint(client("sagemaker"), promotion["endpoint"])
-    inspection = endpoint.inspect(
-        description,
-        promotion["endpoint_config_name"],
-        promotion["created_at"],
-        None if goes_back else journal.live(dynamodb, event["table"], promotion["endpoint"]),
-    )
+    live = None if goes_back else journal.live(dynamodb, event["table"], promotion["endpoint"])
+    inspection = endpoint.inspect(description, promotion["endpoint_config_name"], promotion["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
@@ -32,6 +29,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if inspection.outcome == "change" and promotion["by_event"] and _was_live_before(event, promotion):
         reason = f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
         return {"outcome": "live_before", "reason": reason, "promotion": promotion}
+    if inspection.outcome == "change" and not goes_back:
+        # Something better may have gone live since the gate was passed.
+        checks = quality_gate.check(promotion["quality_gate"], promotion["metrics"], live)
+        promotion = promotion | {"quality_gate": checks}
+        if why := quality_gate.why_failed(checks):
+            return {"outcome": "worse", "reason": why, "promotion": promotion}
     if inspection.outcome == "change":
         deployment_config = promotion.get("deployment_config", {}) if inspection.previous else {}
         _assert_silent(promotion["endpoint"], guardrails.alarm_names(deployment_config))
@@ -73,7 +76,5 @@ def _assert_silent(endpoint_name: str, names: list[str]) -> None:
 
 def _was_live_before(event: dict[str, Any], promotion: dict[str, Any]) -> bool:
     """Whether this is the event of an earlier promotion, delivered again after the endpoint went on, or back."""
-    return any(
-        record["status"] == "Succeeded" and record["endpoint_config_name"] == promotion["endpoint_config_name"]
-        for record in journal.history(client("dynamodb"), event["table"], promotion["endpoint"])
-    )
+    history = journal.history(client("dynamodb"), event["table"], promotion["endpoint"])
+    return was_live(history, promotion["endpoint_config_name"])

@@ -5,14 +5,26 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import time
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import alarms, artifacts, combinations, guardrails, images, registry, smoke_test
+from promotion import (
+    alarms,
+    artifacts,
+    claims,
+    combinations,
+    guardrails,
+    images,
+    metrics,
+    registry,
+    smoke_test,
+)
 from promotion.artifacts import Path, PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning
 from promotion.candidate import SMOKE_TEST_TAG, Candidate
+from promotion.claims import Use
 from promotion.clients import client
 from promotion.combinations import Deployment
 from promotion.errors import InvalidRequestError, PromotionRefusedError
@@ -24,6 +36,8 @@ from promotion.settings import SKIP, load
 from promotion.step import logger, step
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
+_PREVIEWED_OBJECTS = 10
+_SHOWN = 300
 
 ecr = client("ecr")
 s3 = client("s3")
@@ -62,6 +76,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     suite_uri, placed = _place_suite(event, suite, bodies, prefix)
     objects += placed
 
+    found, metrics_note = _metrics(candidate, event["upstream_account"])
+    metrics_uri = _place_metrics(event, found, prefix)
+
     containers = stage_containers(artifacts.with_values(candidate.containers, addresses), settings.get("Model", {}))
     # The settings may have brought an image of their own.
     containers = images.pinned(containers, region, digest_of)
@@ -75,7 +92,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     )
     lines, batches = manifest(objects)
     key = f"manifests/{event['execution'].rsplit(':', 1)[-1]}.jsonl"
-    s3.put_object(Bucket=event["bucket"], Key=key, Body=lines.encode(), ExpectedBucketOwner=event["account"])
+    _put(event, key, lines.encode(), "application/jsonl")
+    if not event["preview"]:
+        endpoint = endpoint_name(candidate.application, event["stage"])
+        claim = Use(event["execution"], digest)
+        claims.use(client("dynamodb"), client("stepfunctions"), event["table"], endpoint, claim, time.time())
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     return {
         "digest": digest,
@@ -83,12 +104,36 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "digest_without_images": artifacts.digest_without_images(model),
         "containers": containers,
         "settings": {part: settings.get(part, {}) for part in ("Model", "EndpointConfig", "DeploymentConfig")},
+        "quality_gate": settings.get("QualityGate", []),
         "smoke_test": suite_uri,
         "images": [dataclasses.asdict(copy) for copy in copies],
+        "metrics": found,
+        "metrics_note": metrics_note,
+        "metrics_uri": metrics_uri,
         "manifest": key,
         "batches": batches,
         "objects": len(objects),
         "bytes": sum(pinned.size for pinned in objects),
+        "preview": _preview(event, prefix, objects) if event["preview"] else None,
+    }
+
+
+def _preview(event: dict[str, Any], prefix: str, objects: list[PinnedObject]) -> dict[str, Any]:
+    """What would be copied, in short, however many objects there are."""
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=event["bucket"], Prefix=f"{prefix}/", ExpectedBucketOwner=event["account"]
+    )
+    there = {found["Key"] for page in pages for found in page.get("Contents", [])}
+    missing = [pinned for pinned in objects if pinned.target not in there]
+    return {
+        "to": f"s3://{event['bucket']}/{prefix}/",
+        "objects": len(missing),
+        "bytes": sum(pinned.size for pinned in missing),
+        "objects_already_there": len(objects) - len(missing),
+        "first": [
+            {"from": f"s3://{pinned.bucket}/{pinned.key}"[:_SHOWN], "bytes": pinned.size}
+            for pinned in missing[:_PREVIEWED_OBJECTS]
+        ],
     }
 
 
@@ -119,13 +164,14 @@ def _identity_key(digest: str) -> str:
 
 
 def _put_json(event: dict[str, Any], key: str, value: Any) -> None:
-    s3.put_object(
-        Bucket=event["bucket"],
-        Key=key,
-        Body=json.dumps(value).encode(),
-        ContentType="application/json",
-        ExpectedBucketOwner=event["account"],
-    )
+    _put(event, key, json.dumps(value).encode(), "application/json")
+
+
+def _put(event: dict[str, Any], key: str, body: bytes, content_type: str) -> None:
+    if not event["preview"]:
+        s3.put_object(
+            Bucket=event["bucket"], Key=key, Body=body, ContentType=content_type, ExpectedBucketOwner=event["account"]
+        )
 
 
 def _assert_deployable(
@@ -219,3 +265,36 @@ def _read_suite(uri: str, owner: str) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidRequestError(f"The smoke test {uri} is no JSON: {error}.") from error
     return smoke_test.validated(suite, uri)
+
+
+def _metrics(candidate: Candidate, owner: str) -> tuple[dict[str, float], str]:
+    """The candidate's metrics, and why there are none where its file of metrics cannot be read."""
+    uri = candidate.metrics_uri
+    if uri is None:
+        return candidate.metrics, ""
+    try:
+        bucket, key = artifacts.bucket_and_key(uri)
+        body = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"]
+        text = body.read(metrics.MAXIMUM_FILE_BYTES + 1)
+        if len(text) > metrics.MAXIMUM_FILE_BYTES:
+            raise metrics.UnreadableMetricsError(f"it has more than {metrics.MAXIMUM_FILE_BYTES} bytes")
+        return metrics.read(text), ""
+    except ClientError as error:
+        refused = explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri)
+        if not isinstance(refused, PromotionRefusedError):
+            raise refused from error
+        why = str(refused)
+    except (PromotionRefusedError, metrics.UnreadableMetricsError) as error:
+        why = str(error)
+    # Only a gate that asks for one of them needs them.
+    logger.warning("Metrics left out", source=uri, reason=why)
+    return {}, f"the file of metrics {uri} could not be read: {why}"[:1000]
+
+
+def _place_metrics(event: dict[str, Any], found: dict[str, float], prefix: str) -> str | None:
+    """Put the metrics beside the model, for the next stage."""
+    if not found:
+        return None
+    key = f"{prefix}/metrics/{sha256_of(found)[:16]}.json"
+    _put_json(event, key, found)
+    return f"s3://{event['bucket']}/{key}"

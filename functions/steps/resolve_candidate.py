@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import approval, journal, request, rollback, source
+from promotion import approval, claims, journal, request, rollback, source
 from promotion.aws_errors import Meaning, meaning, message
+from promotion.claims import Use
 from promotion.clients import client, upstream_client
 from promotion.errors import InvalidRequestError, PromotionRefusedError, TryAgainError
 from promotion.execution import is_running
@@ -126,6 +128,11 @@ def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]
     dynamodb, table = client("dynamodb"), event["table"]
     live = journal.live(dynamodb, table, asked.endpoint)
     found = rollback.earlier(journal.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
+    if not request.is_preview(event["input"]):
+        claim = Use(event["execution"], found["digest"])
+        claims.use(dynamodb, client("stepfunctions"), table, asked.endpoint, claim, time.time())
+    # What was not removed until now is not removed any more.
+    _assert_there(found)
     # It is what it was when it was promoted, approved by whom it was; only how it comes in this time is new.
     of_its_own = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
     was = {key: value for key, value in found.items() if key not in of_its_own}
@@ -137,6 +144,20 @@ def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]
         "by_event": False,
     }
     return {"outcome": "rollback", "promotion": promotion}
+
+
+def _assert_there(record: dict[str, Any]) -> None:
+    """Configs are removed first: as long as there is one, there is all that it needs."""
+    try:
+        client("sagemaker").describe_endpoint_config(EndpointConfigName=record["endpoint_config_name"])
+    except ClientError as error:
+        if meaning(error) is not Meaning.NOT_FOUND:
+            raise
+        raise InvalidRequestError(
+            f"The endpoint {record['endpoint']} cannot go back to {record['model_name']}: its endpoint config "
+            f"{record['endpoint_config_name']} is not there any more. Retention keeps only the newest (Retention.Keep "
+            "in the settings). Promote that model's source again."
+        ) from error
 
 
 def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Steps:
             common
             | where
             | {"candidate": found["candidate"], "approved_digest": found["digest"]}
-            | {"image_copy": False, "image_repository": "model-promotion-qa"},
+            | {"image_copy": False, "image_repository": "model-promotion-qa"}
+            | {"table": self.stage.table, "preview": False},
         )
         for batch in plan["batches"]:
             self.call("CopyArtifacts", where | {"batch": batch, "manifest": plan["manifest"]})

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from local import identity, project
 from local.aws import EmbeddedAws
 from tests import registries
@@ -35,6 +37,18 @@ def predict_fn(data, model):
 def output_fn(prediction, accept):
     return json.dumps(prediction), "application/json"
 """
+# The same, which trains as well: its file and its metrics are what it is told.
+TRAINS = (
+    ECHO_LABEL
+    + """
+if __name__ == "__main__":
+    import sys
+    told = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    with open(os.path.join(os.environ["SM_MODEL_DIR"], "label.txt"), "w") as file:
+        file.write(told["--label"])
+    print(told["--say"])
+"""
+)
 SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(3)\n    return {")
 CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
 
@@ -160,7 +174,13 @@ class Stage:
         name = f"{application}-{self.name}"
         if name not in names:
             return None
-        return {k: v for k, v in client.describe_endpoint(EndpointName=name).items() if k != "ResponseMetadata"}
+        try:
+            description = client.describe_endpoint(EndpointName=name)
+        except ClientError as error:
+            if "Could not find" not in str(error):
+                raise
+            return None  # deleted since it was listed
+        return {key: value for key, value in description.items() if key != "ResponseMetadata"}
 
     def scaling(self, application: str) -> dict[str, list[dict[str, Any]]]:
         """What scales the application's endpoint, without what Application Auto Scaling fills in itself."""
@@ -272,10 +292,15 @@ class Lab:
         expect: str | None = None,
         tagged: bool = True,
         image: str = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
+        metrics: dict[str, float] | None = None,
     ) -> str:
         """A completed training job whose model answers {"label": <label>}; its name."""
         job = f"{application}-{label}-{datetime.datetime.now(datetime.UTC):%H%M%S%f}"
-        self.upload(f"{job}/output/model.tar.gz", self.artifact(label, script))
+        trains: dict[str, Any] = {}
+        if metrics:
+            trains = self._training(job, label, metrics)
+        else:
+            self.upload(f"{job}/output/model.tar.gz", self.artifact(label, script))
         tags = {"team": "reviews"}
         if tagged:
             tags |= {
@@ -287,7 +312,9 @@ class Lab:
             AlgorithmSpecification={
                 "TrainingImage": image,
                 "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": name, "Regex": f"{name}=([0-9.]+);"} for name in metrics or {}],
             },
+            HyperParameters=trains,
             RoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
             OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
@@ -296,6 +323,15 @@ class Lab:
         )
         assert self.ended(job) == "Completed"
         return job
+
+    def _training(self, job: str, label: str, metrics: dict[str, float]) -> dict[str, str]:
+        """The hyperparameters of a job that really trains, and writes its metrics into its log."""
+        return {
+            "sagemaker_program": "code/inference.py",
+            "sagemaker_submit_directory": self.upload(f"{job}/sourcedir.tar.gz", self.artifact(label, TRAINS)),
+            "label": label,
+            "say": " ".join(f"{name}={value};" for name, value in metrics.items()),
+        }
 
     def ended(self, job: str) -> str:
         """The status a training job ends with."""

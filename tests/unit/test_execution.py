@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.execution import is_running
+from promotion.execution import has_succeeded, is_running
 from tests.unit.faults import client_error
 
 EXECUTION = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
@@ -32,12 +32,14 @@ class StepFunctions:
 )
 def test_an_execution_runs_while_its_status_says_so(status: str, runs: bool) -> None:
     assert is_running(StepFunctions(status), EXECUTION) is runs
+    assert has_succeeded(StepFunctions(status), EXECUTION) is (status == "SUCCEEDED")
 
 
 def test_an_execution_that_is_not_known_does_not_run() -> None:
     gone = client_error("ExecutionDoesNotExist", f"Execution Does Not Exist: '{EXECUTION}'")
 
     assert not is_running(StepFunctions(gone), EXECUTION)
+    assert not has_succeeded(StepFunctions(gone), EXECUTION)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InvalidArn"])

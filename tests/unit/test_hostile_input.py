@@ -1,8 +1,10 @@
 """Whatever comes in by any door is read, or refused with a sentence that names it, and nothing else happens."""
 
+import contextlib
 import copy
 import datetime
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion import artifacts, candidate, request, smoke_test
+from promotion import artifacts, candidate, metrics, quality_gate, request, retention, smoke_test
 from promotion import settings as application_settings
 from promotion.errors import PromotionError
 from promotion.naming import MAXIMUM_LENGTH, endpoint_name, resource_name
@@ -253,3 +255,32 @@ def test_a_name_by_hand_that_is_none_is_refused_for_every_key(text: str) -> None
             assert read({key: text}) is None
     if not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){0,39}", text):
         assert read({"training_job": "x", "application": text}) is None
+
+
+GATE = [
+    {"MetricName": "f1", "Minimum": 0.5, "Maximum": 1, "Type": "Maximize", "NotWorseThanLiveBy": 0.1},
+    {"MetricName": "loss", "Maximum": 10**400},
+]
+
+
+@given(values | broken([GATE[:1], GATE]), st.dictionaries(texts | st.just("f1"), st.floats(allow_nan=False)))
+@settings(max_examples=300)
+def test_a_quality_gate_is_usable_or_refused(gate: Any, found: dict[str, float]) -> None:
+    rules, _ = tried(lambda: quality_gate.validated(gate, f"{PARAMETER}: QualityGate"))
+    if rules is not None:
+        checks = quality_gate.check(rules, found, {"model_name": "reviews-1", "metrics": {"f1": 0.5}})
+        assert (quality_gate.why_failed(checks) or " ").isprintable()
+
+
+@given(values | broken([{"Keep": 5}]))
+def test_a_retention_leaves_a_way_back_or_is_refused(retention_settings: Any) -> None:
+    found, _ = tried(lambda: retention.validated(retention_settings, f"{PARAMETER}: Retention"))
+
+    assert found is None or found["Keep"] >= 2
+
+
+@given(values)
+def test_a_file_of_metrics_is_numbers_by_names_or_unreadable(document: Any) -> None:
+    with contextlib.suppress(metrics.UnreadableMetricsError):
+        found = metrics.read(json.dumps(document).encode())
+        assert all(name.isprintable() and math.isfinite(value) for name, value in found.items())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promotion import alarms
+from promotion import alarms, claims
 from promotion.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.unit.s3_service import OWN, S3, UPSTREAM, client, served
@@ -63,6 +63,8 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_copy, "live_config", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
     monkeypatch.setattr(plan_copy, "load", lambda *given: {**given[-1], "SmokeTest": "skip"})
+    # What it says in the promotion table is no part of what is measured.
+    monkeypatch.setattr(claims, "use", lambda *_: None)
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
 
 
@@ -80,7 +82,7 @@ def promote() -> tuple[list[Any], dict[str, int]]:
             "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
         },
     }
-    plan = plan_copy.handler(asked, CONTEXT)
+    plan = plan_copy.handler(asked | {"table": "promotions", "preview": False}, CONTEXT)
     payloads, batches = [asked, plan], []
     for batch in plan["batches"]:
         given = {**where, "batch": batch, "manifest": plan["manifest"]}

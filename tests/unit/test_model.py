@@ -237,6 +237,13 @@ def test_a_resource_has_its_owners_tags_and_says_where_it_is_from() -> None:
     }
 
 
+def test_a_model_says_where_the_metrics_are_that_travel_with_it() -> None:
+    tags = own_tags(CANDIDATE, "d" * 64, "arn:execution", None, "s3://stage/metrics.json")
+
+    assert tags["model-promotion:metrics"] == "s3://stage/metrics.json"
+    assert "model-promotion:metrics" not in own_tags(CANDIDATE, "d" * 64, "arn:execution", None)
+
+
 def test_a_resource_without_a_smoke_test_has_no_tag_for_it() -> None:
     assert "model-promotion:smoke-test" not in own_tags(CANDIDATE, "d" * 64, "arn:execution", None)
 

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.naming import endpoint_name, resource_name, sha256_of
+from promotion.naming import endpoint_name, resource_name, resource_prefix, sha256_of
 
 # botocore's sagemaker model: ModelName, EndpointConfigName, EndpointName.
 SAGEMAKER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -90,3 +90,11 @@ def test_a_time_without_a_fraction_and_one_with_are_the_same_minute() -> None:
     time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
 
     assert resource_name("reviews", "qa", time.isoformat(), DIGEST) == resource_name("reviews", "qa", TIME, DIGEST)
+
+
+@pytest.mark.parametrize("application", ["reviews", "a" * 40, "a-" * 19 + "aa"])
+def test_all_names_of_an_application_in_a_stage_begin_alike(application: str) -> None:
+    prefix = resource_prefix(application, "production")
+
+    assert prefix.endswith("-production-")
+    assert resource_name(application, "production", TIME, DIGEST) == f"{prefix}20260102-0304-0a1b2c3d"

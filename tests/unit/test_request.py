@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.request import SOURCES, Ignore, Promote, Recover, TellRejection, application_name, read
+from promotion.request import (
+    SOURCES,
+    Ignore,
+    Promote,
+    Recover,
+    TellRejection,
+    application_name,
+    is_preview,
+    read,
+)
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"
@@ -451,3 +460,35 @@ def execution_ended(name: str, given: str | None) -> dict[str, Any]:
     arn = f"{EXECUTION.rsplit(':', 1)[0]}:{name}"
     detail = {"executionArn": arn, "name": name, "status": "FAILED", "input": given, "error": "x", "cause": "y"}
     return event(EXECUTION_ENDED, OWN, detail)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    "given",
+    [{"training_job": "reviews-1"}, {"rollback": "reviews-qa", "to": "reviews-1"}, {"model": "m", "application": "a"}],
+)
+def test_a_preview_asks_for_the_same(given: dict[str, Any], preview: bool) -> None:
+    asked = given | {"preview": preview}
+
+    assert read(asked, UPSTREAM, OWN) == read(given, UPSTREAM, OWN)
+    assert is_preview(asked) is preview
+
+
+def test_an_event_can_be_previewed_as_well() -> None:
+    completed = {"TrainingJobName": "reviews-1", "TrainingJobStatus": "Completed"}
+    given = event(TRAINING_JOB, UPSTREAM, completed)
+
+    assert read(given | {"preview": True}, UPSTREAM, OWN) == Promote("training_job", "reviews-1", by_event=True)
+
+
+@pytest.mark.parametrize("preview", ["true", 1, None, {}])
+def test_a_preview_is_true_or_false(preview: Any) -> None:
+    message = refusal({"training_job": "reviews-1", "preview": preview})
+
+    assert '"preview" is ' in message
+    assert "not true or false" in message
+
+
+def test_a_recovery_has_no_preview() -> None:
+    assert "Only a promotion and a rollback have a preview" in refusal({"recover": "reviews-qa", "preview": True})
+    assert isinstance(read({"recover": "reviews-qa", "preview": False}, UPSTREAM, OWN), Recover)

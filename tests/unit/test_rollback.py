@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.rollback import earlier
+from promotion.rollback import earlier, was_live
 
 
 def record(model: str, status: str = "Succeeded") -> dict[str, Any]:
@@ -46,3 +46,11 @@ def test_without_a_way_back_it_says_what_there_is(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         earlier(history, live, "reviews-qa", to)
+
+
+def test_a_config_was_live_when_it_was_promoted_for_good() -> None:
+    history = [record("first"), record("bad", "Failed")]
+
+    assert was_live(history, "first-config")
+    assert not was_live(history, "bad-config")
+    assert not was_live(history, "second-config")

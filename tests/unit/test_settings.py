@@ -367,3 +367,22 @@ def test_autoscaling_is_taken_as_it_is_and_a_mistake_in_it_named() -> None:
         "MaxCapacity": 4,
     }
     assert f"{PARAMETER}: Autoscaling has no MaxCapacity." in refusal(json.dumps({"Autoscaling": {"MinCapacity": 1}}))
+
+
+def test_a_quality_gate_and_a_retention_are_the_settings_over_the_stacks() -> None:
+    gate = [{"MetricName": "f1", "Minimum": 0.9}]
+    given = json.dumps({"QualityGate": gate, "Retention": {"Keep": 3}})
+
+    assert read(given, "parameter", {"Retention": {"Keep": 5}}) == {"QualityGate": gate, "Retention": {"Keep": 3}}
+    assert read("{}", "parameter", {"Retention": {"Keep": 5}}) == {"Retention": {"Keep": 5}}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"QualityGate": [{"MetricName": "f1"}]}, "/model-promotion/qa/reviews: QualityGate[0] asks for nothing"),
+        ({"Retention": {"Keep": 1}}, "/model-promotion/qa/reviews: Retention.Keep is '1'"),
+    ],
+)
+def test_a_wrong_gate_or_retention_is_refused_with_its_path(given: dict[str, Any], words: str) -> None:
+    assert words in refusal(json.dumps(given))

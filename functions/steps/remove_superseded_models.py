@@ -1,0 +1,41 @@
+"""Remove what of earlier promotions nobody needs any more: endpoint configs, models and artifacts."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from promotion import claims, removal
+from promotion.clients import client
+from promotion.removal import Place
+from promotion.settings import load
+from promotion.step import logger, step
+
+# More than the clocks of two functions differ.
+_MARGIN_SECONDS = 5
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    promotion, execution, table = event["promotion"], event["execution"], event["table"]
+    endpoint, application, dynamodb = promotion["endpoint"], promotion["application"], client("dynamodb")
+    settings = load(client("ssm"), event["stage"], application, event["defaults"])
+    place = Place(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")
+
+    ends_at = time.time() + context.get_remaining_time_in_millis() / 1000 + _MARGIN_SECONDS
+    claims.begin_removal(dynamodb, table, endpoint, execution, ends_at)
+    try:
+        keep = removal.needed(dynamodb, client("stepfunctions"), table, endpoint, settings["Retention"]["Keep"])
+        found = removal.find(client("sagemaker"), client("s3"), place, keep)
+        objects = removal.remove(client("sagemaker"), client("s3"), place, found)
+    finally:
+        claims.end_removal(dynamodb, table, endpoint, execution)
+    claims.clear(dynamodb, client("stepfunctions"), table, endpoint, time.time())
+    logger.info("Superseded models removed", **dataclasses.asdict(found), objects=objects)
+    return {
+        "endpoint_configs": len(found.endpoint_configs),
+        "models": len(found.models),
+        "artifacts": len(found.digests),
+        "objects": objects,
+    }

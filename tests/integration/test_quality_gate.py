@@ -1,0 +1,109 @@
+"""A candidate that does not pass the quality gate stays out, with the numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.integration.test_approval import signal, waiting_approval
+from tests.integration.test_carried_whole import Steps
+from tests.integration.test_sources import IMAGE, approve, tags
+from tests.integration.world import Lab, Stage
+
+
+def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:
+    stage.client("ssm").put_parameter(
+        Name=f"/model-promotion/{stage.name}/{application}",
+        Type="String",
+        Value=json.dumps({"QualityGate": rules}),
+        Overwrite=True,
+    )
+
+
+def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anything_is_made(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    set_gate(qa, application, {"MetricName": "accuracy", "Minimum": 0.9}, {"MetricName": "loss", "Maximum": 0.2})
+
+    execution = qa.execution_of(lab.train(application, "poor", metrics={"accuracy": 0.81, "loss": 0.1}))
+    without = qa.execution_of(lab.train(application, "silent"))
+
+    assert execution.states[-2:] == ["Announce rejection", "Rejected"], execution.cause
+    assert execution.output["reason"] == ("It does not pass the quality gate: accuracy is 0.81, but the least is 0.9.")
+    assert "Copy artifacts" not in execution.states
+    assert without.states[-1] == "Rejected"
+    assert "accuracy is not among its metrics; it has none at all" in without.output["reason"]
+    assert qa.endpoint(application) is None
+    assert qa.client("sagemaker").list_models(NameContains=application)["Models"] == []
+
+
+def test_production_compares_what_qa_took_in_with_what_is_live(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    set_gate(production, application, {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0.05})
+    first = qa.execution_of(lab.train(application, "first", metrics={"f1": 0.9}))
+    assert first.status == "SUCCEEDED", first.cause
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+    signal(production, waiting, "Approve", "fine")
+    approved = production.execution_of(waiting)
+    assert approved.status == "SUCCEEDED", approved.cause
+
+    worse = qa.execution_of(lab.train(application, "worse", metrics={"f1": 0.84})).output
+    in_production = production.execution_of(worse["model_name"])
+
+    assert approved.output["metrics"] == {"f1": 0.9}
+    assert "nothing is live" in approved.output["quality_gate"][0]["reason"]
+    assert in_production.states[-1] == "Rejected", in_production.cause
+    assert "f1 is 0.84, but" in in_production.output["reason"]
+    assert "has 0.9, and it may be worse by 0.05 at most" in in_production.output["reason"]
+    assert "Request approval" not in in_production.states
+    assert production.answer(application) == {"label": "first"}
+
+
+def test_the_metrics_of_a_package_are_those_of_its_file(lab: Lab, qa: Stage, application: str) -> None:
+    set_gate(qa, application, {"MetricName": "mse", "Maximum": 5})
+    url = lab.upload(f"{application}/model.tar.gz", lab.artifact("v1"))
+    quality = {"regression_metrics": {"mse": {"value": 4.9, "standard_deviation": 0.1}}}
+    sagemaker = lab.client("sagemaker")
+    of_group = tags(application, lab.suite(application, "label == 'v1'"))
+    sagemaker.create_model_package_group(
+        ModelPackageGroupName=application, Tags=[{"Key": key, "Value": value} for key, value in of_group.items()]
+    )
+    statistics = {
+        "ContentType": "application/json",
+        "S3Uri": lab.upload(f"{application}/evaluation.json", json.dumps(quality).encode()),
+    }
+    package = sagemaker.create_model_package(
+        ModelPackageGroupName=application,
+        InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
+        ModelMetrics={"ModelQuality": {"Statistics": statistics}},
+    )["ModelPackageArn"]
+
+    approve(lab, package)
+    execution = qa.execution_of(package)
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    live = qa.live(application)
+    assert live is not None
+    assert json.loads(live["metrics"]) == {"mse": 4.9, "mse.standard_deviation": 0.1}
+
+
+def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_lock(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    rule = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0}
+    set_gate(qa, application, rule)
+    record = qa.execution_of(lab.train(application, "live", metrics={"f1": 0.9})).output
+    execution = record["execution"].replace(record["execution"].rsplit(":", 1)[1], application)
+    candidate = record | {
+        "created_at": "2100-01-01T00:00:00Z",
+        "endpoint_config_name": "another",
+        "metrics": {"f1": 0.8},
+        "quality_gate": [rule | {"value": 0.8, "live_value": 0.7, "passed": True, "reason": ""}],
+    }
+
+    inspected = Steps(qa).call("InspectEndpoint", {"promotion": candidate, "execution": execution, "table": qa.table})
+
+    assert inspected["outcome"] == "worse"
+    assert "f1 is 0.8, but" in inspected["reason"]
+    assert inspected["promotion"]["quality_gate"][0]["live_value"] == 0.9
