@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 TRAINING_ROLE = "SageMakerTraining"
 
 # What AWS takes minutes for takes a second here, so it is looked at every second.
-_FASTER = {"PollSeconds": "1", "RetrySeconds": "1"}
+_FASTER = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2"}
 
 Say = Callable[[str], None]
 

@@ -89,7 +89,7 @@ def test_every_error_the_state_machine_names_is_one_of_ours_and_back() -> None:
         if "." not in error
     }
     ours = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
-    retried = {"TryAgainError", "EndpointBusyError"}
+    retried = {"TryAgainError", "UnfinishedError", "EndpointBusyError"}
 
     assert named == retried
     assert ours - retried == {"PromotionError", "InvalidRequestError", "PromotionRefusedError"}

@@ -20,7 +20,7 @@ from promotion.artifacts import PinnedObject
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.copy_errors import WRONG_PARTS, CopyErrors, code, was_repeated
 from promotion.copy_requests import CopyRequests, Found, Upload
-from promotion.errors import TryAgainError
+from promotion.errors import TryAgainError, UnfinishedError
 from promotion.s3_requests import S3Requests
 
 MULTIPART_THRESHOLD = 128 * 1024**2
@@ -71,9 +71,9 @@ class Copier:
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` within `seconds`.
 
-        Raises TryAgainError when time runs out or S3 asks for another try (another call takes up where this one
-        stopped), and PromotionRefusedError when a source is not what was pinned any more, a target holds something
-        else, or something is denied; then no upload of its own is left behind.
+        Raises UnfinishedError when time runs out, TryAgainError when S3 asks for another try (another call takes up
+        where this one stopped), and PromotionRefusedError when a source is not what was pinned any more, a target holds
+        something else, or something is denied; then no upload of its own is left behind.
         """
         return asyncio.run(self.copy_on_loop(objects, seconds))
 
@@ -114,7 +114,7 @@ class _Batch:
         except TimeoutError:
             done = self._summary.copied + self._summary.already_there
             words = f"{done} of {len(self._objects)} objects are copied; the next try takes up where this one stopped."
-            results = [TryAgainError(words)]
+            results = [UnfinishedError(words)]
         if self._failure:
             # Only now, since an upload that is ended while a part is being copied may keep that part.
             with contextlib.suppress(TimeoutError):

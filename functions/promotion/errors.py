@@ -7,7 +7,8 @@ decision the state machine makes, not one for each cause:
   - InvalidRequestError    the input or the settings can never work      -> Promotion failed
   - PromotionRefusedError  the candidate or the endpoint must not be used -> Promotion failed
   - EndpointBusyError      someone else is changing the endpoint          -> waited for
-  - TryAgainError          AWS asks for another try, or work is left over -> retried
+  - TryAgainError          AWS asks for another try                       -> retried, a few times
+  - UnfinishedError        time is over before the work is                -> called again, until it is done
 """
 
 
@@ -28,4 +29,8 @@ class EndpointBusyError(PromotionError):
 
 
 class TryAgainError(PromotionError):
-    """AWS asks for another try, or there is work left for one."""
+    """AWS asks for another try."""
+
+
+class UnfinishedError(PromotionError):
+    """The function's time is over before its work is; the next call goes on with what is left."""

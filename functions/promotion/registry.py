@@ -22,7 +22,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws_errors import Meaning, meaning, message
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
 from promotion.images import Copy, Image, missing_grant, parse
 
 _LISTS = ("application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json")
@@ -84,7 +84,7 @@ class ImageCopier:
     def copy(self, copy: Copy, seconds: float) -> Summary:
         """Copy an image with all manifests of its list, unless it is there.
 
-        Raises TryAgainError when `seconds` are over: the next try goes on with what is left. Raises
+        Raises UnfinishedError when `seconds` are over: the next try goes on with what is left. Raises
         PromotionRefusedError when the source is gone, damaged or denied.
         """
         self._ends = time.monotonic() + seconds
@@ -141,7 +141,7 @@ class ImageCopier:
         content, first = hashlib.sha256(), 0
         for part in _parts(url, part_bytes):
             if self._stopped.is_set() or time.monotonic() > self._ends:
-                raise TryAgainError(f"{source.uri} is not copied whole yet. The next try goes on with what is left.")
+                raise UnfinishedError(f"{source.uri} is not copied whole yet. The next try goes on with what is left.")
             content.update(part)
             self._upload_part(place, first, part)
             first += len(part)

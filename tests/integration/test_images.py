@@ -10,7 +10,7 @@ import pytest
 from moto.ecr.models import ecr_backends
 
 from local import identity
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, UnfinishedError
 from promotion.images import Copy, parse
 from promotion.registry import ImageCopier, digest_of
 from tests import registries
@@ -105,7 +105,7 @@ def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, 
 def test_a_copy_without_time_left_asks_for_another_try(lab: Lab, qa: Stage, repository: str) -> None:
     digest = registries.push_image(lab.client("ecr"), repository, [os.urandom(100)], tag="1")
 
-    with pytest.raises(TryAgainError, match="The next try goes on with what is left"):
+    with pytest.raises(UnfinishedError, match="The next try goes on with what is left"):
         copier(qa).copy(copy_of(repository, digest), seconds=-1)
 
 

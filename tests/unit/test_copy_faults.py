@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from promotion.artifacts import PinnedObject
 from promotion.copying import PART_SIZE, Summary
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
 from promotion.s3_requests import TRIES
 from tests.unit.copies import content, copy, copy_on_loop, original, planned, refusal
 from tests.unit.faults import client_error
@@ -86,7 +86,7 @@ def test_a_passing_fault_when_a_copy_is_taken_up_is_overcome(s3: S3, operation: 
     copy(s3, there)
     for _ in range(2):
         s3.fault = lambda request, _: "hang" if request.query.get("partNumber") == "3" else ""
-        with pytest.raises(TryAgainError):
+        with pytest.raises(UnfinishedError):
             copy(s3, one, there, seconds=0.3)
         s3.uploads |= {f"{name} again": upload for name, upload in s3.uploads.items()}
     s3.fault = first_of(operation, fault)
@@ -106,7 +106,7 @@ def test_requests_that_hang_until_time_runs_out_leave_nothing_open_in_the_proces
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with pytest.raises(TryAgainError):
+        with pytest.raises(UnfinishedError):
             copy(s3, *objects, seconds=0.3)
         gc.collect()
 

@@ -9,7 +9,7 @@ import pytest
 from promotion.artifacts import PinnedObject
 from promotion.copy_requests import CopyRequests
 from promotion.copying import MULTIPART_THRESHOLD, PART_SIZE, Summary
-from promotion.errors import TryAgainError
+from promotion.errors import TryAgainError, UnfinishedError
 from promotion.s3_requests import S3Requests
 from tests.unit.copies import content, copy, copy_on_loop, original, pinned, planned, refusal
 from tests.unit.s3_service import GIB, MIB, OWN, S3, UPSTREAM, Stored, Upload, client
@@ -238,7 +238,7 @@ def test_when_time_runs_out_the_next_try_takes_up_where_this_one_stopped(s3: S3)
     one, small = planned(s3, size=20 * PART_SIZE), planned(s3, "small.bin")
     s3.fault = lambda request, _: "hang" if int(request.query.get("partNumber", 0)) > 5 else ""
 
-    with pytest.raises(TryAgainError) as error:
+    with pytest.raises(UnfinishedError) as error:
         copy(s3, small, one, seconds=0.3)
     interrupted, kept = content(s3), list(s3.uploads)
     s3.fault = lambda *_: ""
@@ -255,7 +255,7 @@ def test_when_time_runs_out_the_next_try_takes_up_where_this_one_stopped(s3: S3)
 
 @BOTH
 def test_a_call_without_any_time_left_is_tried_again(s3: S3, size: int) -> None:
-    with pytest.raises(TryAgainError, match="0 of 1 objects are copied"):
+    with pytest.raises(UnfinishedError, match="0 of 1 objects are copied"):
         copy(s3, planned(s3, size=size), seconds=-1)
 
 
