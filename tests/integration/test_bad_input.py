@@ -28,8 +28,15 @@ def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, word
     assert execution.error == "InvalidRequestError"
     assert words in (execution.cause or "")
     assert "Create model" not in execution.states
-    assert execution.states == ["Resolve candidate", "Note what failed", "Is the endpoint held?", "Announce failure",
-                                "Recovered?", "Promotion failed"]  # fmt: skip
+    assert execution.states == [
+        "Tried often enough?",
+        "Resolve candidate",
+        "Note what failed",
+        "Is the endpoint held?",
+        "Announce failure",
+        "Recovered?",
+        "Promotion failed",
+    ]
 
 
 def test_a_job_that_failed_is_refused_with_its_reason(lab: Lab, qa: Stage, application: str) -> None:
