@@ -22,8 +22,8 @@ $(UV):
 	$(UV) sync --locked --quiet
 	@touch $@
 
-checks/.venv/.locked: $(UV) checks/uv.lock checks/pyproject.toml
-	$(UV) sync --locked --quiet --project checks
+checks/.venv/.locked: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=checks/.venv $(UV) sync --locked --quiet --only-group checks
 	@touch $@
 
 demo: setup ## Watch models go from training to production on the embedded AWS.

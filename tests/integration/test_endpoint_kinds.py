@@ -22,7 +22,18 @@ from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, ECHO_LABEL, SL
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 INSTANCES = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-TWO = {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 2}]}}
+POLICY = {
+    "PolicyName": "invocations",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {
+        "TargetValue": 70.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    },
+}
+TWO = {
+    "EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 2}]},
+    "Autoscaling": {"MinCapacity": 1, "MaxCapacity": 5, "ScalingPolicies": [POLICY]},
+}
 BUCKET = "s3://model-promotion-qa-222222222222-eu-west-1/inference"
 SERVERLESS = {
     "EndpointConfig": {"ProductionVariants": [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]}
@@ -207,6 +218,7 @@ class Scene:
             "history": [item["status"] for item in self.qa.history(self.application)],
             "running": self.qa.running(self.application),
             "alarms": {alarm["AlarmName"]: alarm["TreatMissingData"] for alarm in alarms},
+            "scaling": self.qa.scaling(self.application),
         }
         if endpoint:
             sagemaker = self.qa.client("sagemaker")
@@ -234,10 +246,17 @@ class Scene:
             for variant in config.get(kind, []):
                 variant |= {"VariantName": name, "ModelName": model} | variant
         watched = {"5xx-rate", *(() if "AsyncInferenceConfig" in config else ("latency",))}
+        scaling = settings.get("Autoscaling", {}) if model else {}
+        capacity = {key: value for key, value in scaling.items() if key.endswith("Capacity")}
         world: dict[str, Any] = {
             "endpoint": None,
             "live": model,
             "running": [],
+            "scaling": {
+                "targets": [capacity] if capacity else [],
+                "policies": scaling.get("ScalingPolicies", []),
+                "actions": [],
+            },
             "alarms": {f"{self.endpoint}-{what}": "notBreaching" for what in watched},
         }
         if model:
