@@ -16,7 +16,7 @@ from tests.integration.test_sources import IMAGE, event
 from tests.integration.test_sources import tags as tags_of
 from tests.integration.world import PRODUCTION, QA, Execution, Lab, Stage
 
-READS = ("Get", "List", "Describe", "Query", "Decrypt", "AssumeRole", "InvokeFunction")
+READS = ("BatchGet", "Get", "List", "Describe", "Query", "Decrypt", "AssumeRole", "InvokeFunction")
 APPLICATION, OTHER = "previewed", "previewed-other"
 SETTINGS = {
     "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.c6i.large"}]},

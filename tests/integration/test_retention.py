@@ -121,16 +121,23 @@ def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_
     assert after["digests"] == {first["digest"], third["digest"], fourth["digest"]}
 
 
-def test_a_promotion_waits_while_something_is_removed_that_it_might_use(lab: Lab, qa: Stage, application: str) -> None:
-    ends_at = time.time() + 4
+def removes(qa: Stage, application: str, seconds: float) -> float:
+    """Put into the table that someone removes what is superseded for so long; until when, in seconds since 1970."""
     someone = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:someone"
-    item = {"kind": "removal", "key": f"{application}-qa#{someone}", "ends_at": round(ends_at)}
-    qa.client("dynamodb").put_item(
-        TableName=qa.table,
-        Item={key: {"N": str(value)} if isinstance(value, int) else {"S": value} for key, value in item.items()},
-    )
+    ends_at = round(time.time() + seconds)
+    key = {"kind": {"S": "removal"}, "key": {"S": f"{application}-qa#{someone}"}}
+    qa.client("dynamodb").put_item(TableName=qa.table, Item=key | {"ends_at": {"N": str(ends_at)}})
+    return ends_at
 
-    execution = qa.execution_of(lab.train(application, "good"))
+
+def test_a_promotion_waits_while_something_is_removed_that_it_might_use(lab: Lab, qa: Stage, application: str) -> None:
+    job = lab.train(application, "good", tagged=False)
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
+    )
+    ends_at = removes(qa, application, 4)
+
+    execution = qa.promote({"training_job": job, "application": application})
 
     assert execution.status == "SUCCEEDED", execution.cause
     assert first_entered(qa, execution.arn, "Check quality gate") > ends_at - 1
@@ -141,15 +148,12 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
     job = lab.train(application, "first")
     first = qa.execution_of(job).output
     second = promoted(lab, qa, application, "second")
-    # The lock is held by someone, so that whoever wants to use the first again waits.
-    held = {"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
-    journal = second | {"previous_endpoint_config_name": ""}
     dynamodb = qa.client("dynamodb")
-    dynamodb.put_item(
-        TableName=qa.table, Item=held | {"execution": {"S": "someone"}, "promotion": {"S": json.dumps(journal)}}
-    )
-    waiting = qa.start({"rollback": f"{application}-qa"})
-    wait_until(lambda: True if "Wait for the other promotion" in qa.states(waiting) else None, "the wait")
+    # Whoever wants to use the first again says so, and waits.
+    removes(qa, application, 60)
+    waiting = qa.start({"training_job": job})
+    used = f"{application}-qa#{waiting}"
+    wait_until(lambda: True if used in [item["key"] for item in qa.items("use")] else None, "the use")
     remove = {"promotion": second, "execution": f"{waiting.rsplit(':', 1)[0]}:other", "stage": "qa"}
     where = {"account": qa.account, "bucket": qa.bucket, "table": qa.table, "defaults": {}}
     third = second | {"model_name": "third", "endpoint_config_name": "third", "digest": "3" * 64}
@@ -174,10 +178,9 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
     qa.ended(waiting)
     call(qa, "RemoveSupersededModels", remove | where)
 
-    # The second is on the endpoint, and in the journal.
+    # The second is on the endpoint.
     assert meanwhile == of(first, second)
     assert there(qa, application) == of(second)
-    dynamodb.delete_item(TableName=qa.table, Key=held)
 
 
 def test_only_what_the_stage_has_made_may_be_deleted(qa: Stage, application: str) -> None:
