@@ -5,9 +5,10 @@ UV := .tools/bin/uv
 RUN := $(UV) run --locked --no-sync
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 $(RUN) sam
 STAGE ?= qa
+ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test lint unit build deploy picture format clean
+.PHONY: help setup demo local test lint unit faults build deploy picture format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | expand -t 12
@@ -45,6 +46,9 @@ lint: setup checks/.venv/.locked ## Check format, style, types and templates.
 
 unit: setup ## Run the tests that need no embedded AWS.
 	$(RUN) pytest tests/unit tests/test_wiring.py
+
+faults: setup ## Try promotions with every fault at every call: hours; ARGUMENTS='--sample 50' tries some.
+	$(RUN) python -m tests.faults $(ARGUMENTS)
 
 build: setup ## Build what is deployed.
 	$(SAM) build --cached --parallel

@@ -59,9 +59,17 @@ def install() -> None:
     FakeKey.value = property(lambda key: bytes(key.content), _set_value)
     FakeKey.etag = property(_etag)
     FakeKey.completed_parts = ()
+    # A listing of versions copies every key of the bucket, with all of its bytes.
+    FakeKey.__deepcopy__ = _sharing_content
     S3Backend.put_object = _put_object
     # moto keeps an object's tags with the account that wrote it, where another account that reads it finds none.
     S3Backend.tagger = property(lambda backend: _tagger, lambda backend, value: None)
+
+
+def _sharing_content(key: Any, _: object) -> Any:
+    copied = object.__new__(type(key))
+    vars(copied).update(vars(key))
+    return copied
 
 
 def is_archived(key: Any) -> bool:

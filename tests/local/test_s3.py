@@ -697,6 +697,8 @@ def test_an_object_of_terabytes_is_composed_copied_checked_and_read(s3: Any, buc
     body = s3.get_object(Bucket=bucket, Key="50 GiB")["Body"]
     assert body.read(1000) == block[:1000]
     body.close()
+    listed = {each["Key"]: each["Size"] for each in s3.list_object_versions(Bucket=bucket)["Versions"]}
+    assert listed == sizes | {"copy": sizes["50 GiB"]}
 
 
 def test_more_than_5_gib_is_not_copied_at_once(s3: Any, bucket: str) -> None:

@@ -1,0 +1,23 @@
+"""A sample of what `make faults` tries whole, the same one in every run."""
+
+import random
+
+import pytest
+
+from local.aws import EmbeddedAws
+from tests.faults.matrix import cases, tried
+from tests.faults.scenarios import World
+
+TRIED = 6
+
+
+def test_a_promotion_with_a_fault_is_proven_or_as_before(
+    stacks: EmbeddedAws, name: str, subtests: pytest.Subtests
+) -> None:
+    world = World(name)
+
+    for case in random.Random(1).sample(cases("update", world), TRIED):  # noqa: S311
+        with subtests.test(str(case)):
+            result = tried(case, world)
+            assert result.hits
+            assert not result.wrong
