@@ -160,6 +160,11 @@ def unapproved(lane: Lane, stop_in: str | None) -> list[str]:
     return [lane.start_with({"model": lane.jobs["model"], "application": lane.application}, stop_in)]
 
 
+def previewed(lane: Lane, stop_in: str | None) -> list[str]:
+    given = {"preview": True, "training_job": lane.jobs["next"], "application": lane.application}
+    return [lane.start_with(given, stop_in)]
+
+
 # Each on a lane of its kind.
 SCENARIOS: dict[Scenario, str] = {
     promoted: "changing",
@@ -169,6 +174,7 @@ SCENARIOS: dict[Scenario, str] = {
     recovered: "changing",
     waiting: "changing",
     unapproved: "asking",
+    previewed: "steady",
 }
 
 
