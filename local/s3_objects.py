@@ -68,7 +68,7 @@ def install() -> None:
 
 def _sharing_content(key: Any, _: object) -> Any:
     copied = object.__new__(type(key))
-    vars(copied).update(vars(key), disposed=True)  # the buffer is the original's to close
+    vars(copied).update(vars(key), disposed=True)  # moto would warn of a buffer that nobody closed, and nobody uses
     return copied
 
 
