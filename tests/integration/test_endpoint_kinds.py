@@ -17,19 +17,12 @@ import pytest
 
 from local import project
 from local.aws import EmbeddedAws
+from tests.integration.test_autoscaling import POLICY
 from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
 
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 INSTANCES = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-POLICY = {
-    "PolicyName": "invocations",
-    "PolicyType": "TargetTrackingScaling",
-    "TargetTrackingScalingPolicyConfiguration": {
-        "TargetValue": 70.0,
-        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-    },
-}
 TWO = {
     "EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 2}]},
     "Autoscaling": {"MinCapacity": 1, "MaxCapacity": 5, "ScalingPolicies": [POLICY]},
