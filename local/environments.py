@@ -74,13 +74,16 @@ class Outcome:
 
 
 class Environment:
-    def __init__(self, function: Any, variables: dict[str, str], code: function_code.Code, directory: Path) -> None:
+    def __init__(
+        self, function: Any, variables: dict[str, str], code: function_code.Code, directory: Path, pace: float
+    ) -> None:
         self.function = function
         self.variables = variables
         self.code = code
         self.usable = True
         self._created = time.monotonic()
         self._directory = directory
+        self._pace = pace
         self._log_group = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
         self._log_stream = f"{datetime.datetime.now(datetime.UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
         self._initialised = False
@@ -148,7 +151,7 @@ class Environment:
         }
         # -S: no site-packages of ours; -P: nor the directory of the script, which is this one.
         command = [sys.executable, "-S", "-s", "-P", "-u", runtime.__file__]
-        command += [str(self.code.task), str(self.code.packages)]
+        command += [str(self.code.task), str(self.code.packages), str(self._pace)]
         ours, theirs = socket.socketpair()
         with theirs, (self._home / "output").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603
@@ -226,10 +229,14 @@ class Environment:
 
 
 class Environments:
-    """All that live: the busy ones, and the idle ones of which the last used is taken first."""
+    """All that live: the busy ones, and the idle ones of which the last used is taken first.
 
-    def __init__(self, directory: Path) -> None:
+    `pace` is how many seconds one takes that a function sleeps.
+    """
+
+    def __init__(self, directory: Path, pace: float) -> None:
         self._directory = directory
+        self._pace = pace
         self._lock = threading.Condition()
         self._busy: set[Environment] = set()
         self._idle: list[Environment] = []
@@ -293,7 +300,7 @@ class Environments:
             if environment:
                 self._idle.remove(environment)
             else:
-                environment = Environment(function, variables, code, self._directory / "environments")
+                environment = Environment(function, variables, code, self._directory / "environments", self._pace)
             self._busy.add(environment)
         return environment
 

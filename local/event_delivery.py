@@ -24,8 +24,8 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _logger = logging.getLogger(__name__)
 
 
-def deliver(delivery: Delivery, background: Background) -> None:
-    """Hand the event to its target, or to the target's dead-letter queue."""
+def deliver(delivery: Delivery, background: Background, pace: float = 1.0) -> None:
+    """Hand the event to its target, or to the target's dead-letter queue; a second of a pause takes `pace` seconds."""
     policy = delivery.target.get("RetryPolicy") or {}
     maximum = policy.get("MaximumRetryAttempts", _DEFAULT_ATTEMPTS)
     too_old = time.monotonic() + policy.get("MaximumEventAgeInSeconds", _DEFAULT_AGE_SECONDS)
@@ -45,7 +45,7 @@ def deliver(delivery: Delivery, background: Background) -> None:
         if exhausted or not failure.retryable:
             _bury(delivery, failure, retries, exhausted)
             return
-        if not background.pause(pause):
+        if not background.pause(pause * pace):
             return
         retries += 1
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

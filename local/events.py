@@ -30,12 +30,13 @@ _LONGEST_DETAIL_TYPE = 128
 _MOST_TARGETS = 5
 
 _background = Background("event delivery")
+_pace = 1.0
 _moto_put_targets = EventsBackend.put_targets
 
 
 def install(aws: EmbeddedAws) -> None:
-    global _background
-    _background = Background("event delivery")
+    global _background, _pace
+    _background, _pace = Background("event delivery"), aws.pace.waiting
     aws.exits.callback(_background.end)
     EventsHandler.put_events = _put_events
     EventsHandler.test_event_pattern = _test_event_pattern
@@ -72,7 +73,7 @@ def _offer(rule: Rule, event: Event) -> None:
     if rule.state == "DISABLED" or not pattern or not event_patterns.matches(pattern, event.envelope):
         return
     for target in copy.deepcopy(rule.targets):
-        _background.run(event_delivery.deliver, Delivery(event, target, rule.name, rule.arn), _background)
+        _background.run(event_delivery.deliver, Delivery(event, target, rule.name, rule.arn), _background, _pace)
 
 
 def _event(

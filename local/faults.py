@@ -31,6 +31,11 @@ class Kind(enum.Enum):
     KILLED_BEFORE = "function killed before"
     KILLED_AFTER = "function killed after"
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it comes to every call from the first one on."""
+        return _TIMES.get(self, 1) is None
+
 
 # How many calls one fault comes to; None is all from the first one on.
 _TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROTTLED_TWICE: 2}

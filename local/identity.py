@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 import boto3
-import botocore.loaders
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.iam.models import get_account_id_from, iam_backends
@@ -27,8 +26,9 @@ _ONE_ATTEMPT = Config(
     s3={"addressing_style": "path"},
     max_pool_connections=50,
 )
-# Each session would read a service's model anew, which takes longer than most calls.
-_SERVICE_MODELS = botocore.loaders.create_loader()
+# Each session would read a service's model anew, which takes longer than most calls. It makes one client at a time.
+_session = boto3.session.Session()
+_making = threading.Lock()
 _endpoint_url = ""
 
 
@@ -155,8 +155,7 @@ def is_operator(someone: Caller | ServiceCall) -> bool:
 
 
 def _client(service: str, credentials: dict[str, str], region: str) -> Any:
-    session = botocore.session.get_session()
-    session.register_component("data_loader", _SERVICE_MODELS)
-    return boto3.session.Session(region_name=region, botocore_session=session, **credentials).client(
-        service, endpoint_url=_endpoint_url, config=_ONE_ATTEMPT
-    )
+    with _making:
+        return _session.client(
+            service, region_name=region, endpoint_url=_endpoint_url, config=_ONE_ATTEMPT, **credentials
+        )

@@ -182,11 +182,19 @@ def run(handler: Handler, request: bytes) -> bytes:
         return error_document(error, request_id)
 
 
+def hurry(pace: float) -> None:
+    """Let a second of sleep take as many seconds as `pace`."""
+    sleep = time.sleep
+    time.sleep = lambda seconds: sleep(float(seconds) * pace)
+
+
 def main() -> Never:
     parent = Parent()
     # `-S` keeps every site-packages away; what Lambda has of third parties comes by these two directories.
-    task, packages = sys.argv[1:]
+    task, packages, pace = sys.argv[1:]
     sys.argv[1:] = []
+    if float(pace) != 1:
+        hurry(float(pace))
     sys.path[:0] = [task]
     sys.path.append(packages)
     site.setquit()

@@ -73,6 +73,7 @@ def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
 
 def install(aws: EmbeddedAws) -> None:
     service_integrations.forget_clients()
+    states_language.hurry(aws.pace.waiting)
     for name in (
         "describe_execution",
         "list_executions",

@@ -1,19 +1,23 @@
 """Try every fault at every call of every scenario, and print how each ended: `make faults`.
 
 The rows are the calls of a promotion without a fault, the columns the faults. P is promoted and proven, B as before and
-told so, S promoted without being able to say so, h after that recovered by hand; - does not apply, . was not reached.
+told so, S promoted without being able to say so, U not started and in a dead-letter queue, h after that recovered by
+hand; ! is wrong, - does not apply, . was not reached. Every result is written down as it comes: --resume goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
+import json
 import multiprocessing
 import os
 import random
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 from local.faults import Kind
 from tests.faults import worker
@@ -21,7 +25,10 @@ from tests.faults.judging import Result
 from tests.faults.matrix import Case
 from tests.faults.scenarios import SCENARIOS
 
-_LETTERS = {"promoted": "P", "as before": "B", "promoted, failed to say so": "S"}
+_LETTERS = {"promoted": "P", "as before": "B", "promoted, failed to say so": "S", "undelivered": "U"}
+_RESULTS = Path(".local/faults.jsonl")
+# An embedded AWS gets slower with every promotion that it remembers.
+_TRIALS_OF_A_WORKER = 200
 
 
 def main() -> None:
@@ -31,12 +38,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be given again")
     parser.add_argument("--fault", action="append", choices=[kind.value for kind in Kind], help="likewise")
+    parser.add_argument("--resume", action="store_true", help=f"try only what did not end well in {_RESULTS}")
     asked = parser.parse_args()
     kinds = {Kind(name) for name in asked.fault} if asked.fault else set(Kind)
     began = time.monotonic()
+    earlier = _earlier() if asked.resume else {}
+    _RESULTS.parent.mkdir(exist_ok=True)
     # Spawned, so that each has an embedded AWS of its own.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(asked.workers, context, worker.begin) as pool:
+    pool = ProcessPoolExecutor(asked.workers, context, worker.begin, max_tasks_per_child=_TRIALS_OF_A_WORKER)
+    with pool, _RESULTS.open("a" if asked.resume else "w") as written:
         every = [
             case
             for found in pool.map(worker.cases, asked.scenario or SCENARIOS)
@@ -44,13 +55,15 @@ def main() -> None:
             if case.kind in kinds
         ]
         drawn = every if asked.sample is None else random.Random(asked.seed).sample(every, asked.sample)  # noqa: S311
-        print(f"{len(every)} cases, {len(drawn)} of them tried", flush=True)
-        futures = {pool.submit(worker.tried, case): case for case in drawn}
-        results = {}
+        results = {case: earlier[str(case)] for case in drawn if str(case) in earlier}
+        print(f"{len(every)} cases, {len(drawn) - len(results)} of them to be tried", flush=True)
+        futures = {pool.submit(worker.tried, case): case for case in drawn if case not in results}
         for future in as_completed(futures):
-            case = futures[future]
-            results[case] = future.result()
-            for fault in results[case].wrong:
+            case, result = futures[future], future.result()
+            results[case] = result
+            written.write(json.dumps({"case": str(case)} | dataclasses.asdict(result)) + "\n")
+            written.flush()
+            for fault in result.wrong:
                 print(f"WRONG {case}: {fault}", flush=True)
     for scenario in SCENARIOS:
         _print_matrix(scenario, {case: results[case] for case in drawn if case.scenario == scenario})
@@ -59,6 +72,12 @@ def main() -> None:
     print(*(f"{count:5} {ended}" for ended, count in ends.most_common()), sep="\n")
     print(f"{len(results)} trials in {time.monotonic() - began:.0f} s, {wrong} ended wrongly")
     sys.exit(1 if wrong else 0)
+
+
+def _earlier() -> dict[str, Result]:
+    """What ended well before, by the names of the cases."""
+    found = [json.loads(line) for line in _RESULTS.read_text().splitlines()]
+    return {each.pop("case"): Result(**each) for each in found if not each["wrong"]}
 
 
 def _print_matrix(scenario: str, results: dict[Case, Result]) -> None:

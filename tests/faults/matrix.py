@@ -71,5 +71,5 @@ def _stable(arn: str) -> str | None:
 def _belongs(role: str, stage: str) -> bool:
     """Whether a stage's promotions use the role: its own ones, but not that of SageMaker, which serves with it."""
     if "upstream-of" in role:
-        return role.endswith(f"upstream-of-{stage}")
+        return f"upstream-of-{stage}" in role
     return role.startswith(f"model-promotion-{stage}-") and "SageMakerRole" not in role

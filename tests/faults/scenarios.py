@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from tests.integration.world import PRODUCTION, QA, Lab, Stage
+from local import notifications
+from local.aws import EmbeddedAws
+from tests.integration.world import DEV, PRODUCTION, QA, Lab, Stage
 
 _numbers = itertools.count(1)
 
 
 @dataclasses.dataclass
 class Trial:
-    """One promotion: `start` begins it, `tick` is what its operator does again and again while it runs."""
+    """One promotion: `start` begins it, `tick` is what its operator does again and again, for which it `is_busy`."""
 
+    world: World
     stage: Stage
     application: str
     before: str | None
     after: str
     start: Callable[[], object]
     tick: Callable[[], object] = lambda: None
+    is_busy: Callable[[], bool] = lambda: False
     fails_by_itself: bool = False
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Meanwhile, what is promoted into the stage is not told to the next one, and no older dead letter is there."""
+        self.world.forget_dead_letters()
+        if self.stage.name == "production":
+            yield
+            return
+        self.world.forward(False)
+        try:
+            yield
+        finally:
+            self.world.forward(True)
 
 
 class World:
     """The accounts of one process, in which each scenario has an application that lives on from trial to trial."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, aws: EmbeddedAws) -> None:
         self._name = name
+        self.notifications: Path = aws.directory / notifications.LOG
         self.lab = Lab()
         self.qa = Stage("qa", QA)
         self.production = Stage("production", PRODUCTION)
+        # What stands between the stages, as those who run the accounts see it.
+        self._queues = [
+            (client, made["PhysicalResourceId"])
+            for account in (DEV, QA, PRODUCTION)
+            for client in [Stage("", account).client("sqs")]
+            for made in _resources(account)
+            if made["LogicalResourceId"] == "DeadLetters"
+        ]
+        [self._forwarding] = [
+            made["PhysicalResourceId"] for made in _resources(QA) if made["LogicalResourceId"] == "ForwardPromotions"
+        ]
 
     def label(self) -> str:
         return f"v{next(_numbers)}"
@@ -47,11 +80,39 @@ class World:
         while self.live_label(stage, application) is None:
             stage.execution_of(self.lab.train(application, self.label()))
 
+    def forward(self, is_on: bool) -> None:
+        """Whether what is promoted into QA is told to production."""
+        events, name = self.qa.client("events"), self._forwarding.rpartition("|")[2]
+        change = events.enable_rule if is_on else events.disable_rule
+        change(Name=name, EventBusName="model-promotion-qa")
+
+    def dead_letters(self) -> list[str]:
+        """The events that could not be delivered, which stay in their queues."""
+        answers = [
+            client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
+            for client, queue in self._queues
+        ]
+        return [json.dumps(message["Body"]) for answer in answers for message in answer.get("Messages", [])]
+
+    def forget_dead_letters(self) -> None:
+        for client, queue in self._queues:
+            while messages := client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+                for message in messages:
+                    client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _resources(account: str) -> list[dict[str, Any]]:
+    client = Stage("", account).client("cloudformation")
+    stacks = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
+    return [
+        resource for stack in stacks for resource in client.describe_stack_resources(StackName=stack)["StackResources"]
+    ]
+
 
 def first_deployment(world: World) -> Trial:
     application = world.application(f"first-{next(_numbers)}")
     label = world.label()
-    return Trial(world.qa, application, None, label, lambda: world.lab.train(application, label))
+    return Trial(world, world.qa, application, None, label, lambda: world.lab.train(application, label))
 
 
 def update(world: World) -> Trial:
@@ -59,7 +120,7 @@ def update(world: World) -> Trial:
     world.settle(world.qa, application)
     label = world.label()
     before = world.live_label(world.qa, application)
-    return Trial(world.qa, application, before, label, lambda: world.lab.train(application, label))
+    return Trial(world, world.qa, application, before, label, lambda: world.lab.train(application, label))
 
 
 def failing_smoke_test(world: World) -> Trial:
@@ -76,30 +137,48 @@ def rollback(world: World) -> Trial:
     before = world.live_label(world.qa, application)
     assert before
     after = _label_of(_before_the_last(_good(world.qa, application)))
-    return Trial(
-        world.qa, application, before, after, lambda: world.qa.start({"rollback": f"{application}-{world.qa.name}"})
-    )
+    start = lambda: world.qa.start({"rollback": f"{application}-{world.qa.name}"})  # noqa: E731
+    return Trial(world, world.qa, application, before, after, start)
 
 
 def approval(world: World) -> Trial:
-    application = world.application("approval")
-    label = world.label()
-    production = world.production
+    application, label, production = world.application("approval"), world.label(), world.production
+    ssm = production.client("ssm")
+
+    def asked() -> set[str]:
+        prefix = f"{application}-{production.name}#"
+        return {item["automation"] for item in production.items("approval") if item["key"].startswith(prefix)}
+
+    before = asked() | {""}
+
+    def statuses() -> dict[str, str]:
+        found = [ssm.get_automation_execution(AutomationExecutionId=each) for each in asked() - before]
+        return {
+            each["AutomationExecution"]["AutomationExecutionId"]: each["AutomationExecution"][
+                "AutomationExecutionStatus"
+            ]
+            for each in found
+        }
 
     def approve() -> None:
-        ssm = production.client("ssm")
-        for item in production.items("approval"):
-            if item["key"].startswith(f"{application}-production#") and item["automation"]:
-                found = ssm.get_automation_execution(AutomationExecutionId=item["automation"])["AutomationExecution"]
-                if found["AutomationExecutionStatus"] == "Waiting":
-                    ssm.send_automation_signal(
-                        AutomationExecutionId=item["automation"],
-                        SignalType="Approve",
-                        Payload={"Comment": ["tried by a test"]},
-                    )
+        for automation, status in statuses().items():
+            if status == "Waiting":
+                comment = {"Comment": ["tried by a test"]}
+                ssm.send_automation_signal(AutomationExecutionId=automation, SignalType="Approve", Payload=comment)
 
-    before = world.live_label(production, application)
-    return Trial(production, application, before, label, lambda: world.lab.train(application, label), tick=approve)
+    def is_busy() -> bool:
+        return not {"Waiting", "InProgress", "Pending"}.isdisjoint(statuses().values())
+
+    return Trial(
+        world,
+        production,
+        application,
+        world.live_label(production, application),
+        label,
+        lambda: world.lab.train(application, label),
+        tick=approve,
+        is_busy=is_busy,
+    )
 
 
 SCENARIOS: dict[str, Callable[[World], Trial]] = {

@@ -27,11 +27,11 @@ _world: World
 def begin() -> None:
     global _world
     directory = tempfile.TemporaryDirectory()
-    aws = EmbeddedAws(Path(directory.name), pace=Pace(endpoint_change=0.3)).start()
+    aws = EmbeddedAws(Path(directory.name), pace=Pace(endpoint_change=0.3, waiting=0.1)).start()
     atexit.register(directory.cleanup)
     atexit.register(aws.stop)
     deploy(aws)
-    _world = World(f"p{os.getpid()}")
+    _world = World(f"p{os.getpid()}", aws)
 
 
 def cases(scenario: str) -> list[Case]:

@@ -14,7 +14,7 @@ TRIED = 6
 def test_a_promotion_with_a_fault_is_proven_or_as_before(
     stacks: EmbeddedAws, name: str, subtests: pytest.Subtests
 ) -> None:
-    world = World(name)
+    world = World(name, stacks)
 
     for case in random.Random(1).sample(cases("update", world), TRIED):  # noqa: S311
         with subtests.test(str(case)):

@@ -154,10 +154,19 @@ class Stage:
         client = self.client("stepfunctions")
         pages = client.get_paginator("list_executions").paginate(stateMachineArn=self.state_machine)
         started = sorted((e for page in pages for e in page["executions"]), key=lambda e: e["startDate"])
-        for arn in (e["executionArn"] for e in started):
-            if arn not in _inputs:
-                _inputs[arn] = client.describe_execution(executionArn=arn)["input"]
-        return [e["executionArn"] for e in started if text in _inputs[e["executionArn"]]]
+        return [e["executionArn"] for e in started if text in self._input(e["executionArn"])]
+
+    def newest_with(self, text: str, since: datetime.datetime) -> dict[str, str]:
+        """The status of the executions in whose input `text` stands, of the last twenty and started since, by ARN."""
+        client = self.client("stepfunctions")
+        newest = client.list_executions(stateMachineArn=self.state_machine, maxResults=20)["executions"]
+        found = {e["executionArn"]: e["status"] for e in newest if e["startDate"] >= since}
+        return {arn: status for arn, status in found.items() if text in self._input(arn)}
+
+    def _input(self, arn: str) -> str:
+        if arn not in _inputs:
+            _inputs[arn] = self.client("stepfunctions").describe_execution(executionArn=arn)["input"]
+        return _inputs[arn]
 
     def execution_of(self, text: str, number: int = 0) -> Execution:
         """The end of the execution in whose input `text` stands: the first, or the one of that number."""
