@@ -63,3 +63,12 @@ def test_an_approval_that_is_withdrawn_is_told_as_a_rejection(
 
     assert "cancelled" in told
     assert production.endpoint(application) is None
+
+
+def test_a_failure_before_anything_is_known_is_told_with_the_name_it_was_started_for(
+    qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    execution = qa.promote({"training_job": application, "application": "reviews", "endpoint": "reviews-qa"})
+
+    assert execution.status == "FAILED"
+    assert f"It was started for: {application}." in mail(stacks, application, "Model Promotion Failed")
