@@ -1,6 +1,8 @@
 """People hear of every promotion, in words that can be read."""
 
+from local import faults
 from local.aws import EmbeddedAws
+from local.faults import Call, Kind
 from tests.integration.test_approval import signal, waiting_approval
 from tests.integration.world import Lab, Stage, wait_until
 
@@ -63,3 +65,17 @@ def test_an_approval_that_is_withdrawn_is_told_as_a_rejection(
 
     assert "cancelled" in told
     assert production.endpoint(application) is None
+
+
+def test_a_promotion_that_cannot_be_announced_says_why(lab: Lab, qa: Stage, application: str) -> None:
+    machine = qa.client("stepfunctions").describe_state_machine(stateMachineArn=qa.state_machine)
+
+    with faults.injected(Call(machine["roleArn"], "events", "PutEvents"), Kind.DENIED):
+        execution = qa.execution_of(lab.train(application, "good"))
+
+    assert execution.error == "AnnouncementFailed"
+    assert "it could not be announced" in str(execution.cause)
+    assert "EventBridge" in str(execution.cause)
+    assert "not authorized" in str(execution.cause)
+    assert qa.answer(application) == {"label": "good"}
+    assert [record["status"] for record in qa.history(application)] == ["Succeeded"]
