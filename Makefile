@@ -45,7 +45,7 @@ lint: setup checks/.venv/.locked ## Check format, style, types and templates.
 	checks/.venv/bin/python -W ignore -m checks
 
 unit: setup ## Run the tests that need no embedded AWS.
-	$(RUN) pytest tests/unit tests/test_wiring.py
+	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
 
 faults: setup ## Try promotions with every fault at every call: hours; ARGUMENTS='--sample 50' tries some.
 	$(RUN) python -m tests.faults $(ARGUMENTS)

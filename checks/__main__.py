@@ -91,7 +91,8 @@ def translate(name: str) -> Path:
     for logical_id, path in definitions.items():
         properties = translated["Resources"][logical_id]["Properties"]
         del properties["DefinitionS3Location"]
-        properties["Definition"] = yaml.safe_load(path.read_text())
+        # cfn-lint knows integrations in this partition only.
+        properties["Definition"] = yaml.safe_load(path.read_text().replace("${Partition}", "aws"))
     TRANSLATED.mkdir(parents=True, exist_ok=True)
     written = TRANSLATED / Path(name).with_suffix(".json").name
     written.write_text(json.dumps(translated, indent=1, default=str))

@@ -204,8 +204,8 @@ def _context(
         context |= {
             "aws:principalisawsservice": "true",
             "aws:principalservicename": caller.principal,
-            "aws:sourcearn": caller.source_arn,
-            "aws:sourceaccount": caller.source_account,
+            "aws:sourcearn": caller.source_arn if _says_for_whom(caller, resource, about) else None,
+            "aws:sourceaccount": caller.source_account if _says_for_whom(caller, resource, about) else None,
             "aws:principalarn": None,
             "aws:principalaccount": None,
             "aws:principaltype": None,
@@ -220,6 +220,16 @@ def _context(
         }
         context["aws:resourceaccount"] = iam_attached.account_of(resource, caller.account)
     return {**context, **about}
+
+
+def _says_for_whom(caller: ServiceCall, resource: str, about: Mapping[str, str | list[str] | None]) -> bool:
+    """EventBridge does not when it publishes to a topic, nor when it uses the topic's key for that.
+
+    EventBridge user guide, "Troubleshooting Amazon EventBridge"; SNS developer guide, "Managing Amazon SNS encryption
+    keys and costs".
+    """
+    is_for_topic = ":sns:" in resource or str(about.get("kms:viaservice")).startswith("sns.")
+    return caller.principal != "events.amazonaws.com" or not is_for_topic
 
 
 def _limits(caller: Caller) -> list[tuple[str, list[Statement]]]:

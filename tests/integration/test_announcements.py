@@ -1,8 +1,13 @@
 """People hear of every promotion, in words that can be read."""
 
+import json
+from typing import Any
+
+from local import cloudformation, faults, project
 from local.aws import EmbeddedAws
+from local.faults import Call, Kind
 from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.world import Lab, Stage, wait_until
+from tests.integration.world import DEV, QA, Lab, Stage, wait_until
 
 
 def mail(aws: EmbeddedAws, *words: str) -> str:
@@ -72,3 +77,64 @@ def test_a_failure_before_anything_is_known_is_told_with_the_name_it_was_started
 
     assert execution.status == "FAILED"
     assert f"It was started for: {application}." in mail(stacks, application, "Model Promotion Failed")
+
+
+def test_a_promotion_that_cannot_be_announced_says_why(lab: Lab, qa: Stage, application: str) -> None:
+    machine = qa.client("stepfunctions").describe_state_machine(stateMachineArn=qa.state_machine)
+
+    with faults.injected(Call(machine["roleArn"], "events", "PutEvents"), Kind.DENIED):
+        execution = qa.execution_of(lab.train(application, "good"))
+
+    assert execution.error == "AnnouncementFailed"
+    assert "it could not be announced" in str(execution.cause)
+    assert "EventBridge" in str(execution.cause)
+    assert "not authorized" in str(execution.cause)
+    assert qa.answer(application) == {"label": "good"}
+    assert [record["status"] for record in qa.history(application)] == ["Succeeded"]
+
+
+def test_what_a_stage_cannot_be_told_of_lies_where_an_alarm_watches(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, name: str
+) -> None:
+    stack, bus, events = f"upstream-{name}", f"model-promotion-{name}", qa.client("events")
+    events.create_event_bus(Name=bus)
+    events.put_permission(EventBusName=bus, Action="events:PutEvents", Principal=DEV, StatementId="upstream")
+    cloudformation.deploy(
+        stacks,
+        template=project.ROOT / "upstream.yaml",
+        stack_name=stack,
+        account=DEV,
+        parameters={"DownstreamStage": name, "DownstreamAccountId": QA, "NotificationEmail": "people@example.com"},
+    )
+    events.delete_event_bus(Name=bus)
+
+    job = lab.train(name, "good", tagged=False)
+
+    alarm = _alarm(lab, stack)
+    [dimension] = alarm["Dimensions"]
+    event = _message(lab, dimension["Value"])
+    assert (event["detail-type"], event["detail"]["TrainingJobName"]) == ("SageMaker Training Job State Change", job)
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+    [topic] = alarm["AlarmActions"]
+    told = lab.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [subscription["Endpoint"] for subscription in told] == ["people@example.com"]
+    lab.client("cloudformation").delete_stack(StackName=stack)
+
+
+def _alarm(lab: Lab, stack: str) -> Any:
+    resources = lab.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    [alarm] = lab.client("cloudwatch").describe_alarms(AlarmNames=[names["UndeliveredEvents"]])["MetricAlarms"]
+    return alarm
+
+
+def _message(lab: Lab, queue: str) -> Any:
+    """The first event that lies in a queue."""
+    sqs = lab.client("sqs")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+
+    def look() -> Any:
+        messages = sqs.receive_message(QueueUrl=url).get("Messages")
+        return json.loads(messages[0]["Body"]) if messages else None
+
+    return wait_until(look, f"a message in {queue}")

@@ -246,6 +246,27 @@ def test_a_topic_passes_the_event_on(queue: Queue, name: str) -> None:
     assert queue.body() == DETAIL
 
 
+def test_a_topic_is_not_told_whose_event_it_is(aws: EmbeddedAws, name: str) -> None:
+    dead = Queue(f"{name}-dead")
+    sns = client("sns")
+    topic_arn = sns.create_topic(Name=name)["TopicArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": topic_arn,
+        "Condition": {"StringEquals": {"aws:SourceAccount": DEV}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sns.set_topic_attributes(TopicArn=topic_arn, AttributeName="Policy", AttributeValue=policy)
+    make_rule(name, {"source": [name]}, {"Arn": topic_arn, "DeadLetterConfig": {"Arn": dead.arn}})
+
+    put(name, DETAIL)
+
+    (letter,) = dead.messages()
+    assert attribute(letter, "ERROR_CODE") == "NO_PERMISSIONS"
+
+
 def subscribe(queue: Queue, topic_arn: str, **attributes: str) -> None:
     statement = {
         "Effect": "Allow",

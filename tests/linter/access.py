@@ -1,0 +1,163 @@
+"""Rules on who may do what: every statement of every policy in the templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.linter.project import TEMPLATES, Project, listed, members
+from tests.linter.rules import rule
+
+# A function takes the role that somebody of its own account has passed to it (Lambda developer guide, "Defining Lambda
+# function permissions with an execution role").
+_TRUSTED = {"lambda.amazonaws.com"}
+# EventBridge does not tell these for whom it acts, so a condition on that never holds (SNS developer guide, "Managing
+# Amazon SNS encryption keys and costs"; EventBridge user guide, "Troubleshooting Amazon EventBridge").
+_NOT_TOLD = {"AWS::SNS::TopicPolicy", "AWS::KMS::Key"}
+_SOURCE = {"lambda.amazonaws.com"}
+_SOURCE = {"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"}
+# Operators by which a key that is not sent does not hold.
+_COMPARE = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}
+
+
+class Statement(NamedTuple):
+    """An Allow, where it stands, and of what kind of resource."""
+
+    place: str
+    kind: str
+    allowed: dict[str, Any]
+    is_trust: bool
+
+    @property
+    def actions(self) -> list[str]:
+        return [str(action) for action in listed(self.allowed.get("Action", []))]
+
+    @property
+    def principals(self) -> list[tuple[str, Any]]:
+        """What may act, by the kind of principal; `*` stands for anybody."""
+        principal = self.allowed.get("Principal", {})
+        named = [("AWS", principal)] if isinstance(principal, str) else members(principal)
+        return [(kind, one) for kind, several in named for one in listed(several)]
+
+    @property
+    def services(self) -> list[str]:
+        return [str(who) for kind, who in self.principals if kind == "Service"]
+
+
+def _statements(project: Project) -> Iterator[Statement]:
+    for path in TEMPLATES:
+        for logical_id, resource in project.template(path)["Resources"].items():
+            for allowed, is_trust in _allows(resource.get("Properties", {}), False):
+                yield Statement(f"{logical_id} of {path}", resource["Type"], allowed, is_trust)
+
+
+def _allows(value: Any, is_trust: bool) -> Iterator[tuple[dict[str, Any], bool]]:
+    if isinstance(value, dict) and value.get("Effect") == "Allow":
+        yield value, is_trust
+    for key, member in members(value):
+        yield from _allows(member, is_trust or key == "AssumeRolePolicyDocument")
+
+
+@rule
+def open_to_all(project: Project) -> Iterator[str]:
+    for statement in _statements(project):
+        if "NotPrincipal" in statement.allowed or "*" in [who for _, who in statement.principals]:
+            yield f"{statement.place}: allows {', '.join(statement.actions)} to anybody."
+
+
+@rule
+def service_for_anybody(project: Project) -> Iterator[str]:
+    """A service acts for all its customers, and a condition says for whom (IAM user guide, "The confused deputy")."""
+    for statement in _statements(project):
+        for service in statement.services:
+            is_trusted = statement.is_trust and service in _TRUSTED
+            if not is_trusted and not _is_not_told(statement, service) and not _names_source(statement):
+                yield f"{statement.place}: {service} may use it for anybody (no aws:SourceArn, no aws:SourceAccount)."
+
+
+@rule
+def condition_that_never_holds(project: Project) -> Iterator[str]:
+    for statement in _statements(project):
+        for service in statement.services:
+            if _is_not_told(statement, service) and _names_source(statement):
+                yield f"{statement.place}: {service} does not say for whom it acts there, so that it is never allowed."
+
+
+def _is_not_told(statement: Statement, service: str) -> bool:
+    return service == "events.amazonaws.com" and statement.kind in _NOT_TOLD
+
+
+def _names_source(statement: Statement) -> bool:
+    condition = statement.allowed.get("Condition", {})
+    compared = [key_value for operator in _COMPARE for key_value in condition.get(operator, {}).items()]
+    return any(key.lower() in _SOURCE and value != "*" for key, value in compared)
+
+
+@rule
+def star_action(project: Project) -> Iterator[str]:
+    for statement in _statements(project):
+        stars = [action for action in statement.actions if "*" in action or "?" in action]
+        if (stars or "NotAction" in statement.allowed) and not _leaves_it_to_the_account(statement):
+            yield f"{statement.place}: allows {', '.join(stars) or 'all but some actions'}, not what is needed by name."
+
+
+def _leaves_it_to_the_account(statement: Statement) -> bool:
+    """A key whose policy does not allow its account everything can become one that nobody can change or delete.
+
+    KMS developer guide, "Default key policy".
+    """
+    root = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}
+    return statement.kind == "AWS::KMS::Key" and statement.principals == [("AWS", root)]
+
+
+@rule
+def star_resource_without_reason(project: Project) -> Iterator[str]:
+    for path in TEMPLATES:
+        lines = project.texts[path].splitlines()
+        for logical_id, node in _nodes(yaml.compose(project.texts[path], yaml.CSafeLoader), "Resources"):
+            for statement in _mappings(node):
+                allowed = {key.value: value for key, value in statement.value}
+                named = allowed.get("Resource")
+                if named is None or allowed["Effect"].value != "Allow":
+                    continue
+                beside = lines[statement.start_mark.line : named.end_mark.line + 1]
+                if _has_star(named) and not any(re.search(r"(^| )# ", line) for line in beside):
+                    yield f"{logical_id} of {path}: a statement has the resource * and no reason beside it."
+
+
+def _nodes(document: Any, section: str) -> list[tuple[str, yaml.Node]]:
+    [found] = [value for key, value in document.value if key.value == section]
+    return [(key.value, value) for key, value in found.value]
+
+
+def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+    """Every statement below a node."""
+    if isinstance(node, yaml.MappingNode):
+        if "Effect" in [key.value for key, _ in node.value]:
+            yield node
+        for _, value in node.value:
+            yield from _mappings(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _mappings(value)
+
+
+def _has_star(node: yaml.Node) -> bool:
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return "*" in [one.value for one in nodes]
+
+
+@rule
+def role_passed_to_anybody(project: Project) -> Iterator[str]:
+    for statement in _statements(project):
+        if "iam:passrole" not in [action.lower() for action in statement.actions]:
+            continue
+        role = statement.allowed.get("Resource")
+        is_one = isinstance(role, dict) and "*" not in str(role)
+        if not is_one:
+            yield f"{statement.place}: iam:PassRole is not of one role."
+        if "iam:PassedToService" not in statement.allowed.get("Condition", {}).get("StringEquals", {}):
+            yield f"{statement.place}: iam:PassRole does not say to which service (iam:PassedToService)."

@@ -1,0 +1,138 @@
+"""The files that are deployed, as the rules read them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local import templates
+
+ROOT = Path(__file__).parents[2]
+DEFINITION, TEMPLATE = "statemachine/promotion.asl.yaml", "template.yaml"
+TEMPLATES = (TEMPLATE, "upstream.yaml")
+
+SUBSTITUTION = re.compile(r"\$\{(\w+)\}")
+
+Place = tuple[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """The definition, the templates and the modules of the functions: their texts, by path."""
+
+    texts: Mapping[str, str] = dataclasses.field(repr=False)
+
+    @classmethod
+    def read(cls) -> Project:
+        modules = [path.relative_to(ROOT).as_posix() for path in (ROOT / "functions").rglob("*.py")]
+        return cls({path: (ROOT / path).read_text() for path in [DEFINITION, *TEMPLATES, *modules]})
+
+    def template(self, path: str = TEMPLATE) -> dict[str, Any]:
+        return _template(self.texts[path])
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.template()["Parameters"])
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The state machine, with the defaults of the template's numbers."""
+        return _definition(self.substituted())
+
+    def substituted(self) -> str:
+        def value(found: re.Match[str]) -> str:
+            default = self.parameters.get(found[1], {}).get("Default")
+            return str(default) if isinstance(default, int) else found[0]
+
+        return SUBSTITUTION.sub(value, self.texts[DEFINITION])
+
+    def machines(self, machine: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The state machine, and those within its Maps."""
+        machine = machine or self.definition
+        yield machine
+        for state in machine["States"].values():
+            if "ItemProcessor" in state:
+                yield from self.machines(state["ItemProcessor"])
+
+    def states(self, kind: str | None = None) -> Iterator[Place]:
+        """Every state by its name, also those within Maps; or those of one kind."""
+        for machine in self.machines():
+            for name, state in machine["States"].items():
+                if kind in (None, state["Type"]):
+                    yield name, state
+
+    def state_machine(self) -> Place:
+        """The properties of the state machine in the template."""
+        [found] = [(place, found) for place, found, _ in self.resources("AWS::Serverless::StateMachine")]
+        return found
+
+    def function_of(self, state: Mapping[str, Any]) -> str | None:
+        """The logical id of the function that a Task calls."""
+        named = SUBSTITUTION.fullmatch(str(_arguments(state).get("FunctionName")))
+        supplied = self.state_machine()[1]["DefinitionSubstitutions"].get(named[1], {}) if named else {}
+        return str(supplied["Fn::GetAtt"][0]) if "Fn::GetAtt" in supplied else None
+
+    def function(self, logical_id: str) -> dict[str, Any]:
+        """The properties of a function, those of all functions included."""
+        template = self.template()
+        return dict(template["Globals"]["Function"] | template["Resources"][logical_id]["Properties"])
+
+    def resources(self, *kinds: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """The resources of certain kinds, or all: where each stands, its properties, and its logical id."""
+        for path in TEMPLATES:
+            for logical_id, resource in self.template(path)["Resources"].items():
+                if not kinds or resource["Type"] in kinds:
+                    yield f"{logical_id} of {path}", resource.get("Properties", {}), logical_id
+
+
+def payload_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_arguments(state).get("Payload", {}))
+
+
+def _arguments(state: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = state.get("Arguments", {})
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value; of a state, not those of the states within it."""
+    if isinstance(value, str):
+        yield value
+    for key, member in members(value):
+        if key != "ItemProcessor":
+            yield from texts(member)
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a value, itself included."""
+    if isinstance(value, dict):
+        yield value
+    for _, member in members(value):
+        yield from objects(member)
+
+
+def members(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return [("", member) for member in value] if isinstance(value, list) else []
+
+
+def listed(value: Any) -> list[Any]:
+    """A value that may stand alone or in a list, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+@functools.cache
+def _template(text: str) -> dict[str, Any]:
+    return templates.load(text)
+
+
+@functools.cache
+def _definition(text: str) -> dict[str, Any]:
+    return dict(yaml.load(text, yaml.CSafeLoader))

@@ -1,0 +1,207 @@
+"""Rules on the resources of the templates, and on what the templates are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.linter.project import TEMPLATES, Project, listed, objects, texts
+from tests.linter.rules import rule
+
+# Events of a function that are fetched for it, and whose caller waits, are no asynchronous calls. SAM, "Event source
+# objects".
+_WAITED_FOR = {"Api", "HttpApi", "SQS", "Kinesis", "DynamoDB", "MSK", "MQ", "SelfManagedKafka", "DocumentDB", "Cognito"}
+# Events that EventBridge delivers.
+_DELIVERED = {"EventBridgeRule", "CloudWatchEvent", "Schedule", "ScheduleV2"}
+
+_HARD_CODED = {
+    "a partition": r"\barn:aws(-[a-z]+)*:",
+    "a region": r"\b(af|ap|ca|cn|eu|il|me|mx|sa|us)(-gov)?-(central|(north|south)?(east|west)?)-[1-9]\b",
+    "an account number": r"(?<!\d)\d{12}(?!\d)",
+}
+
+
+@rule
+def machine_without_log(project: Project) -> Iterator[str]:
+    place, machine = project.state_machine()
+    logging = machine.get("Logging", {})
+    if logging.get("Level") != "ALL" or not logging.get("Destinations"):
+        yield f"{place}: does not log all that happens."
+
+
+@rule
+def machine_without_tracing(project: Project) -> Iterator[str]:
+    place, machine = project.state_machine()
+    if machine.get("Tracing", {}).get("Enabled") is not True:
+        yield f"{place}: is not traced."
+
+
+@rule
+def queue_or_topic_not_encrypted(project: Project) -> Iterator[str]:
+    for place, queue, _ in project.resources("AWS::SQS::Queue"):
+        if not queue.get("SqsManagedSseEnabled") and not queue.get("KmsMasterKeyId"):
+            yield f"{place}: is not encrypted."
+    for place, topic, _ in project.resources("AWS::SNS::Topic"):
+        if not topic.get("KmsMasterKeyId"):
+            yield f"{place}: is not encrypted."
+
+
+@rule
+def table_that_can_be_lost(project: Project) -> Iterator[str]:
+    for place, table, _ in project.resources("AWS::DynamoDB::Table"):
+        if not table.get("SSESpecification", {}).get("SSEEnabled"):
+            yield f"{place}: is not encrypted with a key of KMS."
+        if not table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled"):
+            yield f"{place}: cannot be had back as it was (point-in-time recovery)."
+
+
+@rule
+def bucket_that_is_not_closed(project: Project) -> Iterator[str]:
+    for place, bucket, _ in project.resources("AWS::S3::Bucket"):
+        settings = list(objects(bucket))
+        algorithms = [one["SSEAlgorithm"] for one in settings if "SSEAlgorithm" in one]
+        blocked = bucket.get("PublicAccessBlockConfiguration", {})
+        blocks = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+        if not algorithms or any(not algorithm.startswith("aws:kms") for algorithm in algorithms):
+            yield f"{place}: is not encrypted with a key of KMS."
+        if bucket.get("VersioningConfiguration", {}).get("Status") != "Enabled":
+            yield f"{place}: has no versions."
+        if not all(blocked.get(block) is True for block in blocks):
+            yield f"{place}: does not block all public access."
+        if [one["ObjectOwnership"] for one in settings if "ObjectOwnership" in one] != ["BucketOwnerEnforced"]:
+            yield f"{place}: takes access control lists (no BucketOwnerEnforced)."
+
+
+@rule
+def bucket_without_encrypted_transport(project: Project) -> Iterator[str]:
+    denied = [
+        policy["Bucket"]
+        for _, policy, _ in project.resources("AWS::S3::BucketPolicy")
+        for statement in objects(policy)
+        if statement.get("Effect") == "Deny"
+        and statement.get("Principal") == "*"
+        and statement.get("Action") == "s3:*"
+        and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+    ]
+    for place, _, logical_id in project.resources("AWS::S3::Bucket"):
+        if {"Ref": logical_id} not in denied:
+            yield f"{place}: has no policy that denies what comes without TLS."
+
+
+@rule
+def target_without_dead_letters(project: Project) -> Iterator[str]:
+    for place, target in _targets(project):
+        if not target.get("DeadLetterConfig") and not target.get("RedrivePolicy"):
+            yield f"{place}: what cannot be delivered is lost, since there is no dead-letter queue."
+
+
+def _targets(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Whatever EventBridge or SNS delivers to; a mail counts as delivered once it is sent."""
+    for place, properties, _ in project.resources():
+        for name, event in properties.get("Events", {}).items():
+            if event["Type"] in _DELIVERED:
+                yield f"{place}, event {name}", event["Properties"]
+    for place, rule_, _ in project.resources("AWS::Events::Rule"):
+        for target in rule_.get("Targets", []):
+            yield f"{place}, target {target['Id']}", target
+    for place, schedule, _ in project.resources("AWS::Scheduler::Schedule"):
+        yield place, schedule["Target"]
+    for place, subscription, _ in project.resources("AWS::SNS::Subscription"):
+        if not subscription["Protocol"].startswith("email"):
+            yield place, subscription
+
+
+@rule
+def function_without_dead_letters(project: Project) -> Iterator[str]:
+    """A function that nobody waits for is called again twice, and then what it was called with is dropped."""
+    delivered = [arn for _, target in _targets(project) for arn in (target.get("Arn"), target.get("Endpoint"))]
+    for place, function, logical_id in project.resources("AWS::Serverless::Function"):
+        events = {event["Type"] for event in function.get("Events", {}).values()} - _WAITED_FOR
+        is_called = events or {"Fn::GetAtt": [logical_id, "Arn"]} in delivered
+        keeps = function.get("DeadLetterQueue") or any("OnFailure" in one for one in objects(function))
+        if is_called and not keeps:
+            yield f"{place}: nobody waits for its answer, and what it fails on goes to no dead-letter queue."
+
+
+@rule
+def dead_letters_nobody_watches(project: Project) -> Iterator[str]:
+    for path in TEMPLATES:
+        resources = project.template(path)["Resources"]
+        alarms = [
+            resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::CloudWatch::Alarm"
+        ]
+        watched = [
+            dimension["Value"]
+            for alarm in alarms
+            for metric in objects(alarm)
+            if metric.get("MetricName") == "ApproximateNumberOfMessagesVisible"
+            for dimension in metric["Dimensions"]
+        ]
+        for queue in sorted(_dead_letter_queues(resources)):
+            if {"Fn::GetAtt": [queue, "QueueName"]} not in watched:
+                yield f"{queue} of {path}: no alarm tells that something lies in it."
+
+
+def _dead_letter_queues(resources: dict[str, Any]) -> set[str]:
+    named = ("DeadLetterConfig", "DeadLetterQueue", "RedrivePolicy", "OnFailure")
+    found = [one[name] for one in objects(resources) for name in named if name in one]
+    arns = [arn for value in found for one in objects(value) for arn in one.get("Fn::GetAtt", [])[:1]]
+    return {name for name in arns if resources.get(name, {}).get("Type") == "AWS::SQS::Queue"}
+
+
+@rule
+def alarm_nobody_hears(project: Project) -> Iterator[str]:
+    for place, alarm, _ in project.resources("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+        if not alarm.get("AlarmActions") or alarm.get("ActionsEnabled", True) is not True:
+            yield f"{place}: tells nobody."
+
+
+@rule
+def log_without_retention(project: Project) -> Iterator[str]:
+    """A function makes a log group by itself, which is kept for ever, unless it is given one."""
+    groups = []
+    for place, group, logical_id in project.resources("AWS::Logs::LogGroup"):
+        groups.append({"Ref": logical_id})
+        if not group.get("RetentionInDays"):
+            yield f"{place}: is kept for ever."
+    for place, _, logical_id in project.resources("AWS::Serverless::Function"):
+        if project.function(logical_id).get("LoggingConfig", {}).get("LogGroup") not in groups:
+            yield f"{place}: writes into a log group that is not the template's, and is kept for ever."
+
+
+@rule
+def hard_coded(project: Project) -> Iterator[str]:
+    places: list[tuple[str, Any]] = list(project.states())
+    for path in TEMPLATES:
+        for section in ("Globals", "Conditions", "Resources", "Outputs"):
+            places += [(f"{name} of {path}", found) for name, found in project.template(path).get(section, {}).items()]
+    for place, value in places:
+        for text in texts(value):
+            for what, pattern in _HARD_CODED.items():
+                if re.search(pattern, text):
+                    yield f"{place}: has {what} of its own in {text}."
+
+
+@rule
+def unused_parameter(project: Project) -> Iterator[str]:
+    for path in TEMPLATES:
+        document = project.template(path)
+        rest = {section: value for section, value in document.items() if section != "Parameters"}
+        used = {one["Ref"] for one in objects(rest) if "Ref" in one}
+        for one in objects(rest):
+            used |= {
+                name for text in texts(listed(one.get("Fn::Sub", []))) for name in re.findall(r"\$\{(\w+)\}", text)
+            }
+        for name in document.get("Parameters", {}).keys() - used:
+            yield f"{path}: nothing depends on the parameter {name}."
+
+
+@rule
+def unused_condition(project: Project) -> Iterator[str]:
+    for path in TEMPLATES:
+        document = project.template(path)
+        used = {one["Condition"] for one in objects(document) if isinstance(one.get("Condition"), str)}
+        used |= {one["Fn::If"][0] for one in objects(document) if "Fn::If" in one}
+        for name in document.get("Conditions", {}).keys() - used:
+            yield f"{path}: nothing depends on the condition {name}."
