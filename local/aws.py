@@ -30,9 +30,11 @@ from local import (
     hosting,
     iam_gate,
     identity,
+    metrics,
     model_packages,
     notifications,
     s3,
+    schedules,
     step_functions,
     training,
     tuning,
@@ -56,6 +58,8 @@ class Pace:
     health_check: float = 20.0  # the longest a container may take to answer its first ping
     guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
     training_start: float = 0.1
+    minute: float = 4.0  # each minute of the periods of alarms and of schedules
+    schedules: bool = True  # whether they run by themselves, or only when someone says that one is due
 
 
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
@@ -113,7 +117,9 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             training,
             tuning,
             model_packages,
+            metrics,
             alarms,
+            schedules,
         ):
             extension.install(self)
         return self
