@@ -41,6 +41,10 @@ FUNCTIONS = {
 }
 
 
+CALLED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("steps.")]
+SCHEDULED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("schedules.")]
+
+
 def all_states(definition: dict[str, Any] = DEFINITION) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, state in definition["States"].items():
         yield name, state
@@ -56,22 +60,47 @@ def tasks() -> list[Any]:
 def test_every_function_is_named_after_its_module_and_has_a_handler(function: str) -> None:
     module, handler = FUNCTIONS[function]["Handler"].rsplit(".", 1)
 
-    assert function == "".join(part.title() for part in module.removeprefix("steps.").split("_")) + "Function"
+    assert function == "".join(part.title() for part in module.split(".")[1].split("_")) + "Function"
     assert callable(getattr(importlib.import_module(module), handler))
 
 
-def test_every_module_of_steps_is_a_function() -> None:
-    modules = {path.stem for path in (ROOT / "functions/steps").glob("*.py")} - {"__init__"}
+@pytest.mark.parametrize(("folder", "functions"), [("steps", CALLED), ("schedules", SCHEDULED)])
+def test_every_module_of_steps_and_of_schedules_is_a_function(folder: str, functions: list[str]) -> None:
+    modules = {path.stem for path in (ROOT / "functions" / folder).glob("*.py")} - {"__init__"}
 
-    assert modules == {function["Handler"].split(".")[1] for function in FUNCTIONS.values()}
+    assert modules == {FUNCTIONS[name]["Handler"].split(".")[1] for name in functions}
 
 
-def test_every_function_is_called_by_the_state_machine_and_may_be() -> None:
-    called = {f"{name}Arn" for name in FUNCTIONS}
+def test_every_function_is_called_by_the_state_machine_and_may_be_or_by_a_schedule() -> None:
+    called = {f"{name}Arn" for name in CALLED}
     may_call = MACHINE["Policies"][0]["Statement"][0]["Resource"]
 
     assert called == {name for name in MACHINE["DefinitionSubstitutions"] if name.endswith("FunctionArn")}
-    assert [arn["GetAtt"] for arn in may_call] == [f"{name}.Arn" for name in FUNCTIONS]
+    assert [arn["GetAtt"] for arn in may_call] == [f"{name}.Arn" for name in CALLED]
+    assert {event["Type"] for name in SCHEDULED for event in FUNCTIONS[name]["Events"].values()} == {"Schedule"}
+    assert sorted([*CALLED, *SCHEDULED]) == sorted(FUNCTIONS)
+
+
+def test_whatever_nobody_waits_for_has_a_dead_letter_queue_with_an_alarm() -> None:
+    """Rule targets, and functions that are invoked asynchronously; the others' callers hear of their failures."""
+    resources = TEMPLATE["Resources"]
+    rules = [resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::Events::Rule"]
+    events = [*MACHINE["Events"].values(), *(e for name in SCHEDULED for e in FUNCTIONS[name]["Events"].values())]
+    targets = [event["Properties"] for event in events] + [target for rule in rules for target in rule["Targets"]]
+    letters = [target["DeadLetterConfig"]["Arn"] for target in targets]
+    on_failure = [FUNCTIONS[name]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"] for name in SCHEDULED]
+    letters += [destination["Destination"] for destination in on_failure]
+    watched = resources["UndeliveredEvents"]["Properties"]["Dimensions"]
+
+    assert len(letters) > len(SCHEDULED)
+    assert all(queue == {"GetAtt": "DeadLetters.Arn"} for queue in letters)
+    assert watched == [{"Name": "QueueName", "Value": {"GetAtt": "DeadLetters.QueueName"}}]
+
+
+def test_every_alarm_tells_people() -> None:
+    alarms = [r["Properties"] for r in TEMPLATE["Resources"].values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+
+    assert all(alarm["AlarmActions"] == [{"Ref": "Notifications"}] for alarm in alarms)
 
 
 def test_substitutions_are_those_the_definition_uses() -> None:
@@ -149,7 +178,7 @@ def _reachable(start: str, until: set[str]) -> set[str]:
 
 
 def test_functions_import_only_what_lambda_has() -> None:
-    allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath", "promotion", "steps"}
+    allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath", "promotion", "schedules", "steps"}
     for path in (ROOT / "functions").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
