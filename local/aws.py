@@ -30,9 +30,11 @@ from local import (
     hosting,
     iam_gate,
     identity,
+    metrics,
     model_packages,
     notifications,
     s3,
+    schedules,
     step_functions,
     training,
     tuning,
@@ -57,6 +59,8 @@ class Pace:
     guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
     training_start: float = 0.1
     waiting: float = 1.0  # how long a second takes that a state machine, a function or a delivery waits
+    minute: float = 4.0  # each minute of the periods of alarms and of schedules
+    schedules: bool = True  # whether they run by themselves, or only when someone says that one is due
 
 
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
@@ -114,7 +118,9 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             training,
             tuning,
             model_packages,
+            metrics,
             alarms,
+            schedules,
         ):
             extension.install(self)
         return self

@@ -16,7 +16,7 @@ from moto.events.exceptions import InvalidEventPatternException, ValidationExcep
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
 
-from local import event_delivery, event_patterns, event_targets, iam, identity, input_transformer
+from local import event_delivery, event_patterns, event_targets, iam, identity, input_transformer, metrics
 from local.background import Background
 from local.event_targets import Delivery, Event
 
@@ -59,7 +59,7 @@ def emit(
 ) -> None:
     """Put an event of an AWS service on the account's default bus; returns before it is delivered."""
     bus = events_backends[account][region].event_buses["default"]
-    _receive(bus, _event(account, region, source, detail_type, detail, resources, _now()))
+    _receive(bus, event(account, region, source, detail_type, detail, resources))
 
 
 def _receive(bus: EventBus, event: Event) -> None:
@@ -72,12 +72,26 @@ def _offer(rule: Rule, event: Event) -> None:
     pattern = rule.event_pattern.get_pattern()
     if rule.state == "DISABLED" or not pattern or not event_patterns.matches(pattern, event.envelope):
         return
+    trigger(rule, event)
+
+
+def trigger(rule: Rule, event: Event) -> None:
+    """Give an event to every target of a rule; returns before it is delivered."""
+    # A rule of the default bus is known by its name alone (eb-monitoring).
+    bus = {} if rule.event_bus_name == "default" else {"EventBusName": rule.event_bus_name}
+    metrics.report(rule.account_id, rule.region_name, "AWS/Events", "TriggeredRules", 1, RuleName=rule.name, **bus)
     for target in copy.deepcopy(rule.targets):
         _background.run(event_delivery.deliver, Delivery(event, target, rule.name, rule.arn), _background, _pace)
 
 
-def _event(
-    account: str, region: str, source: str, detail_type: str, detail: dict[str, Any], resources: list[str], time: str
+def event(
+    account: str,
+    region: str,
+    source: str,
+    detail_type: str,
+    detail: dict[str, Any],
+    resources: list[str],
+    time: str | None = None,
 ) -> Event:
     """The envelope of "AWS service event metadata" (eb-events-structure)."""
     envelope = {
@@ -86,7 +100,7 @@ def _event(
         "detail-type": detail_type,
         "source": source,
         "account": account,
-        "time": time,
+        "time": time or _now(),
         "region": region,
         "resources": resources,
         # As it goes over the wire: nobody may change it once it is on its way.
@@ -127,21 +141,21 @@ def _put_events(handler: EventsHandler) -> str:
             continue
         if forwarded:
             # Everything stays as it was but the id, of which each bus gives its own; AWS's pages leave that open.
-            event = Event({**forwarded.envelope, "id": str(uuid.uuid4())}, _now(), forwarded=True)
+            received = Event({**forwarded.envelope, "id": str(uuid.uuid4())}, _now(), forwarded=True)
         else:
-            event = _event(
+            received = event(
                 handler.current_account,
                 handler.region,
                 entry["Source"],
                 entry["DetailType"],
                 json.loads(entry["Detail"]),
                 entry.get("Resources") or [],
-                _iso(entry["Time"]) if entry.get("Time") else _now(),
+                _iso(entry["Time"]) if entry.get("Time") else None,
             )
-        answers.append({"EventId": event.envelope["id"]})
+        answers.append({"EventId": received.envelope["id"]})
         # An event for a bus that does not exist is accepted and dropped.
         if bus := _bus(bus_arn):
-            _receive(bus, event)
+            _receive(bus, received)
     return json.dumps({"FailedEntryCount": sum("ErrorCode" in answer for answer in answers), "Entries": answers})
 
 

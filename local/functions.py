@@ -18,6 +18,7 @@ from moto.awslambda.models import LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend, lambda_simple_backends
 
+from local import metrics
 from local.environments import Environments, Outcome, RoleNotAssumedError, ThrottledError
 from local.function_events import EventQueue, Invocation
 
@@ -67,11 +68,12 @@ class _Running:
         outcome = self.environments.run(
             invocation.function, invocation.request_id, invocation.function_arn, invocation.event
         )
-        if len(outcome.payload) <= _MOST_RESPONSE_BYTES:
-            return outcome
-        message = f"Response payload size exceeded maximum allowed payload size ({_MOST_RESPONSE_BYTES} bytes)."
-        document = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
-        return Outcome(json.dumps(document).encode(), True, outcome.log)
+        if len(outcome.payload) > _MOST_RESPONSE_BYTES:
+            message = f"Response payload size exceeded maximum allowed payload size ({_MOST_RESPONSE_BYTES} bytes)."
+            document = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
+            outcome = Outcome(json.dumps(document).encode(), True, outcome.log)
+        _report(invocation, outcome)
+        return outcome
 
     def close(self) -> None:
         self.environments.close()
@@ -79,6 +81,14 @@ class _Running:
 
 
 _running: _Running
+
+
+def _report(invocation: Invocation, outcome: Outcome) -> None:
+    """The metrics of an invocation, or of one attempt of an asynchronous one."""
+    region, account = invocation.function_arn.split(":")[3:5]
+    for metric, value in {"Invocations": 1, "Errors": int(outcome.failed)}.items():
+        name = invocation.function.function_name
+        metrics.report(account, region, "AWS/Lambda", metric, value, FunctionName=name)
 
 
 def kill_busy() -> None:

@@ -39,7 +39,7 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from local import events, service_integrations, state_machine_definitions, states_language
+from local import events, metrics, service_integrations, state_machine_definitions, states_language
 
 if TYPE_CHECKING:
     from local.aws import EmbeddedAws
@@ -56,6 +56,13 @@ _ENDS = frozenset(
     }
 )
 _HISTORY_PAGE = 100
+_METRICS = {
+    ExecutionStatus.RUNNING: "ExecutionsStarted",
+    ExecutionStatus.SUCCEEDED: "ExecutionsSucceeded",
+    ExecutionStatus.FAILED: "ExecutionsFailed",
+    ExecutionStatus.TIMED_OUT: "ExecutionsTimedOut",
+    ExecutionStatus.ABORTED: "ExecutionsAborted",
+}
 
 _starting = threading.Lock()
 _watchers: list[Callable[[Execution, str], None]] = []
@@ -216,6 +223,14 @@ class _Execution(Execution):
 
     def _emit(self) -> None:
         ended = self.exec_status != ExecutionStatus.RUNNING
+        metrics.report(
+            self.account_id,
+            self.region_name,
+            "AWS/States",
+            _METRICS[self.exec_status],
+            1,
+            StateMachineArn=self.state_machine.arn,
+        )
         output = None
         if self.exec_status == ExecutionStatus.SUCCEEDED:
             output = to_json_str(self.output, separators=(",", ":"))

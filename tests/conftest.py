@@ -15,7 +15,7 @@ if "--e2e" not in sys.argv:
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-from local.aws import EmbeddedAws
+from local.aws import EmbeddedAws, Pace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +41,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(tmp_path_factory.mktemp("aws")) as embedded:
+    # A schedule that ran in the middle of some test would be seen by it.
+    pace = Pace(minute=0.5, schedules=False)
+    with EmbeddedAws(tmp_path_factory.mktemp("aws"), pace=pace) as embedded:
         yield embedded
 
 

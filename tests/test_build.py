@@ -20,7 +20,7 @@ def test_every_functions_zip_is_under_2_mb() -> None:
         for path in sorted(functions)[0].rglob("*"):
             packed.write(path, path.relative_to(functions[0].parent))
 
-    assert len(functions) == 19
+    assert len(functions) == 20
     assert 100_000 < len(archive.getvalue()) < 2_000_000
 
 

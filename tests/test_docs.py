@@ -78,3 +78,23 @@ def test_every_example_of_settings_is_listed_with_the_events() -> None:
     listed = re.findall(r"`settings/([\w-]+)\.json` \|", (ROOT / "events/README.md").read_text())
 
     assert sorted(listed) == [example.stem for example in SETTINGS]
+
+
+@pytest.mark.parametrize("template", ["template.yaml", "upstream.yaml"])
+def test_every_alarm_is_explained_to_operators_with_what_to_do(template: str) -> None:
+    alarms = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm\n", (ROOT / template).read_text(), re.MULTILINE)
+    section = (ROOT / "docs/operating.md").read_text().split("\n## Alarms\n")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if "|" in line]
+    explained = {name: rest for names, *rest in rows for name in re.findall(r"`([^`]+)`", names)}
+
+    assert set(alarms) <= set(explained)
+    assert all(len(rest) == 2 and all(rest) for rest in explained.values())
+
+
+def test_every_link_to_a_section_of_the_operators_guide_leads_somewhere() -> None:
+    guide = (ROOT / "docs/operating.md").read_text()
+    sections = {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^## (.+)$", guide)
+    }
+
+    assert set(re.findall(r"\]\(#([^)]+)\)", guide)) <= sections

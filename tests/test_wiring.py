@@ -22,26 +22,33 @@ FUNCTIONS = {
 }
 
 
+CALLED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("steps.")]
+SCHEDULED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("schedules.")]
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_is_named_after_its_module_and_has_a_handler(function: str) -> None:
     module, handler = FUNCTIONS[function]["Handler"].rsplit(".", 1)
 
-    assert function == "".join(part.title() for part in module.removeprefix("steps.").split("_")) + "Function"
+    assert function == "".join(part.title() for part in module.split(".")[1].split("_")) + "Function"
     assert callable(getattr(importlib.import_module(module), handler))
 
 
-def test_every_module_of_steps_is_a_function() -> None:
-    modules = {path.stem for path in (ROOT / "functions/steps").glob("*.py")} - {"__init__"}
+@pytest.mark.parametrize(("folder", "functions"), [("steps", CALLED), ("schedules", SCHEDULED)])
+def test_every_module_of_steps_and_of_schedules_is_a_function(folder: str, functions: list[str]) -> None:
+    modules = {path.stem for path in (ROOT / "functions" / folder).glob("*.py")} - {"__init__"}
 
-    assert modules == {function["Handler"].split(".")[1] for function in FUNCTIONS.values()}
+    assert modules == {FUNCTIONS[name]["Handler"].split(".")[1] for name in functions}
 
 
-def test_every_function_is_called_by_the_state_machine_and_may_be() -> None:
-    called = {f"{name}Arn" for name in FUNCTIONS}
+def test_every_function_is_called_by_the_state_machine_and_may_be_or_by_a_schedule() -> None:
+    called = {f"{name}Arn" for name in CALLED}
     may_call = MACHINE["Policies"][0]["Statement"][0]["Resource"]
 
     assert called == {name for name in MACHINE["DefinitionSubstitutions"] if name.endswith("FunctionArn")}
-    assert [arn["Fn::GetAtt"] for arn in may_call] == [[name, "Arn"] for name in FUNCTIONS]
+    assert [arn["Fn::GetAtt"] for arn in may_call] == [[name, "Arn"] for name in CALLED]
+    assert {event["Type"] for name in SCHEDULED for event in FUNCTIONS[name]["Events"].values()} == {"Schedule"}
+    assert sorted([*CALLED, *SCHEDULED]) == sorted(FUNCTIONS)
 
 
 def test_every_error_the_state_machine_names_is_one_of_ours_and_back() -> None:
@@ -95,7 +102,7 @@ def _reachable(start: str, until: set[str]) -> set[str]:
 
 
 def test_functions_import_only_what_lambda_has() -> None:
-    allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath", "promotion", "steps"}
+    allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath", "promotion", "schedules", "steps"}
     for path in (ROOT / "functions").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from promotion.errors import InvalidRequestError
 from promotion.request import Promote
 
@@ -22,6 +24,17 @@ class Decision:
 
     by: str
     comment: str
+
+
+def find(ssm: Any, automation: str) -> dict[str, Any] | None:
+    """GetAutomationExecution's AutomationExecution; None for one that Systems Manager knows no longer."""
+    try:
+        found = ssm.get_automation_execution(AutomationExecutionId=automation)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AutomationExecutionNotFoundException":
+            raise
+        return None
+    return dict(found["AutomationExecution"])
 
 
 def granted(execution: dict[str, Any], runbook: str, asked: Promote) -> Decision:

@@ -16,6 +16,7 @@ Two more kinds are those of `promotion.claims`.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from typing import Any
 
@@ -47,6 +48,35 @@ def running(dynamodb: Any, table: str, endpoint: str) -> Running | None:
     key = {"kind": {"S": "running"}, "key": {"S": endpoint}}
     item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
     return _running(item) if item else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """An endpoint that is held, by which promotion and since when."""
+
+    endpoint: str
+    since: datetime.datetime
+    by: Running
+
+    def unexplained_seconds(self, now: datetime.datetime) -> float:
+        """How long it is held beyond what the waits of its deployment explain."""
+        baking: float = self.by.promotion.get("baking_seconds", 0)
+        return max(0.0, (now - self.since).total_seconds() - baking)
+
+
+def held(dynamodb: Any, table: str) -> list[Held]:
+    """All endpoints that are held."""
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=table,
+        ConsistentRead=True,
+        KeyConditionExpression="kind = :running",
+        ExpressionAttributeValues={":running": {"S": "running"}},
+    )
+    return [
+        Held(item["key"]["S"], datetime.datetime.fromisoformat(item["taken_at"]["S"]), _running(item))
+        for page in pages
+        for item in page["Items"]
+    ]
 
 
 def running_in(dynamodb: Any, table: str, execution: str) -> Running | None:
@@ -221,19 +251,21 @@ def note_approval_request(dynamodb: Any, table: str, promotion: dict[str, Any], 
     )
 
 
-def open_approval_requests(dynamodb: Any, table: str, endpoint: str) -> list[tuple[dict[str, Any], ApprovalRequest]]:
-    """The promotions to `endpoint` that an approval was asked for and that are not noted as ended."""
+def open_approval_requests(
+    dynamodb: Any, table: str, endpoint: str | None = None
+) -> list[tuple[dict[str, Any], ApprovalRequest]]:
+    """The promotions to `endpoint`, or to any, that an approval was asked for and that are not noted as ended."""
+    condition, names, values = "kind = :approval", {"#ended": "ended"}, {":approval": "approval", ":none": ""}
+    if endpoint:
+        condition += " AND begins_with(#key, :endpoint)"
+        names["#key"], values[":endpoint"] = "key", f"{endpoint}#"
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
         ConsistentRead=True,
-        KeyConditionExpression="kind = :approval AND begins_with(#key, :endpoint)",
+        KeyConditionExpression=condition,
         FilterExpression="attribute_not_exists(#ended) AND automation <> :none",
-        ExpressionAttributeNames={"#key": "key", "#ended": "ended"},
-        ExpressionAttributeValues={
-            ":approval": {"S": "approval"},
-            ":endpoint": {"S": f"{endpoint}#"},
-            ":none": {"S": ""},
-        },
+        ExpressionAttributeNames=names,
+        ExpressionAttributeValues={name: {"S": value} for name, value in values.items()},
     )
     items = [item for page in pages for item in page["Items"]]
     return [(json.loads(item["promotion"]["S"]), _approval_request(item)) for item in items]
@@ -248,12 +280,12 @@ def note_approval_ended(
             TableName=table,
             Key=_approval_key(promotion),
             UpdateExpression="SET #ended = :by",
-            ConditionExpression="automation = :automation",
+            ConditionExpression="automation = :automation AND attribute_not_exists(#ended)",
             ExpressionAttributeNames={"#ended": "ended"},
             ExpressionAttributeValues={":by": {"S": superseded_by}, ":automation": {"S": request.automation}},
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
-        return  # it was asked for anew meanwhile
+        return  # it was asked for anew, or noted by another, meanwhile
 
 
 def superseded_by(dynamodb: Any, table: str, endpoint: str, digest: str, automation: str) -> str:

@@ -51,7 +51,8 @@ RARE = {
         "policies, actions and targets that settings do not have any more, or did not have before"
     ),
     r"iam:CreateServiceLinkedRole": "the first scalable target of an account, for which AWS makes the role",
-    r"states:StartExecution .*TakeTheEndpoint": "a recovery whose event got lost",
+    r"states:StartExecution .*(TakeTheEndpoint|WatchPromotions)": "a recovery whose event got lost",
+    r"sqs:SendMessage .*DeadLetters": "a look that failed: test_alarms_at_night",
     r"ssm:StopAutomationExecution": "an approval that a newer candidate takes the place of",
     r"ssm:GetAutomationExecution|ssm:GetParameter": "a decision that was given before, and settings",
     r"(sagemaker|s3):.*\((RemoveSuperseded|PreviewPromotion)": "more promotions than are kept: test_retention",

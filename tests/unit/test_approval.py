@@ -3,10 +3,12 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 
-from promotion.approval import OPEN, Decision, decision, granted, is_given
+from promotion.approval import OPEN, Decision, decision, find, granted, is_given
 from promotion.errors import InvalidRequestError
 from promotion.request import Promote
+from tests.unit.faults import client_error
 
 IDENTIFIER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 RUNBOOK = "model-promotion-production"
@@ -169,3 +171,25 @@ def test_every_status_in_which_an_approval_is_still_open_is_one_of_systems_manag
 def test_an_approval_that_has_ended_is_not_open(status: str) -> None:
     assert status in STATUSES
     assert status not in OPEN
+
+
+class SystemsManager:
+    def __init__(self, answer: dict[str, Any] | ClientError) -> None:
+        self.answer = answer
+
+    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+        if isinstance(self.answer, ClientError):
+            raise self.answer
+        return {"AutomationExecution": {"AutomationExecutionId": AutomationExecutionId} | self.answer}
+
+
+def test_an_approval_is_found_while_systems_manager_knows_it() -> None:
+    found = find(SystemsManager({"AutomationExecutionStatus": "Waiting"}), IDENTIFIER)
+
+    assert found == {"AutomationExecutionId": IDENTIFIER, "AutomationExecutionStatus": "Waiting"}
+    assert find(SystemsManager(client_error("AutomationExecutionNotFoundException")), IDENTIFIER) is None
+
+
+def test_an_approval_that_may_not_be_seen_is_not_taken_for_one_that_is_gone() -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        find(SystemsManager(client_error("AccessDeniedException")), IDENTIFIER)

@@ -1,3 +1,4 @@
+import datetime
 import json
 from typing import Any
 
@@ -7,9 +8,10 @@ from botocore.exceptions import ClientError
 
 from promotion import journal
 from promotion.errors import PromotionRefusedError
-from promotion.journal import ApprovalRequest, Running, Scaling
+from promotion.journal import ApprovalRequest, Held, Running, Scaling
 
 TABLE = "promotions"
+NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
 SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
 BEFORE, AFTER = [{"ResourceId": "endpoint/reviews-qa/variant/a"}], [{"ResourceId": "endpoint/reviews-qa/variant/b"}]
@@ -50,6 +52,27 @@ def test_the_promotion_that_holds_an_endpoint_is_found_by_either(dynamodb: Any) 
     held = Running(FIRST, recoveries=0, promotion={"endpoint": "reviews-qa"})
     assert journal.running(dynamodb, TABLE, "reviews-qa") == held
     assert journal.running_in(dynamodb, TABLE, FIRST) == held
+
+
+def test_all_endpoints_that_are_held_are_found_with_who_holds_them_since_when(dynamodb: Any) -> None:
+    hold(dynamodb, "reviews-qa", FIRST, taken_at="2026-11-28T10:00:00+00:00")
+    hold(dynamodb, "other-qa", SECOND, taken_at="2026-11-28T11:00:00+00:00", recoveries=1)
+
+    held = {each.endpoint: each for each in journal.held(dynamodb, TABLE)}
+
+    assert held["reviews-qa"].since == NOON - datetime.timedelta(hours=2)
+    assert held["reviews-qa"].by == Running(FIRST, recoveries=0, promotion={"endpoint": "reviews-qa"})
+    assert (held["other-qa"].by.execution, held["other-qa"].by.recoveries) == (SECOND, 1)
+
+
+@pytest.mark.parametrize(
+    ("promotion", "seconds"),
+    [({}, 7200), ({"baking_seconds": 0}, 7200), ({"baking_seconds": 1200}, 6000), ({"baking_seconds": 9000}, 0)],
+)
+def test_the_waits_of_a_deployment_explain_that_an_endpoint_is_held(promotion: dict[str, Any], seconds: int) -> None:
+    held = Held("reviews-qa", NOON - datetime.timedelta(hours=2), Running(FIRST, 0, promotion))
+
+    assert held.unexplained_seconds(NOON) == seconds
 
 
 def test_the_recoveries_of_a_promotion_are_counted(dynamodb: Any) -> None:
@@ -144,9 +167,25 @@ def test_approvals_that_are_asked_for_are_found_until_they_are_noted_as_ended(dy
 
     assert requests == [(asked[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
     assert journal.open_approval_requests(dynamodb, TABLE, "reviews-qa") == requests[1:]
+    assert journal.open_approval_requests(dynamodb, TABLE) == requests[1:]
     assert journal.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-a") == "newer"
     assert journal.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-before") == ""
     assert journal.superseded_by(dynamodb, TABLE, "reviews-qa", "b" * 64, "automation-b") == ""
+
+
+def test_the_approvals_of_all_endpoints_are_found_and_an_end_is_noted_once(dynamodb: Any) -> None:
+    asked = [PROMOTION | {"endpoint": endpoint} for endpoint in ("a-qa", "b-qa")]
+    for promotion in asked:
+        journal.claim_approval_request(dynamodb, TABLE, FIRST, promotion, None)
+        journal.note_approval_request(dynamodb, TABLE, promotion, "automation")
+
+    requests = journal.open_approval_requests(dynamodb, TABLE)
+    assert requests == [(promotion, ApprovalRequest(FIRST, "automation")) for promotion in asked]
+    # Who was superseded stays so when it is seen that it has ended.
+    for by in ("newer", ""):
+        journal.note_approval_ended(dynamodb, TABLE, *requests[0], by)
+    assert journal.open_approval_requests(dynamodb, TABLE) == requests[1:]
+    assert journal.superseded_by(dynamodb, TABLE, "a-qa", PROMOTION["digest"], "automation") == "newer"
 
 
 def test_an_error_other_than_the_lost_lock_is_raised_as_it_is(dynamodb: Any) -> None:

@@ -1,0 +1,67 @@
+"""Look at what is held and what waits: tell CloudWatch for how long, and recover what died without being heard."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from promotion import approval, journal
+from promotion.clients import client
+from promotion.recovery import recover_if_dead
+from promotion.step import logger, step
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC)
+    # What is found of the endpoints is told before anything that may fail of the approvals.
+    held = _held(event["table"], now)
+    _tell(event["stage"], "EndpointHeldSeconds", held)
+    recovering = _recover(event["table"], now)
+    waiting = _waiting(event["table"], now)
+    _tell(event["stage"], "ApprovalWaitingSeconds", waiting)
+    logger.info("Looked", held=held, recovering=recovering, waiting=waiting)
+    return {"held": held, "recovering": recovering, "waiting": waiting}
+
+
+def _tell(stage: str, metric: str, seconds: dict[str, float]) -> None:
+    """Zero, too, so that the alarm on it is over when nothing is left."""
+    client("cloudwatch").put_metric_data(
+        Namespace="ModelPromotion",
+        MetricData=[
+            {
+                "MetricName": metric,
+                "Dimensions": [{"Name": "Stage", "Value": stage}],
+                "Value": max(seconds.values(), default=0),
+                "Unit": "Seconds",
+            }
+        ],
+    )
+
+
+def _held(table: str, now: datetime.datetime) -> dict[str, float]:
+    """For how long each endpoint is held."""
+    return {held.endpoint: held.unexplained_seconds(now) for held in journal.held(client("dynamodb"), table)}
+
+
+def _recover(table: str, now: datetime.datetime) -> list[str]:
+    """The endpoints whose recovery was started, since who holds them has died."""
+    dynamodb, stepfunctions = client("dynamodb"), client("stepfunctions")
+    return [
+        held.endpoint
+        for held in journal.held(dynamodb, table)
+        if recover_if_dead(dynamodb, stepfunctions, table, held.endpoint, held.by, now)
+    ]
+
+
+def _waiting(table: str, now: datetime.datetime) -> dict[str, float]:
+    """For how long each candidate waits for its approval. What has ended is noted, and not asked for again."""
+    waiting = {}
+    for promotion, request in journal.open_approval_requests(client("dynamodb"), table):
+        found = approval.find(client("ssm"), request.automation)
+        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
+            journal.note_approval_ended(client("dynamodb"), table, promotion, request)
+        elif not approval.is_given(found):
+            seconds = (now - found["ExecutionStartTime"]).total_seconds()
+            waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds
+    return waiting

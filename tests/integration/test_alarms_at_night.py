@@ -1,0 +1,338 @@
+"""What goes wrong when nobody looks: each alarm rings for its cause, says so by mail, and is over when that is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local import alarms, cloudformation, project, schedules
+from local.aws import EmbeddedAws
+from tests.integration.test_approval import waiting_approval
+from tests.integration.test_recovery import lost_events_of_executions
+from tests.integration.world import SLOW, Lab, Stage, wait_until
+
+WATCH = "WatchPromotionsFunction"
+# In the minutes of the embedded AWS, far beyond all periods.
+MUCH_LATER = 24 * 3600
+
+
+@dataclasses.dataclass
+class Alarm:
+    """An alarm of a stage, by its name in the template, that has not yet rung since the test began."""
+
+    aws: EmbeddedAws
+    stage: Stage
+    logical_id: str
+
+    def __post_init__(self) -> None:
+        self.name = physical_id(self.stage, self.logical_id)
+        self.mails = {state: self._mails(state) for state in ("ALARM", "INSUFFICIENT_DATA")}
+
+    def state(self) -> str:
+        (found,) = self.stage.client("cloudwatch").describe_alarms(AlarmNames=[self.name])["MetricAlarms"]
+        return str(found["StateValue"])
+
+    def wait_for(self, state: str) -> None:
+        wait_until(lambda: True if self.state() == state else None, f"{self.logical_id} to be {state}")
+
+    def wait_for_mail(self, state: str = "ALARM") -> None:
+        """Wait for one more than there had been."""
+        seen = self.mails[state]
+        wait_until(lambda: True if self._mails(state) > seen else None, f"a mail that {self.logical_id} is {state}")
+
+    def _mails(self, state: str) -> int:
+        log = self.aws.directory / "notifications.log"
+        return log.read_text().count(f'{state}: "{self.name}"') if log.exists() else 0
+
+
+def physical_id(stage: Stage, logical_id: str) -> str:
+    resources = stage.client("cloudformation").describe_stack_resources(StackName=f"model-promotion-{stage.name}")
+    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
+    return str(found[logical_id])
+
+
+def quiet_alarm(aws: EmbeddedAws, stage: Stage, logical_id: str) -> Alarm:
+    """An alarm that does not ring, whatever has happened in the stage before."""
+    alarm = Alarm(aws, stage, logical_id)
+    wait_until(lambda: True if alarm.state() != "ALARM" else None, f"{logical_id} to be over")
+    return Alarm(aws, stage, logical_id)
+
+
+def look(stage: Stage) -> None:
+    """The quarter of an hour is over."""
+    schedules.run(stage.account, physical_id(stage, f"{WATCH}EveryQuarterOfAnHour"))
+
+
+@contextlib.contextmanager
+def deployed_with(aws: EmbeddedAws, stage: Stage, **parameters: str) -> Iterator[None]:
+    client, name = stage.client("cloudformation"), f"model-promotion-{stage.name}"
+    before = {
+        parameter["ParameterKey"]: parameter["ParameterValue"]
+        for parameter in client.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
+    }
+
+    def deploy(given: dict[str, str]) -> None:
+        cloudformation.deploy(
+            aws, template=project.ROOT / "template.yaml", stack_name=name, account=stage.account, parameters=given
+        )
+
+    deploy(parameters)
+    try:
+        yield
+    finally:
+        deploy({key: before[key] for key in parameters})
+
+
+@contextlib.contextmanager
+def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
+    """A role of the template may not do something any more."""
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam, name = stage.client("iam"), physical_id(stage, role)
+    iam.put_role_policy(RoleName=name, PolicyName="broken", PolicyDocument=policy)
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName="broken")
+
+
+def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
+    """What was in the dead-letter queue, as an operator takes it out."""
+    sqs, url = stage.client("sqs"), physical_id(stage, "DeadLetters")
+    found = []
+    while messages := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
+    ).get("Messages"):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        found += messages
+    return found
+
+
+def test_an_execution_that_fails_rings_until_five_minutes_have_passed(
+    qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    alarm = quiet_alarm(stacks, qa, "FailedPromotions")
+
+    assert qa.promote({"training_job": application}).status == "FAILED"
+
+    alarm.wait_for_mail()
+    alarm.wait_for("OK")
+
+
+def test_an_execution_that_is_aborted_rings(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+    job = lab.train(application, "good", tagged=False)
+    alarm = quiet_alarm(stacks, qa, "FailedPromotions")
+
+    arn = qa.start({"training_job": job, "application": application, "preview": True})
+    qa.client("stepfunctions").stop_execution(executionArn=arn)
+
+    alarm.wait_for_mail()
+
+
+def test_an_endpoint_that_could_not_be_put_back_rings(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    promotion: Any = qa.execution_of(lab.train(application, "good")).output
+    alarm = quiet_alarm(stacks, qa, "EndpointsNotRestored")
+    dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
+    # What serves is neither what this one has put there nor what was there before.
+    interrupted = promotion | {"changing": True, "endpoint_config_name": "its", "previous_endpoint_config_name": "old"}
+    for kind, more in {
+        "running": {"promotion": json.dumps(interrupted), "taken_at": "2026-01-01T00:00:00+00:00"},
+        "autoscaling": {"previous": "[]", "wanted": "[]"},
+    }.items():
+        item = {"kind": kind, "key": f"{application}-qa", "execution": dead} | more
+        qa.client("dynamodb").put_item(TableName=qa.table, Item={name: {"S": value} for name, value in item.items()})
+
+    recovery = qa.promote({"recover": f"{application}-qa"})
+
+    assert recovery.error == "RestorationFailed", recovery.cause
+    alarm.wait_for_mail()
+    alarm.wait_for("OK")
+
+
+def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    job = lab.train(application, "good", tagged=False)
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
+    )
+    alarm = quiet_alarm(stacks, qa, "FailedRetention")
+
+    with denied(qa, "RemoveSupersededModelsFunctionRole", "dynamodb:Query"):
+        promotion = qa.promote({"training_job": job, "application": application})
+
+    assert promotion.status == "SUCCEEDED", promotion.cause
+    alarm.wait_for_mail()
+    alarm.wait_for("OK")
+
+
+def test_an_event_that_cannot_be_delivered_rings_until_it_is_taken_out_of_the_queue(
+    qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    empty_dead_letters(production)
+    alarm = quiet_alarm(stacks, production, "UndeliveredEvents")
+    event = {
+        "EventBusName": f"arn:aws:events:eu-west-1:{production.account}:event-bus/model-promotion-production",
+        "Source": "model-promotion",
+        "DetailType": "Model Promotion Succeeded",
+        "Detail": json.dumps({"stage": "qa", "source_kind": "model", "model_name": application}),
+    }
+
+    with denied(production, "PromotionStateMachinePromotedUpstreamRole", "states:StartExecution"):
+        qa.client("events").put_events(Entries=[event])
+        alarm.wait_for_mail()
+
+    (letter,) = empty_dead_letters(production)
+    assert json.loads(letter["Body"])["detail"]["model_name"] == application
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    alarm.wait_for("OK")
+
+
+def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
+    lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    waiting_approval(production, application)
+    alarm = quiet_alarm(stacks, production, "ApprovalsWaiting")
+    look(production)
+    alarm.wait_for("OK")
+
+    with deployed_with(stacks, production, ApprovalAlarmSeconds="1"):
+        look(production)
+        alarm.wait_for_mail()
+        decide_all(production)
+        look(production)
+        alarm.wait_for("OK")
+
+    ended = [item for item in production.items("approval") if item["key"].startswith(f"{application}-production#")]
+    assert [item["ended"] for item in ended] == [""]
+
+
+def decide_all(stage: Stage) -> None:
+    """Take back every approval that waits, those of other tests included."""
+    ssm = stage.client("ssm")
+    waiting = [{"Key": "ExecutionStatus", "Values": ["Waiting"]}]
+    for page in ssm.get_paginator("describe_automation_executions").paginate(Filters=waiting):
+        for found in page["AutomationExecutionMetadataList"]:
+            ssm.stop_automation_execution(AutomationExecutionId=found["AutomationExecutionId"], Type="Cancel")
+
+
+def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = lab.train(application, "slow", script=SLOW, tagged=False)
+    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'slow'"}]}
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
+    )
+    with deployed_with(stacks, qa, EndpointHeldAlarmSeconds="2"):
+        monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
+        alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
+
+        arn = qa.start({"training_job": job, "application": application})
+        wait_until(lambda: qa.running(application) or None, "the endpoint to be held")
+        time.sleep(3)
+        look(qa)
+
+        alarm.wait_for_mail()
+        assert qa.ended(arn).status == "SUCCEEDED"
+        look(qa)
+        alarm.wait_for("OK")
+
+
+def test_an_endpoint_whose_holder_has_died_unheard_is_recovered_by_the_next_look(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    job = lab.train(application, "stopped", script=SLOW)
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if "Run smoke test" in qa.states(arn) else None, "the smoke test")
+    with lost_events_of_executions(qa):
+        qa.client("stepfunctions").stop_execution(executionArn=arn)
+        look(qa)
+        recovery = qa.execution_of(f'"recover": "{application}-qa"')
+
+    assert recovery.states[-1] == "Recovered", recovery.cause
+    assert qa.answer(application) == {"label": "good"}
+    assert qa.running(application) == []
+
+
+def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
+    qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
+    key = {"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
+    journal = {
+        "execution": {"S": dead},
+        "recoveries": {"N": "3"},
+        "taken_at": {"S": "2026-01-01T00:00:00+00:00"},
+        "promotion": {"S": json.dumps({"endpoint": f"{application}-qa", "application": application})},
+    }
+    alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
+    qa.client("dynamodb").put_item(TableName=qa.table, Item=key | journal)
+
+    look(qa)
+    alarm.wait_for_mail()
+
+    assert qa.executions_with(f"{application}-qa") == []
+    qa.client("dynamodb").delete_item(TableName=qa.table, Key=key)
+    look(qa)
+    alarm.wait_for("OK")
+
+
+def test_a_look_that_fails_is_tried_again_and_then_rings_as_undelivered(qa: Stage, stacks: EmbeddedAws) -> None:
+    empty_dead_letters(qa)
+    alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
+
+    with denied(qa, f"{WATCH}Role", "dynamodb:Query"):
+        look(qa)
+        alarm.wait_for_mail()
+
+    (letter,) = empty_dead_letters(qa)
+    record = json.loads(letter["Body"])
+    assert record["requestPayload"] == {"stage": "qa", "table": qa.table}
+    assert record["requestContext"]["approximateInvokeCount"] == 3
+    assert "dynamodb:Query" in record["responsePayload"]["errorMessage"]
+    alarm.wait_for("OK")
+
+
+def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: EmbeddedAws) -> None:
+    empty_dead_letters(qa)
+    alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
+    functions, name = qa.client("lambda"), physical_id(qa, WATCH)
+    policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
+    (statement,) = policy["Statement"]
+    functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])
+
+    look(qa)
+    alarm.wait_for_mail()
+
+    functions.add_permission(
+        FunctionName=name,
+        StatementId=statement["Sid"],
+        Action=statement["Action"],
+        Principal=statement["Principal"]["Service"],
+        SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
+    )
+    (letter,) = empty_dead_letters(qa)
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    alarm.wait_for("OK")
+
+
+def test_when_nobody_looks_any_more_people_hear_of_it(qa: Stage, stacks: EmbeddedAws) -> None:
+    look(qa)
+    alarm = Alarm(stacks, qa, "EndpointsHeld")
+    alarm.wait_for("OK")
+
+    alarms.evaluate(time.time() + MUCH_LATER)
+
+    alarm.wait_for_mail("INSUFFICIENT_DATA")
