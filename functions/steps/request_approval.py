@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from promotion import approval, journal
 from promotion.clients import client
 from promotion.endpoint import is_older
@@ -64,7 +62,7 @@ def _supersede_older(dynamodb: Any, table: str, promotion: dict[str, Any]) -> No
     for older, request in journal.open_approval_requests(dynamodb, table, promotion["endpoint"]):
         if not is_older(older["created_at"], promotion["created_at"]):
             continue
-        found = _automation(request.automation)
+        found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
             journal.note_approval_ended(dynamodb, table, older, request)
         elif not approval.is_given(found):
@@ -83,15 +81,5 @@ def _stop(automation: str) -> None:
 
 def _status(automation: str) -> str | None:
     """The status of the runbook's execution; None when Systems Manager knows it no longer, or it never started."""
-    found = _automation(automation) if automation else None
+    found = approval.read(client("ssm"), automation) if automation else None
     return str(found["AutomationExecutionStatus"]) if found else None
-
-
-def _automation(automation: str) -> dict[str, Any] | None:
-    try:
-        found = client("ssm").get_automation_execution(AutomationExecutionId=automation)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AutomationExecutionNotFoundException":
-            raise
-        return None
-    return dict(found["AutomationExecution"])

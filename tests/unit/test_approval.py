@@ -132,7 +132,7 @@ def test_an_execution_without_steps_gave_no_approval() -> None:
         ([{"Who": "a"}], Decision(by='{"Who": "a"}', comment="")),
         (['"a"'], Decision(by="a", comment="")),
         (["7"], Decision(by="7", comment="")),
-        ([{"Approver": {"Arn": "a"}, "Comment": 7}], Decision(by="{'Arn': 'a'}", comment="7")),
+        ([{"Approver": {"Arn": "a"}, "Comment": 7}], Decision(by='{"Arn": "a"}', comment="7")),
     ],
 )
 def test_a_decision_is_read_whatever_it_looks_like(decisions: list[Any], said: Decision) -> None:
@@ -143,6 +143,12 @@ def test_an_endless_comment_is_cut() -> None:
     told = decision(automation(StepExecutions=[approve_step("Success", {"Approver": "a", "Comment": "x" * 10**6})]))
 
     assert len(told.comment) == 1000
+
+
+def test_an_endless_name_of_an_approver_is_cut() -> None:
+    told = decision(automation(StepExecutions=[approve_step("Success", {"Approver": "a" * 10**6}, "[" * 10**5)]))
+
+    assert len(told.by) == 1000
 
 
 def test_a_step_without_outputs_has_no_decision() -> None:
