@@ -8,7 +8,7 @@ STAGE ?= qa
 ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test lint unit faults build deploy picture format clean
+.PHONY: help setup demo local test lint unit faults hostile build deploy picture format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | expand -t 12
@@ -49,6 +49,9 @@ unit: setup ## Run the tests that need no embedded AWS.
 
 faults: setup ## Try promotions with every fault at every call: hours; ARGUMENTS='--sample 50' tries some.
 	$(RUN) python -m tests.faults $(ARGUMENTS)
+
+hostile: setup ## Try every hostile input, and print how each was refused.
+	@$(RUN) python -m tests.hostile_inputs
 
 build: setup ## Build what is deployed.
 	$(SAM) build --cached --parallel

@@ -30,7 +30,7 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
 def test_every_event_is_one_that_starts_something(event: Path) -> None:
     given = json.loads(event.read_text())
 
-    asked = request.read(given, upstream_account=given.get("account", "111111111111"), own_account="222222222222")
+    asked = request.read(given, given.get("account", "111111111111"), "222222222222", "eu-west-1")
 
     assert isinstance(asked, request.Promote | request.Recover | request.RollBack)
 

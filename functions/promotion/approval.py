@@ -8,14 +8,31 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion import answers, documents
+from promotion.aws_errors import Meaning, meaning
 from promotion.errors import InvalidRequestError
 from promotion.request import Promote
 
 APPROVE_STEP = "Approve"
 """The name of the runbook's aws:approve step."""
 
+_LONGEST = 1000
+
 OPEN = {"Pending", "InProgress", "Waiting", "PendingApproval", "Approved", "RunbookInProgress", "Scheduled"}
 """The states of an Automation execution that has not ended (botocore's ssm model)."""
+
+
+def read(ssm: Any, identifier: str) -> dict[str, Any] | None:
+    """What Systems Manager says of the runbook's execution; None when it does not know it, or not any more."""
+    try:
+        answer = ssm.get_automation_execution(AutomationExecutionId=identifier)
+    except ClientError as error:
+        if meaning(error) is not Meaning.NOT_FOUND:
+            raise
+        return None
+    members = ("AutomationExecutionId", "DocumentName", "AutomationExecutionStatus")
+    what = f"the approval {identifier}"
+    return answers.checked("ssm", "GetAutomationExecution", answer, what, members, within="AutomationExecution")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +41,6 @@ class Decision:
 
     by: str
     comment: str
-
-
-def find(ssm: Any, automation: str) -> dict[str, Any] | None:
-    """GetAutomationExecution's AutomationExecution; None for one that Systems Manager knows no longer."""
-    try:
-        found = ssm.get_automation_execution(AutomationExecutionId=automation)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AutomationExecutionNotFoundException":
-            raise
-        return None
-    return dict(found["AutomationExecution"])
 
 
 def granted(execution: dict[str, Any], runbook: str, asked: Promote) -> Decision:
@@ -81,20 +87,26 @@ def decision(execution: dict[str, Any]) -> Decision:
     approvers, comments = [], []
     for text in _step(execution).get("Outputs", {}).get("ApproverDecisions", []):
         for entry in _entries(text):
-            approvers.append(str(entry.get("Approver") or entry.get("approver") or text))
-            comments.append(str(entry.get("Comment") or entry.get("comment") or ""))
-    return Decision(by=", ".join(approvers), comment="; ".join(comment for comment in comments if comment)[:1000])
+            approvers.append(_as_text(entry.get("Approver") or entry.get("approver") or text))
+            comments.append(_as_text(entry.get("Comment") or entry.get("comment") or ""))
+    return Decision(
+        by=", ".join(approvers)[:_LONGEST], comment="; ".join(comment for comment in comments if comment)[:_LONGEST]
+    )
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _entries(text: str) -> list[dict[str, Any]]:
     try:
-        value = json.loads(text)
+        value = documents.read(text)
     except ValueError:
         return [{"approver": text}]
     entries = value if isinstance(value, list) else [value]
-    return [entry if isinstance(entry, dict) else {"approver": str(entry)} for entry in entries]
+    return [entry if isinstance(entry, dict) else {"approver": entry} for entry in entries]
 
 
 def _step(execution: dict[str, Any]) -> dict[str, Any]:
     steps = execution.get("StepExecutions", [])
-    return next((step for step in steps if step["StepName"] == APPROVE_STEP), {})
+    return next((step for step in steps if step.get("StepName") == APPROVE_STEP), {})

@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import json
 import re
+import unicodedata
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +17,12 @@ from promotion.naming import sha256_of
 
 Path = tuple[str | int, ...]
 
-# S3 user guide, "Bucket naming rules".
+# S3 user guide, "General purpose bucket naming rules": what the names of buckets look like, and what may not be one.
+# What the last ones stand for (access points, directory buckets, tables) has other versions and checksums.
 _URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.*)")
+_NO_BUCKET = re.compile(
+    r"[0-9]+(\.[0-9]+){3}|.*\.\..*|(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,11 @@ class Reference:
     def slot(self) -> str:
         """Where its objects go below the digest's prefix: one folder for each address, the same for the same model."""
         return "/".join(str(part) for part in self.path)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people: Containers[0].Environment.TOKENS."""
+        return "Containers" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,23 +91,68 @@ class PinnedObject:
         return cls(**json.loads(line))
 
 
-def bucket_and_key(uri: str) -> tuple[str, str]:
-    """Split `s3://bucket/key`; raises PromotionRefusedError for what is no such address."""
+def bucket_and_key(uri: str, where: str = "") -> tuple[str, str]:
+    """Split `s3://bucket/key`; raises PromotionRefusedError, saying `where` it stands, for what is no such address."""
+    shown = f"{where} is {uri!a:.200}, which" if where else f"{uri!a:.200}"
     if not uri.isprintable():
-        raise PromotionRefusedError(f"{uri!a:.200} has characters that cannot be shown.")
+        raise PromotionRefusedError(f"{shown} has characters that cannot be shown.")
     match = _URI.fullmatch(uri)
     if not match or not match["key"] or match["key"].startswith("/") or len(match["key"].encode()) > 1024:
-        raise PromotionRefusedError(f"{uri!a:.200} is not the address of an object in S3: s3://<bucket>/<key>.")
-    if any(part in (".", "..") for part in match["key"].split("/")):
-        raise PromotionRefusedError(f"{uri!a:.200} has '.' or '..' as a part of its key, which clients resolve away.")
+        raise PromotionRefusedError(f"{shown} is not the address of an object in S3: s3://<bucket>/<key>.")
+    if _NO_BUCKET.fullmatch(match["bucket"]):
+        raise PromotionRefusedError(
+            f"{shown} is in no general purpose bucket of S3, but in what may not be called one."
+        )
+    if is_resolved_away(match["key"]):
+        raise PromotionRefusedError(f"{shown} has '.' or '..' as a part of its key, which clients resolve away.")
     return match["bucket"], match["key"]
+
+
+def is_resolved_away(key: str) -> bool:
+    """Whether some client would take a part of the key for a folder above, be it written %2e%2e or after a "\\"."""
+    before = ""
+    while before != key:
+        before, key = key, urllib.parse.unquote(key)
+    return any(part in (".", "..") for part in re.split(r"[/\\]", key))
+
+
+def check_listed(keys: list[str], uri: str) -> None:
+    """Raises PromotionRefusedError for keys found below `uri` that could become something else on their way."""
+    seen: dict[str, str] = {}
+    for key in keys:
+        if not key.isprintable():
+            raise PromotionRefusedError(
+                f"Below {uri} there is {key!a:.200}, which has characters that cannot be shown. Rename it."
+            )
+        if is_resolved_away(key):
+            raise PromotionRefusedError(
+                f"Below {uri} there is {key!a:.200}, which has '.' or '..' as a part, which clients resolve away. "
+                "Rename it."
+            )
+        twin = seen.setdefault(unicodedata.normalize("NFC", key), key)
+        if twin != key:
+            raise PromotionRefusedError(
+                f"Below {uri} there are {twin!a:.200} and {key!a:.200}, which are one name, written in two ways (the "
+                "normal forms of Unicode). Rename one."
+            )
+
+
+def assert_apart(references: list[Reference], bucket: str, prefix: str) -> None:
+    """Raises PromotionRefusedError where what is copied to `prefix` in `bucket` would lie within what is copied."""
+    for reference in references:
+        found, key = reference.location
+        if found == bucket and f"{prefix}/".startswith(key.rstrip("/") + "/"):
+            raise PromotionRefusedError(
+                f"{reference.place} is {reference.uri}, within which this stage puts its own copies, so that each "
+                "promotion would copy all those before it. Name the artifacts where they were made."
+            )
 
 
 def references(containers: list[dict[str, Any]]) -> list[Reference]:
     """Every address of an artifact in `containers`, in a fixed order. Raises PromotionRefusedError for a bad one."""
     found = [reference for index, container in enumerate(containers) for reference in _in_container(index, container)]
     for reference in found:
-        bucket_and_key(reference.uri)
+        bucket_and_key(reference.uri, reference.place)
     return found
 
 
@@ -109,7 +165,7 @@ def _in_container(index: int, container: dict[str, Any]) -> Iterator[Reference]:
         path = (index, "AdditionalModelDataSources", number, "S3DataSource", "S3Uri")
         yield _data_source(path, additional["S3DataSource"])
     for name, value in sorted(container.get("Environment", {}).items()):
-        if value.startswith("s3://"):
+        if value.lower().startswith("s3://"):
             yield Reference((index, "Environment", name), value, is_prefix=value.endswith("/"))
 
 

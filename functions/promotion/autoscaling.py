@@ -9,12 +9,9 @@ A *target* is one scalable target of Application Auto Scaling with all that hang
 from __future__ import annotations
 
 import datetime
-import functools
 from typing import Any
 
-import botocore.session
-from botocore.validate import ParamValidator
-
+from promotion import service_model
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.naming import VARIANT
 
@@ -90,15 +87,10 @@ def _check(where: str, operation: str, given: Any) -> None:
         raise InvalidRequestError(f"{where} is not an object.")
     for key in sorted(ours.keys() & given.keys()):
         raise InvalidRequestError(f"{where}.{key} is filled in by the promotion. Take it out.")
-    shape = _service_model().operation_model(operation).input_shape
-    report = ParamValidator().validate(given | ours, shape)
-    if report.has_errors():
-        raise InvalidRequestError(f"{where} is wrong: {report.generate_report()}")
-
-
-@functools.cache
-def _service_model() -> Any:
-    return botocore.session.get_session().get_service_model("application-autoscaling")
+    shape = service_model.input_shape("application-autoscaling", operation)
+    found = list(service_model.problems(shape, given | ours, where))
+    if found:
+        raise InvalidRequestError(f"{service_model.listed(found)}.")
 
 
 def resource_id(endpoint: str, variant: str) -> str:

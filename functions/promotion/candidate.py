@@ -157,7 +157,7 @@ def from_model(
     before keeps its first source and time, and its images are those that its endpoint ran. Raises PromotionRefusedError
     for what cannot be carried across.
     """
-    name = description["ModelName"]
+    name, made_at = description["ModelName"], _iso(description["CreationTime"])
     what = f"The model {name}"
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
@@ -169,7 +169,7 @@ def from_model(
     return Candidate(
         application=_application(application, tags, what),
         source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
-        created_at=_first_created_at(name, tags) or _iso(description["CreationTime"]),
+        created_at=_first_created_at(name, tags, made_at) or made_at,
         containers=[images.recorded(each, tags.get(f"{IMAGE_TAG}{n}")) for n, each in enumerate(containers)],
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
@@ -207,25 +207,40 @@ def from_model_package(description: dict[str, Any], tags: dict[str, str], applic
     )
 
 
-def _first_created_at(model: str, tags: dict[str, str]) -> str | None:
-    """The time that travels with a model that was promoted before; upstream could write anything into a tag."""
+def _first_created_at(model: str, tags: dict[str, str], made_at: str) -> str | None:
+    """The time that travels with a model that was promoted before; upstream could write anything into a tag.
+
+    `made_at` is that of the model itself, which is made of something older.
+    """
     if CREATED_AT_TAG not in tags:
         return None
     try:
         time = datetime.datetime.fromisoformat(tags[CREATED_AT_TAG])
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+        # Of year 1 or 9999 it may have no equal in UTC.
+        found = _iso(time) if time.tzinfo else None
+    except (OverflowError, ValueError):
+        found = None
+    if found is None:
         raise PromotionRefusedError(
             f"The model {model} has the tag {CREATED_AT_TAG} = {tags[CREATED_AT_TAG]!a}, which is not a time with its "
             "zone (ISO 8601). Put it right or take it off."
         )
-    return _iso(time)
+    if found > made_at:
+        raise PromotionRefusedError(
+            f"The model {model} has the tag {CREATED_AT_TAG} = {tags[CREATED_AT_TAG]!a}, which is later than the model "
+            f"itself ({made_at}); with it nothing newer could ever take its place. Put it right or take it off."
+        )
+    return found
 
 
 def _model_data(description: dict[str, Any]) -> dict[str, Any]:
     """Where the job's artifacts lie: one archive, or all that is below a prefix where it was told not to pack them."""
-    artifacts = description["ModelArtifacts"]["S3ModelArtifacts"]
+    artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    if not artifacts:
+        raise PromotionRefusedError(
+            f"The training job {description['TrainingJobName']} has no artifacts (ModelArtifacts.S3ModelArtifacts), so "
+            "there is nothing to promote. Train it again."
+        )
     if description.get("OutputDataConfig", {}).get("CompressionType", "GZIP") == "GZIP":
         return {"ModelDataUrl": artifacts}
     location = {"S3Uri": artifacts.rstrip("/") + "/", "S3DataType": "S3Prefix", "CompressionType": "None"}
@@ -238,7 +253,7 @@ def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict
     if not program:
         return {}
     return {
-        "SAGEMAKER_CONTAINER_LOG_LEVEL": str(_decoded(hyperparameters.get("sagemaker_container_log_level")) or 20),
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": _decoded(hyperparameters.get("sagemaker_container_log_level")) or "20",
         "SAGEMAKER_PROGRAM": program,
         "SAGEMAKER_REGION": region,
         "SAGEMAKER_SUBMIT_DIRECTORY": _decoded(hyperparameters.get("sagemaker_submit_directory"))
@@ -246,14 +261,13 @@ def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict
     }
 
 
-def _decoded(hyperparameter: str | None) -> Any:
+def _decoded(hyperparameter: str | None) -> str | None:
     """The SDK writes each of its hyperparameters as JSON; other clients write them plain."""
-    if hyperparameter is None:
-        return None
     try:
-        return json.loads(hyperparameter)
-    except json.JSONDecodeError:
+        value = json.loads(hyperparameter or '""')
+    except (RecursionError, ValueError):
         return hyperparameter
+    return value if isinstance(value, str) else hyperparameter
 
 
 def _serving_image(description: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from promotion import alarms, guardrails
 from promotion.naming import VARIANT
 from promotion.settings import SKIP
+from promotion.smoke_test import MAXIMUM_BODY_BYTES
 
 MAXIMUM_SERVERLESS_BODY_BYTES = 4 * 1024**2
 
@@ -242,7 +243,12 @@ def _of_suite(deployment: Deployment, suite: dict[str, Any]) -> Iterator[str]:
                 f"The smoke test's case {name!a} has a target_container_hostname, and the model has no containers in "
                 "Direct mode. Take it out."
             )
-        if is_serverless(deployment.config) and size > MAXIMUM_SERVERLESS_BODY_BYTES:
+        if size > MAXIMUM_BODY_BYTES and not is_asynchronous(deployment.config):
+            yield (
+                f"The smoke test's case {name!a} sends {size} bytes; an endpoint takes {MAXIMUM_BODY_BYTES}, unless it "
+                "is asynchronous. Make it smaller."
+            )
+        elif is_serverless(deployment.config) and size > MAXIMUM_SERVERLESS_BODY_BYTES:
             yield (
                 f"The smoke test's case {name!a} sends {size} bytes; a serverless endpoint takes "
                 f"{MAXIMUM_SERVERLESS_BODY_BYTES}. Make it smaller."

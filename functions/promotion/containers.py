@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from promotion.errors import PromotionRefusedError
@@ -31,6 +32,18 @@ REFUSED_IN_S3_SOURCE = {
     "ModelAccessConfig": "it is a gated model whose licence was accepted for the upstream account",
 }
 
+# AWS SDKs and Tools Reference Guide, "Settings reference": as whom a program calls AWS, and where.
+_CREDENTIALS = re.compile(
+    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE|ROLE_ARN"
+    r"|WEB_IDENTITY_TOKEN_FILE|CONTAINER_\w+|ENDPOINT_URL(_\w+)?)"
+)
+WHY_NOT = "says as whom or where the model calls AWS, which in a stage is the stage's role for SageMaker. Take it out"
+
+
+def credentials_in(environment: dict[str, str]) -> list[str]:
+    """The variables of an environment that would give a model other rights than its stage does."""
+    return sorted(name for name in environment if _CREDENTIALS.fullmatch(name))
+
 
 def checked(what: str, container: dict[str, Any]) -> dict[str, Any]:
     """A ContainerDefinition as CreateModel takes it, of one as DescribeModel gives it.
@@ -44,6 +57,8 @@ def checked(what: str, container: dict[str, Any]) -> dict[str, Any]:
     carried = copy.deepcopy({field: value for field, value in container.items() if value})
     if "Image" not in carried:
         raise PromotionRefusedError(f"{what} has a container without an Image, so nothing could serve it.")
+    for name in credentials_in(carried.get("Environment", {})):
+        raise PromotionRefusedError(f"{what} has an environment whose {name} {WHY_NOT}.")
     if carried.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc":
         why = "its image comes from a registry inside a VPC, which this stage cannot reach"
         raise refused_field(what, "ImageConfig", why)
@@ -83,7 +98,9 @@ def _check_s3_source(what: str, source: dict[str, Any]) -> None:
     for field, value in source.items():
         if value and field not in {"S3DataSource", "ChannelName"}:
             raise unknown_field(what, field)
-    location = source["S3DataSource"]
+    location = source.get("S3DataSource", {})
+    for field in sorted(CARRIED_FROM_S3_SOURCE - {field for field in location if location[field]}):
+        raise PromotionRefusedError(f"{what} has a source of artifacts without {field} (S3DataSource.{field}).")
     for field, value in location.items():
         if not value or field in CARRIED_FROM_S3_SOURCE | REPLACED_IN_S3_SOURCE:
             continue

@@ -18,7 +18,8 @@ from promotion.errors import PromotionRefusedError
 # ECR user guide, "Amazon ECR private registry"; botocore's ecr model: RepositoryName. A tag as Docker has it.
 _URI = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.(?P<domain>[a-z0-9.-]+)/"
-    r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAXIMUM_TAG = 128

@@ -10,13 +10,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from promotion.artifacts import bucket_and_key
 from promotion.aws_errors import Meaning, meaning
-from promotion.smoke_test import Answer
+from promotion.smoke_test import MAXIMUM_BODY_BYTES, Answer
 
 INFERENCE_ID = "model-promotion-smoke-test"
 """So that data capture and its readers can tell the smoke test from customers."""
 
 INPUTS = "inference/smoke-test/"
 """Where the bodies of asynchronous cases lie in the stage's bucket, for some days."""
+
+MAXIMUM_ANSWER_BYTES = MAXIMUM_BODY_BYTES
+"""What is read of an answer: InvokeEndpoint gives no more, and no smoke test needs more of an asynchronous one."""
 
 # An endpoint that has come into service a moment ago, or a serverless one that starts, may still answer these.
 _NOT_READY = {"ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"}
@@ -44,7 +47,8 @@ def ask(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answe
                 InferenceId=INFERENCE_ID,
                 **targets,
             )
-            return Answer(latency_ms=_milliseconds_since(start), body=answer["Body"].read())
+            body = answer["Body"].read(MAXIMUM_ANSWER_BYTES + 1)
+            return _answered(_milliseconds_since(start), body)
         except (ClientError, BotoCoreError) as error:
             if not _is_not_ready(error) or time.monotonic() > patience:
                 return Answer(latency_ms=_milliseconds_since(start), error=_said(error))
@@ -90,7 +94,7 @@ def ask_asynchronously(
                 said = found[:500].decode(errors="replace")
                 return Answer(latency_ms=_milliseconds_since(start), error=f"SageMaker wrote {place}: {said}")
             if found is not None:
-                return Answer(latency_ms=_milliseconds_since(start), body=found)
+                return _answered(_milliseconds_since(start), found)
         if time.monotonic() > ends:
             waited = _milliseconds_since(start)
             return Answer(latency_ms=waited, error=f"no answer at {accepted['OutputLocation']} within {waited:.0f} ms")
@@ -107,11 +111,19 @@ def place_body(s3: Any, bucket: str, body: bytes, content_type: str, owner: str)
 def _read_if_there(s3: Any, uri: str, owner: str) -> bytes | None:
     bucket, key = bucket_and_key(uri)
     try:
-        return bytes(s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read())
+        return bytes(
+            s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read(MAXIMUM_ANSWER_BYTES + 1)
+        )
     except ClientError as error:
         if meaning(error) is Meaning.NOT_FOUND:
             return None
         raise
+
+
+def _answered(latency_ms: float, body: bytes) -> Answer:
+    if len(body) > MAXIMUM_ANSWER_BYTES:
+        return Answer(latency_ms, error=f"its answer is larger than {MAXIMUM_ANSWER_BYTES} bytes")
+    return Answer(latency_ms, body)
 
 
 def _is_not_ready(error: Exception) -> bool:

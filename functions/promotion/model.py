@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from promotion import service_model
 from promotion.candidate import (
     APPLICATION_TAG,
     CREATED_AT_TAG,
@@ -117,12 +118,28 @@ def own_tags(
         tags[SMOKE_TEST_TAG] = smoke_test_uri
     if metrics_uri:
         tags[METRICS_TAG] = metrics_uri
-    if len(tags) > _MAXIMUM_TAGS:
+    assert_room_for_tags(candidate, len(tags))
+    return tags
+
+
+def assert_room_for_tags(candidate: Candidate, count: int) -> None:
+    """Raises PromotionRefusedError where what is made of the candidate would have `count` tags, and may not."""
+    if count > _MAXIMUM_TAGS:
         raise PromotionRefusedError(
             f"{candidate.source['name']} has {len(candidate.tags)} tags; with those of the promotion it would have "
-            f"{len(tags)}, and SageMaker allows {_MAXIMUM_TAGS}. Take some off."
+            f"{count}, and SageMaker allows {_MAXIMUM_TAGS}. Take some off."
         )
-    return tags
+
+
+def assert_taken(containers: list[dict[str, Any]], name: str) -> None:
+    """Raises PromotionRefusedError where SageMaker would not take the containers of a model as they are in this stage.
+
+    `name` is the source's. An address may grow when it becomes that of a copy, and an environment by the settings.
+    """
+    shape = service_model.input_shape("sagemaker", "CreateModel").members["Containers"]
+    found = list(service_model.problems(shape, containers, "Containers"))
+    if found:
+        raise PromotionRefusedError(f"SageMaker would not take the model of {name}: {service_model.listed(found)}.")
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:

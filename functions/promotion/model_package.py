@@ -78,7 +78,7 @@ REFUSED_IN_PACKAGE_CONTAINER = {
     "ProductId": "it is a product of the AWS Marketplace and may not be copied. Subscribe to it in this account",
 }
 
-_S3_ETAG = re.compile(r'"?([0-9a-f]{32}(-\d+)?)"?')
+_S3_ETAG = re.compile(r'"?([0-9a-f]{32}(-[0-9]+)?)"?')
 
 
 def names(containers: list[dict[str, Any]], what: str, account: str) -> list[str]:
@@ -151,6 +151,10 @@ def _containers(package: dict[str, Any], specification_name: str | None) -> list
         raise PromotionRefusedError(f"{what} has no inference specification{named}, so nothing could serve it.")
     _judge(what, chosen[0], USED_OF_SPECIFICATION | LEFT_OF_SPECIFICATION, {})
     known = CARRIED_FROM_PACKAGE_CONTAINER | REPLACED_IN_PACKAGE_CONTAINER | LEFT_OF_PACKAGE_CONTAINER
+    if not chosen[0].get("Containers"):
+        raise PromotionRefusedError(
+            f"{what} has no Containers in its inference specification, so nothing could serve it."
+        )
     for container in chosen[0]["Containers"]:
         _judge(what, container, known, REFUSED_IN_PACKAGE_CONTAINER)
     kept = CARRIED_FROM_PACKAGE_CONTAINER | REPLACED_IN_PACKAGE_CONTAINER
@@ -187,7 +191,7 @@ def _overlaid(offered: list[dict[str, Any]], container: dict[str, Any], what: st
 def _with_pinned_image(container: dict[str, Any]) -> dict[str, Any]:
     """The container as a model has it: its image by the digest that the package names."""
     kept = {field: value for field, value in container.items() if field not in REPLACED_IN_PACKAGE_CONTAINER}
-    if digest := container.get("ImageDigest"):
+    if (digest := container.get("ImageDigest")) and container.get("Image"):
         registry, _, name = container["Image"].rpartition("/")
         kept["Image"] = f"{registry}/{re.split('[:@]', name)[0]}@{digest.lower()}".lstrip("/")
     return kept

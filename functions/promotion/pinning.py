@@ -12,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
-from promotion.artifacts import PinnedObject, Reference
+from promotion.artifacts import PinnedObject, Reference, check_listed
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.s3_requests import S3Requests
@@ -38,6 +38,10 @@ _CARRIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
 
 REQUESTS_IN_FLIGHT = 256
+
+MOST_OBJECTS = 100_000
+MOST_BYTES = 100 * 1024**4
+"""What a promotion copies in all: the list of its batches travels through the states, which hold 256 KiB."""
 
 # One batch has to be copied well within the fifteen minutes of a function.
 _BATCH_OBJECTS = 1_000
@@ -87,10 +91,11 @@ class _Pinning:
                 is_missing = isinstance(cause, ClientError) and meaning(cause) is Meaning.NOT_FOUND
                 if not (reference.may_be_prefix and is_missing):
                     raise
-        prefix = self._key.rstrip("/") + "/"
+        prefix = self._key if self._key.endswith("/") else f"{self._key}/"
         keys = await self._keys(prefix)
         if not keys:
             raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
+        check_listed(keys, reference.uri)
         left, found = iter(keys), []
 
         async def pin_those_left() -> None:
@@ -108,12 +113,12 @@ class _Pinning:
     async def _keys(self, prefix: str) -> list[str]:
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
         markers = {"NextContinuationToken": "continuation-token"}
+        keys: list[str] = []
         try:
-            keys = [
-                page.decoded(found.findtext("{*}Key", ""))
-                async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers)
-                for found in page.root.iterfind("{*}Contents")
-            ]
+            async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers):
+                keys += [page.decoded(found.findtext("{*}Key", "")) for found in page.root.iterfind("{*}Contents")]
+                if len(keys) > MOST_OBJECTS:
+                    raise PromotionRefusedError(f"Below {self._reference.uri} there are {_too_much(len(keys))}")
         except ClientError as error:
             raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{self._bucket}", self._reference.uri) from error
         # A key that ends in "/" is a folder of the console's, not an artifact.
@@ -126,6 +131,12 @@ class _Pinning:
                 "HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"}
             )
         except ClientError as error:
+            if error.response["Error"]["Code"] == "400":
+                raise PromotionRefusedError(
+                    f"{uri} cannot be read: S3 answers a HEAD of it with 400, as it does where an object is encrypted "
+                    "with a key that comes with each request (SSE-C). Copy it into an object that is encrypted in "
+                    "another way, and promote that."
+                ) from error
             raise explained(error, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
         head = reply.headers
         _check_readable(uri, name, head)
@@ -182,6 +193,19 @@ def _full_object_checksum(head: dict[str, str]) -> tuple[str | None, str | None]
             if checksum := head.get(f"x-amz-checksum-{algorithm.lower()}"):
                 return algorithm, checksum
     return None, None
+
+
+def assert_not_too_much(objects: list[PinnedObject]) -> None:
+    """Raises PromotionRefusedError for more than a promotion can copy: its batches have to fit into a state."""
+    size = sum(pinned.size for pinned in objects)
+    if len(objects) > MOST_OBJECTS or size > MOST_BYTES:
+        raise PromotionRefusedError(f"There are {_too_much(len(objects), size)}")
+
+
+def _too_much(count: int, size: int | None = None) -> str:
+    found = f"{count:,} objects" + (f" of {size:,} bytes" if size is not None else " and maybe more")
+    most = f"{MOST_OBJECTS:,} of {MOST_BYTES:,} bytes"
+    return f"{found} to copy; a promotion copies {most} at most. Pack them, or leave some out."
 
 
 def manifest(objects: Iterable[PinnedObject]) -> tuple[str, list[dict[str, int]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from promotion.errors import InvalidRequestError
@@ -97,20 +98,20 @@ class Ignore:
 Request = Promote | Recover | RollBack | TellRejection | Ignore
 
 
-def read(given: Any, upstream_account: str, own_account: str) -> Request:
+def read(given: Any, upstream_account: str, own_account: str, region: str) -> Request:
     """Read what an execution was started with.
 
     `given` is the execution's input: an EventBridge event (with `detail-type`) or an input by hand; either with
     "preview", which changes nothing of how it is read. Raises InvalidRequestError, with what to do, for anything else
-    and for whatever comes from another account.
+    and for whatever comes from another account or another region than `region`.
     """
     if not isinstance(given, dict):
         raise InvalidRequestError(f"The input is {_kind_of(given)}, not an object. {_WHAT_TO_START_WITH}")
     asked_for = {key: value for key, value in given.items() if key != "preview"}
     if "detail-type" in asked_for:
-        asked = _read_event(asked_for, upstream_account, own_account)
+        asked = _read_event(asked_for, upstream_account, own_account, region)
     else:
-        asked = _read_manual(asked_for, upstream_account)
+        asked = _read_manual(asked_for, upstream_account, region)
     if is_preview(given) and isinstance(asked, Recover | TellRejection):
         raise InvalidRequestError('Only a promotion and a rollback have a preview. Take "preview" out.')
     return asked
@@ -124,7 +125,7 @@ def is_preview(given: dict[str, Any]) -> bool:
     return preview
 
 
-def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
+def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> Request:
     known = {*SOURCES, *_FURTHER_KEYS, *_KEYS_OF_A_SOURCE}.union(*_FURTHER_KEYS.values())
     unknown = sorted(set(given) - known)
     if unknown:
@@ -150,7 +151,7 @@ def _read_manual(given: dict[str, Any], upstream_account: str) -> Request:
         return RollBack(endpoint, _optional(_NAME, given, "to", "the name of a model that was live on it"))
     return Promote(
         kind=asked[0],
-        name=_source_name(asked[0], given[asked[0]], upstream_account),
+        name=_source_name(asked[0], given[asked[0]], upstream_account, region),
         application=application_name(given["application"]) if "application" in given else None,
         approval=_optional(_EXECUTION_ID, given, "approval", "the id of an Automation execution"),
         digest=_optional(_DIGEST, given, "digest", "64 hexadecimal digits"),
@@ -167,7 +168,7 @@ def application_name(text: str, where: str = "the input") -> str:
     )
 
 
-def _source_name(kind: str, text: str, upstream_account: str) -> str:
+def _source_name(kind: str, text: str, upstream_account: str, region: str) -> str:
     """The bare name of a source that is given by name or ARN; of a model package the ARN, which is its only name."""
     what = f'"{kind}"'
     if not text.startswith("arn:") and kind == "tuning_job":
@@ -184,18 +185,22 @@ def _source_name(kind: str, text: str, upstream_account: str) -> str:
             f'"{kind}" is in account {_quoted(parts[4])}, but this stage takes models from account '
             f"{upstream_account} alone. Promote it there first, or name one of that account."
         )
+    if parts[3] != region:
+        raise InvalidRequestError(
+            f'"{kind}" is in the region {_quoted(parts[3])}, but this stage takes models of {region} alone. Name '
+            "one of that region."
+        )
     if kind == "model_package":
         return _matching(_PACKAGE_ARN, text, what, "the ARN of a model package")
     name = parts[5].split("/", 1)[1]
     return _matching(_TUNING_JOB_NAME if kind == "tuning_job" else _NAME, name, what, "a SageMaker name")
 
 
-def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) -> Request:
-    kind = (str(event.get("source")), str(event["detail-type"]))
+def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, region: str) -> Request:
     detail = event.get("detail")
     if not isinstance(detail, dict):
         raise InvalidRequestError(f"The event has {_kind_of(detail)} as its detail, not an object.")
-    readers = {
+    readers: dict[tuple[str, str], tuple[Callable[..., Request], str]] = {
         ("aws.sagemaker", "SageMaker Training Job State Change"): (_read_training_job_event, upstream_account),
         ("aws.sagemaker", "SageMaker HyperParameter Tuning Job State Change"): (
             _read_tuning_job_event,
@@ -206,25 +211,32 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str) 
         ("aws.states", _EXECUTION_ENDED): (_read_execution_event, own_account),
         ("aws.ssm", "EC2 Automation Execution Status-change Notification"): (_read_approval_event, own_account),
     }
-    if kind not in readers:
-        return Ignore(f"No promotion starts with the event {_quoted(kind[1])} from {_quoted(kind[0])}.")
+    source, detail_type = event.get("source"), event["detail-type"]
+    kind = next((known for known in readers if known == (source, detail_type)), None)
+    if kind is None:
+        return Ignore(f"No promotion starts with the event {_quoted(detail_type)} from {_quoted(source)}.")
     reader, account = readers[kind]
     if event.get("account") != account:
         raise InvalidRequestError(
-            f"The event {_quoted(kind[1])} is from account {_quoted(event.get('account'))}; this stage "
+            f"The event {_quoted(detail_type)} is from account {_quoted(event.get('account'))}; this stage "
             f"takes it from account {account} alone."
         )
-    return reader(detail, account)
+    if event.get("region") != region:
+        raise InvalidRequestError(
+            f"The event {_quoted(detail_type)} is from the region {_quoted(event.get('region'))}; this stage takes it "
+            f"from {region} alone."
+        )
+    return reader(detail, account, region)
 
 
-def _read_training_job_event(detail: dict[str, Any], _: str) -> Request:
+def _read_training_job_event(detail: dict[str, Any], *_: str) -> Request:
     if detail.get("TrainingJobStatus") != "Completed":
         return Ignore(f"The training job is {_quoted(detail.get('TrainingJobStatus'))}, not Completed.")
     name = _text(detail, "TrainingJobName")
     return Promote("training_job", _matching(_NAME, name, "TrainingJobName", "a SageMaker name"), by_event=True)
 
 
-def _read_tuning_job_event(detail: dict[str, Any], _: str) -> Request:
+def _read_tuning_job_event(detail: dict[str, Any], *_: str) -> Request:
     if detail.get("HyperParameterTuningJobStatus") != "Completed":
         return Ignore(f"The tuning job is {_quoted(detail.get('HyperParameterTuningJobStatus'))}, not Completed.")
     name = _text(detail, "HyperParameterTuningJobName")
@@ -232,27 +244,27 @@ def _read_tuning_job_event(detail: dict[str, Any], _: str) -> Request:
     return Promote("tuning_job", name, by_event=True)
 
 
-def _read_model_package_event(detail: dict[str, Any], account: str) -> Request:
+def _read_model_package_event(detail: dict[str, Any], account: str, region: str) -> Request:
     """The package that the event names, and no other one of its group, however new that may be."""
     if detail.get("ModelApprovalStatus") != "Approved":
         return Ignore(f"The model package is {_quoted(detail.get('ModelApprovalStatus'))}, not Approved.")
     arn = _text(detail, "ModelPackageArn")
-    return Promote("model_package", _source_name("model_package", arn, account), by_event=True)
+    return Promote("model_package", _source_name("model_package", arn, account, region), by_event=True)
 
 
-def _read_promotion_event(detail: dict[str, Any], _: str) -> Request:
+def _read_promotion_event(detail: dict[str, Any], *_: str) -> Request:
     name = _matching(_NAME, _text(detail, "model_name"), "model_name", "a SageMaker name")
     return Promote("model", name, by_event=True)
 
 
-def _read_execution_event(detail: dict[str, Any], _: str) -> Recover:
+def _read_execution_event(detail: dict[str, Any], *_: str) -> Recover:
     status = _text(detail, "status")
-    cause = detail.get("cause") or detail.get("error") or "no cause was given"
+    causes = [detail[key] for key in ("cause", "error") if isinstance(detail.get(key), str) and detail[key]]
     before = _recovery_in(detail.get("input"))
     return Recover(
         executions=(_text(detail, "executionArn"), *(before.executions if before else ())),
         endpoint=before.endpoint if before else None,
-        reason=f"The execution {_text(detail, 'name')} ended {status} ({str(cause)[:500]}).",
+        reason=f"The execution {_text(detail, 'name')} ended {status} ({(causes or ['no cause was given'])[0][:500]}).",
     )
 
 
@@ -260,20 +272,20 @@ def _recovery_in(given: Any) -> Recover | None:
     """The recovery that the dead execution was started for, if it was; the event has its input as a text."""
     try:
         started_with = json.loads(given) if isinstance(given, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(started_with, dict):
         return None
     try:
         if started_with.get("detail-type") == _EXECUTION_ENDED and isinstance(started_with.get("detail"), dict):
-            return _read_execution_event(started_with["detail"], "")
-        recovery = _read_manual(started_with, "") if "recover" in started_with else None
+            return _read_execution_event(started_with["detail"])
+        recovery = _read_manual(started_with, "", "") if "recover" in started_with else None
     except InvalidRequestError:
         return None
     return recovery if isinstance(recovery, Recover) else None
 
 
-def _read_approval_event(detail: dict[str, Any], _: str) -> Request:
+def _read_approval_event(detail: dict[str, Any], *_: str) -> Request:
     identifier = _matching(_EXECUTION_ID, _text(detail, "ExecutionId"), "ExecutionId", "an Automation execution's id")
     return TellRejection(approval=identifier, status=_text(detail, "Status"))
 
@@ -297,7 +309,7 @@ def _matching(pattern: re.Pattern[str], text: str, what: str, meaning: str) -> s
 
 def _quoted(value: Any) -> str:
     """`value` as one short line of printable ASCII, whoever wrote it."""
-    text = json.dumps(value)
+    text = _kind_of(value) if isinstance(value, dict | list) else json.dumps(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

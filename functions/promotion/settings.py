@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import autoscaling, quality_gate, retention, service_model, smoke_test
+from promotion import autoscaling, documents, quality_gate, retention, service_model, smoke_test
 from promotion.aws_errors import Meaning, meaning
-from promotion.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER
+from promotion.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER, WHY_NOT, credentials_in
 from promotion.errors import InvalidRequestError
 from promotion.model import with_names
 from promotion.request import application_name
@@ -83,7 +82,7 @@ def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str
 def _given(text: str, parameter: str, defaults: dict[str, Any]) -> dict[str, Any]:
     """The parts of the settings that the document has, each over its default."""
     try:
-        given = json.loads(text, parse_constant=_no_json)
+        given = documents.read(text)
     except ValueError as error:
         raise InvalidRequestError(f"The settings in {parameter} are no JSON: {error}.") from error
     if not isinstance(given, dict):
@@ -119,7 +118,8 @@ def _check_defaults(endpoint_config: dict[str, Any]) -> None:
     found = list(service_model.problems(shape, whole, "EndpointConfig"))
     if found:
         raise InvalidRequestError(
-            f"The stack's InstanceType or InstanceCount is wrong: {'; '.join(found)}. Deploy it with another one."
+            f"The stack's InstanceType or InstanceCount is wrong: {service_model.listed(found)}. Deploy it with "
+            "another one."
         )
 
 
@@ -147,8 +147,11 @@ def _validated(parameter: str, part: str, value: Any) -> dict[str, Any]:
     operation, member = _OPERATIONS[part]
     shape = service_model.input_shape("sagemaker", operation)
     found = list(service_model.problems(shape.members[member] if member else shape, whole, part))
+    if part == "Model" and not found:
+        environment = value.get("PrimaryContainer", {}).get("Environment", {})
+        found = [f"Model.PrimaryContainer.Environment.{name} {WHY_NOT}" for name in credentials_in(environment)]
     if found:
-        raise InvalidRequestError(f"The settings in {parameter} are wrong: {'; '.join(found)}.")
+        raise InvalidRequestError(f"The settings in {parameter} are wrong: {service_model.listed(found)}.")
     return dict(value)
 
 
@@ -184,7 +187,3 @@ def _check_taken(parameter: str, path: str, value: Any, not_taken: dict[str, str
         raise InvalidRequestError(f"The settings in {parameter} are wrong: {path} is not an object.")
     for field in sorted(not_taken.keys() & value.keys()):
         raise InvalidRequestError(f"The settings in {parameter} are wrong: {path}.{field} {not_taken[field]}.")
-
-
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")

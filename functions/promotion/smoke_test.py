@@ -15,21 +15,35 @@ multi-model endpoint is asked, `target_container_hostname` which container of on
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
-import jmespath
-import jmespath.exceptions
-
-from promotion.errors import InvalidRequestError
+from promotion import documents, expectation
+from promotion.artifacts import bucket_and_key
+from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.metrics import is_number
 
 MAXIMUM_BODY_BYTES = 6_291_456
-"""What InvokeEndpoint takes (botocore's sagemaker-runtime model)."""
+"""What InvokeEndpoint takes, and gives (botocore's sagemaker-runtime model)."""
 
 _MAXIMUM_INVOCATIONS = 10_000
+_LONGEST_NAME = 200
+_LONGEST_SHOWN = 300
+
+# What stands in a header of InvokeEndpoint's request (botocore's sagemaker-runtime model: Header, TargetModelHeader,
+# TargetContainerHostnameHeader).
+_HEADERS = {
+    "content_type": (re.compile(r"[ -~]{1,1024}"), "a text of up to 1,024 printable characters of ASCII"),
+    "accept": (re.compile(r"[ -~]{1,1024}"), "a text of up to 1,024 printable characters of ASCII"),
+    "target_model": (re.compile(r"[!-~][ -~]{0,1023}"), "a text of up to 1,024 printable characters of ASCII"),
+    "target_container_hostname": (
+        re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*"),
+        "a text of up to 63 letters, digits and hyphens",
+    ),
+}
 
 _SUITE_DEFAULTS: dict[str, Any] = {
     "repeat": 1,
@@ -55,6 +69,15 @@ class Answer:
     error: str | None = None
 
 
+def read(text: str | bytes, where: str) -> dict[str, Any]:
+    """The suite of a file; raises what `validated` raises."""
+    try:
+        suite = documents.read(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"The smoke test in {where} is no JSON: {error}.") from error
+    return validated(suite, where)
+
+
 def validated(suite: Any, where: str) -> dict[str, Any]:
     """`suite` with its defaults filled in. Raises InvalidRequestError naming `where` it is from and what is wrong."""
 
@@ -72,12 +95,12 @@ def validated(suite: Any, where: str) -> dict[str, Any]:
         raise wrong("cases has to be a list of at least one case")
     whole["cases"] = [_validated_case(case, f"cases[{index}]", wrong) for index, case in enumerate(cases)]
     for key, most in (("repeat", 1000), ("concurrency", 100)):
-        if not _is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= most:
+        if not is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= most:
             raise wrong(f"{key} has to be a whole number from 1 to {most}")
         whole[key] = int(whole[key])
     if whole["repeat"] * len(cases) > _MAXIMUM_INVOCATIONS:
         raise wrong(f"it has more than {_MAXIMUM_INVOCATIONS} invocations")
-    if not _is_number(whole["maximum_error_rate"]) or not 0 <= whole["maximum_error_rate"] < 1:
+    if not is_number(whole["maximum_error_rate"]) or not 0 <= whole["maximum_error_rate"] < 1:
         raise wrong("maximum_error_rate has to be a number from 0 to less than 1")
     _check_latency(whole, "maximum_p95_latency_ms", "", wrong)
     return whole
@@ -92,35 +115,41 @@ def _validated_case(case: Any, path: str, wrong: Any) -> dict[str, Any]:
         if key not in {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}:
             raise wrong(f"{path} has the unknown key {key!a:.100}")
     whole = _CASE_DEFAULTS | case
-    for key in ("target_model", "target_container_hostname"):
-        if whole[key] is not None and (not isinstance(whole[key], str) or not whole[key]):
-            raise wrong(f"{path}.{key} has to be a text")
-    for key in ("name", "expect", "content_type", "accept"):
+    for key in ("name", "expect"):
         if not isinstance(whole.get(key), str) or not whole[key]:
             raise wrong(f"{path}.{key} has to be a text")
-    if ("body" in case) == ("body_uri" in case):
-        raise wrong(f"{path} needs either body or body_uri")
-    if "body_uri" in case and not str(case["body_uri"]).startswith("s3://"):
-        raise wrong(f"{path}.body_uri has to be an s3:// address")
-    if "body" in case and len(body_of(whole)) > MAXIMUM_BODY_BYTES:
-        raise wrong(f"{path}.body is larger than the {MAXIMUM_BODY_BYTES} bytes that an endpoint takes")
+    if len(whole["name"]) > _LONGEST_NAME:
+        raise wrong(f"{path}.name has {len(whole['name'])} characters, and the most is {_LONGEST_NAME}")
+    for key, (pattern, meaning) in _HEADERS.items():
+        # Without a default it may be left out.
+        if whole[key] is None and _CASE_DEFAULTS[key] is None:
+            continue
+        if not isinstance(whole[key], str) or not pattern.fullmatch(whole[key]):
+            raise wrong(f"{path}.{key} has to be {meaning}")
+    _check_body(case, path, wrong)
     try:
-        # A function that does not exist shows only in a search; what is of a wrong type here need not be in an answer.
-        with contextlib.suppress(jmespath.exceptions.JMESPathTypeError):
-            jmespath.search(whole["expect"], None)
-    except jmespath.exceptions.JMESPathError as error:
-        raise wrong(f"{path}.expect is no JMESPath expression: {str(error).splitlines()[0]}") from error
+        expectation.check(whole["expect"])
+    except ValueError as error:
+        raise wrong(f"{path}.expect is no JMESPath expression that can be used: {error}") from error
     _check_latency(whole, "maximum_latency_ms", f"{path}.", wrong)
     return whole
 
 
+def _check_body(case: dict[str, Any], path: str, wrong: Any) -> None:
+    if ("body" in case) == ("body_uri" in case):
+        raise wrong(f"{path} needs either body or body_uri")
+    if "body" in case and len(body_of(case)) > MAXIMUM_BODY_BYTES:
+        raise wrong(f"{path}.body is larger than the {MAXIMUM_BODY_BYTES} bytes that an endpoint takes")
+    if "body_uri" in case:
+        try:
+            bucket_and_key(str(case["body_uri"]))
+        except PromotionRefusedError as error:
+            raise wrong(f"{path}.body_uri has to be an s3:// address: {str(error).rstrip('.')}") from error
+
+
 def _check_latency(whole: dict[str, Any], key: str, path: str, wrong: Any) -> None:
-    if whole[key] is not None and (not _is_number(whole[key]) or whole[key] <= 0):
+    if whole[key] is not None and (not is_number(whole[key]) or whole[key] <= 0):
         raise wrong(f"{path}{key} has to be a number of milliseconds")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def body_of(case: dict[str, Any]) -> bytes:
@@ -138,13 +167,26 @@ def wrong_answer(case: dict[str, Any], answer: Answer) -> str | None:
     except (ValueError, RecursionError):
         data = answer.body.decode(errors="replace")
     try:
-        result = jmespath.search(case["expect"], data)
-    except jmespath.exceptions.JMESPathError as error:
-        result = str(error).splitlines()[0]
+        result = expectation.result(case["expect"], data)
+    except ValueError as error:
+        result = str(error)
     if result is True:
         return None
-    found, answered = json.dumps(result, default=str)[:100], answer.body[:200].decode(errors="replace")
-    return f"{case['name']!a} expected {case['expect']} to be true, it was {found}: {answered!a}"
+    answered = answer.body[:200].decode(errors="replace")
+    return f"{case['name']!a} expected {_shown(case['expect'])} to be true, it was {_as_json(result)}: {answered!a}"
+
+
+def _shown(text: str) -> str:
+    """A text that somebody else wrote, in one short line."""
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)[:100]
+    except RecursionError:
+        return "nested too deeply to be shown"
 
 
 def trouble(case: dict[str, Any], answer: Answer) -> str | None:

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from promotion import candidate, model_package
+from promotion import answers, candidate, model_package
 from promotion.candidate import Candidate
-from promotion.errors import InvalidRequestError
 from promotion.request import Promote
 
 
@@ -37,7 +36,7 @@ def read(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[s
 
 
 def _training_job(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    description = upstream.sagemaker.describe_training_job(TrainingJobName=asked.name)
+    description = _described_job(upstream, asked.name)
     tags = _tags(upstream, description["TrainingJobArn"])
     if asked.by_event and (why_not := candidate.not_for_promotion(description, tags)):
         return why_not
@@ -46,15 +45,18 @@ def _training_job(upstream: Upstream, asked: Promote, settings_of: Callable[[str
 
 def _tuning_job(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
     """The best training job of it. SageMaker gives the tuning job's tags to each; what was tagged later counts too."""
-    tuning = upstream.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=asked.name)
+    answer = upstream.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=asked.name)
+    members = ("HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus")
+    operation = "DescribeHyperParameterTuningJob"
+    tuning = answers.checked("sagemaker", operation, answer, f"the tuning job {asked.name}", members)
     tags = _tags(upstream, tuning["HyperParameterTuningJobArn"])
-    best = tuning.get("BestTrainingJob")
-    if best:
+    best = tuning.get("BestTrainingJob", {})
+    if best.get("TrainingJobArn"):
         tags = _tags(upstream, best["TrainingJobArn"]) | tags
     if asked.by_event and candidate.APPLICATION_TAG not in tags:
         return f"The tuning job {asked.name} has no tag {candidate.APPLICATION_TAG}."
     name = candidate.best_training_job(tuning)
-    description = upstream.sagemaker.describe_training_job(TrainingJobName=name)
+    description = _described_job(upstream, name)
     return _of_job(upstream, asked, description, tags, settings_of)
 
 
@@ -72,10 +74,12 @@ def _of_job(
 
 
 def _model(upstream: Upstream, asked: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate:
-    description = upstream.sagemaker.describe_model(ModelName=asked.name)
+    answer = upstream.sagemaker.describe_model(ModelName=asked.name)
+    members = ("ModelName", "ModelArn", "CreationTime")
+    description = answers.checked("sagemaker", "DescribeModel", answer, f"the model {asked.name}", members)
     containers = candidate.containers_of(description)
     packages = {
-        name: upstream.sagemaker.describe_model_package(ModelPackageName=name)
+        name: _described_package(upstream, name)
         for name in model_package.names(containers, f"The model {asked.name}", upstream.account)
     }
     tags = _tags(upstream, description["ModelArn"])
@@ -83,12 +87,7 @@ def _model(upstream: Upstream, asked: Promote, _: Callable[[str], dict[str, Any]
 
 
 def _model_package(upstream: Upstream, asked: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    region = asked.name.split(":")[3]
-    if region != upstream.region:
-        raise InvalidRequestError(
-            f"The model package {asked.name} is in the region {region}; this stage takes models of {upstream.region}."
-        )
-    description = upstream.sagemaker.describe_model_package(ModelPackageName=asked.name)
+    description = _described_package(upstream, asked.name)
     tags = _tags(upstream, description["ModelPackageArn"])
     if group := model_package.group_arn(description):
         tags = _tags(upstream, group) | tags
@@ -97,6 +96,19 @@ def _model_package(upstream: Upstream, asked: Promote, _: Callable[[str], dict[s
     return candidate.from_model_package(description, tags, asked.application)
 
 
+def _described_job(upstream: Upstream, name: str) -> dict[str, Any]:
+    answer = upstream.sagemaker.describe_training_job(TrainingJobName=name)
+    members = ("TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "CreationTime")
+    return answers.checked("sagemaker", "DescribeTrainingJob", answer, f"the training job {name}", members)
+
+
+def _described_package(upstream: Upstream, name: str) -> dict[str, Any]:
+    answer = upstream.sagemaker.describe_model_package(ModelPackageName=name)
+    members = ("ModelPackageArn", "ModelPackageStatus", "CreationTime")
+    return answers.checked("sagemaker", "DescribeModelPackage", answer, f"the model package {name}", members)
+
+
 def _tags(upstream: Upstream, arn: str) -> dict[str, str]:
     pages = upstream.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    found = [answers.checked("sagemaker", "ListTags", page, f"the tags of {arn}") for page in pages]
+    return {tag["Key"]: tag.get("Value", "") for page in found for tag in page.get("Tags", []) if "Key" in tag}

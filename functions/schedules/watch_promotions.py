@@ -58,7 +58,7 @@ def _waiting(table: str, now: datetime.datetime) -> dict[str, float]:
     """For how long each candidate waits for its approval. What has ended is noted, and not asked for again."""
     waiting = {}
     for promotion, request in journal.open_approval_requests(client("dynamodb"), table):
-        found = approval.find(client("ssm"), request.automation)
+        found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
             journal.note_approval_ended(client("dynamodb"), table, promotion, request)
         elif not approval.is_given(found):

@@ -23,14 +23,14 @@ from promotion import (
 )
 from promotion.artifacts import Path, PinnedObject, Reference
 from promotion.aws_errors import Meaning, meaning
-from promotion.candidate import SMOKE_TEST_TAG, Candidate
+from promotion.candidate import METRICS_TAG, SMOKE_TEST_TAG, Candidate
 from promotion.claims import Use
 from promotion.clients import client
 from promotion.combinations import Deployment
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.model import stage_containers
+from promotion.model import assert_room_for_tags, assert_taken, own_tags, stage_containers
 from promotion.naming import endpoint_name, sha256_of
-from promotion.pinning import explained, manifest, pin
+from promotion.pinning import assert_not_too_much, explained, manifest, pin
 from promotion.sagemaker import live_config
 from promotion.settings import SKIP, load
 from promotion.step import logger, step
@@ -52,6 +52,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     references = artifacts.references(candidate.containers)
     content = {reference.path: pin(s3, reference, event["upstream_account"]) for reference in references}
+    assert_not_too_much([pinned for objects in content.values() for pinned in objects])
     _assert_etags(candidate, references, content)
     identity = artifacts.identity(
         candidate.containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
@@ -66,19 +67,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     suite, bodies = _suite(event, candidate, settings.get("SmokeTest"))
     _assert_deployable(event, candidate, settings, suite, bodies)
 
-    _put_json(event, _identity_key(digest), identity)
     prefix = f"models/{candidate.application}/{digest}"
+    artifacts.assert_apart(references, event["bucket"], prefix)
     addresses, objects = {}, []
     for reference in references:
         target, placed = artifacts.targets(reference, content[reference.path], prefix)
         addresses[reference.path] = f"s3://{event['bucket']}/{target}"
         objects += placed
-    suite_uri, placed = _place_suite(event, suite, bodies, prefix)
-    objects += placed
-
-    found, metrics_note = _metrics(candidate, event["upstream_account"])
-    metrics_uri = _place_metrics(event, found, prefix)
-
     containers = stage_containers(artifacts.with_values(candidate.containers, addresses), settings.get("Model", {}))
     # The settings may have brought an image of their own.
     containers = images.pinned(containers, region, digest_of)
@@ -87,6 +82,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         containers, copies = images.redirected(containers, event["account"], event["image_repository"])
     if combinations.is_serverless(settings["EndpointConfig"]):
         images.assert_serverless(containers, event["account"])
+    assert_taken(containers, candidate.source["name"])
+    found, metrics_note = _metrics(candidate, event["upstream_account"])
+    # Each container may get one more, with the digest of its image.
+    tags = own_tags(
+        candidate, digest, event["execution"], SMOKE_TEST_TAG if suite != SKIP else None, METRICS_TAG if found else None
+    )
+    assert_room_for_tags(candidate, len(tags) + len(containers))
+
+    # From here on something is written.
+    _put_json(event, _identity_key(digest), identity)
+    suite_uri, placed = _place_suite(event, suite, bodies, prefix)
+    objects += placed
+    metrics_uri = _place_metrics(event, found, prefix)
     model = artifacts.identity(
         containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
     )
@@ -251,7 +259,7 @@ def _place_suite(
 
 
 def _read_suite(uri: str, owner: str) -> dict[str, Any]:
-    bucket, key = artifacts.bucket_and_key(uri)
+    bucket, key = artifacts.bucket_and_key(uri, f"The smoke test (the tag {SMOKE_TEST_TAG})")
     try:
         found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
     except ClientError as error:
@@ -260,11 +268,7 @@ def _read_suite(uri: str, owner: str) -> dict[str, Any]:
         raise InvalidRequestError(
             f"The smoke test {uri} has {found['ContentLength']} bytes; {_MAXIMUM_SUITE_BYTES} fit."
         )
-    try:
-        suite = json.loads(found["Body"].read())
-    except ValueError as error:
-        raise InvalidRequestError(f"The smoke test {uri} is no JSON: {error}.") from error
-    return smoke_test.validated(suite, uri)
+    return smoke_test.read(found["Body"].read(), uri)
 
 
 def _metrics(candidate: Candidate, owner: str) -> tuple[dict[str, float], str]:

@@ -62,7 +62,7 @@ def _supersede_older(dynamodb: Any, table: str, promotion: dict[str, Any]) -> No
     for older, request in journal.open_approval_requests(dynamodb, table, promotion["endpoint"]):
         if not is_older(older["created_at"], promotion["created_at"]):
             continue
-        found = approval.find(client("ssm"), request.automation)
+        found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
             journal.note_approval_ended(dynamodb, table, older, request)
         elif not approval.is_given(found):
@@ -81,5 +81,5 @@ def _stop(automation: str) -> None:
 
 def _status(automation: str) -> str | None:
     """The status of the runbook's execution; None when Systems Manager knows it no longer, or it never started."""
-    found = approval.find(client("ssm"), automation) if automation else None
+    found = approval.read(client("ssm"), automation) if automation else None
     return str(found["AutomationExecutionStatus"]) if found else None

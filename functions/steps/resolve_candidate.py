@@ -23,8 +23,8 @@ _CANCELLED = "The request for approval was cancelled"
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    own_account = event["execution"].split(":")[4]
-    asked = request.read(event["input"], event["upstream_account"], own_account)
+    region, own_account = event["execution"].split(":")[3:5]
+    asked = request.read(event["input"], event["upstream_account"], own_account, region)
     logger.info("Request read", request=asked)
     match asked:
         case request.Promote():
@@ -78,12 +78,9 @@ def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
 
 
 def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision:
-    try:
-        execution = client("ssm").get_automation_execution(AutomationExecutionId=asked.approval)["AutomationExecution"]
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
-        raise InvalidRequestError(f"There is no approval {asked.approval} in this account.") from error
+    execution = approval.read(client("ssm"), asked.approval or "")
+    if execution is None:
+        raise InvalidRequestError(f"There is no approval {asked.approval} in this account.")
     return approval.granted(execution, event["runbook"], asked)
 
 
@@ -161,7 +158,9 @@ def _assert_there(record: dict[str, Any]) -> None:
 
 
 def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict[str, Any]:
-    execution = client("ssm").get_automation_execution(AutomationExecutionId=asked.approval)["AutomationExecution"]
+    execution = approval.read(client("ssm"), asked.approval)
+    if execution is None:
+        raise InvalidRequestError(f"There is no approval {asked.approval} in this account.")
     if execution["DocumentName"] != event["runbook"] or approval.is_given(execution):
         return {"outcome": "not_for_promotion", "reason": f"The approval {asked.approval} was given or is not ours."}
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}

@@ -1,10 +1,13 @@
 """Bad input by hand ends within one step, with one sentence that says what to do, and creates nothing."""
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.integration.world import DEV, Lab, Stage
+from tests.integration.world import DEV, EVENTS, Lab, Stage
+
+EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -18,8 +21,36 @@ from tests.integration.world import DEV, Lab, Stage
         ({"training_job": 7}, "is a number"),
         ({"training_job": "arn:aws:sagemaker:eu-west-1:999999999999:training-job/x"}, "999999999999"),
         ({"trainingJob": "x"}, "unknown key"),
+        ({"training_job": "arn:aws:sagemaker:us-east-1:111111111111:training-job/x"}, "us-east-1"),
+        ({"training_job": "x", "callback_url": "http://169.254.169.254/"}, "callback_url"),
+        ({"training_job": "x" * 200_000}, "is not a SageMaker name"),
+        (json.loads('{"training_job":' * 90 + "1" + "}" * 90), "is an object"),
+        (EVENT | {"account": "999999999999"}, "999999999999"),
+        (EVENT | {"region": "us-east-1"}, "us-east-1"),
+        (EVENT | {"detail": {"TrainingJobStatus": "Completed"}}, "TrainingJobName"),
+        (
+            {"model": "x", "approval": "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "digest": "ab" * 32},
+            "There is no approval",
+        ),
     ],
-    ids=["nothing", "list", "two", "no-job", "no-model", "number", "wrong-account", "misspelt"],
+    ids=[
+        "nothing",
+        "list",
+        "two",
+        "no-job",
+        "no-model",
+        "number",
+        "wrong-account",
+        "misspelt",
+        "wrong-region",
+        "callback",
+        "large",
+        "nested",
+        "forged-account",
+        "forged-region",
+        "no-name",
+        "no-approval",
+    ],
 )
 def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, words: str) -> None:
     execution = qa.promote(given)

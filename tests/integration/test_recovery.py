@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local import identity
 from local.aws import EmbeddedAws
 from tests.integration.test_announcements import mail
 from tests.integration.test_autoscaling import configure, instances, scale_by_hand
@@ -125,9 +126,9 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
     }
     qa.client("dynamodb").put_item(TableName=qa.table, Item=journal)
     detail = {"executionArn": dead, "name": application, "status": "FAILED", "cause": "once more"}
-    ended = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "account": QA}
+    kind = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
 
-    given_up = qa.promote(ended | {"detail": detail})
+    given_up = qa.promote(kind | {"account": QA, "region": identity.REGION, "detail": detail})
 
     assert given_up.error == "RecoveryGivenUp"
     assert f"{application}-qa could not be recovered in 3 tries and is still held" in (given_up.cause or "")

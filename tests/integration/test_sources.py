@@ -20,7 +20,8 @@ def tags(application: str, suite: str) -> dict[str, str]:
 
 
 def event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
-    return {"version": "0", "source": "aws.sagemaker", "detail-type": detail_type, "account": DEV, "detail": detail}
+    kind = {"source": "aws.sagemaker", "detail-type": detail_type}
+    return {"version": "0", **kind, "account": DEV, "region": identity.REGION, "detail": detail}
 
 
 def register(lab: Lab, application: str, label: str) -> str:

@@ -5,7 +5,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.approval import OPEN, Decision, decision, find, granted, is_given
+from promotion.approval import OPEN, Decision, decision, granted, is_given, read
 from promotion.errors import InvalidRequestError
 from promotion.request import Promote
 from tests.unit.faults import client_error
@@ -134,7 +134,7 @@ def test_an_execution_without_steps_gave_no_approval() -> None:
         ([{"Who": "a"}], Decision(by='{"Who": "a"}', comment="")),
         (['"a"'], Decision(by="a", comment="")),
         (["7"], Decision(by="7", comment="")),
-        ([{"Approver": {"Arn": "a"}, "Comment": 7}], Decision(by="{'Arn': 'a'}", comment="7")),
+        ([{"Approver": {"Arn": "a"}, "Comment": 7}], Decision(by='{"Arn": "a"}', comment="7")),
     ],
 )
 def test_a_decision_is_read_whatever_it_looks_like(decisions: list[Any], said: Decision) -> None:
@@ -145,6 +145,12 @@ def test_an_endless_comment_is_cut() -> None:
     told = decision(automation(StepExecutions=[approve_step("Success", {"Approver": "a", "Comment": "x" * 10**6})]))
 
     assert len(told.comment) == 1000
+
+
+def test_an_endless_name_of_an_approver_is_cut() -> None:
+    told = decision(automation(StepExecutions=[approve_step("Success", {"Approver": "a" * 10**6}, "[" * 10**5)]))
+
+    assert len(told.by) == 1000
 
 
 def test_a_step_without_outputs_has_no_decision() -> None:
@@ -184,12 +190,12 @@ class SystemsManager:
 
 
 def test_an_approval_is_found_while_systems_manager_knows_it() -> None:
-    found = find(SystemsManager({"AutomationExecutionStatus": "Waiting"}), IDENTIFIER)
+    waiting = automation(AutomationExecutionStatus="Waiting")
 
-    assert found == {"AutomationExecutionId": IDENTIFIER, "AutomationExecutionStatus": "Waiting"}
-    assert find(SystemsManager(client_error("AutomationExecutionNotFoundException")), IDENTIFIER) is None
+    assert read(SystemsManager(waiting), IDENTIFIER) == {"AutomationExecutionId": IDENTIFIER} | waiting
+    assert read(SystemsManager(client_error("AutomationExecutionNotFoundException")), IDENTIFIER) is None
 
 
 def test_an_approval_that_may_not_be_seen_is_not_taken_for_one_that_is_gone() -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        find(SystemsManager(client_error("AccessDeniedException")), IDENTIFIER)
+        read(SystemsManager(client_error("AccessDeniedException")), IDENTIFIER)

@@ -262,10 +262,16 @@ def test_a_smoke_test_asks_what_the_model_has(
 
 @pytest.mark.parametrize(
     ("kind", "size", "refused"),
-    [("serverless", 4 * 1024**2, False), ("serverless", 4 * 1024**2 + 1, True), ("instances", 6_000_000, False)],
+    [
+        ("serverless", 4 * 1024**2, ""),
+        ("serverless", 4 * 1024**2 + 1, "a serverless endpoint takes 4194304"),
+        ("instances", 6_291_456, ""),
+        ("instances", 6_291_457, "an endpoint takes 6291456, unless it is asynchronous"),
+        ("asynchronous", 5 * 1024**4, ""),
+    ],
 )
-def test_a_serverless_endpoint_takes_smaller_bodies(kind: str, size: int, refused: bool) -> None:
+def test_an_endpoint_takes_bodies_up_to_a_size(kind: str, size: int, refused: str) -> None:
     reasons = found(KINDS[kind], body_sizes=[size])
 
-    assert bool(reasons) is refused
-    assert all("a serverless endpoint takes 4194304" in reason for reason in reasons)
+    assert bool(reasons) is bool(refused)
+    assert all(refused in reason for reason in reasons)

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion import artifacts, candidate, metrics, quality_gate, request, retention, smoke_test
+from promotion import artifacts, candidate, images, metrics, pinning, quality_gate, request, retention, smoke_test
 from promotion import settings as application_settings
 from promotion.errors import PromotionError
 from promotion.naming import MAXIMUM_LENGTH, endpoint_name, resource_name
+from tests.hostile_inputs import asked, objects, sources
 
-UPSTREAM, OWN = "111111111111", "222222222222"
+UPSTREAM, OWN, REGION = "111111111111", "222222222222", "eu-west-1"
 EVENTS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parents[2] / "events").glob("*.json"))]
 # botocore's sagemaker model: EndpointName, EndpointConfigName, ModelName.
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -46,6 +47,7 @@ NASTY = [
     "<script>alert(1)</script>",
     "\x1b[31mred",
     "re\u202eview",
+    "re\ud800view",
     "\uff52eviews",
     "😀",
     "reviews'--",
@@ -64,7 +66,7 @@ NASTY = [
 ]
 texts = st.sampled_from(NASTY) | st.text(max_size=80)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.just(10**400),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
@@ -101,11 +103,11 @@ def tried[T](act: Callable[[], T]) -> tuple[T | None, str]:
 
 
 def read(given_input: Any) -> request.Request | None:
-    return tried(lambda: request.read(given_input, UPSTREAM, OWN))[0]
+    return tried(lambda: request.read(given_input, UPSTREAM, OWN, REGION))[0]
 
 
 @given(values | broken(EVENTS))
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_whatever_starts_an_execution_is_a_request_or_refused_in_a_sentence(given_input: Any) -> None:
     found = read(given_input)
 
@@ -154,11 +156,26 @@ SETTINGS = {
         "VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]},
     },
     "SmokeTest": SUITE,
+    "Autoscaling": {
+        "MinCapacity": 1,
+        "MaxCapacity": 4,
+        "ScalingPolicies": [
+            {
+                "PolicyName": "p",
+                "PolicyType": "TargetTrackingScaling",
+                "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0},
+            }
+        ],
+        "ScheduledActions": [{"ScheduledActionName": "night", "StartTime": "2026-01-02T03:04:05Z"}],
+    },
+    "DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}},
+    "QualityGate": [{"MetricName": "f1", "Minimum": 0.5}],
+    "Retention": {"Keep": 3},
 }
 
 
 @given(values | broken([SUITE]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_smoke_test_is_usable_or_refused_with_the_place_of_what_is_wrong(suite: Any) -> None:
     found, said = tried(lambda: smoke_test.validated(suite, "s3://bucket/suite.json"))
     if found is None:
@@ -172,7 +189,7 @@ def test_a_smoke_test_is_usable_or_refused_with_the_place_of_what_is_wrong(suite
 
 
 @given(values.map(lambda value: json.dumps(value)) | broken([SETTINGS]).map(json.dumps) | texts)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_settings_are_in_force_or_refused_with_their_parameter_and_path(text: str) -> None:
     found, said = tried(lambda: application_settings.read(text, PARAMETER, DEFAULTS))
     if found is None:
@@ -210,42 +227,123 @@ def test_an_address_is_one_object_or_prefix_or_refused(uri: str) -> None:
     assert len(key.encode()) <= 1024
 
 
-NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-HYPERPARAMETERS = {
-    "sagemaker_program": '"inference.py"',
-    "sagemaker_submit_directory": '"s3://artifacts/source.tar.gz"',
-    "sagemaker_container_log_level": "20",
-}
-JOB = {
-    "TrainingJobName": "reviews-1",
-    "TrainingJobArn": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:training-job/reviews-1",
-    "TrainingJobStatus": "Completed",
-    "ModelArtifacts": {"S3ModelArtifacts": "s3://artifacts/reviews-1/output/model.tar.gz"},
-    "AlgorithmSpecification": {"TrainingImage": f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"},
-    "HyperParameters": HYPERPARAMETERS,
-    "CreationTime": NOW,
-    "TrainingEndTime": NOW,
-}
-# Those that the API reference has as always there are; texts may be anything.
-MAY_BE_MISSING = ["HyperParameters", "TrainingEndTime", "AlgorithmSpecification.TrainingImage"]
+DESCRIBED = [
+    ("training_job", sources.JOB),
+    ("tuning_job", sources.TUNING),
+    ("model", sources.MODEL),
+    ("model_package", sources.PACKAGE),
+]
+
+
+@given(st.sampled_from(DESCRIBED).flatmap(lambda one: st.tuples(st.just(one[0]), broken([one[1]]))))
+@settings(max_examples=200)
+def test_a_source_with_anything_missing_or_of_another_type_is_a_candidate_or_refused(given_source: Any) -> None:
+    found, _ = tried(lambda: sources.read_as(*given_source))
+
+    if isinstance(found, candidate.Candidate):
+        assert found.application == "reviews"
+        assert candidate.Candidate.from_json(json.loads(json.dumps(found.to_json()))) == found
+        tried(lambda: artifacts.references(found.containers))
+        tried(lambda: images.pinned(found.containers, REGION, lambda _: f"sha256:{'a' * 64}"))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(sources.JOB["HyperParameters"])), texts | st.integers().map(str)))
+def test_whatever_a_job_was_told_is_carried_as_texts(parameters: dict[str, str]) -> None:
+    found, _ = tried(
+        lambda: sources.read("training_job", job=sources.changed(sources.JOB, "HyperParameters", parameters))
+    )
+
+    assert isinstance(found, candidate.Candidate)
+    assert all(isinstance(value, str) for value in found.containers[0].get("Environment", {}).values())
+    tried(lambda: artifacts.references(found.containers))
+
+
+OUR_TAGS = [
+    candidate.APPLICATION_TAG,
+    candidate.CREATED_AT_TAG,
+    candidate.SMOKE_TEST_TAG,
+    candidate.METRICS_TAG,
+    candidate.SOURCE_TAG,
+    f"{candidate.IMAGE_TAG}0",
+    candidate.INFERENCE_IMAGE_TAG,
+    "aws:createdBy",
+]
 
 
 @given(
-    st.sampled_from(["", *MAY_BE_MISSING]),
-    st.dictionaries(st.sampled_from(sorted(HYPERPARAMETERS)), texts),
-    texts,
+    st.sampled_from([kind for kind, _ in DESCRIBED]),
+    st.dictionaries(st.sampled_from(OUR_TAGS) | texts, texts | st.datetimes().map(lambda time: f"{time.isoformat()}Z")),
 )
-def test_a_job_becomes_a_candidate_or_is_refused(missing: str, parameters: dict[str, str], application: str) -> None:
-    job: Any = copy.deepcopy(JOB)
-    job["HyperParameters"] |= parameters
-    *path, last = missing.split(".")
-    place = job[path[0]] if path else job
-    place.pop(last, None)
-    tags = {"model-promotion:application": application}
-    found, _ = tried(lambda: candidate.from_training_job(job, tags, None, "eu-west-1", None))
-    if found:
+@settings(max_examples=150)
+def test_whatever_the_tags_are_there_is_a_candidate_with_the_owners_or_a_refusal(
+    kind: str, tags: dict[str, str]
+) -> None:
+    found, _ = tried(lambda: sources.read(kind, sources.TAGS | tags))
+
+    if isinstance(found, candidate.Candidate):
         assert SAGEMAKER_NAME.fullmatch(found.application)
-        tried(lambda: artifacts.references(found.containers))
+        assert all(tags[key] == value for key, value in found.tags.items())
+        assert not any(key.lower().startswith(("aws:", candidate.TAG)) for key in found.tags)
+        datetime.datetime.fromisoformat(found.created_at)
+
+
+@given(broken([asked.automation()]))
+@settings(max_examples=150)
+def test_an_approval_lets_in_what_it_is_for_whatever_is_said_of_it(execution: Any) -> None:
+    found, _ = tried(lambda: asked.granted(execution))
+
+    if found:
+        assert execution["DocumentName"] == asked.RUNBOOK
+        assert execution["AutomationExecutionStatus"] == "InProgress"
+        assert execution["Parameters"]["Digest"][0] == asked.DIGEST
+        assert len(found.by) <= 1_000
+        assert len(found.comment) <= 1_000
+
+
+@given(
+    st.sampled_from([event for event in EVENTS if "detail-type" in event]),
+    st.sampled_from(["account", "region", "source", "detail-type"]),
+    values,
+)
+@settings(max_examples=200)
+def test_an_event_of_another_envelope_starts_nothing(event: dict[str, Any], member: str, value: Any) -> None:
+    if value != event[member]:
+        assert isinstance(read(event | {member: value}), request.Ignore | None)
+
+
+# What XML can carry, in which S3 lists keys.
+KEYS = st.lists(
+    st.sampled_from(objects.ODD) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+
+
+@given(KEYS)
+@settings(max_examples=30)
+def test_the_keys_below_a_prefix_are_copied_exactly_or_refused(names: list[str]) -> None:
+    keys = [f"w/{name}" for name in names if not name.endswith("/") and len(name.encode()) < 700]
+    found, _ = tried(lambda: objects.pinned(objects.Upstream(*keys), "w/", is_prefix=True))
+
+    if found is not None:
+        assert sorted(one.key for one in found) == sorted(keys)
+        reference = artifacts.Reference((0, "ModelDataUrl"), "s3://artifacts/w/", is_prefix=True)
+        prefix, placed = artifacts.targets(reference, found, "models/reviews/digest")
+        assert [one.target.removeprefix(prefix) for one in placed] == [one.key.removeprefix("w/") for one in found]
+        assert len({one.target for one in placed}) == len(keys)
+
+
+@given(st.lists(st.text() | st.sampled_from(NASTY), max_size=5), st.text())
+def test_a_manifest_is_read_back_as_it_was_written(names: list[str], attribute: str) -> None:
+    attributes = {"x-amz-meta-a": attribute}
+    written = [artifacts.PinnedObject("b", name, name, 1, "e", None, None, None, attributes, name) for name in names]
+
+    text, batches = pinning.manifest(written)
+
+    assert text.isascii()
+    assert [artifacts.PinnedObject.from_line(line) for line in text.splitlines()] == written
+    assert sum(batch["end"] - batch["start"] for batch in batches) == len(text.encode())
 
 
 @pytest.mark.parametrize("text", NASTY)
@@ -263,8 +361,11 @@ GATE = [
 ]
 
 
-@given(values | broken([GATE[:1], GATE]), st.dictionaries(texts | st.just("f1"), st.floats(allow_nan=False)))
-@settings(max_examples=300)
+@given(
+    values | broken([GATE[:1], GATE]),
+    st.dictionaries(texts.filter(metrics.is_name) | st.just("f1"), st.floats(allow_nan=False)),
+)
+@settings(max_examples=150)
 def test_a_quality_gate_is_usable_or_refused(gate: Any, found: dict[str, float]) -> None:
     rules, _ = tried(lambda: quality_gate.validated(gate, f"{PARAMETER}: QualityGate"))
     if rules is not None:

@@ -368,8 +368,18 @@ def test_an_error_that_is_not_known_is_raised_as_it_is() -> None:
     s3 = Object()
     s3.fault = lambda *_: "SomethingNew"
 
-    with pytest.raises(ClientError, match="400"):
-        pin_in(s3, one("s3://artifacts/m"))
+    with pytest.raises(ClientError, match="SomethingNew"):
+        pin_in(s3, many("s3://artifacts/m/"))
+
+
+def test_an_object_that_s3_gives_only_with_its_key_is_refused_with_what_to_do() -> None:
+    s3 = Object()
+    s3.fault = lambda request, _: "InvalidRequest" if request.operation == "HeadObject" else ""
+
+    message = refusal(s3, one("s3://artifacts/model.tar.gz"))
+
+    assert message.startswith("s3://artifacts/model.tar.gz cannot be read: S3 answers a HEAD of it with 400")
+    assert "(SSE-C). Copy it into an object that is encrypted in another way" in message
 
 
 @pytest.mark.parametrize("is_copied_by_parts", [False, True])

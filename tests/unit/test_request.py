@@ -19,6 +19,7 @@ from promotion.request import (
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"
+REGION = "eu-west-1"
 APPROVAL = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 DIGEST = "ab" * 32
 EXECUTION = f"arn:aws:states:eu-west-1:{OWN}:execution:model-promotion-qa:first"
@@ -32,13 +33,14 @@ EXECUTION_ENDED = ("aws.states", "Step Functions Execution Status Change")
 APPROVAL_ENDED = ("aws.ssm", "EC2 Automation Execution Status-change Notification")
 
 
-def event(kind: tuple[Any, Any], account: Any, detail: Any) -> dict[str, Any]:
-    return {"version": "0", "source": kind[0], "detail-type": kind[1], "account": account, "detail": detail}
+def event(kind: tuple[Any, Any], account: Any, detail: Any, region: Any = REGION) -> dict[str, Any]:
+    kinds = {"source": kind[0], "detail-type": kind[1]}
+    return {"version": "0", **kinds, "account": account, "region": region, "detail": detail}
 
 
 def refusal(given: Any) -> str:
     with pytest.raises(InvalidRequestError) as error:
-        read(given, UPSTREAM, OWN)
+        read(given, UPSTREAM, OWN, REGION)
     return str(error.value)
 
 
@@ -58,7 +60,7 @@ def refusal(given: Any) -> str:
             {"training_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:training-job/reviews-1"},
             Promote("training_job", "reviews-1"),
         ),
-        ({"model": f"arn:aws-cn:sagemaker:cn-north-1:{UPSTREAM}:model/reviews-1"}, Promote("model", "reviews-1")),
+        ({"model": f"arn:aws-cn:sagemaker:eu-west-1:{UPSTREAM}:model/reviews-1"}, Promote("model", "reviews-1")),
         ({"tuning_job": "t" * 32}, Promote("tuning_job", "t" * 32)),
         (
             {"tuning_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/tuning"},
@@ -69,18 +71,18 @@ def refusal(given: Any) -> str:
     ],
 )
 def test_a_source_is_promoted_by_its_name_or_its_arn(given: dict[str, str], asked: Promote) -> None:
-    assert read(given, UPSTREAM, OWN) == asked
+    assert read(given, UPSTREAM, OWN, REGION) == asked
 
 
 def test_an_input_by_hand_is_no_event() -> None:
-    asked = read({"model": "m"}, UPSTREAM, OWN)
+    asked = read({"model": "m"}, UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Promote)
     assert not asked.by_event
 
 
 def test_an_endpoint_is_recovered_by_its_name() -> None:
-    asked = read({"recover": "reviews-qa"}, UPSTREAM, OWN)
+    asked = read({"recover": "reviews-qa"}, UPSTREAM, OWN, REGION)
 
     assert asked == Recover(executions=(), endpoint="reviews-qa", reason="An operator asked for the recovery.")
 
@@ -171,6 +173,24 @@ def test_a_source_in_another_account_is_refused_with_the_account_models_are_take
     assert "Promote it there first, or name one of that account." in message
 
 
+@pytest.mark.parametrize(
+    ("key", "resource"),
+    [
+        ("training_job", "training-job/x"),
+        ("tuning_job", "hyper-parameter-tuning-job/x"),
+        ("model", "model/x"),
+        ("model_package", "model-package/x/1"),
+    ],
+)
+def test_a_source_in_another_region_is_not_taken_for_one_of_the_same_name_here(key: str, resource: str) -> None:
+    message = refusal({key: f"arn:aws:sagemaker:us-east-1:{UPSTREAM}:{resource}"})
+
+    assert message == (
+        f'"{key}" is in the region "us-east-1", but this stage takes models of eu-west-1 alone. Name one of that '
+        "region."
+    )
+
+
 @pytest.mark.parametrize("key", ["approval", "digest"])
 @pytest.mark.parametrize("value", ["x", "AB" * 32, f"{APPROVAL} ", "ab" * 33, APPROVAL.upper(), "\n"])
 def test_an_approval_and_a_digest_have_their_form(key: str, value: str) -> None:
@@ -202,13 +222,16 @@ def test_a_bad_name_is_told_in_one_short_line_of_ascii_whatever_is_in_it() -> No
 def test_a_completed_training_job_is_promoted_by_its_event() -> None:
     given = event(TRAINING_JOB, UPSTREAM, {"TrainingJobName": "reviews-1", "TrainingJobStatus": "Completed"})
 
-    assert read(given, UPSTREAM, OWN) == Promote("training_job", "reviews-1", by_event=True)
+    assert read(given, UPSTREAM, OWN, REGION) == Promote("training_job", "reviews-1", by_event=True)
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopping", "Stopped", "Deleting", "COMPLETED", None])
 def test_a_training_job_that_is_not_completed_is_ignored(status: str | None) -> None:
     asked = read(
-        event(TRAINING_JOB, UPSTREAM, {"TrainingJobName": "reviews-1", "TrainingJobStatus": status}), UPSTREAM, OWN
+        event(TRAINING_JOB, UPSTREAM, {"TrainingJobName": "reviews-1", "TrainingJobStatus": status}),
+        UPSTREAM,
+        OWN,
+        REGION,
     )
 
     assert isinstance(asked, Ignore)
@@ -218,20 +241,22 @@ def test_a_training_job_that_is_not_completed_is_ignored(status: str | None) -> 
 def test_a_completed_tuning_job_is_promoted_by_its_event() -> None:
     detail = {"HyperParameterTuningJobName": "tuning", "HyperParameterTuningJobStatus": "Completed"}
 
-    assert read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN) == Promote("tuning_job", "tuning", by_event=True)
+    assert read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN, REGION) == Promote(
+        "tuning_job", "tuning", by_event=True
+    )
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopped", "COMPLETED", None])
 def test_a_tuning_job_that_is_not_completed_is_ignored(status: str | None) -> None:
     detail = {"HyperParameterTuningJobName": "tuning", "HyperParameterTuningJobStatus": status}
 
-    assert isinstance(read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN), Ignore)
+    assert isinstance(read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN, REGION), Ignore)
 
 
 def test_the_package_that_an_approval_names_is_promoted_by_its_event() -> None:
     detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved", "ModelPackageGroupName": "reviews"}
 
-    assert read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN) == Promote(
+    assert read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN, REGION) == Promote(
         "model_package", PACKAGE, by_event=True
     )
 
@@ -240,7 +265,7 @@ def test_the_package_that_an_approval_names_is_promoted_by_its_event() -> None:
 def test_a_package_that_is_not_approved_is_ignored(status: str | None) -> None:
     detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": status}
 
-    assert isinstance(read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN), Ignore)
+    assert isinstance(read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN, REGION), Ignore)
 
 
 @pytest.mark.parametrize(
@@ -279,13 +304,13 @@ def test_every_kind_of_source_comes_back_from_the_approval() -> None:
 def test_what_was_promoted_upstream_is_promoted_here_as_the_model_it_is_there() -> None:
     given = event(PROMOTION, UPSTREAM, {"model_name": "reviews-qa-20260102-0304-0a1b2c3d", "digest": DIGEST})
 
-    assert read(given, UPSTREAM, OWN) == Promote("model", "reviews-qa-20260102-0304-0a1b2c3d", by_event=True)
+    assert read(given, UPSTREAM, OWN, REGION) == Promote("model", "reviews-qa-20260102-0304-0a1b2c3d", by_event=True)
 
 
 def test_an_approval_given_upstream_is_none_here() -> None:
     given = event(PROMOTION, UPSTREAM, {"model_name": "m", "approval": APPROVAL, "approved_by": "boss"})
 
-    asked = read(given, UPSTREAM, OWN)
+    asked = read(given, UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Promote)
     assert asked.approval is None
@@ -307,13 +332,13 @@ def test_an_execution_that_ended_badly_is_recovered_with_its_cause_as_the_reason
 ) -> None:
     detail = {"executionArn": EXECUTION, "name": "first", "status": "TIMED_OUT", **more}
 
-    asked = read(event(EXECUTION_ENDED, OWN, detail), UPSTREAM, OWN)
+    asked = read(event(EXECUTION_ENDED, OWN, detail), UPSTREAM, OWN, REGION)
 
     assert asked == Recover((EXECUTION,), endpoint=None, reason=f"The execution first ended TIMED_OUT ({why}).")
 
 
 def test_an_approval_that_ended_without_letting_anything_in_is_told() -> None:
-    asked = read(event(APPROVAL_ENDED, OWN, {"ExecutionId": APPROVAL, "Status": "Rejected"}), UPSTREAM, OWN)
+    asked = read(event(APPROVAL_ENDED, OWN, {"ExecutionId": APPROVAL, "Status": "Rejected"}), UPSTREAM, OWN, REGION)
 
     assert asked == TellRejection(approval=APPROVAL, status="Rejected")
 
@@ -347,6 +372,17 @@ def test_an_event_from_another_account_than_its_own_is_refused(kind: tuple[str, 
 
     assert kind[1] in message
     assert f"this stage takes it from account {right} alone" in message
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "", None, ["eu-west-1"], {"region": "eu-west-1"}])
+@pytest.mark.parametrize("kind", list(DETAILS))
+def test_an_event_from_another_region_is_refused(kind: tuple[str, str], region: Any) -> None:
+    account = OWN if kind in (EXECUTION_ENDED, APPROVAL_ENDED) else UPSTREAM
+
+    message = refusal(event(kind, account, DETAILS[kind], region))
+
+    assert f'The event "{kind[1]}" is from the region ' in message
+    assert "this stage takes it from eu-west-1 alone" in message
 
 
 @pytest.mark.parametrize(
@@ -403,7 +439,7 @@ def test_an_event_without_an_object_as_its_detail_is_refused(detail: Any) -> Non
     ],
 )
 def test_an_event_that_starts_no_promotion_is_ignored(kind: tuple[Any, Any]) -> None:
-    asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN)
+    asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Ignore)
     assert asked.reason.startswith("No promotion starts with the event ")
@@ -411,7 +447,7 @@ def test_an_event_that_starts_no_promotion_is_ignored(kind: tuple[Any, Any]) -> 
 
 @pytest.mark.parametrize("kind", [(["aws.sagemaker"], TRAINING_JOB[1]), (TRAINING_JOB[0], {"x": 1}), ([], [])])
 def test_an_event_whose_kind_is_no_text_is_ignored(kind: tuple[Any, Any]) -> None:
-    asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN)
+    asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Ignore)
 
@@ -421,7 +457,7 @@ def test_the_end_of_a_recovery_names_all_that_are_still_to_be_recovered() -> Non
     second = execution_ended("second", json.dumps(first))
     third = execution_ended("third", json.dumps(second))
 
-    asked = read(third, UPSTREAM, OWN)
+    asked = read(third, UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Recover)
     assert [arn.rsplit(":", 1)[-1] for arn in asked.executions] == ["third", "second", "first"]
@@ -430,7 +466,7 @@ def test_the_end_of_a_recovery_names_all_that_are_still_to_be_recovered() -> Non
 
 
 def test_the_end_of_a_recovery_by_hand_names_its_endpoint() -> None:
-    asked = read(execution_ended("first", '{"recover": "reviews-qa"}'), UPSTREAM, OWN)
+    asked = read(execution_ended("first", '{"recover": "reviews-qa"}'), UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Recover)
     assert (len(asked.executions), asked.endpoint) == (1, "reviews-qa")
@@ -450,7 +486,7 @@ def test_the_end_of_a_recovery_by_hand_names_its_endpoint() -> None:
     ],
 )
 def test_whatever_else_the_dead_execution_was_started_with_says_nothing(given: str | None) -> None:
-    asked = read(execution_ended("first", given), UPSTREAM, OWN)
+    asked = read(execution_ended("first", given), UPSTREAM, OWN, REGION)
 
     assert isinstance(asked, Recover)
     assert (len(asked.executions), asked.endpoint) == (1, None)
@@ -470,7 +506,7 @@ def execution_ended(name: str, given: str | None) -> dict[str, Any]:
 def test_a_preview_asks_for_the_same(given: dict[str, Any], preview: bool) -> None:
     asked = given | {"preview": preview}
 
-    assert read(asked, UPSTREAM, OWN) == read(given, UPSTREAM, OWN)
+    assert read(asked, UPSTREAM, OWN, REGION) == read(given, UPSTREAM, OWN, REGION)
     assert is_preview(asked) is preview
 
 
@@ -478,7 +514,7 @@ def test_an_event_can_be_previewed_as_well() -> None:
     completed = {"TrainingJobName": "reviews-1", "TrainingJobStatus": "Completed"}
     given = event(TRAINING_JOB, UPSTREAM, completed)
 
-    assert read(given | {"preview": True}, UPSTREAM, OWN) == Promote("training_job", "reviews-1", by_event=True)
+    assert read(given | {"preview": True}, UPSTREAM, OWN, REGION) == Promote("training_job", "reviews-1", by_event=True)
 
 
 @pytest.mark.parametrize("preview", ["true", 1, None, {}])
@@ -491,4 +527,4 @@ def test_a_preview_is_true_or_false(preview: Any) -> None:
 
 def test_a_recovery_has_no_preview() -> None:
     assert "Only a promotion and a rollback have a preview" in refusal({"recover": "reviews-qa", "preview": True})
-    assert isinstance(read({"recover": "reviews-qa", "preview": False}, UPSTREAM, OWN), Recover)
+    assert isinstance(read({"recover": "reviews-qa", "preview": False}, UPSTREAM, OWN, REGION), Recover)

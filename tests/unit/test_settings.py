@@ -98,9 +98,7 @@ def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
 def test_defaults_that_sagemaker_does_not_know_are_refused_with_what_to_do() -> None:
     wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
 
-    with pytest.raises(
-        InvalidRequestError, match=r"InstanceType is 'm5.large', which SageMaker does not know.* Deploy"
-    ):
+    with pytest.raises(InvalidRequestError, match=r"InstanceType is 'm5.large', which AWS does not know.* Deploy"):
         read(None, PARAMETER, wrong)
     own = '{"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}}'
     assert read(own, PARAMETER, wrong)["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] == "ml.m5.large"
@@ -216,11 +214,11 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
-            "InstanceType is 'ml.m5.larg', which SageMaker does not know; like it are ml.m5.large",
+            "InstanceType is 'ml.m5.larg', which AWS does not know; like it are ml.m5.large",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"RoutingConfig": {"RoutingStrategy": "BEST"}}]}},
-            "RoutingStrategy is 'BEST', which SageMaker does not know; it has to be one of LEAST_OUTSTANDING_REQUESTS,",
+            "RoutingStrategy is 'BEST', which AWS does not know; it has to be one of LEAST_OUTSTANDING_REQUESTS,",
         ),
         (
             {"EndpointConfig": {"KmsKeyId": "key!"}},

@@ -1,0 +1,328 @@
+"""What starts an execution: events, inputs by hand, and the approvals that they claim."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from promotion import approval, naming, request, settings
+from promotion.errors import PromotionRefusedError
+from promotion.request import Ignore, Promote
+from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile, Reader
+from tests.unit.faults import client_error
+
+QUARTER_MEBIBYTE = 256 * 1024
+
+
+def read(given: Any) -> request.Request:
+    return request.read(given, UPSTREAM, OWN, REGION)
+
+
+def deep(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Training Job State Change",
+        "account": UPSTREAM,
+        "region": REGION,
+        "detail": {"TrainingJobName": "reviews-1", "TrainingJobStatus": "Completed"},
+        **changes,
+    }
+
+
+def package_event(arn: Any) -> dict[str, Any]:
+    detail = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    return event(**{"detail-type": "SageMaker Model Package State Change", "detail": detail})
+
+
+def execution_ended(**detail: Any) -> dict[str, Any]:
+    whole = {"executionArn": "arn:aws:states:x", "name": "first", "status": "FAILED", **detail}
+    kind = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
+    return event(**kind, account=OWN, detail=whole)
+
+
+def events() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "event")
+    for what, given, says in (
+        ("of another account", event(account=STRANGER), f'is from account "{STRANGER}"'),
+        ("of this stage's own account", event(account=OWN), f'is from account "{OWN}"'),
+        ("without an account", event(account=None), "is from account null"),
+        ("whose account is a number", event(account=111111111111), "is from account 111111111111"),
+        ("whose account is nested 1,000 levels deep", event(account=deep(500)), "is from account an object"),
+        ("of another region", event(region="us-east-1"), 'is from the region "us-east-1"'),
+        ("without a region", event(region=None), "is from the region null"),
+        ("without a detail", event(detail=None), "nothing as its detail"),
+        ("whose detail is a list", event(detail=[]), "a list as its detail"),
+        ("that names no job", event(detail={"TrainingJobStatus": "Completed"}), "nothing as TrainingJobName"),
+        (
+            "whose job is a number",
+            event(detail={"TrainingJobStatus": "Completed", "TrainingJobName": 7}),
+            "a number as TrainingJobName",
+        ),
+        (
+            "whose job is 256 KiB",
+            event(detail={"TrainingJobStatus": "Completed", "TrainingJobName": "x" * QUARTER_MEBIBYTE}),
+            "TrainingJobName is",
+        ),
+        (
+            "whose job is JSON that ends a text",
+            event(detail={"TrainingJobStatus": "Completed", "TrainingJobName": '"},"Next":"Promoted"'}),
+            "TrainingJobName is",
+        ),
+        (
+            "of a package in another account",
+            package_event(f"arn:aws:sagemaker:{REGION}:{STRANGER}:model-package/reviews/3"),
+            f'"model_package" is in account "{STRANGER}"',
+        ),
+        (
+            "of a package in another region",
+            package_event(f"arn:aws:sagemaker:us-east-1:{UPSTREAM}:model-package/reviews/3"),
+            '"model_package" is in the region "us-east-1"',
+        ),
+        (
+            "of a group of packages",
+            package_event(f"arn:aws:sagemaker:{REGION}:{UPSTREAM}:model-package-group/reviews"),
+            '"model_package" is',
+        ),
+        ("of a package that is an object", package_event({"arn": "x"}), "an object as ModelPackageArn"),
+        ("of an execution without an ARN", execution_ended(executionArn=""), "an empty text as executionArn"),
+    ):
+        yield hostile(what, functools.partial(read, given), says)
+    for what, given in (
+        ("of a custom source that claims SageMaker's kind", event(source="custom.sagemaker")),
+        ("whose source is an object", event(source={"aws": "sagemaker"})),
+        ("whose kind is nested 10,000 levels deep", event(**{"detail-type": deep(5_000)})),
+        ("of a job that failed", event(detail={"TrainingJobStatus": "Failed", "TrainingJobName": "x"})),
+        ("whose status is nested 10,000 levels deep", event(detail={"TrainingJobStatus": deep(5_000)})),
+    ):
+        yield hostile(what, functools.partial(read, given), "it starts nothing, and says why", None, is_ignored)
+    for what, given in (
+        ("of an execution whose cause is nested 10,000 levels deep", execution_ended(cause=deep(5_000))),
+        ("of an execution whose input is nested 100,000 levels deep", execution_ended(input="[" * 100_000)),
+        ("of an execution whose cause is 256 KiB", execution_ended(cause="x" * QUARTER_MEBIBYTE)),
+    ):
+        yield hostile(what, functools.partial(read, given), "the cause is cut", None, is_short)
+
+
+def is_ignored(found: Any) -> bool:
+    return isinstance(found, Ignore) and found.reason.isprintable() and len(found.reason) < 300
+
+
+def is_short(found: Any) -> bool:
+    return isinstance(found, request.Recover) and len(found.reason) < 700
+
+
+def by_hand() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "input by hand")
+    job = "reviews-1"
+    for what, given, says in (
+        ("nothing at all", {}, "names no source"),
+        ("null", None, "is nothing, not an object"),
+        ("a list", [], "is a list, not an object"),
+        ("a number", 7, "is a number, not an object"),
+        ("a text", "training_job", "is text, not an object"),
+        ("an unknown key", {"training_job": job, "force": "yes"}, 'unknown key "force"'),
+        ("a misspelt key", {"trainingJob": job}, 'unknown key "trainingJob"'),
+        ("a key of 256 KiB", {"k" * QUARTER_MEBIBYTE: job}, "unknown key"),
+        ("a key of a terminal's escape codes", {"\x1b[31m": job}, r'unknown key "\u001b[31m"'),
+        (
+            "an address to call back, inside of the cloud",
+            {"training_job": job, "callback_url": "http://169.254.169.254/latest/meta-data/"},
+            'unknown key "callback_url"',
+        ),
+        (
+            "an address to notify on this host",
+            {"training_job": job, "notify": "http://localhost:8080"},
+            'unknown key "notify"',
+        ),
+        ("two sources", {"training_job": job, "model": "m"}, "names two sources"),
+        ("a rollback with an approval", {"rollback": "reviews-qa", "approval": "x"}, '"approval" does not go together'),
+        ("a preview that is a text", {"training_job": job, "preview": "yes"}, '"preview" is text'),
+        ("a preview that is 1", {"training_job": job, "preview": 1}, '"preview" is a number'),
+        ("a preview of a recovery", {"recover": "reviews-qa", "preview": True}, '"preview"'),
+        ("a source nested 1,000 levels deep", {"training_job": deep(500)}, '"training_job" is an object'),
+        ("a source that is true", {"training_job": True}, '"training_job" is true or false'),
+        ("a source that is NaN", {"training_job": float("nan")}, '"training_job" is a number'),
+        ("an empty source", {"training_job": ""}, '"training_job" is an empty text'),
+        ("a source of 256 KiB", {"training_job": "x" * QUARTER_MEBIBYTE}, '"training_job" is'),
+        (
+            "a job's ARN of another account",
+            {"training_job": f"arn:aws:sagemaker:{REGION}:{STRANGER}:training-job/x"},
+            f'"training_job" is in account "{STRANGER}"',
+        ),
+        (
+            "a job's ARN of another region",
+            {"training_job": f"arn:aws:sagemaker:us-east-1:{UPSTREAM}:training-job/x"},
+            '"training_job" is in the region "us-east-1"',
+        ),
+        (
+            "a job's ARN where a model's belongs",
+            {"model": f"arn:aws:sagemaker:{REGION}:{UPSTREAM}:training-job/x"},
+            '"model" is',
+        ),
+        ("an ARN of another service", {"model": f"arn:aws:s3:{REGION}:{UPSTREAM}:model/x"}, '"model" is'),
+        ("a package by its name", {"model_package": "reviews"}, '"model_package" is'),
+        (
+            "a package of version ../3",
+            {"model_package": f"arn:aws:sagemaker:{REGION}:{UPSTREAM}:model-package/reviews/../3"},
+            '"model_package" is',
+        ),
+        ("a tuning job's name of 33 characters", {"tuning_job": "t" * 33}, '"tuning_job" is'),
+        ("an approval that is no id", {"model": "m", "approval": "yes"}, '"approval" is "yes"'),
+        ("a digest of 63 digits", {"model": "m", "digest": "a" * 63}, '"digest" is'),
+    ):
+        yield hostile(what, functools.partial(read, given), says)
+
+
+# What is no name of anything of SageMaker's.
+NAMES = {
+    "empty": "",
+    "of 64 characters": "a" * 64,
+    "with an underscore": "re_views",
+    "that begins with a hyphen": "-reviews",
+    "that ends in a hyphen": "reviews-",
+    "with a space": "re views",
+    "with a slash": "re/views",
+    "with ..": "../reviews",
+    "with a letter that looks like another": "revi\u0435ws",
+    "in wide letters": "\uff52eviews",
+    "with an emoji": "reviews😀",
+    "with U+202E, which turns what follows around": "re\u202eview",
+    "with a null": "re\x00views",
+    "with a line break": "reviews\n",
+    "with half of a surrogate pair": "re\ud800views",
+    "of escape codes": "\x1b[31mred",
+    "that is a JSONata expression": "{% $states.context %}",
+    "that is a JSONPath": "$.input",
+    "that is a substitution": "${AWS::AccountId}",
+    "that is a dynamic reference": "{{resolve:ssm:/x}}",
+    "that is markup": "<script>alert(1)</script>",
+    "that ends a query": "reviews'; --",
+    "that is *": "*",
+}
+
+
+def names() -> Iterator[Hostile]:
+    for what, name in NAMES.items():
+        for key in ("training_job", "rollback"):
+            yield Hostile("name", f"a {key} {what}", functools.partial(read, {key: name}), f'"{key}" is ')
+    applications = NAMES | {
+        "in upper case, which SageMaker takes for the same": "Reviews",
+        "with two hyphens": "a--b",
+        "of 41 characters": "a" * 41,
+        "with a version of Parameter Store": "reviews:3",
+        "of somebody else's parameters": "aws/service",
+    }
+    for what, name in applications.items():
+        act = functools.partial(request.application_name, name)
+        yield Hostile("name", f"an application {what}", act, "The application in the input is")
+    for what, name in (("with ..", "../aws"), ("with a version", "reviews:3"), ("of AWS's", "aws/reference")):
+        act = functools.partial(settings.parameter_name, "qa", name)
+        yield Hostile("name", f"a parameter {what}", act, "The application in the input is")
+    long_stage = functools.partial(naming.endpoint_name, "a" * 40, "s" * 23)
+    yield Hostile("name", "an endpoint of 64 characters by a long stage", long_stage, "has 64 characters")
+    digests = ("0" * 64, "1" * 64)
+
+    def long_names() -> set[str]:
+        return {naming.resource_name("a" * 40, "s" * 20, "2026-01-02T03:04:05Z", digest) for digest in digests}
+
+    how = "shortened to 63 characters, and different for each content"
+    yield Hostile(
+        "name",
+        "a model whose name would have 83 characters",
+        long_names,
+        how,
+        None,
+        lambda found: len(found) == 2 and all(len(name) <= 63 for name in found),
+    )
+
+
+IDENTIFIER, RUNBOOK, DIGEST = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "model-promotion-production", "ab" * 32
+ASKED = Promote("model", "reviews-qa-1", application="reviews", approval=IDENTIFIER, digest=DIGEST)
+MARKUP = '<script>alert(1)</script> \x1b[31m {"status": "Succeeded"} {% $states %} $.detail'
+
+
+def automation(**changes: Any) -> dict[str, Any]:
+    """What GetAutomationExecution answers while the runbook starts what was approved."""
+    return {
+        "AutomationExecutionId": IDENTIFIER,
+        "DocumentName": RUNBOOK,
+        "AutomationExecutionStatus": "InProgress",
+        "Parameters": parameters(),
+        "StepExecutions": [step()],
+    } | changes
+
+
+def parameters(**changes: Any) -> dict[str, Any]:
+    values = {"Application": "reviews", "SourceKind": "model", "SourceName": "reviews-qa-1", "Digest": DIGEST}
+    return {name: [value] for name, value in (values | changes).items()}
+
+
+def step(status: str = "Success", decision: str = '{"Approver": "a", "Comment": "b"}') -> dict[str, Any]:
+    return {"StepName": "Approve", "StepStatus": status, "Outputs": {"ApproverDecisions": [decision]}}
+
+
+def granted(execution: Any) -> approval.Decision:
+    found = approval.read(Reader(get_automation_execution={"AutomationExecution": execution}), IDENTIFIER)
+    return approval.granted(found or {}, RUNBOOK, ASKED)
+
+
+def approvals() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "approval")
+    for what, execution, says in (
+        ("of another runbook", automation(DocumentName="AWS-RestartEC2Instance"), "is of the runbook AWS-Restart"),
+        ("that was used before", automation(AutomationExecutionStatus="Success"), "is Success; an approval counts"),
+        ("whose time was over", automation(AutomationExecutionStatus="TimedOut"), "is TimedOut; an approval counts"),
+        ("that nobody has given yet", automation(StepExecutions=[step("Waiting")]), "was not given: it is Waiting"),
+        ("that was rejected", automation(StepExecutions=[step("Failed")]), "was not given: it is Failed"),
+        ("without its step", automation(StepExecutions=[]), "was not given"),
+        ("with a step without a name", automation(StepExecutions=[{"StepStatus": "Success"}]), "was not given"),
+        ("of another candidate", automation(Parameters=parameters(SourceName="other")), "is for SourceName other"),
+        ("of another kind", automation(Parameters=parameters(SourceKind="training_job")), "is for SourceKind"),
+        ("of another digest", automation(Parameters=parameters(Digest="cd" * 32)), "is for Digest cd"),
+        ("of another application", automation(Parameters=parameters(Application="victim")), "application victim"),
+        ("without parameters", automation(Parameters={}), "is for SourceKind None"),
+    ):
+        yield hostile(what, functools.partial(granted, execution), says)
+    odd: list[tuple[str, Any, str]] = [
+        ("of which nothing is said", {}, "AutomationExecutionId is missing"),
+        ("without a runbook", automation(DocumentName=None), "DocumentName is nothing"),
+        ("with a status that is a number", automation(AutomationExecutionStatus=7), "AutomationExecutionStatus is 7"),
+        ("with parameters that are a list", automation(Parameters=["x"]), "Parameters is a list"),
+        ("with steps that are texts", automation(StepExecutions=["Approve"]), "StepExecutions[0] is 'Approve'"),
+        ("that is a text", "yes", "it is 'yes'"),
+    ]
+    for what, execution, says in odd:
+        yield hostile(what, functools.partial(granted, execution), says, PromotionRefusedError)
+
+    def unknown() -> Any:
+        missing = client_error("AutomationExecutionNotFoundException", "not found", "GetAutomationExecution")
+        return approval.read(Reader(get_automation_execution=missing), IDENTIFIER)
+
+    yield hostile("that does not exist", unknown, "it is none", None, lambda found: found is None)
+    for what, comment, holds in (
+        ("markup, escape codes and expressions", MARKUP, lambda found: found.comment == MARKUP),
+        ("of 1 MB", "x" * 10**6, lambda found: len(found.comment) == 1_000),
+    ):
+        said = step(decision=json.dumps({"Approver": "a", "Comment": comment}))
+        act = functools.partial(granted, automation(StepExecutions=[said]))
+        yield hostile(f"with a comment {what}", act, "a text of up to 1,000 characters", None, holds)
+    nested = functools.partial(granted, automation(StepExecutions=[step(decision="[" * 100_000)]))
+    how = "a text of up to 1,000 characters"
+    yield hostile("with a decision 100,000 levels deep", nested, how, None, lambda found: len(found.by) == 1_000)
+
+
+def every() -> Iterator[Hostile]:
+    yield from events()
+    yield from by_hand()
+    yield from names()
+    yield from approvals()

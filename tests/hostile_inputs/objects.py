@@ -1,0 +1,254 @@
+"""What is in S3: addresses, keys, listings, and objects that cannot be copied or must not be."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from promotion import artifacts, model, pinning
+from promotion.artifacts import PinnedObject, Reference
+from promotion.errors import PromotionRefusedError
+from tests.hostile_inputs.sources import IMAGE
+from tests.hostile_inputs.trial import STRANGER, UPSTREAM, Hostile
+from tests.unit.s3_service import S3, Answer, Request, client, served
+
+BUCKET, STAGE_BUCKET = "artifacts", "model-promotion-qa"
+ADDRESS = "is not the address of an object in S3"
+CANNOT_BE_SHOWN = "has characters that cannot be shown"
+RESOLVED = "which clients resolve away"
+NO_BUCKET = "is in no general purpose bucket of S3"
+
+ADDRESSES = {
+    "without a key": ("s3://bucket", ADDRESS),
+    "with an empty key": ("s3://bucket/", ADDRESS),
+    "without a bucket": ("s3:///key", ADDRESS),
+    "whose key begins with /": ("s3://bucket//key", ADDRESS),
+    "of https": ("https://bucket.s3.amazonaws.com/key", ADDRESS),
+    "of a file": ("file:///etc/passwd", ADDRESS),
+    "of s3a": ("s3a://bucket/key", ADDRESS),
+    "of S3": ("S3://bucket/key", ADDRESS),
+    "of the instance's credentials": ("http://169.254.169.254/latest/meta-data/", ADDRESS),
+    "with a space before it": (" s3://bucket/key", ADDRESS),
+    "with a port": ("s3://bucket:443/key", ADDRESS),
+    "with a user": ("s3://user@bucket/key", ADDRESS),
+    "of a bucket in upper case": ("s3://Bucket/key", ADDRESS),
+    "of a bucket with an underscore": ("s3://my_bucket/key", ADDRESS),
+    "of a bucket of 2 characters": ("s3://ab/key", ADDRESS),
+    "of a bucket of 64 characters": (f"s3://{'b' * 64}/key", ADDRESS),
+    "of a bucket in other letters": ("s3://bück\u0435t/key", ADDRESS),
+    "of a bucket like a number of the internet": ("s3://192.168.5.4/key", NO_BUCKET),
+    "of a bucket with two dots": ("s3://my..bucket/key", NO_BUCKET),
+    "of a bucket xn--": ("s3://xn--bucket/key", NO_BUCKET),
+    "of an access point": ("s3://point-abcdefg-s3alias/key", NO_BUCKET),
+    "of an Object Lambda": ("s3://point-abcdefg--ol-s3/key", NO_BUCKET),
+    "of a directory bucket": ("s3://bucket--euw1-az1--x-s3/key", NO_BUCKET),
+    "with ..": ("s3://bucket/a/../../key", RESOLVED),
+    "with ./": ("s3://bucket/./key", RESOLVED),
+    "with .. at its end": ("s3://bucket/a/..", RESOLVED),
+    "with %2e%2e": ("s3://bucket/a/%2e%2e/key", RESOLVED),
+    "with %252e%252e": ("s3://bucket/a/%252E%252e/key", RESOLVED),
+    "with ..%2f": ("s3://bucket/a/..%2fkey", RESOLVED),
+    "with ..\\": ("s3://bucket/a\\..\\key", RESOLVED),
+    "with a null": ("s3://bucket/a\x00b", CANNOT_BE_SHOWN),
+    "with a line break": ("s3://bucket/a\r\nb", CANNOT_BE_SHOWN),
+    "with a DEL": ("s3://bucket/a\x7fb", CANNOT_BE_SHOWN),
+    "with U+202E, which turns what follows around": ("s3://bucket/a\u202egz.rat", CANNOT_BE_SHOWN),
+    "with half of a surrogate pair": ("s3://bucket/a\ud800", CANNOT_BE_SHOWN),
+    "with a line separator": ("s3://bucket/a\u2028b", CANNOT_BE_SHOWN),
+    "of 1,025 bytes": (f"s3://bucket/{'k' * 1025}", ADDRESS),
+    "of 600 characters that are 1,200 bytes": (f"s3://bucket/{'ü' * 600}", ADDRESS),
+    "of 256 KiB": (f"s3://bucket/{'k' * 256 * 1024}", ADDRESS),
+}
+
+
+def references(uri: str) -> list[Reference]:
+    return artifacts.references([{"Image": IMAGE, "ModelDataUrl": uri}])
+
+
+def addresses() -> Iterator[Hostile]:
+    for what, (uri, says) in ADDRESSES.items():
+        place = "Containers[0].ModelDataUrl"
+        where = f"{place} is {ascii(uri)[:40]}"
+        yield Hostile(
+            "address", f"one {what}", functools.partial(references, uri), says, PromotionRefusedError, where=where
+        )
+    for what in ("of S3", "with ..", "with a null"):
+        environment = {"TOKENS": ADDRESSES[what][0]}
+        act = functools.partial(artifacts.references, [{"Image": IMAGE, "Environment": environment}])
+        says = "Containers[0].Environment.TOKENS is"
+        yield Hostile("address", f"one {what} in an environment", act, says, PromotionRefusedError)
+
+
+class Upstream(S3):
+    """The upstream account's S3, in which nothing is ever changed."""
+
+    def __init__(self, *keys: str, owner: str = UPSTREAM, size: int = 1000, head: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.owners[BUCKET] = owner
+        self.page = 1_000
+        self.head = head or {}
+        for key in keys:
+            self.put(BUCKET, key, size)
+
+    def head_object(self, request: Request) -> Answer:
+        status, headers, body = super().head_object(request)
+        return status, headers | self.head, body
+
+    async def answer(self, request: Request) -> Answer | None:
+        assert request.operation in {"HeadObject", "ListObjectsV2", "GetObjectTagging"}, request.operation
+        return await super().answer(request)
+
+
+def pinned(s3: Upstream, key: str, is_prefix: bool = False) -> list[PinnedObject]:
+    reference = Reference((0, "ModelDataUrl"), f"s3://{BUCKET}/{key}", is_prefix=is_prefix)
+
+    async def scenario() -> list[PinnedObject]:
+        async with served(s3):
+            return await pinning.pin_on_loop(client(), reference, UPSTREAM)
+
+    return asyncio.run(scenario())
+
+
+def failing(code: str) -> Upstream:
+    s3 = Upstream("model.tar.gz")
+    s3.fault = lambda request, _: code if request.operation == "HeadObject" else ""
+    return s3
+
+
+def objects() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "object", refusal=PromotionRefusedError)
+    name = "model.tar.gz"
+    for what, s3, says in (
+        ("in a bucket of another account", lambda: Upstream(name, owner=STRANGER), "a bucket of another account"),
+        ("that may not be read", lambda: failing("AccessDenied"), '"Action": "s3:GetObject"'),
+        ("that is not there", lambda: Upstream(), "does not exist (any more)"),
+        ("whose latest version is a delete marker", lambda: failing("NoSuchKey"), "does not exist (any more)"),
+        ("encrypted with a key that comes along (SSE-C)", lambda: failing("InvalidRequest"), "(SSE-C)"),
+        (
+            "archived in Glacier",
+            lambda: Upstream(name, head={"x-amz-storage-class": "GLACIER"}),
+            "is archived in GLACIER. Restore it",
+        ),
+        (
+            "that is being restored from an archive",
+            lambda: Upstream(
+                name, head={"x-amz-storage-class": "DEEP_ARCHIVE", "x-amz-restore": 'ongoing-request="true"'}
+            ),
+            "is archived in DEEP_ARCHIVE. Restore it",
+        ),
+        ("that is an empty archive", lambda: Upstream(name, size=0), "is an empty file"),
+    ):
+        yield hostile(what, lambda s3=s3: pinned(s3(), name), says)  # type: ignore[misc]
+    for what, keys, says in (
+        ("with nothing in it", [], "There is nothing below s3://artifacts/w/"),
+        ("with folders alone", ["w/", "w/deep/"], "There is nothing below s3://artifacts/w/"),
+        ("with a key with ..", ["w/a", "w/../../etc/passwd"], "'w/../../etc/passwd', which has '.' or '..'"),
+        ("with a key with ./", ["w/./a"], "'w/./a', which has '.' or '..'"),
+        ("with a key with %2e%2e", ["w/%2e%2e/a"], "'w/%2e%2e/a', which has '.' or '..'"),
+        ("with a key with a line break", ["w/a\nb"], r"'w/a\nb', which has characters that cannot be shown"),
+        ("with a key with U+202E", ["w/a\u202eb"], r"'w/a\u202eb', which has characters that cannot be shown"),
+        ("with a key with a DEL", ["w/a\x7fb"], r"'w/a\x7fb', which has characters that cannot be shown"),
+        ("with two keys that are one name", ["w/gro\u0308ße", "w/größe"], "which are one name, written in two ways"),
+    ):
+        act = functools.partial(_listed, keys)
+        yield Hostile("prefix", what, act, says, PromotionRefusedError)
+    yield Hostile("prefix", "of more than 100,000 objects", _too_many, "100,001 objects", PromotionRefusedError)
+    yield Hostile("prefix", "of 1 PB in all", _too_large, "1,125,899,906,842,624 bytes", PromotionRefusedError)
+
+
+def _listed(keys: list[str]) -> list[PinnedObject]:
+    return pinned(Upstream(*keys), "w/", is_prefix=True)
+
+
+def _too_many() -> None:
+    pinning.assert_not_too_much([_object("a")] * 100_001)
+
+
+def _too_large() -> None:
+    pinning.assert_not_too_much([_object("a", size=1024**4)] * 1024)
+
+
+def _object(name: str, size: int = 1) -> PinnedObject:
+    return PinnedObject(BUCKET, f"w/{name}", name, size, '"e"', None, None, None)
+
+
+# Keys that are odd, and nobody's fault.
+ODD = [
+    "a b",
+    "a+b",
+    "a&b=c",
+    "100%",
+    "100%25",
+    "q?x#y",
+    "größe",
+    "日本/模型",
+    "a\\b",
+    "'\"<>",
+    "{{resolve:x}}",
+    "*",
+    "~",
+]
+
+
+def odd_keys() -> Iterator[Hostile]:
+    def found() -> list[str]:
+        return [one.key for one in _listed([f"w/{name}" for name in ODD])]
+
+    expected = sorted(f"w/{name}" for name in ODD)
+    how = "asked for and listed exactly as they are"
+    yield Hostile("prefix", f"of the keys {' , '.join(ODD)}", found, how, None, lambda keys: keys == expected)
+
+    def read_back() -> list[str]:
+        text, _ = pinning.manifest([_object(name) for name in ODD])
+        assert text.isascii()
+        return [PinnedObject.from_line(line).key for line in text.splitlines()]
+
+    how = "exactly as they are in the manifest of the copy"
+    in_order = [f"w/{name}" for name in ODD]
+    yield Hostile("manifest", "the same keys", read_back, how, None, lambda keys: keys == in_order)
+
+
+def places() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "place of a copy", refusal=PromotionRefusedError)
+    prefix = f"models/reviews/{'d' * 64}"
+    for what, key in (("its own copies", "models/"), ("those of its application", "models/reviews/")):
+        reference = Reference((0, "ModelDataUrl"), f"s3://{STAGE_BUCKET}/{key}", is_prefix=True)
+        act = functools.partial(artifacts.assert_apart, [reference], STAGE_BUCKET, prefix)
+        yield hostile(f"a source in the stage's bucket that holds {what}", act, "Containers[0].ModelDataUrl is")
+
+    def long_key() -> Any:
+        reference = Reference((0, "ModelDataUrl"), f"s3://{BUCKET}/w/", is_prefix=True)
+        return artifacts.targets(reference, [_object("n" * 1000)], prefix)
+
+    yield hostile("a key that grows over 1,024 bytes", long_key, "S3 allows 1,024. Shorten its key")
+
+    def long_address() -> None:
+        model.assert_taken([{"Image": IMAGE, "ModelDataUrl": f"s3://{'b' * 63}/{'k' * 1000}"}], "reviews-1")
+
+    says = "Containers[0].ModelDataUrl has 1069 characters, and the most is 1024"
+    yield hostile("an address that grows over 1,024 characters", long_address, says)
+
+    def targets() -> list[str]:
+        found = artifacts.references(
+            [
+                {"Image": IMAGE, "ModelDataUrl": "s3://one/x/model.tar.gz"},
+                {
+                    "Image": IMAGE,
+                    "ModelDataUrl": "s3://two/x/model.tar.gz",
+                    "Environment": {"A": "s3://one/model.tar.gz"},
+                },
+            ]
+        )
+        return [artifacts.targets(one, [_object("model.tar.gz")], prefix)[1][0].target for one in found]
+
+    how = "each has a place of its own"
+    yield Hostile("place of a copy", "three files of one name", targets, how, None, lambda found: len(set(found)) == 3)
+
+
+def every() -> Iterator[Hostile]:
+    yield from addresses()
+    yield from objects()
+    yield from odd_keys()
+    yield from places()
