@@ -23,6 +23,7 @@ from local import (
     automation,
     autoscaling,
     cloudformation,
+    dynamodb,
     ecr,
     events,
     faults,
@@ -101,6 +102,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self._write_config()
         for extension in (
             s3,
+            dynamodb,
             ecr,
             functions,
             cloudformation,
