@@ -22,8 +22,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     holder = journal.running(dynamodb, table, promotion["endpoint"])
     if holder and _is_dead(holder, promotion["endpoint"], event) and not holder.is_given_up:
         _recover(holder, promotion["endpoint"], now)
-    logger.info("Endpoint held", endpoint=promotion["endpoint"], holder=holder)
-    return {"taken": False, "holder": holder.execution if holder else ""}
+    name = holder.execution if holder else ""
+    logger.info("Endpoint held", endpoint=promotion["endpoint"], holder=name)
+    return {"taken": False, "holder": name}
 
 
 def _is_dead(holder: journal.Running, endpoint: str, event: dict[str, Any]) -> bool:
