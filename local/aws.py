@@ -23,6 +23,7 @@ from local import (
     automation,
     autoscaling,
     cloudformation,
+    dynamodb,
     ecr,
     events,
     faults,
@@ -106,6 +107,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self._write_config()
         for extension in (
             s3,
+            dynamodb,
             ecr,
             functions,
             cloudformation,

@@ -39,6 +39,9 @@ _CODES = {
     "AccessDeniedException": Meaning.DENIED,
     "403": Meaning.DENIED,
     "KMS.AccessDeniedException": Meaning.DENIED,
+    # Each try asks for the credentials anew.
+    "ExpiredToken": Meaning.TRY_AGAIN,
+    "ExpiredTokenException": Meaning.TRY_AGAIN,
     "Throttling": Meaning.TRY_AGAIN,
     "ThrottlingException": Meaning.TRY_AGAIN,
     "ThrottledException": Meaning.TRY_AGAIN,

@@ -21,7 +21,7 @@ _UNCHANGED_LOOKS = 2
 class Inspection:
     """What is to be done with an endpoint before anything was changed; `previous` is the config it has."""
 
-    outcome: Literal["change", "already_live", "newer_live", "live_before", "busy", "unusable"]
+    outcome: Literal["change", "already_live", "newer_live", "busy", "unusable"]
     previous: str | None = None
     reason: str = ""
 

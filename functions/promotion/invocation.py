@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from typing import Any
@@ -51,7 +52,7 @@ def ask(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answe
             return _answered(_milliseconds_since(start), body)
         except (ClientError, BotoCoreError) as error:
             if not _is_not_ready(error) or time.monotonic() > patience:
-                return Answer(latency_ms=_milliseconds_since(start), error=_said(error))
+                return _failed(start, error)
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -77,7 +78,7 @@ def ask_asynchronously(
             break
         except (ClientError, BotoCoreError) as error:
             if not _is_not_ready(error) or time.monotonic() > patience:
-                return Answer(latency_ms=_milliseconds_since(start), error=_said(error))
+                return _failed(start, error)
         time.sleep(_PAUSE_SECONDS)
     limit = case["maximum_latency_ms"]
     ends = min(ends, start + limit / 1000) if limit is not None else ends
@@ -89,10 +90,11 @@ def ask_asynchronously(
             try:
                 found = _read_if_there(s3, place, owner)
             except (ClientError, BotoCoreError) as error:
-                return Answer(latency_ms=_milliseconds_since(start), error=f"{place} could not be read: {_said(error)}")
+                failed = _failed(start, error)
+                return dataclasses.replace(failed, error=f"{place} could not be read: {failed.error}")
             if found is not None and is_failure:
                 said = found[:500].decode(errors="replace")
-                return Answer(latency_ms=_milliseconds_since(start), error=f"SageMaker wrote {place}: {said}")
+                return Answer(latency_ms=_milliseconds_since(start), error=f"SageMaker wrote {place}", words=said)
             if found is not None:
                 return _answered(_milliseconds_since(start), found)
         if time.monotonic() > ends:
@@ -130,10 +132,18 @@ def _is_not_ready(error: Exception) -> bool:
     return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_READY
 
 
-def _said(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')[:500]}"
-    return str(error)[:500]
+def _failed(start: float, error: Exception) -> Answer:
+    """The answer that `error` is: with AWS's words, and the model's apart from them."""
+    latency = _milliseconds_since(start)
+    if not isinstance(error, ClientError):
+        return Answer(latency, error=str(error)[:500])
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")[:500]
+    # Its message has what the container answered (API reference, InvokeEndpoint).
+    return (
+        Answer(latency, error=code, words=message)
+        if code == "ModelError"
+        else Answer(latency, error=f"{code}: {message}")
+    )
 
 
 def _milliseconds_since(start: float) -> float:

@@ -125,15 +125,20 @@ def group_arn(package: dict[str, Any]) -> str | None:
 
 def assert_usable(package: dict[str, Any]) -> None:
     """Raises PromotionRefusedError for a package that is not completed, or that was not approved upstream."""
-    arn, status, approval = (
-        package["ModelPackageArn"],
-        package["ModelPackageStatus"],
-        package.get("ModelApprovalStatus", "Approved"),  # only a package of a group has one
-    )
+    arn, status = package["ModelPackageArn"], package["ModelPackageStatus"]
     if status != "Completed":
         raise PromotionRefusedError(f"The model package {arn} is {status}; only a Completed one can be promoted.")
-    if approval != "Approved":
-        raise PromotionRefusedError(f"The model package {arn} is {approval}; approve it in its account first.")
+    if why := not_approved(package):
+        raise PromotionRefusedError(why)
+
+
+def not_approved(package: dict[str, Any]) -> str | None:
+    """Why a package must not serve, by its account's own approval; None when it may."""
+    # Only a package of a group has one.
+    approval = package.get("ModelApprovalStatus", "Approved")
+    if approval == "Approved":
+        return None
+    return f"The model package {package['ModelPackageArn']} is {approval}; approve it in its account first."
 
 
 def _containers(package: dict[str, Any], specification_name: str | None) -> list[dict[str, Any]]:

@@ -137,7 +137,8 @@ class _Pinning:
                     "with a key that comes with each request (SSE-C). Copy it into an object that is encrypted in "
                     "another way, and promote that."
                 ) from error
-            raise explained(error, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+            in_words = await self._in_words(error, key)
+            raise explained(in_words, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
         head = reply.headers
         _check_readable(uri, name, head)
         algorithm, checksum = _full_object_checksum(head)
@@ -156,6 +157,18 @@ class _Pinning:
             checksum=checksum,
             attributes=attributes,
         )
+
+    async def _in_words(self, error: ClientError, key: str) -> ClientError:
+        """The answer to a HEAD that was denied has no words, such as what key may not be used; that to a GET has."""
+        if meaning(error) is not Meaning.DENIED:
+            return error
+        try:
+            await self._s3.ask("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+        except ClientError as in_words:
+            return in_words if meaning(in_words) is Meaning.DENIED else error
+        except TryAgainError:
+            return error
+        return error
 
     async def _tags(self, key: str, version: str | None) -> str:
         """The object's tags as the parameters of a query; none, and a line in the log, if they may not be read."""
@@ -235,7 +248,7 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
         # The answer to a HEAD has no words.
         is_mute = error.response["Error"]["Code"] == "403"
-        more = " It may also be kms:Decrypt on its key, or a bucket of another account." if is_mute else more
+        more = more or f" It may also be{' kms:Decrypt on its key, or' if is_mute else ''} a bucket of another account."
         return PromotionRefusedError(
             f"{what} may not be read: {message(error)}. Either it is not there and s3:ListBucket is not granted, or "
             f"the upstream account does not let {caller} read it. The statement that is missing there: {statement}"

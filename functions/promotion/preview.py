@@ -18,12 +18,17 @@ _SHOWN_NAMES = 50
 
 
 def verdict(
-    promotion: dict[str, Any], inspection: Inspection, *, was_live: bool, asks_for_approval: bool, conflicts: list[str]
+    promotion: dict[str, Any],
+    inspection: Inspection,
+    *,
+    again: str | None,
+    asks_for_approval: bool,
+    conflicts: list[str],
 ) -> tuple[str, str]:
     """How the promotion would end, in one word, and why.
 
-    `was_live` says that its config was live before and was replaced, `conflicts` what is there already under a name it
-    would use, with other content.
+    `again` says why an event brings nothing, if its candidate was live before, `conflicts` what is there already under
+    a name it would use, with other content.
     """
     goes_back = promotion["source_kind"] == "rollback"
     endpoint, model = promotion["endpoint"], promotion["model_name"]
@@ -37,8 +42,8 @@ def verdict(
         return "already_live", inspection.reason
     if inspection.outcome == "unusable":
         return "failed", inspection.reason
-    if was_live and promotion["by_event"]:
-        return "live_before", f"{model} was live before and was replaced; an event does not bring it back."
+    if again and promotion["by_event"]:
+        return "live_before", again
     if asks_for_approval:
         return "approval_requested", f"{endpoint} would get {model} once an approver has let it in."
     if inspection.outcome == "busy":

@@ -34,8 +34,24 @@ def earlier(
     )
 
 
-def was_live(history: list[dict[str, Any]], endpoint_config_name: str) -> bool:
-    """Whether the endpoint has had this config for good before, by all its records."""
-    return any(
-        record["status"] == "Succeeded" and record["endpoint_config_name"] == endpoint_config_name for record in history
-    )
+def comes_again(history: list[dict[str, Any]], promotion: dict[str, Any]) -> str | None:
+    """Why an event that would start `promotion` brings nothing, if the endpoint has had its candidate for good before.
+
+    `history` are all records of the endpoint, oldest first. What it has had is known by its config, and by its content
+    and time: its config is another one where the settings have changed since.
+    """
+    good = [record for record in history if record["status"] == "Succeeded"]
+    if not any(_is_same(record, promotion) for record in good):
+        return None
+    if _is_same(good[-1], promotion):
+        return (
+            f"{good[-1]['model_name']} was brought onto {promotion['endpoint']} before; an event does not bring "
+            "settings that have changed since, nor an endpoint that someone has changed or deleted. Start it by hand "
+            "for that."
+        )
+    return f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
+
+
+def _is_same(record: dict[str, Any], promotion: dict[str, Any]) -> bool:
+    same_config = record["endpoint_config_name"] == promotion["endpoint_config_name"]
+    return same_config or all(record.get(key) == promotion.get(key) for key in ("digest", "created_at"))

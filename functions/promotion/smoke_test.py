@@ -62,11 +62,20 @@ _CASE_DEFAULTS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What one invocation came to: a body, or an error; and how long it took."""
+    """What one invocation came to: a body, or an error and the model's `words` with it; and how long it took."""
 
     latency_ms: float
     body: bytes = b""
     error: str | None = None
+    words: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What is wrong with one invocation, and what the model `answered`, which may be a customer's."""
+
+    what: str
+    answered: str | None = None
 
 
 def read(text: str | bytes, where: str) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def body_of(case: dict[str, Any]) -> bytes:
     return (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
-def wrong_answer(case: dict[str, Any], answer: Answer) -> str | None:
+def wrong_answer(case: dict[str, Any], answer: Answer) -> Finding | None:
     """What is wrong with the content of `answer`, or None when it is as expected (or there is none to judge)."""
     if answer.error is not None:
         return None
@@ -173,7 +182,8 @@ def wrong_answer(case: dict[str, Any], answer: Answer) -> str | None:
     if result is True:
         return None
     answered = answer.body[:200].decode(errors="replace")
-    return f"{case['name']!a} expected {_shown(case['expect'])} to be true, it was {_as_json(result)}: {answered!a}"
+    what = f"{case['name']!a} expected {_shown(case['expect'])} to be true"
+    return Finding(what, f"{_as_json(result)}: {answered!a}")
 
 
 def _shown(text: str) -> str:
@@ -189,34 +199,40 @@ def _as_json(value: Any) -> str:
         return "nested too deeply to be shown"
 
 
-def trouble(case: dict[str, Any], answer: Answer) -> str | None:
+def trouble(case: dict[str, Any], answer: Answer) -> Finding | None:
     """What went wrong with an invocation whatever its content: an error, or an answer that came too late."""
     if answer.error is not None:
-        return f"{case['name']!a}: {answer.error}"
+        return Finding(f"{case['name']!a}: {answer.error}", f"{answer.words[:500]!a}" if answer.words else None)
     limit = case["maximum_latency_ms"]
     if limit is not None and answer.latency_ms > limit:
-        return f"{case['name']!a} took {answer.latency_ms:.0f} ms, more than {limit:g} ms"
+        return Finding(f"{case['name']!a} took {answer.latency_ms:.0f} ms, more than {limit:g} ms")
     return None
 
 
 def verdict(suite: dict[str, Any], answers: list[tuple[dict[str, Any], Answer]]) -> dict[str, Any]:
-    """What the test came to: {"passed", "reason", "invocations", "errors", "p95_latency_ms"}.
+    """What the test came to: {"passed", "reason", "answered", "invocations", "errors", "p95_latency_ms"}.
 
-    `answers` pairs each invocation's case with its answer; `reason` is None for a test that passed.
+    `answers` pairs each invocation's case with its answer; `reason` is None for a test that passed. What the model
+    answered stands in `answered` alone: the reason goes into records and mails.
     """
-    wrong = [text for case, answer in answers if (text := wrong_answer(case, answer))]
-    troubled = [text for case, answer in answers if (text := trouble(case, answer))]
+    wrong = [found for case, answer in answers if (found := wrong_answer(case, answer))]
+    troubled = [found for case, answer in answers if (found := trouble(case, answer))]
     p95 = _percentile([answer.latency_ms for _, answer in answers], 95)
-    reason = None
+    reason, answered = None, None
     if wrong:
-        reason = f"{len(wrong)} of {len(answers)} answers were wrong; the first: {wrong[0]}"
+        reason = f"{len(wrong)} of {len(answers)} answers were wrong; the first: {wrong[0].what}"
+        answered = wrong[0].answered
     elif len(troubled) > suite["maximum_error_rate"] * len(answers):
-        reason = f"{len(troubled)} of {len(answers)} invocations failed; the first: {troubled[0]}"
+        reason = f"{len(troubled)} of {len(answers)} invocations failed; the first: {troubled[0].what}"
+        answered = troubled[0].answered
     elif suite["maximum_p95_latency_ms"] is not None and p95 > suite["maximum_p95_latency_ms"]:
         reason = f"95 % of the answers took up to {p95:.0f} ms, more than {suite['maximum_p95_latency_ms']:g} ms"
+    if answered:
+        reason = f"{reason}. What was answered is in the execution's history, in the output of Run smoke test."
     return {
         "passed": reason is None,
         "reason": reason,
+        "answered": answered,
         "invocations": len(answers),
         "errors": len(troubled),
         "p95_latency_ms": round(p95),

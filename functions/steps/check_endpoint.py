@@ -25,5 +25,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         last["looks"],
         tuple(sorted(rang)),
     )
-    logger.info("Deployment checked", verdict=progress.verdict, reason=progress.reason, alarms=progress.alarms)
+    logger.info("Deployment checked", verdict=progress.verdict, alarms=progress.alarms)
     return dataclasses.asdict(progress)

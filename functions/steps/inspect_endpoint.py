@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion import alarms, autoscaling, endpoint, guardrails, journal, quality_gate, scalable_targets
-from promotion.clients import client
+from botocore.exceptions import ClientError
+
+from promotion import alarms, autoscaling, endpoint, guardrails, journal, model_package, quality_gate, scalable_targets
+from promotion.aws_errors import Meaning, meaning
+from promotion.clients import client, upstream_client
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
-from promotion.rollback import was_live
+from promotion.rollback import comes_again
 from promotion.sagemaker import describe_endpoint
 from promotion.settings import load
 from promotion.step import logger, step
@@ -26,9 +29,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
     if inspection.outcome == "unusable":
         raise PromotionRefusedError(inspection.reason)
-    if inspection.outcome == "change" and promotion["by_event"] and _was_live_before(event, promotion):
-        reason = f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
-        return {"outcome": "live_before", "reason": reason, "promotion": promotion}
+    if inspection.outcome == "change" and promotion["by_event"] and (why := _why_again(event, promotion)):
+        return {"outcome": "live_before", "reason": why, "promotion": promotion}
+    if inspection.outcome == "change" and (why := _why_withdrawn(event, promotion)):
+        return {"outcome": "withdrawn", "reason": why, "promotion": promotion}
     if inspection.outcome == "change" and not goes_back:
         # Something better may have gone live since the gate was passed.
         checks = quality_gate.check(promotion["quality_gate"], promotion["metrics"], live)
@@ -64,8 +68,15 @@ def _scaling(
 
 
 def _assert_silent(endpoint_name: str, names: list[str]) -> None:
-    """Refuse a deployment that SageMaker would roll back as soon as it begins."""
-    ringing = alarms.ringing(client("cloudwatch"), names)
+    """Refuse a deployment that SageMaker would roll back as soon as it begins, or would not watch."""
+    states = alarms.states(client("cloudwatch"), names)
+    if missing := [name for name in names if name not in states]:
+        raise PromotionRefusedError(
+            f"The endpoint {endpoint_name} was not touched, since there is no alarm {', '.join(missing)} any more that "
+            "would roll the deployment back. Create it, or take it out of the DeploymentConfig, then start the "
+            "promotion again."
+        )
+    ringing = [name for name in names if states[name] == "ALARM"]
     if ringing:
         raise PromotionRefusedError(
             f"The endpoint {endpoint_name} was not touched, since {', '.join(ringing)} is in ALARM already and "
@@ -74,7 +85,20 @@ def _assert_silent(endpoint_name: str, names: list[str]) -> None:
         )
 
 
-def _was_live_before(event: dict[str, Any], promotion: dict[str, Any]) -> bool:
-    """Whether this is the event of an earlier promotion, delivered again after the endpoint went on, or back."""
-    history = journal.history(client("dynamodb"), event["table"], promotion["endpoint"])
-    return was_live(history, promotion["endpoint_config_name"])
+def _why_again(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:
+    """Why the event of an earlier promotion, which is delivered again, brings nothing; None if it is a new one."""
+    return comes_again(journal.history(client("dynamodb"), event["table"], promotion["endpoint"]), promotion)
+
+
+def _why_withdrawn(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:
+    """Why a model package must not go live, whose approval may have been taken back while it was copied or waited."""
+    if promotion["source_kind"] != "model_package":
+        return None
+    package, session = promotion["source_name"], event["execution"].rsplit(":", 1)[-1]
+    sagemaker = upstream_client("sagemaker", event["upstream_role_arn"], event["external_id"], session)
+    try:
+        return model_package.not_approved(sagemaker.describe_model_package(ModelPackageName=package))
+    except ClientError as error:
+        if meaning(error) is not Meaning.NOT_FOUND:
+            raise
+        return f"The model package {package} was deleted meanwhile."

@@ -12,7 +12,7 @@ from promotion.candidate import Candidate
 from promotion.clients import client
 from promotion.model import create_endpoint_config_request, create_model_request, differences, own_tags
 from promotion.removal import Place
-from promotion.rollback import was_live
+from promotion.rollback import comes_again
 from promotion.sagemaker import describe_endpoint
 from promotion.settings import SKIP, load
 from promotion.step import step
@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     would, why = preview.verdict(
         promotion,
         inspection,
-        was_live=was_live(journal.history(dynamodb, table, name), config["EndpointConfigName"]),
+        again=comes_again(journal.history(dynamodb, table, name), promotion),
         asks_for_approval=event["require_approval"] and not goes_back and not promotion["approval"],
         conflicts=[
             *_conflicts("model", model["ModelName"], model, there_model),

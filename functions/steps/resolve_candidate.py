@@ -25,7 +25,8 @@ _CANCELLED = "The request for approval was cancelled"
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     region, own_account = event["execution"].split(":")[3:5]
     asked = request.read(event["input"], event["upstream_account"], own_account, region)
-    logger.info("Request read", request=asked)
+    # Not all of it, since others' words may be in it, such as why an execution failed.
+    logger.info("Request read", execution=event["execution"], asks_to=type(asked).__name__)
     match asked:
         case request.Promote():
             answer = _promote(event, asked)

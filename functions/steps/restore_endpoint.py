@@ -25,7 +25,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         way = _way_back(promotion, journal.scaling(dynamodb, table, promotion["endpoint"]).previous)
     else:
         way = WayBack("restored", "Nothing had been changed.")
-    logger.info("On the way back", step=way.step, reason=way.reason)
+    logger.info("On the way back", step=way.step)
     return dataclasses.asdict(way)
 
 
@@ -51,6 +51,8 @@ def _way_back(promotion: dict[str, Any], scaling: list[Target]) -> WayBack:
         match meaning(error):
             case Meaning.BUSY:
                 return WayBack("wait", f"The endpoint {name} is being changed.")
+            case Meaning.NOT_FOUND if way.step == "delete":
+                return WayBack("wait", f"The endpoint {name} is gone.")
             case Meaning.TRY_AGAIN:
                 raise TryAgainError(f"The endpoint {name}: {message(error)}") from error
             case _:

@@ -20,5 +20,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     holder = journal.running(dynamodb, table, endpoint)
     if holder and recover_if_dead(dynamodb, client("stepfunctions"), table, endpoint, holder, now):
         logger.info("Recovery started", endpoint=endpoint, of=holder.execution)
-    logger.info("Endpoint held", endpoint=endpoint, holder=holder)
-    return {"taken": False, "holder": holder.execution if holder else ""}
+    name = holder.execution if holder else ""
+    logger.info("Endpoint held", endpoint=endpoint, holder=name)
+    return {"taken": False, "holder": name}

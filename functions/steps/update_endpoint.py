@@ -24,6 +24,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if promotion["previous_endpoint_config_name"]:
             description = describe_endpoint(sagemaker, name)
             if description is not None:
+                _assert_as_noted(description, promotion["previous_endpoint_config_name"], config)
                 scalable_targets.make_way(client("application-autoscaling"), sagemaker, name, description, config)
             # A way back has none: what is live is to go at once.
             guarded = promotion.get("deployment_config")
@@ -41,6 +42,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         _judge(error, sagemaker, name, config)
     logger.info("Endpoint changing", endpoint=name, endpoint_config=config)
     return {}
+
+
+def _assert_as_noted(description: dict[str, Any], previous: str, config: str) -> None:
+    """Refuse to go over what someone else has brought onto the endpoint since the journal was written."""
+    current = description["EndpointConfigName"]
+    if current not in (previous, config):
+        raise PromotionRefusedError(
+            f"Someone else changed the endpoint {description['EndpointName']} from {previous} to {current} a moment "
+            "ago, which was not gone over. Decide which is right, and start the promotion again for this one."
+        )
 
 
 def _judge(error: ClientError, sagemaker: Any, name: str, config: str) -> None:

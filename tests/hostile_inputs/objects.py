@@ -97,7 +97,8 @@ class Upstream(S3):
         return status, headers | self.head, body
 
     async def answer(self, request: Request) -> Answer | None:
-        assert request.operation in {"HeadObject", "ListObjectsV2", "GetObjectTagging"}, request.operation
+        reads = {"HeadObject", "GetObject", "ListObjectsV2", "GetObjectTagging"}
+        assert request.operation in reads, request.operation
         return await super().answer(request)
 
 
@@ -113,7 +114,7 @@ def pinned(s3: Upstream, key: str, is_prefix: bool = False) -> list[PinnedObject
 
 def failing(code: str) -> Upstream:
     s3 = Upstream("model.tar.gz")
-    s3.fault = lambda request, _: code if request.operation == "HeadObject" else ""
+    s3.fault = lambda request, _: code if request.operation in {"HeadObject", "GetObject"} else ""
     return s3
 
 

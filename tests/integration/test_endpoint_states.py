@@ -1,11 +1,16 @@
 """Whatever state the endpoint is in, a promotion waits for it, refuses it, or says what became of it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from local import hosting
+from local import cloudformation, faults, hosting, project, step_functions
 from local.aws import EmbeddedAws
+from local.faults import Call, Kind
+from tests.integration.test_announcements import mail
+from tests.integration.test_autoscaling import configure, instances
+from tests.integration.test_lost_answers import role_of
 from tests.integration.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
 
 
@@ -62,6 +67,196 @@ def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, q
     assert "deleted by someone" in (execution.cause or "")
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
+
+
+def test_more_instances_than_the_account_may_have_are_refused_and_the_endpoint_is_left_alone(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    before = qa.endpoint(application)
+    configure(qa, application, EndpointConfig=instances("ml.p4d.24xlarge"))
+    hosting.limit_instances(QA, "ml.p4d.24xlarge", 0)
+
+    refused = qa.execution_of(lab.train(application, "next"))
+    first = qa.promote({"training_job": lab.train(f"{application}-first", "first"), "application": application})
+
+    for execution in (refused, first):
+        assert execution.error == "PromotionRefusedError"
+        assert "ResourceLimitExceeded" in (execution.cause or "")
+        assert "ml.p4d.24xlarge for endpoint usage" in (execution.cause or "")
+    assert qa.endpoint(application) == before
+    assert qa.answer(application) == {"label": "good"}
+    assert qa.running(application) == []
+
+
+def test_what_someone_else_brings_onto_an_endpoint_meanwhile_is_not_gone_over(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    first: Any = qa.execution_of(lab.train(application, "first")).output
+    qa.execution_of(lab.train(application, "second"))
+    sagemaker = qa.client("sagemaker")
+
+    def change(execution: Any, state: str) -> None:
+        if state == "Update endpoint" and f"{application}-third" in execution.execution_input:
+            sagemaker.update_endpoint(EndpointName=first["endpoint"], EndpointConfigName=first["endpoint_config_name"])
+
+    with step_functions.watched(change):
+        execution = qa.execution_of(lab.train(application, "third"))
+
+    assert execution.error == "RestorationFailed"
+    assert "Someone else changed the endpoint" in (execution.cause or "")
+    assert qa.answer(application) == {"label": "first"}
+    assert qa.history(application)[-1]["status"] == "RestorationFailed"
+    assert qa.running(application) == []
+
+
+def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str
+) -> None:
+    first: Any = qa.execution_of(lab.train(application, "first")).output
+
+    def clean_up(execution: Any, state: str) -> None:
+        if state == "Run smoke test" and f"{application}-bad" in execution.execution_input:
+            qa.client("sagemaker").delete_endpoint_config(EndpointConfigName=first["endpoint_config_name"])
+
+    with step_functions.watched(clean_up):
+        execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
+
+    assert execution.error == "RestorationFailed"
+    assert f"could not be brought back to {first['endpoint_config_name']}" in (execution.cause or "")
+    assert "Could not find endpoint configuration" in (execution.cause or "")
+    assert "The smoke test of" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert status(qa, application) == "InService"
+    assert qa.running(application) == []
+
+
+def test_a_way_back_that_is_denied_calls_people(stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str) -> None:
+    qa.execution_of(lab.train(application, "good"))
+    call = Call(role_of(qa, "RestoreEndpointFunction"), "sagemaker", "UpdateEndpoint")
+
+    with faults.injected(call, Kind.DENIED):
+        execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
+
+    assert execution.error == "RestorationFailed"
+    assert "AccessDenied" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert qa.history(application)[-1]["status"] == "RestorationFailed"
+    assert qa.running(application) == []
+    # With what was wrong put right, the next one goes its way.
+    assert qa.execution_of(lab.train(application, "next")).states[-1] == "Promoted"
+    assert qa.answer(application) == {"label": "next"}
+
+
+def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
+    stacks: EmbeddedAws, lab: Lab, hasty: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: Any = hasty.execution_of(lab.train(application, "good")).output
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 60.0)
+
+    execution = hasty.execution_of(lab.train(application, "next"))
+
+    assert execution.error == "RestorationFailed"
+    assert "It took longer than 10 seconds to bring it back" in (execution.cause or "")
+    assert "The deployment took longer than 10 seconds" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert status(hasty, application) == "Updating"
+    configs = hasty.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
+    assert len(configs) == 2
+    assert first["endpoint_config_name"] in [each["EndpointConfigName"] for each in configs]
+    assert hasty.running(application) == []
+
+
+def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 3.0)
+    two = {"ProductionVariants": [{"InitialInstanceCount": 2}]}
+    alarm = f"{application}-qa-5xx-rate"
+    rolling = {
+        "RollingUpdatePolicy": {
+            "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 50},
+            "WaitIntervalInSeconds": 300,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+    }
+    configure(qa, application, EndpointConfig=two)
+    first: Any = qa.execution_of(lab.train(application, "good")).output
+    configure(qa, application, EndpointConfig=two, DeploymentConfig=rolling)
+    job = lab.train(application, "next")
+
+    def half_way() -> bool | None:
+        pending = (qa.endpoint(application) or {}).get("PendingDeploymentSummary", {}).get("ProductionVariants", [{}])
+        return pending[0].get("CurrentInstanceCount") == 2 or None
+
+    wait_until(half_way, "the second of two instances")
+    # The way back of a rolling update starts the old model anew, which is not there any more.
+    model = qa.client("sagemaker").describe_model(ModelName=first["model_name"])
+    bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
+    qa.client("s3").delete_object(Bucket=bucket, Key=key)
+    qa.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+
+    execution = qa.execution_of(job)
+
+    assert execution.error == "RestorationFailed", execution.cause
+    assert "is UpdateRollbackFailed" in (execution.cause or "")
+    assert "bring it to a config that works with UpdateEndpoint" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert status(qa, application) == "UpdateRollbackFailed"
+    assert qa.running(application) == []
+
+
+def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: Lab, qa: Stage, application: str) -> None:
+    configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
+    qa.execution_of(lab.train(application, "good"))
+    before = qa.endpoint(application)
+    cloudwatch, alarm = qa.client("cloudwatch"), f"{application}-mine"
+    cloudwatch.put_metric_alarm(
+        AlarmName=alarm,
+        Namespace="Mine",
+        MetricName="errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    guarded = {
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}},
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+    }
+    two = {"ProductionVariants": [{"InitialInstanceCount": 2}]}
+    configure(qa, application, EndpointConfig=two, DeploymentConfig=guarded)
+
+    def remove(execution: Any, state: str) -> None:
+        if state == "Take the endpoint" and f"{application}-next" in execution.execution_input:
+            cloudwatch.delete_alarms(AlarmNames=[alarm])
+
+    with step_functions.watched(remove):
+        execution = qa.execution_of(lab.train(application, "next"))
+
+    assert execution.error == "PromotionRefusedError"
+    assert f"there is no alarm {alarm} any more" in (execution.cause or "")
+    assert qa.endpoint(application) == before
+    assert qa.running(application) == []
+
+
+@pytest.fixture
+def hasty(stacks: EmbeddedAws) -> Iterator[Stage]:
+    """QA, while it waits for no deployment longer than ten seconds."""
+
+    def deploy(seconds: str) -> None:
+        cloudformation.deploy(
+            stacks,
+            template=project.ROOT / "template.yaml",
+            stack_name="model-promotion-qa",
+            account=QA,
+            parameters={"DeploymentTimeoutSeconds": seconds},
+        )
+
+    deploy("10")
+    yield Stage("qa", QA)
+    deploy("5400")
 
 
 def status(qa: Stage, application: str) -> str | None:

@@ -6,7 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from local import identity, project
+from local import identity, project, step_functions
 from tests.integration.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
 
 # What grows with the number of objects is the list of batches alone. How 20,000 are planned and copied by the steps is
@@ -42,6 +42,43 @@ def copies(stage: Stage, arn: str) -> dict[str, int]:
     exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
     summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
     return {count: sum(summary[count] for summary in summaries) for count in ("copied", "already_there")}
+
+
+def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    files = {"label.txt": "planned", "code/inference.py": ECHO_LABEL, "shards/1.bin": "1"}
+    for name, text in files.items():
+        lab.upload(f"{application}/{name}", text.encode())
+    prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    lab.client("sagemaker").create_model(
+        ModelName=application,
+        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+        PrimaryContainer={
+            "Image": f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
+            "ModelDataSource": {"S3DataSource": prefix},
+        },
+    )
+    qa.client("ssm").put_parameter(
+        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
+    )
+
+    def add(execution: Any, state: str) -> None:
+        if state == "Copy artifacts" and application in execution.execution_input:
+            lab.upload(f"{application}/shards/2.bin", b"2")
+
+    with step_functions.watched(add):
+        execution = qa.promote({"model": application, "application": application})
+
+    assert execution.states[-1] == "Promoted", execution.cause
+    folder = f"models/{application}/{execution.output['digest']}/"
+    found = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=folder)["Contents"]
+    assert sorted(each["Key"].split("/S3Uri/")[-1] for each in found) == sorted(files)
+    assert execution.output["objects"] == len(files)
+    # With it, it is another model.
+    again = qa.promote({"model": application, "application": application})
+    assert again.output["digest"] != execution.output["digest"]
+    assert again.output["objects"] == len(files) + 1
 
 
 def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: Lab, qa: Stage, application: str) -> None:

@@ -53,6 +53,7 @@ RARE = {
     r"iam:CreateServiceLinkedRole": "the first scalable target of an account, for which AWS makes the role",
     r"states:StartExecution .*(TakeTheEndpoint|WatchPromotions)": "a recovery whose event got lost",
     r"sqs:SendMessage .*DeadLetters": "a look that failed: test_alarms_at_night",
+    r"sts:AssumeRole .*InspectEndpoint": "model packages, whose approval is read again before they go live",
     r"ssm:StopAutomationExecution": "an approval that a newer candidate takes the place of",
     r"ssm:GetAutomationExecution|ssm:GetParameter": "a decision that was given before, and settings",
     r"(sagemaker|s3):.*\((RemoveSuperseded|PreviewPromotion)": "more promotions than are kept: test_retention",

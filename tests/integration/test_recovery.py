@@ -52,6 +52,45 @@ def test_after_a_recovery_the_endpoint_is_free_for_the_next_promotion(lab: Lab, 
     assert qa.answer(application) == {"label": "next"}
 
 
+def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab, qa: Stage, application: str) -> None:
+    good = qa.execution_of(lab.train(application, "good"))
+    job = lab.train(application, "stopped", script=SLOW)
+    arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+    wait_until(lambda: True if "Run smoke test" in qa.states(arn) else None, "the smoke test")
+    journal = json.loads(qa.running(application)[0]["promotion"])
+    qa.client("stepfunctions").stop_execution(executionArn=arn)
+    assert qa.execution_of(arn).states[-1] == "Recovered"
+    before = qa.endpoint(application), qa.scaling(application), qa.items("autoscaling"), qa.live(application)
+    # As if they had hung all the while: first with the endpoint free, then with another execution that holds it.
+    late = {"promotion": journal, "execution": arn, "stage": "qa", "table": qa.table}
+
+    for holder in ("", good.arn):
+        if holder:
+            item = {"kind": "running", "key": f"{application}-qa", "execution": holder, "promotion": "{}"}
+            held = {key: {"S": value} for key, value in item.items()}
+            qa.client("dynamodb").put_item(TableName=qa.table, Item=held)
+        for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RestoreEndpointFunction"):
+            error = invoked(qa, function, late)
+            assert error["errorType"] == "PromotionRefusedError", error
+            assert "no longer held by this execution" in error["errorMessage"]
+        assert bool(qa.running(application)) is bool(holder)
+    qa.client("dynamodb").delete_item(
+        TableName=qa.table, Key={"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
+    )
+
+    assert (qa.endpoint(application), qa.scaling(application), qa.items("autoscaling"), qa.live(application)) == before
+    assert qa.answer(application) == {"label": "good"}
+
+
+def invoked(stage: Stage, function: str, event: Any) -> Any:
+    """What one of the stage's functions answers."""
+    found = stage.client("cloudformation").describe_stack_resource(
+        StackName=f"model-promotion-{stage.name}", LogicalResourceId=function
+    )["StackResourceDetail"]
+    answer = stage.client("lambda").invoke(FunctionName=found["PhysicalResourceId"], Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read())
+
+
 def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "first", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local import identity
+from local import identity, step_functions
 from tests.integration.test_approval import signal, waiting_approval
 from tests.integration.test_carried_whole import tune
 from tests.integration.world import DEV, QA, Lab, Stage
@@ -195,3 +195,59 @@ def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_re
     assert execution.error == "PromotionRefusedError"
     assert "What changed: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
     assert production.endpoint(application) is None
+
+
+def test_a_package_whose_approval_is_taken_back_while_it_is_copied_does_not_go_live(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    package = register(lab, application, "v1")
+
+    def take_back(execution: Any, state: str) -> None:
+        if state == "Copy artifacts" and application in execution.execution_input:
+            approve(lab, package, "Rejected")
+
+    with step_functions.watched(take_back):
+        approve(lab, package)
+        execution = qa.execution_of(package)
+
+    assert execution.states[-1] == "Rejected", execution.cause
+    assert f"The model package {package} is Rejected" in execution.output["reason"]
+    assert "Update endpoint" not in execution.states
+    assert qa.endpoint(application) is None
+    assert qa.live(application) is None
+    assert qa.running(application) == []
+
+
+def test_a_package_that_is_deleted_while_it_is_copied_does_not_go_live(lab: Lab, qa: Stage, application: str) -> None:
+    package = register(lab, application, "v1")
+
+    def delete(execution: Any, state: str) -> None:
+        if state == "Copy artifacts" and application in execution.execution_input:
+            lab.client("sagemaker").delete_model_package(ModelPackageName=package)
+
+    with step_functions.watched(delete):
+        approve(lab, package)
+        execution = qa.execution_of(package)
+
+    assert execution.states[-1] == "Rejected", execution.cause
+    assert "was deleted meanwhile" in execution.output["reason"]
+    assert qa.endpoint(application) is None
+    assert qa.running(application) == []
+
+
+def test_of_packages_that_are_approved_in_the_wrong_order_the_newer_one_stays(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    older, newer = register(lab, application, "v1"), register(lab, application, "v2")
+    approve(lab, newer)
+    assert qa.execution_of(newer).states[-1] == "Promoted"
+    before = qa.endpoint(application)
+
+    approve(lab, older)
+    execution = qa.execution_of(older)
+
+    assert execution.states[-1] == "Rejected", execution.cause
+    assert "newer than this candidate" in execution.output["reason"]
+    assert qa.endpoint(application) == before
+    assert qa.answer(application) == {"label": "v2"}
+    assert len(qa.history(application)) == 1

@@ -2,6 +2,7 @@
 
 import json
 
+from tests.integration.test_autoscaling import configure
 from tests.integration.world import CANNOT_LOAD, Lab, Stage, wait_until
 
 
@@ -82,6 +83,43 @@ def test_the_same_event_again_changes_nothing(lab: Lab, qa: Stage, application: 
     assert len(qa.history(application)) == 1
 
 
+def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_changed_meanwhile(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    first = qa.execution_of(lab.train(application, "first"))
+    event_of_first = json.loads(qa.client("stepfunctions").describe_execution(executionArn=first.arn)["input"])
+
+    # Its settings have changed.
+    configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
+    before = qa.endpoint(application)
+    again = qa.promote(event_of_first)
+    assert again.states[-1] == "Live before", again.cause
+    assert "does not bring settings that have changed" in again.output["reason"]
+    assert qa.endpoint(application) == before
+
+    # Someone has brought another config onto the endpoint, by hand.
+    by_hand = config_by_hand(qa, application, first.output["model_name"])
+    qa.client("sagemaker").update_endpoint(EndpointName=f"{application}-qa", EndpointConfigName=by_hand)
+    wait_until(lambda: True if config(qa, application) == by_hand else None, "the change by hand")
+    assert qa.promote(event_of_first).states[-1] == "Live before"
+    assert config(qa, application) == by_hand
+
+    # A newer one has gone live.
+    assert qa.execution_of(lab.train(application, "second")).states[-1] == "Promoted"
+    before = qa.endpoint(application)
+    assert qa.promote(event_of_first).states[-1] == "Rejected"
+    assert qa.endpoint(application) == before
+    assert len(qa.history(application)) == 2
+
+    # By hand the new settings are brought, since that is asked for.
+    assert qa.promote({"rollback": f"{application}-qa"}).states[-1] == "Promoted"
+    before = qa.endpoint(application)
+    assert qa.promote(event_of_first).states[-1] in ("Live before", "Already live")
+    assert qa.endpoint(application) == before
+    assert qa.promote({"training_job": event_of_first["detail"]["TrainingJobName"]}).states[-1] == "Promoted"
+    assert instances(qa, application) == 2
+
+
 def test_a_model_that_answers_wrongly_is_stopped_and_the_endpoint_put_back(
     lab: Lab, qa: Stage, application: str
 ) -> None:
@@ -160,3 +198,22 @@ def instances(qa: Stage, application: str) -> int | None:
     if not found or found["EndpointStatus"] != "InService":
         return None
     return int(found["ProductionVariants"][0]["CurrentInstanceCount"])
+
+
+def config(qa: Stage, application: str) -> str | None:
+    """The config that an endpoint serves with."""
+    found = qa.endpoint(application)
+    return found["EndpointConfigName"] if found and found["EndpointStatus"] == "InService" else None
+
+
+def config_by_hand(qa: Stage, application: str, model: str) -> str:
+    """Another endpoint config for a model, made by someone's hand."""
+    name = f"{application}-by-hand"
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": model,
+        "InstanceType": "ml.c5.large",
+        "InitialInstanceCount": 1,
+    }
+    qa.client("sagemaker").create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    return name

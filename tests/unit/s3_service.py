@@ -99,7 +99,7 @@ class Request:
         if self.method == "GET" and not self.key:
             return "ListMultipartUploads" if "uploads" in query else "ListObjectsV2"
         if self.method == "GET":
-            return "GetObjectTagging" if "tagging" in query else "ListParts"
+            return "GetObjectTagging" if "tagging" in query else "ListParts" if "uploadId" in query else "GetObject"
         return "HeadObject"
 
     @property
@@ -303,6 +303,7 @@ class S3:
         "CopyObject": lambda s3, request: s3.copy_object(request),
         "CreateMultipartUpload": lambda s3, request: s3.create_multipart_upload(request),
         "DeleteObject": lambda s3, request: s3.delete_object(request),
+        "GetObject": lambda s3, request: (206, {}, "x"),
         "GetObjectTagging": lambda s3, request: s3.get_object_tagging(request),
         "HeadObject": lambda s3, request: s3.head_object(request),
         "ListMultipartUploads": lambda s3, request: s3.list_multipart_uploads(request),

@@ -60,7 +60,8 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("InternalServerError", Meaning.TRY_AGAIN),
         ("ResourceLimitExceeded", Meaning.UNKNOWN),
         ("ValidationError", Meaning.UNKNOWN),
-        ("ExpiredToken", Meaning.UNKNOWN),
+        ("ExpiredToken", Meaning.TRY_AGAIN),
+        ("ExpiredTokens", Meaning.UNKNOWN),
         ("", Meaning.UNKNOWN),
     ],
 )

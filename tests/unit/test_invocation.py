@@ -92,7 +92,7 @@ def test_a_model_that_fails_is_not_asked_again() -> None:
 
     answer = invocation.ask(runtime, "reviews-qa", case(), b"{}")
 
-    assert answer.error == "ModelError: Received server error (500)"
+    assert (answer.error, answer.words) == ("ModelError", "Received server error (500)")
     assert len(runtime.requests) == 1
 
 
@@ -151,7 +151,7 @@ def test_an_asynchronous_answer_is_read_where_it_was_announced(asked: Asked) -> 
 def test_an_asynchronous_failure_is_an_error_with_what_was_said(asked: Asked) -> None:
     answer = asked({FAILED: (3, b"the model broke")})
 
-    assert answer.error == f"SageMaker wrote {FAILED}: the model broke"
+    assert (answer.error, answer.words) == (f"SageMaker wrote {FAILED}", "the model broke")
 
 
 @pytest.mark.parametrize(("ends", "limit", "waited"), [(60, None, 60), (60, 5000, 5), (60, 100_000, 60)])

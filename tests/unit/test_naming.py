@@ -1,7 +1,10 @@
 import datetime
+import fnmatch
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from promotion.errors import InvalidRequestError
 from promotion.naming import endpoint_name, resource_name, resource_prefix, sha256_of
@@ -98,3 +101,28 @@ def test_all_names_of_an_application_in_a_stage_begin_alike(application: str) ->
 
     assert prefix.endswith("-production-")
     assert resource_name(application, "production", TIME, DIGEST) == f"{prefix}20260102-0304-0a1b2c3d"
+
+
+# Few letters, so that they are often alike; the patterns of both are those of `request` and template.yaml.
+APPLICATIONS = st.lists(st.text("ab1", min_size=1, max_size=8), min_size=1, max_size=4).map("-".join)
+STAGES = st.text("ab1", max_size=3).map(lambda text: f"a{text}")
+
+
+@given(st.lists(st.tuples(APPLICATIONS, STAGES), min_size=2, max_size=2, unique=True))
+def test_no_two_applications_share_an_endpoint_in_any_stages(pairs: list[tuple[str, str]]) -> None:
+    one, other = (endpoint_name(application, stage) for application, stage in pairs)
+
+    assert one != other
+
+
+@given(APPLICATIONS, STAGES, STAGES)
+def test_what_the_roles_of_a_stage_may_touch_is_of_that_stage_alone(
+    application: str, stage: str, other_stage: str
+) -> None:
+    """As in template.yaml: no application can be called so that its models look like those of another stage."""
+    for name in (application, f"{application[:20]}-{other_stage}-x", f"{application[:20]}-{other_stage}"):
+        model = resource_name(name, stage, TIME, DIGEST)
+
+        touched = fnmatch.fnmatchcase(model, f"*-{other_stage}-????????-????-????????")
+        assert touched is (stage == other_stage)
+        assert fnmatch.fnmatchcase(endpoint_name(name, stage), f"*-{other_stage}") is (stage == other_stage)

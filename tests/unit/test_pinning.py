@@ -299,7 +299,7 @@ def test_the_bucket_has_to_belong_to_the_upstream_account() -> None:
     s3, reference = Object(), one("s3://artifacts/model.tar.gz")
     s3.owners["artifacts"] = "999999999999"
 
-    assert "or a bucket of another account" in refusal(s3, reference)
+    assert "It may also be a bucket of another account." in refusal(s3, reference)
     assert pin_in(s3, reference, "999999999999")
 
 
@@ -321,6 +321,13 @@ def test_a_denied_object_is_refused_with_the_statement_that_is_missing() -> None
         "Resource": "arn:aws:s3:::artifacts/reviews/model.tar.gz",
     }
     assert "kms:Decrypt on its key" in message
+
+
+def test_a_denied_object_is_told_in_the_words_that_s3_has_for_a_get() -> None:
+    s3 = denied("HeadObject")
+    s3.fault = lambda request, _: "AccessDenied" if request.operation in ("HeadObject", "GetObject") else ""
+
+    assert "may not be read: AccessDenied: AccessDenied." in refusal(s3, one("s3://artifacts/weights/a.bin"))
 
 
 def test_a_denied_listing_is_refused_with_the_statement_that_is_missing() -> None:

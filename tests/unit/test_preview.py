@@ -20,12 +20,12 @@ FAILED = [{"passed": False, "reason": "f1 is 0.1, but the least is 0.9"}]
 
 
 def verdict(
-    inspection: Inspection, *, was_live: bool = False, approval: bool = False, conflicts: Any = (), **more: Any
+    inspection: Inspection, *, again: str | None = None, approval: bool = False, conflicts: Any = (), **more: Any
 ) -> tuple[str, str]:
     return preview.verdict(
         PROMOTION | more,
         inspection,
-        was_live=was_live,
+        again=again,
         asks_for_approval=approval,
         conflicts=list(conflicts),
     )
@@ -49,8 +49,8 @@ def verdict(
             "would change from c1",
         ),
         (Inspection("change", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
-        (Inspection("change", "c1"), {"was_live": True, "by_event": True}, "live_before", "an event does not bring"),
-        (Inspection("change", "c1"), {"was_live": True}, "promoted", "would change from c1"),
+        (Inspection("change", "c1"), {"again": "It was live.", "by_event": True}, "live_before", "It was live."),
+        (Inspection("change", "c1"), {"again": "It was live."}, "promoted", "would change from c1"),
     ],
 )
 def test_a_preview_says_how_the_promotion_would_end(

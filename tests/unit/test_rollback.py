@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.rollback import earlier, was_live
+from promotion.rollback import comes_again, earlier
 
 
 def record(model: str, status: str = "Succeeded") -> dict[str, Any]:
@@ -48,9 +48,47 @@ def test_without_a_way_back_it_says_what_there_is(
         earlier(history, live, "reviews-qa", to)
 
 
-def test_a_config_was_live_when_it_was_promoted_for_good() -> None:
-    history = [record("first"), record("bad", "Failed")]
+def of(candidate: str, settings: str, status: str = "Succeeded") -> dict[str, Any]:
+    """The record of a candidate that was promoted with some settings."""
+    name = f"{candidate}-{settings}"
+    return {
+        "model_name": name,
+        "endpoint_config_name": name,
+        "status": status,
+        "endpoint": "reviews-qa",
+        "digest": candidate,
+        "created_at": f"time of {candidate}",
+    }
 
-    assert was_live(history, "first-config")
-    assert not was_live(history, "bad-config")
-    assert not was_live(history, "second-config")
+
+HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
+
+
+@pytest.mark.parametrize(
+    ("promotion", "words"),
+    [
+        (of("first", "old"), "first-old was live before and was replaced"),
+        (of("first", "new"), "first-new was live before and was replaced"),
+        (of("second", "old"), "second-old was brought onto reviews-qa before"),
+        (of("second", "new"), "an event does not bring settings that have changed"),
+        # Only the config says so of one whose image is now looked up in another way.
+        (of("second", "old") | {"digest": "another"}, "second-old was brought onto"),
+    ],
+)
+def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_are_now(
+    promotion: dict[str, Any], words: str
+) -> None:
+    assert words in (comes_again(HISTORY, promotion) or "")
+
+
+@pytest.mark.parametrize(
+    "promotion",
+    [
+        of("bad", "old"),
+        of("third", "old"),
+        # The same content, trained anew.
+        of("first", "old") | {"created_at": "later", "endpoint_config_name": "first-later"},
+    ],
+)
+def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: dict[str, Any]) -> None:
+    assert comes_again(HISTORY, promotion) is None

@@ -247,6 +247,7 @@ PASSING = [
     answer(SLOW_DOWN, 200),
     answer("<Error><Code>InternalError</Code></Error>", 500),
     answer("<Error><Code>RequestTimeout</Code></Error>", 400),
+    answer("<Error><Code>ExpiredToken</Code></Error>", 400),
     answer("<html>a proxy's</html>", 502),
     answer("not even a document", 504),
     answer("", 429),

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.smoke_test import Answer, body_of, trouble, validated, verdict, wrong_answer
+from promotion.smoke_test import Answer, Finding, body_of, trouble, validated, verdict, wrong_answer
 
 CASE = {"name": "a good review", "body": {"text": "great"}, "expect": "label == 'positive'"}
 WHERE = "s3://artifacts/suite.json"
@@ -38,7 +38,7 @@ def answered(count: int, body: bytes = RIGHT, latency_ms: float = 100) -> list[A
 
 
 def failed(count: int) -> list[Answer]:
-    return [Answer(50, error="ModelError: 500")] * count
+    return [Answer(50, error="ModelError", words="500")] * count
 
 
 def test_a_suite_needs_no_more_than_a_case() -> None:
@@ -203,17 +203,18 @@ def test_an_answer_is_wrong_when_the_expression_is_anything_but_true(expect: str
     wrong = wrong_answer(case(expect=expect), Answer(1, body))
 
     assert wrong is not None
-    assert wrong.startswith(f"'a good review' expected {expect} to be true, it was ")
-    assert result in wrong
+    assert wrong.what == f"'a good review' expected {expect} to be true"
+    assert result in (wrong.answered or "")
 
 
 def test_a_wrong_answer_is_shown_short_and_escaped() -> None:
     wrong = wrong_answer(case(), Answer(1, b"\x1b[31m\r\n<script>" + b"x" * 10_000))
 
     assert wrong is not None
-    assert wrong.isprintable()
-    assert "\\x1b[31m\\r\\n<script>" in wrong
-    assert len(wrong) < 500
+    assert wrong.answered is not None
+    assert wrong.answered.isprintable()
+    assert "\\x1b[31m\\r\\n<script>" in wrong.answered
+    assert len(wrong.answered) < 500
 
 
 def test_an_answer_nested_too_deep_to_read_is_wrong() -> None:
@@ -221,18 +222,21 @@ def test_an_answer_nested_too_deep_to_read_is_wrong() -> None:
 
 
 def test_an_error_has_no_content_to_judge() -> None:
-    assert wrong_answer(case(), Answer(1, error="ModelError: 500")) is None
+    assert wrong_answer(case(), Answer(1, error="ModelError", words="500")) is None
 
 
-def test_an_error_is_trouble_with_its_words() -> None:
-    assert trouble(case(), Answer(1, error="ModelError: 500")) == "'a good review': ModelError: 500"
+def test_an_error_is_trouble_and_the_models_words_are_told_apart_from_it() -> None:
+    assert trouble(case(), Answer(1, error="ModelError", words="a customer's\n")) == Finding(
+        "'a good review': ModelError", '"a customer\'s\\n"'
+    )
+    assert trouble(case(), Answer(1, error="ReadTimeout")) == Finding("'a good review': ReadTimeout")
 
 
 @pytest.mark.parametrize(("latency", "slow"), [(100, False), (2000, False), (2000.1, True), (9999, True)])
 def test_an_answer_that_came_too_late_is_trouble(latency: float, slow: bool) -> None:
     found = trouble(case(maximum_latency_ms=2000), Answer(latency, RIGHT))
 
-    assert found == (f"'a good review' took {latency:.0f} ms, more than 2000 ms" if slow else None)
+    assert found == (Finding(f"'a good review' took {latency:.0f} ms, more than 2000 ms") if slow else None)
 
 
 def test_without_a_limit_no_answer_is_too_late() -> None:
@@ -243,6 +247,7 @@ def test_right_answers_in_time_pass() -> None:
     assert judged(answered(10)) == {
         "passed": True,
         "reason": None,
+        "answered": None,
         "invocations": 10,
         "errors": 0,
         "p95_latency_ms": 100,
@@ -261,7 +266,8 @@ def test_a_single_error_fails_a_suite_that_allows_none() -> None:
     found = judged([*answered(99), *failed(1)])
 
     assert not found["passed"]
-    assert found["reason"] == "1 of 100 invocations failed; the first: 'a good review': ModelError: 500"
+    assert found["reason"].startswith("1 of 100 invocations failed; the first: 'a good review': ModelError. ")
+    assert found["answered"] == "'500'"
     assert found["errors"] == 1
 
 
@@ -308,6 +314,25 @@ def test_each_case_is_judged_by_its_own_expectation() -> None:
 
     assert verdict(whole, [(good, Answer(1, RIGHT)), (bad, Answer(1, WRONG))])["passed"]
     assert "'a bad one'" in verdict(whole, [(good, Answer(1, RIGHT)), (bad, Answer(1, RIGHT))])["reason"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        answered(3, b'{"label": "a-secret"}'),
+        answered(1, b"a-secret"),
+        [Answer(1, error="ModelError", words="a-secret")],
+    ],
+)
+@pytest.mark.parametrize("expect", ["label == 'positive'", "label", "length(label) == `1`", "nothing(label)"])
+def test_what_a_model_answered_is_told_in_its_place_alone(answers: list[Answer], expect: str) -> None:
+    suite = validated({"cases": [CASE]}, WHERE)
+    # A function that does not exist is refused before, but shows in the same way as one that does not fit.
+    found = verdict(suite, [(suite["cases"][0] | {"expect": expect}, answer) for answer in answers])
+
+    assert "a-secret" in found["answered"]
+    assert "a-secret" not in json.dumps(found | {"answered": ""})
+    assert "in the output of Run smoke test" in found["reason"]
 
 
 def test_a_verdict_is_json() -> None:

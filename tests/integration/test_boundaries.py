@@ -1,0 +1,537 @@
+"""Nothing comes in that the stage was not told to take, nothing of it shows where it should not, and what it keeps is
+closed, encrypted and can be had back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local import iam, iam_needs, identity, project
+from local.aws import EmbeddedAws
+from promotion import removal
+from promotion.removal import Place
+from promotion.retention import Kept
+from tests.integration.test_announcements import mail
+from tests.integration.test_autoscaling import configure
+from tests.integration.test_lost_answers import role_of
+from tests.integration.world import DEV, DEV_BUCKET, PRODUCTION, QA, Execution, Lab, Stage
+
+IMAGE = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1"
+FUNCTION_LOGS = "/model-promotion/qa/functions"
+
+
+# Logs, records and mails.
+
+# Answers with what it was asked and with what it has in its environment, or fails with that.
+TALKS = """
+import os
+def model_fn(model_dir):
+    {loading}
+    return os.environ["API_TOKEN"]
+def input_fn(body, content_type):
+    return body if isinstance(body, str) else bytes(body).decode()
+def predict_fn(data, model):
+    {answering}
+    return '{{"asked": ' + data + ', "token": "' + model + '"}}'
+def output_fn(prediction, accept):
+    return prediction, "application/json"
+"""
+WELL = TALKS.format(loading="pass", answering="pass")
+FAILS = TALKS.format(loading="pass", answering="raise ValueError(data + model)")
+CANNOT_LOAD = TALKS.format(loading='raise RuntimeError(os.environ["API_TOKEN"])', answering="pass")
+
+
+def logged(stage: Stage, group: str) -> list[str]:
+    """Every line in a log group."""
+    logs = stage.client("logs")
+    streams = [
+        stream["logStreamName"]
+        for page in logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
+        for stream in page["logStreams"]
+    ]
+    return [
+        event["message"]
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=streams)
+        for event in page["events"]
+    ]
+
+
+def history(stage: Stage, arn: str) -> list[dict[str, Any]]:
+    pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    return [event for page in pages for event in page["events"]]
+
+
+def causes(stage: Stage, arn: str) -> list[str]:
+    """What an execution's events have as errors and causes, which reach logs, traces and events of EventBridge."""
+    details = [value for event in history(stage, arn) for value in event.values() if isinstance(value, dict)]
+    return [str(detail[key]) for detail in details for key in ("error", "cause") if key in detail]
+
+
+@pytest.fixture
+def secret(application: str) -> str:
+    return f"a-secret-of-{application}"
+
+
+@pytest.fixture
+def talkative(lab: Lab, qa: Stage, application: str, secret: str) -> Callable[[str, str, str], Execution]:
+    """Promote a model that has the secret in its hyperparameters, its environment, its smoke test and its answers."""
+
+    def promote(label: str, script: str, expect: str) -> Execution:
+        cases = [{"name": "talks", "body": {"text": secret}, "expect": expect}]
+        configure(
+            qa,
+            application,
+            Model={"PrimaryContainer": {"Environment": {"API_TOKEN": secret}}},
+            SmokeTest={"cases": cases},
+            Autoscaling={"MinCapacity": 1, "MaxCapacity": 2, "ScalingPolicies": []},
+        )
+        job = f"{application}-{label}"
+        lab.upload(f"{job}/output/model.tar.gz", lab.artifact(label, script))
+        lab.client("sagemaker").create_training_job(
+            TrainingJobName=job,
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+            HyperParameters={"token": secret},
+            RoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+            OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 60},
+            Tags=[{"Key": "model-promotion:application", "Value": application}],
+        )
+        return qa.execution_of(job)
+
+    return promote
+
+
+def test_what_a_model_is_asked_answers_and_knows_is_in_no_log_record_or_mail(
+    stacks: EmbeddedAws,
+    qa: Stage,
+    application: str,
+    secret: str,
+    talkative: Callable[[str, str, str], Execution],
+) -> None:
+    ended = {
+        "well": talkative("well", WELL, f"token == '{secret}' && asked.text == '{secret}'"),
+        # An expression that finds the answer itself, and one that fails of it.
+        "wrong": talkative("wrong", WELL, "token"),
+        "wrong-kind": talkative("wrong-kind", WELL, "abs(token) == `1`"),
+        "fails": talkative("fails", FAILS, "token == 'x'"),
+        "cannot-load": talkative("cannot-load", CANNOT_LOAD, "token == 'x'"),
+    }
+
+    assert ended["well"].states[-1] == "Promoted", ended["well"].cause
+    assert [ended[name].error for name in ("wrong", "wrong-kind", "fails")] == ["SmokeTestFailed"] * 3
+    assert ended["cannot-load"].error == "DeploymentFailed"
+    # They are looked after by executions of their own, which read why they ended.
+    recoveries = [qa.execution_of(execution.arn) for name, execution in ended.items() if execution.status == "FAILED"]
+    assert {recovery.states[-1] for recovery in recoveries} == {"Nothing to recover"}
+
+    lines = logged(qa, FUNCTION_LOGS)
+    for execution in ended.values():
+        assert any(execution.arn in line for line in lines), "what was read were not its logs"
+        assert not [text for text in causes(qa, execution.arn) if secret in text]
+    assert [line for line in lines if secret in line] == []
+    logging = qa.client("stepfunctions").describe_state_machine(stateMachineArn=qa.state_machine)[
+        "loggingConfiguration"
+    ]
+    assert logging["includeExecutionData"] is False
+    records = json.dumps([qa.history(application), qa.live(application), qa.items("autoscaling")])
+    assert application in records
+    assert secret not in records
+    for execution in ended.values():
+        told = mail(stacks, f"Execution: {execution.arn}")
+        assert secret not in told
+    assert secret not in (stacks.directory / "notifications.log").read_text()
+    # It is where access is a right of its own, and the cause says where.
+    for name in ("wrong", "wrong-kind", "fails"):
+        assert "in the output of Run smoke test" in (ended[name].cause or "")
+        (output,) = [
+            event["stateExitedEventDetails"]["output"]
+            for event in history(qa, ended[name].arn)
+            if event.get("stateExitedEventDetails", {}).get("name") == "Run smoke test"
+        ]
+        assert secret in json.loads(output)["Payload"]["answered"]
+
+
+def test_a_hostile_text_is_one_line_of_the_log(qa: Stage, application: str) -> None:
+    forged = f'x\r\n{{"level": "ERROR", "message": "forged-{application}"}}\n[ERROR] forged-{application}'
+
+    for given in ({"training_job": forged}, {"source": forged, "detail-type": forged, "detail": {}}):
+        qa.promote(given)
+
+    lines = [line for line in logged(qa, FUNCTION_LOGS) if f"forged-{application}" in line]
+    assert lines
+    for line in lines:
+        assert line.startswith("[ERROR] InvalidRequestError: "), line
+        assert '\\r\\n{\\"level\\"' in line
+
+
+# Events.
+
+
+def test_upstream_tells_nobody_of_what_is_live_here(
+    qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    told = {"application": application, "model_name": "forged", "source_arn": "x", "digest": "x", "approved_by": "boss"}
+    bus = f"arn:aws:events:{identity.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
+
+    def tell(stage: Stage, kind: str, who: str) -> None:
+        members = told | {"stage": "production", "endpoint": f"{who}-{application}", "reason": "x", "execution": "x"}
+        # Only what is told of success starts a promotion, and a rollback does not.
+        entry = {"Source": "model-promotion", "DetailType": kind, "EventBusName": bus}
+        detail = json.dumps(members | {"source_kind": "rollback"})
+        assert stage.client("events").put_events(Entries=[entry | {"Detail": detail}])["FailedEntryCount"] == 0
+
+    for kind in ("Model Promotion Succeeded", "Model Promotion Failed", "Model Promotion Rejected"):
+        tell(qa, kind, "upstream")
+        tell(production, kind, "own")
+
+    for words in ("is live on the endpoint", "Model Promotion Failed", "Model Promotion Rejected"):
+        mail(stacks, f"own-{application}", words)
+    assert f"upstream-{application}" not in (stacks.directory / "notifications.log").read_text()
+
+
+def test_what_the_training_account_tells_qa_goes_no_further(
+    lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    bus = f"arn:aws:events:{identity.REGION}:{QA}:event-bus/model-promotion-qa"
+    detail = {"model_name": f"{application}-forged", "application": application, "stage": "qa", "source_kind": "model"}
+    entry = {"Source": "model-promotion", "DetailType": "Model Promotion Succeeded", "EventBusName": bus}
+
+    lab.client("events").put_events(Entries=[entry | {"Detail": json.dumps(detail)}])
+    # One that is known to have come through, sent after it.
+    genuine = {
+        "model_name": f"{application}-genuine",
+        "application": application,
+        "stage": "qa",
+        "source_kind": "model",
+    }
+    qa.client("events").put_events(Entries=[entry | {"Detail": json.dumps(genuine)}])
+    reached = production.execution_of(f"{application}-genuine")
+    time.sleep(1)
+
+    assert reached.error == "InvalidRequestError"  # there is no such model
+    assert production.executions_with(f"{application}-forged") == []
+    assert f"{application}-forged" not in (stacks.directory / "notifications.log").read_text()
+
+
+# Addresses in S3.
+
+
+@pytest.fixture
+def bucket_beside(lab: Lab, application: str) -> str:
+    """A bucket of the upstream account that is open to this stage, but is none of its UpstreamBuckets."""
+    s3, bucket = lab.client("s3"), f"beside-{application}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": identity.REGION})
+    principal = {"AWS": f"arn:aws:iam::{QA}:root"}
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "s3:*", "Resource": resources}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    s3.put_object(Bucket=bucket, Key="secret.bin", Body=lab.artifact("stolen"))
+    return bucket
+
+
+def make_model(lab: Lab, name: str, url: str, **environment: str) -> str:
+    """A model of the upstream account, whose role may read whatever that account has."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    everything = {"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}
+    iam_client = lab.client("iam")
+    role = iam_client.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]
+    document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    iam_client.put_role_policy(RoleName=name, PolicyName="everything", PolicyDocument=document)
+    lab.client("sagemaker").create_model(
+        ModelName=name,
+        ExecutionRoleArn=role["Arn"],
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": url, "Environment": environment},
+    )
+    return name
+
+
+def test_an_address_outside_of_what_the_stage_may_read_is_refused_wherever_it_stands(
+    lab: Lab, qa: Stage, production: Stage, application: str, bucket_beside: str
+) -> None:
+    good = lab.upload(f"{application}/model.tar.gz", lab.artifact("good"))
+    for stage in (qa, production):
+        stage.client("s3").put_object(Bucket=stage.bucket, Key=f"models/{application}/secret.bin", Body=b"secret")
+        stage.client("s3").put_object(Bucket=stage.bucket, Key=f"manifests/{application}/secret.bin", Body=b"secret")
+    outside = [
+        f"s3://{bucket_beside}/secret.bin",
+        f"s3://{bucket_beside}/folder/",
+        # What the stage reads itself, for other ends.
+        f"s3://{qa.bucket}/models/{application}/secret.bin",
+        f"s3://{qa.bucket}/manifests/{application}/secret.bin",
+        f"s3://{qa.bucket}/models/",
+        f"s3://{production.bucket}/models/{application}/secret.bin",
+    ]
+    case = {"name": "steals", "expect": "`true`"}
+    configure(qa, application, SmokeTest="skip")
+
+    refused = {}
+    for number, uri in enumerate(outside):
+        name = make_model(lab, f"{application}-{number}", good, DATA=uri)
+        refused[f"environment {uri}"] = qa.promote({"model": name, "application": application})
+    stolen = make_model(lab, f"{application}-data", outside[0])
+    refused["model data"] = qa.promote({"model": stolen, "application": application})
+    for number, uri in enumerate(outside[::2]):
+        configure(qa, application, SmokeTest={"cases": [case | {"body_uri": uri}]})
+        innocent = make_model(lab, f"{application}-body-{number}", good)
+        refused[f"body {uri}"] = qa.promote({"model": innocent, "application": application})
+        configure(qa, application, SmokeTest="skip")
+
+    for what, execution in refused.items():
+        assert execution.error == "PromotionRefusedError", (what, execution.error, execution.cause)
+        assert "may not be read" in (execution.cause or ""), what
+        assert execution.states[-3:] == ["Announce failure", "Recovered?", "Promotion failed"], what
+    assert qa.endpoint(application) is None
+    copied = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")["Contents"]
+    assert [found["Key"] for found in copied] == [f"models/{application}/secret.bin"]
+
+
+def test_a_smoke_test_outside_of_what_the_stage_may_read_is_refused(
+    lab: Lab, qa: Stage, application: str, bucket_beside: str
+) -> None:
+    suite = json.dumps({"cases": [{"name": "answers", "body": {}, "expect": "`true`"}]}).encode()
+    lab.client("s3").put_object(Bucket=bucket_beside, Key="smoke-test.json", Body=suite)
+    job = lab.train(application, "good")
+    arn = lab.client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobArn"]
+    qa.execution_of(job)
+    tag = {"Key": "model-promotion:smoke-test", "Value": f"s3://{bucket_beside}/smoke-test.json"}
+    lab.client("sagemaker").add_tags(ResourceArn=arn, Tags=[tag])
+
+    execution = qa.promote({"training_job": job})
+
+    assert execution.error == "PromotionRefusedError"
+    assert f"The smoke test s3://{bucket_beside}/smoke-test.json may not be read" in (execution.cause or "")
+
+
+# Keys.
+
+
+def deny(stage: Stage, key: str, action: str, role: str) -> Callable[[], object]:
+    """Deny an action on a key to a role; what is returned takes it back."""
+    kms = stage.client("kms")
+    before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    policy = json.loads(before)
+    denied = {"Effect": "Deny", "Principal": {"AWS": role}, "Action": action, "Resource": "*"}
+    policy["Statement"].append(denied)
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
+    return lambda: kms.put_key_policy(KeyId=key, PolicyName="default", Policy=before)
+
+
+def test_an_artifact_under_a_key_that_is_not_shared_is_refused_with_the_key_and_the_statement(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    key = lab.client("kms").create_key(Description="not shared")["KeyMetadata"]["Arn"]
+    lab.client("s3").put_object(
+        Bucket=DEV_BUCKET,
+        Key=f"{application}/model.tar.gz",
+        Body=lab.artifact("good"),
+        ServerSideEncryption="aws:kms",
+        SSEKMSKeyId=key,
+    )
+    configure(qa, application, SmokeTest="skip")
+    model = make_model(lab, application, f"s3://{DEV_BUCKET}/{application}/model.tar.gz")
+
+    execution = qa.promote({"model": model, "application": application})
+
+    assert execution.error == "PromotionRefusedError"
+    statement = json.dumps({"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key})
+    assert statement in (execution.cause or "")
+    assert execution.states.count("Plan copy") == 1
+    assert qa.endpoint(application) is None
+
+
+def test_a_copy_that_the_stages_own_key_denies_is_refused_and_the_key_named(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    key = qa.client("cloudformation").describe_stack_resource(
+        StackName="model-promotion-qa", LogicalResourceId="StageKey"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    allow_again = deny(qa, key, "kms:GenerateDataKey", role_of(qa, "CopyArtifactsFunction"))
+
+    execution = qa.execution_of(lab.train(application, "good"))
+    allow_again()
+
+    assert execution.error == "PromotionRefusedError"
+    assert "may not be written" in (execution.cause or "")
+    assert "kms:GenerateDataKey" in (execution.cause or "")
+    assert key in (execution.cause or "")
+    assert "upstream account does not let" not in (execution.cause or "")
+    assert qa.endpoint(application) is None
+    kept = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/").get("Contents", [])
+    assert [found["Key"] for found in kept if found["Key"].endswith("model.tar.gz")] == []
+
+
+# Names.
+
+
+def test_what_an_application_is_called_reaches_no_other_ones_models(lab: Lab, qa: Stage, application: str) -> None:
+    # Its models begin with `<application>-qa-qa-`, those of the other one with `<application>-qa-`.
+    longer = f"{application}-qa"
+    first = qa.execution_of(lab.train(longer, "first")).output
+    second = qa.execution_of(lab.train(longer, "second")).output
+    sagemaker, s3 = (qa.acting_as("RemoveSupersededModelsFunction", service) for service in ("sagemaker", "s3"))
+    nothing_kept = Kept(frozenset(), frozenset(), frozenset())
+    executions = first["execution"].rsplit(":", 1)[0] + ":"
+
+    found = removal.find(sagemaker, s3, Place(application, "qa", qa.bucket, QA, executions), nothing_kept)
+    of_longer = removal.find(sagemaker, s3, Place(longer, "qa", qa.bucket, QA, executions), nothing_kept)
+
+    assert first["model_name"].startswith(f"{application}-qa-")
+    assert not found
+    assert of_longer.models == [first["model_name"]]
+    assert qa.answer(longer) == {"label": "second"}
+    assert second["endpoint"] == f"{application}-qa-qa"
+
+
+def test_no_application_can_be_called_so_that_another_stage_of_the_account_may_touch_it(
+    qa: Stage, application: str
+) -> None:
+    """The stages of an account are told apart by the end of a name, not by what an application is called."""
+    create = qa.acting_as("CreateModelFunction", "sagemaker").create_model
+    config = qa.acting_as("CreateEndpointConfigFunction", "sagemaker").create_endpoint_config
+    update = qa.acting_as("UpdateEndpointFunction", "sagemaker").update_endpoint
+    container = {"Image": f"{QA}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"}
+    name = f"{application}-qa-x-production-20260102-0304-0a1b2c3d"
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (create, {"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": f"arn:aws:iam::{QA}:role/x"}),
+        (
+            config,
+            {"EndpointConfigName": name, "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": name}]},
+        ),
+        (update, {"EndpointName": f"{application}-qa-x-production", "EndpointConfigName": name}),
+    ]
+    for call, request in calls:
+        with pytest.raises(ClientError, match="is not authorized to perform: sagemaker:"):
+            call(**request)
+
+
+# The approval runbook.
+
+HOSTILE = ['x", "approval": "y', "x'", "x\\", "{{ automation:EXECUTION_ID }}", "x y", "x\ny", "ü", "$(id)", "x" * 600]
+
+
+def test_the_runbook_takes_nothing_that_could_be_more_than_a_value(production: Stage, application: str) -> None:
+    ssm = production.client("ssm")
+    good = {
+        "Application": application,
+        "SourceKind": "model",
+        "SourceName": application,
+        "Digest": "0" * 64,
+        "RequestedBy": f"{production.state_machine.replace(':stateMachine:', ':execution:')}:{application}",
+    }
+    refused = {}
+    for name, value in good.items():
+        for text in [*HOSTILE, f'{value}", "x": "', f" {value}", ""]:
+            parameters = {key: [text if key == name else other] for key, other in good.items()}
+            try:
+                started = ssm.start_automation_execution(
+                    DocumentName="model-promotion-production", Parameters=parameters
+                )
+                refused[name, text] = f"started {started['AutomationExecutionId']}"
+            except ClientError as error:
+                refused[name, text] = error.response["Error"]["Code"]
+
+    assert {code for code in refused.values() if code.startswith("started")} == set(), refused
+    assert [item for item in production.items("approval") if application in item["key"]] == []
+
+
+# What a stage keeps.
+
+
+@pytest.fixture(params=["qa", "production"])
+def stage(stacks: EmbeddedAws, request: pytest.FixtureRequest) -> Stage:
+    return Stage(request.param, {"qa": QA, "production": PRODUCTION}[request.param])
+
+
+def resources(stage: Stage, kind: str) -> list[str]:
+    """The physical ids of all resources of a kind in the stacks of the stage's account."""
+    cloudformation = stage.client("cloudformation")
+    found = [
+        resource["PhysicalResourceId"]
+        for stack in cloudformation.list_stacks()["StackSummaries"]
+        for resource in cloudformation.describe_stack_resources(StackName=stack["StackName"])["StackResources"]
+        if resource["ResourceType"] == kind
+    ]
+    assert found or kind == "AWS::SSM::Document", f"no {kind}"
+    return found
+
+
+def test_buckets_are_closed_versioned_owned_and_encrypted(stage: Stage) -> None:
+    s3 = stage.client("s3")
+    for bucket in resources(stage, "AWS::S3::Bucket"):
+        blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        assert blocked == dict.fromkeys(
+            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+        )
+        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        (owned,) = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+        assert owned["ObjectOwnership"] == "BucketOwnerEnforced"
+        (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        encryption = rule["ApplyServerSideEncryptionByDefault"]
+        assert encryption["SSEAlgorithm"] == "aws:kms"
+        assert encryption["KMSMasterKeyID"].split("/")[-1] in resources(stage, "AWS::KMS::Key")
+
+
+def test_a_bucket_answers_nobody_without_tls(stage: Stage) -> None:
+    (bucket,) = resources(stage, "AWS::S3::Bucket")
+    operator = identity.caller(identity.operator_credentials(stage.account)["aws_access_key_id"])
+    for action, resource in (("s3:GetObject", f"arn:aws:s3:::{bucket}/x"), ("s3:ListBucket", f"arn:aws:s3:::{bucket}")):
+        need = iam_needs.Need(action, (resource,), {})
+        assert iam.decide(operator, need, {"aws:securetransport": "true"}).allowed
+        refused = iam.decide(operator, need, {"aws:securetransport": "false"})
+        assert not refused.allowed
+        assert "deny" in refused.reason
+
+
+def test_the_table_is_encrypted_and_can_be_had_back(stage: Stage) -> None:
+    dynamodb = stage.client("dynamodb")
+    for table in resources(stage, "AWS::DynamoDB::Table"):
+        described = dynamodb.describe_table(TableName=table)["Table"]
+        assert (described["SSEDescription"]["Status"], described["SSEDescription"]["SSEType"]) == ("ENABLED", "KMS")
+        assert described["DeletionProtectionEnabled"]
+        backups = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+        assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+def test_queues_topics_and_images_are_encrypted(stage: Stage) -> None:
+    keys = resources(stage, "AWS::KMS::Key")
+    for queue in resources(stage, "AWS::SQS::Queue"):
+        attributes = stage.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        assert attributes["SqsManagedSseEnabled"] == "true"
+    for topic in resources(stage, "AWS::SNS::Topic"):
+        attributes = stage.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+        assert attributes["KmsMasterKeyId"].split("/")[-1] in keys
+    for repository in resources(stage, "AWS::ECR::Repository"):
+        described = stage.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"][0]
+        assert described["encryptionConfiguration"]["encryptionType"] == "KMS"
+        assert described["encryptionConfiguration"]["kmsKey"].split("/")[-1] in keys
+
+
+def policies(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every policy by which something in the stage's stacks lets others in."""
+    for bucket in resources(stage, "AWS::S3::Bucket"):
+        yield bucket, json.loads(stage.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
+    for key in resources(stage, "AWS::KMS::Key"):
+        yield key, json.loads(stage.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+    for queue in resources(stage, "AWS::SQS::Queue"):
+        attributes = stage.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]
+        yield queue, json.loads(attributes["Policy"])
+    for topic in resources(stage, "AWS::SNS::Topic"):
+        yield topic, json.loads(stage.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
+    for bus in resources(stage, "AWS::Events::EventBus"):
+        yield bus, json.loads(stage.client("events").describe_event_bus(Name=bus)["Policy"])
+
+
+def test_nothing_is_open_to_everybody(stage: Stage) -> None:
+    for name, policy in policies(stage):
+        for statement in policy["Statement"]:
+            principal = statement.get("Principal")
+            anyone = principal == "*" or (isinstance(principal, dict) and "*" in str(principal.get("AWS", "")))
+            assert not (statement["Effect"] == "Allow" and anyone), f"{name}: {statement}"

@@ -1,0 +1,144 @@
+"""A call whose answer is lost after it was carried out is known as one's own when it is asked again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from local import faults
+from local.aws import EmbeddedAws
+from local.faults import Call, Kind
+from promotion.artifacts import Reference, targets
+from promotion.copying import MULTIPART_THRESHOLD, Copier
+from promotion.pinning import pin
+from tests.integration.test_approval import automation_ended, signal, waiting_approval
+from tests.integration.world import DEV, QA, Lab, Stage
+
+# Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it.
+MAKES = [
+    ("PlanCopyFunction", "dynamodb", "PutItem"),
+    ("CopyArtifactsFunction", "s3", "CopyObject"),
+    ("CreateModelFunction", "sagemaker", "CreateModel"),
+    ("CreateEndpointConfigFunction", "sagemaker", "CreateEndpointConfig"),
+    ("TakeTheEndpointFunction", "dynamodb", "PutItem"),
+    ("InspectEndpointFunction", "dynamodb", "TransactWriteItems"),
+    ("", "dynamodb", "TransactWriteItems"),
+    ("", "events", "PutEvents"),
+]
+CREATES = [*MAKES, ("UpdateEndpointFunction", "sagemaker", "CreateEndpoint")]
+UPDATES = [*MAKES, ("UpdateEndpointFunction", "sagemaker", "UpdateEndpoint")]
+
+
+def role_of(stage: Stage, function: str) -> str:
+    """The role of one of the stage's functions by its name in the template, or of the state machine ("")."""
+    if not function:
+        machine = stage.client("stepfunctions").describe_state_machine(stateMachineArn=stage.state_machine)
+        return str(machine["roleArn"])
+    stack, name = f"model-promotion-{stage.name}", {"LogicalResourceId": function}
+    found = stage.client("cloudformation").describe_stack_resource(StackName=stack, **name)["StackResourceDetail"]
+    configuration = stage.client("lambda").get_function_configuration(FunctionName=found["PhysicalResourceId"])
+    return str(configuration["Role"])
+
+
+@contextlib.contextmanager
+def lost(stage: Stage, calls: list[tuple[str, str, str]]) -> Iterator[None]:
+    """The first answer to each of these calls is lost; each has to be asked, or nothing was tried."""
+    with contextlib.ExitStack() as stack:
+        watches = {
+            call: stack.enter_context(faults.injected(Call(role_of(stage, call[0]), call[1], call[2]), Kind.LOST_DONE))
+            for call in calls
+        }
+        yield
+    assert [call for call, watch in watches.items() if not watch.hits] == []
+
+
+def made(stage: Stage, application: str) -> list[int]:
+    """How many models and endpoint configs there are of an application."""
+    sagemaker, name = stage.client("sagemaker"), f"{application}-{stage.name}-"
+    models = sagemaker.list_models(NameContains=name)["Models"]
+    return [len(models), len(sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"])]
+
+
+def test_a_promotion_that_loses_every_answer_once_is_made_once(lab: Lab, qa: Stage, application: str) -> None:
+    for label, calls in (("first", CREATES), ("second", UPDATES)):
+        with lost(qa, calls):
+            execution = qa.execution_of(lab.train(application, label))
+
+        assert execution.states[-1] == "Promoted", execution.cause
+        assert qa.answer(application) == {"label": label}
+
+    endpoint, live = qa.endpoint(application), qa.live(application)
+    assert endpoint is not None
+    assert live is not None
+    assert endpoint["EndpointConfigName"] == live["endpoint_config_name"]
+    assert made(qa, application) == [2, 2]
+    assert [record["status"] for record in qa.history(application)] == ["Succeeded", "Succeeded"]
+    assert qa.running(application) == []
+
+
+def test_a_way_back_that_loses_its_answers_leads_back(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An endpoint is gone by the time that its deletion is asked for again.
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 0.0)
+    written = [("", "dynamodb", "TransactWriteItems")]
+    with lost(qa, [*written, ("RestoreEndpointFunction", "sagemaker", "DeleteEndpoint")]):
+        first = qa.execution_of(lab.train(application, "first", expect="label == 'other'"))
+
+    assert first.error == "SmokeTestFailed", first.cause
+    assert qa.endpoint(application) is None
+
+    assert qa.execution_of(lab.train(application, "good")).status == "SUCCEEDED"
+    with lost(qa, [*written, ("RestoreEndpointFunction", "sagemaker", "UpdateEndpoint")]):
+        second = qa.execution_of(lab.train(application, "second", expect="label == 'other'"))
+
+    assert second.error == "SmokeTestFailed", second.cause
+    assert qa.answer(application) == {"label": "good"}
+    assert [record["status"] for record in qa.history(application)] == ["Failed", "Succeeded", "Failed"]
+    assert qa.running(application) == []
+
+
+def test_an_approval_whose_answer_is_lost_is_asked_for_once(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    asks = [
+        ("RequestApprovalFunction", "ssm", "StartAutomationExecution"),
+        ("RequestApprovalFunction", "dynamodb", "PutItem"),
+        ("RequestApprovalFunction", "dynamodb", "UpdateItem"),
+    ]
+    with lost(production, asks):
+        promoted = qa.execution_of(lab.train(application, "good")).output
+        waiting = waiting_approval(production, application)
+
+    ssm = production.client("ssm")
+    pages = ssm.get_paginator("describe_automation_executions").paginate()
+    found = [each["AutomationExecutionId"] for page in pages for each in page["AutomationExecutionMetadataList"]]
+    executions = [ssm.get_automation_execution(AutomationExecutionId=each)["AutomationExecution"] for each in found]
+    of_ours = [each for each in executions if each["Parameters"]["SourceName"] == [promoted["model_name"]]]
+    assert [each["AutomationExecutionId"] for each in of_ours] == [waiting["AutomationExecutionId"]]
+    signal(production, waiting["AutomationExecutionId"], "Approve", "yes")
+    assert automation_ended(production, waiting["AutomationExecutionId"]) == "Success"
+    assert production.answer(application) == {"label": "good"}
+
+
+def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    uri = lab.upload(f"{application}/model.tar.gz", bytes(MULTIPART_THRESHOLD))
+    reference = Reference((0, "ModelDataUrl"), uri, is_prefix=False)
+    _, (placed,) = targets(reference, pin(lab.client("s3"), reference, DEV), f"models/{application}/digest")
+    operations = ("CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload")
+
+    with lost(qa, [("CopyArtifactsFunction", "s3", operation) for operation in operations]):
+        copier = Copier(qa.acting_as("CopyArtifactsFunction", "s3"), qa.bucket, QA, DEV)
+        summary = copier.copy([placed], seconds=100)
+
+    s3 = qa.client("s3")
+    head = s3.head_object(Bucket=qa.bucket, Key=placed.target, ChecksumMode="ENABLED")
+    assert (head["ContentLength"], head[f"Checksum{placed.checksum_algorithm}"]) == (placed.size, placed.checksum)
+    assert (summary.copied, summary.already_there) == (1, 0)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=placed.target)
+    versions = s3.list_object_versions(Bucket=qa.bucket, Prefix=placed.target)
+    assert len(versions["Versions"]) == 1
