@@ -199,7 +199,7 @@ def test_a_function_cannot_do_the_work_of_another(qa: Stage, application: str) -
 def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str) -> None:
     sagemaker = qa.acting_as("CreateModelFunction", "sagemaker")
     request = {
-        "ModelName": f"{application}-qa-1",
+        "ModelName": f"{application}-qa-20260102-0304-0a1b2c3d",
         "ExecutionRoleArn": f"arn:aws:iam::{QA}:role/Administrator",
         "PrimaryContainer": {"Image": f"{QA}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"},
     }
