@@ -59,7 +59,8 @@ class Pace:
     health_check: float = 20.0  # the longest a container may take to answer its first ping
     guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
     training_start: float = 0.1
-    waiting: float = 1.0  # how long a second takes that a state machine, a function or a delivery waits
+    waiting: float = 1.0  # how long a second takes that a state machine or a delivery waits
+    sleeping: float = 1.0  # how long a second takes that a function sleeps
     minute: float = 4.0  # each minute of the periods of alarms and of schedules
     schedules: bool = True  # whether they run by themselves, or only when someone says that one is due
 

@@ -61,7 +61,7 @@ class _Running:
     """What runs the functions between a start and a stop of the embedded AWS."""
 
     def __init__(self, aws: EmbeddedAws) -> None:
-        self.environments = Environments(aws.directory / "functions", aws.pace.waiting)
+        self.environments = Environments(aws.directory / "functions", aws.pace.sleeping)
         self.queue = EventQueue(self.run)
 
     def run(self, invocation: Invocation) -> Outcome:

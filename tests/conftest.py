@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
     # A schedule that ran in the middle of some test would be seen by it.
-    pace = Pace(minute=0.5, schedules=False)
+    pace = Pace(minute=0.5, schedules=False, waiting=0.3, endpoint_change=0.5)
     with EmbeddedAws(tmp_path_factory.mktemp("aws"), pace=pace) as embedded:
         yield embedded
 

@@ -27,7 +27,9 @@ _world: World
 def begin() -> None:
     global _world
     directory = tempfile.TemporaryDirectory()
-    aws = EmbeddedAws(Path(directory.name), pace=Pace(endpoint_change=0.3, waiting=0.1, schedules=False)).start()
+    aws = EmbeddedAws(
+        Path(directory.name), pace=Pace(endpoint_change=0.3, waiting=0.1, sleeping=0.1, schedules=False)
+    ).start()
     atexit.register(directory.cleanup)
     atexit.register(aws.stop)
     deploy(aws)
