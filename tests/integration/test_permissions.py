@@ -20,7 +20,7 @@ from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, PRODUCTION, QA
 RARE = {
     r"logs:.* \(AWSLambdaBasicExecutionRole": "SAM's for every function; Lambda writes the logs without a call of ours",
     r"xray:": "SAM's for Tracing; what Step Functions does with it is no call here",
-    r"logs:.* \(PromotionStateMachineRole": "log delivery, which AWS sets up when the state machine is made",
+    r"logs:.* \(LogAndTrace": "log delivery, which AWS sets up when the state machine is made",
     r"logs:DescribeLogStreams|cloudwatch:PutMetricData|ecr:(GetAuth|GetDownload|BatchCheck)": (
         "SageMaker's documented needs of an execution role, for what its hosts do"
     ),
