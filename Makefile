@@ -8,7 +8,7 @@ STAGE ?= qa
 ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test lint unit faults hostile build deploy picture format clean
+.PHONY: help setup demo local test lint unit permissions faults hostile build deploy picture format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | expand -t 12
@@ -34,7 +34,8 @@ local: setup ## Keep the embedded AWS running, with all stacks deployed.
 	@$(RUN) python -m local
 
 test: setup lint build ## Run every check.
-	$(RUN) pytest -n auto --dist worksteal
+	$(RUN) pytest -n auto --dist worksteal --permissions
+	$(RUN) python -m tests.permissions
 
 lint: setup checks/.venv/.locked ## Check format, style, types and templates.
 	$(RUN) ruff format --check .
@@ -46,6 +47,9 @@ lint: setup checks/.venv/.locked ## Check format, style, types and templates.
 
 unit: setup ## Run the tests that need no embedded AWS.
 	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
+
+permissions: setup ## Hold what the policies grant beside what the last `make test` needed.
+	$(RUN) python -m tests.permissions
 
 faults: setup ## Try promotions with every fault at every call: hours; ARGUMENTS='--sample 50' tries some.
 	$(RUN) python -m tests.faults $(ARGUMENTS)

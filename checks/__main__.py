@@ -69,7 +69,6 @@ class _Made:
 
 # What parliament says that is no fault here: where and what, as a pattern, and why.
 _ACCEPTED = {
-    r"PromotionStateMachine\w+Role: NO_VERSION": "SAM writes the policy of a rule's role without a version",
     r"WatchPromotionsFunctionRole: NO_VERSION": "SAM writes the policy of a failure's destination without a version",
     r"RESOURCE_MISMATCH: .*states:\*:\*:express": "only executions of express state machines have that ARN",
     r"RESOURCE_MISMATCH: .*sagemaker:UpdateEndpoint": "endpoint and endpoint config stand in a statement each",

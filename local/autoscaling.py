@@ -18,18 +18,17 @@ from botocore.exceptions import ClientError
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import camelcase_to_underscores
+from moto.iam.models import iam_backends
 
 from local import identity, validation
+from local.iam_needs import SCALING_ROLE, SCALING_SERVICE
 from local.validation import ApiError
 
 if TYPE_CHECKING:
     from local.aws import EmbeddedAws
 
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
-_ROLE = (
-    "aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
-    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-)
+_ROLE = f"aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"
 _RESUMED = dict.fromkeys(
     ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False
 )
@@ -121,12 +120,23 @@ def _register(call: _Call) -> dict[str, Any]:
         role = f"arn:aws:iam::{call.account}:role/{_ROLE}"
         created = {"CreationTime": time.time(), "ScalableTargetARN": arn, "RoleARN": role, "SuspendedState": _RESUMED}
         target = _targets[call.key] = _Target(call.identity | created)
+        _make_role(call.account)
     target.description |= given
     target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
     if target.description["MinCapacity"] > target.description["MaxCapacity"]:
         raise _invalid("Maximum capacity cannot be less than minimum capacity")
     _move_into_range(call, target.description)
     return {"ScalableTargetARN": target.description["ScalableTargetARN"]}
+
+
+def _make_role(account: str) -> None:
+    """With its first scalable target an account gets the role that scales it."""
+    backend = iam_backends[account]["aws"]
+    if SCALING_ROLE not in {role.name for role in list(backend.roles.values())}:
+        trust = {"Effect": "Allow", "Principal": {"Service": SCALING_SERVICE}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        path = f"/aws-service-role/{SCALING_SERVICE}/"
+        backend.create_role(SCALING_ROLE, document, path, None, "", [], None)
 
 
 def _move_into_range(call: _Call, target: dict[str, Any]) -> None:

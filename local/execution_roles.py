@@ -10,6 +10,7 @@ from typing import Any
 from local import iam, identity
 
 SERVICE = "sagemaker.amazonaws.com"
+_SESSION = "SageMaker"
 
 
 class RoleError(Exception):
@@ -19,13 +20,13 @@ class RoleError(Exception):
 def client(service: str, role_arn: str) -> Any:
     """A boto3 client that acts as the role, once the role is known to trust SageMaker."""
     assert_trust(role_arn)
-    return identity.client_as_role(service, role_arn, "SageMaker", _call(role_arn))
+    return identity.client_as_role(service, role_arn, _SESSION, _call(role_arn))
 
 
 def environment(role_arn: str) -> dict[str, str]:
     """What a container has in its environment to call AWS as the role."""
     assert_trust(role_arn)
-    credentials = identity.role_credentials(role_arn, "SageMaker", _call(role_arn))
+    credentials = identity.role_credentials(role_arn, _SESSION, _call(role_arn))
     return {
         **{name.upper(): value for name, value in credentials.items()},
         "AWS_REGION": identity.REGION,
@@ -35,7 +36,7 @@ def environment(role_arn: str) -> dict[str, str]:
 
 
 def assert_trust(role_arn: str) -> None:
-    if not iam.may_assume(_call(role_arn), role_arn).allowed:
+    if not iam.may_assume(_call(role_arn), role_arn, _SESSION).allowed:
         raise RoleError(f"{role_arn} does not exist or does not trust {SERVICE}")
 
 

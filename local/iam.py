@@ -1,25 +1,28 @@
 """IAM's decisions: who may do what, by all the policies that have a say in it.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html and, for a resource of another
-account, reference_policies_evaluation-logic-cross-account.html. Every decision is kept, for reports.
+The policies are those of `iam_attached`, and `iam_evaluation` knows what they come to together. Who wants to know of
+every decision watches them.
 """
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import dataclasses
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from local import iam_attached, iam_policies
+from local import iam_attached, iam_evaluation, iam_policies
+from local.iam_evaluation import Case, Consent
 from local.iam_needs import Need
-from local.iam_policies import Answer, Match, Principal, Question, Statement
+from local.iam_policies import Match, Principal, Question, Statement
 
-_MOST_DECISIONS = 200_000
 # "Unlike other AWS resource policies, a KMS key policy does not automatically give permission to the account"
 # (key-policy-overview), and nobody assumes a role but by its trust policy.
 _RESOURCE_HAS_TO_ALLOW = ("kms:", "sts:AssumeRole")
+# Lambda's aws:SourceArn "applies only to policies where your Lambda function is the target resource"
+# (permissions-source-function-arn), and no page has one for the roles that it takes.
+_WITHOUT_SOURCE = ("lambda.amazonaws.com",)
 # What AWS's own keys, queues and the like cannot say is absent from a call, rather than unknown.
 _ABSENT = (
     "aws:calledvia",
@@ -66,51 +69,76 @@ class ServiceCall:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """One action on one resource: `by` are the statements that allowed or denied it, `reason` why it is refused."""
+    """One action on one resource: `by` are the statements that allowed or denied it, `why` says it of a refusal.
+
+    `principal` is whom policies name for the `caller`; `cases` are what was decided on, one for each form of it.
+    """
 
     caller: str
+    principal: str
     action: str
     resource: str
     allowed: bool
-    by: tuple[Match, ...]
-    reason: str = ""
+    by: tuple[Match, ...] = ()
+    why: str = ""
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """A refusal in the words of "Troubleshoot access denied error messages" (troubleshoot_access-denied)."""
+        shown = f'"{self.resource}"' if self.action.startswith("s3:") else self.resource
+        return f"User: {self.caller} is not authorized to perform: {self.action} on resource: {shown} {self.why}"
 
 
-# The last of all decisions, oldest first.
-decisions: collections.deque[Decision] = collections.deque(maxlen=_MOST_DECISIONS)
+_watchers: list[Callable[[Decision], object]] = []
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[Decision], object]) -> Iterator[None]:
+    """Show `watch` every decision that is made meanwhile."""
+    _watchers.append(watch)
+    try:
+        yield
+    finally:
+        _watchers.remove(watch)
 
 
 def decide(caller: Caller | ServiceCall, need: Need, about: Mapping[str, str | list[str] | None]) -> Decision:
     """Whether the caller may; `about` is what is known of the request for conditions, whatever the need."""
-    found = [_decide(caller, need, resource, about) for resource in need.resources]
-    denied = next((each for each in found if not each.allowed and each.by), None)
-    allowed = [each for each in found if each.allowed]
-    decision = found[0]
-    if denied:
-        decision = denied
-    elif allowed:
-        matches = tuple(dict.fromkeys(match for each in allowed for match in each.by))
-        decision = dataclasses.replace(allowed[0], by=matches)
-    decisions.append(decision)
-    if not decision.allowed:
-        _logger.info("%s", decision.reason)
-    return decision
+    cases = tuple(_case(caller, need, resource, about) for resource in need.resources)
+    case, verdict = iam_evaluation.judge_forms(cases)
+    resource = case.question.resource
+    return _show(
+        Decision(
+            _name(caller), caller.principal, need.action, resource, verdict.allowed, verdict.by, verdict.why, cases
+        )
+    )
 
 
-def may_assume(call: ServiceCall, role_arn: str) -> Decision:
+def may_assume(call: ServiceCall, role_arn: str, session_name: str) -> Decision:
     """Whether a service may take a role for what it does: by the role's trust policy alone."""
-    return decide(call, Need("sts:AssumeRole", (role_arn,), {"sts:externalid": None}), {})
+    context: dict[str, str | None] = {"sts:externalid": None, "sts:rolesessionname": session_name}
+    if call.principal in _WITHOUT_SOURCE:
+        context |= {"aws:sourcearn": None, "aws:sourceaccount": None}
+    return decide(call, Need("sts:AssumeRole", (role_arn,), context), {})
 
 
 def refuse_unknown(caller: Caller | ServiceCall, action: str) -> Decision:
     """For an operation that nothing is known of."""
-    who = caller.arn if isinstance(caller, Caller) else caller.principal
-    reason = (
-        f"User: {who} is not authorized to perform: {action}, of which the embedded AWS does not know what it needs"
-    )
-    decision = Decision(who, action, "*", False, (), reason)
-    decisions.append(decision)
+    why = "because the embedded AWS does not know what it needs"
+    return _show(Decision(_name(caller), caller.principal, action, "*", False, why=why))
+
+
+def _show(decision: Decision) -> Decision:
+    if not decision.allowed:
+        _logger.info("%s", decision.reason)
+    for watch in list(_watchers):
+        watch(decision)
     return decision
+
+
+def _name(caller: Caller | ServiceCall) -> str:
+    return caller.arn if isinstance(caller, Caller) else caller.principal
 
 
 def resource_admits(caller: Caller, action: str, resource: str) -> bool:
@@ -124,60 +152,26 @@ def resource_admits(caller: Caller, action: str, resource: str) -> bool:
     return bool(iam_policies.evaluate(allowing, question, of_resource=True).allowed)
 
 
-def _decide(
-    caller: Caller | ServiceCall, need: Need, resource: str, about: Mapping[str, str | list[str] | None]
-) -> Decision:
-    principal, action = _principal(caller), need.action
+def _case(caller: Caller | ServiceCall, need: Need, resource: str, about: Mapping[str, str | list[str] | None]) -> Case:
+    """All policies that have a say."""
     context = {**_context(caller, resource, about), **need.context}
-    question = Question(principal, action, resource, context)
-    of_resource = iam_policies.evaluate(iam_attached.of_resource(resource), question, of_resource=True)
-    if isinstance(caller, ServiceCall) and not iam_attached.exists(resource):
-        return Decision(caller.principal, action, resource, True, ())
-    of_identity, limits = Answer(), []
-    if isinstance(caller, Caller):
-        of_identity = iam_policies.evaluate(iam_attached.of_identity(caller.principal), question)
-        limits = [(kind, iam_policies.evaluate(policy, question)) for kind, policy in _limits(caller)]
-    who = caller.arn if isinstance(caller, Caller) else caller.principal
-
-    def refused(why: str, by: tuple[Match, ...] = ()) -> Decision:
-        shown = f'"{resource}"' if action.startswith("s3:") else resource
-        reason = f"User: {who} is not authorized to perform: {action} on resource: {shown} {why}"
-        return Decision(who, action, resource, False, by, reason)
-
-    for kind, answer in (("an identity-based", of_identity), ("a resource-based", of_resource), *limits):
-        if answer.denied:
-            return refused(f"with an explicit deny in {kind} policy", answer.denied)
-    for kind, answer in limits:
-        if not answer.allowed:
-            return refused(f"because no {kind.split(' ', 1)[1]} allows the {action} action")
-    allowed_by = _allowing(caller, action, resource, of_identity.allowed, of_resource.allowed)
-    if allowed_by is None:
-        by_resource = isinstance(caller, ServiceCall) or bool(of_identity.allowed)
-        kind = "resource-based" if by_resource else "identity-based"
-        return refused(f"because no {kind} policy allows the {action} action")
-    return Decision(who, action, resource, True, allowed_by)
-
-
-def _allowing(
-    caller: Caller | ServiceCall,
-    action: str,
-    resource: str,
-    of_identity: tuple[Match, ...],
-    of_resource: tuple[Match, ...],
-) -> tuple[Match, ...] | None:
-    """The statements that together allow it, or None."""
+    question = Question(_principal(caller), need.action, resource, context)
+    consent, of_resource = _consent(caller, need.action, resource), tuple(iam_attached.of_resource(resource))
     if isinstance(caller, ServiceCall):
-        return of_resource or None
-    itself = tuple(match for match in of_resource if not match.whole_account)
+        return Case(question, consent, (), of_resource)
+    return Case(question, consent, tuple(iam_attached.of_identity(caller.principal)), of_resource, _limits(caller))
+
+
+def _consent(caller: Caller | ServiceCall, action: str, resource: str) -> Consent:
+    if isinstance(caller, ServiceCall):
+        return Consent.RESOURCE_ALONE if iam_attached.exists(resource) else Consent.NOBODY
     if _is_foreign(resource, action, caller):
-        return of_identity + of_resource if of_identity and of_resource else None
+        return Consent.BOTH
     if action.startswith(_RESOURCE_HAS_TO_ALLOW) and not iam_attached.is_open_to_its_account(resource):
-        if not of_resource:
-            return None
-        return itself + of_identity if itself else (of_identity + of_resource if of_identity else None)
+        return Consent.RESOURCE
     if action.startswith("kms:") and iam_attached.is_managed_by_aws(resource):
-        return of_resource
-    return of_identity + itself or None
+        return Consent.NOBODY
+    return Consent.EITHER
 
 
 def _principal(caller: Caller | ServiceCall) -> Principal:
@@ -232,15 +226,15 @@ def _says_for_whom(caller: ServiceCall, resource: str, about: Mapping[str, str |
     return caller.principal != "events.amazonaws.com" or not is_for_topic
 
 
-def _limits(caller: Caller) -> list[tuple[str, list[Statement]]]:
-    """Session policies and permissions boundaries: they allow nothing by themselves."""
+def _limits(caller: Caller) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
+    """Session policies and permissions boundaries."""
     limits = []
     if caller.session_policy:
-        limits.append(("a session", iam_attached.parse(caller.session_policy, f"session {caller.arn}")))
+        limits.append(("a session", tuple(iam_attached.parse(caller.session_policy, f"session {caller.arn}"))))
     boundary = iam_attached.boundary_of(caller.principal)
     if boundary is not None:
-        limits.append(("a permissions boundary", boundary))
-    return limits
+        limits.append(("a permissions boundary", tuple(boundary)))
+    return tuple(limits)
 
 
 def _is_foreign(resource: str, action: str, caller: Caller) -> bool:

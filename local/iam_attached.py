@@ -11,6 +11,7 @@ from typing import Any
 
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda_simple.models import lambda_simple_backends
+from moto.dynamodb.models import dynamodb_backends
 from moto.ecr.models import ecr_backends
 from moto.events.models import events_backends
 from moto.iam.models import iam_backends
@@ -22,7 +23,6 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 from local import iam_policies, iam_s3
-from local.iam_conditions import listed
 from local.iam_policies import Statement
 
 _ARN_COLONS = 5
@@ -31,11 +31,12 @@ _logger = logging.getLogger(__name__)
 
 
 def of_identity(principal: str) -> list[Statement]:
+    """The statements of a user or role. Its own policies are named after it, managed ones by their ARN."""
     entity = _entity(principal)
     if entity is None:
         return []
     documents = [(f"{principal} {name}", policy) for name, policy in entity.policies.items()]
-    documents += [(f"{principal} {policy.name}", _document(policy)) for policy in entity.managed_policies.values()]
+    documents += [(policy.arn, _document(policy)) for policy in entity.managed_policies.values()]
     return [statement for name, document in documents for statement in parse(document, name)]
 
 
@@ -66,59 +67,63 @@ def _entity(principal: str) -> Any:
 
 
 def of_resource(arn: str) -> list[Statement]:
-    document = _resource_policy(arn) if _is_arn(arn) else None
-    return parse(document, arn) if document else []
+    """The statements of the policies attached to a resource, or to what it lies in, after which they are named."""
+    policies = _resource_policies(arn) if _is_arn(arn) else {}
+    return [statement for name, document in policies.items() if document for statement in parse(document, name)]
 
 
-def _resource_policy(arn: str) -> Any:
-    """The policy attached to a resource."""
+def registry_arn(account: str, region: str) -> str:
+    """What the policy of a private registry is named after, which has no ARN of its own."""
+    return f"arn:aws:ecr:{region}:{account}:registry"
+
+
+def _resource_policies(arn: str) -> dict[str, Any]:
     _, _, service, region, account, resource = arn.split(":", 5)
     match service:
         case "s3":
             bucket = resource.partition("/")[0]
             owner = iam_s3.owner(bucket)
             found = s3_backends[owner]["aws"].buckets.get(bucket) if owner else None
-            return found.policy.decode() if found and found.policy else None
+            return {f"arn:aws:s3:::{bucket}": found.policy.decode() if found and found.policy else None}
         case "kms":
-            key = _key(arn)
-            return key.policy if key else None
+            return {arn: getattr(_key(arn), "policy", None)}
         case "events":
-            bus = events_backends[account][region].event_buses.get(resource.removeprefix("event-bus/"))
-            return bus.policy if bus else None
+            buses = events_backends[account][region].event_buses
+            return {arn: getattr(buses.get(resource.removeprefix("event-bus/")), "policy", None)}
         case "sns":
-            topic = sns_backends[account][region].topics.get(arn)
-            return topic.policy if topic else None
+            return {arn: getattr(sns_backends[account][region].topics.get(arn), "policy", None)}
         case "sqs":
-            queue = sqs_backends[account][region].queues.get(resource)
-            return queue.policy if queue else None
+            return {arn: getattr(sqs_backends[account][region].queues.get(resource), "policy", None)}
+        case "dynamodb":
+            # "A resource-based policy attached to a table" covers its indexes as well (access-control-resource-based).
+            table = arn.partition("/index/")[0]
+            policy = dynamodb_backends[account][region].resource_policies.get(table)
+            return {table: getattr(policy, "policy_doc", None)}
         case "iam" if resource.startswith("role/"):
-            role = _entity(arn)
-            return role.assume_role_policy_document if role else None
+            return {arn: getattr(_entity(arn), "assume_role_policy_document", None)}
         case "lambda":
-            function = _function(account, region, resource)
-            # moto keeps an account's number as it came, where AWS's GetPolicy has {"AWS": ...}.
-            return function and {
-                "Statement": [
-                    {**each, "Principal": {"AWS": each["Principal"]}} if isinstance(each["Principal"], str) else each
-                    for each in function.policy.statements
-                ]
-            }
+            return _of_function(account, region, resource)
         case "logs":
             policies = list(logs_backends[account][region].resource_policies.values())
-            statements = [json.loads(policy.policy_document)["Statement"] for policy in policies]
-            return {"Statement": [each for some in statements for each in (some if isinstance(some, list) else [some])]}
+            return {f"{policy.policy_name} of {account}": policy.policy_document for policy in policies}
         case "ecr":
             backend = ecr_backends[account][region]
             repository = backend.repositories.get(resource.removeprefix("repository/"))
             # "Amazon ECR ... enforces the registry policy in all ECR requests" (registry-permissions).
-            return _together(backend.registry_policy, repository.policy if repository else None)
-    return None
+            return {registry_arn(account, region): backend.registry_policy, arn: getattr(repository, "policy", None)}
+    return {}
 
 
-def _together(*documents: str | None) -> dict[str, Any]:
-    """One document with the statements of several."""
-    found = [json.loads(document).get("Statement", []) for document in documents if document]
-    return {"Statement": [each for some in found for each in listed(some)]}
+def _of_function(account: str, region: str, resource: str) -> dict[str, Any]:
+    function = _function(account, region, resource)
+    if function is None:
+        return {}
+    # moto keeps an account's number as it came, where AWS's GetPolicy has {"AWS": ...}.
+    statements = [
+        {**each, "Principal": {"AWS": each["Principal"]}} if isinstance(each["Principal"], str) else each
+        for each in function.policy.statements
+    ]
+    return {function.function_arn: {"Statement": statements}}
 
 
 def is_managed_by_aws(key_arn: str) -> bool:
@@ -163,12 +168,14 @@ def _is_arn(text: str) -> bool:
 
 
 def parse(document: Any, name: str) -> list[Statement]:
+    """The statements of a policy; one that is none, which AWS would not have taken, denies everything."""
     text = document if isinstance(document, str) else json.dumps(document)
     try:
         return list(iam_policies.parse(text, name))
     except iam_policies.PolicyError as error:
-        _logger.warning("%s", error)
-        return []
+        _logger.warning("%s; it denies everything", error)
+        everything = {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
+        return [Statement(name, 0, everything)]
 
 
 def account_of(resource: str, callers: str) -> str:

@@ -1,6 +1,7 @@
 """The conditions of an IAM policy statement.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html and
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html,
+reference_policies_condition-logic-multiple-context-keys-or-values.html and
 reference_policies_condition-single-vs-multi-valued-context-keys.html. What cannot be judged raises UnknownError.
 """
 
@@ -70,6 +71,10 @@ def _variable(expression: str, context: Context) -> str:
     raise AbsentError(key)
 
 
+def _literally(text: str) -> str:
+    return "".join(f"${{{sign}}}" if sign in _SPECIAL else sign for sign in text)
+
+
 def plain(text: str, context: Context) -> str:
     """A text with its policy variables replaced and no wildcards."""
     return _VARIABLE.sub(lambda variable: _variable(variable[1], context), text)
@@ -88,7 +93,9 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 def arn_like(pattern: str, value: str, context: Context) -> bool:
     """Each of the six parts is compared by itself: "Amazon Resource Name (ARN) condition operators"."""
-    patterns, values = pattern.split(":", _ARN_PARTS - 1), value.split(":", _ARN_PARTS - 1)
+    # A variable may have colons in its name and in its value, but no wildcards.
+    written = _VARIABLE.sub(lambda found: _literally(_variable(found[1], context)), pattern)
+    patterns, values = written.split(":", _ARN_PARTS - 1), value.split(":", _ARN_PARTS - 1)
     if len(patterns) != _ARN_PARTS or len(values) != _ARN_PARTS:
         return False
     return all(like(*pair, context) for pair in zip(patterns, values, strict=True))
@@ -113,13 +120,13 @@ def str_of(value: Any) -> str:
 
 
 def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
+    given = value_of(context, key)
+    if name == "Null":
+        return _is_null(given, wanted)
     quantifier, separator, base = name.rpartition(":")
     if_exists = base.endswith("IfExists")
     base = base.removesuffix("IfExists")
-    given = value_of(context, key)
-    if base == "Null" and not separator:
-        return any((given is None or given == []) == (want.lower() == "true") for want in wanted)
-    if base not in _OPERATORS or quantifier not in ("", "ForAnyValue", "ForAllValues"):
+    if base not in _OPERATORS or (separator and quantifier not in ("ForAnyValue", "ForAllValues")):
         raise UnknownError(f"the condition operator {name} is not known")
     positive, test = _OPERATORS[base]
 
@@ -129,8 +136,9 @@ def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
         except AbsentError:
             return False
 
-    if given is None or given == []:
-        if if_exists:
+    # For a set operator a value that is an empty text is none, too ("resolves to a null data set").
+    if given is None or given == [] or (separator and given in ("", [""])):
+        if if_exists and not given:
             return True
         # "If the key is not present": a negated operator holds, an empty set is all of anything and has nothing in it.
         return quantifier == "ForAllValues" if separator else not positive
@@ -140,6 +148,12 @@ def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
         return passes(given)
     values = given if isinstance(given, list) else [given]
     return all(map(passes, values)) if quantifier == "ForAllValues" else any(map(passes, values))
+
+
+def _is_null(given: str | list[str] | None, wanted: list[str]) -> bool:
+    if any(want not in ("true", "false") for want in wanted):
+        raise UnknownError(f"Null is true or false, not {wanted}")
+    return any((given is None or given == []) == (want == "true") for want in wanted)
 
 
 Test = Callable[[str, str, Context], bool]
@@ -166,7 +180,8 @@ def _date(text: str) -> float:
 
 
 def _compared(read: Callable[[str], float], compare: Callable[[float, float], bool]) -> Test:
-    return lambda want, value, context: compare(read(value), read(plain(want, context)))
+    """Numbers and dates, in which a policy variable is none."""
+    return lambda want, value, _: compare(read(value), read(want))
 
 
 def _in_network(want: str, value: str, _: Context) -> bool:
@@ -185,7 +200,10 @@ def _equals_ignoring_case(want: str, value: str, context: Context) -> bool:
 
 
 def _same_bytes(want: str, value: str, _: Context) -> bool:
-    return base64.b64decode(want) == base64.b64decode(value)
+    try:
+        return base64.b64decode(want, validate=True) == base64.b64decode(value, validate=True)
+    except ValueError as error:
+        raise UnknownError(f"{want} or {value} is not in base 64") from error
 
 
 # By name: whether one match makes it hold, and how a value of the policy is compared with one of the call.

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.sagemaker.models import sagemaker_backends
 from moto.sns.models import sns_backends
@@ -56,6 +57,9 @@ _SAGEMAKER_KINDS = {
     "Model": "model",
     "TrainingJob": "training-job",
 }
+# The service-linked role that scales endpoints, and for whom it is.
+SCALING_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
+SCALING_ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 _ITEM_ACTIONS = {
     "Put": "PutItem",
     "Update": "UpdateItem",
@@ -357,6 +361,10 @@ def _application_autoscaling(call: Call) -> Needs:
     )
     endpoint = call.arn("sagemaker", f"endpoint/{request['ResourceId'].split('/')[1].lower()}")
     if operation == "RegisterScalableTarget":
+        if SCALING_ROLE not in {role.name for role in list(iam_backends[call.account]["aws"].roles.values())}:
+            # "Service-linked roles for Application Auto Scaling" (application-auto-scaling-service-linked-roles).
+            role = f"arn:aws:iam::{call.account}:role/aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"
+            yield Need("iam:CreateServiceLinkedRole", (role,), {"iam:awsservicename": SCALING_SERVICE})
         yield Need("sagemaker:DescribeEndpoint", (endpoint,))
         yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (endpoint,))
         yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))

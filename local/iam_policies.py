@@ -18,6 +18,7 @@ from local import iam_conditions
 from local.iam_conditions import AbsentError, Context, UnknownError, listed
 
 _ARN_PARTS = 6
+_WITH_VARIABLES = "2012-10-17"
 _ELEMENTS = {
     "Sid",
     "Effect",
@@ -101,15 +102,26 @@ class PolicyError(Exception):
 def parse(document: str, policy: str) -> tuple[Statement, ...]:
     """The statements of a policy document; `policy` says whose it is."""
     try:
-        statements = listed(json.loads(document).get("Statement", []))
-    except (ValueError, AttributeError) as error:
+        loaded = json.loads(document)
+        if loaded.get("Version") != _WITH_VARIABLES:
+            # "Variables ... are treated as literal strings in the policy" (reference_policies_variables).
+            loaded = json.loads(document.replace("${", "${$}{"))
+        statements = listed(loaded.get("Statement", []))
+        for body in statements:
+            _check(body, policy)
+    except (ValueError, AttributeError, TypeError) as error:
         raise PolicyError(f"{policy} is no policy document: {error}") from error
-    for body in statements:
-        if unknown := set(body) - _ELEMENTS:
-            raise PolicyError(f"{policy} has unknown elements: {', '.join(sorted(unknown))}")
-        if body.get("Effect") not in ("Allow", "Deny") or ("Action" in body) == ("NotAction" in body):
-            raise PolicyError(f"{policy} has a statement without an effect or an action")
     return tuple(Statement(policy, index, body) for index, body in enumerate(statements))
+
+
+def _check(body: Mapping[str, Any], policy: str) -> None:
+    if unknown := set(body) - _ELEMENTS:
+        raise PolicyError(f"{policy} has unknown elements: {', '.join(sorted(unknown))}")
+    if body.get("Effect") not in ("Allow", "Deny") or ("Action" in body) == ("NotAction" in body):
+        raise PolicyError(f"{policy} has a statement without an effect or an action")
+    for operator, block in body.get("Condition", {}).items():
+        if not isinstance(block, dict):
+            raise PolicyError(f"{policy} has a condition {operator} that is none")
 
 
 def evaluate(statements: Iterable[Statement], question: Question, of_resource: bool = False) -> Answer:

@@ -1,55 +1,139 @@
-"""What roles may do, and what they did: the grants of their policies beside the decisions that needed them."""
+"""What the policies of stacks grant, and what of it was needed: by how many calls, and whether any would miss it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from moto.iam.models import iam_backends
-
-from local import iam_attached
+from local import iam_attached, iam_evaluation
 from local.iam import Decision
 from local.iam_conditions import listed
+from local.iam_policies import Match, Statement
+from local.resources.resource import Resource
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True)
 class Grant:
-    """One action of one statement of a role's policy, on one of its resources."""
+    """One action of a statement on one of its resources, as the policy has them.
 
-    role: str
-    statement: str
+    `policy` is the name by which decisions know the statement's policy, `label` the statement's own or its place.
+    """
+
+    policy: str
+    label: str
     action: str
     resource: str
 
-    def __str__(self) -> str:
-        return f"{self.action} on {self.resource} ({self.statement})"
+    @classmethod
+    def of(cls, match: Match) -> Grant:
+        return cls(match.statement.policy, _label(match.statement), match.action, match.resource)
 
 
-def granted(accounts: Iterable[str], path: str) -> set[Grant]:
-    """The grants of all roles whose path and name begin with `path`."""
-    roles = [role.arn for account in accounts for role in list(iam_backends[account]["aws"].roles.values())]
+def granted(resource: Resource) -> set[Grant]:
+    """What the policies allow that a resource of a stack has, or puts on another one."""
+    statements = [
+        statement
+        for arn in bearers(resource)
+        for statement in iam_attached.of_resource(arn)
+        # A repository is under the policy of its registry, too.
+        if statement.policy == arn
+    ]
+    if resource.cf_resource_type == "AWS::IAM::Role":
+        statements += iam_attached.of_identity(resource.attributes["Arn"])
     return {
-        Grant(role, str(statement).removeprefix(role).strip(), str(action), str(resource))
-        for role in roles
-        if role.split(":role", 1)[1].startswith(path)
-        for statement in iam_attached.of_identity(role)
+        Grant(statement.policy, _label(statement), str(action), str(on))
+        for statement in statements
         if statement.allows
         for action in listed(statement.body.get("Action", ["NotAction"]))
-        for resource in listed(statement.body.get("Resource", ["NotResource"]))
+        # The policy of a role, a repository or a key may leave out what it is attached to.
+        for on in listed(statement.body.get("Resource", ["NotResource" if "NotResource" in statement.body else "*"]))
     }
 
 
-def used(decisions: Iterable[Decision]) -> set[Grant]:
-    """The grants of identities that allowed something."""
-    return {
-        Grant(role, rest.strip(), match.action, match.resource)
-        for decision in decisions
-        if decision.allowed
-        for match in decision.by
-        for role, _, rest in [str(match.statement).partition(" ")]
-        if ":role/" in role and rest
-    }
+def bearers(resource: Resource) -> Iterator[str]:
+    """The ARNs of what bears the policies that a resource is, or has."""
+    properties, account, region = resource.properties, resource.account, resource.region
+    match resource.cf_resource_type:
+        case "AWS::DynamoDB::Table" | "AWS::ECR::Repository" | "AWS::IAM::Role" | "AWS::KMS::Key":
+            yield resource.attributes["Arn"]
+        case "AWS::Events::EventBus" if "Policy" in properties:
+            yield resource.attributes["Arn"]
+        case "AWS::S3::BucketPolicy":
+            yield f"arn:aws:s3:::{properties['Bucket']}"
+        case "AWS::Events::EventBusPolicy":
+            yield f"arn:aws:events:{region}:{account}:event-bus/{properties.get('EventBusName', 'default')}"
+        case "AWS::SNS::TopicPolicy":
+            yield from properties["Topics"]
+        case "AWS::SQS::QueuePolicy":
+            for url in properties["Queues"]:
+                owner, name = url.rsplit("/", 2)[-2:]
+                yield f"arn:aws:sqs:{region}:{owner}:{name}"
+        case "AWS::Lambda::Permission":
+            name = properties["FunctionName"]
+            yield name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
+        case "AWS::ECR::RegistryPolicy":
+            yield iam_attached.registry_arn(account, region)
 
 
-def denied(decisions: Iterable[Decision]) -> list[Decision]:
-    return [decision for decision in decisions if not decision.allowed]
+def _label(statement: Statement) -> str:
+    return str(statement.body.get("Sid") or statement.index)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A call that is or would be refused."""
+
+    principal: str
+    action: str
+    resource: str
+    why: str
+
+
+class Use:
+    """What decisions needed; `leave_out` are the sessions of those who only try what a role may do.
+
+    `missed_by` has for each grant what is refused without it: of calls alike but for the resource, the first.
+    """
+
+    def __init__(self, leave_out: Iterable[str] = ()) -> None:
+        self.decided = 0
+        self.calls: Counter[Grant] = Counter()
+        self.missed_by: dict[Grant, dict[tuple[str, str, str], Refusal]] = {}
+        self.denied: Counter[Refusal] = Counter()
+        self._leave_out = frozenset(leave_out)
+        self._asked: set[tuple[str, str, str, tuple[Match, ...]]] = set()
+        self._lock = threading.Lock()
+
+    def see(self, decision: Decision) -> None:
+        """Take a decision into account; for `iam.watched`."""
+        if _session(decision) in self._leave_out:
+            return
+        with self._lock:
+            self.decided += 1
+            if not decision.allowed:
+                self.denied[Refusal(decision.principal, decision.action, decision.resource, decision.why)] += 1
+                return
+            self.calls.update(Grant.of(match) for match in decision.by)
+            question = (decision.principal, decision.action, decision.resource, decision.by)
+            if question not in self._asked:
+                self._asked.add(question)
+                self._take_away_each(decision)
+
+    def _take_away_each(self, decision: Decision) -> None:
+        for match in decision.by:
+            missed_by = self.missed_by.setdefault(Grant.of(match), {})
+            cases = [iam_evaluation.without(case, match) for case in decision.cases]
+            verdict = iam_evaluation.judge_forms(cases)[1]
+            if not verdict.allowed:
+                refusal = Refusal(decision.principal, decision.action, decision.resource, verdict.why)
+                missed_by.setdefault((refusal.principal, refusal.action, refusal.why), refusal)
+
+
+def _session(decision: Decision) -> str:
+    """The name of the session that a role's caller has, or that a service wants of a role."""
+    if "assumed-role/" in decision.caller:
+        return decision.caller.rpartition("/")[2]
+    wanted = decision.cases[0].question.context.get("sts:rolesessionname") if decision.cases else None
+    return str(wanted or "")

@@ -75,7 +75,7 @@ def role_credentials(role_arn: str, session_name: str, by: ServiceCall) -> dict[
 
     Raises ClientError where there is no such role, or it does not trust the service for what it does.
     """
-    decision = iam.may_assume(by, role_arn)
+    decision = iam.may_assume(by, role_arn, session_name)
     if not decision.allowed:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": decision.reason}}, "AssumeRole")
     session = sts_backends[account_of(role_arn)]["aws"].assume_role(

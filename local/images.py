@@ -7,6 +7,7 @@ digest at a deployment (https://docs.aws.amazon.com/sagemaker/latest/APIReferenc
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -55,10 +56,14 @@ def _pulled(image: re.Match[str], role_arn: str) -> str | None:
     owner, name = image["registry"], image["repository"]
     is_known = owner in identity.ACCOUNTS.values() and ecr.repository(owner, identity.REGION, name) is not None
     wanted = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
-    request = {"repositoryName": name, "imageIds": [wanted]} | ({"registryId": owner} if is_known else {})
+    repository = {"repositoryName": name} | ({"registryId": owner} if is_known else {})
     try:
+        client = execution_roles.client("ecr", role_arn)
+        client.get_authorization_token()
         # Where there is no such repository, it is asked for the role's rights alone.
-        found = _found(execution_roles.client("ecr", role_arn), request)
+        found = _found(client, repository | {"imageIds": [wanted]})
+        if is_known and found:
+            _get_layers(client, repository, found[0])
     except (execution_roles.RoleError, ClientError) as error:
         raise ImageError(f"{image[0]}: {error}") from error
     if not is_known or found is None:
@@ -66,6 +71,18 @@ def _pulled(image: re.Match[str], role_arn: str) -> str | None:
     if not found:
         raise ImageError(f"Requested image {image[0]} not found.")
     return str(found[0]["imageId"]["imageDigest"])
+
+
+def _get_layers(client: Any, repository: dict[str, Any], image: dict[str, Any]) -> None:
+    """With the actions of "Amazon SageMaker roles", CreateModel. Of several architectures the first one is taken."""
+    manifest = json.loads(image["imageManifest"])
+    if "manifests" in manifest:
+        listed = [{"imageDigest": manifest["manifests"][0]["digest"]}]
+        manifest = json.loads(client.batch_get_image(**repository, imageIds=listed)["images"][0]["imageManifest"])
+    digests = [layer["digest"] for layer in manifest["layers"]]
+    client.batch_check_layer_availability(**repository, layerDigests=digests)
+    for digest in digests:
+        client.get_download_url_for_layer(**repository, layerDigest=digest)
 
 
 def _found(client: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -4,6 +4,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,17 +17,26 @@ if "--e2e" not in sys.argv:
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 from local.aws import EmbeddedAws, Pace
+from tests.permissions import recording
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--e2e", action="store_true", help="test a stage that is deployed to AWS")
     parser.addoption("--stack", default="model-promotion-qa", help="the name of its stack")
     parser.addoption("--profile", default=None, help="the AWS profile of its account")
+    note = "write down there what the whole-machine tests need of policies, for python -m tests.permissions"
+    parser.addoption("--permissions", type=Path, nargs="?", const=recording.DIRECTORY, help=note)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Half as many more as there are cores, since the whole-machine tests wait as much as they compute."""
     return (os.process_cpu_count() or 1) * 3 // 2
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    directory = session.config.getoption("--permissions")
+    if directory and not hasattr(session.config, "workerinput"):
+        recording.forget(directory)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -223,7 +223,11 @@ ACCESS = [
     bite(
         "service_for_anybody",
         "ForwardingRole of upstream.yaml",
-        upstream("ForwardingRole", "StringEquals:", "StringEqualsIfExists:"),
+        upstream(
+            "ForwardingRole",
+            "StringEquals:\n                aws:SourceAccount: !Ref AWS::AccountId\n              ArnLike:",
+            "ArnLikeIfExists:",
+        ),
     ),
     bite(
         "condition_that_never_holds",
@@ -317,7 +321,7 @@ RESOURCES = [
     ),
     bite(
         "target_without_dead_letters",
-        "event ApprovalEnded",
+        "ApprovalEnded of template.yaml",
         resource("ApprovalEnded", "DeadLetterConfig:", "RetryPolicy:"),
     ),
     bite(

@@ -43,7 +43,8 @@ def test_every_module_of_steps_and_of_schedules_is_a_function(folder: str, funct
 
 def test_every_function_is_called_by_the_state_machine_and_may_be_or_by_a_schedule() -> None:
     called = {f"{name}Arn" for name in CALLED}
-    may_call = MACHINE["Policies"][0]["Statement"][0]["Resource"]
+    role = TEMPLATE["Resources"]["PromotionRole"]["Properties"]
+    may_call = role["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
 
     assert called == {name for name in MACHINE["DefinitionSubstitutions"] if name.endswith("FunctionArn")}
     assert [arn["Fn::GetAtt"] for arn in may_call] == [[name, "Arn"] for name in CALLED]

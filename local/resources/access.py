@@ -50,12 +50,20 @@ class Role(Resource, of="AWS::IAM::Role", name="RoleName", limit=64, fixed=("Pat
         trust = {"RoleName": self.name, "PolicyDocument": self.properties["AssumeRolePolicyDocument"]}
         self.call("iam", "update_assume_role_policy", trust)
         self.call("iam", "update_role", self.properties | {"RoleName": self.name})
+        self._limit(old)
         self._grant(old)
 
     def delete(self) -> None:
         old, self.properties = self.properties, {}
         self._grant(old)
         self.call("iam", "delete_role", {"RoleName": self.name})
+
+    def _limit(self, old: dict[str, Any]) -> None:
+        role = {"RoleName": self.name}
+        if boundary := self.properties.get("PermissionsBoundary"):
+            self.call("iam", "put_role_permissions_boundary", role | {"PermissionsBoundary": boundary})
+        elif "PermissionsBoundary" in old:
+            self.call("iam", "delete_role_permissions_boundary", role)
 
     def _grant(self, old: dict[str, Any]) -> None:
         role = {"RoleName": self.name}

@@ -152,7 +152,8 @@ class Table(
         self.call("dynamodb", "delete_table", {"TableName": self.name})
 
     def _request(self) -> dict[str, Any]:
-        request = self.properties | {"TableName": self.name}
+        request = {name: value for name, value in self.properties.items() if name != "ResourcePolicy"}
+        request["TableName"] = self.name
         if encryption := request.get("SSESpecification"):
             request["SSESpecification"] = encryption | {"Enabled": encryption["SSEEnabled"]}
         if stream := request.get("StreamSpecification"):
@@ -178,6 +179,14 @@ class Table(
         ):
             if name in self.properties and self.properties[name] != old.get(name):
                 self.call("dynamodb", operation, table | {name: self.properties[name]})
+        self._admit(old)
+
+    def _admit(self, old: dict[str, Any]) -> None:
+        table = {"ResourceArn": self.attributes["Arn"]}
+        if policy := self.properties.get("ResourcePolicy"):
+            self.call("dynamodb", "put_resource_policy", table | {"Policy": policy["PolicyDocument"]})
+        elif "ResourcePolicy" in old:
+            self.call("dynamodb", "delete_resource_policy", table)
 
 
 class LogGroup(Resource, of="AWS::Logs::LogGroup", name="LogGroupName", limit=512):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,12 +10,15 @@ import pytest
 from local import cloudformation, project
 from local.aws import EmbeddedAws
 from tests.integration.world import PRODUCTION, QA, Lab, Stage, deploy
+from tests.permissions import recording
 
 
 @pytest.fixture(scope="session")
-def stacks(aws: EmbeddedAws) -> EmbeddedAws:
-    deploy(aws)
-    return aws
+def stacks(aws: EmbeddedAws, pytestconfig: pytest.Config) -> Iterator[EmbeddedAws]:
+    directory = pytestconfig.getoption("--permissions")
+    with recording.recorded(directory, os.environ.get("PYTEST_XDIST_WORKER", "alone")):
+        deploy(aws)
+        yield aws
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from local import faults, step_functions
+from local.faults import Call, Kind
 from tests.integration.world import Lab, Stage, wait_until
 
 RUNBOOK = "model-promotion-production"
@@ -107,6 +109,22 @@ def test_the_same_event_again_asks_nobody_again(in_qa: dict[str, Any], productio
     assert len([item for item in production.items("approval") if application in item["key"]]) == 1
 
 
+def test_what_could_not_be_asked_for_is_asked_for_by_the_next_start(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    role = production.role("RequestApprovalFunctionRole")
+    with faults.injected(Call(role, "ssm", "StartAutomationExecution"), Kind.DENIED):
+        model = qa.execution_of(lab.train(application, "good")).output["model_name"]
+        failed = production.execution_of(model)
+    event = production.client("stepfunctions").describe_execution(executionArn=failed.arn)["input"]
+
+    again = production.promote(json.loads(event))
+
+    assert failed.status == "FAILED"
+    assert again.output["outcome"] == "requested"
+    assert waiting_approval(production, application)["Parameters"]["SourceName"] == [model]
+
+
 def test_an_artifact_that_changed_after_the_approval_was_asked_for_is_refused(
     in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
@@ -154,6 +172,27 @@ def test_a_newer_candidate_takes_the_place_of_one_that_still_waits(
     signal(production, waiting["AutomationExecutionId"], "Approve", "the newer one")
     assert production.execution_of(waiting["AutomationExecutionId"]).status == "SUCCEEDED"
     assert production.answer(application) == {"label": "newer"}
+
+
+def test_a_promotion_whose_approval_is_cancelled_while_it_runs_is_stopped_and_undone(
+    in_qa: dict[str, Any], production: Stage, application: str
+) -> None:
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+
+    def cancel(execution: Any, state: str) -> None:
+        if state == "Check endpoint" and waiting in execution.execution_input:
+            production.client("ssm").stop_automation_execution(AutomationExecutionId=waiting, Type="Cancel")
+
+    with step_functions.watched(cancel):
+        signal(production, waiting, "Approve", "or rather not")
+        promotion = production.execution_of(waiting)
+    recovery = production.execution_of(promotion.arn)
+
+    assert promotion.status == "ABORTED"
+    assert automation_ended(production, waiting) == "Cancelled"
+    assert recovery.states[-1] == "Recovered", recovery.cause
+    assert production.endpoint(application) is None
+    assert production.running(application) == []
 
 
 def test_only_an_approver_may_approve(in_qa: dict[str, Any], production: Stage, application: str) -> None:

@@ -1,5 +1,6 @@
 """What scales an endpoint comes from the settings, survives every promotion, and is put back when one fails."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -90,6 +91,20 @@ def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of
     assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
 
 
+def test_the_first_endpoint_that_scales_brings_the_account_the_role_for_it(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    iam, name = qa.client("iam"), "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    with contextlib.suppress(iam.exceptions.NoSuchEntityException):
+        iam.delete_service_linked_role(RoleName=name)
+    configure(qa, application, Autoscaling=AUTOSCALING)
+
+    promoted = qa.execution_of(lab.train(application, "good"))
+
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    assert iam.get_role(RoleName=name)["Role"]["Path"].startswith("/aws-service-role/sagemaker.")
+
+
 def test_of_a_first_deployment_that_is_undone_no_scaling_is_left(lab: Lab, qa: Stage, application: str) -> None:
     configure(qa, application, Autoscaling=AUTOSCALING)
     applied: list[Any] = []
@@ -107,3 +122,31 @@ def test_of_a_first_deployment_that_is_undone_no_scaling_is_left(lab: Lab, qa: S
     assert applied == [[{"MinCapacity": 2, "MaxCapacity": 4}]]
     assert qa.endpoint(application) is None
     assert qa.scaling(application) == {"targets": [], "policies": [], "actions": []}
+
+
+def test_of_policies_and_actions_those_of_the_settings_are_left_or_those_from_before(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    other = POLICY | {"PolicyName": "other"}
+    usual = {"MinCapacity": 1, "MaxCapacity": 2, "ScalingPolicies": [other]}
+    configure(qa, application, Autoscaling=AUTOSCALING)
+    qa.execution_of(lab.train(application, "first"))
+
+    configure(qa, application, Autoscaling=usual)
+    assert qa.execution_of(lab.train(application, "second")).status == "SUCCEEDED"
+    assert qa.scaling(application) == {
+        "targets": [{"MinCapacity": 1, "MaxCapacity": 2}],
+        "policies": [other],
+        "actions": [],
+    }
+
+    def stop_when_applied(execution: Any, state: str) -> None:
+        if state == "Record promotion and give back the endpoint" and application in execution.execution_input:
+            qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
+
+    before = qa.scaling(application)
+    configure(qa, application, Autoscaling=AUTOSCALING)
+    with step_functions.watched(stop_when_applied):
+        stopped = qa.execution_of(lab.train(application, "third"))
+    assert qa.execution_of(stopped.arn).states[-1] == "Recovered"
+    assert qa.scaling(application) == before

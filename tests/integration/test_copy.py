@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from moto.s3.responses import S3Response
 from local import identity
 from promotion.artifacts import PinnedObject, Reference, targets
 from promotion.copying import MULTIPART_THRESHOLD, Copier
-from promotion.errors import PromotionRefusedError
+from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.pinning import pin
 from tests.integration.world import DEV, DEV_BUCKET, QA, Lab, Stage
 
@@ -152,6 +153,55 @@ def test_an_artifact_that_changes_between_plan_and_copy_is_refused(
     found = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=pinned.target)
     assert found["KeyCount"] == 0
     assert "Uploads" not in qa.client("s3").list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
+
+
+@pytest.mark.parametrize("size", [1024, MULTIPART_THRESHOLD], ids=["whole", "by-parts"])
+def test_an_artifact_that_is_deleted_between_plan_and_copy_is_refused(
+    lab: Lab, qa: Stage, copier: Copier, application: str, size: int
+) -> None:
+    pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"a" * size), application)
+    lab.client("s3").delete_object(Bucket=DEV_BUCKET, Key=f"{application}/model.tar.gz")
+
+    with pytest.raises(PromotionRefusedError, match="does not exist"):
+        copier.copy([pinned], seconds=60)
+
+    assert qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=pinned.target)["KeyCount"] == 0
+
+
+def test_a_copy_that_turns_out_damaged_is_deleted_with_its_version(
+    lab: Lab, qa: Stage, copier: Copier, application: str
+) -> None:
+    pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"as it is"), application)
+    other = planned(lab, lab.upload(f"{application}/other.tar.gz", b"as it was"), application)
+
+    with pytest.raises(TryAgainError, match="is damaged"):
+        copier.copy([dataclasses.replace(pinned, checksum=other.checksum)], seconds=60)
+
+    left = qa.client("s3").list_object_versions(Bucket=qa.bucket, Prefix=pinned.target)
+    assert "Versions" not in left
+    assert "DeleteMarkers" not in left
+
+
+@pytest.fixture
+def versioned(lab: Lab) -> Iterator[None]:
+    """The lab's bucket keeps all versions meanwhile."""
+    s3 = lab.client("s3")
+    s3.put_bucket_versioning(Bucket=DEV_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    yield
+    s3.put_bucket_versioning(Bucket=DEV_BUCKET, VersioningConfiguration={"Status": "Suspended"})
+
+
+@pytest.mark.usefixtures("versioned")
+def test_of_a_versioned_artifact_the_version_is_pinned(lab: Lab, qa: Stage, application: str) -> None:
+    promotion = qa.execution_of(lab.train(application, "good"))
+
+    assert promotion.status == "SUCCEEDED", promotion.cause
+    manifest = qa.client("s3").get_object(Bucket=qa.bucket, Key=promotion.output["manifest"])["Body"].read().decode()
+    pinned = PinnedObject.from_line(manifest)
+    lab.upload(pinned.key, b"overwritten")
+    head = lab.client("s3").head_object(Bucket=DEV_BUCKET, Key=pinned.key, VersionId=pinned.version_id)
+    assert head["ETag"] == pinned.etag
+    assert qa.answer(application) == {"label": "good"}
 
 
 def test_a_target_with_other_content_is_never_overwritten(

@@ -333,6 +333,22 @@ def test_an_endpoint_is_made_of_every_kind_or_nothing_is_left(
     assert json.loads(line["captureData"]["endpointOutput"]["data"]) == {"label": "first"}
 
 
+def test_an_endpoint_goes_back_to_volumes_with_a_key(lab: Lab, qa: Stage, application: str, volume_key: str) -> None:
+    scene = Scene(Row({}), lab, qa, application)
+    scene.with_settings({"EndpointConfig": {"KmsKeyId": volume_key}})
+    first = scene.promote("first")
+    assert first.status == "SUCCEEDED", first.cause
+
+    assert scene.promote("second", "smoke test fails").error == "SmokeTestFailed"
+
+    endpoint = qa.endpoint(application)
+    assert endpoint
+    assert endpoint["EndpointConfigName"] == first.output["endpoint_config_name"]
+    config = qa.client("sagemaker").describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    assert config["KmsKeyId"] == volume_key
+    assert qa.answer(application) == {"label": "first"}
+
+
 def test_one_of_many_models_is_smoke_tested_by_its_name(lab: Lab, qa: Stage, application: str) -> None:
     for language in ("en", "fr"):
         lab.upload(f"{application}/{language}.tar.gz", lab.artifact(language))

@@ -52,7 +52,7 @@ def manifests(ecr: Any, repository: str, digest: str) -> dict[str, str]:
 
 def layers(account: str, repository: str) -> dict[str, bytes]:
     """What is in the layers of a repository."""
-    return dict(vars(ecr_backends[account][identity.REGION].repositories[repository])["layer_contents"])
+    return dict(vars(ecr_backends[account][identity.REGION].repositories[repository]).get("layer_contents", {}))
 
 
 def test_a_two_architecture_image_is_copied_between_registries_with_equal_digests(

@@ -1,111 +1,22 @@
-"""The roles of the stacks may do what the scenarios need, and nothing that would be dangerous."""
+"""The roles of the stacks may do nothing that would be dangerous.
+
+That they may do what is needed, and no more, is for `python -m tests.permissions` to find out.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local import iam, iam_report, identity
-from local.iam_report import Grant
-from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.test_autoscaling import AUTOSCALING, configure, instances
-from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, PRODUCTION, QA, Lab, Stage
-
-# Grants that the scenarios of this module do not use, each with the reason for which a role has it all the same.
-RARE = {
-    r"logs:.* \(AWSLambdaBasicExecutionRole": "SAM's for every function; Lambda writes the logs without a call of ours",
-    r"xray:": "SAM's for Tracing; what Step Functions does with it is no call here",
-    r"logs:.* \(PromotionStateMachineRole": "log delivery, which AWS sets up when the state machine is made",
-    r"logs:DescribeLogStreams|cloudwatch:PutMetricData|ecr:(GetAuth|GetDownload|BatchCheck)": (
-        "SageMaker's documented needs of an execution role, for what its hosts do"
-    ),
-    r"CopyImages": "a stage that copies images instead of pulling them from where they are",
-    r"sagemaker:AddTags .*\(ResolveImages": "AWS's own images, whose tags only the endpoint resolves",
-    r"sagemaker:.*hyper-parameter|sagemaker:.*model-package|tuning-job": "sources that these scenarios do not promote",
-    r"states:StartExecution .*(Tuning|ModelPackage|ApprovalEnded|ExecutionEnded)": (
-        "sources that these scenarios do not promote, and what follows a rejection or an abort"
-    ),
-    r"CopyArtifacts.*Version|s3:DeleteObject|s3:Abort|s3:ListMultipart|s3:GetObjectVersion": (
-        "versioned sources, large objects, and copies of its own that turn out damaged"
-    ),
-    r"s3:.*\((PlanCopy|CopyArtifacts)": "prefixes, large objects, tags, versions, what is compared with a copy there",
-    r"kms:Decrypt .*\(PlanCopy": "what was approved, when it is no longer what is there",
-    r"kms:Decrypt .*\(CopyArtifacts": "an upstream bucket with a key of its own",
-    r"s3:ListBucket .*\(Serve": "models that are a prefix",
-    r"sagemaker:Describe(Model|EndpointConfig) .*\(Create": "a second try of a step that was killed in the middle",
-    r"kms:CreateGrant|sagemaker:InvokeEndpointAsync|inference/|s3:ListBucket .*RunSmokeTest": (
-        "asynchronous endpoints and keys for volumes, which test_endpoint_kinds makes"
-    ),
-    r"kms:GenerateDataKey .*\((RunSmokeTest|Serve)|cloudwatch:DescribeAlarms": (
-        "what asynchronous endpoints write, and deployments that are watched: test_endpoint_kinds"
-    ),
-    r"ec2:": "SageMaker's documented needs of an execution role in a VPC, for what its hosts do",
-    r"sagemaker:DescribeEndpointConfig": "fleets that were scaled, and configs that someone else made",
-    r"states:(DescribeExecution|StopExecution)|dynamodb:": "recovery, and runs that were aborted",
-    r"application-autoscaling:(Delete|Deregister).*(Apply|Restore)": (
-        "policies, actions and targets that settings do not have any more, or did not have before"
-    ),
-    r"iam:CreateServiceLinkedRole": "the first scalable target of an account, for which AWS makes the role",
-    r"states:StartExecution .*(TakeTheEndpoint|WatchPromotions)": "a recovery whose event got lost",
-    r"sqs:SendMessage .*DeadLetters": "a look that failed: test_alarms_at_night",
-    r"sts:AssumeRole .*InspectEndpoint": "model packages, whose approval is read again before they go live",
-    r"ssm:StopAutomationExecution": "an approval that a newer candidate takes the place of",
-    r"ssm:GetAutomationExecution|ssm:GetParameter": "a decision that was given before, and settings",
-    r"(sagemaker|s3):.*\((RemoveSuperseded|PreviewPromotion)": "more promotions than are kept: test_retention",
-    r"sagemaker:(DescribeModel|ListTags|DescribeTrainingJob)": "each upstream is read for the kinds it has",
-}
-
-
-@pytest.fixture(scope="module")
-def decisions(stacks: Any) -> list[iam.Decision]:
-    """What was decided while models went in, were replaced, failed, were restored and were approved."""
-    before = len(iam.decisions)
-    lab, qa, production = Lab(), Stage("qa", QA), Stage("production", PRODUCTION)
-    application = "permissions"
-    configure(qa, application, Autoscaling=AUTOSCALING)
-    assert qa.execution_of(lab.train(application, "good")).status == "SUCCEEDED"
-    approval = waiting_approval(production, application)["AutomationExecutionId"]
-    signal(production, approval, "Approve", "yes")
-    assert production.execution_of(approval).status == "SUCCEEDED"
-    better = lab.train(application, "better")
-    assert qa.execution_of(better).status == "SUCCEEDED"
-    assert qa.promote({"training_job": better, "preview": True}).states[-1] == "Previewed"
-    configure(qa, application, Autoscaling=AUTOSCALING, EndpointConfig=instances("ml.c5.large"))
-    assert qa.execution_of(lab.train(application, "bad", expect="label == 'good'")).error == "SmokeTestFailed"
-    broken = lab.train(f"{application}-2", "broken", script=CANNOT_LOAD)
-    assert qa.execution_of(broken).error == "DeploymentFailed"
-    return list(iam.decisions)[before:]
-
-
-def of_any_stage(grant: Grant) -> str:
-    """The grant as the template has it: stages, accounts and generated names are alike."""
-    text = re.sub(r"-[A-Z0-9]{12}\b", "", f"{grant.action} on {grant.resource} ({grant.statement})")
-    text = re.sub(r"key/[0-9a-f-]{36}", "key/ID", text)
-    return re.sub(r"\d{12}", "ACCOUNT", re.sub(r"\b(qa|production)\b", "STAGE", text))
-
-
-def test_nothing_is_refused_and_every_grant_was_used_or_has_its_reason(
-    decisions: list[iam.Decision], capsys: pytest.CaptureFixture[str]
-) -> None:
-    ours = [decision for decision in iam_report.denied(decisions) if "assumed-role/" in decision.caller]
-    granted = {of_any_stage(grant) for grant in iam_report.granted(identity.ACCOUNTS.values(), "/model-promotion")}
-    used = {of_any_stage(grant) for grant in iam_report.used(decisions)}
-    unused = sorted(granted - used)
-    reasons = {grant: [why for pattern, why in RARE.items() if re.search(pattern, grant)] for grant in unused}
-
-    with capsys.disabled():
-        print(
-            f"\n{len(decisions)} decisions; of {len(granted)} grants {len(granted & used)} were used, the others are:"
-        )
-        for grant, why in reasons.items():
-            print(f"  {grant}: {why[0] if why else 'NO REASON'}")
-    assert [decision.reason for decision in ours] == []
-    assert [grant for grant, why in reasons.items() if not why] == []
+from local import identity
+from local.aws import EmbeddedAws
+from local.identity import ServiceCall
+from tests.integration.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
 
 
 def refused(call: Callable[..., Any], **request: Any) -> str:
@@ -116,7 +27,7 @@ def refused(call: Callable[..., Any], **request: Any) -> str:
 
 def test_a_stage_cannot_write_to_its_upstream(qa: Stage, production: Stage) -> None:
     for stage, bucket in ((qa, DEV_BUCKET), (production, qa.bucket)):
-        s3 = stage.acting_as("CopyArtifactsFunction", "s3")
+        s3 = stage.trying_as("CopyArtifactsFunction", "s3")
 
         assert "s3:PutObject" in refused(s3.put_object, Bucket=bucket, Key="models/forged", Body=b"forged")
         assert "s3:DeleteObject" in refused(s3.delete_object, Bucket=bucket, Key="models/forged")
@@ -124,7 +35,7 @@ def test_a_stage_cannot_write_to_its_upstream(qa: Stage, production: Stage) -> N
 
 def test_production_cannot_read_past_its_own_upstream(lab: Lab, production: Stage, application: str) -> None:
     lab.upload(f"{application}/model.tar.gz", b"a model")
-    s3 = production.acting_as("CopyArtifactsFunction", "s3")
+    s3 = production.trying_as("CopyArtifactsFunction", "s3")
 
     assert "s3:GetObject" in refused(s3.get_object, Bucket=DEV_BUCKET, Key=f"{application}/model.tar.gz")
     assert "s3:GetObject" in refused(
@@ -134,15 +45,15 @@ def test_production_cannot_read_past_its_own_upstream(lab: Lab, production: Stag
 
 def test_of_the_upstream_stage_only_the_models_are_open(qa: Stage, production: Stage, application: str) -> None:
     qa.client("s3").put_object(Bucket=qa.bucket, Key=f"manifests/{application}", Body=b"")
-    s3 = production.acting_as("CopyArtifactsFunction", "s3")
+    s3 = production.trying_as("CopyArtifactsFunction", "s3")
 
     assert "resource-based" in refused(s3.get_object, Bucket=qa.bucket, Key=f"manifests/{application}")
 
 
 def test_the_reader_role_is_only_for_the_stage_that_knows_its_external_id(qa: Stage, application: str) -> None:
     role = f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa"
-    session = {"RoleArn": role, "RoleSessionName": application}
-    reader = qa.acting_as("ResolveCandidateFunction", "sts")
+    session = {"RoleArn": role, "RoleSessionName": TRYING}
+    reader = qa.trying_as("ResolveCandidateFunction", "sts")
 
     assert reader.assume_role(**session, ExternalId="model-promotion-qa")["Credentials"]
     assert "sts:AssumeRole" in refused(reader.assume_role, **session)
@@ -168,8 +79,8 @@ def test_a_role_outside_of_the_stages_path_reads_nothing_upstream(lab: Lab, qa: 
             PolicyName="everything",
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [everything]}),
         )
-        by = identity.ServiceCall("lambda.amazonaws.com", f"arn:aws:lambda:eu-west-1:{QA}:function:any")
-        clients[path] = identity.client_as_role("s3", role["Arn"], "anyone", by)
+        by = ServiceCall("lambda.amazonaws.com", f"arn:aws:lambda:eu-west-1:{QA}:function:any")
+        clients[path] = identity.client_as_role("s3", role["Arn"], TRYING, by)
     wanted = {"Bucket": DEV_BUCKET, "Key": f"{application}/model.tar.gz"}
 
     assert clients["/model-promotion/qa/"].get_object(**wanted)["Body"].read() == b"a model"
@@ -188,8 +99,8 @@ def test_only_the_upstream_account_puts_events_on_a_stages_bus_and_only_of_two_s
 
 
 def test_a_function_cannot_do_the_work_of_another(qa: Stage, application: str) -> None:
-    sagemaker = qa.acting_as("CheckEndpointFunction", "sagemaker")
-    reader = qa.acting_as("ResolveCandidateFunction", "iam")
+    sagemaker = qa.trying_as("CheckEndpointFunction", "sagemaker")
+    reader = qa.trying_as("ResolveCandidateFunction", "iam")
 
     assert "sagemaker:DeleteEndpoint" in refused(sagemaker.delete_endpoint, EndpointName=f"{application}-qa")
     assert "sagemaker:DescribeEndpoint" in refused(sagemaker.describe_endpoint, EndpointName=application)
@@ -197,7 +108,7 @@ def test_a_function_cannot_do_the_work_of_another(qa: Stage, application: str) -
 
 
 def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str) -> None:
-    sagemaker = qa.acting_as("CreateModelFunction", "sagemaker")
+    sagemaker = qa.trying_as("CreateModelFunction", "sagemaker")
     request = {
         "ModelName": f"{application}-qa-20260102-0304-0a1b2c3d",
         "ExecutionRoleArn": f"arn:aws:iam::{QA}:role/Administrator",
@@ -207,13 +118,104 @@ def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str)
     assert "iam:PassRole" in refused(sagemaker.create_model, **request)
 
 
-def test_the_serving_role_is_for_sagemaker_in_this_account_alone(qa: Stage) -> None:
-    model_role = next(
-        role["Arn"] for role in qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"]
-    )
-    own, foreign = (f"arn:aws:sagemaker:eu-west-1:{account}:endpoint/x" for account in (QA, PRODUCTION))
+def source(account: str, service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{identity.REGION}:{account}:{resource}"
 
-    assert identity.role_credentials(model_role, "x", identity.ServiceCall("sagemaker.amazonaws.com", own))
-    for principal, source in (("sagemaker.amazonaws.com", foreign), ("lambda.amazonaws.com", own)):
+
+@dataclasses.dataclass
+class Trust:
+    """A role of a stack, and for what a service may take it, and for what not."""
+
+    account: str
+    stack: str
+    role: str
+    service: str
+    own: str
+    foreign: list[str]
+
+
+TRUSTS = [
+    Trust(
+        QA,
+        "model-promotion-qa",
+        "PromotionRole",
+        "states.amazonaws.com",
+        source(QA, "states", "stateMachine:model-promotion-qa"),
+        [
+            source(QA, "states", "stateMachine:another"),
+            source(QA, "states", "stateMachine:model-promotion-qa2"),
+            source(PRODUCTION, "states", "stateMachine:model-promotion-qa"),
+        ],
+    ),
+    Trust(
+        QA,
+        "model-promotion-qa",
+        "StartRole",
+        "events.amazonaws.com",
+        source(QA, "events", "rule/model-promotion-qa/any"),
+        [
+            source(QA, "events", "rule/another"),
+            source(QA, "events", "rule/model-promotion-qa2/any"),
+            source(PRODUCTION, "events", "rule/model-promotion-qa/any"),
+        ],
+    ),
+    Trust(
+        QA,
+        "model-promotion-qa",
+        "SageMakerRole",
+        "sagemaker.amazonaws.com",
+        source(QA, "sagemaker", "endpoint/any"),
+        [source(PRODUCTION, "sagemaker", "endpoint/any")],
+    ),
+    Trust(
+        PRODUCTION,
+        "model-promotion-production",
+        "RunbookRole",
+        "ssm.amazonaws.com",
+        source(PRODUCTION, "ssm", "automation-execution/any"),
+        [source(QA, "ssm", "automation-execution/any"), source(PRODUCTION, "ssm", "association/any")],
+    ),
+    Trust(
+        DEV,
+        "model-promotion-upstream-of-qa",
+        "ForwardingRole",
+        "events.amazonaws.com",
+        source(DEV, "events", "rule/model-promotion-upstream-of-qa-training"),
+        [
+            source(DEV, "events", "rule/another"),
+            source(DEV, "events", "rule/model-promotion-upstream-of-qa2-training"),
+            source(QA, "events", "rule/model-promotion-upstream-of-qa-training"),
+        ],
+    ),
+    Trust(
+        QA,
+        "model-promotion-upstream-of-production",
+        "ForwardingRole",
+        "events.amazonaws.com",
+        source(QA, "events", "rule/model-promotion-qa/model-promotion-upstream-of-production-promotions"),
+        [
+            source(QA, "events", "rule/model-promotion-qa/another"),
+            source(QA, "events", "rule/another/model-promotion-upstream-of-production-promotions"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("trust", TRUSTS, ids=lambda trust: f"{trust.stack}-{trust.role}")
+def test_a_service_takes_a_role_for_what_is_the_stacks_own_alone(stacks: EmbeddedAws, trust: Trust) -> None:
+    role = role_of(trust.account, trust.stack, trust.role)
+
+    assert identity.role_credentials(role, TRYING, ServiceCall(trust.service, trust.own))
+    for service, arn in [("lambda.amazonaws.com", trust.own), *((trust.service, arn) for arn in trust.foreign)]:
         with pytest.raises(ClientError, match="sts:AssumeRole"):
-            identity.role_credentials(model_role, "x", identity.ServiceCall(principal, source))
+            identity.role_credentials(role, TRYING, ServiceCall(service, arn))
+
+
+def test_the_role_of_a_function_is_for_lambda_alone(stacks: EmbeddedAws) -> None:
+    role = role_of(QA, "model-promotion-qa", "CreateModelFunctionRole")
+    function = source(QA, "lambda", "function:any")
+
+    assert identity.role_credentials(role, TRYING, ServiceCall("lambda.amazonaws.com", function))
+    for service in ("states.amazonaws.com", "events.amazonaws.com", "sagemaker.amazonaws.com"):
+        with pytest.raises(ClientError, match="sts:AssumeRole"):
+            identity.role_credentials(role, TRYING, ServiceCall(service, function))

@@ -72,10 +72,12 @@ def previews(stacks: EmbeddedAws) -> Previews:
         "unknown": (production, {"model": "unknown"}),
     }
 
-    before, decided = quiet(stacks, qa, production), len(iam.decisions)
-    started = {kind: (stage, stage.start(given | {"preview": True})) for kind, (stage, given) in kinds.items()}
-    ended = {kind: stage.ended(arn) for kind, (stage, arn) in started.items()}
-    done = {d.action for d in list(iam.decisions)[decided:] if "assumed-role/" in d.caller}
+    before = quiet(stacks, qa, production)
+    decided: list[iam.Decision] = []
+    with iam.watched(decided.append):
+        started = {kind: (stage, stage.start(given | {"preview": True})) for kind, (stage, given) in kinds.items()}
+        ended = {kind: stage.ended(arn) for kind, (stage, arn) in started.items()}
+    done = {decision.action for decision in decided if "assumed-role/" in decision.caller}
     written = sorted(action for action in done if not action.split(":")[1].startswith(READS))
     return Previews(first, second, job, ended, before, quiet(stacks, qa, production), written)
 

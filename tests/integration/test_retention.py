@@ -100,6 +100,16 @@ def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_
         PrimaryContainer={key: made["PrimaryContainer"][key] for key in ("Image", "ModelDataUrl")},
     )
     second = promoted(lab, qa, application, "second")
+    newer = sagemaker.describe_model(ModelName=second["model_name"])["PrimaryContainer"]
+    containers = [{key: newer[key] for key in ("Image", "ModelDataUrl")}]
+    package = sagemaker.create_model_package(
+        ModelPackageName=application, InferenceSpecification={"Containers": containers}
+    )["ModelPackageArn"]
+    sagemaker.create_model(
+        ModelName=f"{application}-of-a-package",
+        ExecutionRoleArn=made["ExecutionRoleArn"],
+        PrimaryContainer={"ModelPackageName": package},
+    )
     role = function_role(qa, "RemoveSupersededModelsFunction")
 
     iam.put_role_policy(RoleName=role, PolicyName="broken", PolicyDocument=json.dumps(FAILED_TO_DELETE))
@@ -108,6 +118,7 @@ def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_
     finally:
         iam.delete_role_policy(RoleName=role, PolicyName="broken")
     halfway = there(qa, application)
+    previewed = qa.promote({"rollback": f"{application}-qa", "preview": True}).output["remove"]
     fourth = promoted(lab, qa, application, "fourth")
     after = there(qa, application)
 
@@ -115,10 +126,12 @@ def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_
     # The config that refers to the model went before the model could not.
     assert halfway["configs"] == {second["endpoint_config_name"], third["endpoint_config_name"]}
     assert first["model_name"] in halfway["models"]
-    assert after["models"] == {third["model_name"], fourth["model_name"], f"{application}-of-a-colleague"}
+    others = {f"{application}-of-a-colleague", f"{application}-of-a-package"}
+    assert after["models"] == {third["model_name"], fourth["model_name"], *others}
     assert after["configs"] == {third["endpoint_config_name"], fourth["endpoint_config_name"]}
-    # The colleague's model is made of the artifacts of the first.
-    assert after["digests"] == {first["digest"], third["digest"], fourth["digest"]}
+    # The colleagues' models are made of the artifacts of the first and, by a package, of the second.
+    assert after["digests"] == {first["digest"], second["digest"], third["digest"], fourth["digest"]}
+    assert (previewed["models"], previewed["artifacts"]) == ([first["model_name"]], [])
 
 
 def removes(qa: Stage, application: str, seconds: float) -> float:
@@ -184,7 +197,7 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
 
 
 def test_only_what_the_stage_has_made_may_be_deleted(qa: Stage, application: str) -> None:
-    remover = qa.acting_as("RemoveSupersededModelsFunction", "sagemaker")
+    remover = qa.trying_as("RemoveSupersededModelsFunction", "sagemaker")
     role = next(r["Arn"] for r in qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"])
     name = f"{application}-qa-20260101-0000-12345678"
     forged = [{"Key": "model-promotion:application", "Value": application}]
@@ -194,8 +207,8 @@ def test_only_what_the_stage_has_made_may_be_deleted(qa: Stage, application: str
         PrimaryContainer={"Image": f"{qa.account}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"},
         Tags=forged,
     )
-    s3 = qa.acting_as("RemoveSupersededModelsFunction", "s3")
-    reader = qa.acting_as("PreviewPromotionFunction", "sagemaker")
+    s3 = qa.trying_as("RemoveSupersededModelsFunction", "s3")
+    reader = qa.trying_as("PreviewPromotionFunction", "sagemaker")
 
     for call_of, request in (
         (remover.delete_model, {"ModelName": name}),

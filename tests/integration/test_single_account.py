@@ -24,10 +24,10 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
     downstream = {"DownstreamAccountId": DEV}
     deploy("template.yaml", "model-promotion-first", **first, **downstream, DownstreamStage="second")
     deploy("template.yaml", "model-promotion-second", **second, **FAST)
-    deploy("upstream.yaml", "upstream-of-first", **downstream, DownstreamStage="first")
+    deploy("upstream.yaml", "model-promotion-upstream-of-first", **downstream, DownstreamStage="first")
     deploy(
         "upstream.yaml",
-        "upstream-of-second",
+        "model-promotion-upstream-of-second",
         **downstream,
         DownstreamStage="second",
         SourceBusName="model-promotion-first",
@@ -35,7 +35,7 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
     yield [Stage("first", DEV), Stage("second", DEV)]
 
     # Or every later training job of this process would be promoted here as well.
-    identity.client_as_operator("cloudformation", DEV).delete_stack(StackName="upstream-of-first")
+    identity.client_as_operator("cloudformation", DEV).delete_stack(StackName="model-promotion-upstream-of-first")
 
 
 def test_a_model_goes_through_both_stages_of_one_account(lab: Lab, stages: list[Stage], application: str) -> None:

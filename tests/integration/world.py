@@ -23,6 +23,8 @@ DEV, QA, PRODUCTION = identity.ACCOUNTS.values()
 DEV_BUCKET = f"sagemaker-{identity.REGION}-{DEV}"
 EVENTS = Path(__file__).parents[2] / "events"
 PATIENCE_SECONDS = 90
+# The session of a role in which a test tries what the role may do: no call of the application.
+TRYING = "tried-by-a-test"
 
 # Answers {"label": <what is in the artifact's file>} to anything.
 ECHO_LABEL = """
@@ -68,6 +70,24 @@ def _operators_client(service: str, account: str, _endpoint_url: str) -> Any:
     return identity.client_as_operator(service, account)
 
 
+def made(account: str, stack: str, logical_id: str) -> str:
+    """What CloudFormation knows a resource of a stack by."""
+    cloudformation = _operators_client("cloudformation", account, identity.endpoint_url())
+    found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def role_of(account: str, stack: str, logical_id: str) -> str:
+    """The ARN of a role of a stack."""
+    iam = _operators_client("iam", account, identity.endpoint_url())
+    return str(iam.get_role(RoleName=made(account, stack, logical_id))["Role"]["Arn"])
+
+
+def _lambda(name: str, account: str) -> identity.ServiceCall:
+    arn = f"arn:aws:lambda:{identity.REGION}:{account}:function:{name}"
+    return identity.ServiceCall("lambda.amazonaws.com", arn)
+
+
 # What executions were started with, by ARN: it never changes.
 _inputs: dict[str, str] = {}
 
@@ -95,12 +115,24 @@ class Stage:
         return _operators_client(service, self.account, identity.endpoint_url())
 
     def acting_as(self, function: str, service: str) -> Any:
-        """A client with the rights of one of the stage's functions, by its name in the template."""
-        resources = self.client("cloudformation").describe_stack_resources(StackName=f"model-promotion-{self.name}")
-        names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
-        configuration = self.client("lambda").get_function_configuration(FunctionName=names[function])
-        by = identity.ServiceCall("lambda.amazonaws.com", configuration["FunctionArn"])
-        return identity.client_as_role(service, configuration["Role"], names[function], by)
+        """A client as one of the stage's functions has it, by its name in the template: for the function's own code."""
+        name, role = self._function(function)
+        return identity.client_as_role(service, role, name, _lambda(name, self.account))
+
+    def trying_as(self, function: str, service: str) -> Any:
+        """A client with the rights of one of the stage's functions, to try what they are."""
+        name, role = self._function(function)
+        return identity.client_as_role(service, role, TRYING, _lambda(name, self.account))
+
+    def role(self, logical_id: str) -> str:
+        """The ARN of a role of the stage, by its name in the template."""
+        return role_of(self.account, f"model-promotion-{self.name}", logical_id)
+
+    def _function(self, function: str) -> tuple[str, str]:
+        """The name and the role of a function."""
+        name = made(self.account, f"model-promotion-{self.name}", function)
+        configuration = self.client("lambda").get_function_configuration(FunctionName=name)
+        return name, configuration["Role"]
 
     @property
     def state_machine(self) -> str:

@@ -1,6 +1,7 @@
 """Resources of IAM and KMS, deployed by tiny templates and read back."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,20 @@ def test_role(deploy: Deploy, name: str) -> None:
     delete_stack(name)
     with pytest.raises(iam.exceptions.NoSuchEntityException):
         iam.get_role(RoleName=outputs["Ref"])
+
+
+def test_the_boundary_of_a_role(deploy: Deploy) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    boundary = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
+
+    def boundary_of(**properties: Any) -> Any:
+        role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": ASSUME, **properties}}
+        name = deploy({"B": boundary, "R": role}, attributes_of("R"))["Ref"]
+        return client("iam").get_role(RoleName=name)["Role"].get("PermissionsBoundary")
+
+    assert not boundary_of()
+    assert "-B-" in boundary_of(PermissionsBoundary={"Ref": "B"})["PermissionsBoundaryArn"]
+    assert not boundary_of()
 
 
 def test_policies_of_roles(deploy: Deploy, name: str) -> None:

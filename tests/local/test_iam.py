@@ -279,12 +279,55 @@ def test_a_role_that_does_not_trust_the_service_or_is_not_there_is_not_assumed(r
             identity.role_credentials(each, "session", by)
 
 
-def test_decisions_are_kept_with_the_statements_that_made_them(role: Role, name: str) -> None:
+def test_lambda_does_not_say_for_which_function_it_takes_a_role(aws: EmbeddedAws, name: str) -> None:
+    function = f"arn:aws:lambda:eu-west-1:{QA}:function:x"
+    trust = {
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"ArnLike": {"aws:SourceArn": function}},
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **trust}]})
+    arn = client("iam", QA).create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+
+    with pytest.raises(ClientError, match="sts:AssumeRole on resource"):
+        identity.role_credentials(arn, "session", identity.ServiceCall("lambda.amazonaws.com", function))
+
+
+def test_a_tables_policy_admits_and_denies(role: Role, name: str) -> None:
+    dynamodb = client("dynamodb", QA)
+    table = dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+    )["TableDescription"]["TableArn"]
+    admitted, kept_out = role(), role({"Action": "dynamodb:GetItem"})
+    wanted = {"TableName": name, "Key": {"k": {"S": "x"}}}
+    reads = {"Action": "dynamodb:GetItem", "Resource": table}
+
+    assert "identity-based" in refusal(as_role("dynamodb", admitted).get_item, **wanted)[1]
+    admits = {**reads, "Principal": {"AWS": admitted}}
+    denies = {**reads, "Effect": "Deny", "Principal": {"AWS": kept_out}}
+    dynamodb.put_resource_policy(ResourceArn=table, Policy=policy(admits, denies))
+    assert "Item" not in as_role("dynamodb", admitted).get_item(**wanted)
+    assert "explicit deny in a resource-based" in refusal(as_role("dynamodb", kept_out).get_item, **wanted)[1]
+
+
+def test_a_policy_that_is_none_lets_nobody_in(role: Role, bucket: str) -> None:
+    open_bucket(bucket, "*", Whatever="x")
+    reader = as_role("s3", role({"Action": "s3:GetObject"}))
+
+    assert "explicit deny in a resource-based" in refusal(reader.get_object, Bucket=bucket, Key="a/b")[1]
+
+
+def test_decisions_are_shown_with_the_statements_that_made_them(role: Role, name: str) -> None:
     arn = role({"Sid": "Reads", "Action": "ssm:Get*", "Resource": f"arn:aws:ssm:*:{QA}:parameter/{name}*"})
 
-    refusal(as_role("ssm", arn).get_parameter, Name=f"/{name}/x")
+    decided: list[iam.Decision] = []
+    with iam.watched(decided.append):
+        refusal(as_role("ssm", arn).get_parameter, Name=f"/{name}/x")
 
-    (decision,) = [d for d in iam.decisions if d.resource.endswith(f"parameter/{name}/x")]
+    (decision,) = [decision for decision in decided if decision.resource.endswith(f"parameter/{name}/x")]
     (match,) = decision.by
     assert decision.allowed
     assert decision.action == "ssm:GetParameter"

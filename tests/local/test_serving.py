@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local import identity
 from local.aws import EmbeddedAws
+from tests import registries
 from tests.local.sagemaker_account import (
     EXIT_WHEN_ASKED,
     NO_ANSWER,
@@ -178,6 +181,28 @@ def test_an_artifact_that_is_gone_at_the_deployment_fails_it(qa: Account) -> Non
     assert reason.startswith(
         f'Failed to download model data for container "primary" from URL: "s3://{qa.bucket}/{config}'
     )
+
+
+@pytest.mark.parametrize(
+    "missing", ["nothing", "GetAuthorizationToken", "BatchCheckLayerAvailability", "GetDownloadUrlForLayer"]
+)
+def test_an_image_is_pulled_layer_by_layer_with_the_rights_of_the_role(qa: Account, name: str, missing: str) -> None:
+    ecr = qa.client("ecr")
+    registries.ensure_repository(ecr, name)
+    digest = registries.push_list(ecr, name, {"arm64": [b"one", b"two"], "amd64": [b"three"]}, "1")
+    image = f"{qa.id}.dkr.ecr.{identity.REGION}.amazonaws.com/{name}"
+    role = {"RoleName": f"execution-{name}", "PolicyName": "access"}
+    document = json.dumps(qa.iam.get_role_policy(**role)["PolicyDocument"])
+    qa.iam.put_role_policy(**role, PolicyDocument=document.replace(f"ecr:{missing}", "ecr:PutImage"))
+
+    config = qa.config(qa.model("a", greeter("Hello"), Image=f"{image}:1"))
+    qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=config)
+
+    endpoint = qa.settled()
+    if missing != "nothing":
+        assert "has permissions to access them" in endpoint["FailureReason"]
+    else:
+        assert endpoint["ProductionVariants"][0]["DeployedImages"][0]["ResolvedImage"] == f"{image}@{digest}"
 
 
 def test_an_artifact_that_is_no_archive_fails_the_deployment(qa: Account) -> None:

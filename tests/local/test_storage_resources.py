@@ -185,3 +185,24 @@ def test_a_document_with_a_name_of_its_own_cannot_be_replaced(deploy: Deploy, na
     properties["Content"] = content | {"description": "changed"}
     with pytest.raises(cloudformation.DeploymentError, match="custom-named resource requires replacing"):
         deploy({"D": {"Type": "AWS::SSM::Document", "Properties": properties}})
+
+
+def test_the_policy_of_a_table(deploy: Deploy, name: str) -> None:
+    properties: dict[str, Any] = {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+    }
+    policy = allow("dynamodb:GetItem", "*", "lambda.amazonaws.com")
+    dynamodb = client("dynamodb")
+
+    def table(**changed: Any) -> str:
+        resource = {"Type": "AWS::DynamoDB::Table", "Properties": properties | changed}
+        return deploy({"T": resource}, attributes_of("T", "Arn"))["Arn"]
+
+    arn = table(ResourcePolicy={"PolicyDocument": policy})
+    assert json.loads(dynamodb.get_resource_policy(ResourceArn=arn)["Policy"]) == policy
+
+    assert table() == arn
+    with pytest.raises(ClientError, match="Resource-based policy not found"):
+        dynamodb.get_resource_policy(ResourceArn=arn)

@@ -1,0 +1,45 @@
+"""An event that cannot be delivered is kept with the reason, and a promotion can be started with it by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from local import faults, identity
+from local.faults import Call, Kind
+from tests.integration.world import DEV, QA, Lab, Stage, made, role_of, wait_until
+
+
+@pytest.mark.parametrize(
+    ("account", "stack", "role", "denied"),
+    [
+        (QA, "model-promotion-qa", "StartRole", ("states", "StartExecution")),
+        (DEV, "model-promotion-upstream-of-qa", "ForwardingRole", ("events", "PutEvents")),
+    ],
+    ids=["not-started", "not-forwarded"],
+)
+def test_an_event_that_is_not_delivered_is_kept_and_starts_a_promotion_by_hand(
+    lab: Lab, qa: Stage, application: str, account: str, stack: str, role: str, denied: tuple[str, str]
+) -> None:
+    principal = role_of(account, stack, role)
+    sqs, queue = identity.client_as_operator("sqs", account), made(account, stack, "DeadLetters")
+
+    def look(job: str) -> dict[str, Any] | None:
+        answer = sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"], VisibilityTimeout=1)
+        for message in answer.get("Messages", []):
+            if job in message["Body"]:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                return dict(message)
+        return None
+
+    with faults.injected(Call(principal, *denied), Kind.DENIED):
+        job = lab.train(application, "good")
+        kept = wait_until(lambda: look(job), f"the event of {job} in {queue}")
+
+    assert kept["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    assert qa.executions_with(job) == []
+    promoted = qa.promote(json.loads(kept["Body"]))
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    assert qa.answer(application) == {"label": "good"}

@@ -1,0 +1,81 @@
+"""What is granted and no test needs, and what the application is denied in tests: each with its reason."""
+
+from tests.permissions.report import Provoked, Unused
+
+GRANTED = [
+    Unused(
+        "AWSLambdaBasicExecutionRole",
+        ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
+        "AWS's own policy, which SAM attaches to the role of every function; Lambda writes the logs with it.",
+    ),
+    Unused(
+        "PromotionRole LogAndTrace",
+        (
+            "logs:CreateLogDelivery",
+            "logs:CreateLogStream",
+            "logs:GetLogDelivery",
+            "logs:UpdateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutLogEvents",
+            "logs:PutResourcePolicy",
+            "logs:DescribeResourcePolicies",
+            "logs:DescribeLogGroups",
+        ),
+        "What Step Functions sets up the delivery of logs with, as it documents it. Nothing is delivered here.",
+    ),
+    Unused(
+        "PromotionRole LogAndTrace",
+        ("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
+        "What Step Functions sends traces with, as it documents it. There is no X-Ray here.",
+    ),
+    Unused(
+        "SageMakerRole Serve",
+        (
+            "ec2:CreateNetworkInterface",
+            "ec2:CreateNetworkInterfacePermission",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DeleteNetworkInterfacePermission",
+            "ec2:DescribeDhcpOptions",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+        ),
+        "What SageMaker's hosts join a VPC with, as it documents it. There is no EC2 here.",
+    ),
+    Unused(
+        "SageMakerRole Serve",
+        ("logs:DescribeLogStreams", "cloudwatch:PutMetricData"),
+        "What SageMaker's hosts tell CloudWatch with, as it documents it. Here they only write log events.",
+    ),
+    Unused(
+        "RequestApprovalFunctionRole",
+        ("ssm:StartAutomationExecution",),
+        "AWS's pages name the runbook in two ways, of which one is enough, and none says which one counts.",
+    ),
+]
+
+DENIED = [
+    Provoked(
+        "PlanCopyFunctionRole",
+        "s3:GetObject",
+        "arn:aws:s3:::elsewhere/*",
+        "no identity-based policy",
+        "A model package whose metrics lie in a bucket that is not the upstream's.",
+    ),
+    Provoked(
+        "PlanCopyFunctionRole",
+        "ecr:BatchGetImage",
+        "*:repository/t????????????",
+        "no resource-based policy",
+        "An image that the upstream account does not let the stage pull.",
+    ),
+    Provoked(
+        "RemoveSupersededModelsFunctionRole",
+        "sagemaker:DeleteModel",
+        "*:model/t????????????-*",
+        "explicit deny",
+        "A removal that fails halfway: the test denies it, and lets the next promotion make up for it.",
+    ),
+]

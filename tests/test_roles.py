@@ -1,0 +1,98 @@
+"""Who may take a role, and who may hand it on: of every role of the templates, as SAM translates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local import cloudformation, identity, project, templates
+
+UPLOADED = {"Bucket": "bucket", "Key": "key"}
+
+
+def translated(name: str) -> dict[str, Any]:
+    """The resources of a template, with code and definition in a bucket as `sam deploy` puts them there."""
+    document = templates.load((project.ROOT / name).read_text())
+    document.get("Globals", {}).get("Function", {})["CodeUri"] = UPLOADED
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            resource["Properties"]["DefinitionUri"] = UPLOADED
+    resources: dict[str, Any] = cloudformation.transform(document, {}, identity.REGION)["Resources"]
+    return resources
+
+
+STACKS = {name: translated(name) for name in ("template.yaml", "upstream.yaml")}
+TRUSTS = {
+    f"{template}: {name}": resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    for template, resources in STACKS.items()
+    for name, resource in resources.items()
+    if resource["Type"] == "AWS::IAM::Role"
+}
+FUNCTIONS = {role for role, statements in TRUSTS.items() if "lambda.amazonaws.com" in str(statements)}
+
+
+def statements(value: Any) -> Iterator[dict[str, Any]]:
+    """Every statement of every policy, in whatever branch of the template."""
+    if isinstance(value, list):
+        for item in value:
+            yield from statements(item)
+    elif isinstance(value, dict):
+        if "Effect" in value:
+            yield value
+        for item in value.values():
+            yield from statements(item)
+
+
+def test_there_is_a_role_for_each_function_and_each_service_that_acts_for_the_stack() -> None:
+    assert {role.split(": ")[1] for role in TRUSTS.keys() - FUNCTIONS} == {
+        "PromotionRole",
+        "StartRole",
+        "SageMakerRole",
+        "RunbookRole",
+        "ForwardingRole",
+        "ReaderRole",
+    }
+
+
+@pytest.mark.parametrize("role", sorted(TRUSTS.keys() - FUNCTIONS))
+def test_a_role_trusts_one_principal_for_one_source_or_with_an_external_id(role: str) -> None:
+    (trust,) = TRUSTS[role]
+    ((kind, principal),) = trust["Principal"].items()
+    equals = trust["Condition"]["StringEquals"]
+    sources = {**trust["Condition"].get("ArnLike", {}), **trust["Condition"].get("ArnEquals", {})}
+
+    assert trust["Action"] == "sts:AssumeRole"
+    if kind == "Service":
+        assert isinstance(principal, str)
+        assert equals == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        assert sources["aws:SourceArn"]
+    else:
+        assert kind == "AWS"
+        assert equals.keys() == {"sts:ExternalId"}
+        assert sources["aws:PrincipalArn"]
+
+
+@pytest.mark.parametrize("role", sorted(FUNCTIONS))
+def test_the_role_of_a_function_trusts_lambda_alone(role: str) -> None:
+    (trust,) = TRUSTS[role]
+
+    assert trust["Action"] == ["sts:AssumeRole"]
+    assert trust["Principal"] == {"Service": ["lambda.amazonaws.com"]}
+
+
+def test_each_role_that_is_passed_is_named_and_passed_to_the_service_that_it_trusts() -> None:
+    passing = [
+        (resources, each)
+        for resources in STACKS.values()
+        for each in statements(resources)
+        if "iam:PassRole" in str(each["Action"])
+    ]
+
+    assert len(passing) == 2
+    for resources, statement in passing:
+        role = resources[statement["Resource"]["Fn::GetAtt"][0]]
+        (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Action"] == "iam:PassRole"
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": trust["Principal"]["Service"]}}
