@@ -187,7 +187,7 @@ def test_an_event_that_cannot_be_delivered_rings_until_it_is_taken_out_of_the_qu
         "Detail": json.dumps({"stage": "qa", "source_kind": "model", "model_name": application}),
     }
 
-    with denied(production, "PromotionStateMachinePromotedUpstreamRole", "states:StartExecution"):
+    with denied(production, "StartRole", "states:StartExecution"):
         qa.client("events").put_events(Entries=[event])
         alarm.wait_for_mail()
 

@@ -46,7 +46,7 @@ def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
-    monkeypatch.setattr(stacks.pace, "endpoint_status_lag", 1.6)
+    monkeypatch.setattr(stacks.pace, "endpoint_status_lag", 1.6 * stacks.pace.waiting)
 
     execution = qa.execution_of(lab.train(application, "next"))
 

@@ -1,10 +1,21 @@
 """State machines in JSONata: what passes through them, where they go and what they make of errors."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from local import states_language
+from local.aws import EmbeddedAws
 from tests.local.state_machines import LIMIT, Run, fail, finish, messages, task, waiting
+
+
+@pytest.fixture
+def real_waits(aws: EmbeddedAws) -> Iterator[None]:
+    """Whatever the pace of the others, a second of a wait takes a second."""
+    states_language.hurry(1.0)
+    yield
+    states_language.hurry(aws.pace.waiting)
 
 
 def test_input_variables_and_output_pass_through_unchanged(run: Run) -> None:
@@ -114,6 +125,7 @@ def test_a_choice_without_a_match_or_default_fails(run: Run) -> None:
     assert execution["error"] == "States.NoChoiceMatched"
 
 
+@pytest.mark.usefixtures("real_waits")
 def test_wait_lasts_as_long_as_its_expression_says(run: Run) -> None:
     execution = run(
         {"Let it rest": {"Type": "Wait", "Seconds": "{% $states.input.seconds %}", "End": True}}, {"seconds": 1}
@@ -129,6 +141,7 @@ def test_fail_tells_error_and_cause(run: Run) -> None:
     assert "output" not in execution
 
 
+@pytest.mark.usefixtures("real_waits")
 def test_map_runs_its_iterations_side_by_side_and_keeps_their_order(run: Run) -> None:
     execution = run(
         {
@@ -243,6 +256,7 @@ def counting(run_queue: str, **fields: Any) -> dict[str, Any]:
     return task("sqs:sendMessage", body, Output="{% $states.result.nothing %}", **fields)
 
 
+@pytest.mark.usefixtures("real_waits")
 def test_retry_tries_as_often_as_it_says_with_growing_delays(run: Run, queue: str) -> None:
     retry = [
         {"ErrorEquals": ["Other"], "MaxAttempts": 9},
