@@ -394,9 +394,9 @@ def test_no_application_can_be_called_so_that_another_stage_of_the_account_may_t
     qa: Stage, application: str
 ) -> None:
     """The stages of an account are told apart by the end of a name, not by what an application is called."""
-    create = qa.acting_as("CreateModelFunction", "sagemaker").create_model
-    config = qa.acting_as("CreateEndpointConfigFunction", "sagemaker").create_endpoint_config
-    update = qa.acting_as("UpdateEndpointFunction", "sagemaker").update_endpoint
+    create = qa.trying_as("CreateModelFunction", "sagemaker").create_model
+    config = qa.trying_as("CreateEndpointConfigFunction", "sagemaker").create_endpoint_config
+    update = qa.trying_as("UpdateEndpointFunction", "sagemaker").update_endpoint
     container = {"Image": f"{QA}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"}
     name = f"{application}-qa-x-production-20260102-0304-0a1b2c3d"
     calls: list[tuple[Any, dict[str, Any]]] = [

@@ -1,4 +1,4 @@
-"""An event that cannot be delivered is kept with the reason, and a promotion can be started with it by hand."""
+"""An event that cannot be delivered is told and kept with its reason, and a promotion can be started with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from local import faults, identity
+from local.aws import EmbeddedAws
 from local.faults import Call, Kind
+from tests.integration.test_announcements import mail
 from tests.integration.world import DEV, QA, Lab, Stage, made, role_of, wait_until
 
 
@@ -20,8 +22,15 @@ from tests.integration.world import DEV, QA, Lab, Stage, made, role_of, wait_unt
     ],
     ids=["not-started", "not-forwarded"],
 )
-def test_an_event_that_is_not_delivered_is_kept_and_starts_a_promotion_by_hand(
-    lab: Lab, qa: Stage, application: str, account: str, stack: str, role: str, denied: tuple[str, str]
+def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_by_hand(
+    lab: Lab,
+    qa: Stage,
+    stacks: EmbeddedAws,
+    application: str,
+    account: str,
+    stack: str,
+    role: str,
+    denied: tuple[str, str],
 ) -> None:
     principal = role_of(account, stack, role)
     sqs, queue = identity.client_as_operator("sqs", account), made(account, stack, "DeadLetters")
@@ -36,6 +45,8 @@ def test_an_event_that_is_not_delivered_is_kept_and_starts_a_promotion_by_hand(
 
     with faults.injected(Call(principal, *denied), Kind.DENIED):
         job = lab.train(application, "good")
+        # No further mail comes if it rings already.
+        mail(stacks, f'ALARM: "{made(account, stack, "UndeliveredEvents")}"')
         kept = wait_until(lambda: look(job), f"the event of {job} in {queue}")
 
     assert kept["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"

@@ -76,7 +76,8 @@ class _Names:
         if policy in self._roles:
             return f"{holder} trust {grant.label}"
         own = [name.removeprefix(holder) for name in policy.split(" ")[1:]]
-        return " ".join([holder, *own, grant.label])
+        # The statement of a permission to invoke a function has its name, which is a generated one.
+        return " ".join([holder, *own, self.alike(grant.label)])
 
     def alike(self, text: str) -> str:
         """A text with what differs between stages taken out of it, and the buckets and repositories of parameters."""
