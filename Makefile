@@ -51,7 +51,7 @@ unit: setup ## Run the tests that need no embedded AWS.
 permissions: setup ## Hold what the policies grant beside what the last `make test` needed.
 	$(RUN) python -m tests.permissions
 
-faults: setup ## Try promotions with every fault at every call: hours; ARGUMENTS='--sample 50' tries some.
+faults: setup ## Try promotions with every fault at every call: an hour; ARGUMENTS=--resume goes on with it.
 	$(RUN) python -m tests.faults $(ARGUMENTS)
 
 hostile: setup ## Try every hostile input, and print how each was refused.

@@ -146,7 +146,7 @@ def _quiet(course: _Course, starts_within: float) -> bool:
         if not executions and (waited > starts_within or course.dead_letters()):
             return bool(course.dead_letters())
         calm = calm + 1 if executions and not busy else 0
-        if calm == 4:
+        if calm == 3:
             return True
-        time.sleep(0.3)
+        time.sleep(0.5)
     return False

@@ -26,7 +26,7 @@ from tests.integration.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wa
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
 STOPPABLE = {"Task", "Wait", "Map", "Parallel"}
 SUITE = {"cases": [{"name": "answers", "body": {}, "expect": "contains(['good', 'next', 'slow'], label)"}]}
-SLOW_TO_LOAD = f"import time\ntime.sleep(1.5)\n{ECHO_LABEL}"
+SLOW_TO_LOAD = f"import time\ntime.sleep(4)\n{ECHO_LABEL}"
 
 
 def definition() -> dict[str, dict[str, Any]]:
@@ -56,7 +56,7 @@ class Watch:
         arn = execution.exec_arn
         self.entered.setdefault(arn, []).append(state)
         self.inputs[arn] = execution.execution_input
-        of = next((other for other in list(self.stops_of_recoveries) if other in self.inputs[arn]), "")
+        of = next((other for other in list(self.stops_of_recoveries) if self._is_recovery(arn, other)), "")
         if self.stops.get(arn) == state:
             del self.stops[arn]
         elif self.stops_of_recoveries.get(of) == state:
@@ -68,9 +68,13 @@ class Watch:
 
     def recovery_of(self, arn: str) -> str:
         return wait_until(
-            lambda: next((other for other, given in list(self.inputs.items()) if arn in given), None),
+            lambda: next((other for other in list(self.inputs) if self._is_recovery(other, arn)), None),
             f"the recovery of {arn}",
         )
+
+    def _is_recovery(self, arn: str, of: str) -> bool:
+        """The next stage's execution has the promotion that it is told of in its input, too."""
+        return of in self.inputs[arn] and arn.rsplit(":", 1)[0] == of.rsplit(":", 1)[0]
 
 
 Scenario = Callable[["Lane", str | None], list[str]]
@@ -236,7 +240,7 @@ def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
 
 def scout(free: dict[str, queue.Queue[Lane]], scenario: Scenario) -> list[str]:
     """The states in which a scenario can be stopped: those of what it starts last, or of the recovery."""
-    lane = free[SCENARIOS[scenario]].get(timeout=PATIENCE_SECONDS)
+    lane = free[SCENARIOS[scenario]].get(timeout=3 * PATIENCE_SECONDS)
     settled = [lane.settled(arn) for arn in scenario(lane, None)]
     free[SCENARIOS[scenario]].put(lane)
     executions = settled[-1][1:] if scenario is recovered else settled[-1][:1]
@@ -253,7 +257,7 @@ def planned(entered: dict[Scenario, list[str]]) -> dict[str, Scenario]:
 
 def what_is_wrong(free: dict[str, queue.Queue[Lane]], state: str, scenario: Scenario) -> str:
     """What an endpoint has become other than it was after an execution was stopped in `state`; "" if nothing."""
-    lane = free[SCENARIOS[scenario]].get(timeout=PATIENCE_SECONDS)
+    lane = free[SCENARIOS[scenario]].get(timeout=3 * PATIENCE_SECONDS)
     before = lane.snapshot()
     try:
         executions = [settled for arn in scenario(lane, state) for settled in lane.settled(arn)]
