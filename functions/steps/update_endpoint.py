@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from promotion import journal, scalable_targets
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.clients import client
+from promotion.endpoint import BUSY
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.model import tag_list
 from promotion.sagemaker import describe_endpoint, is_scaled_out
@@ -24,6 +25,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if promotion["previous_endpoint_config_name"]:
             description = describe_endpoint(sagemaker, name)
             if description is not None:
+                if description["EndpointStatus"] in BUSY:
+                    # It still has the config of before, and might be done with another one a moment later.
+                    _assert_ours(description, config)
+                    return {}
                 _assert_as_noted(description, promotion["previous_endpoint_config_name"], config)
                 scalable_targets.make_way(client("application-autoscaling"), sagemaker, name, description, config)
             # A way back has none: what is live is to go at once.
@@ -54,18 +59,21 @@ def _assert_as_noted(description: dict[str, Any], previous: str, config: str) ->
         )
 
 
+def _assert_ours(found: dict[str, Any], config: str) -> None:
+    """Raise EndpointBusyError unless the change that is under way is to `config`, by an earlier try of ours."""
+    pending = (found.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
+    if config not in (pending, found.get("EndpointConfigName")):
+        raise EndpointBusyError(
+            f"The endpoint {found['EndpointName']} is {found.get('EndpointStatus', 'gone')} with the config "
+            f"{found.get('EndpointConfigName')}: someone else is changing it."
+        )
+
+
 def _judge(error: ClientError, sagemaker: Any, name: str, config: str) -> None:
     """Return when the change is under way all the same, because the answer to an earlier try was lost."""
     known = meaning(error)
     if known in (Meaning.BUSY, Meaning.ALREADY_EXISTS):
-        found = describe_endpoint(sagemaker, name) or {}
-        pending = (found.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
-        if config in (pending, found.get("EndpointConfigName")):
-            return
-        raise EndpointBusyError(
-            f"The endpoint {name} is {found.get('EndpointStatus', 'gone')} with the config "
-            f"{found.get('EndpointConfigName')}: someone else is changing it."
-        ) from error
+        return _assert_ours({"EndpointName": name} | (describe_endpoint(sagemaker, name) or {}), config)
     if known in (Meaning.NOT_FOUND, Meaning.TRY_AGAIN):
         # CreateEndpoint's documentation: a config made a moment ago may not be seen yet.
         raise TryAgainError(f"The endpoint {name}: {message(error)}") from error
