@@ -56,6 +56,7 @@ class Pace:
 
     endpoint_change: float = 1.0
     endpoint_status_lag: float = 0.0  # how long DescribeEndpoint may still show what was before an update
+    endpoint_config_lag: float = 0.0  # how long an endpoint config that was made may not be seen yet
     health_check: float = 20.0  # the longest a container may take to answer its first ping
     guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
     training_start: float = 0.1

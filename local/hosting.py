@@ -40,7 +40,7 @@ def install(aws: EmbeddedAws) -> None:
             "DeleteModel": models.delete_model,
             "ListModels": models.list_models,
             "CreateEndpointConfig": models.create_endpoint_config,
-            "DescribeEndpointConfig": models.describe_endpoint_config,
+            "DescribeEndpointConfig": _describe_endpoint_config,
             "DeleteEndpointConfig": models.delete_endpoint_config,
             "ListEndpointConfigs": models.list_endpoint_configs,
             "CreateEndpoint": _create_endpoint,
@@ -71,7 +71,7 @@ def _create_endpoint(call: Call) -> dict[str, Any]:
     arn = call.arn("endpoint", name)
     if name.lower() in call.backend.endpoints:
         raise invalid(f'Cannot create already existing endpoint "{arn}".')
-    config = models.find_config(call, call.request["EndpointConfigName"]).request
+    config = _find_config(call).request
     deployed = models.deployable(call, config)
     _check_quotas(call, config)
     endpoint = Endpoint(call.account, call.region, name, arn, call.request.get("Tags", []))
@@ -84,7 +84,7 @@ def _create_endpoint(call: Call) -> dict[str, Any]:
 def _update_endpoint(call: Call) -> dict[str, Any]:
     request = call.request
     endpoint = _find(call, request["EndpointName"])
-    config = copy.deepcopy(models.find_config(call, request["EndpointConfigName"]).request)
+    config = copy.deepcopy(_find_config(call).request)
     deployed = models.deployable(call, config)
     with endpoint.lock:
         _assert_changeable(endpoint)
@@ -128,6 +128,15 @@ def _update_endpoint_weights_and_capacities(call: Call) -> dict[str, Any]:
                 }
         _deployments.reweigh(endpoint, variants)
     return {"EndpointArn": endpoint.arn}
+
+
+def _describe_endpoint_config(call: Call) -> dict[str, Any]:
+    return _find_config(call).describe()
+
+
+def _find_config(call: Call) -> models.Resource:
+    """API_CreateEndpoint.html: reads are eventually consistent, so a config made a moment ago may not be there yet."""
+    return models.find_config(call, call.request["EndpointConfigName"], _deployments.pace.endpoint_config_lag)
 
 
 def _describe_endpoint(call: Call) -> dict[str, Any]:

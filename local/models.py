@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html a
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 from local import identity, images, model_packages
@@ -47,9 +48,10 @@ def find_model(call: Call, name: str) -> Resource:
     return model
 
 
-def find_config(call: Call, name: str) -> Resource:
+def find_config(call: Call, name: str, lag: float = 0.0) -> Resource:
+    """Raises what SageMaker answers for one that is not there, or that was made less than `lag` seconds ago."""
     config: Resource | None = call.backend.endpoint_configs.get(name.lower())
-    if config is None:
+    if config is None or now() - config.creation_time < timedelta(seconds=lag):
         raise invalid(f'Could not find endpoint configuration "{call.arn("endpoint-config", name)}".')
     return config
 
@@ -109,10 +111,6 @@ def create_endpoint_config(call: Call) -> dict[str, Any]:
         _check_variant(call, variant, find_model(call, variant["ModelName"]).request, len(variants))
     call.backend.endpoint_configs[name.lower()] = Resource("EndpointConfig", arn, call.request)
     return {"EndpointConfigArn": arn}
-
-
-def describe_endpoint_config(call: Call) -> dict[str, Any]:
-    return find_config(call, call.request["EndpointConfigName"]).describe()
 
 
 def delete_endpoint_config(call: Call) -> None:

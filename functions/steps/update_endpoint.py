@@ -12,7 +12,7 @@ from promotion.clients import client
 from promotion.endpoint import BUSY
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.model import tag_list
-from promotion.sagemaker import describe_endpoint, is_scaled_out
+from promotion.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
 from promotion.step import logger, step
 
 
@@ -30,6 +30,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                     _assert_ours(description, config)
                     return {}
                 _assert_as_noted(description, promotion["previous_endpoint_config_name"], config)
+                if describe_endpoint_config(sagemaker, config) is None:
+                    # What it starts with decides on whether the fleet keeps its size.
+                    raise TryAgainError(f"The endpoint config {config} of {name} cannot be seen yet.")
                 scalable_targets.make_way(client("application-autoscaling"), sagemaker, name, description, config)
             # A way back has none: what is live is to go at once.
             guarded = promotion.get("deployment_config")

@@ -172,19 +172,6 @@ class Scene:
             return self.qa.execution_of(arn)
         return self.qa.execution_of(job)
 
-    def scale(self, count: int) -> None:
-        sagemaker = self.qa.client("sagemaker")
-        sagemaker.update_endpoint_weights_and_capacities(
-            EndpointName=self.endpoint,
-            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}],
-        )
-
-        def scaled() -> bool:
-            found = sagemaker.describe_endpoint(EndpointName=self.endpoint)
-            return bool(found["EndpointStatus"] == "InService")
-
-        wait_until(lambda: True if scaled() else None, f"{count} instances")
-
     def captured(self) -> list[dict[str, Any]]:
         """What was written of requests and answers."""
         s3, prefix = self.qa.client("s3"), f"inference/captured/{self.endpoint}/AllTraffic/"
@@ -381,7 +368,7 @@ def test_an_endpoint_of_every_kind_is_changed_or_stays_as_it_was(
         first = scene.promote("first")
         scene.with_settings(row.settings, row.deployment)
         if row.scaled_to:
-            scene.scale(row.scaled_to)
+            qa.scale_out(scene.application, row.scaled_to)
         if row.outcome == "alarm rings before":
             scene.ring()
         return first, scene.promote("second", row.outcome)

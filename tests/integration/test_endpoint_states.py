@@ -1,6 +1,7 @@
 """Whatever state the endpoint is in, a promotion waits for it, refuses it, or says what became of it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -52,6 +53,31 @@ def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
 
     assert execution.status == "SUCCEEDED", execution.cause
     assert execution.states.count("Check endpoint") >= 2
+
+
+def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hide_for_a_moment(execution: Any, state: str) -> None:
+        if state == "Update endpoint" and application in execution.execution_input:
+            newest = qa.client("sagemaker").list_endpoint_configs(NameContains=application, SortBy="CreationTime")
+            age = datetime.now(UTC) - newest["EndpointConfigs"][0]["CreationTime"]
+            monkeypatch.setattr(stacks.pace, "endpoint_config_lag", age.total_seconds() + 0.4)
+
+    role = role_of(qa, "UpdateEndpointFunction")
+    with step_functions.watched(hide_for_a_moment):
+        with faults.watched() as creating:
+            created = qa.execution_of(lab.train(application, "good"))
+        qa.scale_out(application, 2)
+        with faults.watched() as updating:
+            updated = qa.execution_of(lab.train(application, "next"))
+
+    assert (created.status, updated.status) == ("SUCCEEDED", "SUCCEEDED"), f"{created.cause} {updated.cause}"
+    assert Call(role, "sagemaker", "CreateEndpoint", 2) in creating
+    assert Call(role, "sagemaker", "DescribeEndpoint", 2) in updating
+    assert qa.answer(application) == {"label": "next"}
+    # Only who sees the new config knows that the fleet has more than it starts with.
+    assert qa.instances(application) == 2
 
 
 def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, qa: Stage, application: str) -> None:

@@ -117,7 +117,7 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     assert qa.promote(event_of_first).states[-1] in ("Live before", "Already live")
     assert qa.endpoint(application) == before
     assert qa.promote({"training_job": event_of_first["detail"]["TrainingJobName"]}).states[-1] == "Promoted"
-    assert instances(qa, application) == 2
+    assert qa.instances(application) == 2
 
 
 def test_a_model_that_answers_wrongly_is_stopped_and_the_endpoint_put_back(
@@ -180,24 +180,12 @@ def test_of_two_jobs_at_once_both_are_promoted_in_turn_and_the_newer_stays(
 
 def test_a_fleet_that_was_scaled_out_keeps_its_size(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "first"))
-    sagemaker = qa.client("sagemaker")
-    sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName=f"{application}-qa",
-        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 4}],
-    )
-    wait_until(lambda: True if instances(qa, application) == 4 else None, "four instances")
+    qa.scale_out(application, 4)
 
     execution = qa.execution_of(lab.train(application, "second"))
 
     assert execution.status == "SUCCEEDED", execution.cause
-    assert instances(qa, application) == 4
-
-
-def instances(qa: Stage, application: str) -> int | None:
-    found = qa.endpoint(application)
-    if not found or found["EndpointStatus"] != "InService":
-        return None
-    return int(found["ProductionVariants"][0]["CurrentInstanceCount"])
+    assert qa.instances(application) == 4
 
 
 def config(qa: Stage, application: str) -> str | None:

@@ -208,6 +208,21 @@ class Stage:
 
         return self.ended(wait_until(look, f"an execution for {text} in {self.name}"))
 
+    def scale_out(self, application: str, count: int) -> None:
+        """As a scaling policy would, and wait until the endpoint has so many instances."""
+        self.client("sagemaker").update_endpoint_weights_and_capacities(
+            EndpointName=f"{application}-{self.name}",
+            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}],
+        )
+        wait_until(lambda: True if self.instances(application) == count else None, f"{count} instances")
+
+    def instances(self, application: str) -> int | None:
+        """How many an endpoint has; None while it is not InService."""
+        found = self.endpoint(application)
+        if not found or found["EndpointStatus"] != "InService":
+            return None
+        return int(found["ProductionVariants"][0]["CurrentInstanceCount"])
+
     def endpoint(self, application: str) -> dict[str, Any] | None:
         client = self.client("sagemaker")
         names = [e["EndpointName"] for e in client.list_endpoints(MaxResults=100)["Endpoints"]]
