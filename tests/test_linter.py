@@ -315,6 +315,11 @@ RESOURCES = [
         resource("ArtifactBucketPolicy", "aws:SecureTransport", "aws:ViaAWSService"),
     ),
     bite(
+        "bucket_without_encrypted_transport",
+        "ArtifactBucketPolicy of upstream.yaml",
+        upstream("ArtifactBucketPolicy", "aws:SecureTransport: 'true'", "aws:SecureTransport: 'false'"),
+    ),
+    bite(
         "target_without_dead_letters",
         "TellOfSuccess of template.yaml",
         resource("TellOfSuccess", "DeadLetterConfig:", "RetryPolicy:"),

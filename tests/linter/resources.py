@@ -84,9 +84,15 @@ def bucket_without_encrypted_transport(project: Project) -> Iterator[str]:
         and statement.get("Action") == "s3:*"
         and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
     ]
+    own = [{"Ref": logical_id} for _, _, logical_id in project.resources("AWS::S3::Bucket")]
     for place, _, logical_id in project.resources("AWS::S3::Bucket"):
         if {"Ref": logical_id} not in denied:
             yield f"{place}: has no policy that denies what comes without TLS."
+    for place, policy, _ in project.resources("AWS::S3::BucketPolicy"):
+        # The bucket is not ours to close; what we grant is.
+        for statement in [] if policy["Bucket"] in own else policy["PolicyDocument"]["Statement"]:
+            if statement["Condition"].get("Bool") != {"aws:SecureTransport": "true"}:
+                yield f"{place}: {statement['Sid']} grants it without TLS, too."
 
 
 @rule
