@@ -28,7 +28,7 @@ from tests.faults.scenarios import SCENARIOS
 _LETTERS = {"promoted": "P", "as before": "B", "promoted, failed to say so": "S", "undelivered": "U"}
 _RESULTS = Path(".local/faults.jsonl")
 # An embedded AWS gets slower with every promotion that it remembers.
-_TRIALS_OF_A_WORKER = 200
+_TRIALS_OF_A_WORKER = 120
 
 
 def main() -> None:

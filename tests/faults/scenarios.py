@@ -6,13 +6,17 @@ import contextlib
 import dataclasses
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from local import notifications
 from local.aws import EmbeddedAws
-from tests.integration.world import DEV, PRODUCTION, QA, Lab, Stage
+from tests.integration.world import DEV, PRODUCTION, QA, Lab, Stage, wait_until
+
+# All that is remembered of an application is read again by each of its promotions.
+_TRIALS_OF_AN_APPLICATION = 15
 
 _numbers = itertools.count(1)
 
@@ -46,10 +50,11 @@ class Trial:
 
 
 class World:
-    """The accounts of one process, in which each scenario has an application that lives on from trial to trial."""
+    """The accounts of one process, in which each scenario has an application that lives on for some trials."""
 
     def __init__(self, name: str, aws: EmbeddedAws) -> None:
         self._name = name
+        self._trials: Counter[str] = Counter()
         self.notifications: Path = aws.directory / notifications.LOG
         self.lab = Lab()
         self.qa = Stage("qa", QA)
@@ -69,8 +74,19 @@ class World:
     def label(self) -> str:
         return f"v{next(_numbers)}"
 
-    def application(self, scenario: str) -> str:
-        return f"{scenario}-{self._name}"
+    def application(self, scenario: str, trials: int = _TRIALS_OF_AN_APPLICATION) -> str:
+        """That of a scenario, which is another one after so many trials."""
+        number, turn = divmod(self._trials[scenario], trials)
+        self._trials[scenario] += 1
+        if number and not turn:
+            self._remove(f"{scenario}-{self._name}-{number - 1:03}")
+        return f"{scenario}-{self._name}-{number:03}"
+
+    def _remove(self, application: str) -> None:
+        """Hundreds of endpoints that serve on would be hundreds of processes."""
+        for stage in (self.qa, self.production):
+            if found := stage.endpoint(application):
+                stage.client("sagemaker").delete_endpoint(EndpointName=found["EndpointName"])
 
     def live_label(self, stage: Stage, application: str) -> str | None:
         return str(stage.answer(application)["label"]) if stage.endpoint(application) else None
@@ -110,7 +126,7 @@ def _resources(account: str) -> list[dict[str, Any]]:
 
 
 def first_deployment(world: World) -> Trial:
-    application = world.application(f"first-{next(_numbers)}")
+    application = world.application("first", trials=1)
     label = world.label()
     return Trial(world, world.qa, application, None, label, lambda: world.lab.train(application, label))
 
@@ -149,10 +165,10 @@ def approval(world: World) -> Trial:
         prefix = f"{application}-{production.name}#"
         return {item["automation"] for item in production.items("approval") if item["key"].startswith(prefix)}
 
-    before = asked() | {""}
+    earlier = asked() | {""}
 
     def statuses() -> dict[str, str]:
-        found = [ssm.get_automation_execution(AutomationExecutionId=each) for each in asked() - before]
+        found = [ssm.get_automation_execution(AutomationExecutionId=each) for each in asked() - earlier]
         return {
             each["AutomationExecution"]["AutomationExecutionId"]: each["AutomationExecution"][
                 "AutomationExecutionStatus"
@@ -169,16 +185,17 @@ def approval(world: World) -> Trial:
     def is_busy() -> bool:
         return not {"Waiting", "InProgress", "Pending"}.isdisjoint(statuses().values())
 
-    return Trial(
-        world,
-        production,
-        application,
-        world.live_label(production, application),
-        label,
-        lambda: world.lab.train(application, label),
-        tick=approve,
-        is_busy=is_busy,
-    )
+    def first_one() -> dict[str, str] | None:
+        approve()
+        return production.live(application)
+
+    before = world.live_label(production, application)
+    start = lambda: world.lab.train(application, label)  # noqa: E731
+    if before is None:
+        start()
+        wait_until(first_one, "a first model in production")
+        return approval(world)
+    return Trial(world, production, application, before, label, start, tick=approve, is_busy=is_busy)
 
 
 SCENARIOS: dict[str, Callable[[World], Trial]] = {
