@@ -12,7 +12,7 @@ from promotion.autoscaling import Target, key_of
 from promotion.aws_errors import Meaning, meaning, message
 from promotion.clients import client
 from promotion.endpoint import WayBack
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError
 from promotion.sagemaker import describe_endpoint, is_scaled_out
 from promotion.step import logger, step
 
@@ -46,6 +46,8 @@ def _way_back(promotion: dict[str, Any], scaling: list[Target]) -> WayBack:
             case "stuck":
                 return dataclasses.replace(way, reason=way.reason + _scaling_when_stuck(name, description, scaling))
     except PromotionRefusedError as error:
+        if _is_denied(error.__cause__):
+            raise
         return WayBack("stuck", str(error))
     except ClientError as error:
         match meaning(error):
@@ -53,14 +55,19 @@ def _way_back(promotion: dict[str, Any], scaling: list[Target]) -> WayBack:
                 return WayBack("wait", f"The endpoint {name} is being changed.")
             case Meaning.NOT_FOUND if way.step == "delete":
                 return WayBack("wait", f"The endpoint {name} is gone.")
-            case Meaning.TRY_AGAIN:
-                raise TryAgainError(f"The endpoint {name}: {message(error)}") from error
-            case _:
+            case Meaning.NOT_FOUND:
                 return WayBack(
                     "stuck",
                     f"The endpoint {name} could not be brought back to {previous or 'not existing'}: {message(error)}",
                 )
+            case _:
+                # A right that is missing or a quota can be put right, and then the recovery goes on.
+                raise
     return way
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    return isinstance(error, ClientError) and meaning(error) is Meaning.DENIED
 
 
 def _update(name: str, description: dict[str, Any], previous: str) -> None:

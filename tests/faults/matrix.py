@@ -59,7 +59,11 @@ def cases(scenario: str, world: World) -> list[Case]:
 
 
 def tried(case: Case, world: World) -> Result:
-    return run(SCENARIOS[case.scenario](world), case.call, case.kind)
+    trial = SCENARIOS[case.scenario](world)
+    result = run(trial, case.call, case.kind)
+    if result.wrong:
+        world.give_up(trial.application)
+    return result
 
 
 def _stable(arn: str) -> str | None:

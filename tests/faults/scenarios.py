@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from local import notifications
 from local.aws import EmbeddedAws
 from tests.integration.world import DEV, PRODUCTION, QA, Lab, Stage, wait_until
@@ -54,6 +56,7 @@ class World:
 
     def __init__(self, name: str, aws: EmbeddedAws) -> None:
         self._name = name
+        self._applications: dict[str, str] = {}
         self._trials: Counter[str] = Counter()
         self.notifications: Path = aws.directory / notifications.LOG
         self.lab = Lab()
@@ -76,17 +79,23 @@ class World:
 
     def application(self, scenario: str, trials: int = _TRIALS_OF_AN_APPLICATION) -> str:
         """That of a scenario, which is another one after so many trials."""
-        number, turn = divmod(self._trials[scenario], trials)
-        self._trials[scenario] += 1
-        if number and not turn:
-            self._remove(f"{scenario}-{self._name}-{number - 1:03}")
-        return f"{scenario}-{self._name}-{number:03}"
+        application = self._applications.get(scenario)
+        if application and self._trials[application] == trials:
+            self.give_up(application)
+            application = None
+        if application is None:
+            application = self._applications[scenario] = f"{scenario}-{self._name}-{next(_numbers):05}"
+        self._trials[application] += 1
+        return application
 
-    def _remove(self, application: str) -> None:
-        """Hundreds of endpoints that serve on would be hundreds of processes."""
+    def give_up(self, application: str) -> None:
+        """Have another one for its scenario from now on."""
+        self._applications = {scenario: each for scenario, each in self._applications.items() if each != application}
+        # Hundreds of endpoints that serve on would be hundreds of processes.
         for stage in (self.qa, self.production):
             if found := stage.endpoint(application):
-                stage.client("sagemaker").delete_endpoint(EndpointName=found["EndpointName"])
+                with contextlib.suppress(ClientError):  # one that is being changed stays
+                    stage.client("sagemaker").delete_endpoint(EndpointName=found["EndpointName"])
 
     def live_label(self, stage: Stage, application: str) -> str | None:
         return str(stage.answer(application)["label"]) if stage.endpoint(application) else None

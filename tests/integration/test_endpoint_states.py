@@ -157,21 +157,25 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
     assert qa.running(application) == []
 
 
-def test_a_way_back_that_is_denied_calls_people(stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str) -> None:
-    qa.execution_of(lab.train(application, "good"))
+def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str
+) -> None:
+    before: Any = qa.execution_of(lab.train(application, "good")).output
     call = Call(role_of(qa, "RestoreEndpointFunction"), "sagemaker", "UpdateEndpoint")
 
     with faults.injected(call, Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
+        mail(stacks, "People are needed (RecoveryGivenUp)", f"{application}-qa")
+    held = qa.running(application)
+    by_hand = qa.promote({"recover": f"{application}-qa"})
 
-    assert execution.error == "RestorationFailed"
+    assert execution.error == "RestorationInterrupted"
     assert "AccessDenied" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
-    assert qa.history(application)[-1]["status"] == "RestorationFailed"
+    assert len(held) == 1
+    assert by_hand.states[-1] == "Recovered", by_hand.cause
+    assert (qa.endpoint(application) or {})["EndpointConfigName"] == before["endpoint_config_name"]
+    assert qa.answer(application) == {"label": "good"}
     assert qa.running(application) == []
-    # With what was wrong put right, the next one goes its way.
-    assert qa.execution_of(lab.train(application, "next")).states[-1] == "Promoted"
-    assert qa.answer(application) == {"label": "next"}
 
 
 def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
