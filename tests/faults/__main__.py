@@ -67,9 +67,8 @@ def main() -> None:
                 print(f"WRONG {case}: {fault}", flush=True)
     for scenario in SCENARIOS:
         _print_matrix(scenario, {case: results[case] for case in drawn if case.scenario == scenario})
-    ends = collections.Counter(result.ended if result.hits else "not reached" for result in results.values())
+    _print_totals(results)
     wrong = sum(bool(result.wrong) for result in results.values())
-    print(*(f"{count:5} {ended}" for ended, count in ends.most_common()), sep="\n")
     print(f"{len(results)} trials in {time.monotonic() - began:.0f} s, {wrong} ended wrongly")
     sys.exit(1 if wrong else 0)
 
@@ -78,6 +77,18 @@ def _earlier() -> dict[str, Result]:
     """What ended well before, by the names of the cases."""
     found = [json.loads(line) for line in _RESULTS.read_text().splitlines()]
     return {each.pop("case"): Result(**each) for each in found if not each["wrong"]}
+
+
+def _print_totals(results: dict[Case, Result]) -> None:
+    """How many of each scenario's trials ended in which way, and of all together."""
+    ends: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for case, result in results.items():
+        for column in (case.scenario, "all"):
+            ends[result.ended if result.hits else "not reached"][column] += 1
+    columns = [*SCENARIOS, "all"]
+    print("\n" + "".join(f"{column:>20}" for column in columns))
+    for ended, counts in sorted(ends.items(), key=lambda item: -item[1]["all"]):
+        print("".join(f"{counts[column]:20}" for column in columns) + f"  {ended}")
 
 
 def _print_matrix(scenario: str, results: dict[Case, Result]) -> None:
