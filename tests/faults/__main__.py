@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -44,27 +46,24 @@ def main() -> None:
     began = time.monotonic()
     earlier = _earlier() if asked.resume else {}
     _RESULTS.parent.mkdir(exist_ok=True)
-    # Spawned, so that each has an embedded AWS of its own.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(asked.workers, context, worker.begin, max_tasks_per_child=_TRIALS_OF_A_WORKER)
-    with pool, _RESULTS.open("a" if asked.resume else "w") as written:
+    with _pool(asked.workers) as pool:
         every = [
             case
             for found in pool.map(worker.cases, asked.scenario or SCENARIOS)
             for case in found
             if case.kind in kinds
         ]
-        drawn = every if asked.sample is None else random.Random(asked.seed).sample(every, asked.sample)  # noqa: S311
-        results = {case: earlier[str(case)] for case in drawn if str(case) in earlier}
-        print(f"{len(every)} cases, {len(drawn) - len(results)} of them to be tried", flush=True)
-        futures = {pool.submit(worker.tried, case): case for case in drawn if case not in results}
-        for future in as_completed(futures):
-            case, result = futures[future], future.result()
-            results[case] = result
-            written.write(json.dumps({"case": str(case)} | dataclasses.asdict(result)) + "\n")
-            written.flush()
-            for fault in result.wrong:
-                print(f"WRONG {case}: {fault}", flush=True)
+    drawn = every if asked.sample is None else random.Random(asked.seed).sample(every, asked.sample)  # noqa: S311
+    results = {case: earlier[str(case)] for case in drawn if str(case) in earlier}
+    untried = [case for case in drawn if case not in results]
+    print(f"{len(every)} cases, {len(untried)} of them to be tried", flush=True)
+    with _RESULTS.open("a" if asked.resume else "w") as written:
+        for some in itertools.batched(untried, asked.workers * _TRIALS_OF_A_WORKER, strict=False):
+            with _pool(asked.workers) as pool:
+                for case, result in _tried(pool, some):
+                    results[case] = result
+                    written.write(json.dumps({"case": str(case)} | dataclasses.asdict(result)) + "\n")
+                    written.flush()
     for scenario in SCENARIOS:
         _print_matrix(scenario, {case: results[case] for case in drawn if case.scenario == scenario})
     _print_totals(results)
@@ -73,9 +72,25 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, so that each has an embedded AWS of its own.
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), worker.begin)
+
+
+def _tried(pool: ProcessPoolExecutor, cases: Iterable[Case]) -> Iterator[tuple[Case, Result]]:
+    """The results as they come, and a line for each that is wrong."""
+    futures = {pool.submit(worker.tried, case): case for case in cases}
+    for future in as_completed(futures):
+        case, result = futures[future], future.result()
+        for fault in result.wrong:
+            print(f"WRONG {case}: {fault}", flush=True)
+        yield case, result
+
+
 def _earlier() -> dict[str, Result]:
     """What ended well before, by the names of the cases."""
-    found = [json.loads(line) for line in _RESULTS.read_text().splitlines()]
+    lines = _RESULTS.read_text().splitlines() if _RESULTS.exists() else []
+    found = [json.loads(line) for line in lines]
     return {each.pop("case"): Result(**each) for each in found if not each["wrong"]}
 
 
