@@ -202,7 +202,8 @@ def approval(world: World) -> Trial:
     start = lambda: world.lab.train(application, label)  # noqa: E731
     if before is None:
         start()
-        wait_until(first_one, "a first model in production")
+        live = wait_until(first_one, "a first model in production")
+        production.ended(live["execution"])
         return approval(world)
     return Trial(world, production, application, before, label, start, tick=approve, is_busy=is_busy)
 
