@@ -8,7 +8,7 @@ from local.aws import EmbeddedAws
 from tests.faults.matrix import cases, tried
 from tests.faults.scenarios import World
 
-TRIED = 6
+TRIED = 4
 
 
 def test_a_promotion_with_a_fault_is_proven_or_as_before(

@@ -55,13 +55,13 @@ SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(3)\n    r
 CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
 
 
-def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS, pause: float = 0.2) -> T:
     """What `look` returns as soon as it returns something."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if (found := look()) is not None:
             return found
-        time.sleep(0.2)
+        time.sleep(pause)
     raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 
@@ -165,7 +165,8 @@ class Stage:
             found = client.describe_execution(executionArn=arn)
             return found if found["status"] != "RUNNING" else None
 
-        found = wait_until(look, f"the end of {arn}")
+        # An end stays to be seen, and every look costs what a step of the promotion does.
+        found = wait_until(look, f"the end of {arn}", pause=0.5)
         return Execution(
             arn=arn,
             status=found["status"],
