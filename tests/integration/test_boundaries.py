@@ -451,11 +451,12 @@ def stage(stacks: EmbeddedAws, request: pytest.FixtureRequest) -> Stage:
 
 
 def resources(stage: Stage, kind: str) -> list[str]:
-    """The physical ids of all resources of a kind in the stacks of the stage's account."""
+    """The physical ids of all resources of a kind in our stacks of the stage's account."""
     cloudformation = stage.client("cloudformation")
     found = [
         resource["PhysicalResourceId"]
-        for stack in cloudformation.list_stacks()["StackSummaries"]
+        for stack in cloudformation.describe_stacks()["Stacks"]
+        if stack["StackName"].startswith("model-promotion-")
         for resource in cloudformation.describe_stack_resources(StackName=stack["StackName"])["StackResources"]
         if resource["ResourceType"] == kind
     ]
