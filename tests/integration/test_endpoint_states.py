@@ -10,7 +10,7 @@ from local import cloudformation, faults, hosting, project, step_functions
 from local.aws import EmbeddedAws
 from local.faults import Call, Kind
 from tests.integration.test_announcements import mail
-from tests.integration.test_autoscaling import configure, instances
+from tests.integration.test_autoscaling import configure, instances, scale_by_hand
 from tests.integration.test_lost_answers import role_of
 from tests.integration.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
 
@@ -157,11 +157,19 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
     assert qa.running(application) == []
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("sagemaker", "UpdateEndpoint"), ("application-autoscaling", "RegisterScalableTarget")],
+)
 def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
-    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, service: str, operation: str
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
-    call = Call(role_of(qa, "RestoreEndpointFunction"), "sagemaker", "UpdateEndpoint")
+    # The promotion takes off what scales the endpoint, for its other instances.
+    scale_by_hand(qa, application)
+    scaling = qa.scaling(application)
+    configure(qa, application, EndpointConfig=instances("ml.c5.large"))
+    call = Call(role_of(qa, "RestoreEndpointFunction"), service, operation)
 
     with faults.injected(call, Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
@@ -170,10 +178,14 @@ def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
     by_hand = qa.promote({"recover": f"{application}-qa"})
 
     assert execution.error == "RestorationInterrupted"
-    assert "AccessDenied" in (execution.cause or "")
+    cause = execution.cause or ""
+    assert cause.startswith(f"The endpoint {application}-qa is still held")
+    assert all(words in cause for words in ("AccessDenied", operation, "tried again", "The smoke test of"))
+    assert "stackTrace" not in cause
     assert len(held) == 1
     assert by_hand.states[-1] == "Recovered", by_hand.cause
     assert (qa.endpoint(application) or {})["EndpointConfigName"] == before["endpoint_config_name"]
+    assert qa.scaling(application) == scaling
     assert qa.answer(application) == {"label": "good"}
     assert qa.running(application) == []
 
