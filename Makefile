@@ -28,10 +28,10 @@ checks/.venv/.locked: $(UV) uv.lock pyproject.toml
 	@touch $@
 
 demo: setup ## Watch models go from training to production on the embedded AWS.
-	@$(RUN) python -m local.demo
+	@$(RUN) python -m sandbox.demo
 
 local: setup ## Keep the embedded AWS running, with all stacks deployed.
-	@$(RUN) python -m local
+	@$(RUN) python -m sandbox.serve
 
 test: setup lint build ## Run every check.
 	$(RUN) pytest -n auto --dist worksteal --permissions

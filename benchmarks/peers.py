@@ -17,10 +17,10 @@ from botocore.config import Config
 from s3transfer.manager import TransferConfig as ManagerConfig
 from s3transfer.manager import TransferManager
 
-from promotion.artifacts import PinnedObject, Reference
-from promotion.copying import Copier
+from promotion.copying.copier import Copier
+from promotion.copying.pinning import pin
+from promotion.copying.references import PinnedObject, Reference
 from promotion.errors import PromotionRefusedError
-from promotion.pinning import pin
 
 MIB = 1024**2
 BEST = TransferConfig(multipart_threshold=64 * MIB, multipart_chunksize=64 * MIB, max_concurrency=100)

@@ -24,7 +24,7 @@ from samtranslator.public.translator import ManagedPolicyLoader
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from local.templates import Template
+from embedded_aws.services.cloudformation.templates import Template
 
 ROOT = Path(__file__).parent.parent
 TRANSLATED = ROOT / ".aws-sam/checks"

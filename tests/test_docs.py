@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from docs import picture
-from promotion import combinations, request, settings, smoke_test
+from promotion.endpoint import smoke_test
+from promotion.plan import compatibility, settings
+from promotion.source import request
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = sorted((ROOT / "events/settings").glob("*.json"))
@@ -45,8 +47,8 @@ def test_the_smoke_test_of_the_example_is_valid() -> None:
 def test_every_example_of_settings_is_valid_and_can_be_deployed(example: Path) -> None:
     in_force = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS)
 
-    refusals = combinations.refusals(
-        combinations.Deployment(
+    refusals = compatibility.refusals(
+        compatibility.Deployment(
             settings=in_force,
             containers=[{"Image": "image", "ModelDataUrl": "s3://stage/model.tar.gz"}],
             mode="",

@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
-from local import cloudformation, identity, project, templates
+from embedded_aws.iam import clients
+from embedded_aws.services.cloudformation import deploy, templates
+from sandbox import stacks
 
 UPLOADED = {"Bucket": "bucket", "Key": "key"}
 
 
 def translated(name: str) -> dict[str, Any]:
     """The resources of a template, with code and definition in a bucket as `sam deploy` puts them there."""
-    document = templates.load((project.ROOT / name).read_text())
+    document = templates.load((stacks.ROOT / name).read_text())
     document.get("Globals", {}).get("Function", {})["CodeUri"] = UPLOADED
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = UPLOADED
-    resources: dict[str, Any] = cloudformation.transform(document, {}, identity.REGION)["Resources"]
+    resources: dict[str, Any] = deploy.transform(document, {}, clients.REGION)["Resources"]
     return resources
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-from promotion.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.errors import TryAgainError
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]

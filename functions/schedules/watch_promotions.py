@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from promotion import approval, journal
-from promotion.clients import client
-from promotion.recovery import recover_if_dead
+from promotion.aws.clients import client
+from promotion.history import approval, lock
+from promotion.history.recovery import recover_if_dead
 from promotion.step import logger, step
 
 
@@ -41,7 +41,7 @@ def _tell(stage: str, metric: str, seconds: dict[str, float]) -> None:
 
 def _held(table: str, now: datetime.datetime) -> dict[str, float]:
     """For how long each endpoint is held."""
-    return {held.endpoint: held.unexplained_seconds(now) for held in journal.held(client("dynamodb"), table)}
+    return {held.endpoint: held.unexplained_seconds(now) for held in lock.held(client("dynamodb"), table)}
 
 
 def _recover(table: str, now: datetime.datetime) -> list[str]:
@@ -49,7 +49,7 @@ def _recover(table: str, now: datetime.datetime) -> list[str]:
     dynamodb, stepfunctions = client("dynamodb"), client("stepfunctions")
     return [
         held.endpoint
-        for held in journal.held(dynamodb, table)
+        for held in lock.held(dynamodb, table)
         if recover_if_dead(dynamodb, stepfunctions, table, held.endpoint, held.by, now)
     ]
 
@@ -57,10 +57,10 @@ def _recover(table: str, now: datetime.datetime) -> list[str]:
 def _waiting(table: str, now: datetime.datetime) -> dict[str, float]:
     """For how long each candidate waits for its approval. What has ended is noted, and not asked for again."""
     waiting = {}
-    for promotion, request in journal.open_approval_requests(client("dynamodb"), table):
+    for promotion, request in lock.open_approval_requests(client("dynamodb"), table):
         found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            journal.note_approval_ended(client("dynamodb"), table, promotion, request)
+            lock.note_approval_ended(client("dynamodb"), table, promotion, request)
         elif not approval.is_given(found):
             seconds = (now - found["ExecutionStartTime"]).total_seconds()
             waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds

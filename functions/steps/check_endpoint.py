@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from promotion import alarms, endpoint, guardrails
-from promotion.clients import client
-from promotion.sagemaker import describe_endpoint
+from promotion.aws.clients import client
+from promotion.endpoint import alarms, guardrails, state
+from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.step import logger, step
 
 
@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # An alarm may be over again by the time that SageMaker has rolled back, so it is looked for each time.
     watched = guardrails.alarm_names(promotion.get("deployment_config", {}))
     rang = {*last["alarms"], *alarms.ringing(client("cloudwatch"), watched)}
-    progress = endpoint.progress(
+    progress = state.progress(
         describe_endpoint(client("sagemaker"), promotion["endpoint"]),
         promotion["endpoint_config_name"],
         promotion["previous_endpoint_config_name"] or None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from promotion.artifacts import PinnedObject
-from promotion.clients import client
-from promotion.copying import Copier
+from promotion.aws.clients import client
+from promotion.copying.copier import Copier
+from promotion.copying.references import PinnedObject
 from promotion.step import logger, step
 
 # What is kept of the function's time to end in good order.

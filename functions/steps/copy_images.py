@@ -6,9 +6,9 @@ import dataclasses
 import time
 from typing import Any
 
-from promotion.clients import client
-from promotion.images import Copy
-from promotion.registry import ImageCopier
+from promotion.aws.clients import client
+from promotion.copying.image_copier import ImageCopier
+from promotion.source.images import Copy
 from promotion.step import logger, step
 
 # What is kept of the function's time to end in good order: a part that is on its way may take as long as a request.

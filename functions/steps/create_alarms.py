@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion import alarms
-from promotion.clients import client
-from promotion.model import with_names
+from promotion.aws.clients import client
+from promotion.endpoint import alarms
+from promotion.endpoint.model import with_names
 from promotion.step import logger, step
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion.candidate import Candidate
-from promotion.clients import client
-from promotion.creation import create
-from promotion.model import create_endpoint_config_request, own_tags
+from promotion.aws.clients import client
+from promotion.endpoint.creation import create
+from promotion.endpoint.model import create_endpoint_config_request, own_tags
+from promotion.source.candidate import Candidate
 from promotion.step import logger, step
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion.candidate import Candidate
-from promotion.clients import client
-from promotion.creation import create
-from promotion.model import create_model_request, own_tags
-from promotion.settings import SKIP
+from promotion.aws.clients import client
+from promotion.endpoint.creation import create
+from promotion.endpoint.model import create_model_request, own_tags
+from promotion.plan.settings import SKIP
+from promotion.source.candidate import Candidate
 from promotion.step import logger, step
 
 

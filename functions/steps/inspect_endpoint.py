@@ -6,13 +6,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import alarms, autoscaling, endpoint, guardrails, journal, model_package, quality_gate, scalable_targets
-from promotion.aws_errors import Meaning, meaning
-from promotion.clients import client, upstream_client
+from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.clients import client, upstream_client
+from promotion.endpoint import alarms, autoscaling, guardrails, scalable_targets, state
+from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
-from promotion.rollback import comes_again
-from promotion.sagemaker import describe_endpoint
-from promotion.settings import load
+from promotion.history import lock
+from promotion.history.rollback import comes_again
+from promotion.plan.settings import load
+from promotion.source import model_package, quality_gate
 from promotion.step import logger, step
 
 
@@ -22,8 +24,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # Whoever goes back wants something older than what is live.
     goes_back = promotion["source_kind"] == "rollback"
     description = describe_endpoint(client("sagemaker"), promotion["endpoint"])
-    live = None if goes_back else journal.live(dynamodb, event["table"], promotion["endpoint"])
-    inspection = endpoint.inspect(description, promotion["endpoint_config_name"], promotion["created_at"], live)
+    live = None if goes_back else lock.live(dynamodb, event["table"], promotion["endpoint"])
+    inspection = state.inspect(description, promotion["endpoint_config_name"], promotion["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
@@ -48,7 +50,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "baking_seconds": guardrails.baking_seconds(deployment_config),
         }
         previous, wanted = _scaling(event, promotion, description)
-        journal.note(dynamodb, event["table"], event["execution"], promotion, previous, wanted)
+        lock.note(dynamodb, event["table"], event["execution"], promotion, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
 
 
@@ -87,7 +89,7 @@ def _assert_silent(endpoint_name: str, names: list[str]) -> None:
 
 def _why_again(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:
     """Why the event of an earlier promotion, which is delivered again, brings nothing; None if it is a new one."""
-    return comes_again(journal.history(client("dynamodb"), event["table"], promotion["endpoint"]), promotion)
+    return comes_again(lock.history(client("dynamodb"), event["table"], promotion["endpoint"]), promotion)
 
 
 def _why_withdrawn(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:

@@ -10,29 +10,24 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import (
-    alarms,
-    artifacts,
-    claims,
-    combinations,
-    guardrails,
-    images,
-    metrics,
-    registry,
-    smoke_test,
-)
-from promotion.artifacts import Path, PinnedObject, Reference
-from promotion.aws_errors import Meaning, meaning
-from promotion.candidate import METRICS_TAG, SMOKE_TEST_TAG, Candidate
-from promotion.claims import Use
-from promotion.clients import client
-from promotion.combinations import Deployment
+from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.clients import client
+from promotion.copying import image_copier
+from promotion.copying import references as artifacts
+from promotion.copying.pinning import assert_not_too_much, explained, manifest, pin
+from promotion.copying.references import Path, PinnedObject, Reference
+from promotion.endpoint import alarms, guardrails, smoke_test
+from promotion.endpoint.model import assert_room_for_tags, assert_taken, own_tags, stage_containers
+from promotion.endpoint.sagemaker import live_config
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.model import assert_room_for_tags, assert_taken, own_tags, stage_containers
+from promotion.history import claims
+from promotion.history.claims import Use
 from promotion.naming import endpoint_name, sha256_of
-from promotion.pinning import assert_not_too_much, explained, manifest, pin
-from promotion.sagemaker import live_config
-from promotion.settings import SKIP, load
+from promotion.plan import compatibility
+from promotion.plan.compatibility import Deployment
+from promotion.plan.settings import SKIP, load
+from promotion.source import images, model_metrics
+from promotion.source.candidate import METRICS_TAG, SMOKE_TEST_TAG, Candidate
 from promotion.step import logger, step
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
@@ -47,7 +42,10 @@ s3 = client("s3")
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     candidate = Candidate.from_json(event["candidate"])
     settings = load(client("ssm"), event["stage"], candidate.application, event["defaults"])
-    region, digest_of = event["execution"].split(":")[3], functools.cache(functools.partial(registry.digest_of, ecr))
+    region, digest_of = (
+        event["execution"].split(":")[3],
+        functools.cache(functools.partial(image_copier.digest_of, ecr)),
+    )
     candidate = dataclasses.replace(candidate, containers=images.pinned(candidate.containers, region, digest_of))
 
     references = artifacts.references(candidate.containers)
@@ -80,7 +78,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     copies: list[images.Copy] = []
     if event["image_copy"]:
         containers, copies = images.redirected(containers, event["account"], event["image_repository"])
-    if combinations.is_serverless(settings["EndpointConfig"]):
+    if compatibility.is_serverless(settings["EndpointConfig"]):
         images.assert_serverless(containers, event["account"])
     assert_taken(containers, candidate.source["name"])
     found, metrics_note = _metrics(candidate, event["upstream_account"])
@@ -206,7 +204,7 @@ def _assert_deployable(
         live=live_config(client("sagemaker"), endpoint),
         alarms=set(alarms.states(client("cloudwatch"), named)),
     )
-    refusals = combinations.refusals(deployment)
+    refusals = compatibility.refusals(deployment)
     if refusals:
         raise InvalidRequestError(
             f"{candidate.application} cannot be deployed in {event['stage']}: {' '.join(refusals)}"
@@ -279,16 +277,16 @@ def _metrics(candidate: Candidate, owner: str) -> tuple[dict[str, float], str]:
     try:
         bucket, key = artifacts.bucket_and_key(uri)
         body = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"]
-        text = body.read(metrics.MAXIMUM_FILE_BYTES + 1)
-        if len(text) > metrics.MAXIMUM_FILE_BYTES:
-            raise metrics.UnreadableMetricsError(f"it has more than {metrics.MAXIMUM_FILE_BYTES} bytes")
-        return metrics.read(text), ""
+        text = body.read(model_metrics.MAXIMUM_FILE_BYTES + 1)
+        if len(text) > model_metrics.MAXIMUM_FILE_BYTES:
+            raise model_metrics.UnreadableMetricsError(f"it has more than {model_metrics.MAXIMUM_FILE_BYTES} bytes")
+        return model_metrics.read(text), ""
     except ClientError as error:
         refused = explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri)
         if not isinstance(refused, PromotionRefusedError):
             raise refused from error
         why = str(refused)
-    except (PromotionRefusedError, metrics.UnreadableMetricsError) as error:
+    except (PromotionRefusedError, model_metrics.UnreadableMetricsError) as error:
         why = str(error)
     # Only a gate that asks for one of them needs them.
     logger.warning("Metrics left out", source=uri, reason=why)

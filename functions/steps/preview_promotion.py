@@ -6,15 +6,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import endpoint, journal, preview, removal
-from promotion.aws_errors import Meaning, meaning
-from promotion.candidate import Candidate
-from promotion.clients import client
-from promotion.model import create_endpoint_config_request, create_model_request, differences, own_tags
-from promotion.removal import Place
-from promotion.rollback import comes_again
-from promotion.sagemaker import describe_endpoint
-from promotion.settings import SKIP, load
+from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.clients import client
+from promotion.endpoint import state
+from promotion.endpoint.model import create_endpoint_config_request, create_model_request, differences, own_tags
+from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.history import cleanup, lock
+from promotion.history.cleanup import Place
+from promotion.history.rollback import comes_again
+from promotion.plan import preview
+from promotion.plan.settings import SKIP, load
+from promotion.source.candidate import Candidate
 from promotion.step import step
 
 # Of what SageMaker describes, what nobody asks for when creating it.
@@ -31,14 +33,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "endpoint_config_name": config["EndpointConfigName"],
     }
     name, goes_back = promotion["endpoint"], plan is None
-    live = None if goes_back else journal.live(dynamodb, table, name)
+    live = None if goes_back else lock.live(dynamodb, table, name)
     description = describe_endpoint(client("sagemaker"), name)
-    inspection = endpoint.inspect(description, config["EndpointConfigName"], promotion["created_at"], live)
+    inspection = state.inspect(description, config["EndpointConfigName"], promotion["created_at"], live)
     there_model, there_config = _model(model["ModelName"]), _config(config["EndpointConfigName"])
     would, why = preview.verdict(
         promotion,
         inspection,
-        again=comes_again(journal.history(dynamodb, table, name), promotion),
+        again=comes_again(lock.history(dynamodb, table, name), promotion),
         asks_for_approval=event["require_approval"] and not goes_back and not promotion["approval"],
         conflicts=[
             *_conflicts("model", model["ModelName"], model, there_model),
@@ -112,7 +114,7 @@ def _removal(event: dict[str, Any], promotion: dict[str, Any]) -> dict[str, Any]
         event["account"],
         event["execution"].rsplit(":", 1)[0] + ":",
     )
-    keep = removal.needed(
+    keep = cleanup.needed(
         client("dynamodb"),
         client("stepfunctions"),
         event["table"],
@@ -120,7 +122,7 @@ def _removal(event: dict[str, Any], promotion: dict[str, Any]) -> dict[str, Any]
         settings["Retention"]["Keep"],
         next_live=promotion | {"status": "Succeeded"},
     )
-    found = removal.find(client("sagemaker"), client("s3"), place, keep)
+    found = cleanup.find(client("sagemaker"), client("s3"), place, keep)
     return preview.removed(found, f"s3://{place.bucket}/{place.folder}")
 
 

@@ -6,10 +6,10 @@ import dataclasses
 import time
 from typing import Any
 
-from promotion import claims, removal
-from promotion.clients import client
-from promotion.removal import Place
-from promotion.settings import load
+from promotion.aws.clients import client
+from promotion.history import claims, cleanup
+from promotion.history.cleanup import Place
+from promotion.plan.settings import load
 from promotion.step import logger, step
 
 # More than the clocks of two functions differ.
@@ -26,9 +26,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000 + _MARGIN_SECONDS
     claims.begin_removal(dynamodb, table, endpoint, execution, ends_at)
     try:
-        keep = removal.needed(dynamodb, client("stepfunctions"), table, endpoint, settings["Retention"]["Keep"])
-        found = removal.find(client("sagemaker"), client("s3"), place, keep)
-        objects = removal.remove(client("sagemaker"), client("s3"), place, found)
+        keep = cleanup.needed(dynamodb, client("stepfunctions"), table, endpoint, settings["Retention"]["Keep"])
+        found = cleanup.find(client("sagemaker"), client("s3"), place, keep)
+        objects = cleanup.remove(client("sagemaker"), client("s3"), place, found)
     finally:
         claims.end_removal(dynamodb, table, endpoint, execution)
     claims.clear(dynamodb, client("stepfunctions"), table, endpoint, time.time())

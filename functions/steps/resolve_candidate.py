@@ -7,15 +7,16 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import approval, claims, journal, request, rollback, source
-from promotion.aws_errors import Meaning, meaning, message
-from promotion.claims import Use
-from promotion.clients import client, upstream_client
+from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.clients import client, upstream_client
+from promotion.aws.executions import is_running
 from promotion.errors import InvalidRequestError, PromotionRefusedError, TryAgainError
-from promotion.execution import is_running
+from promotion.history import approval, claims, lock, rollback
+from promotion.history.claims import Use
 from promotion.naming import endpoint_name
-from promotion.settings import load
-from promotion.source import Upstream
+from promotion.plan.settings import load
+from promotion.source import reader, request
+from promotion.source.reader import Upstream
 from promotion.step import logger, step
 
 _CANCELLED = "The request for approval was cancelled"
@@ -47,7 +48,7 @@ def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
         "sagemaker", event["upstream_role_arn"], event["external_id"], event["execution"].rsplit(":", 1)[-1]
     )
     try:
-        found = source.read(
+        found = reader.read(
             Upstream(sagemaker, event["upstream_account"], region=event["execution"].split(":")[3]),
             asked,
             lambda application: load(client("ssm"), event["stage"], application, event["defaults"]),
@@ -88,10 +89,10 @@ def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision
 def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
     dynamodb, table = client("dynamodb"), event["table"]
     by_hand = not asked.executions
-    found = (journal.running_in(dynamodb, table, execution) for execution in asked.executions)
+    found = (lock.running_in(dynamodb, table, execution) for execution in asked.executions)
     left = next((running for running in found if running), None)
     if not left and asked.endpoint:
-        left = journal.running(dynamodb, table, asked.endpoint)
+        left = lock.running(dynamodb, table, asked.endpoint)
     if not left:
         return {
             "outcome": "nothing_to_recover",
@@ -105,7 +106,7 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
             )
         reason = f"The endpoint {left.promotion['endpoint']} is held by {left.execution}, which is running."
         return {"outcome": "nothing_to_recover", "reason": reason}
-    if not by_hand and (left.is_given_up or len(asked.executions) > journal.RECOVERY_ATTEMPTS):
+    if not by_hand and (left.is_given_up or len(asked.executions) > lock.RECOVERY_ATTEMPTS):
         return {
             "outcome": "given_up",
             "reason": f"The endpoint {left.promotion['endpoint']} could not be recovered in "
@@ -124,8 +125,8 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
 
 def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]:
     dynamodb, table = client("dynamodb"), event["table"]
-    live = journal.live(dynamodb, table, asked.endpoint)
-    found = rollback.earlier(journal.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
+    live = lock.live(dynamodb, table, asked.endpoint)
+    found = rollback.earlier(lock.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
     if not request.is_preview(event["input"]):
         claim = Use(event["execution"], found["digest"])
         claims.use(dynamodb, client("stepfunctions"), table, asked.endpoint, claim, time.time())
@@ -167,7 +168,7 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
     decision = approval.decision(execution)
     endpoint = endpoint_name(parameters["Application"], event["stage"])
-    newer = journal.superseded_by(client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval)
+    newer = lock.superseded_by(client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval)
     cancelled = f"{newer}, which is newer, asks for approval in its place" if newer else _CANCELLED
     how = {"TimedOut": "Nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
         asked.status, f"Rejected by {decision.by or 'an approver'}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion import artifacts, images
-from promotion.candidate import IMAGE_TAG, containers_of
-from promotion.clients import client
-from promotion.model import tag_list
+from promotion.aws.clients import client
+from promotion.copying import references
+from promotion.endpoint.model import tag_list
+from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.naming import VARIANT
-from promotion.sagemaker import describe_endpoint
+from promotion.source import images
+from promotion.source.candidate import IMAGE_TAG, containers_of
 from promotion.step import logger, step
 
 
@@ -30,7 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.info("Images resolved", images=resolved, tags=tags)
     return {
         "images": resolved,
-        "model_digest": artifacts.with_images(
+        "model_digest": references.with_images(
             promotion["digest_without_images"], [images.identity(image) for image in resolved]
         ),
     }

@@ -7,13 +7,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import autoscaling, endpoint, journal, scalable_targets
-from promotion.autoscaling import Target, key_of
-from promotion.aws_errors import Meaning, meaning, message
-from promotion.clients import client
-from promotion.endpoint import WayBack
+from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.clients import client
+from promotion.endpoint import autoscaling, scalable_targets, state
+from promotion.endpoint.autoscaling import Target, key_of
+from promotion.endpoint.sagemaker import describe_endpoint, is_scaled_out
+from promotion.endpoint.state import WayBack
 from promotion.errors import PromotionRefusedError
-from promotion.sagemaker import describe_endpoint, is_scaled_out
+from promotion.history import lock
 from promotion.step import logger, step
 
 
@@ -21,8 +22,8 @@ from promotion.step import logger, step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, dynamodb, table = event["promotion"], client("dynamodb"), event["table"]
     if promotion.get("changing"):
-        journal.assert_held(dynamodb, table, event["execution"], promotion["endpoint"])
-        way = _way_back(promotion, journal.scaling(dynamodb, table, promotion["endpoint"]).previous)
+        lock.assert_held(dynamodb, table, event["execution"], promotion["endpoint"])
+        way = _way_back(promotion, lock.scaling(dynamodb, table, promotion["endpoint"]).previous)
     else:
         way = WayBack("restored", "Nothing had been changed.")
     logger.info("On the way back", step=way.step)
@@ -33,7 +34,7 @@ def _way_back(promotion: dict[str, Any], scaling: list[Target]) -> WayBack:
     sagemaker, name = client("sagemaker"), promotion["endpoint"]
     previous = promotion["previous_endpoint_config_name"] or None
     description = describe_endpoint(sagemaker, name)
-    way = endpoint.way_back(description, promotion["endpoint_config_name"], previous)
+    way = state.way_back(description, promotion["endpoint_config_name"], previous)
     try:
         match way.step:
             case "update" if description and previous:

@@ -10,13 +10,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from promotion import invocation, smoke_test
-from promotion.artifacts import bucket_and_key
-from promotion.clients import client
-from promotion.combinations import is_asynchronous
-from promotion.sagemaker import describe_endpoint
-from promotion.settings import SKIP
-from promotion.smoke_test import Answer
+from promotion.aws.clients import client
+from promotion.copying.references import bucket_and_key
+from promotion.endpoint import invocation, smoke_test
+from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.smoke_test import Answer
+from promotion.plan.compatibility import is_asynchronous
+from promotion.plan.settings import SKIP
 from promotion.step import logger, step
 
 # A model has sixty seconds to answer; InvokeEndpoint's documentation asks for a time-out of seventy.

@@ -6,13 +6,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion import journal, scalable_targets
-from promotion.aws_errors import Meaning, meaning, message
-from promotion.clients import client
-from promotion.endpoint import BUSY
+from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.clients import client
+from promotion.endpoint import scalable_targets
+from promotion.endpoint.model import tag_list
+from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
+from promotion.endpoint.state import BUSY
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
-from promotion.model import tag_list
-from promotion.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
+from promotion.history import lock
 from promotion.step import logger, step
 
 
@@ -20,7 +21,7 @@ from promotion.step import logger, step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, sagemaker = event["promotion"], client("sagemaker")
     name, config = promotion["endpoint"], promotion["endpoint_config_name"]
-    journal.assert_held(client("dynamodb"), event["table"], event["execution"], name)
+    lock.assert_held(client("dynamodb"), event["table"], event["execution"], name)
     try:
         if promotion["previous_endpoint_config_name"]:
             description = describe_endpoint(sagemaker, name)

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from local.faults import Kind
+from embedded_aws.gateway.faults import Kind
 from tests.faults import worker
 from tests.faults.judging import Result
 from tests.faults.matrix import Case

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from local import faults
-from local.faults import Call, Kind
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
 from tests.faults.scenarios import Trial
 
 # Of the slowest: a task that is tried seven times in vain, the way back, and the same again by the recovery.

@@ -13,9 +13,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local import notifications
-from local.aws import EmbeddedAws
-from tests.integration.world import DEV, PRODUCTION, QA, Lab, Stage, wait_until
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services import sns
+from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage, wait_until
 
 # All that is remembered of an application is read again by each of its promotions.
 _TRIALS_OF_AN_APPLICATION = 15
@@ -58,7 +58,7 @@ class World:
         self._name = name
         self._applications: dict[str, str] = {}
         self._trials: Counter[str] = Counter()
-        self.notifications: Path = aws.directory / notifications.LOG
+        self.notifications: Path = aws.directory / sns.LOG
         self.lab = Lab()
         self.qa = Stage("qa", QA)
         self.production = Stage("production", PRODUCTION)

@@ -14,12 +14,12 @@ if os.environ.get("AWS_CONFIG_FILE") != os.devnull:
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
 
-from local.aws import EmbeddedAws, Pace
+from embedded_aws.aws import EmbeddedAws, Pace
 from tests.faults import matrix
 from tests.faults.judging import Result
 from tests.faults.matrix import Case
 from tests.faults.scenarios import World
-from tests.integration.world import deploy
+from tests.support.world import deploy
 
 _world: World
 

@@ -7,11 +7,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import approval, naming, request, settings
+from promotion import naming
 from promotion.errors import PromotionRefusedError
-from promotion.request import Ignore, Promote
+from promotion.history import approval
+from promotion.plan import settings
+from promotion.source import request
+from promotion.source.request import Ignore, Promote
 from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile, Reader
-from tests.unit.faults import client_error
+from tests.support.s3_faults import client_error
 
 QUARTER_MEBIBYTE = 256 * 1024
 

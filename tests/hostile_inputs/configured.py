@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import combinations, metrics, quality_gate, settings
-from promotion.combinations import Deployment
+from promotion.endpoint.model import assert_taken, stage_containers
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.metrics import UnreadableMetricsError
-from promotion.model import assert_taken, stage_containers
+from promotion.plan import compatibility, settings
+from promotion.plan.compatibility import Deployment
+from promotion.source import model_metrics, quality_gate
+from promotion.source.model_metrics import UnreadableMetricsError
 from tests.hostile_inputs.sources import IMAGE
 from tests.hostile_inputs.trial import OWN, STRANGER, Hostile, Reader
 
@@ -125,7 +126,7 @@ def endpoint() -> Iterator[Hostile]:
             }
         )
         deployment = Deployment(found, [], "", False, "skip", [], "reviews-qa", None, set())
-        raise InvalidRequestError(" ".join(combinations.refusals(deployment)))
+        raise InvalidRequestError(" ".join(compatibility.refusals(deployment)))
 
     yield hostile(
         "weights that come to 0", weightless, "All ProductionVariants have an InitialVariantWeight of 0", where=""
@@ -276,16 +277,16 @@ def of_metrics() -> Iterator[Hostile]:
         ("nested 100,000 levels deep", b'{"a":' * 100_000, "nested too deeply"),
         ("of 101 numbers", json.dumps({f"f{n}": n for n in range(101)}).encode(), "has 101 numbers"),
     ):
-        yield hostile(what, functools.partial(metrics.read, text), says)
+        yield hostile(what, functools.partial(model_metrics.read, text), says)
     odd = b'{"a": NaN, "b": Infinity, "c": 1e400, "d": true, "e": "1", "f\\n": 1, "\\u202e": 1, "g": 0.5}'
     how = "what is no number with a name is left out"
-    act = functools.partial(metrics.read, odd)
+    act = functools.partial(model_metrics.read, odd)
     yield Hostile(
         "file of metrics", "NaN, true, texts and odd names", act, how, None, lambda found: found == {"g": 0.5}
     )
 
     def gated() -> str | None:
-        checks = quality_gate.check([{"MetricName": "f1", "Minimum": 0.9}], metrics.read(odd), None)
+        checks = quality_gate.check([{"MetricName": "f1", "Minimum": 0.9}], model_metrics.read(odd), None)
         return quality_gate.why_failed(checks)
 
     how = "a metric that is not there fails"

@@ -7,12 +7,14 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import artifacts, model, pinning
-from promotion.artifacts import PinnedObject, Reference
+from promotion.copying import pinning
+from promotion.copying import references as artifacts
+from promotion.copying.references import PinnedObject, Reference
+from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
 from tests.hostile_inputs.sources import IMAGE
 from tests.hostile_inputs.trial import STRANGER, UPSTREAM, Hostile
-from tests.unit.s3_service import S3, Answer, Request, client, served
+from tests.support.s3_service import S3, Answer, Request, client, served
 
 BUCKET, STAGE_BUCKET = "artifacts", "model-promotion-qa"
 ADDRESS = "is not the address of an object in S3"

@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import combinations, invocation, smoke_test
-from promotion.combinations import Deployment
+from promotion.endpoint import invocation, smoke_test
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer
 from promotion.errors import InvalidRequestError
-from promotion.smoke_test import MAXIMUM_BODY_BYTES, Answer
+from promotion.plan import compatibility
+from promotion.plan.compatibility import Deployment
 from tests.hostile_inputs.configured import VARIANT
 from tests.hostile_inputs.trial import Hostile, Reader
 
@@ -107,7 +108,7 @@ def suites() -> Iterator[Hostile]:
         endpoint_config = {"EndpointConfig": {"ProductionVariants": [VARIANT]}}
         given = read(cases(body=None, body_uri="s3://bucket/large"))
         deployment = Deployment(endpoint_config, [], "", False, given, [5 * 1024**4], "reviews-qa", None, set())
-        raise InvalidRequestError(" ".join(combinations.refusals(deployment)))
+        raise InvalidRequestError(" ".join(compatibility.refusals(deployment)))
 
     yield hostile("with a body of 5 TB in S3", large_object, "The smoke test's case 'one' sends 5497558138880 bytes")
 

@@ -8,11 +8,13 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import candidate, images, model, source
-from promotion.candidate import Candidate
+from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
-from promotion.request import Promote
-from promotion.source import Upstream
+from promotion.source import candidate, images
+from promotion.source import reader as source
+from promotion.source.candidate import Candidate
+from promotion.source.reader import Upstream
+from promotion.source.request import Promote
 from tests.hostile_inputs.trial import REGION, STRANGER, UPSTREAM, Hostile, Reader
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import cloudformation, project
-from local.aws import EmbeddedAws
-from tests.integration.world import PRODUCTION, QA, Lab, Stage, deploy
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.cloudformation import deploy as cloudformation
+from sandbox import stacks as project
 from tests.permissions import recording
+from tests.support.world import PRODUCTION, QA, Lab, Stage, deploy
 
 
 @pytest.fixture(scope="session")

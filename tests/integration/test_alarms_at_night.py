@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from local import alarms, cloudformation, project, schedules
-from local.aws import EmbeddedAws
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.cloudformation import deploy as cloudformation
+from embedded_aws.services.cloudwatch import alarms
+from embedded_aws.services.events import schedules
+from sandbox import stacks as project
 from tests.integration.test_approval import waiting_approval
 from tests.integration.test_recovery import lost_events_of_executions
-from tests.integration.world import SLOW, Lab, Stage, wait_until
+from tests.support.world import SLOW, Lab, Stage, wait_until
 
 WATCH = "WatchPromotionsFunction"
 # In the minutes of the embedded AWS, far beyond all periods.

@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
-from local import cloudformation, faults, project
-from local.aws import EmbeddedAws
-from local.faults import Call, Kind
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from embedded_aws.services.cloudformation import deploy
+from sandbox import stacks as project
 from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.world import DEV, QA, Lab, Stage, wait_until
+from tests.support.world import DEV, QA, Lab, Stage, wait_until
 
 
 def mail(aws: EmbeddedAws, *words: str) -> str:
@@ -99,7 +101,7 @@ def test_what_a_stage_cannot_be_told_of_lies_where_an_alarm_watches(
     stack, bus, events = f"upstream-{name}", f"model-promotion-{name}", qa.client("events")
     events.create_event_bus(Name=bus)
     events.put_permission(EventBusName=bus, Action="events:PutEvents", Principal=DEV, StatementId="upstream")
-    cloudformation.deploy(
+    deploy.deploy(
         stacks,
         template=project.ROOT / "upstream.yaml",
         stack_name=stack,

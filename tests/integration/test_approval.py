@@ -7,9 +7,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local import faults, step_functions
-from local.faults import Call, Kind
-from tests.integration.world import Lab, Stage, wait_until
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from embedded_aws.services.stepfunctions import api as step_functions
+from tests.support.world import Lab, Stage, wait_until
 
 RUNBOOK = "model-promotion-production"
 

@@ -4,8 +4,8 @@ import contextlib
 import json
 from typing import Any
 
-from local import step_functions
-from tests.integration.world import Lab, Stage
+from embedded_aws.services.stepfunctions import api as step_functions
+from tests.support.world import Lab, Stage
 
 POLICY = {
     "PolicyName": "invocations",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.world import DEV, EVENTS, Lab, Stage
+from tests.support.world import DEV, EVENTS, Lab, Stage
 
 EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
 

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import iam, iam_needs, identity, project
-from local.aws import EmbeddedAws
-from promotion import removal
-from promotion.removal import Place
-from promotion.retention import Kept
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import clients, decisions, permissions
+from promotion.history import cleanup
+from promotion.history.cleanup import Place
+from promotion.history.retention import Kept
+from sandbox import stacks as project
 from tests.integration.test_announcements import mail
 from tests.integration.test_autoscaling import configure
 from tests.integration.test_lost_answers import role_of
-from tests.integration.world import DEV, DEV_BUCKET, PRODUCTION, QA, Execution, Lab, Stage
+from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, Execution, Lab, Stage
 
-IMAGE = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1"
+IMAGE = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
 FUNCTION_LOGS = "/model-promotion/qa/functions"
 
 
@@ -177,7 +178,7 @@ def test_upstream_tells_nobody_of_what_is_live_here(
     qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     told = {"application": application, "model_name": "forged", "source_arn": "x", "digest": "x", "approved_by": "boss"}
-    bus = f"arn:aws:events:{identity.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
+    bus = f"arn:aws:events:{clients.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
 
     def tell(stage: Stage, kind: str, who: str) -> None:
         members = told | {"stage": "production", "endpoint": f"{who}-{application}", "reason": "x", "execution": "x"}
@@ -198,7 +199,7 @@ def test_upstream_tells_nobody_of_what_is_live_here(
 def test_what_the_training_account_tells_qa_goes_no_further(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
-    bus = f"arn:aws:events:{identity.REGION}:{QA}:event-bus/model-promotion-qa"
+    bus = f"arn:aws:events:{clients.REGION}:{QA}:event-bus/model-promotion-qa"
     detail = {"model_name": f"{application}-forged", "application": application, "stage": "qa", "source_kind": "model"}
     entry = {"Source": "model-promotion", "DetailType": "Model Promotion Succeeded", "EventBusName": bus}
 
@@ -226,7 +227,7 @@ def test_what_the_training_account_tells_qa_goes_no_further(
 def bucket_beside(lab: Lab, application: str) -> str:
     """A bucket of the upstream account that is open to this stage, but is none of its UpstreamBuckets."""
     s3, bucket = lab.client("s3"), f"beside-{application}"
-    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": identity.REGION})
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
     principal = {"AWS": f"arn:aws:iam::{QA}:root"}
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     statement = {"Effect": "Allow", "Principal": principal, "Action": "s3:*", "Resource": resources}
@@ -380,8 +381,8 @@ def test_what_an_application_is_called_reaches_no_other_ones_models(lab: Lab, qa
     nothing_kept = Kept(frozenset(), frozenset(), frozenset())
     executions = first["execution"].rsplit(":", 1)[0] + ":"
 
-    found = removal.find(sagemaker, s3, Place(application, "qa", qa.bucket, QA, executions), nothing_kept)
-    of_longer = removal.find(sagemaker, s3, Place(longer, "qa", qa.bucket, QA, executions), nothing_kept)
+    found = cleanup.find(sagemaker, s3, Place(application, "qa", qa.bucket, QA, executions), nothing_kept)
+    of_longer = cleanup.find(sagemaker, s3, Place(longer, "qa", qa.bucket, QA, executions), nothing_kept)
 
     assert first["model_name"].startswith(f"{application}-qa-")
     assert not found
@@ -482,11 +483,11 @@ def test_buckets_are_closed_versioned_owned_and_encrypted(stage: Stage) -> None:
 
 def test_a_bucket_answers_nobody_without_tls(stage: Stage) -> None:
     (bucket,) = resources(stage, "AWS::S3::Bucket")
-    operator = identity.caller(identity.operator_credentials(stage.account)["aws_access_key_id"])
+    operator = clients.caller(clients.operator_credentials(stage.account)["aws_access_key_id"])
     for action, resource in (("s3:GetObject", f"arn:aws:s3:::{bucket}/x"), ("s3:ListBucket", f"arn:aws:s3:::{bucket}")):
-        need = iam_needs.Need(action, (resource,), {})
-        assert iam.decide(operator, need, {"aws:securetransport": "true"}).allowed
-        refused = iam.decide(operator, need, {"aws:securetransport": "false"})
+        need = permissions.Need(action, (resource,), {})
+        assert decisions.decide(operator, need, {"aws:securetransport": "true"}).allowed
+        refused = decisions.decide(operator, need, {"aws:securetransport": "false"})
         assert not refused.allowed
         assert "deny" in refused.reason
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from moto.s3.responses import S3Response
 
-from local import identity
-from promotion.artifacts import PinnedObject, Reference, targets
-from promotion.copying import MULTIPART_THRESHOLD, Copier
+from embedded_aws.iam import clients
+from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
+from promotion.copying.pinning import pin
+from promotion.copying.references import PinnedObject, Reference, targets
 from promotion.errors import PromotionRefusedError, TryAgainError
-from promotion.pinning import pin
-from tests.integration.world import DEV, DEV_BUCKET, QA, Lab, Stage
+from tests.support.world import DEV, DEV_BUCKET, QA, Lab, Stage
 
 GIB = 1024**3
 FUNCTIONS = str(Path(__file__).parents[2] / "functions")
@@ -99,8 +99,8 @@ def test_a_copy_whose_process_dies_is_taken_up_where_it_stopped(
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_SESSION_TOKEN": keys.token,
-            "AWS_ENDPOINT_URL": identity.endpoint_url(),
-            "AWS_DEFAULT_REGION": identity.REGION,
+            "AWS_ENDPOINT_URL": clients.endpoint_url(),
+            "AWS_DEFAULT_REGION": clients.REGION,
             "PYTHONPATH": FUNCTIONS,
         },
     )

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from local.demo import live
-from local.demo.accounts import OutcomeError
-from local.demo.following import History
-from local.demo.screen import Screen
+from sandbox.demo import live
+from sandbox.demo.accounts import OutcomeError
+from sandbox.demo.following import History
+from sandbox.demo.screen import Screen
 
 BEGINNING = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 RECORD = {

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from local import project
-from local.aws import EmbeddedAws
+from embedded_aws.aws import EmbeddedAws
+from sandbox import stacks as project
 from tests.integration.test_autoscaling import POLICY
-from tests.integration.world import CANNOT_LOAD, DEV, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
+from tests.support.world import CANNOT_LOAD, DEV, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
 
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"

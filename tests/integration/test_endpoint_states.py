@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from local import cloudformation, faults, hosting, project, step_functions
-from local.aws import EmbeddedAws
-from local.faults import Call, Kind
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from embedded_aws.services.cloudformation import deploy as cloudformation
+from embedded_aws.services.sagemaker.hosting import api as hosting
+from embedded_aws.services.stepfunctions import api as step_functions
+from sandbox import stacks as project
 from tests.integration.test_announcements import mail
 from tests.integration.test_autoscaling import configure, instances, scale_by_hand
 from tests.integration.test_lost_answers import role_of
-from tests.integration.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
+from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
 
 
 def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, application: str) -> None:

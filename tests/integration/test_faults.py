@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from local.aws import EmbeddedAws
+from embedded_aws.aws import EmbeddedAws
 from tests.faults.matrix import cases, tried
 from tests.faults.scenarios import World
 

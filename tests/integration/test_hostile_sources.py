@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from local import identity, project
-from tests.integration.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage
+from embedded_aws.iam import clients
+from sandbox import stacks
+from tests.support.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage
 
 ANSWERS_WITHOUT_END = ECHO_LABEL.replace("json.dumps(prediction)", '"x" * (10 * 1024 ** 2)')
 
 
 def model(lab: Lab, name: str, **container: Any) -> None:
-    image = f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1"
+    image = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
     lab.client("sagemaker").create_model(
         ModelName=name,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
         PrimaryContainer={"Image": image, **container},
     )
 

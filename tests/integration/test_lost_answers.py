@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import faults
-from local.aws import EmbeddedAws
-from local.faults import Call, Kind
-from promotion.artifacts import Reference, targets
-from promotion.copying import MULTIPART_THRESHOLD, Copier
-from promotion.pinning import pin
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
+from promotion.copying.pinning import pin
+from promotion.copying.references import Reference, targets
 from tests.integration.test_approval import automation_ended, signal, waiting_approval
-from tests.integration.world import DEV, QA, Lab, Stage
+from tests.support.world import DEV, QA, Lab, Stage
 
 # Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it.
 MAKES = [

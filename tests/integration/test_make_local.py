@@ -20,7 +20,7 @@ def read_until(output: IO[str], beginning: str) -> list[str]:
 def test_it_says_how_to_reach_it_serves_any_client_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     environment = os.environ | {"LOCAL_PORT": "0", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
-        [sys.executable, "-m", "local", str(tmp_path)],
+        [sys.executable, "-m", "sandbox.serve", str(tmp_path)],
         cwd=Path(__file__).parents[2],
         env=environment,
         stdout=subprocess.PIPE,

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import identity
-from local.aws import EmbeddedAws
-from local.identity import ServiceCall
-from tests.integration.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import clients as identity
+from embedded_aws.iam.clients import ServiceCall
+from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
 
 
 def refused(call: Callable[..., Any], **request: Any) -> str:

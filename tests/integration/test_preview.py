@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from local import iam
-from local.aws import EmbeddedAws
-from tests.integration.state import quiet
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import decisions
 from tests.integration.test_carried_whole import tune
 from tests.integration.test_sources import IMAGE, event
 from tests.integration.test_sources import tags as tags_of
-from tests.integration.world import PRODUCTION, QA, Execution, Lab, Stage
+from tests.support.state import quiet
+from tests.support.world import PRODUCTION, QA, Execution, Lab, Stage
 
 READS = ("BatchGet", "Get", "List", "Describe", "Query", "Decrypt", "AssumeRole", "InvokeFunction")
 APPLICATION, OTHER = "previewed", "previewed-other"
@@ -73,8 +73,8 @@ def previews(stacks: EmbeddedAws) -> Previews:
     }
 
     before = quiet(stacks, qa, production)
-    decided: list[iam.Decision] = []
-    with iam.watched(decided.append):
+    decided: list[decisions.Decision] = []
+    with decisions.watched(decided.append):
         started = {kind: (stage, stage.start(given | {"preview": True})) for kind, (stage, given) in kinds.items()}
         ended = {kind: stage.ended(arn) for kind, (stage, arn) in started.items()}
     done = {decision.action for decision in decided if "assumed-role/" in decision.caller}

@@ -8,7 +8,7 @@ from typing import Any
 from tests.integration.test_approval import signal, waiting_approval
 from tests.integration.test_carried_whole import Steps
 from tests.integration.test_sources import IMAGE, approve, tags
-from tests.integration.world import Lab, Stage
+from tests.support.world import Lab, Stage
 
 
 def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:

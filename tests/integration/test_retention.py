@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.world import Lab, Stage, wait_until
+from tests.support.world import Lab, Stage, wait_until
 
 FAILED_TO_DELETE = {
     "Version": "2012-10-17",

@@ -3,7 +3,7 @@
 import json
 
 from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.world import Lab, Stage
+from tests.support.world import Lab, Stage
 
 
 def test_a_rollback_and_a_rollback_of_the_rollback(lab: Lab, qa: Stage, production: Stage, application: str) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import cloudformation, identity, project
-from local.aws import EmbeddedAws
-from tests.integration.world import DEV, DEV_BUCKET, Lab, Stage
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import clients
+from embedded_aws.services.cloudformation import deploy as cloudformation
+from sandbox import stacks as project
+from tests.support.world import DEV, DEV_BUCKET, Lab, Stage
 
 FAST = {"PollSeconds": "1", "RetrySeconds": "1"}
 
@@ -35,7 +37,7 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
     yield [Stage("first", DEV), Stage("second", DEV)]
 
     # Or every later training job of this process would be promoted here as well.
-    identity.client_as_operator("cloudformation", DEV).delete_stack(StackName="model-promotion-upstream-of-first")
+    clients.client_as_operator("cloudformation", DEV).delete_stack(StackName="model-promotion-upstream-of-first")
 
 
 def test_a_model_goes_through_both_stages_of_one_account(lab: Lab, stages: list[Stage], application: str) -> None:

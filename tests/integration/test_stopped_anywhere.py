@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import yaml
 
-from local import step_functions
-from local.aws import EmbeddedAws
-from local.project import ROOT
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.stepfunctions import api as step_functions
+from sandbox.stacks import ROOT
 from tests.integration.test_autoscaling import configure, instances, scale_by_hand
-from tests.integration.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
+from tests.support.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
 
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
 STOPPABLE = {"Task", "Wait", "Map", "Parallel"}

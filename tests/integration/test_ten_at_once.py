@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from local import identity, project
-from local.aws import EmbeddedAws
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import clients
+from sandbox import stacks as project
 from tests.integration.test_autoscaling import configure
-from tests.integration.world import DEV, Lab, Stage
+from tests.support.world import DEV, Lab, Stage
 
 
 def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
@@ -48,7 +49,7 @@ def make_model(lab: Lab, application: str, number: int) -> str:
         ModelName=name,
         ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
         PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.{identity.REGION}.amazonaws.com/echo:1",
+            "Image": f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1",
             "ModelDataUrl": lab.upload(f"{name}/model.tar.gz", lab.artifact(f"c{number}")),
         },
     )

@@ -3,7 +3,7 @@
 import json
 
 from tests.integration.test_autoscaling import configure
-from tests.integration.world import CANNOT_LOAD, Lab, Stage, wait_until
+from tests.support.world import CANNOT_LOAD, Lab, Stage, wait_until
 
 
 def test_a_completed_training_job_reaches_qa_by_its_event(lab: Lab, qa: Stage, application: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from local import faults, identity
-from local.aws import EmbeddedAws
-from local.faults import Call, Kind
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from embedded_aws.iam import clients
 from tests.integration.test_announcements import mail
-from tests.integration.world import DEV, QA, Lab, Stage, made, role_of, wait_until
+from tests.support.world import DEV, QA, Lab, Stage, made, role_of, wait_until
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_
     denied: tuple[str, str],
 ) -> None:
     principal = role_of(account, stack, role)
-    sqs, queue = identity.client_as_operator("sqs", account), made(account, stack, "DeadLetters")
+    sqs, queue = clients.client_as_operator("sqs", account), made(account, stack, "DeadLetters")
 
     def look(job: str) -> dict[str, Any] | None:
         answer = sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"], VisibilityTimeout=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from local import templates
+from embedded_aws.services.cloudformation import templates
 
 ROOT = Path(__file__).parents[2]
 DEFINITION, TEMPLATE = "statemachine/promotion.asl.yaml", "template.yaml"

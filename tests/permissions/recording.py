@@ -12,13 +12,15 @@ from pathlib import Path
 
 from moto.cloudformation.models import cloudformation_backends
 
-from local import iam, iam_report, identity, project
-from local.iam_report import Grant, Refusal, Use
-from local.resources.resource import Resource
-from tests.integration.world import TRYING
+from embedded_aws import permissions_report
+from embedded_aws.iam import clients, decisions
+from embedded_aws.permissions_report import Grant, Refusal, Use
+from embedded_aws.services.cloudformation.resource_types.base import Resource
+from sandbox import stacks
 from tests.permissions.telling import Denied, Granted, Told
+from tests.support.world import TRYING
 
-DIRECTORY = project.ROOT / ".local/permissions"
+DIRECTORY = stacks.ROOT / ".local/permissions"
 
 
 def forget(directory: Path) -> None:
@@ -34,7 +36,7 @@ def recorded(directory: Path | None, process: str) -> Iterator[None]:
         yield
         return
     use = Use(leave_out=[TRYING])
-    with iam.watched(use.see):
+    with decisions.watched(use.see):
         yield
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{process}.json").write_text(_told(use).written())
@@ -46,8 +48,8 @@ class _Names:
     def __init__(self) -> None:
         self.resources: list[tuple[str, Resource]] = []
         stages: set[str] = set()
-        for account in identity.ACCOUNTS.values():
-            for stack in list(cloudformation_backends[account][identity.REGION].stacks.values()):
+        for account in clients.ACCOUNTS.values():
+            for stack in list(cloudformation_backends[account][clients.REGION].stacks.values()):
                 if str(stack.template_dict.get("Description")).startswith("Model Promotion"):
                     template = "" if "Stage" in stack.parameters else "upstream.yaml "
                     stages |= {stack.parameters.get("Stage", ""), stack.parameters["DownstreamStage"]} - {""}
@@ -57,7 +59,7 @@ class _Names:
         self._roles = {
             each.attributes["Arn"]: name for name, each in self.resources if each.cf_resource_type == "AWS::IAM::Role"
         }
-        self._bearers = {arn for _, each in self.resources for arn in iam_report.bearers(each)}
+        self._bearers = {arn for _, each in self.resources for arn in permissions_report.bearers(each)}
 
     def caller(self, principal: str) -> str:
         """A role by its logical id, a service or a role that is not of the stacks as it is."""
@@ -86,7 +88,7 @@ class _Names:
                 text = text.replace(resource.name, resource.logical_resource_id)
         for pattern, name in (
             (r"arn:\*:s3:::[^/]+", "arn:*:s3:::UPSTREAM"),
-            (rf"sagemaker-{identity.REGION}-\d{{12}}", "UPSTREAM"),
+            (rf"sagemaker-{clients.REGION}-\d{{12}}", "UPSTREAM"),
             (r"repository/(echo|team/\*)$", "repository/REPOSITORY"),
             (rf"\b({self._stages})\b", "STAGE"),
             (r"\d{12}", "ACCOUNT"),
@@ -100,7 +102,7 @@ def _told(use: Use) -> Told:
     names = _Names()
     told = Told(use.decided)
     for holder, resource in names.resources:
-        for grant in iam_report.granted(resource):
+        for grant in permissions_report.granted(resource):
             granted = Granted(names.statement(holder, grant), names.alike(grant.action), names.alike(grant.resource))
             missed_by = {_denied(names, each) for each in use.missed_by.get(grant, {}).values()}
             told.add(granted, use.calls[grant], missed_by)

@@ -14,10 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion import artifacts, candidate, images, metrics, pinning, quality_gate, request, retention, smoke_test
-from promotion import settings as application_settings
+from promotion.copying import pinning, references
+from promotion.endpoint import smoke_test
 from promotion.errors import PromotionError
+from promotion.history import retention
 from promotion.naming import MAXIMUM_LENGTH, endpoint_name, resource_name
+from promotion.plan import settings as application_settings
+from promotion.source import candidate, images, model_metrics, quality_gate, request
 from tests.hostile_inputs import asked, objects, sources
 
 UPSTREAM, OWN, REGION = "111111111111", "222222222222", "eu-west-1"
@@ -218,7 +221,7 @@ def test_every_name_is_one_that_sagemaker_takes(application: str, time: datetime
 
 @given(texts | st.builds("s3://{}/{}".format, st.sampled_from(["bucket", "b", "Bucket", "x_y", "bucket."]), texts))
 def test_an_address_is_one_object_or_prefix_or_refused(uri: str) -> None:
-    found, _ = tried(lambda: artifacts.bucket_and_key(uri))
+    found, _ = tried(lambda: references.bucket_and_key(uri))
     if found is None:
         return
     bucket, key = found
@@ -243,7 +246,7 @@ def test_a_source_with_anything_missing_or_of_another_type_is_a_candidate_or_ref
     if isinstance(found, candidate.Candidate):
         assert found.application == "reviews"
         assert candidate.Candidate.from_json(json.loads(json.dumps(found.to_json()))) == found
-        tried(lambda: artifacts.references(found.containers))
+        tried(lambda: references.references(found.containers))
         tried(lambda: images.pinned(found.containers, REGION, lambda _: f"sha256:{'a' * 64}"))
 
 
@@ -255,7 +258,7 @@ def test_whatever_a_job_was_told_is_carried_as_texts(parameters: dict[str, str])
 
     assert isinstance(found, candidate.Candidate)
     assert all(isinstance(value, str) for value in found.containers[0].get("Environment", {}).values())
-    tried(lambda: artifacts.references(found.containers))
+    tried(lambda: references.references(found.containers))
 
 
 OUR_TAGS = [
@@ -328,8 +331,8 @@ def test_the_keys_below_a_prefix_are_copied_exactly_or_refused(names: list[str])
 
     if found is not None:
         assert sorted(one.key for one in found) == sorted(keys)
-        reference = artifacts.Reference((0, "ModelDataUrl"), "s3://artifacts/w/", is_prefix=True)
-        prefix, placed = artifacts.targets(reference, found, "models/reviews/digest")
+        reference = references.Reference((0, "ModelDataUrl"), "s3://artifacts/w/", is_prefix=True)
+        prefix, placed = references.targets(reference, found, "models/reviews/digest")
         assert [one.target.removeprefix(prefix) for one in placed] == [one.key.removeprefix("w/") for one in found]
         assert len({one.target for one in placed}) == len(keys)
 
@@ -337,12 +340,12 @@ def test_the_keys_below_a_prefix_are_copied_exactly_or_refused(names: list[str])
 @given(st.lists(st.text() | st.sampled_from(NASTY), max_size=5), st.text())
 def test_a_manifest_is_read_back_as_it_was_written(names: list[str], attribute: str) -> None:
     attributes = {"x-amz-meta-a": attribute}
-    written = [artifacts.PinnedObject("b", name, name, 1, "e", None, None, None, attributes, name) for name in names]
+    written = [references.PinnedObject("b", name, name, 1, "e", None, None, None, attributes, name) for name in names]
 
     text, batches = pinning.manifest(written)
 
     assert text.isascii()
-    assert [artifacts.PinnedObject.from_line(line) for line in text.splitlines()] == written
+    assert [references.PinnedObject.from_line(line) for line in text.splitlines()] == written
     assert sum(batch["end"] - batch["start"] for batch in batches) == len(text.encode())
 
 
@@ -363,7 +366,7 @@ GATE = [
 
 @given(
     values | broken([GATE[:1], GATE]),
-    st.dictionaries(texts.filter(metrics.is_name) | st.just("f1"), st.floats(allow_nan=False)),
+    st.dictionaries(texts.filter(model_metrics.is_name) | st.just("f1"), st.floats(allow_nan=False)),
 )
 @settings(max_examples=150)
 def test_a_quality_gate_is_usable_or_refused(gate: Any, found: dict[str, float]) -> None:
@@ -382,6 +385,6 @@ def test_a_retention_leaves_a_way_back_or_is_refused(retention_settings: Any) ->
 
 @given(values)
 def test_a_file_of_metrics_is_numbers_by_names_or_unreadable(document: Any) -> None:
-    with contextlib.suppress(metrics.UnreadableMetricsError):
-        found = metrics.read(json.dumps(document).encode())
+    with contextlib.suppress(model_metrics.UnreadableMetricsError):
+        found = model_metrics.read(json.dumps(document).encode())
         assert all(name.isprintable() and math.isfinite(value) for name, value in found.items())

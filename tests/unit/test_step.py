@@ -6,7 +6,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.step import step
-from tests.unit.faults import client_error
+from tests.support.s3_faults import client_error
 
 CONTEXT = SimpleNamespace(
     function_name="step", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request"

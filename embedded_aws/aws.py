@@ -1,0 +1,146 @@
+"""The embedded AWS as one thing that starts and stops: moto's server in this process and what moto lacks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import threading
+from pathlib import Path
+
+from moto import backends
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from embedded_aws.gateway import authorization, faults
+from embedded_aws.iam import clients
+from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns
+from embedded_aws.services.cloudformation import deploy
+from embedded_aws.services.cloudwatch import alarms, metrics
+from embedded_aws.services.events import api as events
+from embedded_aws.services.events import schedules
+from embedded_aws.services.lambda_ import api as functions
+from embedded_aws.services.s3 import api as s3
+from embedded_aws.services.sagemaker import model_packages
+from embedded_aws.services.sagemaker.hosting import api as hosting
+from embedded_aws.services.sagemaker.training import api as training
+from embedded_aws.services.sagemaker.training import tuning
+from embedded_aws.services.ssm import api as automation
+from embedded_aws.services.stepfunctions import api as step_functions
+
+# moto looks through its folder for each request, which takes longer than most requests.
+backends.list_of_moto_modules = functools.cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
+
+
+class _QuietRequestHandler(MotoRequestHandler):
+    def log_request(self, *_: object) -> None:
+        """Say nothing of each request: who uses the embedded AWS reads its own output."""
+
+
+@dataclasses.dataclass
+class Pace:
+    """How long things take here that take minutes on AWS, in seconds."""
+
+    endpoint_change: float = 1.0
+    endpoint_status_lag: float = 0.0  # how long DescribeEndpoint may still show what was before an update
+    endpoint_config_lag: float = 0.0  # how long an endpoint config that was made may not be seen yet
+    health_check: float = 20.0  # the longest a container may take to answer its first ping
+    guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
+    training_start: float = 0.1
+    waiting: float = 1.0  # how long a second takes that a state machine or a delivery waits
+    sleeping: float = 1.0  # how long a second takes that a function sleeps
+    minute: float = 4.0  # each minute of the periods of alarms and of schedules
+    schedules: bool = True  # whether they run by themselves, or only when someone says that one is due
+
+
+class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
+    """One per process, since moto's state is the process's. Use it in a `with`, or call `start` and `stop`.
+
+    `directory` keeps what processes need on disk (unpacked models, the AWS config file);
+    `exits` is closed at the stop, last in first out: an extension that starts threads or processes ends them there.
+    """
+
+    def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
+        self.directory = directory
+        self.pace = pace or Pace()
+        self.exits = contextlib.ExitStack()
+        self._port = port
+
+    @property
+    def endpoint_url(self) -> str:
+        return clients.endpoint_url()
+
+    @property
+    def config_file(self) -> Path:
+        """The AWS config file with the profiles `dev`, `qa` and `production`."""
+        return self.directory / "aws" / "config"
+
+    def start(self) -> EmbeddedAws:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        default_user_config["lambda"] = {"use_docker": False}
+        default_user_config["stepfunctions"] = {"execute_state_machine": True}
+        gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))
+        application = faults.Faults(ecr.LayerDownloads(gate))
+        server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
+        port = server.server_port
+        os.environ["MOTO_PORT"] = str(port)
+        # A proxy is for reaching others; this is no further than loopback.
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+        clients.reach(f"http://127.0.0.1:{port}")
+        thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
+        thread.start()
+        self.exits.callback(thread.join)
+        self.exits.callback(server.server_close)
+        self.exits.callback(server.shutdown)
+        clients.create_operators()
+        self._write_config()
+        for extension in (
+            s3,
+            dynamodb,
+            ecr,
+            functions,
+            deploy,
+            step_functions,
+            events,
+            automation,
+            sns,
+            hosting,
+            application_autoscaling,
+            training,
+            tuning,
+            model_packages,
+            metrics,
+            alarms,
+            schedules,
+        ):
+            extension.install(self)
+        return self
+
+    def stop(self) -> None:
+        self.exits.close()
+
+    def __enter__(self) -> EmbeddedAws:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _write_config(self) -> None:
+        self.config_file.parent.mkdir(parents=True, exist_ok=True)
+        sections = []
+        for profile, account in clients.ACCOUNTS.items():
+            settings = {
+                "region": clients.REGION,
+                "endpoint_url": self.endpoint_url,
+                **clients.operator_credentials(account),
+            }
+            lines = [f"[profile {profile}]", *(f"{key} = {value}" for key, value in settings.items())]
+            sections.append("\n".join(lines) + "\ns3 =\n    addressing_style = path\n")
+        self.config_file.write_text("\n".join(sections))
+        self.config_file.chmod(0o600)

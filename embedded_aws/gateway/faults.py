@@ -1,0 +1,180 @@
+"""Troubles on demand: what comes to the n-th call of an operation by a caller instead of, before or after the real one.
+
+Real ones come at random; here they are given one by one, so that a test can go through all of them. The codes are those
+of each API reference's "Common Errors", of "Error responses" of S3, and of Lambda's Invoke.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from embedded_aws.gateway import refusals, requests
+from embedded_aws.iam import clients, decisions
+from embedded_aws.services.lambda_ import api as functions
+
+
+class Kind(enum.Enum):
+    """What happens to a call."""
+
+    THROTTLED_TWICE = "throttled twice"
+    THROTTLED = "throttled for good"
+    FAILED_ONCE = "500 once"
+    FAILED = "500 for good"
+    LOST_UNDONE = "no answer, not done"
+    LOST_DONE = "no answer, done"
+    DENIED = "access denied"
+    KILLED_BEFORE = "function killed before"
+    KILLED_AFTER = "function killed after"
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it comes to every call from the first one on."""
+        return _TIMES.get(self, 1) is None
+
+
+# How many calls one fault comes to; None is all from the first one on.
+_TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROTTLED_TWICE: 2}
+
+_THROTTLED = {"s3": (503, "SlowDown"), "lambda": (429, "TooManyRequestsException"), "sts": (400, "Throttling")}
+_FAILED = {"s3": "InternalError", "lambda": "ServiceException", "dynamodb": "InternalServerError"}
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Call:
+    """The `number`-th call of an operation by a principal, counted from one."""
+
+    principal: str
+    service: str
+    operation: str
+    number: int = 1
+
+
+@dataclasses.dataclass
+class _Watch:
+    """Those who look at the calls; without them a request is not looked at."""
+
+    calls: list[Call]
+    call: Call | None = None
+    kind: Kind | None = None
+    hits: int = 0
+    counts: Counter[Call] = dataclasses.field(default_factory=Counter)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    def comes_to(self, principal: str, service: str, operation: str) -> Kind | None:
+        """Note a call; what is to happen to it, if anything."""
+        with self.lock:
+            same = Call(principal, service, operation)
+            self.counts[same] += 1
+            number = self.counts[same]
+            self.calls.append(dataclasses.replace(same, number=number))
+            if self.call is None or self.kind is None:
+                return None
+            if dataclasses.replace(self.call, number=1) != same or number < self.call.number:
+                return None
+            times = _TIMES.get(self.kind, 1)
+            if times is not None and number >= self.call.number + times:
+                return None
+            self.hits += 1
+            return self.kind
+
+
+_watches: list[_Watch] = []
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[Call]]:
+    """All calls that roles and services make meanwhile, in their order."""
+    watch = _Watch([])
+    with _among(watch):
+        yield watch.calls
+
+
+@contextlib.contextmanager
+def injected(call: Call, kind: Kind) -> Iterator[_Watch]:
+    """Let a fault come to a call, and to those after it as its kind has it; `hits` of what is given counts them."""
+    watch = _Watch([], call, kind)
+    with _among(watch):
+        yield watch
+
+
+@contextlib.contextmanager
+def _among(watch: _Watch) -> Iterator[None]:
+    _watches.append(watch)
+    try:
+        yield
+    finally:
+        _watches.remove(watch)
+
+
+class Faults:
+    """A WSGI application before another one."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        found = _kind(environ) if _watches else None
+        if found is None:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+            return answer
+        kind, service, protocol = found
+        match kind:
+            case Kind.THROTTLED | Kind.THROTTLED_TWICE:
+                status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
+                return _answer(environ, start_response, service, protocol, code, "Rate exceeded", status)
+            case Kind.FAILED | Kind.FAILED_ONCE:
+                code = _FAILED.get(service, "InternalFailure")
+                return _answer(environ, start_response, service, protocol, code, "An internal error occurred.", 500)
+            case Kind.DENIED:
+                message = f"User is not authorized to perform this operation of {service}"
+                return _answer(environ, start_response, service, protocol, "AccessDenied", message, None)
+            case Kind.LOST_UNDONE:
+                refusals.read_to_the_end(environ)
+            case Kind.KILLED_BEFORE:
+                refusals.read_to_the_end(environ)
+                functions.kill_busy()
+            case Kind.LOST_DONE | Kind.KILLED_AFTER:
+                done = self._application(environ, lambda *_: lambda _: None)
+                for _ in done:
+                    pass
+                if kind is Kind.KILLED_AFTER:
+                    functions.kill_busy()
+        return _hang_up(environ)
+
+
+def _kind(environ: dict[str, Any]) -> tuple[Kind, str, str] | None:
+    signed = requests.signature(environ)
+    caller = clients.who_signed(signed.access_key_id) if signed else None
+    if signed is None or caller is None or clients.is_operator(caller):
+        return None
+    account = caller.account if isinstance(caller, decisions.Caller) else caller.source_account
+    asked = requests.asked(environ, signed, account)
+    kinds = [watch.comes_to(caller.principal, asked.service, asked.operation) for watch in list(_watches)]
+    kind = next((kind for kind in kinds if kind), None)
+    return (kind, asked.service, asked.protocol) if kind else None
+
+
+def _answer(
+    environ: dict[str, Any],
+    start_response: Any,
+    service: str,
+    protocol: str,
+    code: str,
+    message: str,
+    status: int | None,
+) -> list[bytes]:
+    refusal = refusals.answer(service, protocol, code, message)
+    return refusals.send(dataclasses.replace(refusal, status=status or refusal.status), environ, start_response)
+
+
+def _hang_up(environ: dict[str, Any]) -> Iterable[bytes]:
+    with contextlib.suppress(OSError):
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("hung up by a fault")

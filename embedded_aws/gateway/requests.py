@@ -1,0 +1,136 @@
+"""From an HTTP request to what it asks for: who signed it, for which operation, and what that needs.
+
+A request is read by botocore's model of its service: the protocol says where operation and parameters are
+(https://smithy.io/2.0/aws/protocols/index.html). The bodies of objects and invocations, which say nothing about rights,
+are left unread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+from typing import Any
+
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request, determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.utils import get_service_model
+from werkzeug.exceptions import NotFound
+
+from embedded_aws.iam import permissions
+from embedded_aws.iam.permissions import Call, Need
+from embedded_aws.services.events import targets
+from embedded_aws.services.s3.permissions import S3Call
+
+_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d*/([^/]*)/([^/]+)/aws4_request")
+# What services sign as differs from what botocore calls them.
+_MODELS = {"states": "stepfunctions", "monitoring": "cloudwatch", "email": "ses", "elasticmapreduce": "emr"}
+# Their operations are in the path, and nothing in a body decides on a right.
+_UNREAD = {"lambda", "sagemaker-runtime"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What the Authorization header says: "Authenticating requests" (sigv4-auth-using-authorization-header)."""
+
+    access_key_id: str
+    region: str
+    service: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """An operation, and what it needs; what one needs that is not `is_known` may be only a part of it, or nothing."""
+
+    service: str
+    operation: str
+    protocol: str
+    needs: list[Need]
+    is_known: bool = True
+
+
+def signature(environ: dict[str, Any]) -> Signature | None:
+    match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+    if match is None and "X-Amz-Credential" in environ.get("QUERY_STRING", ""):
+        credential = Request(environ).args.get("X-Amz-Credential", "")
+        match = _CREDENTIAL.search(f"Credential={credential}")
+    return Signature(match[1], match[2], match[3].lower()) if match else None
+
+
+def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
+    """What a request of the caller's `account` is and needs."""
+    service = signed.service
+    if service == "s3":
+        return _s3(environ, account)
+    name = _MODELS.get(service, service)
+    if service == "sagemaker" and environ.get("PATH_INFO", "/") != "/":
+        name = "sagemaker-runtime"
+    try:
+        model = get_service_model(name)
+        request = Request(environ)
+        protocol = determine_request_protocol(model, request.content_type)
+        body = b"" if name in _UNREAD else _body(environ)
+        operation, path = get_service_router(name).match(request)
+        environ["wsgi.input"] = io.BytesIO(body) if name not in _UNREAD else environ["wsgi.input"]
+    except (NotFound, RuntimeError, LookupError, ValueError):
+        # moto raises each of them for what it has no route for; what is not known is refused.
+        return Asked(service, "unknown", "json", [], False)
+    if name in _UNREAD:
+        parameters = path | {"Qualifier": request.args.get("Qualifier")}
+        parameters["TargetModel"] = request.headers.get("X-Amzn-SageMaker-Target-Model")
+    else:
+        parameters = _parameters(operation, protocol, request, body)
+    if targets.FORWARDED_HEADER in request.headers:
+        parameters["forwarded"] = True
+    call = Call(service, operation.name, parameters, account, signed.region)
+    needs = _needs(call)
+    return Asked(service, operation.name, protocol, needs or [], needs is not None)
+
+
+def _needs(call: Call) -> list[Need] | None:
+    try:
+        return permissions.of(call)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # A request without what its operation requires: the service itself has the words for it, but not for strangers.
+        return None
+
+
+def _s3(environ: dict[str, Any], account: str) -> Asked:
+    request = Request(environ)
+    try:
+        operation, path = get_service_router("s3").match(request)
+    except NotFound:
+        return Asked("s3", "unknown", "rest-xml", [], False)
+    body = _body(environ) if operation.name == "DeleteObjects" else b""
+    call = S3Call(operation.name, path, request.args, request.headers, body, account)
+    return Asked("s3", operation.name, "rest-xml", list(call.needs()), call.is_known)
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """The whole body, which stays there for whoever reads it next."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _parameters(operation: Any, protocol: str, request: Request, body: bytes) -> dict[str, Any]:
+    if protocol == "json":
+        # As it came: numbers and dates are of no interest here, and large requests are read once more by the service.
+        found = json.loads(body or b"{}")
+        return found if isinstance(found, dict) else {}
+    if protocol == "query":
+        parser = PROTOCOL_PARSERS[protocol](operation)
+        parsed: dict[str, Any] = parser.parse(
+            {
+                "body": body,
+                "headers": request.headers,
+                "method": request.method,
+                "url_params": {},
+                "url_path": request.path,
+                "values": request.values,
+            }
+        )
+        return parsed
+    return {}

@@ -1,0 +1,189 @@
+"""Which policies there are: of users and roles, and of what they call; read from moto's backends.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from moto.awslambda.exceptions import LambdaClientError
+from moto.awslambda_simple.models import lambda_simple_backends
+from moto.dynamodb.models import dynamodb_backends
+from moto.ecr.models import ecr_backends
+from moto.events.models import events_backends
+from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+from moto.kms.utils import RESERVED_ALIASES
+from moto.logs.models import logs_backends
+from moto.s3.models import s3_backends
+from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
+
+from embedded_aws.iam import policies as iam_policies
+from embedded_aws.iam.policies import Statement
+from embedded_aws.services.s3 import permissions
+
+_ARN_COLONS = 5
+
+_logger = logging.getLogger(__name__)
+
+
+def of_identity(principal: str) -> list[Statement]:
+    """The statements of a user or role. Its own policies are named after it, managed ones by their ARN."""
+    entity = _entity(principal)
+    if entity is None:
+        return []
+    documents = [(f"{principal} {name}", policy) for name, policy in entity.policies.items()]
+    documents += [(policy.arn, _document(policy)) for policy in entity.managed_policies.values()]
+    return [statement for name, document in documents for statement in parse(document, name)]
+
+
+def boundary_of(principal: str) -> list[Statement] | None:
+    """The permissions boundary of a user or role, if it has one."""
+    arn = getattr(_entity(principal), "permissions_boundary_arn", None)
+    if not arn:
+        return None
+    policy = iam_backends[account_of(principal, "")]["aws"].managed_policies.get(arn)
+    return parse(_document(policy), arn) if policy else []
+
+
+def _document(policy: Any) -> str:
+    """The version of a managed policy that counts."""
+    for version in policy.versions:
+        if version.version_id == policy.default_version_id:
+            return str(version.document)
+    return '{"Statement": []}'
+
+
+def _entity(principal: str) -> Any:
+    """moto's user or role."""
+    *_, account, kind_and_name = principal.split(":", 5)
+    backend = iam_backends[account]["aws"]
+    if kind_and_name.startswith("user/"):
+        return backend.users.get(kind_and_name.rpartition("/")[2])
+    return next((role for role in list(backend.roles.values()) if role.arn == principal), None)
+
+
+def of_resource(arn: str) -> list[Statement]:
+    """The statements of the policies attached to a resource, or to what it lies in, after which they are named."""
+    policies = _resource_policies(arn) if _is_arn(arn) else {}
+    return [statement for name, document in policies.items() if document for statement in parse(document, name)]
+
+
+def registry_arn(account: str, region: str) -> str:
+    """What the policy of a private registry is named after, which has no ARN of its own."""
+    return f"arn:aws:ecr:{region}:{account}:registry"
+
+
+def _resource_policies(arn: str) -> dict[str, Any]:
+    _, _, service, region, account, resource = arn.split(":", 5)
+    match service:
+        case "s3":
+            bucket = resource.partition("/")[0]
+            owner = permissions.owner(bucket)
+            found = s3_backends[owner]["aws"].buckets.get(bucket) if owner else None
+            return {f"arn:aws:s3:::{bucket}": found.policy.decode() if found and found.policy else None}
+        case "kms":
+            return {arn: getattr(_key(arn), "policy", None)}
+        case "events":
+            buses = events_backends[account][region].event_buses
+            return {arn: getattr(buses.get(resource.removeprefix("event-bus/")), "policy", None)}
+        case "sns":
+            return {arn: getattr(sns_backends[account][region].topics.get(arn), "policy", None)}
+        case "sqs":
+            return {arn: getattr(sqs_backends[account][region].queues.get(resource), "policy", None)}
+        case "dynamodb":
+            # "A resource-based policy attached to a table" covers its indexes as well (access-control-resource-based).
+            table = arn.partition("/index/")[0]
+            policy = dynamodb_backends[account][region].resource_policies.get(table)
+            return {table: getattr(policy, "policy_doc", None)}
+        case "iam" if resource.startswith("role/"):
+            return {arn: getattr(_entity(arn), "assume_role_policy_document", None)}
+        case "lambda":
+            return _of_function(account, region, resource)
+        case "logs":
+            policies = list(logs_backends[account][region].resource_policies.values())
+            return {f"{policy.policy_name} of {account}": policy.policy_document for policy in policies}
+        case "ecr":
+            backend = ecr_backends[account][region]
+            repository = backend.repositories.get(resource.removeprefix("repository/"))
+            # "Amazon ECR ... enforces the registry policy in all ECR requests" (registry-permissions).
+            return {registry_arn(account, region): backend.registry_policy, arn: getattr(repository, "policy", None)}
+    return {}
+
+
+def _of_function(account: str, region: str, resource: str) -> dict[str, Any]:
+    function = _function(account, region, resource)
+    if function is None:
+        return {}
+    # moto keeps an account's number as it came, where AWS's GetPolicy has {"AWS": ...}.
+    statements = [
+        {**each, "Principal": {"AWS": each["Principal"]}} if isinstance(each["Principal"], str) else each
+        for each in function.policy.statements
+    ]
+    return {function.function_arn: {"Statement": statements}}
+
+
+def is_managed_by_aws(key_arn: str) -> bool:
+    """AWS's own keys let in whoever may use the service in their account ("AWS managed keys", concepts)."""
+    key = _key(key_arn)
+    return key is not None and any(alias in RESERVED_ALIASES for alias in key.aliases)
+
+
+def is_open_to_its_account(resource: str) -> bool:
+    """Of a key that does not exist, the account may be told so."""
+    return ":kms:" in resource and (_key(resource) is None or is_managed_by_aws(resource))
+
+
+def exists(arn: str) -> bool:
+    """Of what a service calls without a role: it is told that a thing is gone rather than that it may not have it."""
+    _, _, service, region, account, resource = arn.split(":", 5)
+    match service:
+        case "sqs":
+            return resource in sqs_backends[account][region].queues
+        case "sns":
+            return arn in sns_backends[account][region].topics
+        case "lambda":
+            return _function(account, region, resource) is not None
+    return True
+
+
+def _function(account: str, region: str, resource: str) -> Any:
+    try:
+        return lambda_simple_backends[account][region].get_function(resource.split(":")[1])
+    except LambdaClientError:
+        return None
+
+
+def _key(arn: str) -> Any:
+    _, _, _, region, account, resource = arn.split(":", 5)
+    return kms_backends[account][region].keys.get(resource.removeprefix("key/"))
+
+
+def _is_arn(text: str) -> bool:
+    """Resources are as the caller wrote them."""
+    return text.startswith("arn:") and text.count(":") >= _ARN_COLONS
+
+
+def parse(document: Any, name: str) -> list[Statement]:
+    """The statements of a policy; one that is none, which AWS would not have taken, denies everything."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    try:
+        return list(iam_policies.parse(text, name))
+    except iam_policies.PolicyError as error:
+        _logger.warning("%s; it denies everything", error)
+        everything = {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
+        return [Statement(name, 0, everything)]
+
+
+def account_of(resource: str, callers: str) -> str:
+    """The account a resource belongs to, or would belong to."""
+    if not _is_arn(resource):
+        return callers
+    _, _, service, _, account, name = resource.split(":", 5)
+    if service == "s3":
+        account = permissions.owner(name.partition("/")[0]) or callers
+    return account or callers

@@ -1,0 +1,161 @@
+"""Who calls: the accounts of the embedded AWS, and clients that act as a role or a user in one of them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto.iam.models import get_account_id_from, iam_backends
+from moto.sts.models import sts_backends
+
+from embedded_aws.iam import decisions
+from embedded_aws.iam.decisions import Caller as Caller
+from embedded_aws.iam.decisions import ServiceCall as ServiceCall
+
+REGION = "eu-west-1"
+ACCOUNTS = {"dev": "111111111111", "qa": "222222222222", "production": "333333333333"}
+OPERATOR = "operator"
+
+_ONE_ATTEMPT = Config(
+    retries={"total_max_attempts": 1},
+    parameter_validation=False,
+    s3={"addressing_style": "path"},
+    max_pool_connections=50,
+)
+# Each session would read a service's model anew, which takes longer than most calls. It makes one client at a time.
+_session = boto3.session.Session()
+_making = threading.Lock()
+_endpoint_url = ""
+
+
+_service_calls: dict[str, ServiceCall] = {}
+# Of access keys: who a key belongs to never changes, and moto looks through all sessions there ever were.
+_callers: dict[str, Caller] = {}
+
+
+def reach(endpoint_url: str) -> None:
+    """Make every later client call the embedded AWS at `endpoint_url`."""
+    global _endpoint_url
+    _endpoint_url = endpoint_url
+
+
+def endpoint_url() -> str:
+    return _endpoint_url
+
+
+def account_of(arn: str) -> str:
+    return arn.split(":")[4]
+
+
+def create_operators() -> None:
+    """One IAM user `operator` with all rights and one access key in every account."""
+    for account in ACCOUNTS.values():
+        backend = iam_backends[account]["aws"]
+        backend.create_user(REGION, OPERATOR)
+        backend.put_user_policy(
+            OPERATOR,
+            "Administrator",
+            '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}',
+        )
+        backend.create_access_key(OPERATOR)
+
+
+def operator_credentials(account: str) -> dict[str, str]:
+    """The access key of an account's `operator`, in the words of an AWS config file."""
+    (key,) = iam_backends[account]["aws"].list_access_keys(OPERATOR)
+    return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
+
+
+def role_credentials(role_arn: str, session_name: str, by: ServiceCall) -> dict[str, str]:
+    """What sts:AssumeRole would hand to a service that assumes its role, in the words of an AWS config file.
+
+    Raises ClientError where there is no such role, or it does not trust the service for what it does.
+    """
+    decision = decisions.may_assume(by, role_arn, session_name)
+    if not decision.allowed:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": decision.reason}}, "AssumeRole")
+    session = sts_backends[account_of(role_arn)]["aws"].assume_role(
+        region_name=REGION,
+        role_session_name=session_name,
+        role_arn=role_arn,
+        policy=None,
+        duration=3600,
+        external_id=None,
+    )
+    return {
+        "aws_access_key_id": session.access_key_id,
+        "aws_secret_access_key": session.secret_access_key,
+        "aws_session_token": session.session_token,
+    }
+
+
+def client_as_role(service: str, role_arn: str, session_name: str, by: ServiceCall, region: str = REGION) -> Any:
+    """A boto3 client whose calls are made by `role_arn`, as those of an AWS service acting for us are."""
+    return _client(service, role_credentials(role_arn, session_name, by), region)
+
+
+def client_as_operator(service: str, account: str, region: str = REGION) -> Any:
+    """A boto3 client whose calls are made by the account's `operator`."""
+    return _client(service, operator_credentials(account), region)
+
+
+def client_as_caller(service: str, access_key_id: str, region: str = REGION) -> Any:
+    """A boto3 client whose calls are made by whoever signed a request with `access_key_id`."""
+    account = get_account_id_from(access_key_id)
+    key = iam_backends[account]["aws"].access_keys[access_key_id]
+    credentials = {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
+    session = sts_backends[account]["aws"].get_assumed_role_from_access_key(access_key_id)
+    if session:
+        credentials["aws_session_token"] = session.session_token
+    return _client(service, credentials, region)
+
+
+def client_as_service(service: str, principal: str, source_arn: str, account: str, region: str = REGION) -> Any:
+    """A boto3 client whose calls the AWS service `principal` makes for `source_arn`, to a resource of `account`."""
+    call = ServiceCall(principal, source_arn)
+    access_key_id = "ASVC" + hashlib.sha256(repr(call).encode()).hexdigest()[:16].upper()
+    _service_calls[access_key_id] = call
+    client = _client(service, {"aws_access_key_id": access_key_id, "aws_secret_access_key": principal}, region)
+
+    # moto finds the account of a request by its access key, and a service has none in the account it calls.
+    def name_account(request: Any, **_: object) -> None:
+        request.headers["x-moto-account-id"] = account
+
+    client.meta.events.register("before-sign", name_account)
+    return client
+
+
+def caller(access_key_id: str) -> Caller:
+    """Who an access key belongs to."""
+    if access_key_id not in _callers:
+        account = get_account_id_from(access_key_id)
+        key = iam_backends[account]["aws"].access_keys.get(access_key_id)
+        backend = sts_backends[account]["aws"]
+        _, arn, _ = backend.get_caller_identity(access_key_id, REGION)
+        session = backend.get_assumed_role_from_access_key(access_key_id)
+        policy = str(session.policy or "") if session else ""
+        _callers[access_key_id] = Caller(account, arn, key.role_arn if key and key.role_arn else arn, policy)
+    return _callers[access_key_id]
+
+
+def who_signed(access_key_id: str) -> Caller | ServiceCall | None:
+    """The user, role or service that an access key stands for; None for a key that does not exist."""
+    if access_key_id in _service_calls:
+        return _service_calls[access_key_id]
+    account = get_account_id_from(access_key_id)
+    return caller(access_key_id) if access_key_id in iam_backends[account]["aws"].access_keys else None
+
+
+def is_operator(someone: Caller | ServiceCall) -> bool:
+    return isinstance(someone, Caller) and someone.arn == f"arn:aws:iam::{someone.account}:user/{OPERATOR}"
+
+
+def _client(service: str, credentials: dict[str, str], region: str) -> Any:
+    with _making:
+        return _session.client(
+            service, region_name=region, endpoint_url=_endpoint_url, config=_ONE_ATTEMPT, **credentials
+        )

@@ -1,0 +1,242 @@
+"""IAM's decisions: who may do what, by all the policies that have a say in it.
+
+The policies are those of `iam_attached`, and `iam_evaluation` knows what they come to together. Who wants to know of
+every decision watches them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from embedded_aws.iam import attached_policies, evaluation, policies
+from embedded_aws.iam.evaluation import Case, Consent
+from embedded_aws.iam.permissions import Need
+from embedded_aws.iam.policies import Match, Principal, Question, Statement
+
+# "Unlike other AWS resource policies, a KMS key policy does not automatically give permission to the account"
+# (key-policy-overview), and nobody assumes a role but by its trust policy.
+_RESOURCE_HAS_TO_ALLOW = ("kms:", "sts:AssumeRole")
+# Lambda's aws:SourceArn "applies only to policies where your Lambda function is the target resource"
+# (permissions-source-function-arn), and no page has one for the roles that it takes.
+_WITHOUT_SOURCE = ("lambda.amazonaws.com",)
+# What AWS's own keys, queues and the like cannot say is absent from a call, rather than unknown.
+_ABSENT = (
+    "aws:calledvia",
+    "aws:federatedprovider",
+    "aws:multifactorauthpresent",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:principalservicename",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceidentity",
+    "aws:sourceorgid",
+    "aws:sourceowner",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:tagkeys",
+    "aws:username",
+)
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """Who signed a request: `arn` as sts:GetCallerIdentity has it, `principal` the user or role that policies name."""
+
+    account: str
+    arn: str
+    principal: str
+    session_policy: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServiceCall:
+    """What IAM sees when an AWS service calls for a customer's resource without a role of theirs."""
+
+    principal: str
+    source_arn: str
+
+    @property
+    def source_account(self) -> str:
+        return self.source_arn.split(":")[4]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """One action on one resource: `by` are the statements that allowed or denied it, `why` says it of a refusal.
+
+    `principal` is whom policies name for the `caller`; `cases` are what was decided on, one for each form of it.
+    """
+
+    caller: str
+    principal: str
+    action: str
+    resource: str
+    allowed: bool
+    by: tuple[Match, ...] = ()
+    why: str = ""
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """A refusal in the words of "Troubleshoot access denied error messages" (troubleshoot_access-denied)."""
+        shown = f'"{self.resource}"' if self.action.startswith("s3:") else self.resource
+        return f"User: {self.caller} is not authorized to perform: {self.action} on resource: {shown} {self.why}"
+
+
+_watchers: list[Callable[[Decision], object]] = []
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[Decision], object]) -> Iterator[None]:
+    """Show `watch` every decision that is made meanwhile."""
+    _watchers.append(watch)
+    try:
+        yield
+    finally:
+        _watchers.remove(watch)
+
+
+def decide(caller: Caller | ServiceCall, need: Need, about: Mapping[str, str | list[str] | None]) -> Decision:
+    """Whether the caller may; `about` is what is known of the request for conditions, whatever the need."""
+    cases = tuple(_case(caller, need, resource, about) for resource in need.resources)
+    case, verdict = evaluation.judge_forms(cases)
+    resource = case.question.resource
+    return _show(
+        Decision(
+            _name(caller), caller.principal, need.action, resource, verdict.allowed, verdict.by, verdict.why, cases
+        )
+    )
+
+
+def may_assume(call: ServiceCall, role_arn: str, session_name: str) -> Decision:
+    """Whether a service may take a role for what it does: by the role's trust policy alone."""
+    context: dict[str, str | None] = {"sts:externalid": None, "sts:rolesessionname": session_name}
+    if call.principal in _WITHOUT_SOURCE:
+        context |= {"aws:sourcearn": None, "aws:sourceaccount": None}
+    return decide(call, Need("sts:AssumeRole", (role_arn,), context), {})
+
+
+def refuse_unknown(caller: Caller | ServiceCall, action: str) -> Decision:
+    """For an operation that nothing is known of."""
+    why = "because the embedded AWS does not know what it needs"
+    return _show(Decision(_name(caller), caller.principal, action, "*", False, why=why))
+
+
+def _show(decision: Decision) -> Decision:
+    if not decision.allowed:
+        _logger.info("%s", decision.reason)
+    for watch in list(_watchers):
+        watch(decision)
+    return decision
+
+
+def _name(caller: Caller | ServiceCall) -> str:
+    return caller.arn if isinstance(caller, Caller) else caller.principal
+
+
+def resource_admits(caller: Caller, action: str, resource: str) -> bool:
+    """Whether the policy of another account's resource may let the caller in: its conditions are of a later call."""
+    allowing = [
+        dataclasses.replace(statement, body={**statement.body, "Condition": {}})
+        for statement in attached_policies.of_resource(resource)
+        if statement.allows
+    ]
+    question = Question(_principal(caller), action, resource, _context(caller, resource, {}))
+    return bool(policies.evaluate(allowing, question, of_resource=True).allowed)
+
+
+def _case(caller: Caller | ServiceCall, need: Need, resource: str, about: Mapping[str, str | list[str] | None]) -> Case:
+    """All policies that have a say."""
+    context = {**_context(caller, resource, about), **need.context}
+    question = Question(_principal(caller), need.action, resource, context)
+    consent, of_resource = _consent(caller, need.action, resource), tuple(attached_policies.of_resource(resource))
+    if isinstance(caller, ServiceCall):
+        return Case(question, consent, (), of_resource)
+    return Case(question, consent, tuple(attached_policies.of_identity(caller.principal)), of_resource, _limits(caller))
+
+
+def _consent(caller: Caller | ServiceCall, action: str, resource: str) -> Consent:
+    if isinstance(caller, ServiceCall):
+        return Consent.RESOURCE_ALONE if attached_policies.exists(resource) else Consent.NOBODY
+    if _is_foreign(resource, action, caller):
+        return Consent.BOTH
+    if action.startswith(_RESOURCE_HAS_TO_ALLOW) and not attached_policies.is_open_to_its_account(resource):
+        return Consent.RESOURCE
+    if action.startswith("kms:") and attached_policies.is_managed_by_aws(resource):
+        return Consent.NOBODY
+    return Consent.EITHER
+
+
+def _principal(caller: Caller | ServiceCall) -> Principal:
+    if isinstance(caller, ServiceCall):
+        return Principal(caller.principal, service=caller.principal)
+    return Principal(caller.principal, caller.arn, caller.account)
+
+
+def _context(
+    caller: Caller | ServiceCall, resource: str, about: Mapping[str, str | list[str] | None]
+) -> dict[str, str | list[str] | None]:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html"""
+    now = datetime.datetime.now(datetime.UTC)
+    context: dict[str, str | list[str] | None] = dict.fromkeys(_ABSENT)
+    context |= {
+        # The loopback of one machine stands for TLS.
+        "aws:securetransport": "true",
+        "aws:currenttime": now.isoformat(),
+        "aws:epochtime": str(int(now.timestamp())),
+        "aws:principalisawsservice": "false",
+        "aws:viaawsservice": "true" if ":kms:" in resource else "false",
+    }
+    if isinstance(caller, ServiceCall):
+        context |= {
+            "aws:principalisawsservice": "true",
+            "aws:principalservicename": caller.principal,
+            "aws:sourcearn": caller.source_arn if _says_for_whom(caller, resource, about) else None,
+            "aws:sourceaccount": caller.source_account if _says_for_whom(caller, resource, about) else None,
+            "aws:principalarn": None,
+            "aws:principalaccount": None,
+            "aws:principaltype": None,
+        }
+    else:
+        is_user = ":user/" in caller.principal
+        context |= {
+            "aws:principalarn": caller.principal,
+            "aws:principalaccount": caller.account,
+            "aws:principaltype": "User" if is_user else "AssumedRole",
+            "aws:username": caller.principal.rpartition("/")[2] if is_user else None,
+        }
+        context["aws:resourceaccount"] = attached_policies.account_of(resource, caller.account)
+    return {**context, **about}
+
+
+def _says_for_whom(caller: ServiceCall, resource: str, about: Mapping[str, str | list[str] | None]) -> bool:
+    """EventBridge does not when it publishes to a topic, nor when it uses the topic's key for that.
+
+    EventBridge user guide, "Troubleshooting Amazon EventBridge"; SNS developer guide, "Managing Amazon SNS encryption
+    keys and costs".
+    """
+    is_for_topic = ":sns:" in resource or str(about.get("kms:viaservice")).startswith("sns.")
+    return caller.principal != "events.amazonaws.com" or not is_for_topic
+
+
+def _limits(caller: Caller) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
+    """Session policies and permissions boundaries."""
+    limits = []
+    if caller.session_policy:
+        limits.append(("a session", tuple(attached_policies.parse(caller.session_policy, f"session {caller.arn}"))))
+    boundary = attached_policies.boundary_of(caller.principal)
+    if boundary is not None:
+        limits.append(("a permissions boundary", tuple(boundary)))
+    return tuple(limits)
+
+
+def _is_foreign(resource: str, action: str, caller: Caller) -> bool:
+    # A bucket's name may be taken in another account, which is for S3 to say.
+    return action != "s3:CreateBucket" and attached_policies.account_of(resource, caller.account) != caller.account

@@ -1,0 +1,139 @@
+"""What the policies of stacks grant, and what of it was needed: by how many calls, and whether any would miss it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from embedded_aws.iam import attached_policies, evaluation
+from embedded_aws.iam.conditions import listed
+from embedded_aws.iam.decisions import Decision
+from embedded_aws.iam.policies import Match, Statement
+from embedded_aws.services.cloudformation.resource_types.base import Resource
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant:
+    """One action of a statement on one of its resources, as the policy has them.
+
+    `policy` is the name by which decisions know the statement's policy, `label` the statement's own or its place.
+    """
+
+    policy: str
+    label: str
+    action: str
+    resource: str
+
+    @classmethod
+    def of(cls, match: Match) -> Grant:
+        return cls(match.statement.policy, _label(match.statement), match.action, match.resource)
+
+
+def granted(resource: Resource) -> set[Grant]:
+    """What the policies allow that a resource of a stack has, or puts on another one."""
+    statements = [
+        statement
+        for arn in bearers(resource)
+        for statement in attached_policies.of_resource(arn)
+        # A repository is under the policy of its registry, too.
+        if statement.policy == arn
+    ]
+    if resource.cf_resource_type == "AWS::IAM::Role":
+        statements += attached_policies.of_identity(resource.attributes["Arn"])
+    return {
+        Grant(statement.policy, _label(statement), str(action), str(on))
+        for statement in statements
+        if statement.allows
+        for action in listed(statement.body.get("Action", ["NotAction"]))
+        # The policy of a role, a repository or a key may leave out what it is attached to.
+        for on in listed(statement.body.get("Resource", ["NotResource" if "NotResource" in statement.body else "*"]))
+    }
+
+
+def bearers(resource: Resource) -> Iterator[str]:
+    """The ARNs of what bears the policies that a resource is, or has."""
+    properties, account, region = resource.properties, resource.account, resource.region
+    match resource.cf_resource_type:
+        case "AWS::DynamoDB::Table" | "AWS::ECR::Repository" | "AWS::IAM::Role" | "AWS::KMS::Key":
+            yield resource.attributes["Arn"]
+        case "AWS::Events::EventBus" if "Policy" in properties:
+            yield resource.attributes["Arn"]
+        case "AWS::S3::BucketPolicy":
+            yield f"arn:aws:s3:::{properties['Bucket']}"
+        case "AWS::Events::EventBusPolicy":
+            yield f"arn:aws:events:{region}:{account}:event-bus/{properties.get('EventBusName', 'default')}"
+        case "AWS::SNS::TopicPolicy":
+            yield from properties["Topics"]
+        case "AWS::SQS::QueuePolicy":
+            for url in properties["Queues"]:
+                owner, name = url.rsplit("/", 2)[-2:]
+                yield f"arn:aws:sqs:{region}:{owner}:{name}"
+        case "AWS::Lambda::Permission":
+            name = properties["FunctionName"]
+            yield name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
+        case "AWS::ECR::RegistryPolicy":
+            yield attached_policies.registry_arn(account, region)
+
+
+def _label(statement: Statement) -> str:
+    return str(statement.body.get("Sid") or statement.index)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A call that is or would be refused."""
+
+    principal: str
+    action: str
+    resource: str
+    why: str
+
+
+class Use:
+    """What decisions needed; `leave_out` are the sessions of those who only try what a role may do.
+
+    `missed_by` has for each grant what is refused without it: of calls alike but for the resource, the first.
+    """
+
+    def __init__(self, leave_out: Iterable[str] = ()) -> None:
+        self.decided = 0
+        self.calls: Counter[Grant] = Counter()
+        self.missed_by: dict[Grant, dict[tuple[str, str, str], Refusal]] = {}
+        self.denied: Counter[Refusal] = Counter()
+        self._leave_out = frozenset(leave_out)
+        self._asked: set[tuple[str, str, str, tuple[Match, ...]]] = set()
+        self._lock = threading.Lock()
+
+    def see(self, decision: Decision) -> None:
+        """Take a decision into account; for `iam.watched`."""
+        if _session(decision) in self._leave_out:
+            return
+        with self._lock:
+            self.decided += 1
+            if not decision.allowed:
+                self.denied[Refusal(decision.principal, decision.action, decision.resource, decision.why)] += 1
+                return
+            self.calls.update(Grant.of(match) for match in decision.by)
+            question = (decision.principal, decision.action, decision.resource, decision.by)
+            if question not in self._asked:
+                self._asked.add(question)
+                self._take_away_each(decision)
+
+    def _take_away_each(self, decision: Decision) -> None:
+        for match in decision.by:
+            missed_by = self.missed_by.setdefault(Grant.of(match), {})
+            cases = [evaluation.without(case, match) for case in decision.cases]
+            verdict = evaluation.judge_forms(cases)[1]
+            if not verdict.allowed:
+                refusal = Refusal(decision.principal, decision.action, decision.resource, verdict.why)
+                missed_by.setdefault((refusal.principal, refusal.action, refusal.why), refusal)
+
+
+def _session(decision: Decision) -> str:
+    """The name of the session that a role's caller has, or that a service wants of a role."""
+    if "assumed-role/" in decision.caller:
+        return decision.caller.rpartition("/")[2]
+    wanted = decision.cases[0].question.context.get("sts:rolesessionname") if decision.cases else None
+    return str(wanted or "")

@@ -1,0 +1,275 @@
+"""Application Auto Scaling of SageMaker's variants, in place of moto's.
+
+https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. moto keeps policies and scheduled
+actions when their target goes, takes them for targets that are not there, does not know provisioned concurrency, and
+never changes a capacity. That alarms scale a variant out and in is left out: who calls changes the counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+from moto.core.exceptions import JsonRESTError
+from moto.core.utils import camelcase_to_underscores
+from moto.iam.models import iam_backends
+
+from embedded_aws.iam import clients
+from embedded_aws.iam.permissions import SCALING_ROLE, SCALING_SERVICE
+from embedded_aws.kernel import validation
+from embedded_aws.kernel.validation import ApiError
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+_INSTANCES = "sagemaker:variant:DesiredInstanceCount"
+_ROLE = f"aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"
+_RESUMED = dict.fromkeys(
+    ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False
+)
+_DEFAULT_PAGE = 50
+
+
+@dataclasses.dataclass
+class _Target:
+    description: dict[str, Any]
+    policies: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    actions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    account: str
+    region: str
+    request: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.account, self.region, self.request["ResourceId"], self.request["ScalableDimension"])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {name: self.request[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+
+    def arn(self, rest: str) -> str:
+        return f"arn:aws:autoscaling:{self.region}:{self.account}:{rest}"
+
+
+_targets: dict[tuple[str, ...], _Target] = {}
+
+
+def install(_: EmbeddedAws) -> None:
+    _targets.clear()
+    for name, operation in {
+        "RegisterScalableTarget": _register,
+        "DeregisterScalableTarget": _deregister,
+        "DescribeScalableTargets": _describe_targets,
+        "PutScalingPolicy": _put_policy,
+        "DeleteScalingPolicy": _delete_policy,
+        "DescribeScalingPolicies": _describe_policies,
+        "PutScheduledAction": _put_action,
+        "DeleteScheduledAction": _delete_action,
+        "DescribeScheduledActions": _describe_actions,
+    }.items():
+        setattr(ApplicationAutoScalingResponse, camelcase_to_underscores(name), _method(name, operation))
+
+
+def registered(account: str, region: str, endpoint: str) -> set[str]:
+    """The variants of an endpoint that are scalable targets."""
+    prefix = f"endpoint/{endpoint}/variant/"
+    return {
+        resource.removeprefix(prefix)
+        for of_account, of_region, resource, _ in list(_targets)
+        if (of_account, of_region) == (account, region) and resource.startswith(prefix)
+    }
+
+
+def forget(account: str, region: str, endpoint: str) -> None:
+    """SageMaker developer guide, "Delete endpoints configured for auto scaling": with an endpoint go its targets."""
+    for key in list(_targets):
+        if key[:2] == (account, region) and key[2].startswith(f"endpoint/{endpoint}/variant/"):
+            _targets.pop(key, None)
+
+
+def _method(name: str, operation: Callable[[_Call], dict[str, Any]]) -> Callable[..., str]:
+    def answer(response: ApplicationAutoScalingResponse) -> str:
+        request = json.loads(response.body or "{}")
+        try:
+            validation.check("application-autoscaling", name, request)
+        except ApiError as error:
+            raise JsonRESTError(str(error.code), error.message) from error
+        return json.dumps(operation(_Call(response.current_account, response.region, request)))
+
+    return answer
+
+
+def _register(call: _Call) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        name: call.request[name] for name in ("MinCapacity", "MaxCapacity") if name in call.request
+    }
+    target = _targets.get(call.key)
+    if target is None:
+        if len(given) < 2:
+            raise _invalid("A new scalable target needs MinCapacity and MaxCapacity.")
+        arn = f"arn:aws:application-autoscaling:{call.region}:{call.account}:scalable-target/{uuid.uuid4().hex}"
+        role = f"arn:aws:iam::{call.account}:role/{_ROLE}"
+        created = {"CreationTime": time.time(), "ScalableTargetARN": arn, "RoleARN": role, "SuspendedState": _RESUMED}
+        target = _targets[call.key] = _Target(call.identity | created)
+        _make_role(call.account)
+    target.description |= given
+    target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
+    if target.description["MinCapacity"] > target.description["MaxCapacity"]:
+        raise _invalid("Maximum capacity cannot be less than minimum capacity")
+    _move_into_range(call, target.description)
+    return {"ScalableTargetARN": target.description["ScalableTargetARN"]}
+
+
+def _make_role(account: str) -> None:
+    """With its first scalable target an account gets the role that scales it."""
+    backend = iam_backends[account]["aws"]
+    if SCALING_ROLE not in {role.name for role in list(backend.roles.values())}:
+        trust = {"Effect": "Allow", "Principal": {"Service": SCALING_SERVICE}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        path = f"/aws-service-role/{SCALING_SERVICE}/"
+        backend.create_role(SCALING_ROLE, document, path, None, "", [], None)
+
+
+def _move_into_range(call: _Call, target: dict[str, Any]) -> None:
+    """API_RegisterScalableTarget.html: the capacity of a resource that is active gets into the range."""
+    if target["ScalableDimension"] != _INSTANCES:
+        return
+    _, endpoint, _, name = target["ResourceId"].split("/")
+    sagemaker = clients.client_as_operator("sagemaker", call.account, call.region)
+    try:
+        found = sagemaker.describe_endpoint(EndpointName=endpoint)
+        variants = {v["VariantName"]: v.get("DesiredInstanceCount") for v in found.get("ProductionVariants", [])}
+        count = variants.get(name)
+        if count is None or found["EndpointStatus"] != "InService":
+            return
+        within = min(max(count, target["MinCapacity"]), target["MaxCapacity"])
+        if within != count:
+            desired = {"VariantName": name, "DesiredInstanceCount": within}
+            sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName=endpoint, DesiredWeightsAndCapacities=[desired]
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+
+
+def _deregister(call: _Call) -> dict[str, Any]:
+    _find(call)
+    _targets.pop(call.key, None)
+    return {}
+
+
+def _put_policy(call: _Call) -> dict[str, Any]:
+    target, name = _find(call), call.request["PolicyName"]
+    known = target.policies.get(name, {})
+    kind = call.request.get("PolicyType") or known.get("PolicyType") or "StepScaling"
+    if known and kind != known["PolicyType"]:
+        raise _invalid("You can't change the policy type of a scaling policy.")
+    identifier = uuid.uuid4()
+    arn = call.arn(f"scalingPolicy:{identifier}:resource/sagemaker/{call.request['ResourceId']}:policyName/{name}")
+    configuration = f"{kind}PolicyConfiguration"
+    if configuration not in call.request:
+        raise _invalid(f"A policy of the type {kind} needs a {configuration}.")
+    target.policies[name] = {
+        **call.identity,
+        "PolicyARN": known.get("PolicyARN", arn),
+        "PolicyName": name,
+        "PolicyType": kind,
+        "CreationTime": known.get("CreationTime", time.time()),
+        "Alarms": [],
+        configuration: call.request[configuration],
+    }
+    return {"PolicyARN": target.policies[name]["PolicyARN"], "Alarms": []}
+
+
+def _delete_policy(call: _Call) -> dict[str, Any]:
+    if _find(call).policies.pop(call.request["PolicyName"], None) is None:
+        raise _not_found("scaling policy", call)
+    return {}
+
+
+def _put_action(call: _Call) -> dict[str, Any]:
+    target, name = _find(call), call.request["ScheduledActionName"]
+    known = target.actions.get(name, {})
+    if not known and not {"Schedule", "ScalableTargetAction"} <= call.request.keys():
+        raise _invalid("A new scheduled action needs Schedule and ScalableTargetAction.")
+    arn = call.arn(f"scheduledAction:{uuid.uuid4()}:resource/sagemaker/{call.request['ResourceId']}:{name}")
+    created = {"CreationTime": time.time(), "ScheduledActionARN": arn}
+    # "If you don't specify start and end times, the old values are deleted."
+    kept = {key: value for key, value in known.items() if key not in ("StartTime", "EndTime")}
+    target.actions[name] = created | kept | call.request
+    return {}
+
+
+def _delete_action(call: _Call) -> dict[str, Any]:
+    if _find(call).actions.pop(call.request["ScheduledActionName"], None) is None:
+        raise _not_found("scheduled action", call)
+    return {}
+
+
+def _describe_targets(call: _Call) -> dict[str, Any]:
+    resources = call.request.get("ResourceIds")
+    if call.request.get("ScalableDimension") and not resources:
+        raise _invalid("ScalableDimension needs ResourceIds.")
+    found = [t.description for t in _of(call) if not resources or t.description["ResourceId"] in resources]
+    return _page(call, "ScalableTargets", found)
+
+
+def _describe_policies(call: _Call) -> dict[str, Any]:
+    return _page(call, "ScalingPolicies", [policy for t in _asked(call) for policy in t.policies.values()])
+
+
+def _describe_actions(call: _Call) -> dict[str, Any]:
+    return _page(call, "ScheduledActions", [action for t in _asked(call) for action in t.actions.values()])
+
+
+def _of(call: _Call) -> list[_Target]:
+    """The targets of the account in the namespace and, where it is given, the dimension."""
+    dimension = call.request.get("ScalableDimension")
+    return [
+        target
+        for key, target in list(_targets.items())
+        if key[:2] == (call.account, call.region)
+        and target.description["ServiceNamespace"] == call.request["ServiceNamespace"]
+        and dimension in (None, key[3])
+    ]
+
+
+def _asked(call: _Call) -> list[_Target]:
+    resource = call.request.get("ResourceId")
+    return [target for target in _of(call) if resource in (None, target.description["ResourceId"])]
+
+
+def _page(call: _Call, members: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    start, size = int(call.request.get("NextToken", 0)), call.request.get("MaxResults", _DEFAULT_PAGE)
+    page: dict[str, Any] = {members: found[start : start + size]}
+    return page | ({"NextToken": str(start + size)} if start + size < len(found) else {})
+
+
+def _find(call: _Call) -> _Target:
+    target = _targets.get(call.key)
+    if target is None:
+        raise _not_found("scalable target", call)
+    return target
+
+
+def _not_found(what: str, call: _Call) -> JsonRESTError:
+    return JsonRESTError(
+        "ObjectNotFoundException",
+        f"No {what} found for service namespace: {call.request['ServiceNamespace']}, resource ID: "
+        f"{call.request['ResourceId']}, scalable dimension: {call.request['ScalableDimension']}",
+    )
+
+
+def _invalid(message: str) -> JsonRESTError:
+    return JsonRESTError("ValidationException", message)

@@ -1,0 +1,156 @@
+"""Deploying a template as `sam build` and `sam deploy` do.
+
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-deploy.html:
+local files go to a bucket of SAM's, AWS's own translator makes CloudFormation of the template, and the stack is created
+or updated by the API.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from embedded_aws.iam import clients
+from embedded_aws.services.cloudformation import resource_types, stacks, templates
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+_POLL_SECONDS = 0.1
+_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+_LOCAL_PATHS = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::StateMachine": "DefinitionUri"}
+# A time that every zip file can hold, so that equal files make equal archives.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class DeploymentError(Exception):
+    """A stack could not be brought to what its template says."""
+
+
+def install(aws: EmbeddedAws) -> None:
+    resource_types.base.forget_clients()
+    resource_types.iam_kms.install()
+    background = stacks.install()
+    aws.exits.callback(background.end)
+
+
+def deploy(
+    aws: EmbeddedAws,
+    *,
+    template: Path,
+    stack_name: str,
+    account: str,
+    parameters: dict[str, str],
+    region: str = clients.REGION,
+) -> dict[str, str]:
+    """Create or update a stack and wait for it; its outputs. A parameter not given keeps its value, as with SAM."""
+    client = clients.client_as_operator("cloudformation", account, region)
+    document = transform(package(template, account, region), parameters, region)
+    existing = _describe(client, stack_name)
+    kept = _kept_parameters(existing, document, parameters) if existing else []
+    request: dict[str, Any] = {
+        "StackName": stack_name,
+        "TemplateBody": json.dumps(document),
+        "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()] + kept,
+        "Capabilities": _CAPABILITIES,
+    }
+    try:
+        (client.update_stack if existing else client.create_stack)(**request)
+    except ClientError as error:
+        if "No updates are to be performed" not in str(error):
+            raise DeploymentError(f"{stack_name}: {error.response['Error']['Message']}") from error
+    return _wait(client, stack_name)
+
+
+def package(template: Path, account: str, region: str = clients.REGION) -> dict[str, Any]:
+    """The template with every local path replaced by where the file, or the zipped folder, is in SAM's bucket."""
+    document = templates.load(template.read_text())
+    bucket = f"aws-sam-cli-managed-default-{account}"
+    s3 = clients.client_as_operator("s3", account, region)
+    if bucket not in {existing["Name"] for existing in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+    places: list[tuple[dict[str, Any], str]] = [(document.get("Globals", {}).get("Function", {}), "CodeUri")]
+    for resource in document["Resources"].values():
+        places.append((resource.get("Properties", {}), _LOCAL_PATHS.get(resource["Type"], "")))
+    for properties, name in places:
+        if isinstance(path := properties.get(name), str):
+            properties[name] = {"Bucket": bucket, "Key": _upload(s3, bucket, template.parent / path)}
+    return document
+
+
+def transform(document: dict[str, Any], parameters: dict[str, str], region: str) -> dict[str, Any]:
+    """What the macro AWS::Serverless-2016-10-31 makes of a template."""
+    if "Transform" not in document:
+        return document
+    session = boto3.session.Session(region_name=region)
+    translator = Translator(resource_types.iam_kms.aws_policy_arns(), Parser(), boto_session=session)
+    translated: dict[str, Any] = translator.translate(copy.deepcopy(document), dict(parameters))
+    # Otherwise it warns that nobody asked for its metrics.
+    translator.metrics.publish()
+    return translated
+
+
+def _upload(s3: Any, bucket: str, path: Path) -> str:
+    content = path.read_bytes() if path.is_file() else _zip(path)
+    key = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
+    return key
+
+
+def _zip(folder: Path) -> bytes:
+    if not folder.is_dir():
+        raise DeploymentError(f"{folder} does not exist")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.writestr(zipfile.ZipInfo(str(path.relative_to(folder)), _ZIP_TIME), path.read_bytes())
+    return content.getvalue()
+
+
+def _describe(client: Any, stack_name: str) -> dict[str, Any] | None:
+    try:
+        stack: dict[str, Any] = client.describe_stacks(StackName=stack_name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return stack
+
+
+def _kept_parameters(
+    stack: dict[str, Any], document: dict[str, Any], parameters: dict[str, str]
+) -> list[dict[str, Any]]:
+    declared = document.get("Parameters", {})
+    had = [parameter["ParameterKey"] for parameter in stack.get("Parameters", [])]
+    return [
+        {"ParameterKey": name, "UsePreviousValue": True} for name in had if name in declared and name not in parameters
+    ]
+
+
+def _wait(client: Any, stack_name: str) -> dict[str, str]:
+    while True:
+        stack = client.describe_stacks(StackName=stack_name)["Stacks"][0]
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            break
+        time.sleep(_POLL_SECONDS)
+    if stack["StackStatus"].endswith("_FAILED"):
+        events = client.describe_stack_events(StackName=stack_name)["StackEvents"]
+        reasons = [
+            f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}"
+            for event in events
+            if event["ResourceStatus"].endswith("_FAILED")
+        ]
+        raise DeploymentError(f"{stack_name} is {stack['StackStatus']}: {reasons[1]}")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

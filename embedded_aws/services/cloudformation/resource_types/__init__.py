@@ -1,0 +1,8 @@
+"""The types of resources that CloudFormation stacks may have: the modules here, each for some services."""
+
+from __future__ import annotations
+
+from embedded_aws.services.cloudformation.resource_types import base, compute, ecr, iam_kms, messaging, storage
+from embedded_aws.services.cloudformation.resource_types.base import TYPES, Resource
+
+__all__ = ["TYPES", "Resource", "base", "compute", "ecr", "iam_kms", "messaging", "storage"]

@@ -1,0 +1,126 @@
+"""Lambda, Step Functions and SageMaker."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import Any
+
+from embedded_aws.services.cloudformation.resource_types.base import Resource
+from embedded_aws.services.stepfunctions import definitions
+
+
+class Function(Resource, of="AWS::Lambda::Function", name="FunctionName", limit=64, fixed=("PackageType",)):
+    def create(self) -> None:
+        request = self.properties | {"FunctionName": self.name, "Code": self._code()}
+        function = self.call("lambda", "create_function", request)
+        self.made(function["FunctionName"], Arn=function["FunctionArn"])
+        self._reserve({})
+
+    def update(self, old: dict[str, Any]) -> None:
+        function = {"FunctionName": self.name}
+        if any(self.properties.get(name) != old.get(name) for name in ("Code", "Architectures")):
+            self.call("lambda", "update_function_code", self.properties | self._code() | function)
+        self.call("lambda", "update_function_configuration", self.properties | function)
+        self._reserve(old)
+
+    def delete(self) -> None:
+        self.call("lambda", "delete_function", {"FunctionName": self.name})
+
+    def _code(self) -> dict[str, Any]:
+        """Code in the template itself is a file called index, which is zipped for it."""
+        code: dict[str, Any] = dict(self.properties["Code"])
+        if "ZipFile" in code:
+            content = io.BytesIO()
+            with zipfile.ZipFile(content, "w") as archive:
+                archive.writestr("index.py", code["ZipFile"])
+            code["ZipFile"] = content.getvalue()
+        return code
+
+    def _reserve(self, old: dict[str, Any]) -> None:
+        function = {"FunctionName": self.name}
+        if "ReservedConcurrentExecutions" in self.properties:
+            self.call("lambda", "put_function_concurrency", self.properties | function)
+        elif "ReservedConcurrentExecutions" in old:
+            self.call("lambda", "delete_function_concurrency", function)
+
+
+class Permission(
+    Resource,
+    of="AWS::Lambda::Permission",
+    fixed=("FunctionName", "Action", "Principal", "SourceArn", "SourceAccount", "PrincipalOrgID"),
+):
+    def create(self) -> None:
+        self.call("lambda", "add_permission", self.properties | {"StatementId": self.name})
+        self.made(self.name, Id=self.name)
+
+    def delete(self) -> None:
+        self.call("lambda", "remove_permission", self.properties | {"StatementId": self.name})
+
+
+class EventInvokeConfig(Resource, of="AWS::Lambda::EventInvokeConfig", fixed=("FunctionName", "Qualifier")):
+    def create(self) -> None:
+        self.call("lambda", "put_function_event_invoke_config", self.properties)
+        self.made(self.name)
+
+    def update(self, old: dict[str, Any]) -> None:
+        self.call("lambda", "put_function_event_invoke_config", self.properties)
+
+    def delete(self) -> None:
+        self.call("lambda", "delete_function_event_invoke_config", self.properties)
+
+
+class StateMachine(
+    Resource, of="AWS::StepFunctions::StateMachine", name="StateMachineName", limit=80, fixed=("StateMachineType",)
+):
+    def create(self) -> None:
+        request = {"name": self.name, "type": self.properties.get("StateMachineType"), "definition": self._definition()}
+        arn = self.call("stepfunctions", "create_state_machine", self.properties | request)["stateMachineArn"]
+        self.made(arn, Arn=arn, Name=self.name)
+
+    def update(self, old: dict[str, Any]) -> None:
+        request = {"stateMachineArn": self.physical_resource_id, "definition": self._definition()}
+        self.call("stepfunctions", "update_state_machine", self.properties | request)
+
+    def delete(self) -> None:
+        self.call("stepfunctions", "delete_state_machine", {"stateMachineArn": self.physical_resource_id})
+
+    def _definition(self) -> str:
+        substitutions = self.properties.get("DefinitionSubstitutions", {})
+        return definitions.from_template(self._text(), substitutions)
+
+    def _text(self) -> str:
+        if "DefinitionString" in self.properties:
+            return str(self.properties["DefinitionString"])
+        if "Definition" in self.properties:
+            return json.dumps(self.properties["Definition"])
+        content: bytes = self.call("s3", "get_object", self.properties["DefinitionS3Location"])["Body"].read()
+        return content.decode()
+
+
+class ModelPackageGroup(
+    Resource,
+    of="AWS::SageMaker::ModelPackageGroup",
+    name="ModelPackageGroupName",
+    limit=63,
+    fixed=("ModelPackageGroupDescription",),
+):
+    def create(self) -> None:
+        group = {"ModelPackageGroupName": self.name}
+        arn = self.call("sagemaker", "create_model_package_group", self.properties | group)["ModelPackageGroupArn"]
+        self.made(arn, ModelPackageGroupArn=arn)
+        self._share({})
+
+    def update(self, old: dict[str, Any]) -> None:
+        self._share(old)
+
+    def delete(self) -> None:
+        self.call("sagemaker", "delete_model_package_group", {"ModelPackageGroupName": self.name})
+
+    def _share(self, old: dict[str, Any]) -> None:
+        group = {"ModelPackageGroupName": self.name}
+        if policy := self.properties.get("ModelPackageGroupPolicy"):
+            self.call("sagemaker", "put_model_package_group_policy", group | {"ResourcePolicy": policy})
+        elif "ModelPackageGroupPolicy" in old:
+            self.call("sagemaker", "delete_model_package_group_policy", group)

@@ -1,0 +1,271 @@
+"""CloudFormation stacks: made, changed and deleted resource by resource, each in its turn.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html: as with the option "preserve
+successfully provisioned resources", what was made before a failure stays, and the next update goes on from there. moto
+keeps the stacks and answers the API; its own way skips types that it does not know and misses most of an update.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from botocore.exceptions import ClientError
+from moto.cloudformation import models
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.models import Event
+from moto.cloudformation.responses import CloudFormationResponse
+
+from embedded_aws.kernel.background import Background
+from embedded_aws.services.cloudformation.resource_types import TYPES, Resource
+from embedded_aws.services.cloudformation.resource_types.base import AttributeMissingError
+from embedded_aws.services.cloudformation.resource_types.messaging import TargetError
+from embedded_aws.services.cloudformation.templates import Template, TemplateError, load
+
+_NO_ECHO = "****"
+
+_background = Background("cloudformation")
+_moto_validate_different_update = CloudFormationResponse._validate_different_update
+
+
+def install() -> Background:
+    """The threads in which stacks change are to be ended by the caller."""
+    global _background
+    _background = Background("cloudformation")
+    models.Stack = Stack
+    CloudFormationResponse._validate_different_update = _validate_different_update
+    return _background
+
+
+def _validate_different_update(self: CloudFormationResponse, parameters: Any, body: str, stack: Stack) -> None:
+    """After a failure the same template is an update, too."""
+    if not stack.status.endswith("_FAILED"):
+        _moto_validate_different_update(self, parameters, body, stack)
+
+
+# moto's answers find StackName and the like by the name of the class.
+class Stack(models.Stack):
+    parameters: dict[str, str]
+    resource_map: Template
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._resources: dict[str, Resource] = {}
+        self._changing = threading.Lock()
+        super().__init__(*arguments, **options)
+
+    @staticmethod
+    def parse_template(template: str) -> dict[str, Any]:
+        try:
+            return load(template)
+        except TemplateError as error:
+            raise ValidationError(message=str(error)) from error
+
+    def _create_resource_map(self) -> Template:
+        template = self._read(self.template_dict, self.parameters)
+        self.parameters = _all_values(self.template_dict, self.parameters)
+        return template
+
+    def _create_output_map(self) -> dict[str, Any]:
+        return {}
+
+    def _read(self, document: dict[str, Any], parameters: dict[str, str]) -> Template:
+        pseudo = {
+            "AWS::AccountId": self.account_id,
+            "AWS::NotificationARNs": [],
+            "AWS::Region": self.region_name,
+            "AWS::StackId": self.stack_id,
+            "AWS::StackName": self.name,
+        }
+        try:
+            template = Template(document, parameters, pseudo)
+        except TemplateError as error:
+            raise ValidationError(message=str(error)) from error
+        unknown = [
+            f"{logical_id} ({definition['Type']})"
+            for logical_id, definition in template.resources.items()
+            if definition["Type"] not in TYPES
+        ]
+        if unknown:
+            raise ValidationError(message=f"Template format error: Unrecognized resource types: {', '.join(unknown)}")
+        return template
+
+    # What moto's answers are made of.
+
+    @property
+    def parameter_list(self) -> list[dict[str, Any]]:
+        declared = self.template_dict.get("Parameters") or {}
+        return [
+            {"ParameterKey": name, "ParameterValue": _NO_ECHO if declared[name].get("NoEcho") else value}
+            for name, value in self.parameters.items()
+        ]
+
+    @property
+    def stack_parameters(self) -> dict[str, Any]:
+        return self.parameters
+
+    @property
+    def stack_resources(self) -> list[Resource]:
+        return list(self._resources.values())
+
+    @property
+    def exports(self) -> list[Any]:
+        return []
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        return [
+            {"OutputKey": name, "OutputValue": str(output["Value"]), "Description": output.get("Description")}
+            for name, output in self.output_map.items()
+        ]
+
+    # What Template needs to know.
+
+    def reference(self, logical_id: str) -> str:
+        return self._resources[logical_id].physical_resource_id
+
+    def attribute(self, logical_id: str, name: str) -> Any:
+        return self._resources[logical_id].attribute(name)
+
+    # Changes.
+
+    def create_resources(self) -> None:
+        self.status = "CREATE_IN_PROGRESS"
+        _background.run(self._become, self.resource_map, "CREATE")
+
+    def update(
+        self,
+        template: str,
+        role_arn: str | None = None,
+        parameters: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        document = self.parse_template(template)
+        wanted = self._read(document, parameters or {})
+        with self._changing:
+            if self.status.endswith("_IN_PROGRESS"):
+                raise ValidationError(
+                    message=f"Stack:{self.stack_id} is in {self.status} state and can not be updated."
+                )
+            self.status = "UPDATE_IN_PROGRESS"
+        self.template, self.template_dict = template, document
+        self.parameters = _all_values(document, parameters or {})
+        self.resource_map = wanted
+        self.role_arn = role_arn
+        if tags is not None:
+            self.tags = tags
+        self._add_stack_event("UPDATE_IN_PROGRESS", resource_status_reason="User Initiated")
+        _background.run(self._become, wanted, "UPDATE")
+
+    def delete(self) -> None:
+        self._add_stack_event("DELETE_IN_PROGRESS", resource_status_reason="User Initiated")
+        for resource in reversed(self.stack_resources):
+            try:
+                self._remove(resource)
+            except Exception as error:
+                self.status = "DELETE_FAILED"
+                # moto has already let go of it.
+                models.cloudformation_backends[self.account_id][self.region_name].stacks[self.stack_id] = self
+                raise ValidationError(message=f"{resource.logical_resource_id}: {error}") from error
+        self.status = "DELETE_COMPLETE"
+        self._add_stack_event("DELETE_COMPLETE")
+
+    def _become(self, wanted: Template, action: str) -> None:
+        """Bring the resources to what the template wants; the first failure ends it."""
+        retired: list[Resource] = []
+        for logical_id in wanted.order:
+            try:
+                self._bring(logical_id, wanted, retired)
+            except Exception as error:  # noqa: BLE001  whatever a resource runs into is the stack's failure
+                self._fail(action, logical_id, wanted.resources[logical_id]["Type"], error)
+                return
+        gone = [resource for logical_id, resource in self._resources.items() if logical_id not in wanted.resources]
+        try:
+            self.output_map = wanted.outputs(self)
+            for resource in [*retired, *reversed(gone)]:
+                self._remove(resource)
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(action, self.name, self.cloudformation_type(), error)
+            return
+        self._add_stack_event(f"{action}_COMPLETE")
+        self.status = f"{action}_COMPLETE"
+
+    def _bring(self, logical_id: str, wanted: Template, retired: list[Resource]) -> None:
+        kind = TYPES[wanted.resources[logical_id]["Type"]]
+        properties = wanted.properties(logical_id, self)
+        existing = self._resources.get(logical_id)
+        if existing is None or not existing.exists:
+            self._create(kind(self.name, self.account_id, self.region_name, logical_id, properties))
+        elif not existing.settled:
+            self._update(existing, properties, {})
+        elif properties != existing.properties:
+            if existing.needs_replacement(properties) or type(existing) is not kind:
+                self._replace(existing, kind(self.name, self.account_id, self.region_name, logical_id, properties))
+                existing.retained = wanted.resources[logical_id].get("UpdateReplacePolicy") == "Retain"
+                retired.append(existing)
+            else:
+                self._update(existing, properties, existing.properties)
+        self._resources[logical_id].retained = wanted.resources[logical_id].get("DeletionPolicy") == "Retain"
+
+    def _update(self, existing: Resource, properties: dict[str, Any], old: dict[str, Any]) -> None:
+        before, existing.properties = existing.properties, properties
+        try:
+            existing.update(old)
+        except Exception:
+            # The next update has to try it again.
+            existing.properties = before
+            raise
+        existing.settled = True
+        self._add_resource_event(existing, "UPDATE_COMPLETE")
+
+    def _replace(self, existing: Resource, successor: Resource) -> None:
+        if successor.name == existing.name and type(successor) is type(existing):
+            raise TemplateError(
+                "CloudFormation cannot update a stack when a custom-named resource requires replacing. "
+                f"Rename {existing.name} and update the stack again."
+            )
+        self._create(successor)
+
+    def _create(self, resource: Resource) -> None:
+        # A resource that could be made but not configured is the stack's all the same.
+        self._resources[resource.logical_resource_id] = resource
+        resource.create()
+        resource.settled = True
+        self._add_resource_event(resource, "CREATE_COMPLETE")
+
+    def _remove(self, resource: Resource) -> None:
+        if resource.exists and not resource.retained:
+            resource.delete()
+        if self._resources.get(resource.logical_resource_id) is resource:
+            del self._resources[resource.logical_resource_id]
+        self._add_resource_event(resource, "DELETE_COMPLETE")
+
+    def _fail(self, action: str, logical_id: str, kind: str, error: Exception) -> None:
+        expected = isinstance(error, ClientError | TemplateError | AttributeMissingError | TargetError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        self._add_event(logical_id, "", kind, f"{action}_FAILED", reason)
+        self._add_stack_event(f"{action}_FAILED", f"The following resource(s) failed: [{logical_id}].")
+        self.status = f"{action}_FAILED"
+
+    def _add_resource_event(self, resource: Resource, status: str) -> None:
+        self._add_event(
+            resource.logical_resource_id, resource.physical_resource_id, resource.cf_resource_type, status, None
+        )
+
+    def _add_event(self, logical_id: str, physical_id: str, kind: str, status: str, reason: str | None) -> None:
+        self.events.append(
+            Event(
+                stack_id=self.stack_id,
+                stack_name=self.name,
+                logical_resource_id=logical_id,
+                physical_resource_id=physical_id,
+                resource_type=kind,
+                resource_status=status,
+                resource_status_reason=reason,
+                resource_properties=None,
+            )
+        )
+
+
+def _all_values(document: dict[str, Any], parameters: dict[str, str]) -> dict[str, str]:
+    declared = document.get("Parameters") or {}
+    return {name: str(parameter.get("Default")) for name, parameter in declared.items()} | parameters

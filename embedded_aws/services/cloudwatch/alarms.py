@@ -1,0 +1,198 @@
+"""CloudWatch alarms: evaluated by their metrics, and told of by their actions when their state changes.
+
+After "Alarm evaluation" (alarm-evaluation) and "Configuring how CloudWatch alarms treat missing data"
+(alarms-and-missing-data) in the CloudWatch user guide. A minute of a period takes as long as the embedded AWS's pace
+says. Composite alarms, and those on metrics of endpoints, are not evaluated: they keep what SetAlarmState gives them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import logging
+import operator
+import time
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.cloudwatch.exceptions import ValidationError
+from moto.cloudwatch.models import Alarm, CloudWatchBackend, cloudwatch_backends
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.background import Background
+from embedded_aws.services.cloudwatch import alarm_metrics, metrics
+from embedded_aws.services.cloudwatch.alarm_metrics import CannotEvaluateError
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+PRINCIPAL = "cloudwatch.amazonaws.com"
+INSUFFICIENT = "INSUFFICIENT_DATA"
+_SET_BY_HAND = "AWS/SageMaker"
+_STATE = ("state_reason", "state_reason_data", "state_updated_timestamp", "state_value", "history")
+# Beyond the periods it evaluates, an alarm looks for data that is not missing: for 3 periods among 5, in the guide.
+_FURTHER_PERIODS = 2
+_COMPARISONS = {
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "GreaterThanThreshold": operator.gt,
+    "LessThanOrEqualToThreshold": operator.le,
+    "LessThanThreshold": operator.lt,
+}
+
+_logger = logging.getLogger(__name__)
+_minute = 60.0
+_put_at = 0.0
+_background = Background("alarms")
+
+
+def install(aws: EmbeddedAws) -> None:
+    global _background, _minute
+    _background, _minute = Background("alarms"), aws.pace.minute
+    aws.exits.callback(_background.end)
+    _background.run(_watch, _background)
+    original = CloudWatchBackend.put_metric_alarm
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def put_metric_alarm(backend: CloudWatchBackend, **members: Any) -> Alarm:
+        global _put_at
+        before = backend.alarms.get(members["name"])
+        alarm = original(backend, **members)
+        try:
+            _check(alarm)
+        except ValidationError:
+            backend.alarms.pop(alarm.name)
+            if before:
+                backend.alarms[alarm.name] = before
+            raise
+        # "When you update an existing alarm, its state is left unchanged" (API_PutMetricAlarm); moto makes a new one.
+        alarm.state_value = INSUFFICIENT
+        for attribute in _STATE if before else ():
+            setattr(alarm, attribute, getattr(before, attribute))
+        _put_at = time.time()
+        return alarm
+
+    CloudWatchBackend.put_metric_alarm = put_metric_alarm
+
+
+def evaluate(now: float) -> None:
+    """Bring every alarm to the state that its metrics give it at `now`, in seconds since 1970."""
+    for account, alarm in _evaluated():
+        terms, seconds = alarm_metrics.terms(alarm), _period_seconds(alarm)
+        # The windows slide: the newest ends now.
+        ends = [now - number * seconds for number in range(_periods(alarm))]
+        points = [alarm_metrics.value(terms, account, alarm.region_name, end - seconds, end) for end in ends]
+        state, judged = judged_by(alarm, points)
+        if state != alarm.state_value:
+            _change(alarm, account, state, judged)
+
+
+def _watch(background: Background) -> None:
+    """Evaluate once a minute, as CloudWatch does, until what came last is too old to count."""
+    evaluated = 0.0
+    while background.pause(_minute):
+        metrics.look_at_queues()
+        longest = max((_period_seconds(alarm) * _periods(alarm) for _, alarm in _evaluated()), default=0.0)
+        if evaluated <= max(_put_at, metrics.newest()) + longest:
+            evaluated = time.time()
+            evaluate(evaluated)
+
+
+def _evaluated() -> list[tuple[str, Alarm]]:
+    """All alarms that are not set by hand, each with its account."""
+    backends = [
+        (account, backend)
+        for account, regions in list(cloudwatch_backends.items())
+        for backend in list(regions.values())
+    ]
+    return [
+        (account, alarm)
+        for account, backend in backends
+        for alarm in list(backend.alarms.values())
+        if not _is_set_by_hand(alarm)
+    ]
+
+
+def _is_set_by_hand(alarm: Alarm) -> bool:
+    return bool(alarm.rule) or _SET_BY_HAND in alarm_metrics.namespaces(alarm)
+
+
+def _check(alarm: Alarm) -> None:
+    """Refuse what could not be evaluated."""
+    if _is_set_by_hand(alarm):
+        return
+    actions = [*alarm.alarm_actions, *alarm.ok_actions, *alarm.insufficient_data_actions]
+    try:
+        alarm_metrics.terms(alarm)
+        if alarm.comparison_operator not in _COMPARISONS:
+            raise CannotEvaluateError(f"compares by {alarm.comparison_operator}")
+        if alarm.datapoints_to_alarm not in (None, alarm.evaluation_periods):
+            raise CannotEvaluateError("has other DatapointsToAlarm than EvaluationPeriods")
+        if others := [action for action in actions if not action.startswith("arn:aws:sns:")]:
+            raise CannotEvaluateError(f"has the action {others[0]}")
+    except CannotEvaluateError as error:
+        raise ValidationError(f"The embedded CloudWatch cannot evaluate the alarm {alarm.name}: it {error}.") from error
+
+
+def _period_seconds(alarm: Alarm) -> float:
+    return alarm_metrics.terms(alarm)[0].period * _minute / 60
+
+
+def _periods(alarm: Alarm) -> int:
+    return int(alarm.evaluation_periods) + _FURTHER_PERIODS
+
+
+def judged_by(alarm: Alarm, points: list[float | None]) -> tuple[str, list[float]]:
+    """The state by the data points, the newest first, and those of them that decide."""
+    count = int(alarm.evaluation_periods)
+    real = [point for point in points if point is not None][:count]
+    breaches = [bool(_COMPARISONS[alarm.comparison_operator](point, float(alarm.threshold))) for point in real]
+    if not all(breaches):
+        return "OK", real
+    if len(real) == count:
+        return "ALARM", real
+    match alarm.treat_missing_data:
+        case "breaching":
+            return "ALARM", real
+        case "notBreaching":
+            return "OK", real
+        case "ignore":
+            return str(alarm.state_value), real
+    return ("ALARM" if real else INSUFFICIENT), real
+
+
+def _change(alarm: Alarm, account: str, state: str, judged: list[float]) -> None:
+    old = alarm.state_value
+    found = f"datapoints {judged}" if judged else "no datapoints"
+    reason = f"{found}, {alarm.comparison_operator} {float(alarm.threshold)}, missing data {alarm.treat_missing_data}"
+    alarm.update_state(reason, "{}", state)
+    if not alarm.actions_enabled:
+        return
+    message = {
+        "AlarmName": alarm.name,
+        "AlarmDescription": alarm.description,
+        "AWSAccountId": account,
+        "NewStateValue": state,
+        "NewStateReason": reason,
+        "StateChangeTime": datetime.datetime.now(datetime.UTC).isoformat(),
+        "Region": alarm.region_name,
+        "AlarmArn": alarm.alarm_arn,
+        "OldStateValue": old,
+    }
+    actions = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions, INSUFFICIENT: alarm.insufficient_data_actions}
+    for topic in actions[state]:
+        _background.run(_publish, alarm, topic, f'{state}: "{alarm.name}"', json.dumps(message, indent=2))
+
+
+def _publish(alarm: Alarm, topic: str, subject: str, message: str) -> None:
+    try:
+        client = clients.client_as_service(
+            "sns", PRINCIPAL, alarm.alarm_arn, clients.account_of(topic), alarm.region_name
+        )
+        # SNS takes subjects of up to 100 characters.
+        client.publish(TopicArn=topic, Subject=subject[:100], Message=message)
+    except (ClientError, BotoCoreError) as error:
+        # On AWS it is in the alarm's history.
+        _logger.info("The alarm %s cannot publish to %s: %s", alarm.name, topic, error)

@@ -1,0 +1,127 @@
+"""CloudWatch's metrics: what the services report of themselves and what anyone puts, as alarms read them.
+
+Reported is what alarms here may watch, as it is documented for each service: "Monitoring Step Functions metrics using
+CloudWatch" (procedure-cw-metrics), "Monitoring Amazon EventBridge" (eb-monitoring), "Types of metrics for Lambda
+functions" (monitoring-metrics-types), "Available CloudWatch metrics for Amazon SQS" (sqs-available-cloudwatch-metrics).
+moto keeps them, too, for those who read metrics.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from moto.cloudwatch.models import CloudWatchBackend, MetricDatumBase, Statistics, cloudwatch_backends
+from moto.sqs.models import sqs_backends
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+REPORTED = {
+    "AWS/Events": {"TriggeredRules"},
+    "AWS/Lambda": {"Invocations", "Errors"},
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible"},
+    "AWS/States": {
+        "ExecutionsStarted",
+        "ExecutionsSucceeded",
+        "ExecutionsFailed",
+        "ExecutionsTimedOut",
+        "ExecutionsAborted",
+    },
+}
+STATISTICS = ("Average", "Maximum", "Minimum", "SampleCount", "Sum")
+_KEPT = 10_000
+# "A queue stays active for up to six hours from the last activity."
+_ACTIVE_MINUTES = 6 * 60
+
+_lock = threading.Lock()
+_data: dict[Metric, list[tuple[float, MetricDatumBase]]] = {}
+_newest = 0.0
+_active_seconds = 60.0 * _ACTIVE_MINUTES
+# When each queue was last seen with messages.
+_used: dict[tuple[str, str, str], float] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    account: str
+    region: str
+    namespace: str
+    name: str
+    dimensions: frozenset[tuple[str, str]]
+
+
+def install(aws: EmbeddedAws) -> None:
+    global _active_seconds
+    _active_seconds = _ACTIVE_MINUTES * aws.pace.minute
+    _data.clear()
+    _used.clear()
+    original = CloudWatchBackend.put_metric_data
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def put_metric_data(backend: CloudWatchBackend, namespace: str, metric_data: list[dict[str, Any]]) -> None:
+        global _newest
+        with _lock:
+            before = len(backend.metric_data)
+            original(backend, namespace, metric_data)
+            for datum in backend.metric_data[before:]:
+                dimensions = frozenset((dimension.name, dimension.value) for dimension in datum.dimensions)
+                metric = Metric(backend.account_id, backend.region_name, namespace, datum.name, dimensions)
+                kept = _data.setdefault(metric, [])
+                kept.append((_seconds(datum.timestamp), datum))
+                del kept[:-_KEPT]
+            _newest = time.time()
+
+    CloudWatchBackend.put_metric_data = put_metric_data
+
+
+def report(account: str, region: str, namespace: str, name: str, value: float, **dimensions: str) -> None:
+    """What a service says of itself."""
+    datum = {
+        "MetricName": name,
+        "Value": value,
+        "Dimensions": [{"Name": key, "Value": said} for key, said in dimensions.items()],
+    }
+    cloudwatch_backends[account][region].put_metric_data(namespace, [datum])
+
+
+def look_at_queues() -> None:
+    """SQS reports every minute what is in a queue, as long as it is active: here, after it has held messages."""
+    now = time.time()
+    for account, regions in list(sqs_backends.items()):
+        for region, backend in list(regions.items()):
+            for queue in list(backend.queues.values()):
+                key, count = (account, region, queue.name), len(queue.messages)
+                if count:
+                    _used[key] = now
+                if now - _used.get(key, 0) < _active_seconds:
+                    name = "ApproximateNumberOfMessagesVisible"
+                    report(account, region, "AWS/SQS", name, count, QueueName=queue.name)
+
+
+def newest() -> float:
+    """When the last of all data came, in seconds since 1970."""
+    return _newest
+
+
+def statistic(metric: Metric, name: str, after: float, until: float) -> float | None:
+    """What a statistic of the data of a period comes to; None without any."""
+    with _lock:
+        data = [datum for timestamp, datum in _data.get(metric, []) if after < timestamp <= until]
+    if not data:
+        return None
+    statistics = Statistics([name], datetime.datetime.now(datetime.UTC))
+    statistics.metric_data = data
+    value = statistics.get_statistics_for_type(name)
+    return None if value is None else float(value)
+
+
+def _seconds(timestamp: datetime.datetime) -> float:
+    # moto's own times are UTC without saying so.
+    return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=datetime.UTC)).timestamp()

@@ -1,0 +1,52 @@
+"""DynamoDB's transactions that are written once, however often they are asked for with the same token.
+
+"A client request token is valid for 10 minutes after the first request that uses it is completed"
+(https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html); moto does not look at it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from moto.dynamodb.exceptions import DynamodbException
+from moto.dynamodb.responses import DynamoHandler
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+_VALID_SECONDS = 600
+# What was asked for and answered with each token of an account, and when.
+_completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
+
+
+class _MismatchError(DynamodbException):
+    error_type = "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException"
+
+    def __init__(self) -> None:
+        super().__init__(self.error_type, "The client request token was used with other parameters before.")
+
+
+def install(_: EmbeddedAws) -> None:
+    _completed.clear()
+    original = DynamoHandler.transact_write_items
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def transact_write_items(handler: DynamoHandler) -> Any:
+        token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
+        if not token:
+            return original(handler)
+        key, now = (handler.current_account, token), time.monotonic()
+        if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
+            if before[1] != asked:
+                raise _MismatchError
+            return before[2]
+        answer = original(handler)
+        _completed[key] = (now, asked, answer)
+        return answer
+
+    DynamoHandler.transact_write_items = transact_write_items

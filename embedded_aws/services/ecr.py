@@ -1,0 +1,197 @@
+"""ECR: registries that images are really pushed to and pulled from, from other accounts as well.
+
+https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and its siblings. moto keeps no layers,
+makes up the digests of manifests, looks for every repository in the account of the caller, and takes registry policies
+for three actions only, where ECR has "all ECR actions in the policy" (user guide, registry-permissions).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from moto.core.responses import ActionResult
+from moto.ecr.exceptions import ImageAlreadyExistsException
+from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
+from moto.ecr.responses import ECRResponse
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.validation import ApiError
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+# API_UploadLayerPart: "The maximum size of each image layer part"; CompleteLayerUpload: LayerPartTooSmallException.
+_LARGEST_PART = 20971520
+_SMALLEST_PART = 5 * 1024 * 1024
+_DOWNLOADS = "/layers/"
+
+# By the secret in its address, what a layer's download is.
+_downloads: dict[str, bytes] = {}
+
+
+class LayerDownloads:
+    """A WSGI application before another one: the addresses that GetDownloadUrlForLayer gives away answer anybody."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        content = _downloads.get(environ.get("PATH_INFO", "").removeprefix(_DOWNLOADS))
+        if content is None:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+            return answer
+        headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(content)))]
+        start_response("200 OK", headers)
+        return [content]
+
+
+def install(aws: EmbeddedAws) -> None:
+    ECRResponse.ecr_backend = property(_backend)
+    ECRResponse.get_download_url_for_layer = _get_download_url_for_layer
+    ECRBackend.upload_layer_part = _upload_layer_part
+    ECRBackend.complete_layer_upload = _complete_layer_upload
+    ECRBackend.put_image = _put_image
+    ECRBackend._validate_registry_policy_action = lambda *_: None
+
+
+_upload_in_moto = ECRBackend.upload_layer_part
+_complete_in_moto = ECRBackend.complete_layer_upload
+
+
+def repository(account: str, region: str, name: str) -> Repository | None:
+    return ecr_backends[account][region].repositories.get(name)
+
+
+def _backend(response: ECRResponse) -> ECRBackend:
+    """That of the registry which the request names: who may call it was decided before."""
+    registry = response._get_param("registryId")
+    known = registry in clients.ACCOUNTS.values()
+    return ecr_backends[registry if known else response.current_account][response.region]
+
+
+def _contents(repository: Repository) -> dict[str, bytes]:
+    found: dict[str, bytes] = vars(repository).setdefault("layer_contents", {})
+    return found
+
+
+def _upload_layer_part(
+    backend: ECRBackend,
+    repository_name: str,
+    upload_id: str,
+    part_first_byte: int,
+    part_last_byte: int,
+    layer_part_blob: bytes,
+    registry_id: str | None = None,
+) -> dict[str, Any]:
+    size = len(layer_part_blob)
+    if size > _LARGEST_PART or size != part_last_byte - part_first_byte + 1:
+        raise ApiError(
+            "InvalidParameterException", f"The layer part has {size} bytes, and at most {_LARGEST_PART} are allowed."
+        )
+    answer: dict[str, Any] = _upload_in_moto(
+        backend, repository_name, upload_id, part_first_byte, part_last_byte, layer_part_blob, registry_id
+    )
+    vars(backend._get_repository(repository_name).uploads[upload_id]).setdefault("part_sizes", []).append(size)
+    return answer
+
+
+def _complete_layer_upload(
+    backend: ECRBackend,
+    repository_name: str,
+    upload_id: str,
+    layer_digests: list[str],
+    registry_id: str | None = None,
+) -> dict[str, Any]:
+    repository = backend._get_repository(repository_name, registry_id)
+    upload = repository.uploads.get(upload_id)
+    content = b""
+    if upload is not None:
+        content = bytes(upload.layer_parts)
+        digest = _sha256(content)
+        if not content:
+            raise ApiError("EmptyUploadException", f"The upload {upload_id} has no parts.")
+        if any(size < _SMALLEST_PART for size in upload.part_sizes[:-1]):
+            raise ApiError(
+                "LayerPartTooSmallException", f"Layer parts must be at least {_SMALLEST_PART} bytes in size."
+            )
+        if digest not in layer_digests:
+            raise ApiError(
+                "InvalidLayerException", f"The digest of the uploaded layer is {digest}, not {layer_digests[0]}."
+            )
+        if digest in repository.layers:
+            raise ApiError("LayerAlreadyExistsException", f"The layer {digest} already exists in {repository_name}.")
+    answer: dict[str, Any] = _complete_in_moto(backend, repository_name, upload_id, layer_digests, registry_id)
+    _contents(repository)[answer["layerDigest"]] = content
+    return answer
+
+
+def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
+    """API_GetDownloadUrlForLayer: "You can only get URLs for image layers that are referenced in an image"."""
+    name, digest = response._get_param("repositoryName"), response._get_param("layerDigest")
+    repository = response.ecr_backend._get_repository(name, response._get_param("registryId"))
+    referenced = {layer for image in repository.images for layer in _layers(json.loads(image.image_manifest))}
+    if digest not in referenced or digest not in repository.layers:
+        raise ApiError("LayersNotFoundException", f"The layer {digest} does not exist in the images of {name}.")
+    secret = secrets.token_urlsafe(32)
+    _downloads[secret] = _contents(repository)[digest]
+    return ActionResult({"downloadUrl": f"{clients.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
+
+
+def _put_image(
+    backend: ECRBackend,
+    repository_name: str,
+    image_manifest: str,
+    image_tag: str | None,
+    image_manifest_mediatype: str | None = None,
+    digest: str | None = None,
+) -> Image:
+    repository = backend._get_repository(repository_name)
+    manifest = json.loads(image_manifest)
+    media_type = image_manifest_mediatype or manifest.get("mediaType")
+    if not media_type:
+        raise ApiError("InvalidParameterException", "The image manifest has no mediaType, and neither has the request.")
+    actual = _sha256(image_manifest.encode())
+    if digest not in (None, actual):
+        raise ApiError(
+            "ImageDigestDoesNotMatchException", f"The digest of the image manifest is {actual}, not {digest}."
+        )
+    if missing := [layer for layer in _layers(manifest) if layer not in repository.layers]:
+        raise ApiError(
+            "LayersNotFoundException", f"Layers with digests '{missing}' required for pushing image do not exist."
+        )
+    present = {image.get_image_digest(): image for image in repository.images}
+    if missing := [child["digest"] for child in manifest.get("manifests", []) if child["digest"] not in present]:
+        raise ApiError(
+            "ReferencedImagesNotFoundException", f"Images with digests '{missing}' required for pushing do not exist."
+        )
+    image = present.get(actual)
+    if image and (image_tag is None or image_tag in image.image_tags):
+        raise ImageAlreadyExistsException(repository_name, repository.registry_id, actual, str(image_tag))
+    for other in repository.images if image_tag else []:
+        if image_tag in other.image_tags:
+            if repository.is_tag_immutable():
+                raise ApiError(
+                    "ImageTagAlreadyExistsException", f"The tag {image_tag} of {repository_name} is immutable."
+                )
+            other.remove_tag(image_tag)
+            other.image_tag = other.image_tags[-1] if other.image_tags else None
+    if image is None:
+        image = Image(backend.account_id, image_tag, image_manifest, repository_name, media_type, actual)
+        repository.images.append(image)
+    else:
+        image.update_tag(image_tag)
+    return image
+
+
+def _layers(manifest: dict[str, Any]) -> list[str]:
+    """The digests of a manifest's layers and its config, which ECR keeps as a layer."""
+    parts = [*([manifest["config"]] if "config" in manifest else []), *manifest.get("layers", [])]
+    return [part["digest"] for part in parts]
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,84 @@
+"""EventBridge rules with a schedule: "Creating a rule that runs on a schedule" (eb-create-rule-schedule).
+
+A minute of a schedule takes as long as the embedded AWS's pace says. Where that says that schedules do not run by
+themselves, `run` says that one is due.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from moto.events.exceptions import ValidationException
+from moto.events.models import EventsBackend, Rule, events_backends
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.background import Background
+from embedded_aws.services.events import api as events
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60}
+_LOOK_SECONDS = 0.5
+
+
+def install(aws: EmbeddedAws) -> None:
+    if aws.pace.schedules:
+        background = Background("schedules")
+        aws.exits.callback(background.end)
+        background.run(watch, background, aws.pace.minute)
+    original = EventsBackend.put_rule
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def put_rule(backend: EventsBackend, *arguments: Any, **members: Any) -> Rule:
+        expression = members.get("scheduled_expression")
+        if expression and not _RATE.fullmatch(expression):
+            raise ValidationException(f"The embedded EventBridge has schedules by rate alone, not {expression}.")
+        return original(backend, *arguments, **members)
+
+    EventsBackend.put_rule = put_rule
+
+
+def run(account: str, rule_name: str, region: str = clients.REGION) -> None:
+    """The schedule of a rule is due: its targets are called."""
+    _run(events_backends[account][region].event_buses["default"].rules[rule_name])
+
+
+def watch(background: Background, minute: float) -> None:
+    """A rate counts from when the rule was made."""
+    due: dict[str, float] = {}
+    while background.pause(_LOOK_SECONDS):
+        now = time.monotonic()
+        for rule in _scheduled():
+            interval = _minutes(rule) * minute
+            if now >= due.setdefault(rule.arn, now + interval):
+                due[rule.arn] = now + interval
+                _run(rule)
+
+
+def _scheduled() -> list[Rule]:
+    # "You can create scheduled rules only on the default event bus."
+    return [
+        rule
+        for regions in list(events_backends.values())
+        for backend in list(regions.values())
+        for rule in list(backend.event_buses["default"].rules.values())
+        if rule.scheduled_expression
+    ]
+
+
+def _minutes(rule: Rule) -> int:
+    rate = _RATE.fullmatch(rule.scheduled_expression)
+    return int(rate[1]) * _MINUTES[rate[2]] if rate else 0
+
+
+def _run(rule: Rule) -> None:
+    if rule.state == "ENABLED":
+        event = events.event(rule.account_id, rule.region_name, "aws.events", "Scheduled Event", {}, [rule.arn])
+        events.trigger(rule, event)

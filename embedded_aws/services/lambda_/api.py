@@ -1,0 +1,253 @@
+"""Lambda's Invoke: runs the functions that moto only keeps.
+
+It follows the Invoke API reference and "Invoke a Lambda function synchronously" in AWS's Lambda developer guide.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import urllib.parse
+import uuid
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from moto.awslambda.exceptions import LambdaClientError
+from moto.awslambda.models import LambdaFunction
+from moto.awslambda.responses import LambdaResponse
+from moto.awslambda_simple.models import LambdaSimpleBackend, lambda_simple_backends
+
+from embedded_aws.services.cloudwatch import metrics
+from embedded_aws.services.lambda_.async_invocations import EventQueue, Invocation
+from embedded_aws.services.lambda_.environments import Environments, Outcome, RoleNotAssumedError, ThrottledError
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_MOST_BYTES = {"RequestResponse": 6_291_456, "Event": 1_048_576, "DryRun": 6_291_456}
+_MOST_RESPONSE_BYTES = 6_291_556
+_MOST_LOG_BYTES = 4096
+# A name, <account>:function:<name> or a whole ARN, each with or without a version or alias.
+_FUNCTION_NAME = re.compile(
+    r"(arn:aws[a-zA-Z-]*:lambda:)?((?P<region>[a-z]{2}(-[a-z]+)+-\d):)?((?P<account>\d{12}):)?(function:)?"
+    r"(?P<name>[a-zA-Z0-9-_]+)(:(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
+)
+
+
+class _TooManyRequestsError(LambdaClientError):
+    code = 429
+
+    def __init__(self) -> None:
+        super().__init__("TooManyRequestsException", "Rate Exceeded.")
+        reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+        self.description = json.dumps({"Reason": reason, "Type": "User", "message": self.message})
+
+
+class _RequestTooLargeError(LambdaClientError):
+    code = 413
+
+
+class _InvalidZipFileError(LambdaClientError):
+    code = 502
+
+
+class _AccessDeniedError(LambdaClientError):
+    code = 403
+
+
+class _Running:
+    """What runs the functions between a start and a stop of the embedded AWS."""
+
+    def __init__(self, aws: EmbeddedAws) -> None:
+        self.environments = Environments(aws.directory / "functions", aws.pace.sleeping)
+        self.queue = EventQueue(self.run)
+
+    def run(self, invocation: Invocation) -> Outcome:
+        outcome = self.environments.run(
+            invocation.function, invocation.request_id, invocation.function_arn, invocation.event
+        )
+        if len(outcome.payload) > _MOST_RESPONSE_BYTES:
+            message = f"Response payload size exceeded maximum allowed payload size ({_MOST_RESPONSE_BYTES} bytes)."
+            document = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
+            outcome = Outcome(json.dumps(document).encode(), True, outcome.log)
+        _report(invocation, outcome)
+        return outcome
+
+    def close(self) -> None:
+        self.environments.close()
+        self.queue.close()
+
+
+_running: _Running
+
+
+def _report(invocation: Invocation, outcome: Outcome) -> None:
+    """The metrics of an invocation, or of one attempt of an asynchronous one."""
+    region, account = invocation.function_arn.split(":")[3:5]
+    for metric, value in {"Invocations": 1, "Errors": int(outcome.failed)}.items():
+        name = invocation.function.function_name
+        metrics.report(account, region, "AWS/Lambda", metric, value, FunctionName=name)
+
+
+def kill_busy() -> None:
+    """End every process that runs a function just now, as a host of Lambda that fails does."""
+    _running.environments.kill_busy()
+
+
+def install(aws: EmbeddedAws) -> None:
+    global _running
+    _running = _Running(aws)
+    aws.exits.callback(_running.close)
+    # moto runs functions in Docker, or with this backend not at all.
+    LambdaResponse.invoke = _respond
+    LambdaResponse._enrich_response = staticmethod(_enrich_response)
+    LambdaSimpleBackend.invoke = _invoke_for_a_poller
+    LambdaFunction.invoke = _invoke_for_a_service
+    LambdaSimpleBackend.delete_function = _delete_function
+    # moto forgets these settings of a function.
+    LambdaFunction.__init__ = _init_function
+    LambdaFunction.update_configuration = _update_configuration
+    LambdaFunction.get_configuration = _get_configuration
+    LambdaFunction.create_from_cloudformation_json = classmethod(_create_from_cloudformation)
+    # In moto a second configuration does not replace the first.
+    LambdaSimpleBackend.put_function_event_invoke_config = _put_event_invoke_config
+
+
+def _respond(response: Any) -> tuple[int, dict[str, str], bytes]:
+    name = urllib.parse.unquote(response.path.rsplit("/", 2)[-2])
+    parts = _FUNCTION_NAME.fullmatch(name)
+    if parts is None:
+        raise LambdaClientError("ValidationException", f"1 validation error detected: Value '{name}' at 'functionName'")
+    backend = lambda_simple_backends[parts["account"] or response.current_account][parts["region"] or response.region]
+    qualifier = parts["qualifier"] or response.querystring.get("Qualifier", [None])[0]
+    function = backend.get_function(parts["name"], qualifier)
+    kind = response.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+    event = _event(response.normalized_request.data, kind)
+    arn = f"{backend.get_function(parts['name']).function_arn}:{qualifier}" if qualifier else function.function_arn
+    invocation = Invocation(function, arn, str(uuid.uuid4()), event)
+    headers = {"x-amzn-requestid": invocation.request_id, "X-Amz-Executed-Version": str(function.version)}
+    if kind == "DryRun":
+        return 204, headers | {"status": "204"}, b""
+    if kind == "Event":
+        _running.queue.put(invocation)
+        return 202, headers | {"status": "202"}, b""
+    outcome = _run(invocation)
+    headers["Content-Type"] = "application/json"
+    if outcome.failed:
+        headers["X-Amz-Function-Error"] = "Unhandled"
+    if response.headers.get("X-Amz-Log-Type") == "Tail":
+        headers["X-Amz-Log-Result"] = base64.b64encode(outcome.log.encode()[-_MOST_LOG_BYTES:]).decode()
+    return 200, headers, outcome.payload
+
+
+_enrich_in_moto = LambdaResponse._enrich_response
+
+
+def _enrich_response(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
+    """Keep the request id the function knows itself by, where moto makes one up for every response."""
+    known = {name: value for name, value in headers.items() if name == "x-amzn-requestid"}
+    headers, body = _enrich_in_moto(headers, body)
+    return headers | known, body
+
+
+def _event(body: bytes, kind: str) -> bytes:
+    if len(body) > _MOST_BYTES[kind]:
+        message = f"Request must be smaller than {_MOST_BYTES[kind]} bytes for the InvokeFunction operation"
+        raise _RequestTooLargeError("RequestEntityTooLargeException", message)
+    try:
+        json.loads(body or b"{}")
+    except ValueError as error:
+        message = f"Could not parse request body into json: {error}"
+        raise LambdaClientError("InvalidRequestContentException", message) from error
+    return body or b"{}"
+
+
+def _run(invocation: Invocation) -> Outcome:
+    try:
+        return _running.run(invocation)
+    except ThrottledError:
+        raise _TooManyRequestsError from None
+    except RoleNotAssumedError as error:
+        raise _AccessDeniedError("AccessDeniedException", str(error)) from None
+    except zipfile.BadZipFile:
+        message = "Lambda was not able to unzip the file"
+        raise _InvalidZipFileError("InvalidZipFileException", message) from None
+
+
+def _invoke_for_a_poller(
+    backend: Any,
+    function_name: str,
+    qualifier: str | None,
+    body: str,
+    headers: object,
+    response_headers: dict[str, str],
+) -> bytes:
+    """What moto's event source mappings call: they look at the error header to know whether a message is done."""
+    function = backend.get_function(function_name, qualifier)
+    outcome = _run(Invocation(function, function.function_arn, str(uuid.uuid4()), body.encode()))
+    if outcome.failed:
+        response_headers["x-amz-function-error"] = "Unhandled"
+    return outcome.payload
+
+
+def _invoke_for_a_service(function: Any, body: str, headers: object, response_headers: object) -> bytes:
+    """What moto's SNS, S3 notifications and log subscriptions call: none of them waits on AWS."""
+    _running.queue.put(Invocation(function, function.function_arn, str(uuid.uuid4()), body.encode()))
+    return b"null"
+
+
+_delete_in_moto = LambdaSimpleBackend.delete_function
+
+
+def _delete_function(backend: Any, function_name: str, qualifier: str | None = None) -> None:
+    function = backend.get_function(function_name, qualifier)
+    _delete_in_moto(backend, function_name, qualifier)
+    _running.environments.retire(function)
+
+
+_init_in_moto = LambdaFunction.__init__
+_update_in_moto = LambdaFunction.update_configuration
+_get_in_moto = LambdaFunction.get_configuration
+_create_in_moto = LambdaFunction.create_from_cloudformation_json.__func__
+
+
+def _init_function(function: Any, account_id: str, spec: dict[str, Any], region: str, version: str | int = 1) -> None:
+    _init_in_moto(function, account_id, spec, region, version)
+    function.dead_letter_config = spec.get("DeadLetterConfig", {})
+    function.logging_config = spec.get("LoggingConfig", {})
+
+
+def _update_configuration(function: Any, updates: dict[str, Any]) -> dict[str, Any]:
+    function.dead_letter_config = updates.get("DeadLetterConfig", function.dead_letter_config)
+    function.logging_config = updates.get("LoggingConfig", function.logging_config)
+    _update_in_moto(function, updates)
+    configuration: dict[str, Any] = function.get_configuration()
+    return configuration
+
+
+def _get_configuration(function: Any, on_create: bool = False) -> dict[str, Any]:
+    logging = {"LogFormat": "Text", "LogGroup": function.logs_group_name} | function.logging_config
+    configuration: dict[str, Any] = _get_in_moto(function, on_create) | {"LoggingConfig": logging}
+    if function.dead_letter_config:
+        configuration["DeadLetterConfig"] = function.dead_letter_config
+    return configuration
+
+
+def _create_from_cloudformation(
+    cls: Any, resource_name: str, cloudformation_json: dict[str, Any], *args: Any, **kwargs: Any
+) -> Any:
+    function = _create_in_moto(cls, resource_name, cloudformation_json, *args, **kwargs)
+    function.dead_letter_config = cloudformation_json["Properties"].get("DeadLetterConfig", {})
+    function.logging_config = cloudformation_json["Properties"].get("LoggingConfig", {})
+    return function
+
+
+_put_in_moto = LambdaSimpleBackend.put_function_event_invoke_config
+
+
+def _put_event_invoke_config(backend: Any, function_name: str, config: dict[str, Any]) -> dict[str, Any]:
+    backend.get_function(function_name).event_invoke_config = []
+    configuration: dict[str, Any] = _put_in_moto(backend, function_name, config)
+    return configuration

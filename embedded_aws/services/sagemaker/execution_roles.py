@@ -1,0 +1,45 @@
+"""SageMaker acting as an execution role: its clients, and the credentials it gives to a container.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embedded_aws.iam import clients, decisions
+
+SERVICE = "sagemaker.amazonaws.com"
+_SESSION = "SageMaker"
+
+
+class RoleError(Exception):
+    """The role does not exist, or does not trust SageMaker."""
+
+
+def client(service: str, role_arn: str) -> Any:
+    """A boto3 client that acts as the role, once the role is known to trust SageMaker."""
+    assert_trust(role_arn)
+    return clients.client_as_role(service, role_arn, _SESSION, _call(role_arn))
+
+
+def environment(role_arn: str) -> dict[str, str]:
+    """What a container has in its environment to call AWS as the role."""
+    assert_trust(role_arn)
+    credentials = clients.role_credentials(role_arn, _SESSION, _call(role_arn))
+    return {
+        **{name.upper(): value for name, value in credentials.items()},
+        "AWS_REGION": clients.REGION,
+        "AWS_DEFAULT_REGION": clients.REGION,
+        "AWS_ENDPOINT_URL": clients.endpoint_url(),
+    }
+
+
+def assert_trust(role_arn: str) -> None:
+    if not decisions.may_assume(_call(role_arn), role_arn, _SESSION).allowed:
+        raise RoleError(f"{role_arn} does not exist or does not trust {SERVICE}")
+
+
+def _call(role_arn: str) -> clients.ServiceCall:
+    """SageMaker's page on confused deputies names no more of the source than Region and account for hosting."""
+    return clients.ServiceCall(SERVICE, f"arn:aws:sagemaker:{clients.REGION}:{clients.account_of(role_arn)}:*")

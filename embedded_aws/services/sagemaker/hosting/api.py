@@ -1,0 +1,237 @@
+"""SageMaker endpoints: created, updated, described and deleted as on AWS, on containers that really run.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and its siblings. moto has no
+UpdateEndpoint, has endpoints in service at once, overwrites names in silence and loses several fields of models.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel import processes
+from embedded_aws.kernel.validation import ApiError
+from embedded_aws.services import application_autoscaling
+from embedded_aws.services.sagemaker import models, tags
+from embedded_aws.services.sagemaker.hosting import guardrails, invocations
+from embedded_aws.services.sagemaker.hosting.deployment import Deployments
+from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
+from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+_deployments: Deployments
+_quotas: dict[tuple[str, str], int] = {}
+
+
+def install(aws: EmbeddedAws) -> None:
+    global _deployments
+    _deployments = Deployments(aws.pace, aws.directory / "endpoints")
+    _quotas.clear()
+    # Last in first out: without containers, deployments that are under way have nothing to wait for; what they still
+    # started ends after them.
+    aws.exits.callback(processes.kill_all)
+    aws.exits.callback(_deployments.end)
+    aws.exits.callback(processes.kill_all)
+    tags.install()
+    invocations.install(aws)
+    replace(
+        {
+            "CreateModel": models.create_model,
+            "DescribeModel": models.describe_model,
+            "DeleteModel": models.delete_model,
+            "ListModels": models.list_models,
+            "CreateEndpointConfig": models.create_endpoint_config,
+            "DescribeEndpointConfig": _describe_endpoint_config,
+            "DeleteEndpointConfig": models.delete_endpoint_config,
+            "ListEndpointConfigs": models.list_endpoint_configs,
+            "CreateEndpoint": _create_endpoint,
+            "UpdateEndpoint": _update_endpoint,
+            "UpdateEndpointWeightsAndCapacities": _update_endpoint_weights_and_capacities,
+            "DescribeEndpoint": _describe_endpoint,
+            "DeleteEndpoint": _delete_endpoint,
+            "ListEndpoints": _list_endpoints,
+        }
+    )
+
+
+def maintain(account: str, endpoint_name: str, seconds: float) -> None:
+    """Do what no caller can ask for: SageMaker's own maintenance, `SystemUpdating` for some seconds."""
+    endpoint = _find(Call(account, clients.REGION, {}), endpoint_name)
+    with endpoint.lock:
+        _assert_changeable(endpoint)
+        _deployments.maintain(endpoint, seconds)
+
+
+def limit_instances(account: str, instance_type: str, count: int) -> None:
+    """Set an account's service quota "<instance type> for endpoint usage". There is none until one is set."""
+    _quotas[account, instance_type] = count
+
+
+def _create_endpoint(call: Call) -> dict[str, Any]:
+    name = call.request["EndpointName"]
+    arn = call.arn("endpoint", name)
+    if name.lower() in call.backend.endpoints:
+        raise invalid(f'Cannot create already existing endpoint "{arn}".')
+    config = _find_config(call).request
+    deployed = models.deployable(call, config)
+    _check_quotas(call, config)
+    endpoint = Endpoint(call.account, call.region, name, arn, call.request.get("Tags", []))
+    endpoint.last_deployment_config = call.request.get("DeploymentConfig")
+    call.backend.endpoints[name.lower()] = endpoint
+    _deployments.create(endpoint, copy.deepcopy(config), deployed)
+    return {"EndpointArn": arn}
+
+
+def _update_endpoint(call: Call) -> dict[str, Any]:
+    request = call.request
+    endpoint = _find(call, request["EndpointName"])
+    config = copy.deepcopy(_find_config(call).request)
+    deployed = models.deployable(call, config)
+    with endpoint.lock:
+        _assert_changeable(endpoint)
+        _check_kind(endpoint.config, config)
+        _check_autoscaling(endpoint, config)
+        deployment_config = request.get("DeploymentConfig")
+        if deployment_config is None and request.get("RetainDeploymentConfig"):
+            deployment_config = endpoint.last_deployment_config
+        if deployment_config:
+            role_arn = next(iter(deployed.values()))["ExecutionRoleArn"]
+            guardrails.check(deployment_config, endpoint.config, config, role_arn)
+            endpoint.last_deployment_config = deployment_config
+        _check_quotas(call, config)
+        excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
+        retained = endpoint.variants if request.get("RetainAllVariantProperties") else []
+        variants = variant_summaries(config, retained, frozenset(excluded))
+        _deployments.update(endpoint, config, deployed, variants, deployment_config or {})
+    return {"EndpointArn": endpoint.arn}
+
+
+def _update_endpoint_weights_and_capacities(call: Call) -> dict[str, Any]:
+    endpoint = _find(call, call.request["EndpointName"])
+    with endpoint.lock:
+        _assert_changeable(endpoint)
+        variants = copy.deepcopy(endpoint.variants)
+        by_name = {variant["VariantName"]: variant for variant in variants}
+        for desired in call.request["DesiredWeightsAndCapacities"]:
+            variant = by_name.pop(desired["VariantName"], None)
+            if variant is None:
+                raise invalid(
+                    f'The variant name(s) "{desired["VariantName"]}" is/are not present within endpoint configuration '
+                    f'"{endpoint.config["EndpointConfigName"]}", or named more than once.'
+                )
+            for member in ("DesiredWeight", "DesiredInstanceCount"):
+                if member in desired:
+                    variant[member] = desired[member]
+            if "ServerlessUpdateConfig" in desired:
+                variant["DesiredServerlessConfig"] = {
+                    **variant.get("DesiredServerlessConfig", {}),
+                    **desired["ServerlessUpdateConfig"],
+                }
+        _deployments.reweigh(endpoint, variants)
+    return {"EndpointArn": endpoint.arn}
+
+
+def _describe_endpoint_config(call: Call) -> dict[str, Any]:
+    return _find_config(call).describe()
+
+
+def _find_config(call: Call) -> models.Resource:
+    """API_CreateEndpoint.html: reads are eventually consistent, so a config made a moment ago may not be there yet."""
+    return models.find_config(call, call.request["EndpointConfigName"], _deployments.pace.endpoint_config_lag)
+
+
+def _describe_endpoint(call: Call) -> dict[str, Any]:
+    return _find(call, call.request["EndpointName"]).describe()
+
+
+def _delete_endpoint(call: Call) -> None:
+    endpoint = _find(call, call.request["EndpointName"])
+
+    def forget() -> None:
+        call.backend.endpoints.pop(endpoint.name.lower(), None)
+        application_autoscaling.forget(endpoint.account, endpoint.region, endpoint.name)
+
+    with endpoint.lock:
+        if endpoint.busy:
+            raise _in_progress(endpoint)
+        _deployments.delete(endpoint, forget)
+
+
+def _list_endpoints(call: Call) -> dict[str, Any]:
+    return listing(call, "Endpoints", call.backend.endpoints.values())
+
+
+def _find(call: Call, name: str) -> Endpoint:
+    endpoint: Endpoint | None = call.backend.endpoints.get(name.lower())
+    if endpoint is None:
+        raise invalid(f'Could not find endpoint "{call.arn("endpoint", name)}".')
+    return endpoint
+
+
+def _in_progress(endpoint: Endpoint) -> ApiError:
+    return invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+
+
+def _assert_changeable(endpoint: Endpoint) -> None:
+    if endpoint.busy:
+        raise _in_progress(endpoint)
+    if endpoint.status == "Failed":
+        raise invalid(
+            f'Cannot update endpoint "{endpoint.arn}" in Failed status. DeleteEndpoint is the only operation that can '
+            "be performed on a failed endpoint."
+        )
+
+
+def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """serverless-endpoints.html: an instance-based endpoint cannot become a serverless one, nor the other way round."""
+    kinds = [any("ServerlessConfig" in variant for variant in config["ProductionVariants"]) for config in (old, new)]
+    if kinds[0] != kinds[1]:
+        raise invalid(
+            "Cannot convert an endpoint between serverless and instance-based. Create a new endpoint instead."
+        )
+
+
+def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:
+    """endpoint-scaling-update.html: a variant that scales keeps its name and instance type until it is deregistered."""
+    scaled = application_autoscaling.registered(endpoint.account, endpoint.region, endpoint.name)
+    new = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
+    broken = [
+        variant["VariantName"]
+        for variant in endpoint.config["ProductionVariants"]
+        if variant["VariantName"] in scaled and new.get(variant["VariantName"]) != variant.get("InstanceType")
+    ]
+    if broken:
+        raise invalid(
+            f'The variant(s) "{broken}" must be deregistered as a scalable target with AutoScaling before they can be '
+            "removed or have their instance type updated."
+        )
+
+
+def _check_quotas(call: Call, config: dict[str, Any]) -> None:
+    """An update needs the new instances beside the old."""
+    for (account, instance_type), quota in _quotas.items():
+        used = sum(
+            _instances(endpoint.config, instance_type)
+            for endpoint in call.backend.endpoints.values()
+            if endpoint.status != "Failed"
+        )
+        wanted = _instances(config, instance_type)
+        if account == call.account and wanted and used + wanted > quota:
+            raise ApiError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{instance_type} for endpoint usage' is {quota} Instances, with "
+                f"current utilization of {used} Instances and a request delta of {wanted} Instances. Please use AWS "
+                "Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact "
+                "AWS support to request an increase for this quota.",
+            )
+
+
+def _instances(config: dict[str, Any], instance_type: str) -> int:
+    return sum(
+        variant["InitialInstanceCount"]
+        for variant in config["ProductionVariants"]
+        if variant.get("InstanceType") == instance_type
+    )

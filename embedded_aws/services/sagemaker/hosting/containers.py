@@ -1,0 +1,209 @@
+"""One container of a model: what lies in its directory, and the process that serves it.
+
+On AWS the model lies in /opt/ml/model and the code in /opt/ml/model/code. Those paths do not exist here: they are below
+the container's own directory, and the script is told where by `model_dir` and SM_MODEL_DIR.
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.processes import Process
+from embedded_aws.services.sagemaker import execution_roles
+from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts, unpack
+from embedded_aws.services.sagemaker.log_streams import LogStream
+
+SERVING_SCRIPT = Path(__file__).with_name("serving.py")
+_OPT_ML_MODEL = "/opt/ml/model"
+_LAST_WORDS_SECONDS = 1.0
+
+
+class ContainerError(Exception):
+    """The container does not run, or did not answer."""
+
+
+class ModelDataError(Exception):
+    """What the container is to serve could not be brought to it: the reason in SageMaker's words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Container:
+    """`definition` is a ContainerDefinition of CreateModel, with a model package's already filled in."""
+
+    def __init__(
+        self, name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path, log: LogStream
+    ) -> None:
+        self.name = name
+        self.definition = definition
+        self.log = log
+        self.role_arn: str = model["ExecutionRoleArn"]
+        self.isolated: bool = model.get("EnableNetworkIsolation", False)
+        self.directory = directory
+        self.model_dir = directory / "model"
+        self._process: Process | None = None
+        self._port = 0
+        self._restart = threading.Lock()
+
+    def download(self) -> None:
+        """Bring the model data, as SageMaker does before it starts the container."""
+        artifacts = self._artifacts()
+        self.model_dir.mkdir(parents=True)
+        if url := self.definition.get("ModelDataUrl"):
+            self._bring(artifacts, url, self.model_dir, archive=True, single=True)
+        elif source := self.definition.get("ModelDataSource"):
+            self._bring_source(artifacts, source["S3DataSource"], self.model_dir)
+        for additional in self.definition.get("AdditionalModelDataSources", []):
+            target = self.directory / "additional-model-data-sources" / additional["ChannelName"]
+            self._bring_source(artifacts, additional["S3DataSource"], target)
+
+    def start(self, timeout: float) -> None:
+        """Start the process and wait until it answers its health check."""
+        deadline = time.monotonic() + timeout
+        script = self._script()
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(128)
+            self._port = listener.getsockname()[1]
+            self._process = Process(
+                SERVING_SCRIPT,
+                [str(listener.fileno()), str(script), str(self.model_dir)],
+                self._environment(),
+                self.directory,
+                self.log.write,
+                pass_fds=[listener.fileno()],
+            )
+        try:
+            healthy = self._request("GET", "/ping", b"", {}, deadline - time.monotonic()).status == 200
+        except (OSError, http.client.HTTPException):
+            healthy = False
+        if not healthy:
+            # A script that fails closes its socket before Python has written why: let it.
+            with contextlib.suppress(TimeoutError):
+                self._process.wait(_LAST_WORDS_SECONDS)
+            self.stop()
+            raise ContainerError(f"{self.name} did not pass the health check")
+
+    def invoke(self, body: bytes, headers: dict[str, str], timeout: float) -> Answer:
+        """POST /invocations. Raises TimeoutError, and ContainerError where the process ended."""
+        try:
+            self._restart_if_dead()
+            return self._request("POST", "/invocations", body, headers, timeout)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise ContainerError(f"{self.name} did not answer: {error}") from error
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _restart_if_dead(self) -> None:
+        """A container that exits is started again on the same instance, with the data that lies there."""
+        with self._restart:
+            if self._process and not self._process.alive:
+                self.stop()
+                self.start(timeout=10)
+
+    def _request(self, method: str, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=max(timeout, 0.1))
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.getheader("Content-Type", ""), response.read())
+        finally:
+            connection.close()
+
+    def _artifacts(self) -> Artifacts:
+        try:
+            return Artifacts(self.role_arn)
+        except ArtifactError as error:
+            raise ModelDataError(str(error)) from error
+
+    def _bring_source(self, artifacts: Artifacts, source: dict[str, Any], target: Path) -> None:
+        self._bring(
+            artifacts,
+            source["S3Uri"],
+            target,
+            archive=source["CompressionType"] == "Gzip",
+            single=source["S3DataType"] == "S3Object",
+        )
+
+    def _bring(self, artifacts: Artifacts, uri: str, target: Path, *, archive: bool, single: bool) -> None:
+        local_copy = self.directory / "download" / uri.rstrip("/").rpartition("/")[2]
+        try:
+            if not single:
+                artifacts.download_prefix(uri, target)
+                return
+            artifacts.download(uri, local_copy if archive else target / local_copy.name)
+        except ArtifactError as error:
+            self.log.write(str(error))
+            raise ModelDataError(
+                f'Failed to download model data for container "{self.name}" from URL: "{uri}". Please ensure that '
+                "there is an object located at the URL and that the role passed to CreateModel has permissions to "
+                "download the object."
+            ) from error
+        if archive:
+            try:
+                unpack(local_copy, target)
+            except ArtifactError as error:
+                self.log.write(str(error))
+                raise ModelDataError(
+                    f'Failed to extract model data archive for container "{self.name}" from URL "{uri}". Please ensure '
+                    "that the object located at the URL is a valid tar.gz archive."
+                ) from error
+            local_copy.unlink()
+
+    def _script(self) -> Path:
+        """The inference script. One in S3 the container itself downloads, which it cannot do in network isolation."""
+        variables: dict[str, str] = self.definition.get("Environment", {})
+        program = variables.get("SAGEMAKER_PROGRAM", "inference.py")
+        submitted = variables.get("SAGEMAKER_SUBMIT_DIRECTORY", f"{_OPT_ML_MODEL}/code").removeprefix("file://")
+        if submitted.startswith(_OPT_ML_MODEL):
+            return self.model_dir / submitted.removeprefix(_OPT_ML_MODEL).strip("/") / program
+        code = self.directory / "code"
+        if not code.exists():
+            try:
+                if self.isolated:
+                    raise ArtifactError(f"{submitted} cannot be reached from a container in network isolation")
+                archive = Artifacts(self.role_arn).download(submitted, self.directory / "download" / "sourcedir.tar.gz")
+                unpack(archive, code)
+            except ArtifactError as error:
+                self.log.write(str(error))
+                raise ContainerError(f"{self.name} has no code: {error}") from error
+        return code / program
+
+    def _environment(self) -> dict[str, str]:
+        credentials = {} if self.isolated else execution_roles.environment(self.role_arn)
+        channels = {
+            source["ChannelName"]: str(self.directory / "additional-model-data-sources" / source["ChannelName"])
+            for source in self.definition.get("AdditionalModelDataSources", [])
+        }
+        return {
+            **credentials,
+            "SAGEMAKER_REGION": clients.REGION,
+            **self.definition.get("Environment", {}),
+            "SM_MODEL_DIR": str(self.model_dir),
+            "SM_ADDITIONAL_MODEL_DATA_SOURCES": json.dumps(channels),
+        }

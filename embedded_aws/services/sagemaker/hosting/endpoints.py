@@ -1,0 +1,242 @@
+"""An endpoint: its status, what DescribeEndpoint and its events tell of it, and which fleet answers a request.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any
+
+from embedded_aws.services.events import api as events
+from embedded_aws.services.sagemaker.hosting.fleet import Fleet, Variant
+from embedded_aws.services.sagemaker.operations import now
+
+# In these it can neither be updated nor deleted.
+BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# In these it answers: an UpdateRollbackFailed endpoint is in service with a mix of the old and the new config.
+_ANSWERING = ("InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed")
+# What of a config DescribeEndpoint repeats as it is.
+_REPEATED = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
+
+
+class Endpoint:
+    """`lock` guards all of it; statuses and fleets only change through the methods."""
+
+    def __init__(self, account: str, region: str, name: str, arn: str, tags: list[dict[str, str]]) -> None:
+        self.account = account
+        self.region = region
+        self.endpoint_name = self.name = name
+        self.arn = arn
+        self.tags = tags
+        self.creation_time = self.last_modified_time = now()
+        self.endpoint_status = ""
+        self.failure_reason: str | None = None
+        self.config: dict[str, Any] = {}
+        self.last_deployment_config: dict[str, Any] | None = None
+        self.claimed = False  # a change has begun that its status does not show yet
+        self.lock = threading.RLock()
+        self.fleet: Fleet | None = None
+        self.variants: list[dict[str, Any]] = []
+        self._pending: dict[str, Any] | None = None
+        self._candidate: Fleet | None = None
+        self._candidate_share = 0.0
+
+    @property
+    def status(self) -> str:
+        return self.endpoint_status
+
+    @property
+    def busy(self) -> bool:
+        return self.claimed or self.endpoint_status in BUSY
+
+    def move(self, status: str, failure_reason: str | None = None) -> None:
+        """Take on a status and tell EventBridge."""
+        with self.lock:
+            self.claimed = False
+            self.endpoint_status = status
+            self.failure_reason = failure_reason[:1024] if failure_reason else None
+            self.last_modified_time = now()
+            detail = self._event_detail()
+        events.emit(
+            self.account, "aws.sagemaker", "SageMaker Endpoint State Change", detail, [self.arn], region=self.region
+        )
+
+    def announce(self, config: dict[str, Any], variants: list[dict[str, Any]]) -> None:
+        """Show a deployment that has begun."""
+        pending = [
+            {
+                **variant,
+                "CurrentWeight": 0.0,
+                "CurrentInstanceCount": 0,
+                "VariantStatus": [{"Status": "Creating", "StartTime": now()}],
+            }
+            for variant in variants
+        ]
+        with self.lock:
+            self._pending = {
+                "EndpointConfigName": config["EndpointConfigName"],
+                "ProductionVariants": pending,
+                "StartTime": now(),
+            }
+
+    def route(self, candidate: Fleet, share: float, status: str, message: str = "") -> None:
+        """Send a share of the traffic to the fleet of the deployment."""
+        with self.lock:
+            self._candidate, self._candidate_share = candidate, share
+            for variant in (self._pending or {}).get("ProductionVariants", []):
+                variant["CurrentWeight"] = variant.get("DesiredWeight", 0.0)
+                variant["CurrentInstanceCount"] = round(share * variant.get("DesiredInstanceCount", 0))
+                variant["DeployedImages"] = candidate.variants[variant["VariantName"]].deployed_images
+                variant["VariantStatus"] = [{"Status": status, "StatusMessage": message, "StartTime": now()}]
+
+    def settle(self, fleet: Fleet | None = None, variants: list[dict[str, Any]] | None = None) -> list[Fleet]:
+        """End a deployment, with a new fleet or with the one that served before it. Returns the fleets to stop."""
+        with self.lock:
+            leaving = [self._candidate]
+            if fleet:
+                leaving = [other for other in (self.fleet, self._candidate) if other is not fleet]
+                self.fleet, self.config = fleet, fleet.config
+                self.variants = [
+                    {**variant, "DeployedImages": fleet.variants[variant["VariantName"]].deployed_images}
+                    for variant in (self.variants if variants is None else variants)
+                ]
+            self._candidate, self._candidate_share, self._pending = None, 0.0, None
+            return [other for other in leaving if other]
+
+    def remain_mixed(self) -> None:
+        """End a deployment with both fleets in service, each with its share of the traffic."""
+        with self.lock:
+            self._pending = None
+
+    @contextmanager
+    def variant(self, target: str = "") -> Iterator[Variant | None]:
+        """The variant that answers one request; None if the endpoint does not answer or has no such variant."""
+        with ExitStack() as use:
+            with self.lock:
+                fleet = self._candidate if random.random() < self._candidate_share else self.fleet  # noqa: S311
+                found = fleet.variants.get(target or self._by_weight()) if fleet and self.answers else None
+                if fleet and found:
+                    use.enter_context(fleet.in_use())
+            yield found
+
+    @property
+    def answers(self) -> bool:
+        return self.fleet is not None and self.endpoint_status in _ANSWERING
+
+    def describe(self) -> dict[str, Any]:
+        with self.lock:
+            description = {
+                "EndpointName": self.name,
+                "EndpointArn": self.arn,
+                "EndpointConfigName": self.config["EndpointConfigName"],
+                "EndpointStatus": self.endpoint_status,
+                "FailureReason": self.failure_reason,
+                "CreationTime": self.creation_time,
+                "LastModifiedTime": self.last_modified_time,
+                "LastDeploymentConfig": self.last_deployment_config,
+                "PendingDeploymentSummary": self._pending,
+                **{name: self.config.get(name) for name in _REPEATED},
+            }
+            shadows = {variant["VariantName"] for variant in self.config.get("ShadowProductionVariants", [])}
+            if self.fleet:
+                description["ProductionVariants"] = [v for v in self.variants if v["VariantName"] not in shadows]
+                if shadows:
+                    description["ShadowProductionVariants"] = [v for v in self.variants if v["VariantName"] in shadows]
+            if capture := self.config.get("DataCaptureConfig"):
+                enabled = capture.get("EnableCapture", True)
+                description["DataCaptureConfig"] = {
+                    "EnableCapture": enabled,
+                    "CaptureStatus": "Started" if enabled else "Stopped",
+                    "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+                    "DestinationS3Uri": capture["DestinationS3Uri"],
+                    "KmsKeyId": capture.get("KmsKeyId", ""),
+                }
+            return copy.deepcopy({name: value for name, value in description.items() if value is not None})
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "EndpointName": self.name,
+            "EndpointArn": self.arn,
+            "CreationTime": self.creation_time,
+            "LastModifiedTime": self.last_modified_time,
+            "EndpointStatus": self.endpoint_status,
+        }
+
+    def gen_response_object(self) -> dict[str, Any]:
+        """What moto's Search shows."""
+        return self.describe()
+
+    def _by_weight(self) -> str:
+        shadows = {variant["VariantName"] for variant in self.config.get("ShadowProductionVariants", [])}
+        serving = [variant for variant in self.variants if variant["VariantName"] not in shadows]
+        if not serving:
+            return ""
+        weights = [variant["CurrentWeight"] for variant in serving]
+        if not any(weights):
+            return str(serving[0]["VariantName"])
+        return str(random.choices(serving, weights)[0]["VariantName"])  # noqa: S311 - no secret hangs on it
+
+    def _event_detail(self) -> dict[str, Any]:
+        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+
+        Statuses in upper snake case, times as floats of epoch milliseconds, tags as a map.
+        """
+        detail = {
+            "EndpointName": self.name,
+            "EndpointArn": self.arn,
+            "EndpointConfigName": self.config["EndpointConfigName"],
+            "ProductionVariants": [
+                {name: float(variant[name]) for name in ("DesiredWeight", "DesiredInstanceCount") if name in variant}
+                for variant in self.variants
+            ],
+            "EndpointStatus": re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.endpoint_status).upper(),
+            "CreationTime": _epoch_milliseconds(self.creation_time),
+            "LastModifiedTime": _epoch_milliseconds(self.last_modified_time),
+            "Tags": {tag["Key"]: tag["Value"] for tag in self.tags},
+        }
+        return detail | ({"FailureReason": self.failure_reason} if self.failure_reason else {})
+
+
+def variant_summaries(
+    config: dict[str, Any], retained: list[dict[str, Any]], excluded: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
+    """The variants of a config as they are once deployed.
+
+    `retained` are those of the endpoint whose counts and weights are kept (RetainAllVariantProperties), but for the
+    properties that are `excluded`.
+    """
+    kept = {variant["VariantName"]: variant for variant in retained}
+    summaries = []
+    for variant in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]:
+        old = kept.get(variant["VariantName"], {})
+        weight = float(variant.get("InitialVariantWeight", 1.0))
+        if "DesiredWeight" not in excluded:
+            weight = old.get("DesiredWeight", weight)
+        count = variant.get("InitialInstanceCount", 0)
+        if "DesiredInstanceCount" not in excluded:
+            count = old.get("DesiredInstanceCount", count)
+        summary = {
+            "VariantName": variant["VariantName"],
+            "CurrentWeight": weight,
+            "DesiredWeight": weight,
+            "CurrentInstanceCount": count,
+            "DesiredInstanceCount": count,
+        }
+        if serverless := variant.get("ServerlessConfig"):
+            summary["CurrentServerlessConfig"] = summary["DesiredServerlessConfig"] = serverless
+        for name in ("ManagedInstanceScaling", "RoutingConfig"):
+            if name in variant:
+                summary[name] = variant[name]
+        summaries.append(summary)
+    return summaries
+
+
+def _epoch_milliseconds(time: datetime) -> float:
+    return float(round(time.timestamp() * 1000))

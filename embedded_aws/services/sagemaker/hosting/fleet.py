@@ -1,0 +1,234 @@
+"""The containers that serve one endpoint config: of one model, of many, or several for each model.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/inference-pipelines.html, multi-container-endpoints.html and
+multi-model-endpoints.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embedded_aws.services.sagemaker import images
+from embedded_aws.services.sagemaker.hosting.containers import Answer, Container, ContainerError, ModelDataError
+from embedded_aws.services.sagemaker.log_streams import LogStream
+from embedded_aws.services.sagemaker.operations import now
+
+
+class FleetError(Exception):
+    """The fleet cannot serve: the FailureReason of its endpoint."""
+
+
+class TargetError(Exception):
+    """The request names a container, model or variant that is not there."""
+
+
+class ModelFailedError(Exception):
+    """A container answered with an error, or (`status` 0) not at all."""
+
+    def __init__(self, container: str, status: int, message: str) -> None:
+        super().__init__(message)
+        self.container = container
+        self.status = status
+        self.message = message
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One invocation."""
+
+    body: bytes
+    content_type: str
+    accept: str
+    timeout: float
+    custom_attributes: str = ""
+    container: str = ""
+    model: str = ""
+
+
+class Variant:
+    """A production variant: one set of containers, however many instances it has on AWS."""
+
+    def __init__(self, endpoint_name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path) -> None:
+        self.name: str = definition["VariantName"]
+        self.definition = definition
+        self.deployed_images: list[dict[str, Any]] = []
+        self._direct = model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct"
+        self._containers: list[Container] = []
+        self._model = model
+        instance = f"{self.name}/i-{uuid.uuid4().hex[:17]}"
+        for position, container in enumerate(model.get("Containers") or [model["PrimaryContainer"]], start=1):
+            alone = "PrimaryContainer" in model
+            name = "primary" if alone else container.get("ContainerHostname", f"container_{position}")
+            stream = instance if alone else f"{instance}/{name}"
+            log = LogStream(model["ExecutionRoleArn"], f"/aws/sagemaker/Endpoints/{endpoint_name}", stream)
+            self._containers.append(Container(name, container, model, directory / self.name / name, log))
+        self._multi_model = self._containers[0].definition.get("Mode") == "MultiModel"
+        self._loaded: dict[str, Container] = {}
+        self._loading = threading.Lock()
+
+    def start(self, health_check_timeout: float) -> None:
+        for container in self._containers:
+            self._pull(container)
+            if self._multi_model:
+                continue  # its models are loaded when they are first asked for
+            try:
+                container.download()
+                container.start(health_check_timeout)
+            except ModelDataError as error:
+                raise FleetError(str(error)) from error
+            except ContainerError as error:
+                raise FleetError(
+                    f"The {container.name} container for production variant {self.name} did not pass the ping health "
+                    "check. Please check CloudWatch logs for this endpoint."
+                ) from error
+
+    def invoke(self, request: Request) -> Answer:
+        if request.model and not self._multi_model:
+            raise TargetError(f"The endpoint does not support the target model header {request.model}.")
+        if request.container and not self._direct:
+            raise TargetError("TargetContainerHostname is only supported for endpoints in Direct mode.")
+        if self._multi_model:
+            return self._ask(self._load(request), request, request.accept)
+        if self._direct:
+            return self._ask(self._chosen(request.container), request, request.accept)
+        answer = Answer(200, request.content_type, request.body)
+        for container in self._containers:
+            step = dataclasses.replace(request, body=answer.body, content_type=answer.content_type)
+            answer = self._ask(container, step, request.accept if container is self._containers[-1] else "*/*")
+        return answer
+
+    def stop(self) -> None:
+        for container in [*self._containers, *self._loaded.values()]:
+            container.remove()
+
+    def log_streams(self) -> dict[str, LogStream]:
+        return {container.name: container.log for container in self._containers}
+
+    def _pull(self, container: Container) -> None:
+        image = container.definition["Image"]
+        try:
+            resolved = images.resolve(image, container.role_arn)
+        except images.ImageError as error:
+            container.log.write(str(error))
+            raise FleetError(
+                f"Please make sure all images included in the model for the production variant {self.name} exist, and "
+                "that the execution role used to create the model has permissions to access them."
+            ) from error
+        self.deployed_images.append({"SpecifiedImage": image, "ResolvedImage": resolved, "ResolutionTime": now()})
+
+    def _chosen(self, hostname: str) -> Container:
+        if not hostname:
+            raise TargetError("TargetContainerHostname is required for an endpoint in Direct mode.")
+        for container in self._containers:
+            if container.name == hostname:
+                return container
+        raise TargetError(f"Container {hostname} is not part of the endpoint.")
+
+    def _load(self, request: Request) -> Container:
+        """The container of one of many models, started when its model is first asked for."""
+        if not request.model:
+            raise TargetError("TargetModel is required to invoke a multi-model endpoint.")
+        template = self._containers[0]
+        with self._loading:
+            if request.model not in self._loaded:
+                prefix = template.definition["ModelDataUrl"]
+                url = f"{prefix.rstrip('/')}/{request.model.lstrip('/')}"
+                definition = {**template.definition, "ModelDataUrl": url}
+                directory = template.directory / hashlib.sha256(request.model.encode()).hexdigest()[:16]
+                container = Container(template.name, definition, self._model, directory, template.log)
+                try:
+                    container.download()
+                    container.start(request.timeout)
+                except ModelDataError as error:
+                    container.remove()
+                    raise TargetError(str(error)) from error
+                except ContainerError as error:
+                    container.remove()
+                    raise ModelFailedError(template.name, 500, f"Failed to load model {request.model}") from error
+                self._loaded[request.model] = container
+            return self._loaded[request.model]
+
+    @staticmethod
+    def _ask(container: Container, request: Request, accept: str) -> Answer:
+        headers = {"Content-Type": request.content_type, "Accept": accept}
+        if request.custom_attributes:
+            headers["X-Amzn-SageMaker-Custom-Attributes"] = request.custom_attributes
+        try:
+            answer = container.invoke(request.body, headers, request.timeout)
+        except TimeoutError as error:
+            raise ModelFailedError(
+                container.name,
+                0,
+                f"Your invocation timed out while waiting for a response from container {container.name}. Review the "
+                "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again.",
+            ) from error
+        except ContainerError as error:
+            raise ModelFailedError(container.name, 0, str(error)) from error
+        if answer.status >= 400:
+            raise ModelFailedError(container.name, answer.status, answer.body.decode(errors="replace"))
+        return answer
+
+
+class Fleet:
+    """All variants of an endpoint config. `models` holds each of their models as it was when the deployment began."""
+
+    def __init__(
+        self, endpoint_name: str, config: dict[str, Any], models: dict[str, dict[str, Any]], directory: Path
+    ) -> None:
+        self.config = config
+        self.models = models
+        self.directory = directory / uuid.uuid4().hex[:12]
+        self.variants = {
+            definition["VariantName"]: Variant(
+                endpoint_name, definition, models[definition["ModelName"]], self.directory
+            )
+            for definition in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
+        }
+        self._endpoint_name = endpoint_name
+        self._requests = 0
+        self._idle = threading.Condition()
+
+    def again(self) -> Fleet:
+        """A new fleet of the same config and models, as new instances are."""
+        return Fleet(self._endpoint_name, self.config, self.models, self.directory.parent)
+
+    def start(self, longest_health_check: float) -> None:
+        """Raise FleetError, with nothing left behind, unless every container serves."""
+        try:
+            for variant in self.variants.values():
+                own = variant.definition.get("ContainerStartupHealthCheckTimeoutInSeconds", longest_health_check)
+                variant.start(min(own, longest_health_check))
+        except FleetError:
+            self.stop()
+            raise
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a request is on its way, the fleet is not stopped."""
+        with self._idle:
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._requests -= 1
+                self._idle.notify_all()
+
+    def drain(self, longest: float) -> None:
+        """Let the requests that are on their way end, then stop."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._requests == 0, timeout=longest)
+        self.stop()
+
+    def stop(self) -> None:
+        for variant in self.variants.values():
+            variant.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)

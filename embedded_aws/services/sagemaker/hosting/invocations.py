@@ -1,0 +1,222 @@
+"""InvokeEndpoint and InvokeEndpointAsync, answered by the endpoint's containers.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
+API_runtime_InvokeEndpointAsync.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from moto.sagemaker.models import sagemaker_backends
+from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
+
+from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.validation import ApiError
+from embedded_aws.services.sagemaker import execution_roles
+from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
+from embedded_aws.services.sagemaker.hosting import data_capture, deployment
+from embedded_aws.services.sagemaker.hosting.containers import Answer
+from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
+from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+LARGEST_BODY = 6_291_456
+_LARGEST_SERVERLESS_BODY = 4 * 1024 * 1024
+_LARGEST_ASYNC_BODY = 128_000
+_PREFIX = "X-Amzn-SageMaker-"
+
+_background: Background
+
+
+class ModelError(ApiError):
+    """The model answered with an error: 424, with what it said."""
+
+    code = "ModelError"
+
+    def __init__(self, endpoint: Endpoint, variant: Variant, failure: ModelFailedError) -> None:
+        whose = "client" if 400 <= failure.status < 500 else "server"
+        log = variant.log_streams()[failure.container]
+        super().__init__(
+            f'Received {whose} error ({failure.status}) from {failure.container} with message "{failure.message}". See '
+            f"https://{endpoint.region}.console.aws.amazon.com/cloudwatch/home?region={endpoint.region}#logEventViewer:"
+            f"group={log.group} in account {endpoint.account} for more information."
+        )
+        self.original_status_code = failure.status
+        self.original_message = failure.message
+        self.log_stream_arn = f"arn:aws:logs:{endpoint.region}:{endpoint.account}:log-group:{log.group}"
+
+
+def install(aws: EmbeddedAws) -> None:
+    global _background
+    _background = Background("asynchronous inference")
+    aws.exits.callback(_background.end)
+    # Bodies are bytes: moto would decode them as UTF-8.
+    SageMakerRuntimeResponse.use_raw_body = True
+    SageMakerRuntimeResponse.invoke_endpoint = _invoke_endpoint
+    SageMakerRuntimeResponse.invoke_endpoint_async = _invoke_endpoint_async
+
+
+def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
+    endpoint = _endpoint(response)
+    headers = response.headers
+    if "AsyncInferenceConfig" in endpoint.config:
+        raise _invalid(
+            f"Endpoint {endpoint.name} of type async does not support InvokeEndpoint. Use InvokeEndpointAsync."
+        )
+    serverless = any("ServerlessConfig" in variant for variant in endpoint.config["ProductionVariants"])
+    largest = _LARGEST_SERVERLESS_BODY if serverless else LARGEST_BODY
+    if len(response.raw_body) > largest:
+        raise _invalid(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {largest}"
+        )
+    request = Request(
+        body=response.raw_body,
+        content_type=headers.get("Content-Type", "application/octet-stream"),
+        accept=headers.get("Accept", "*/*"),
+        timeout=deployment.INVOCATION_SECONDS,
+        custom_attributes=headers.get(f"{_PREFIX}Custom-Attributes", ""),
+        container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
+        model=headers.get(f"{_PREFIX}Target-Model", ""),
+    )
+    answer, variant = _answer(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+    data_capture.capture(
+        endpoint,
+        variant,
+        headers.get(f"{_PREFIX}Inference-Id", ""),
+        (request.content_type, request.body),
+        (answer.content_type, answer.body),
+    )
+    return 200, {"Content-Type": answer.content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer.body
+
+
+def _invoke_endpoint_async(response: SageMakerRuntimeResponse) -> Any:
+    endpoint = _endpoint(response)
+    headers = response.headers
+    if "AsyncInferenceConfig" not in endpoint.config:
+        raise _invalid(
+            f"Endpoint {endpoint.name} does not support InvokeEndpointAsync: it has no AsyncInferenceConfig."
+        )
+    source, body = headers.get(f"{_PREFIX}InputLocation"), response.raw_body
+    if bool(source) == bool(body):
+        raise _invalid("Exactly one of InputLocation and Body must be provided.")
+    if len(body) > _LARGEST_ASYNC_BODY:
+        raise _invalid(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {_LARGEST_ASYNC_BODY}"
+        )
+    output = endpoint.config["AsyncInferenceConfig"]["OutputConfig"]
+    inference_id = headers.get(f"{_PREFIX}Inference-Id") or str(uuid.uuid4())
+    name = headers.get(f"{_PREFIX}Filename") or f"{uuid.uuid4()}.out"
+    extension = headers.get(f"{_PREFIX}S3OutputPathExtension", "").strip("/")
+    target = "/".join(part for part in (output.get("S3OutputPath", "").rstrip("/"), extension, name) if part)
+    failure_path = output.get("S3FailurePath", "").rstrip("/")
+    failure_target = f"{failure_path}/{name.removesuffix('.out')}-error.out" if failure_path else ""
+    request = Request(
+        body=body,
+        content_type=headers.get(f"{_PREFIX}Content-Type", ""),
+        accept=headers.get(f"{_PREFIX}Accept", "*/*"),
+        timeout=float(headers.get(f"{_PREFIX}InvocationTimeoutSeconds", 900)),
+        custom_attributes=headers.get(f"{_PREFIX}Custom-Attributes", ""),
+    )
+    _background.run(_infer, _Inference(endpoint, request, source or "", target, failure_target, inference_id))
+    answer_headers = {"status": 202, f"{_PREFIX}OutputLocation": target}
+    if failure_target:
+        answer_headers[f"{_PREFIX}FailureLocation"] = failure_target
+    return 202, answer_headers, json.dumps({"InferenceId": inference_id})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inference:
+    """One asynchronous inference: async-inference-monitor.html has the notifications' fields."""
+
+    endpoint: Endpoint
+    request: Request
+    source: str
+    target: str
+    failure_target: str
+    inference_id: str
+
+
+def _infer(inference: _Inference) -> None:
+    """Read, ask and write with the rights of the execution role, then notify."""
+    endpoint = inference.endpoint
+    config = endpoint.config["AsyncInferenceConfig"]["OutputConfig"]
+    if endpoint.fleet is None:
+        return
+    role_arn = next(iter(endpoint.fleet.models.values()))["ExecutionRoleArn"]
+    key = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config["KmsKeyId"]} if "KmsKeyId" in config else {}
+    notice = {
+        "awsRegion": endpoint.region,
+        "eventSource": "aws:sagemaker",
+        "eventVersion": "1.0",
+        "invocationStatus": "Completed",
+        "inferenceId": inference.inference_id,
+        "requestParameters": {"endpointName": endpoint.name, "inputLocation": inference.source},
+        "responseParameters": {"outputLocation": inference.target},
+    }
+    topic = config.get("NotificationConfig", {}).get("SuccessTopic")
+    try:
+        artifacts = Artifacts(role_arn)
+        request = inference.request
+        if inference.source:
+            body, content_type = artifacts.read(inference.source)
+            request = dataclasses.replace(request, body=body, content_type=request.content_type or content_type)
+        answer, _ = _answer(endpoint, request, "")
+        artifacts.upload(inference.target, answer.body, ContentType=answer.content_type, **key)
+    except (ArtifactError, ApiError) as error:
+        topic = config.get("NotificationConfig", {}).get("ErrorTopic")
+        notice |= {"invocationStatus": "Failed", "failureReason": str(error)}
+        notice["responseParameters"] = {"failureLocation": inference.failure_target}
+        _write_failure(role_arn, inference.failure_target, str(error), key)
+    if topic:
+        _publish(role_arn, topic, notice)
+
+
+def _write_failure(role_arn: str, target: str, message: str, key: dict[str, str]) -> None:
+    if not target:
+        return
+    try:
+        Artifacts(role_arn).upload(target, message.encode(), **key)
+    except ArtifactError:
+        return  # a role that may not write there leaves nothing
+
+
+def _publish(role_arn: str, topic: str, notice: dict[str, Any]) -> None:
+    try:
+        execution_roles.client("sns", role_arn).publish(TopicArn=topic, Message=json.dumps(notice))
+    except (ClientError, execution_roles.RoleError):
+        return  # a role that may not publish there tells nobody
+
+
+def _endpoint(response: SageMakerRuntimeResponse) -> Endpoint:
+    name = response.path.split("/")[2]
+    endpoint = sagemaker_backends[response.current_account][response.region].endpoints.get(name.lower())
+    # "the case is preserved and must be matched in InvokeEndpoint" (API_CreateEndpoint.html)
+    if endpoint is None or endpoint.name != name or not endpoint.answers:
+        raise _invalid(f"Endpoint {name} of account {response.current_account} not found.")
+    return endpoint  # type: ignore[no-any-return]
+
+
+def _answer(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Answer, str]:
+    """The answer and the name of the variant that gave it."""
+    with endpoint.variant(target_variant) as variant:
+        if variant is None:
+            raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")
+        try:
+            return variant.invoke(request), variant.name
+        except TargetError as error:
+            raise _invalid(str(error)) from error
+        except ModelFailedError as failure:
+            raise ModelError(endpoint, variant, failure) from failure
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError("ValidationError", message)

@@ -1,0 +1,96 @@
+"""Container images as SageMaker takes and resolves them.
+
+An image is named by registry, repository and tag or digest, has to lie in ECR in the model's region, and is pulled by
+digest at a deployment (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ContainerDefinition.html).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.validation import ApiError
+from embedded_aws.services import ecr
+from embedded_aws.services.sagemaker import execution_roles
+
+_ECR = re.compile(
+    r"(?P<registry>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/"
+    r"(?P<repository>[a-z0-9]+(?:[._/-][a-z0-9]+)*)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+class ImageError(Exception):
+    """The image does not exist, or the role may not pull it."""
+
+
+def check(image: str, vpc_access: bool = False) -> None:
+    """Refuse what CreateModel refuses: another registry without access through the VPC, and another region."""
+    match = _ECR.fullmatch(image)
+    if match is None:
+        if vpc_access:
+            return
+        raise ApiError(
+            "ValidationException", f'Using non-ECR image "{image}" without Vpc repository access mode is not supported.'
+        )
+    if match["region"] != clients.REGION:
+        raise ApiError(
+            "ValidationException",
+            f'The image "{image}" is in region {match["region"]}. It must be in that of the model, {clients.REGION}.',
+        )
+
+
+def resolve(image: str, role_arn: str) -> str:
+    """The image by digest. Where the embedded ECR does not know the repository, the digest is made from the name."""
+    match = _ECR.fullmatch(image)
+    name = image.partition("@")[0]
+    repository = name[: name.rfind(":")] if match and match["tag"] else name
+    digest = _pulled(match, role_arn) if match else None
+    return f"{repository}@{digest or f'sha256:{hashlib.sha256(image.encode()).hexdigest()}'}"
+
+
+def _pulled(image: re.Match[str], role_arn: str) -> str | None:
+    """The digest of an image that the role pulls; None if it is of a repository outside of the embedded AWS."""
+    owner, name = image["registry"], image["repository"]
+    is_known = owner in clients.ACCOUNTS.values() and ecr.repository(owner, clients.REGION, name) is not None
+    wanted = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
+    repository = {"repositoryName": name} | ({"registryId": owner} if is_known else {})
+    try:
+        client = execution_roles.client("ecr", role_arn)
+        client.get_authorization_token()
+        # Where there is no such repository, it is asked for the role's rights alone.
+        found = _found(client, repository | {"imageIds": [wanted]})
+        if is_known and found:
+            _get_layers(client, repository, found[0])
+    except (execution_roles.RoleError, ClientError) as error:
+        raise ImageError(f"{image[0]}: {error}") from error
+    if not is_known or found is None:
+        return image["digest"]
+    if not found:
+        raise ImageError(f"Requested image {image[0]} not found.")
+    return str(found[0]["imageId"]["imageDigest"])
+
+
+def _get_layers(client: Any, repository: dict[str, Any], image: dict[str, Any]) -> None:
+    """With the actions of "Amazon SageMaker roles", CreateModel. Of several architectures the first one is taken."""
+    manifest = json.loads(image["imageManifest"])
+    if "manifests" in manifest:
+        listed = [{"imageDigest": manifest["manifests"][0]["digest"]}]
+        manifest = json.loads(client.batch_get_image(**repository, imageIds=listed)["images"][0]["imageManifest"])
+    digests = [layer["digest"] for layer in manifest["layers"]]
+    client.batch_check_layer_availability(**repository, layerDigests=digests)
+    for digest in digests:
+        client.get_download_url_for_layer(**repository, layerDigest=digest)
+
+
+def _found(client: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The images of a request; None without the repository."""
+    try:
+        images: list[dict[str, Any]] = client.batch_get_image(**request)["images"]
+    except client.exceptions.RepositoryNotFoundException:
+        return None
+    return images

@@ -1,0 +1,197 @@
+"""Model packages: kept whole, with their versions, approvals and events.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html. moto loses several of their
+fields, approves nothing by default and tells nobody of an approval.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.validation import ApiError
+from embedded_aws.services.events import api as events
+from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now, replace
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+# What UpdateModelPackage puts in the place of what was there: API_UpdateModelPackage.html.
+_REPLACEABLE = (
+    "ModelApprovalStatus",
+    "ModelPackageRegistrationType",
+    "ApprovalDescription",
+    "InferenceSpecification",
+    "SourceUri",
+    "ModelCard",
+    "ModelLifeCycle",
+)
+
+
+class ModelPackage:
+    def __init__(self, call: Call, arn: str, group: str | None, version: int | None) -> None:
+        self.account, self.region, self.arn = call.account, call.region, arn
+        self.request = copy.deepcopy(call.request)
+        self.tags: list[dict[str, str]] = self.request.pop("Tags", [])
+        self.request.pop("ClientToken", None)
+        self.group, self.version = group, version
+        if group:
+            self.request["ModelPackageGroupName"] = group
+            self.request["ModelPackageVersion"] = version
+            self.request.setdefault("ModelApprovalStatus", "PendingManualApproval")
+        self.creation_time = self.last_modified_time = now()
+
+    @property
+    def name(self) -> str:
+        return str(self.group or self.request["ModelPackageName"])
+
+    @property
+    def status(self) -> str:
+        return "Completed"
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "CertifyForMarketplace": False,
+            **copy.deepcopy(self.request),
+            "ModelPackageArn": self.arn,
+            "ModelPackageStatus": self.status,
+            "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
+            "CreationTime": self.creation_time,
+            "LastModifiedTime": self.last_modified_time,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        members = (
+            "ModelPackageName",
+            "ModelPackageGroupName",
+            "ModelPackageVersion",
+            "ModelPackageArn",
+            "ModelPackageDescription",
+            "CreationTime",
+            "ModelPackageStatus",
+            "ModelApprovalStatus",
+        )
+        return {member: value for member, value in self.describe().items() if member in members}
+
+    def tell(self, updated: list[str]) -> None:
+        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html; times are ISO."""
+        detail = json.loads(json.dumps(self.describe(), default=_iso)) | {"UpdatedModelPackageFields": updated}
+        events.emit(
+            self.account,
+            "aws.sagemaker",
+            "SageMaker Model Package State Change",
+            detail,
+            [self.arn],
+            region=self.region,
+        )
+
+
+def install(aws: EmbeddedAws) -> None:
+    replace(
+        {
+            "CreateModelPackage": _create_model_package,
+            "DescribeModelPackage": _describe_model_package,
+            "UpdateModelPackage": _update_model_package,
+            "DeleteModelPackage": _delete_model_package,
+            "ListModelPackages": _list_model_packages,
+        }
+    )
+
+
+def find(call: Call, name_or_arn: str) -> ModelPackage:
+    """A package by its ARN, in whichever account, or one without a group by its name."""
+    owner, arn = call, name_or_arn
+    if name_or_arn.startswith("arn:"):
+        owner = Call(clients.account_of(name_or_arn), call.region, {})
+    else:
+        arn = call.arn("model-package", name_or_arn)
+    package: ModelPackage | None = owner.backend.model_packages.get(arn)
+    if package is None:
+        raise invalid(f"ModelPackage {arn} does not exist.")
+    return package
+
+
+def _create_model_package(call: Call) -> dict[str, Any]:
+    name, group = call.request.get("ModelPackageName"), call.request.get("ModelPackageGroupName")
+    if bool(name) == bool(group):
+        raise invalid("You must provide either ModelPackageName or ModelPackageGroupName, and not both.")
+    version = None
+    if group:
+        if "Tags" in call.request:
+            raise invalid("Tags cannot be provided when creating a versioned model package; it has those of its group.")
+        group = group.rpartition("/")[2]
+        found = {known.lower(): known for known in call.backend.model_package_groups}
+        if group.lower() not in found:
+            raise invalid(f"ModelPackageGroup {call.arn('model-package-group', group)} does not exist.")
+        group = found[group.lower()]
+        versions = [package.version for package in _all(call) if package.group == group]
+        version = max((number for number in versions if number), default=0) + 1
+    arn = call.arn("model-package", f"{group}/{version}" if group else str(name))
+    if arn in call.backend.model_packages:
+        raise invalid(f"Model package {arn} already exists.")
+    package = ModelPackage(call, arn, group, version)
+    call.backend.model_packages[arn] = package
+    package.tell([])
+    return {"ModelPackageArn": arn}
+
+
+def _describe_model_package(call: Call) -> dict[str, Any]:
+    return _own(call, "ModelPackageName").describe()
+
+
+def _update_model_package(call: Call) -> dict[str, Any]:
+    package, request = _own(call, "ModelPackageArn"), call.request
+    updated = [member for member in _REPLACEABLE if member in request]
+    package.request |= {member: copy.deepcopy(request[member]) for member in updated}
+    if added := request.get("AdditionalInferenceSpecificationsToAdd"):
+        package.request.setdefault("AdditionalInferenceSpecifications", []).extend(copy.deepcopy(added))
+        updated.append("AdditionalInferenceSpecifications")
+    if "CustomerMetadataProperties" in request or "CustomerMetadataPropertiesToRemove" in request:
+        properties = package.request.get("CustomerMetadataProperties", {}) | request.get(
+            "CustomerMetadataProperties", {}
+        )
+        removed = request.get("CustomerMetadataPropertiesToRemove", [])
+        package.request["CustomerMetadataProperties"] = {k: v for k, v in properties.items() if k not in removed}
+        updated.append("CustomerMetadataProperties")
+    package.last_modified_time = now()
+    package.tell(updated)
+    return {"ModelPackageArn": package.arn}
+
+
+def _delete_model_package(call: Call) -> None:
+    del call.backend.model_packages[_own(call, "ModelPackageName").arn]
+
+
+def _list_model_packages(call: Call) -> dict[str, Any]:
+    group = call.request.get("ModelPackageGroupName", "").rpartition("/")[2]
+    kind = "Versioned" if group else call.request.get("ModelPackageType", "Unversioned")
+    wanted = [
+        package
+        for package in _all(call)
+        if (not group or (package.group or "").lower() == group.lower())
+        and kind in ("Both", "Versioned" if package.group else "Unversioned")
+        and call.request.get("ModelApprovalStatus") in (None, package.request.get("ModelApprovalStatus"))
+    ]
+    return listing(call, "ModelPackageSummaryList", wanted)
+
+
+def _own(call: Call, member: str) -> ModelPackage:
+    """The package of a request, which has to be in the caller's account: no group here has a resource policy."""
+    package = find(call, call.request[member])
+    if package.account != call.account:
+        raise ApiError(
+            "AccessDeniedException",
+            f"The caller is not authorized on resource {package.arn}, because no resource-based policy allows it",
+        )
+    return package
+
+
+def _all(call: Call) -> list[ModelPackage]:
+    return list(call.backend.model_packages.values())
+
+
+def _iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,235 @@
+"""SageMaker models and endpoint configs: kept as they were given, refused where SageMaker refuses them.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html and API_CreateEndpointConfig.html
+"""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import Any
+
+from embedded_aws.iam import clients
+from embedded_aws.kernel.validation import ApiError
+from embedded_aws.services.sagemaker import images, model_packages
+from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
+from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now
+
+
+class Resource:
+    """A model or an endpoint config: the request that made it, and its ARN, tags and time."""
+
+    def __init__(self, kind: str, arn: str, request: dict[str, Any]) -> None:
+        self._name_member = f"{kind}Name"
+        self._arn_member = f"{kind}Arn"
+        self.request = copy.deepcopy(request)
+        self.tags: list[dict[str, str]] = self.request.pop("Tags", [])
+        self.arn = arn
+        self.creation_time = self.last_modified_time = now()
+
+    @property
+    def name(self) -> str:
+        return str(self.request[self._name_member])
+
+    @property
+    def status(self) -> str:
+        return ""
+
+    def describe(self) -> dict[str, Any]:
+        return {**self.request, self._arn_member: self.arn, "CreationTime": self.creation_time}
+
+    def summary(self) -> dict[str, Any]:
+        return {self._name_member: self.name, self._arn_member: self.arn, "CreationTime": self.creation_time}
+
+
+def find_model(call: Call, name: str) -> Resource:
+    model: Resource | None = call.backend._models.get(name.lower())
+    if model is None:
+        raise invalid(f'Could not find model "{call.arn("model", name)}".')
+    return model
+
+
+def find_config(call: Call, name: str, lag: float = 0.0) -> Resource:
+    """Raises what SageMaker answers for one that is not there, or that was made less than `lag` seconds ago."""
+    config: Resource | None = call.backend.endpoint_configs.get(name.lower())
+    if config is None or now() - config.creation_time < timedelta(seconds=lag):
+        raise invalid(f'Could not find endpoint configuration "{call.arn("endpoint-config", name)}".')
+    return config
+
+
+def create_model(call: Call) -> dict[str, Any]:
+    name = call.request["ModelName"]
+    arn = call.arn("model", name)
+    if name.lower() in call.backend._models:
+        raise invalid(f'Cannot create already existing model "{arn}".')
+    containers = _containers(call.request)
+    role_arn = call.request.get("ExecutionRoleArn")
+    if role_arn is None:
+        raise invalid("ExecutionRoleArn is required to create a model.")
+    if clients.account_of(role_arn) != call.account:
+        raise ApiError("AccessDeniedException", "Cross-account pass role is not allowed.")
+    for container in containers:
+        _check_container(call, container, role_arn)
+    call.backend._models[name.lower()] = Resource("Model", arn, call.request)
+    return {"ModelArn": arn}
+
+
+def describe_model(call: Call) -> dict[str, Any]:
+    """What was given, with what SageMaker adds: the defaults, and ModelDataSource beside a ModelDataUrl."""
+    description = copy.deepcopy(find_model(call, call.request["ModelName"]).describe())
+    description.setdefault("EnableNetworkIsolation", False)
+    for container in _containers(description):
+        if "ModelPackageName" in container:
+            continue
+        container.setdefault("Mode", "SingleModel")
+        if "ModelDataUrl" in container and container["Mode"] == "SingleModel":
+            source = {"S3Uri": container["ModelDataUrl"], "S3DataType": "S3Object", "CompressionType": "Gzip"}
+            container["ModelDataSource"] = {"S3DataSource": source}
+    return description
+
+
+def delete_model(call: Call) -> None:
+    model = find_model(call, call.request["ModelName"])
+    del call.backend._models[model.name.lower()]
+
+
+def list_models(call: Call) -> dict[str, Any]:
+    return listing(call, "Models", call.backend._models.values())
+
+
+def create_endpoint_config(call: Call) -> dict[str, Any]:
+    name = call.request["EndpointConfigName"]
+    arn = call.arn("endpoint-config", name)
+    if name.lower() in call.backend.endpoint_configs:
+        raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
+    variants = [*call.request["ProductionVariants"], *call.request.get("ShadowProductionVariants", [])]
+    names = [variant["VariantName"] for variant in variants]
+    if len(set(names)) < len(names):
+        raise invalid(f"Variant names must be unique within an endpoint configuration: {names}.")
+    for variant in variants:
+        if "ModelName" not in variant:
+            raise invalid(f"ModelName is required for production variant {variant['VariantName']}.")
+        _check_variant(call, variant, find_model(call, variant["ModelName"]).request, len(variants))
+    call.backend.endpoint_configs[name.lower()] = Resource("EndpointConfig", arn, call.request)
+    return {"EndpointConfigArn": arn}
+
+
+def delete_endpoint_config(call: Call) -> None:
+    config = find_config(call, call.request["EndpointConfigName"])
+    del call.backend.endpoint_configs[config.name.lower()]
+
+
+def list_endpoint_configs(call: Call) -> dict[str, Any]:
+    return listing(call, "EndpointConfigs", call.backend.endpoint_configs.values())
+
+
+def deployable(call: Call, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models of a config by name, as they are now, with the containers of model packages filled in."""
+    models = {}
+    for variant in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]:
+        model = copy.deepcopy(find_model(call, variant["ModelName"]).request)
+        containers = [each for container in _containers(model) for each in _offered(call, container)]
+        is_alone = model.pop("PrimaryContainer", None) and len(containers) == 1
+        model |= {"PrimaryContainer": containers[0]} if is_alone else {"Containers": containers}
+        models[variant["ModelName"]] = model
+    return models
+
+
+def _offered(call: Call, container: dict[str, Any]) -> list[dict[str, Any]]:
+    """A container, or those of the model package that it names, with its environment over theirs."""
+    own = dict(container)
+    package_name, specification = own.pop("ModelPackageName", None), own.pop("InferenceSpecificationName", None)
+    if package_name is None:
+        return [container]
+    package = _package(call, package_name)
+    specifications = [package.get("InferenceSpecification", {}), *package.get("AdditionalInferenceSpecifications", [])]
+    offered: list[dict[str, Any]] = next(
+        (one["Containers"] for one in specifications if one.get("Name") == specification), []
+    )
+    environment = own.pop("Environment", {})
+    return [{**each, **own, "Environment": {**each.get("Environment", {}), **environment}} for each in offered]
+
+
+def _containers(model: dict[str, Any]) -> list[dict[str, Any]]:
+    primary, several = model.get("PrimaryContainer"), model.get("Containers")
+    if bool(primary) == bool(several):
+        raise invalid("You must provide either PrimaryContainer or Containers, and not both.")
+    return several or [primary]
+
+
+def _check_container(call: Call, container: dict[str, Any], role_arn: str) -> None:
+    if package_name := container.get("ModelPackageName"):
+        package = _package(call, package_name)
+        if package.get("ModelApprovalStatus", "Approved") != "Approved":
+            raise invalid(
+                f"Model package {package['ModelPackageArn']} must be in Approved status to create a model from it."
+            )
+        return
+    if "Image" not in container:
+        raise invalid("Image is required for a container that has no ModelPackageName.")
+    images.check(container["Image"], container.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc")
+    if "ModelDataUrl" in container and "ModelDataSource" in container:
+        raise invalid("ModelDataUrl and ModelDataSource are mutually exclusive. Please provide only one of them.")
+    several = container.get("Mode") == "MultiModel"
+    if several and "ModelDataUrl" not in container:
+        raise invalid("ModelDataUrl is required for a container in MultiModel mode.")
+    for additional in container.get("AdditionalModelDataSources", []):
+        _check_source(additional["S3DataSource"], role_arn)
+    if source := container.get("ModelDataSource", {}).get("S3DataSource"):
+        _check_source(source, role_arn)
+    if url := container.get("ModelDataUrl"):
+        _check_access(url, role_arn, prefix=several)
+
+
+def _check_source(source: dict[str, Any], role_arn: str) -> None:
+    prefix = source["S3DataType"] == "S3Prefix"
+    if prefix and not source["S3Uri"].endswith("/"):
+        raise invalid(f"S3Uri {source['S3Uri']} of S3DataType S3Prefix must end with a forward slash.")
+    if prefix and source["CompressionType"] == "Gzip":
+        raise invalid("CompressionType Gzip is only supported for S3DataType S3Object.")
+    _check_access(source["S3Uri"], role_arn, prefix=prefix)
+
+
+def _check_access(uri: str, role_arn: str, prefix: bool) -> None:
+    try:
+        artifacts = Artifacts(role_arn)
+        (artifacts.assert_prefix if prefix else artifacts.assert_object)(uri)
+    except ArtifactError as error:
+        raise invalid(
+            f'Could not access model data at {uri}. Please ensure that the role "{role_arn}" exists and that its '
+            'trust relationship policy allows the action "sts:AssumeRole" for the service principal '
+            '"sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" permissions and that the object '
+            f"is located in {clients.REGION}. If your Model uses multiple models or uncompressed models, please "
+            'ensure that the role has "s3:ListBucket" permission.'
+        ) from error
+
+
+def _package(call: Call, name_or_arn: str) -> dict[str, Any]:
+    return model_packages.find(call, name_or_arn).describe()
+
+
+def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], count: int) -> None:
+    name, serverless = variant["VariantName"], variant.get("ServerlessConfig")
+    if serverless is None:
+        # InstancePools: "Use instance pools to configure heterogeneous endpoints" (API_ProductionVariant.html).
+        for member, instead in (("InstanceType", "InstancePools"), ("InitialInstanceCount", "")):
+            if member not in variant and instead not in variant:
+                raise invalid(f"{member} is required for production variant {name}, since it has no ServerlessConfig.")
+        return
+    # serverless-endpoints.html, "Feature exclusions"
+    single = _containers(model)[0] if len(_containers(model)) == 1 else {}
+    excluded = {
+        "InstanceType": "InstanceType" in variant or "InitialInstanceCount" in variant,
+        "more than one variant": count > 1,
+        "DataCaptureConfig": "DataCaptureConfig" in call.request,
+        "AsyncInferenceConfig": "AsyncInferenceConfig" in call.request,
+        "a model with VpcConfig": "VpcConfig" in model,
+        "a model with EnableNetworkIsolation": model.get("EnableNetworkIsolation", False),
+        "a model with several containers": not single,
+        "a multi-model container": single.get("Mode") == "MultiModel",
+        "a model with ModelDataSource": "ModelDataSource" in single,
+    }
+    if found := [what for what, present in excluded.items() if present]:
+        raise invalid(f"ServerlessConfig of production variant {name} does not go together with {', '.join(found)}.")
+    if serverless["MemorySizeInMB"] % 1024:
+        raise invalid(f"MemorySizeInMB of production variant {name} must be a multiple of 1024.")

@@ -1,0 +1,205 @@
+"""A training job: what DescribeTrainingJob and its events tell of it.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import struct
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from embedded_aws.services.events import api as events
+from embedded_aws.services.sagemaker.operations import now
+
+# What a person reads beside each secondary status: API_SecondaryStatusTransition.html.
+_MESSAGES = {
+    "Starting": "Starting the training job",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+# What of the request the event repeats.
+_IN_EVENT = (
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+)
+
+
+class TrainingJob:
+    def __init__(
+        self, account: str, region: str, arn: str, request: dict[str, Any], tuning_job_arn: str | None = None
+    ) -> None:
+        self.account = account
+        self.region = region
+        self.arn = arn
+        self.request = copy.deepcopy(request)
+        self.tags: list[dict[str, str]] = self.request.pop("Tags", [])
+        self.training_job_name = self.name = str(request["TrainingJobName"])
+        self.role_arn: str = request["RoleArn"]
+        self.tuning_job_arn = tuning_job_arn
+        self.creation_time = self.last_modified_time = now()
+        self.training_job_status = "InProgress"
+        self.secondary_status = ""
+        self.failure_reason: str | None = None
+        self.stop_requested = threading.Event()
+        self._started: datetime | None = None
+        self._ended: datetime | None = None
+        self._transitions: list[dict[str, Any]] = []
+        self._metrics: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def status(self) -> str:
+        return self.training_job_status
+
+    @property
+    def output_prefix(self) -> str:
+        return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
+
+    @property
+    def compressed(self) -> bool:
+        return bool(self.request["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP")
+
+    @property
+    def model_artifacts(self) -> str:
+        return f"{self.output_prefix}/model.tar.gz" if self.compressed else f"{self.output_prefix}/model/"
+
+    def move(self, secondary_status: str, status: str = "InProgress", failure_reason: str | None = None) -> None:
+        """Take on a secondary status and a status, and tell EventBridge. A job that stops makes no more progress."""
+        time = now()
+        with self._lock:
+            if self.training_job_status == "Stopping" and status == "InProgress":
+                return
+            if self._transitions:
+                self._transitions[-1]["EndTime"] = time
+            transition = {"Status": secondary_status, "StartTime": time, "StatusMessage": _MESSAGES[secondary_status]}
+            self.secondary_status, self.training_job_status = secondary_status, status
+            self.failure_reason = failure_reason[:1024] if failure_reason else None
+            self.last_modified_time = time
+            if secondary_status == "Downloading":
+                self._started = time
+            if status in ("Completed", "Failed", "Stopped"):
+                self._ended = transition["EndTime"] = time
+            self._transitions.append(transition)
+            detail = self._event_detail()
+        events.emit(
+            self.account,
+            "aws.sagemaker",
+            "SageMaker Training Job State Change",
+            detail,
+            [self.arn],
+            region=self.region,
+        )
+
+    def measure(self, lines: Iterable[str]) -> None:
+        """Keep the last value of each metric that the definitions' expressions find in the log."""
+        found = {}
+        for definition in self.request["AlgorithmSpecification"].get("MetricDefinitions", []):
+            for line in lines:
+                if match := re.search(definition["Regex"], line):
+                    try:
+                        found[definition["Name"]] = float(match[1] if match.re.groups else match[0])
+                    except ValueError:
+                        continue
+        time = now()
+        self._metrics = [
+            {"MetricName": name, "Value": _single_precision(value), "Timestamp": time} for name, value in found.items()
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        with self._lock:
+            description = {
+                **self.request,
+                "TrainingJobArn": self.arn,
+                "TuningJobArn": self.tuning_job_arn,
+                "ModelArtifacts": {"S3ModelArtifacts": self.model_artifacts},
+                "TrainingJobStatus": self.training_job_status,
+                "SecondaryStatus": self.secondary_status,
+                "FailureReason": self.failure_reason,
+                "CreationTime": self.creation_time,
+                "TrainingStartTime": self._started,
+                "TrainingEndTime": self._ended,
+                "LastModifiedTime": self.last_modified_time,
+                "SecondaryStatusTransitions": copy.deepcopy(self._transitions),
+                "FinalMetricDataList": self._metrics or None,
+            }
+            for member in (
+                "EnableNetworkIsolation",
+                "EnableInterContainerTrafficEncryption",
+                "EnableManagedSpotTraining",
+            ):
+                description.setdefault(member, False)
+            if self._started and self._ended:
+                seconds = max(1, round((self._ended - self._started).total_seconds()))
+                description |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+            return {name: value for name, value in description.items() if value is not None}
+
+    def summary(self) -> dict[str, Any]:
+        summary = {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "CreationTime": self.creation_time,
+            "TrainingEndTime": self._ended,
+            "LastModifiedTime": self.last_modified_time,
+            "TrainingJobStatus": self.training_job_status,
+            "SecondaryStatus": self.secondary_status,
+        }
+        return {name: value for name, value in summary.items() if value is not None}
+
+    def gen_response_object(self) -> dict[str, Any]:
+        """What moto's Search shows."""
+        return self.describe()
+
+    def _event_detail(self) -> dict[str, Any]:
+        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+
+        Statuses as the API spells them, times as strings of epoch milliseconds, tags as a map.
+        """
+        times = {
+            "CreationTime": self.creation_time,
+            "TrainingStartTime": self._started,
+            "TrainingEndTime": self._ended,
+            "LastModifiedTime": self.last_modified_time,
+        }
+        return {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "TrainingJobStatus": self.training_job_status,
+            "SecondaryStatus": self.secondary_status,
+            **({"FailureReason": self.failure_reason} if self.failure_reason else {}),
+            **{member: self.request.get(member, {}) for member in _IN_EVENT},
+            **{name: _epoch_milliseconds(time) for name, time in times.items() if time},
+            "SecondaryStatusTransitions": [
+                {
+                    name: _epoch_milliseconds(value) if isinstance(value, datetime) else value
+                    for name, value in transition.items()
+                }
+                for transition in self._transitions
+            ],
+            "Tags": {tag["Key"]: tag["Value"] for tag in self.tags},
+        }
+
+
+def _single_precision(value: float) -> float:
+    """A metric's value is a float of 32 bits (API_MetricData.html), so that 0.9 becomes 0.8999999761581421."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def _epoch_milliseconds(time: datetime) -> str:
+    return str(round(time.timestamp() * 1000))

@@ -1,0 +1,253 @@
+"""One training job run: the submitted script as a process, by the contract of SageMaker's framework containers.
+
+The variables: https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md. On AWS the
+directories lie below /opt/ml; here they lie below the job's own directory, and the script is told by the variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from embedded_aws.kernel.processes import Process
+from embedded_aws.services.sagemaker import execution_roles
+from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts, pack, unpack
+from embedded_aws.services.sagemaker.log_streams import LogStream
+from embedded_aws.services.sagemaker.training.jobs import TrainingJob
+
+_POLL_SECONDS = 0.05
+# StopTrainingJob: "SIGTERM, which delays job termination for 120 seconds", so that a script can save what it has.
+_STOP_SECONDS = 5.0
+_LINES_KEPT = 20_000
+_OPT_ML = PurePosixPath("/opt/ml")
+
+
+class JobFailedError(Exception):
+    """The job has failed: the FailureReason."""
+
+
+class TrainingRun:
+    """`pause` waits some seconds and raises where the embedded AWS stops meanwhile."""
+
+    def __init__(self, job: TrainingJob, directory: Path, pause: Callable[[float], None]) -> None:
+        self._job = job
+        self._directory = directory
+        self._pause = pause
+        self._model_dir = directory / "model"
+        self._data_dir = directory / "output" / "data"
+        stream = f"{job.name}/algo-1-{int(time.time())}"
+        self._log = LogStream(job.role_arn, "/aws/sagemaker/TrainingJobs", stream)
+        self._lines: list[str] = []
+        self._hyperparameters: dict[str, str] = job.request.get("HyperParameters", {})
+        self._isolated: bool = job.request.get("EnableNetworkIsolation", False)
+
+    def run(self, start_seconds: float) -> None:
+        """From the first status to the last."""
+        try:
+            self._pause(start_seconds)
+            for directory in (self._model_dir, self._data_dir, self._directory / "code"):
+                directory.mkdir(parents=True)
+            ending = self._work()
+        except JobFailedError as error:
+            self._job.move("Failed", "Failed", str(error))
+        else:
+            self._job.move(ending, "Completed" if ending == "Completed" else "Stopped")
+        finally:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _work(self) -> str:
+        """The last secondary status."""
+        artifacts = self._artifacts()
+        if "sagemaker_program" not in self._hyperparameters:
+            self._accept_brought_artifact(artifacts)
+            return "Completed"
+        self._job.move("Downloading")
+        channels = self._download_channels(artifacts)
+        if self._job.stop_requested.is_set():
+            return "Stopped"
+        self._job.move("Training")
+        ending = self._train(artifacts, channels)
+        self._job.measure(self._lines)
+        if ending == "Completed":
+            self._job.move("Uploading")
+        self._upload(artifacts)
+        return ending
+
+    def _artifacts(self) -> Artifacts:
+        try:
+            return Artifacts(self._job.role_arn)
+        except ArtifactError as error:
+            raise JobFailedError(f"ClientError: Failed to assume role: {error}") from error
+
+    def _accept_brought_artifact(self, artifacts: Artifacts) -> None:
+        """A container of one's own cannot run here, but what it would have made may lie there already."""
+        try:
+            assert_there = artifacts.assert_object if self._job.compressed else artifacts.assert_prefix
+            assert_there(self._job.model_artifacts)
+        except ArtifactError as error:
+            image = self._job.request["AlgorithmSpecification"].get("TrainingImage", "the algorithm")
+            raise JobFailedError(
+                f"ClientError: {image} cannot run in the embedded AWS, which has no container images: it runs scripts, "
+                "named by the hyperparameters sagemaker_program and sagemaker_submit_directory. To bring a model of "
+                f"your own, put it at {self._job.model_artifacts} before you create the training job."
+            ) from error
+        self._job.move("Downloading")
+        self._job.move("Training")
+        self._job.move("Uploading")
+
+    def _download_channels(self, artifacts: Artifacts) -> dict[str, Path]:
+        channels = {}
+        for channel in self._job.request.get("InputDataConfig", []):
+            name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource", {})
+            mode = channel.get("InputMode", self._job.request["AlgorithmSpecification"]["TrainingInputMode"])
+            if source.get("S3DataType") != "S3Prefix" or mode == "Pipe":
+                raise JobFailedError(
+                    f"ClientError: channel {name} cannot be read in the embedded AWS: it knows S3Prefix in File mode."
+                )
+            channels[name] = self._directory / "input" / "data" / name
+            try:
+                artifacts.download_prefix(source["S3Uri"], channels[name])
+            except ArtifactError as error:
+                raise JobFailedError(f"ClientError: Data download failed: {error}") from error
+        return channels
+
+    def _train(self, artifacts: Artifacts, channels: dict[str, Path]) -> str:
+        program = str(_decoded(self._hyperparameters["sagemaker_program"]))
+        code = self._fetch_code(artifacts)
+        if not (code / program).is_file():
+            raise JobFailedError(
+                f"AlgorithmError: ExecuteUserScriptError: {program} is not in the submitted directory."
+            )
+        arguments = self._arguments()
+        process = Process(code / program, arguments, self._environment(code, program, channels), code, self._hear)
+        ending = self._watch(process)
+        code_of_exit = process.wait()
+        process.kill()
+        if ending == "Completed" and code_of_exit != 0:
+            raise JobFailedError(
+                f"AlgorithmError: ExecuteUserScriptError:\nExitCode {code_of_exit}\n"
+                f'ErrorMessage "{self._last_error()}"\n'
+                f'Command "python {" ".join([program, *arguments])}", exit code: {code_of_exit}'
+            )
+        return ending
+
+    def _watch(self, process: Process) -> str:
+        """Wait for the script; stop it when it is asked to, or runs too long."""
+        begun = time.monotonic()
+        longest = self._job.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86_400)
+        try:
+            while process.alive:
+                self._pause(_POLL_SECONDS)
+                asked, too_long = self._job.stop_requested.is_set(), time.monotonic() - begun > longest
+                if asked or too_long:
+                    process.terminate()
+                    with contextlib.suppress(TimeoutError):
+                        process.wait(_STOP_SECONDS)
+                    return "Stopped" if asked else "MaxRuntimeExceeded"
+        finally:
+            if process.alive:
+                process.kill()
+        return "Completed"
+
+    def _fetch_code(self, artifacts: Artifacts) -> Path:
+        submitted = str(_decoded(self._hyperparameters.get("sagemaker_submit_directory", "")))
+        code = self._directory / "code"
+        try:
+            if submitted.startswith("s3://"):
+                if self._isolated:
+                    raise ArtifactError(f"{submitted} cannot be reached from a container in network isolation")
+                archive = artifacts.download(submitted, self._directory / "sourcedir.tar.gz")
+            else:
+                archive = self._directory / PurePosixPath(submitted).relative_to(_OPT_ML)
+            unpack(archive, code)
+        except (ArtifactError, ValueError) as error:
+            raise JobFailedError(f"AlgorithmError: The code of the training job could not be read: {error}") from error
+        if (code / "requirements.txt").exists():
+            self._log.write("requirements.txt is not installed: the embedded AWS has the project's own environment.")
+        return code
+
+    def _own_hyperparameters(self) -> dict[str, Any]:
+        return {
+            name: _decoded(value)
+            for name, value in sorted(self._hyperparameters.items())
+            if not name.startswith(("sagemaker_", "_tuning_"))
+        }
+
+    def _arguments(self) -> list[str]:
+        arguments = []
+        for name, value in self._own_hyperparameters().items():
+            arguments.append(f"-{name}" if len(name) == 1 else f"--{name}")
+            arguments.append(value if isinstance(value, str) else json.dumps(value))
+        return arguments
+
+    def _environment(self, code: Path, program: str, channels: dict[str, Path]) -> dict[str, str]:
+        own = self._own_hyperparameters()
+        resources = self._job.request.get("ResourceConfig", {})
+        return {
+            **({} if self._isolated else execution_roles.environment(self._job.role_arn)),
+            **self._job.request.get("Environment", {}),
+            "PYTHONPATH": str(code),
+            "TRAINING_JOB_NAME": self._job.name,
+            "TRAINING_JOB_ARN": self._job.arn,
+            "SM_MODEL_DIR": str(self._model_dir),
+            "SM_OUTPUT_DIR": str(self._directory / "output"),
+            "SM_OUTPUT_DATA_DIR": str(self._data_dir),
+            "SM_INPUT_DIR": str(self._directory / "input"),
+            "SM_CHANNELS": json.dumps(sorted(channels)),
+            **{f"SM_CHANNEL_{name.upper()}": str(path) for name, path in channels.items()},
+            "SM_HPS": json.dumps(own),
+            **{f"SM_HP_{name.upper()}": str(value) for name, value in own.items()},
+            "SM_USER_ENTRY_POINT": program,
+            "SM_USER_ARGS": json.dumps(self._arguments()),
+            "SM_MODULE_DIR": str(code),
+            "SM_NUM_GPUS": "0",
+            "SM_NUM_CPUS": str(os.cpu_count() or 1),
+            "SM_CURRENT_HOST": "algo-1",
+            "SM_HOSTS": '["algo-1"]',
+            "SM_CURRENT_INSTANCE_TYPE": resources.get("InstanceType", ""),
+            "SM_RESOURCE_CONFIG": json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}),
+        }
+
+    def _hear(self, *lines: str) -> None:
+        self._lines = [*self._lines, *lines][-_LINES_KEPT:]
+        self._log.write(*lines)
+
+    def _last_error(self) -> str:
+        """What the script wrote for SageMaker, or else how its traceback ends."""
+        failure = self._directory / "output" / "failure"
+        if failure.is_file():
+            return failure.read_text(errors="replace")[:800]
+        written = [line for line in self._lines if line.strip()]
+        return "\n".join(written[-3:])[-800:]
+
+    def _upload(self, artifacts: Artifacts) -> None:
+        """What lies in the model and the output directory, with the key of the output config."""
+        key_id = self._job.request["OutputDataConfig"].get("KmsKeyId")
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if key_id else {}
+        try:
+            for directory, name in ((self._model_dir, "model"), (self._data_dir, "output")):
+                if not any(directory.iterdir()):
+                    continue
+                if self._job.compressed:
+                    archive = pack(directory, self._directory / f"{name}.tar.gz")
+                    artifacts.upload(f"{self._job.output_prefix}/{name}.tar.gz", archive, **encryption)
+                    continue
+                for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+                    target = f"{self._job.output_prefix}/{name}/{path.relative_to(directory).as_posix()}"
+                    artifacts.upload(target, path, **encryption)
+        except ArtifactError as error:
+            raise JobFailedError(f"ClientError: Artifact upload failed: {error}") from error
+
+
+def _decoded(value: str) -> Any:
+    """SageMaker's SDK encodes hyperparameters as JSON; others give them as they are."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,116 @@
+"""SNS where moto falls short: queues that must let a topic in, and a file in place of the mail AWS would send."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import textwrap
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.sns.models import Subscription, Topic
+
+from embedded_aws.iam import clients
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+LOG = "notifications.log"
+
+_log = Path(LOG)
+_lock = threading.Lock()
+_moto_publish = Topic.publish
+_moto_deliver = Subscription.publish
+
+
+def install(aws: EmbeddedAws) -> None:
+    global _log
+    _log = aws.directory / LOG
+    Topic.publish = _publish
+    Subscription.publish = _deliver
+
+
+def _publish(
+    topic: Topic,
+    message: str,
+    subject: str | None = None,
+    message_attributes: dict[str, Any] | None = None,
+    group_id: str | None = None,
+    deduplication_id: str | None = None,
+    message_structure: str | None = None,
+) -> str:
+    """Every message of every topic goes into the log, whoever has subscribed."""
+    message_id = _moto_publish(
+        topic, message, subject, message_attributes, group_id, deduplication_id, message_structure
+    )
+    text = message
+    if message_structure == "json":
+        by_protocol = json.loads(message)
+        text = by_protocol.get("email") or by_protocol["default"]
+    _write(topic.arn, f"{subject or ''}\n{textwrap.indent(text.strip(), '    ')}")
+    return str(message_id)
+
+
+def _deliver(
+    subscription: Subscription,
+    message: str,
+    message_id: str,
+    subject: str | None = None,
+    message_attributes: dict[str, Any] | None = None,
+    group_id: str | None = None,
+    deduplication_id: str | None = None,
+    message_structure: str | None = None,
+) -> None:
+    """moto gives messages to queues past their policies; "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic)."""
+    if subscription.protocol != "sqs":
+        _moto_deliver(
+            subscription,
+            message,
+            message_id,
+            subject,
+            message_attributes,
+            group_id,
+            deduplication_id,
+            message_structure,
+        )
+        return
+    matcher = subscription._filter_policy_matcher
+    if matcher is not None and not matcher.matches(message_attributes, message):
+        return
+    if message_structure == "json":
+        message = subscription._parse_message_structure(message, subscription.protocol)
+    raw = str(subscription.attributes.get("RawMessageDelivery")).lower() == "true"
+    request: dict[str, Any] = {"MessageGroupId": group_id, "MessageDeduplicationId": deduplication_id}
+    if raw:
+        request |= {"MessageBody": message, "MessageAttributes": _queue_attributes(message_attributes or {})}
+    else:
+        notification = subscription.get_post_data(message, message_id, subject, message_attributes)
+        request |= {"MessageBody": json.dumps(notification, indent=2)}
+    try:
+        _send(subscription, {name: value for name, value in request.items() if value})
+    except (ClientError, BotoCoreError) as error:
+        _write(subscription.topic_arn, f"{subject or ''}: not delivered to {subscription.endpoint}: {error}")
+
+
+def _send(subscription: Subscription, request: dict[str, Any]) -> None:
+    *_, region, account, name = subscription.endpoint.split(":")
+    client = clients.client_as_service("sqs", "sns.amazonaws.com", subscription.topic_arn, account, region)
+    client.send_message(QueueUrl=f"{clients.endpoint_url()}/{account}/{name}", **request)
+
+
+def _queue_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {
+            "DataType": attribute["Type"],
+            "BinaryValue" if attribute["Type"].startswith("Binary") else "StringValue": attribute["Value"],
+        }
+        for name, attribute in attributes.items()
+    }
+
+
+def _write(topic_arn: str, text: str) -> None:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with _lock, _log.open("a") as log:
+        log.write(f"{now} {topic_arn} {text}\n")

@@ -1,0 +1,271 @@
+"""Automation runbooks: documents of schema 0.3, what may be in them, and the text they become for one execution.
+
+After Systems Manager's "Schemas, features, and examples" (documents-schemas-features), "Automation actions reference"
+(automation-actions) and "Automation system variables" (automation-variables).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from embedded_aws.services.ssm.actions import ACTIONS
+
+_VARIABLE = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
+_SYSTEM_VARIABLES = {
+    "global:ACCOUNT_ID",
+    "global:REGION",
+    "global:AWS_PARTITION",
+    "global:DATE",
+    "global:DATE_TIME",
+    "automation:EXECUTION_ID",
+}
+_STEP_PROPERTIES = {
+    "name",
+    "action",
+    "description",
+    "inputs",
+    "outputs",
+    "maxAttempts",
+    "timeoutSeconds",
+    "onFailure",
+    "onCancel",
+    "isEnd",
+    "nextStep",
+    "isCritical",
+}
+_LIST_TYPES = ("StringList", "MapList")
+
+
+class InvalidRunbookError(Exception):
+    """The document cannot be created."""
+
+
+class InvalidParametersError(Exception):
+    """The execution cannot be started with these parameters."""
+
+
+class UnresolvedError(Exception):
+    """A step asks for something that is not there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One of the `mainSteps`, with the defaults of "Properties shared by all actions"."""
+
+    name: str
+    action: str
+    inputs: dict[str, Any]
+    outputs: list[dict[str, str]]
+    max_attempts: int
+    timeout_seconds: float | None
+    on_failure: str
+    on_cancel: str
+    is_end: bool
+    is_critical: bool
+    next_step: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Runbook:
+    parameters: dict[str, dict[str, Any]]
+    assume_role: str
+    steps: dict[str, Step]
+    outputs: list[str]
+
+    def step_after(self, name: str) -> str:
+        """The step that follows in the document, or none."""
+        return dict(itertools.pairwise(self.steps)).get(name, "")
+
+    def arguments(self, given: dict[str, list[str]]) -> dict[str, list[str]]:
+        """The given parameters with the defaults of the others; raises InvalidParametersError."""
+        for name in given:
+            if name not in self.parameters:
+                raise InvalidParametersError(f"Parameter {name} is not defined in the document.")
+        missing = [name for name, rule in self.parameters.items() if name not in given and "default" not in rule]
+        if missing:
+            raise InvalidParametersError(f"The following required parameters are missing: {', '.join(missing)}.")
+        for name, values in given.items():
+            _check_argument(name, values, self.parameters[name])
+        return {name: given.get(name, _texts(rule.get("default"))) for name, rule in self.parameters.items()}
+
+
+def parse(content: dict[str, Any]) -> Runbook:
+    """The runbook in a document's content; raises InvalidRunbookError."""
+    if str(content.get("schemaVersion")) != "0.3":
+        raise InvalidRunbookError("An Automation document has the schemaVersion 0.3.")
+    parameters = content.get("parameters") or {}
+    for name, rule in parameters.items():
+        _check_parameter(name, rule)
+    steps: dict[str, Step] = {}
+    for definition in content.get("mainSteps") or []:
+        step = _step(definition)
+        if step.name in steps:
+            raise InvalidRunbookError(f"There is more than one step {step.name}.")
+        steps[step.name] = step
+    if not steps:
+        raise InvalidRunbookError("An Automation document has at least one step in mainSteps.")
+    runbook = Runbook(parameters, content.get("assumeRole") or "", steps, content.get("outputs") or [])
+    _check_references(runbook)
+    return runbook
+
+
+def resolve(template: Any, value_of: Callable[[str], Any]) -> Any:
+    """`template` with each `{{ variable }}` replaced.
+
+    A string that is nothing but a variable takes its value as it is; within a longer string it is text for text, so
+    that a quote in a value breaks the JSON around it.
+    """
+    if isinstance(template, dict):
+        return {key: resolve(value, value_of) for key, value in template.items()}
+    if isinstance(template, list):
+        elements: list[Any] = []
+        for value in template:
+            resolved = resolve(value, value_of)
+            # A variable in a list may be a list itself: Approvers: ["{{ Approvers }}"].
+            elements += resolved if isinstance(value, str) and isinstance(resolved, list) else [resolved]
+        return elements
+    if not isinstance(template, str):
+        return template
+    if whole := _VARIABLE.fullmatch(template):
+        return value_of(whole[1])
+    return _VARIABLE.sub(lambda variable: _text(value_of(variable[1])), template)
+
+
+def typed(values: list[str], rule: dict[str, Any]) -> Any:
+    """A parameter's value as its type has it: one string, a list of strings, a number or a truth."""
+    kind = rule.get("type", "String")
+    if kind in _LIST_TYPES or kind.startswith("List<"):
+        return values
+    value = values[0] if values else ""
+    if kind == "Integer" and value:
+        return int(value)
+    return value.lower() == "true" if kind == "Boolean" else value
+
+
+def _step(definition: dict[str, Any]) -> Step:
+    name = definition.get("name", "")
+    if not re.fullmatch(r"[a-zA-Z0-9_]{1,128}", name):
+        raise InvalidRunbookError(f"{name!r} is no name for a step.")
+    if unknown := set(definition) - _STEP_PROPERTIES:
+        raise InvalidRunbookError(f"Step {name} has unknown properties: {', '.join(sorted(unknown))}.")
+    action = definition.get("action", "")
+    if action not in ACTIONS:
+        raise InvalidRunbookError(
+            f"Step {name}: {action} is not an action the embedded AWS can run. It runs {', '.join(ACTIONS)}."
+        )
+    on_failure = definition.get("onFailure", "Abort")
+    if on_failure.lower() not in ("abort", "continue") and not on_failure.startswith("step:"):
+        raise InvalidRunbookError(f"Step {name}: onFailure is Abort, Continue or step:NAME, not {on_failure}.")
+    timeout = _number(definition, "timeoutSeconds", ACTIONS[action].default_timeout)
+    longest = ACTIONS[action].longest_timeout
+    if timeout and longest and timeout > longest:
+        raise InvalidRunbookError(f"Step {name}: timeoutSeconds is at most {longest:.0f} for {action}.")
+    return Step(
+        name=name,
+        action=action,
+        inputs=definition.get("inputs") or {},
+        outputs=definition.get("outputs") or [],
+        max_attempts=int(_number(definition, "maxAttempts", 1) or 1),
+        timeout_seconds=timeout,
+        on_failure=on_failure,
+        on_cancel=definition.get("onCancel", "Abort"),
+        is_end=_is_true(definition.get("isEnd", False)),
+        is_critical=_is_true(definition.get("isCritical", on_failure.lower() != "continue")),
+        next_step=definition.get("nextStep", ""),
+    )
+
+
+def _number(definition: dict[str, Any], name: str, default: float | None) -> float | None:
+    if name not in definition:
+        return default
+    try:
+        return float(definition[name])
+    except (TypeError, ValueError):
+        raise InvalidRunbookError(f"Step {definition['name']}: {name} is a number, not {definition[name]!r}.") from None
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _check_references(runbook: Runbook) -> None:
+    """Every step that is jumped to exists, and so does every variable."""
+    for step in runbook.steps.values():
+        for target in _jumps(step):
+            if target not in runbook.steps:
+                raise InvalidRunbookError(f"Step {step.name} goes on to {target}, which does not exist.")
+        for variable in _variables(step.inputs):
+            _check_variable(variable, runbook, f"Step {step.name}")
+    for variable in _variables(runbook.assume_role):
+        if variable not in runbook.parameters:
+            raise InvalidRunbookError(f"assumeRole: {variable} is not a parameter of the document.")
+    for output in runbook.outputs:
+        _check_variable(output, runbook, "outputs")
+
+
+def _jumps(step: Step) -> list[str]:
+    jumps = [text.removeprefix("step:") for text in (step.on_failure, step.on_cancel) if text.startswith("step:")]
+    if step.action == "aws:branch":
+        jumps += [choice.get("NextStep", "") for choice in step.inputs.get("Choices", [])]
+        jumps += [step.inputs["Default"]] if "Default" in step.inputs else []
+    return jumps + ([step.next_step] if step.next_step else [])
+
+
+def _variables(template: Any) -> list[str]:
+    return _VARIABLE.findall(json.dumps(template))
+
+
+def _check_variable(variable: str, runbook: Runbook, where: str) -> None:
+    step, separator, _ = variable.partition(".")
+    if variable in _SYSTEM_VARIABLES or variable in runbook.parameters or (separator and step in runbook.steps):
+        return
+    raise InvalidRunbookError(f"{where}: {variable} is neither a parameter nor the output of a step.")
+
+
+def _check_parameter(name: str, rule: dict[str, Any]) -> None:
+    kind = rule.get("type")
+    if kind not in ("String", "StringList", "Integer", "Boolean", "StringMap", "MapList") and not str(kind).startswith(
+        ("AWS::", "List<AWS::")
+    ):
+        raise InvalidRunbookError(f"Parameter {name} has the type {kind}, which does not exist.")
+    if pattern := rule.get("allowedPattern"):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise InvalidRunbookError(f"Parameter {name}: allowedPattern is no regular expression: {error}.") from None
+
+
+def _check_argument(name: str, values: list[str], rule: dict[str, Any]) -> None:
+    kind = rule["type"]
+    if len(values) != 1 and kind not in _LIST_TYPES and not kind.startswith("List<"):
+        raise InvalidParametersError(f"Parameter {name} of type {kind} takes one value, not {len(values)}.")
+    if not rule.get("minItems", 0) <= len(values) <= rule.get("maxItems", len(values)):
+        raise InvalidParametersError(f"Parameter {name} does not have the right number of values.")
+    for value in values:
+        if kind == "Integer" and not re.fullmatch(r"[+-]?\d+", value):
+            raise InvalidParametersError(f"Parameter {name} is an integer, not {value!r}.")
+        if kind == "Boolean" and value.lower() not in ("true", "false"):
+            raise InvalidParametersError(f"Parameter {name} is true or false, not {value!r}.")
+        if rule.get("allowedValues") and value not in _texts(rule["allowedValues"]):
+            raise InvalidParametersError(f"Parameter {name} cannot be {value!r}: it is not one of its allowedValues.")
+        # Whether the pattern has to match all of a value is not said: a pattern without ^ and $ protects nothing here.
+        if rule.get("allowedPattern") and not re.search(rule["allowedPattern"], value):
+            raise InvalidParametersError(
+                f"Parameter {name} cannot be {value!r}: it does not match the allowedPattern {rule['allowedPattern']}."
+            )
+        if not rule.get("minChars", 0) <= len(value) <= rule.get("maxChars", len(value)):
+            raise InvalidParametersError(f"Parameter {name} cannot be {value!r}: it does not have the right length.")
+
+
+def _texts(value: Any) -> list[str]:
+    """A value of the document as the API has values of parameters: a list of strings."""
+    return [_text(element) for element in value] if isinstance(value, list) else [_text(value)]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,392 @@
+"""Step Functions: executions that really run, as their state machine's role, and say how they fare.
+
+moto has an interpreter of the Amazon States Language; `local.states_language` and `local.service_integrations` mend it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from moto.core.base_backend import BackendDict
+from moto.core.exceptions import AWSError
+from moto.core.responses import ActionResult, EmptyResult
+from moto.stepfunctions import models
+from moto.stepfunctions.exceptions import InvalidExecutionInput, ValidationException
+from moto.stepfunctions.parser import api as parser_api
+from moto.stepfunctions.parser import models as parser_models
+from moto.stepfunctions.parser.api import (
+    ExecutionAbortedEventDetails,
+    ExecutionStatus,
+    ExecutionTimedOutEventDetails,
+    HistoryEventType,
+)
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.evaluation_details import ExecutionDetails
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, ProgramError, ProgramTimedOut
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.responses import StepFunctionResponse
+
+from embedded_aws.services.cloudwatch import metrics
+from embedded_aws.services.events import api as events
+from embedded_aws.services.stepfunctions import definitions, integrations, language
+
+if TYPE_CHECKING:
+    from embedded_aws.aws import EmbeddedAws
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html: a larger event leaves
+# out the input, then the output.
+_MOST_EVENT_BYTES = 248 * 1024
+_ENDS = frozenset(
+    {
+        HistoryEventType.ExecutionSucceeded,
+        HistoryEventType.ExecutionFailed,
+        HistoryEventType.ExecutionAborted,
+        HistoryEventType.ExecutionTimedOut,
+    }
+)
+_HISTORY_PAGE = 100
+_METRICS = {
+    ExecutionStatus.RUNNING: "ExecutionsStarted",
+    ExecutionStatus.SUCCEEDED: "ExecutionsSucceeded",
+    ExecutionStatus.FAILED: "ExecutionsFailed",
+    ExecutionStatus.TIMED_OUT: "ExecutionsTimedOut",
+    ExecutionStatus.ABORTED: "ExecutionsAborted",
+}
+
+_starting = threading.Lock()
+_watchers: list[Callable[[Execution, str], None]] = []
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
+    """Show `watch` every state that an execution enters before anything is done in it, as no caller could see it."""
+    _watchers.append(watch)
+    try:
+        yield
+    finally:
+        _watchers.remove(watch)
+
+
+def install(aws: EmbeddedAws) -> None:
+    integrations.forget_clients()
+    language.hurry(aws.pace.waiting)
+    for name in (
+        "describe_execution",
+        "list_executions",
+        "get_execution_history",
+        "stop_execution",
+        "send_task_failure",
+    ):
+        setattr(StepFunctionResponse, name, globals()[f"_{name}"])
+    # What fails inside a state machine is the execution's affair; without a handler Python writes it to stderr.
+    logging.getLogger("moto.stepfunctions").addHandler(logging.NullHandler())
+    aws.exits.callback(_abandon_executions)
+
+
+class _History(EventManager):
+    """The events of an execution up to the one that ends it: its threads may still report something after that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.execution: Execution | None = None
+        self.ended = False
+        self._adding = threading.Lock()
+
+    def add_event(self, *arguments: Any, **options: Any) -> int:
+        with self._adding:
+            if self.ended:
+                return 0
+            self.ended = options["event_type"] in _ENDS
+            number = int(super().add_event(*arguments, **options))
+        if entered := (options.get("event_details") or {}).get("stateEnteredEventDetails"):
+            for watch in list(_watchers):
+                watch(self.execution, entered["name"])
+        return number
+
+
+class _Worker(ExecutionWorker):
+    """Has its environment from the start, so that an execution can be stopped at any time."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.env = super()._get_evaluation_environment()
+        self.env.event_manager = _History()
+
+    def _get_evaluation_environment(self) -> Environment:
+        return self.env
+
+    def _get_evaluation_entrypoint(self) -> EvalComponent:
+        return language.parse(self._evaluation_details.state_machine_details.definition)
+
+
+class _Communication(BaseExecutionWorkerCommunication):
+    def terminated(self) -> None:
+        self.execution.program_ended()
+
+
+class _Execution(Execution):
+    exec_status: ExecutionStatus
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(**details)
+        self._changing = threading.Lock()
+        self.exec_worker = self._get_start_execution_worker()
+        self.exec_worker.env.event_manager.execution = self
+        self.exec_status = ExecutionStatus.RUNNING
+
+    def _get_start_execution_worker_comm(self) -> _Communication:
+        return _Communication(self)
+
+    def _get_start_execution_worker(self) -> _Worker:
+        worker = super()._get_start_execution_worker()
+        return _Worker(
+            worker._evaluation_details,
+            worker._execution_communication,
+            cloud_watch_logging_session=None,
+            activity_store={},
+        )
+
+    def get_start_execution_details(self) -> ExecutionDetails:
+        details = super().get_start_execution_details()
+        details.start_time = language.instant(self.start_date)
+        return details
+
+    def announce(self) -> None:
+        self._emit()
+
+    def start(self) -> None:
+        self.exec_worker.start()
+
+    def stop(self, stop_date: datetime.datetime, error: str | None, cause: str | None) -> None:
+        """End the execution at once; what its tasks have begun goes on without it, as on AWS."""
+        if self._abort(stop_date, error, cause):
+            self._emit()
+
+    def abandon(self) -> None:
+        self._abort(_now(), None, None)
+
+    def program_ended(self) -> None:
+        env = self.exec_worker.env
+        state = env.program_state()
+        with self._changing:
+            if self.exec_status != ExecutionStatus.RUNNING:
+                return
+            self.stop_date = _now()
+            if isinstance(state, ProgramEnded):
+                self.output = env.states.get_input()
+                self.exec_status = ExecutionStatus.SUCCEEDED
+            elif isinstance(state, ProgramTimedOut):
+                self._add_end(
+                    HistoryEventType.ExecutionTimedOut, executionTimedOutEventDetails=ExecutionTimedOutEventDetails()
+                )
+                self.exec_status = ExecutionStatus.TIMED_OUT
+            elif isinstance(state, ProgramError):
+                self.error, self.cause = state.error.get("error"), state.error.get("cause")
+                self.exec_status = ExecutionStatus.FAILED
+        self._emit()
+
+    def _abort(self, stop_date: datetime.datetime, error: str | None, cause: str | None) -> bool:
+        env = self.exec_worker.env
+        with self._changing:
+            if self.exec_status != ExecutionStatus.RUNNING or env.event_manager.ended:
+                return False
+            details = ExecutionAbortedEventDetails(error=error, cause=cause)
+            self._add_end(HistoryEventType.ExecutionAborted, executionAbortedEventDetails=details)
+            self.stop_date, self.error, self.cause = stop_date, error, cause
+            self.exec_status = ExecutionStatus.ABORTED
+        env.set_stop(stop_date=stop_date, cause=cause, error=error)
+        return True
+
+    def _add_end(self, event_type: HistoryEventType, **details: Any) -> None:
+        env = self.exec_worker.env
+        env.event_manager.add_event(
+            context=env.event_history_context, event_type=event_type, event_details=EventDetails(**details)
+        )
+
+    def to_describe_output(self) -> dict[str, Any]:
+        description = super().to_describe_output() | {"input": self.execution_input}
+        return {name: value for name, value in description.items() if value is not None}
+
+    def to_execution_list_item(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_execution_list_item().items() if value is not None}
+
+    def _emit(self) -> None:
+        ended = self.exec_status != ExecutionStatus.RUNNING
+        metrics.report(
+            self.account_id,
+            self.region_name,
+            "AWS/States",
+            _METRICS[self.exec_status],
+            1,
+            StateMachineArn=self.state_machine.arn,
+        )
+        output = None
+        if self.exec_status == ExecutionStatus.SUCCEEDED:
+            output = to_json_str(self.output, separators=(",", ":"))
+        sizes = [len(json.dumps(text).encode()) for text in (self.execution_input, output or "")]
+        input_included, output_included = sum(sizes) <= _MOST_EVENT_BYTES, sizes[1] <= _MOST_EVENT_BYTES
+        detail = {
+            "executionArn": self.exec_arn,
+            "stateMachineArn": self.state_machine.arn,
+            "name": self.name,
+            "status": self.status,
+            "startDate": _milliseconds(self.start_date),
+            "stopDate": _milliseconds(self.stop_date) if ended else None,
+            "input": self.execution_input if input_included else None,
+            "output": output if output_included else None,
+            "inputDetails": {"included": input_included},
+            "outputDetails": None if output is None else {"included": output_included},
+            "stateMachineVersionArn": None,
+            "stateMachineAliasArn": None,
+            "redriveCount": 0,
+            "redriveDate": None,
+            "redriveStatus": "NOT_REDRIVABLE",
+            "redriveStatusReason": None,
+            "error": self.error,
+            "cause": self.cause,
+        }
+        events.emit(
+            self.account_id,
+            "aws.states",
+            "Step Functions Execution Status Change",
+            detail,
+            [self.exec_arn],
+            self.region_name,
+        )
+
+
+class _Backend(parser_models.StepFunctionsParserBackend):
+    def create_state_machine(self, name: str, definition: str, roleArn: str, **options: Any) -> Any:  # noqa: N803
+        """CreateStateMachine may be repeated, but is no update."""
+        for machine in self.state_machines:
+            if machine.name == name and (machine.definition, machine.roleArn) != (definition, roleArn):
+                raise parser_api.StateMachineAlreadyExists(f"State Machine Already Exists: '{machine.arn}'")
+        return super().create_state_machine(name, definition, roleArn, **options)
+
+    def start_execution(
+        self,
+        state_machine_arn: str,
+        name: str | None = None,
+        execution_input: str | None = None,
+        trace_header: str | None = None,
+    ) -> Execution:
+        machine = self.describe_state_machine(state_machine_arn)
+        name, text = str(uuid.uuid4()) if name is None else name, execution_input or "{}"
+        self._validate_name(name)
+        _validate_input(text)
+        with _starting:
+            existing = machine._handle_name_input_idempotency(name, text)
+            if existing is not None:
+                return existing
+            # A definition or role that is updated later is another object, so a shallow copy keeps this one's.
+            execution = _Execution(
+                name=name,
+                sm_type=machine.sm_type,
+                role_arn=machine.roleArn,
+                exec_arn=f"{machine.arn.replace(':stateMachine:', ':execution:')}:{name}",
+                account_id=self.account_id,
+                region_name=self.region_name,
+                state_machine=copy.copy(machine),
+                start_date=_now(),
+                cloud_watch_logging_session=None,
+                input_data=text,
+                trace_header=trace_header,
+                activity_store={},
+            )
+            execution.announce()
+            machine.executions.append(execution)
+            execution.start()
+        return execution
+
+
+def _validate_input(text: str) -> None:
+    if len(text.encode()) > language.MOST_BYTES:
+        raise ValidationException(
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {language.MOST_BYTES}"
+        )
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidExecutionInput(f"Invalid State Machine Execution Input: '{error}'") from error
+
+
+def _abandon_executions() -> None:
+    for regions in _backends.values():
+        for backend in regions.values():
+            for machine in backend.state_machines:
+                for execution in machine.executions:
+                    execution.abandon()
+
+
+def _now() -> datetime.datetime:
+    """Now, as exactly as the API tells times."""
+    now = datetime.datetime.now(tz=datetime.UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _milliseconds(moment: datetime.datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+# What moto's answers leave out: times and errors of some ends, pages and order of the history.
+
+
+def _describe_execution(self: StepFunctionResponse) -> ActionResult:
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    return ActionResult(execution.to_describe_output())
+
+
+def _list_executions(self: StepFunctionResponse) -> ActionResult:
+    executions, token = self.stepfunction_backend.list_executions(
+        self._get_param("stateMachineArn"),
+        status_filter=self._get_param("statusFilter"),
+        max_results=self._get_int_param("maxResults"),
+        next_token=self._get_param("nextToken"),
+    )
+    return ActionResult({"executions": [item.to_execution_list_item() for item in executions], "nextToken": token})
+
+
+def _get_execution_history(self: StepFunctionResponse) -> ActionResult:
+    history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))["events"]
+    if self._get_bool_param("reverseOrder"):
+        history.reverse()
+    start = int(self._get_param("nextToken") or 0)
+    end = start + (self._get_int_param("maxResults") or _HISTORY_PAGE)
+    return ActionResult({"events": history[start:end], "nextToken": str(end) if end < len(history) else None})
+
+
+def _stop_execution(self: StepFunctionResponse) -> ActionResult:
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    execution.stop(_now(), self._get_param("error"), self._get_param("cause"))
+    return ActionResult({"stopDate": execution.stop_date})
+
+
+def _send_task_failure(self: StepFunctionResponse) -> EmptyResult:
+    self.stepfunction_backend.send_task_failure(
+        self._get_param("taskToken"), error=self._get_param("error"), cause=self._get_param("cause")
+    )
+    return EmptyResult()
+
+
+# moto's errors of the interpreter reach the caller without their code.
+for _error in AWSError.__subclasses__():
+    if _error.__module__ == parser_api.__name__:
+        _error.TYPE = _error.code
+parser_models.StepFunctionsParserBackend._validate_definition = staticmethod(definitions.validate)
+# CloudFormation creates state machines in the backend that does not run them.
+_backends = BackendDict(_Backend, "stepfunctions")
+parser_models.stepfunctions_parser_backends = models.stepfunctions_backends = _backends

@@ -1,0 +1,360 @@
+"""The Amazon States Language where moto's interpreter departs from AWS, for state machines in JSONata.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html, .../workflow-variables.html and
+.../transforming-data.html. Each function below takes the place of one method of the interpreter, named in its
+decorator; importing the module is enough.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from antlr4 import ParserRuleContext
+from moto.stepfunctions.parser.api import (
+    EvaluationFailedEventDetails,
+    ExecutionFailedEventDetails,
+    HistoryEventType,
+)
+from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
+from moto.stepfunctions.parser.asl.component.common.catch.catch_outcome import CatchOutcome
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_outcome import RetrierOutcome
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata, StringVariableSample
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSecondsJSONata
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state import state as state_module
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.comparison import ConditionStringJSONata
+from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor.inline_item_processor_worker import (  # noqa: E501
+    InlineItemProcessorWorker,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.max_concurrency import MaxConcurrencyJSONata
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
+from moto.stepfunctions.parser.asl.component.state.fail.cause_decl import Cause
+from moto.stepfunctions.parser.asl.component.state.fail.error_decl import Error
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.seconds import SecondsJSONata
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+
+from embedded_aws.services.stepfunctions import jsonata
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+MOST_BYTES = 256 * 1024
+_PAUSE_SECONDS = 0.5
+_pace = 1.0
+_ASSIGNED = "variables that the state assigns"
+
+
+def instant(moment: datetime.datetime) -> str:
+    """A time as java.time.Instant prints it, in UTC with as many fraction digits as it needs."""
+    text = moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z").replace(".000Z", "Z")
+
+
+@functools.lru_cache(maxsize=128)
+def parse(definition: str) -> Program:
+    """The program of a definition. A program keeps no state, so all executions share it."""
+    # moto reads the escapes of JSON as Python's: only those that are the same in both are left to it.
+    return AmazonStateLanguageParser.parse(json.dumps(json.loads(definition), ensure_ascii=False))[0]
+
+
+def _within_quota(value: Any) -> bool:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) <= MOST_BYTES
+
+
+def _replaces(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def replace(function: Callable[..., Any]) -> Callable[..., Any]:
+        setattr(owner, name, function)
+        return function
+
+    return replace
+
+
+def _string_of(parser_rule_context: ParserRuleContext) -> Any:
+    # moto leaves the escapes of a JSON string in.
+    text = parser_rule_context.getText()
+    return json.loads(text, strict=False) if text == "null" or text.startswith('"') else text
+
+
+Preprocessor._inner_string_of = staticmethod(_string_of)
+
+# moto makes the key at first use, which two executions of one program may do at once.
+EvalComponent.heap_key = property(lambda self: str(id(self)))
+
+
+@_replaces(StringVariableSample, "_eval_body")
+@_replaces(StringJSONata, "_eval_body")
+def _evaluate(self: StringJSONata | StringVariableSample, env: Environment) -> None:
+    # moto writes every value into the text of the expression and has no evaluator: getmoto/moto#10105.
+    store = env.variable_store
+    variables = store._outer_scope | store._inner_scope | {"states": _states(env)}
+    try:
+        env.stack.append(jsonata.evaluate(self.expression, variables))
+    except jsonata.QueryEvaluationError as error:
+        raise _query_evaluation_error(env, str(error)) from error
+
+
+def _states(env: Environment) -> dict[str, Any]:
+    """`$states`: a result where there is one, or the error where it is caught, but not both."""
+    data = env.states._states_data
+    context = dict(data["context"])
+    if state := context.get("State"):
+        context["State"] = state | {"EnteredTime": instant(datetime.datetime.fromisoformat(state["EnteredTime"]))}
+    result, error = data.get("result"), data.get("errorOutput")
+    outcome = {"errorOutput": error} if error is not None and result == error else {"result": result}
+    return {"input": data["input"], "context": context} | {k: v for k, v in outcome.items() if v is not None}
+
+
+def _query_evaluation_error(env: Environment, cause: str) -> FailureEventException:
+    name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
+    details = EvaluationFailedEventDetails(error=name.error_name, cause=cause, state=env.next_state_name)
+    return FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=name,
+            event_type=HistoryEventType.EvaluationFailed,
+            event_details=EventDetails(evaluationFailedEventDetails=details),
+        )
+    )
+
+
+def _expect(env: Environment, expression: StringJSONata, field: str, kind: str, expected: bool) -> None:
+    if not expected:
+        value = json.dumps(env.stack[-1], ensure_ascii=False)
+        raise _query_evaluation_error(
+            env,
+            f"The JSONata expression '{expression.expression}' specified for the field '{field}' returned an "
+            f"unexpected result type. Expected '{kind}' for value: {value}",
+        )
+
+
+def _whole_number(expression: StringJSONata, env: Environment, field: str, least: int) -> int:
+    expression.eval(env=env)
+    value = env.stack[-1]
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    _expect(env, expression, field, "number", valid)
+    return int(env.stack.pop())
+
+
+@_replaces(SecondsJSONata, "_get_wait_seconds")
+def _wait_seconds(self: SecondsJSONata, env: Environment) -> int:
+    return _whole_number(self.string_jsonata, env, "Seconds", 0)
+
+
+@_replaces(TimeoutSecondsJSONata, "_eval_seconds")
+def _timeout_seconds(self: TimeoutSecondsJSONata, env: Environment) -> int:
+    return _whole_number(self.string_jsonata, env, "TimeoutSeconds", 1)
+
+
+@_replaces(MaxConcurrencyJSONata, "_eval_max_concurrency")
+def _max_concurrency(self: MaxConcurrencyJSONata, env: Environment) -> int:
+    return _whole_number(self.string_jsonata, env, "MaxConcurrency", 0)
+
+
+@_replaces(ConditionStringJSONata, "_eval_body")
+def _condition(self: ConditionStringJSONata, env: Environment) -> None:
+    self.string_jsonata.eval(env=env)
+    _expect(env, self.string_jsonata, "Condition", "boolean", isinstance(env.stack[-1], bool))
+
+
+@_replaces(Error, "_eval_body")
+@_replaces(Cause, "_eval_body")
+def _failure_text(self: Cause | Error, env: Environment) -> None:
+    self.string_expression.eval(env=env)
+    if isinstance(self.string_expression, StringJSONata):
+        _expect(env, self.string_expression, type(self).__name__, "string", isinstance(env.stack[-1], str))
+
+
+# "Assign and Output run in parallel": an Output still sees the variables as they were when the state was entered.
+# moto sets them first; here they wait until the state is left.
+
+
+@_replaces(AssignDecl, "_eval_body")
+def _assign(self: AssignDecl, env: Environment) -> None:
+    values: dict[str, Any] = {}
+    for binding in self.declaration_bindings:
+        binding.eval(env=env)
+        values.update(env.stack.pop())
+    env.heap[_ASSIGNED] = values
+
+
+def _set_variables(env: Environment) -> None:
+    for name, value in env.heap.pop(_ASSIGNED, {}).items():
+        env.variable_store.set(variable_identifier=name, variable_value=value)
+
+
+_original_set_next = CommonStateField._set_next
+
+
+@_replaces(CommonStateField, "_set_next")
+def _leave(self: CommonStateField, env: Environment) -> None:
+    _set_variables(env)
+    # moto takes a Catch that leads back to its own state for a state that did not fail.
+    if not (env.stack and env.stack[-1] is CatchOutcome.Caught):
+        _original_set_next(self, env)
+
+
+@_replaces(StateChoice, "_set_next")
+def _leave_choice(_: StateChoice, env: Environment) -> None:
+    _set_variables(env)
+
+
+_original_evaluate_with_timeout = ExecutionState._evaluate_with_timeout
+
+
+@_replaces(ExecutionState, "_evaluate_with_timeout")
+def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
+    # A failed Output is an error of the state like any other, for its Retry and Catch; moto ends the execution.
+    _original_evaluate_with_timeout(self, env)
+    if self.output is None:
+        return
+    try:
+        self.output.eval(env=env)
+    except FailureEventException:
+        env.heap.pop(_ASSIGNED, None)
+        raise
+    # What tells _eval_state_output that the output is made.
+    env.stack.append(CatchOutcome.NotCaught)
+
+
+@_replaces(StateChoice, "_eval_state")
+def _choose(self: StateChoice, env: Environment) -> None:
+    for rule in self.choices_decl.rules:
+        rule.eval(env)
+        if env.stack.pop() is True:
+            env.stack.append(rule.next_stmt.name)
+            return
+    if self.default_state is None:
+        name = StatesErrorName(typ=StatesErrorNameType.StatesNoChoiceMatched)
+        raise FailureEventException(_ending(env, name, f"No choice of the state '{self.name}' matched its input."))
+    # Assign and Output of the state itself are the default's, also where a rule leads to the same state.
+    if not self._is_language_query_jsonpath():
+        for field in (self.assign_decl, self.output):
+            if field:
+                field.eval(env=env)
+    env.stack.append(self.default_state.state_name)
+
+
+_original_choice_output = StateChoice._eval_state_output
+
+
+@_replaces(StateChoice, "_eval_state_output")
+def _choice_output(self: StateChoice, env: Environment) -> None:
+    if self._is_language_query_jsonpath():
+        _original_choice_output(self, env)
+    else:
+        env.next_state_name = env.stack.pop()
+
+
+def _ending(env: Environment, name: StatesErrorName, cause: str) -> FailureEvent:
+    details = ExecutionFailedEventDetails(error=name.error_name, cause=cause)
+    return FailureEvent(
+        env=env,
+        error_name=name,
+        event_type=HistoryEventType.ExecutionFailed,
+        event_details=EventDetails(executionFailedEventDetails=details),
+    )
+
+
+@_replaces(CustomErrorName, "__init__")
+def _error_name(self: CustomErrorName, error_name: str | None) -> None:
+    # moto refuses names that begin with "States.", with which an iteration, a branch or a Fail state may well end.
+    super(CustomErrorName, self).__init__(error_name=error_name)
+
+
+@_replaces(ErrorEqualsDecl, "_eval_body")
+def _error_equals(self: ErrorEqualsDecl, env: Environment) -> None:
+    name = getattr(env.stack.pop(), "error_name", None)
+    names = {error.error_name for error in self.error_names}
+    if name == "States.Runtime":
+        matches = False
+    elif name in names:
+        matches = True
+    elif name == "States.DataLimitExceeded":
+        matches = False
+    else:
+        matches = "States.ALL" in names or ("States.TaskFailed" in names and name != "States.Timeout")
+    env.stack.append(matches)
+
+
+def hurry(pace: float) -> None:
+    """Let a second of every wait, and before every retry, take as many seconds as `pace`."""
+    global _pace
+    _pace = pace
+
+
+def _pause(env: Environment, seconds: float) -> None:
+    """Wait, but not longer than the execution runs."""
+    end = time.monotonic() + seconds * _pace
+    while env.is_running() and (left := end - time.monotonic()) > 0:
+        env.program_state_event.wait(min(left, _PAUSE_SECONDS))
+
+
+@_replaces(RetrierDecl, "_eval_body")
+def _retry(self: RetrierDecl, env: Environment) -> None:
+    # moto's sleeps on after the execution has been stopped.
+    self.error_equals.eval(env)
+    if not env.stack.pop():
+        env.stack.append(RetrierOutcome.Skipped)
+        return
+    self.max_attempts.eval(env=env)
+    if not env.stack.pop().value:
+        env.stack.append(RetrierOutcome.Failed)
+        return
+    for step in (self.interval_seconds, self.backoff_rate, self.max_delay_seconds, self.jitter_strategy):
+        step.eval(env=env)
+    _pause(env, env.stack.pop())
+    env.stack.append(RetrierOutcome.Executed)
+
+
+@_replaces(WaitFunction, "_wait_interval")
+def _wait_interval(_: WaitFunction, env: Environment, wait_seconds: int) -> None:
+    _pause(env, wait_seconds)
+
+
+# moto counts the bytes of a text with spaces and \u escapes, which AWS does not write.
+for _module in (state_module, state_task_service, state_task_lambda):
+    vars(_module)["is_within_size_quota"] = _within_quota
+
+
+_original_eval_input = InlineItemProcessorWorker._eval_input
+
+
+@_replaces(InlineItemProcessorWorker, "_eval_input")
+def _select_item(self: InlineItemProcessorWorker, env_frame: Environment) -> None:
+    # A Map without Items goes over its input, which moto has used up when the ItemSelector wants to see it.
+    if not self._env.stack:
+        self._env.stack.append(self._env.states.get_input())
+    _original_eval_input(self, env_frame)
+
+
+_original_frame = Environment.as_inner_frame_of
+
+
+def _frame(env: Environment, *arguments: Any, **options: Any) -> Environment:
+    # moto's states inside an iteration do not know its item: $states.context.Map.
+    frame = _original_frame(env, *arguments, **options)
+    context = env.states.context_object.context_object_data
+    if "Map" in context:
+        frame.states.context_object.context_object_data["Map"] = context["Map"]
+    return frame
+
+
+Environment.as_inner_frame_of = staticmethod(_frame)

@@ -1,0 +1,183 @@
+"""Values against AWS's own service model: members, types, limits, enums and patterns, each problem with its path.
+
+botocore's validator leaves maxima, enums and patterns to AWS, which would refuse them only when something is created.
+The models lie in botocore's data (sagemaker/2017-07-24/service-2.json). Their patterns are Java's; the few that `re`
+does not understand are left to AWS.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import botocore.session
+import botocore.utils
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+
+from promotion.source.model_metrics import is_number
+
+_FEW = 10
+"""So many values of an enum are named; of longer ones only those that are like what was given."""
+
+_TYPES = {
+    "structure": "an object",
+    "map": "an object",
+    "list": "a list",
+    "string": "a text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "long": "a whole number",
+    "float": "a number",
+    "double": "a number",
+    "timestamp": "a time",
+}
+
+_MOST_NAMED = 10
+_BITS = {"integer": 32, "long": 64}
+
+
+@functools.cache
+def service(name: str) -> Any:
+    """botocore's model of a service."""
+    return botocore.session.get_session().get_service_model(name)
+
+
+def input_shape(service_name: str, operation: str) -> StructureShape:
+    """What an operation takes."""
+    shape: StructureShape = service(service_name).operation_model(operation).input_shape
+    return shape
+
+
+def output_shape(service_name: str, operation: str) -> StructureShape:
+    """What an operation answers."""
+    shape: StructureShape = service(service_name).operation_model(operation).output_shape
+    return shape
+
+
+def listed(found: Iterable[str]) -> str:
+    """Problems as one sentence of a message: the first ones in full, and how many more there are."""
+    texts = list(found)
+    more = [f"and {len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
+    return "; ".join(texts[:_MOST_NAMED] + more)
+
+
+def problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    """What is wrong with `value` as a `shape`: texts that begin with the path, `EndpointConfig.KmsKeyId is …`."""
+    expected = _TYPES[shape.type_name]
+    if not _is(shape.type_name, value):
+        yield f"{path} is {_kind_of(value)}, not {expected}"
+        return
+    yield from (f"{path} {problem}" for problem in _broken_limits(shape, value))
+    if isinstance(shape, StructureShape):
+        yield from _problems_of_members(shape, value, path)
+    elif isinstance(shape, ListShape):
+        for index, item in enumerate(value):
+            yield from problems(shape.member, item, f"{path}[{index}]")
+    elif isinstance(shape, MapShape):
+        for key, item in value.items():
+            yield from problems(shape.key, key, f"{path} has the key {key!a:.100}, which")
+            yield from problems(shape.value, item, f"{path}.{_shown(key)}")
+
+
+def wrong_types(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    """What of an answer is not of the type that AWS says: texts as those of `problems`."""
+    is_float = shape.type_name in ("float", "double") and isinstance(value, float)  # be it NaN
+    if not is_float and not _is(shape.type_name, value):
+        yield f"{path or 'it'} is {_kind_of(value)}, not {_TYPES[shape.type_name]}"
+    elif isinstance(shape, StructureShape):
+        for name in shape.members.keys() & value.keys():
+            yield from wrong_types(shape.members[name], value[name], f"{path}.{name}".lstrip("."))
+    elif isinstance(shape, ListShape):
+        for index, item in enumerate(value):
+            yield from wrong_types(shape.member, item, f"{path}[{index}]")
+    elif isinstance(shape, MapShape):
+        for key, item in value.items():
+            yield from wrong_types(shape.value, item, f"{path}.{_shown(key)}")
+
+
+def _shown(key: str) -> str:
+    return key[:100] if key.isprintable() else ascii(key[:100])
+
+
+def _problems_of_members(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[str]:
+    for name, member in value.items():
+        if name in shape.members:
+            yield from problems(shape.members[name], member, f"{path}.{name}")
+        else:
+            yield f"{path} has the unknown key {name!a:.100}{_like(name, list(shape.members))}"
+    for name in shape.required_members:
+        if name not in value:
+            yield f"{path}.{name} is missing"
+
+
+def _broken_limits(shape: Shape, value: Any) -> Iterator[str]:
+    limits = shape.metadata
+    number = isinstance(value, int | float)
+    if "min" in limits or "max" in limits:
+        size = value if number else len(value)
+        so = (
+            f"is {size:.12g}"
+            if number
+            else f"has {size} {'members' if isinstance(value, list | dict) else 'characters'}"
+        )
+        if size < limits.get("min", size):
+            yield f"{so}, and the least is {limits['min']}"
+        if size > limits.get("max", size):
+            yield f"{so}, and the most is {limits['max']}"
+            return
+    if not isinstance(value, str):
+        return
+    if "enum" in limits and value not in limits["enum"]:
+        values = limits["enum"]
+        known = f"; it has to be one of {', '.join(values)}" if len(values) <= _FEW else _like(value, values)
+        yield f"is {value!a:.100}, which AWS does not know{known}"
+    pattern = _compiled(limits.get("pattern", ""))
+    if pattern and not pattern.fullmatch(value):
+        yield f"is {value[:100]!a}, which does not match {limits['pattern']}"
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(pattern) if pattern else None
+    except re.error:
+        return None
+
+
+def _like(given: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(given, known, n=3)
+    return f"; like it are {', '.join(found)}" if found else ""
+
+
+def _is(type_name: str, value: Any) -> bool:
+    match type_name:
+        case "string":
+            return isinstance(value, str)
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer" | "long":
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            return is_whole and -(2 ** (_BITS[type_name] - 1)) <= value < 2 ** (_BITS[type_name] - 1)
+        case "float" | "double":
+            return is_number(value)
+        case "timestamp":
+            return _is_time(value)
+        case "list":
+            return isinstance(value, list)
+    return isinstance(value, dict)
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return isinstance(value, str | datetime.datetime) and bool(botocore.utils.parse_to_aware_datetime(value))
+    except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError):
+        return False
+
+
+def _kind_of(value: Any) -> str:
+    names: dict[type, str] = {type(None): "nothing", bool: "true or false", list: "a list", dict: "an object"}
+    return names.get(type(value), repr(value)[:100] if isinstance(value, str | int | float) else "of another type")

@@ -1,0 +1,272 @@
+"""Pinning: what lies at an address in S3 right now, so that a copy is made of exactly that or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import urllib.parse
+from collections.abc import Iterable
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.copying.references import PinnedObject, Reference, check_listed
+from promotion.copying.s3_client import S3Requests
+from promotion.errors import PromotionRefusedError, TryAgainError
+
+logger = Logger(child=True)
+
+# S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
+FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
+
+# What a copy by parts has to be given anew. "Expires" is a text of the user's, which S3 gives back as it is.
+_ATTRIBUTES = {
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+}
+
+# Those that are read at once. What is restored from an archive would be archived again, and STANDARD is the default.
+_CARRIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
+# botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
+_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
+
+REQUESTS_IN_FLIGHT = 256
+
+MOST_OBJECTS = 100_000
+MOST_BYTES = 100 * 1024**4
+"""What a promotion copies in all: the list of its batches travels through the states, which hold 256 KiB."""
+
+# One batch has to be copied well within the fifteen minutes of a function.
+_BATCH_OBJECTS = 1_000
+_BATCH_BYTES = 200 * 1024**3
+
+
+def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
+    """What lies at `reference`, in a bucket that has to belong to the account `owner`, sorted by key.
+
+    `s3` is a boto3 client; the bucket may be in another Region than it. Raises PromotionRefusedError when there is
+    nothing, when it cannot be read (with the statement that is missing), or when it cannot be copied.
+    """
+    return asyncio.run(pin_on_loop(s3, reference, owner))
+
+
+async def pin_on_loop(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
+    """What `pin` does, on the event loop that is running."""
+    requests = S3Requests(s3, reference.location[0])
+    try:
+        return await _Pinning(requests, reference, owner).objects()
+    finally:
+        requests.close()
+
+
+class _Pinning:
+    """What is asked of S3 about one reference."""
+
+    def __init__(self, s3: S3Requests, reference: Reference, owner: str) -> None:
+        self._s3, self._reference = s3, reference
+        self._bucket, self._key = reference.location
+        self._owned = {"x-amz-expected-bucket-owner": owner}
+
+    async def objects(self) -> list[PinnedObject]:
+        found = await self._found()
+        if not any("x-amz-tagging" in pinned.attributes for pinned in found):
+            # S3 counts tags in a HEAD only for those who may read them, so that this is what tells whether we may.
+            await self._tags(found[0].key, found[0].version_id)
+        return found
+
+    async def _found(self) -> list[PinnedObject]:
+        reference = self._reference
+        if not reference.is_prefix:
+            try:
+                return [await self._pinned(self._key, self._key.rsplit("/", 1)[-1])]
+            except PromotionRefusedError as refused:
+                cause = refused.__cause__
+                is_missing = isinstance(cause, ClientError) and meaning(cause) is Meaning.NOT_FOUND
+                if not (reference.may_be_prefix and is_missing):
+                    raise
+        prefix = self._key if self._key.endswith("/") else f"{self._key}/"
+        keys = await self._keys(prefix)
+        if not keys:
+            raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
+        check_listed(keys, reference.uri)
+        left, found = iter(keys), []
+
+        async def pin_those_left() -> None:
+            for key in left:
+                found.append(await self._pinned(key, key.removeprefix(prefix)))
+
+        workers = [asyncio.create_task(pin_those_left()) for _ in range(min(REQUESTS_IN_FLIGHT, len(keys)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+        return sorted(found, key=lambda pinned: pinned.key)
+
+    async def _keys(self, prefix: str) -> list[str]:
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        markers = {"NextContinuationToken": "continuation-token"}
+        keys: list[str] = []
+        try:
+            async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers):
+                keys += [page.decoded(found.findtext("{*}Key", "")) for found in page.root.iterfind("{*}Contents")]
+                if len(keys) > MOST_OBJECTS:
+                    raise PromotionRefusedError(f"Below {self._reference.uri} there are {_too_much(len(keys))}")
+        except ClientError as error:
+            raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{self._bucket}", self._reference.uri) from error
+        # A key that ends in "/" is a folder of the console's, not an artifact.
+        return [key for key in keys if not key.endswith("/")]
+
+    async def _pinned(self, key: str, name: str) -> PinnedObject:
+        uri = f"s3://{self._bucket}/{key}"
+        try:
+            reply = await self._s3.ask(
+                "HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"}
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "400":
+                raise PromotionRefusedError(
+                    f"{uri} cannot be read: S3 answers a HEAD of it with 400, as it does where an object is encrypted "
+                    "with a key that comes with each request (SSE-C). Copy it into an object that is encrypted in "
+                    "another way, and promote that."
+                ) from error
+            in_words = await self._in_words(error, key)
+            raise explained(in_words, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+        head = reply.headers
+        _check_readable(uri, name, head)
+        algorithm, checksum = _full_object_checksum(head)
+        version = head.get("x-amz-version-id")
+        attributes = _attributes(head)
+        if int(head.get("x-amz-tagging-count", "0")) and (tags := await self._tags(key, version)):
+            attributes["x-amz-tagging"] = tags
+        return PinnedObject(
+            bucket=self._bucket,
+            key=key,
+            name=name,
+            size=int(head["content-length"]),
+            etag=head["etag"],
+            version_id=version if version != "null" else None,
+            checksum_algorithm=algorithm,
+            checksum=checksum,
+            attributes=attributes,
+        )
+
+    async def _in_words(self, error: ClientError, key: str) -> ClientError:
+        """The answer to a HEAD that was denied has no words, such as what key may not be used; that to a GET has."""
+        if meaning(error) is not Meaning.DENIED:
+            return error
+        try:
+            await self._s3.ask("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+        except ClientError as in_words:
+            return in_words if meaning(in_words) is Meaning.DENIED else error
+        except TryAgainError:
+            return error
+        return error
+
+    async def _tags(self, key: str, version: str | None) -> str:
+        """The object's tags as the parameters of a query; none, and a line in the log, if they may not be read."""
+        uri, query = f"s3://{self._bucket}/{key}", {"tagging": ""} | ({"versionId": version} if version else {})
+        try:
+            reply = await self._s3.ask("GetObjectTagging", "GET", key, query, self._owned)
+        except ClientError as error:
+            if meaning(error) is Meaning.DENIED:
+                logger.warning("Tags left out", source=uri, reason=message(error))
+                return ""
+            raise explained(error, "s3:GetObjectTagging", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+        tags = reply.root.iterfind("{*}TagSet/{*}Tag")
+        pairs = [(tag.findtext("{*}Key", ""), tag.findtext("{*}Value", "")) for tag in tags]
+        return urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
+
+
+def _check_readable(uri: str, name: str, head: dict[str, str]) -> None:
+    archive = head.get("x-amz-archive-status") or head.get("x-amz-storage-class")
+    if archive in _ARCHIVES and 'ongoing-request="false"' not in head.get("x-amz-restore", ""):
+        raise PromotionRefusedError(f"{uri} is archived in {archive}. Restore it, then promote again.")
+    if head["content-length"] == "0" and name.endswith((".tar.gz", ".tgz")):
+        raise PromotionRefusedError(f"{uri} is an empty file, which no container can unpack.")
+
+
+def _attributes(head: dict[str, str]) -> dict[str, str]:
+    found = {name: value for name, value in head.items() if name in _ATTRIBUTES or name.startswith("x-amz-meta-")}
+    if head.get("x-amz-storage-class") in _CARRIED_CLASSES:
+        found["x-amz-storage-class"] = head["x-amz-storage-class"]
+    return found
+
+
+def _full_object_checksum(head: dict[str, str]) -> tuple[str | None, str | None]:
+    if head.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT":
+        for algorithm in FULL_OBJECT_CHECKSUMS:
+            if checksum := head.get(f"x-amz-checksum-{algorithm.lower()}"):
+                return algorithm, checksum
+    return None, None
+
+
+def assert_not_too_much(objects: list[PinnedObject]) -> None:
+    """Raises PromotionRefusedError for more than a promotion can copy: its batches have to fit into a state."""
+    size = sum(pinned.size for pinned in objects)
+    if len(objects) > MOST_OBJECTS or size > MOST_BYTES:
+        raise PromotionRefusedError(f"There are {_too_much(len(objects), size)}")
+
+
+def _too_much(count: int, size: int | None = None) -> str:
+    found = f"{count:,} objects" + (f" of {size:,} bytes" if size is not None else " and maybe more")
+    most = f"{MOST_OBJECTS:,} of {MOST_BYTES:,} bytes"
+    return f"{found} to copy; a promotion copies {most} at most. Pack them, or leave some out."
+
+
+def manifest(objects: Iterable[PinnedObject]) -> tuple[str, list[dict[str, int]]]:
+    """The manifest of a copy, a line for each object, and its batches: {"start", "end"} in bytes, the end excluded."""
+    text, batches = "", []
+    start = count = size = 0
+    for pinned in objects:
+        if count and (count == _BATCH_OBJECTS or size + pinned.size > _BATCH_BYTES):
+            batches.append({"start": start, "end": len(text)})
+            start, count, size = len(text), 0, 0
+        # JSON escapes everything but ASCII, so that characters are bytes.
+        text += pinned.to_line()
+        count, size = count + 1, size + pinned.size
+    if count:
+        batches.append({"start": start, "end": len(text)})
+    return text, batches
+
+
+def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
+    """`error` as the exception it calls for: with the statement that is missing when AWS denies us something."""
+    known = meaning(error)
+    if known is Meaning.DENIED:
+        caller, more = "the functions of this stage (roles below /model-promotion/)", ""
+        if "kms" in message(error).lower():
+            action, resource = "kms:Decrypt", key_in(error) or "the key that encrypts it"
+            more = " An AWS managed key (aws/s3) cannot be shared with another account."
+        statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+        # The answer to a HEAD has no words.
+        is_mute = error.response["Error"]["Code"] == "403"
+        more = more or f" It may also be{' kms:Decrypt on its key, or' if is_mute else ''} a bucket of another account."
+        return PromotionRefusedError(
+            f"{what} may not be read: {message(error)}. Either it is not there and s3:ListBucket is not granted, or "
+            f"the upstream account does not let {caller} read it. The statement that is missing there: {statement}"
+            f"{more}"
+        )
+    if error.response["Error"]["Code"].startswith("KMS."):
+        return PromotionRefusedError(
+            f"{what} cannot be decrypted: {message(error)}. See in the upstream account whether its key is enabled."
+        )
+    if known is Meaning.NOT_FOUND:
+        return PromotionRefusedError(f"{what} does not exist (any more).")
+    if known is Meaning.TRY_AGAIN:
+        return TryAgainError(f"{what}: {message(error)}")
+    unknown: Exception = error
+    return unknown
+
+
+def key_in(error: ClientError) -> str | None:
+    """The ARN of the KMS key that an error names, or None."""
+    found = re.search(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", message(error))
+    return found[0] if found else None

@@ -1,0 +1,252 @@
+"""The requests a copy in S3 is made of, each conditional on what was pinned."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Awaitable, Callable
+from xml.sax.saxutils import escape
+
+from botocore.exceptions import ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning
+from promotion.copying.references import PinnedObject
+from promotion.copying.s3_client import Reply, S3Requests
+from promotion.copying.sigv4 import encoded
+from promotion.errors import TryAgainError
+
+MAXIMUM_PARTS = 10_000
+
+# A request that copies may take as long as this many bytes a second do; S3 is ten times as fast.
+_SLOWEST_BYTES_PER_SECOND = 4 * 1024**2
+# "Processing of a CompleteMultipartUpload request could take several minutes", during which S3 sends white space.
+_COMPLETION_SECONDS = 100.0
+
+_MIB = 1024**2
+
+_TAGS = "x-amz-tagging"
+
+
+@dataclasses.dataclass
+class Upload:
+    """A multipart upload under way. `parts` are those that are copied, with their ETags."""
+
+    pinned: PinnedObject
+    upload_id: str
+    part_size: int
+    parts: dict[int, str] = dataclasses.field(default_factory=dict)
+    is_ended: bool = False
+
+    @property
+    def count(self) -> int:
+        return -(-self.pinned.size // self.part_size)
+
+    @property
+    def missing(self) -> list[int]:
+        return [number for number in range(1, self.count + 1) if number not in self.parts]
+
+    def range_of(self, number: int) -> tuple[int, int]:
+        """The first byte of a part, and the one after its last."""
+        return (number - 1) * self.part_size, min(number * self.part_size, self.pinned.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """An object in the target bucket, or a copy that was just made: what S3 says of it, as far as it says it."""
+
+    etag: str
+    size: int | None
+    checksum: str | None
+    version_id: str | None
+
+
+class CopyRequests:
+    """Copies pinned objects into one bucket, request by request. Every method may raise what S3Requests.ask raises."""
+
+    def __init__(self, requests: S3Requests, owner: str, source_owner: str, part_size: int) -> None:
+        self._s3 = requests
+        self._owned = {"x-amz-expected-bucket-owner": owner}
+        self._source_owned = {"x-amz-source-expected-bucket-owner": source_owner}
+        self._part_size = part_size
+        self.without_tags = 0
+        """How many copies were made without their tags, since S3 denied it with them."""
+
+    def close(self) -> None:
+        self._s3.close()
+
+    def upload(self, pinned: PinnedObject, upload_id: str) -> Upload:
+        # The same for each try, so that the parts of one are those of the next; whole MiB.
+        needed = -(-pinned.size // MAXIMUM_PARTS)
+        return Upload(pinned, upload_id, max(self._part_size, -(-needed // _MIB) * _MIB))
+
+    async def copy_object(self, pinned: PinnedObject) -> Found:
+        """CopyObject, unless the target is there or the source is another one. It carries the metadata by itself."""
+
+        async def ask(attributes: dict[str, str]) -> Reply:
+            chosen = {name: value for name, value in attributes.items() if name in ("x-amz-storage-class", _TAGS)}
+            headers = _source(pinned) | chosen | self._source_owned | self._owned
+            headers |= {
+                "if-none-match": "*",
+                "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
+                # Without it S3 reads the source's tags itself, and denies the copy where it may not.
+                "x-amz-tagging-directive": "REPLACE",
+            }
+            more = pinned.size / _SLOWEST_BYTES_PER_SECOND
+            return await self._s3.ask(
+                "CopyObject", "PUT", pinned.target, headers=headers, wanted="ETag", more_patience=more
+            )
+
+        return _made(pinned, await self._with_tags_if_possible(pinned, ask))
+
+    async def create_upload(self, pinned: PinnedObject) -> Upload:
+        async def ask(attributes: dict[str, str]) -> Reply:
+            headers = attributes | self._owned
+            headers |= {
+                "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
+                "x-amz-checksum-type": "FULL_OBJECT",
+            }
+            query = {"uploads": ""}
+            return await self._s3.ask("CreateMultipartUpload", "POST", pinned.target, query, headers, wanted="UploadId")
+
+        reply = await self._with_tags_if_possible(pinned, ask)
+        upload = self.upload(pinned, reply.text("UploadId") or "")
+        if reply.retries:
+            # A request whose answer was lost may have opened one as well.
+            for other in (await self.upload_ids(pinned.target)).get(pinned.target, []):
+                if other != upload.upload_id:
+                    await self.abort(self.upload(pinned, other))
+        return upload
+
+    async def copy_part(self, upload: Upload, number: int) -> str:
+        """UploadPartCopy; the part's ETag."""
+        first, end = upload.range_of(number)
+        headers = _source(upload.pinned) | self._source_owned | self._owned
+        headers["x-amz-copy-source-range"] = f"bytes={first}-{end - 1}"
+        reply = await self._s3.ask(
+            "UploadPartCopy",
+            "PUT",
+            upload.pinned.target,
+            {"partNumber": str(number), "uploadId": upload.upload_id},
+            headers,
+            wanted="ETag",
+            more_patience=(end - first) / _SLOWEST_BYTES_PER_SECOND,
+        )
+        return reply.text("ETag") or ""
+
+    async def complete(self, upload: Upload) -> Found:
+        """CompleteMultipartUpload, which S3 refuses for another size or checksum than the source's."""
+        pinned = upload.pinned
+        parts = "".join(
+            f"<Part><ETag>{escape(etag)}</ETag><PartNumber>{number}</PartNumber></Part>"
+            for number, etag in sorted(upload.parts.items())
+        )
+        document = f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{parts}'
+        headers = self._owned | {
+            "if-none-match": "*",
+            "x-amz-checksum-type": "FULL_OBJECT",
+            "x-amz-mp-object-size": str(pinned.size),
+        }
+        if pinned.checksum_algorithm and pinned.checksum:
+            headers[f"x-amz-checksum-{pinned.checksum_algorithm.lower()}"] = pinned.checksum
+        reply = await self._s3.ask(
+            "CompleteMultipartUpload",
+            "POST",
+            pinned.target,
+            {"uploadId": upload.upload_id},
+            headers,
+            f"{document}</CompleteMultipartUpload>".encode(),
+            wanted="ETag",
+            more_patience=_COMPLETION_SECONDS,
+        )
+        return dataclasses.replace(_made(pinned, reply), size=pinned.size)
+
+    async def parts(self, upload: Upload) -> dict[int, str]:
+        """The parts of `upload` that are there and as long as they have to be, with their ETags."""
+        found = {}
+        markers = {"NextPartNumberMarker": "part-number-marker"}
+        query = {"uploadId": upload.upload_id}
+        async for page in self._s3.pages("ListParts", upload.pinned.target, query, self._owned, markers):
+            for part in page.root.iterfind("{*}Part"):
+                number = int(part.findtext("{*}PartNumber", "0"))
+                first, end = upload.range_of(number)
+                if int(part.findtext("{*}Size", "0")) == end - first:
+                    found[number] = part.findtext("{*}ETag", "")
+        return found
+
+    async def keys(self, prefix: str) -> set[str]:
+        """The keys in the target bucket that begin with `prefix`."""
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        markers = {"NextContinuationToken": "continuation-token"}
+        return {
+            page.decoded(found.findtext("{*}Key", ""))
+            async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers)
+            for found in page.root.iterfind("{*}Contents")
+        }
+
+    async def upload_ids(self, prefix: str) -> dict[str, list[str]]:
+        """The uploads under way to keys that begin with `prefix`: by key, the oldest first."""
+        query = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
+        markers = {"NextKeyMarker": "key-marker", "NextUploadIdMarker": "upload-id-marker"}
+        found = sorted(
+            [
+                (upload.findtext("{*}Initiated", ""), upload.findtext("{*}UploadId", ""), page.decoded(key))
+                async for page in self._s3.pages("ListMultipartUploads", "", query, self._owned, markers)
+                for upload in page.root.iterfind("{*}Upload")
+                if (key := upload.findtext("{*}Key"))
+            ]
+        )
+        by_key: dict[str, list[str]] = {}
+        for _, upload_id, key in found:
+            by_key.setdefault(key, []).append(upload_id)
+        return by_key
+
+    async def abort(self, upload: Upload) -> None:
+        """End `upload` and what has been copied of it, if S3 lets us: else the bucket's lifecycle will."""
+        upload.is_ended = True
+        target, query = upload.pinned.target, {"uploadId": upload.upload_id}
+        with contextlib.suppress(ClientError, TryAgainError):
+            await self._s3.ask("AbortMultipartUpload", "DELETE", target, query, self._owned)
+
+    async def head(self, pinned: PinnedObject) -> Found:
+        """What lies at the target of `pinned` now."""
+        headers = self._owned | {"x-amz-checksum-mode": "ENABLED"}
+        reply = await self._s3.ask("HeadObject", "HEAD", pinned.target, headers=headers)
+        checksum = reply.headers.get(f"x-amz-checksum-{(pinned.checksum_algorithm or '').lower()}")
+        version_id = reply.headers.get("x-amz-version-id")
+        return Found(reply.headers.get("etag", ""), int(reply.headers["content-length"]), checksum, version_id)
+
+    async def delete(self, pinned: PinnedObject, copy: Found) -> None:
+        """Delete `copy` and nothing that has taken its place."""
+        query, headers = {}, self._owned
+        if copy.version_id:
+            query = {"versionId": copy.version_id}
+        else:
+            headers = headers | {"if-match": copy.etag}
+        await self._s3.ask("DeleteObject", "DELETE", pinned.target, query, headers)
+
+    async def _with_tags_if_possible(
+        self, pinned: PinnedObject, ask: Callable[[dict[str, str]], Awaitable[Reply]]
+    ) -> Reply:
+        if _TAGS not in pinned.attributes:
+            return await ask(pinned.attributes)
+        try:
+            return await ask(pinned.attributes)
+        except ClientError as error:
+            if meaning(error) is not Meaning.DENIED:
+                raise
+        reply = await ask({name: value for name, value in pinned.attributes.items() if name != _TAGS})
+        self.without_tags += 1
+        return reply
+
+
+def _source(pinned: PinnedObject) -> dict[str, str]:
+    version = f"?versionId={encoded(pinned.version_id)}" if pinned.version_id else ""
+    return {
+        "x-amz-copy-source": encoded(f"{pinned.bucket}/{pinned.key}", safe="/") + version,
+        "x-amz-copy-source-if-match": pinned.etag,
+    }
+
+
+def _made(pinned: PinnedObject, reply: Reply) -> Found:
+    checksum = reply.text(f"Checksum{pinned.checksum_algorithm}")
+    return Found(reply.text("ETag") or "", None, checksum, reply.headers.get("x-amz-version-id"))

@@ -1,0 +1,150 @@
+"""Asking a live endpoint, at once or asynchronously, as one case of a smoke test says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning
+from promotion.copying.references import bucket_and_key
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer
+
+INFERENCE_ID = "model-promotion-smoke-test"
+"""So that data capture and its readers can tell the smoke test from customers."""
+
+INPUTS = "inference/smoke-test/"
+"""Where the bodies of asynchronous cases lie in the stage's bucket, for some days."""
+
+MAXIMUM_ANSWER_BYTES = MAXIMUM_BODY_BYTES
+"""What is read of an answer: InvokeEndpoint gives no more, and no smoke test needs more of an asynchronous one."""
+
+# An endpoint that has come into service a moment ago, or a serverless one that starts, may still answer these.
+_NOT_READY = {"ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"}
+_PATIENCE_SECONDS = 60
+_PAUSE_SECONDS = 2
+_LOOK_SECONDS = 0.5
+
+
+def ask(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answer:
+    """One answer; an endpoint that is not ready yet is asked again for a while, each time with a fresh clock."""
+    patience = time.monotonic() + _PATIENCE_SECONDS
+    targets = {
+        member: case[key]
+        for member, key in (("TargetModel", "target_model"), ("TargetContainerHostname", "target_container_hostname"))
+        if case.get(key)
+    }
+    while True:
+        start = time.monotonic()
+        try:
+            answer = runtime.invoke_endpoint(
+                EndpointName=endpoint,
+                Body=body,
+                ContentType=case["content_type"],
+                Accept=case["accept"],
+                InferenceId=INFERENCE_ID,
+                **targets,
+            )
+            body = answer["Body"].read(MAXIMUM_ANSWER_BYTES + 1)
+            return _answered(_milliseconds_since(start), body)
+        except (ClientError, BotoCoreError) as error:
+            if not _is_not_ready(error) or time.monotonic() > patience:
+                return _failed(start, error)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def ask_asynchronously(
+    runtime: Any, s3: Any, endpoint: str, case: dict[str, Any], source: str, owner: str, ends: float
+) -> Answer:
+    """The answer to the object `source`, read from where SageMaker puts it, or why there is none.
+
+    It is waited for as long as the case allows, and never beyond `ends` (of the monotonic clock). Its bucket has to
+    belong to the account `owner`.
+    """
+    patience = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        start = time.monotonic()
+        try:
+            accepted = runtime.invoke_endpoint_async(
+                EndpointName=endpoint,
+                InputLocation=source,
+                ContentType=case["content_type"],
+                Accept=case["accept"],
+                InferenceId=INFERENCE_ID,
+            )
+            break
+        except (ClientError, BotoCoreError) as error:
+            if not _is_not_ready(error) or time.monotonic() > patience:
+                return _failed(start, error)
+        time.sleep(_PAUSE_SECONDS)
+    limit = case["maximum_latency_ms"]
+    ends = min(ends, start + limit / 1000) if limit is not None else ends
+    places = [(accepted["OutputLocation"], False)]
+    if accepted.get("FailureLocation"):
+        places.append((accepted["FailureLocation"], True))
+    while True:
+        for place, is_failure in places:
+            try:
+                found = _read_if_there(s3, place, owner)
+            except (ClientError, BotoCoreError) as error:
+                failed = _failed(start, error)
+                return dataclasses.replace(failed, error=f"{place} could not be read: {failed.error}")
+            if found is not None and is_failure:
+                said = found[:500].decode(errors="replace")
+                return Answer(latency_ms=_milliseconds_since(start), error=f"SageMaker wrote {place}", words=said)
+            if found is not None:
+                return _answered(_milliseconds_since(start), found)
+        if time.monotonic() > ends:
+            waited = _milliseconds_since(start)
+            return Answer(latency_ms=waited, error=f"no answer at {accepted['OutputLocation']} within {waited:.0f} ms")
+        time.sleep(_LOOK_SECONDS)
+
+
+def place_body(s3: Any, bucket: str, body: bytes, content_type: str, owner: str) -> str:
+    """Put a body where the endpoint can read it, below its own checksum; its address."""
+    key = f"{INPUTS}{hashlib.sha256(body).hexdigest()}"
+    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, ExpectedBucketOwner=owner)
+    return f"s3://{bucket}/{key}"
+
+
+def _read_if_there(s3: Any, uri: str, owner: str) -> bytes | None:
+    bucket, key = bucket_and_key(uri)
+    try:
+        return bytes(
+            s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read(MAXIMUM_ANSWER_BYTES + 1)
+        )
+    except ClientError as error:
+        if meaning(error) is Meaning.NOT_FOUND:
+            return None
+        raise
+
+
+def _answered(latency_ms: float, body: bytes) -> Answer:
+    if len(body) > MAXIMUM_ANSWER_BYTES:
+        return Answer(latency_ms, error=f"its answer is larger than {MAXIMUM_ANSWER_BYTES} bytes")
+    return Answer(latency_ms, body)
+
+
+def _is_not_ready(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_READY
+
+
+def _failed(start: float, error: Exception) -> Answer:
+    """The answer that `error` is: with AWS's words, and the model's apart from them."""
+    latency = _milliseconds_since(start)
+    if not isinstance(error, ClientError):
+        return Answer(latency, error=str(error)[:500])
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")[:500]
+    # Its message has what the container answered (API reference, InvokeEndpoint).
+    return (
+        Answer(latency, error=code, words=message)
+        if code == "ModelError"
+        else Answer(latency, error=f"{code}: {message}")
+    )
+
+
+def _milliseconds_since(start: float) -> float:
+    return (time.monotonic() - start) * 1000

@@ -1,0 +1,125 @@
+"""Resources of IAM and KMS, deployed by tiny templates and read back."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.embedded_aws.support.resource_stacks import (
+    ACCOUNT,
+    ASSUME,
+    ROLE,
+    Deploy,
+    attributes_of,
+    client,
+    delete_stack,
+)
+
+
+def test_role(deploy: Deploy, name: str) -> None:
+    policy = {
+        "PolicyName": "inline",
+        "PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]},
+    }
+    managed = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+    properties = {
+        "Path": "/some/path/",
+        "AssumeRolePolicyDocument": ASSUME,
+        "Policies": [policy, policy | {"PolicyName": "other"}],
+        "ManagedPolicyArns": [managed],
+    }
+    iam = client("iam")
+
+    outputs = deploy({"R": {"Type": "AWS::IAM::Role", "Properties": properties}}, attributes_of("R", "Arn", "RoleId"))
+
+    role = iam.get_role(RoleName=outputs["Ref"])["Role"]
+    assert outputs["Ref"].startswith(f"{name}-R-")
+    assert outputs["Arn"] == role["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/some/path/{outputs['Ref']}"
+    assert outputs["RoleId"] == role["RoleId"]
+    assert role["AssumeRolePolicyDocument"] == ASSUME
+    assert iam.list_role_policies(RoleName=outputs["Ref"])["PolicyNames"] == ["inline", "other"]
+    attached = iam.list_attached_role_policies(RoleName=outputs["Ref"])["AttachedPolicies"]
+    assert [policy["PolicyArn"] for policy in attached] == [managed]
+
+    del properties["ManagedPolicyArns"]
+    trust = json.loads(json.dumps(ASSUME).replace("lambda", "states"))
+    properties |= {"Policies": [policy], "AssumeRolePolicyDocument": trust}
+    again = deploy({"R": {"Type": "AWS::IAM::Role", "Properties": properties}}, attributes_of("R"))
+
+    assert again["Ref"] == outputs["Ref"]
+    assert iam.list_role_policies(RoleName=outputs["Ref"])["PolicyNames"] == ["inline"]
+    assert iam.list_attached_role_policies(RoleName=outputs["Ref"])["AttachedPolicies"] == []
+    assert iam.get_role(RoleName=outputs["Ref"])["Role"]["AssumeRolePolicyDocument"] == trust
+
+    delete_stack(name)
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_role(RoleName=outputs["Ref"])
+
+
+def test_the_boundary_of_a_role(deploy: Deploy) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    boundary = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
+
+    def boundary_of(**properties: Any) -> Any:
+        role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": ASSUME, **properties}}
+        name = deploy({"B": boundary, "R": role}, attributes_of("R"))["Ref"]
+        return client("iam").get_role(RoleName=name)["Role"].get("PermissionsBoundary")
+
+    assert not boundary_of()
+    assert "-B-" in boundary_of(PermissionsBoundary={"Ref": "B"})["PermissionsBoundaryArn"]
+    assert not boundary_of()
+
+
+def test_policies_of_roles(deploy: Deploy, name: str) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    resources = {
+        "R": ROLE,
+        "P": {
+            "Type": "AWS::IAM::Policy",
+            "Properties": {"PolicyName": "p", "PolicyDocument": document, "Roles": [{"Ref": "R"}]},
+        },
+        "M": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document, "Roles": [{"Ref": "R"}]}},
+    }
+    iam = client("iam")
+
+    outputs = deploy(resources, {"R": {"Ref": "R"}, "M": {"Ref": "M"}})
+
+    assert iam.get_role_policy(RoleName=outputs["R"], PolicyName="p")["PolicyDocument"] == document
+    assert iam.list_attached_role_policies(RoleName=outputs["R"])["AttachedPolicies"][0]["PolicyArn"] == outputs["M"]
+
+    for number in range(7):
+        document["Statement"][0]["Action"] = f"s3:Get{number}*"  # type: ignore[index]
+        deploy(resources, {"R": {"Ref": "R"}, "M": {"Ref": "M"}})
+
+    version = iam.get_policy(PolicyArn=outputs["M"])["Policy"]["DefaultVersionId"]
+    read = iam.get_policy_version(PolicyArn=outputs["M"], VersionId=version)["PolicyVersion"]["Document"]
+    assert read == document
+    assert iam.get_role_policy(RoleName=outputs["R"], PolicyName="p")["PolicyDocument"] == document
+    delete_stack(name)
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_policy(PolicyArn=outputs["M"])
+
+
+def test_key_and_alias(deploy: Deploy, name: str) -> None:
+    root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [root]}
+    key = {"Type": "AWS::KMS::Key", "Properties": {"Description": "d", "KeyPolicy": policy, "EnableKeyRotation": True}}
+    alias = {"Type": "AWS::KMS::Alias", "Properties": {"AliasName": f"alias/{name}", "TargetKeyId": {"Ref": "K"}}}
+    kms = client("kms")
+
+    outputs = deploy({"K": key, "A": alias}, attributes_of("K", "Arn", "KeyId"))
+
+    described = kms.describe_key(KeyId=f"alias/{name}")["KeyMetadata"]
+    assert (described["KeyId"], described["Arn"]) == (outputs["Ref"], outputs["Arn"])
+    assert described["Description"] == "d"
+    assert kms.get_key_rotation_status(KeyId=outputs["Ref"])["KeyRotationEnabled"] is True
+    assert json.loads(kms.get_key_policy(KeyId=outputs["Ref"], PolicyName="default")["Policy"]) == policy
+
+    root["Sid"] = "Changed"
+    deploy({"K": key}, attributes_of("K"))
+
+    assert json.loads(kms.get_key_policy(KeyId=outputs["Ref"], PolicyName="default")["Policy"]) == policy
+    with pytest.raises(kms.exceptions.NotFoundException):
+        kms.describe_key(KeyId=f"alias/{name}")
+    delete_stack(name)
+    assert kms.describe_key(KeyId=outputs["Ref"])["KeyMetadata"]["KeyState"] == "PendingDeletion"

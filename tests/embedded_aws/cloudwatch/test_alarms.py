@@ -1,0 +1,200 @@
+"""Alarms keep their state when they are put again, are evaluated by their metrics, and tell of it by their actions."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.cloudwatch import alarms
+from tests.embedded_aws.support.customers import DEV, Queue, client
+
+MEMBERS: dict[str, Any] = {
+    "Namespace": "AWS/SageMaker",
+    "MetricName": "Invocation5XXErrors",
+    "ComparisonOperator": "GreaterThanThreshold",
+    "EvaluationPeriods": 1,
+    "Period": 60,
+    "Statistic": "Sum",
+}
+
+
+def put(name: str, **members: Any) -> None:
+    """An alarm on the metric `name` of a namespace of our own, above zero."""
+    request = MEMBERS | {"Namespace": "Tests", "MetricName": name, "Threshold": 0, "TreatMissingData": "notBreaching"}
+    client("cloudwatch").put_metric_alarm(AlarmName=name, **request | members)
+
+
+def state(name: str) -> str:
+    (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return str(alarm["StateValue"])
+
+
+def wait_for(name: str, wanted: str) -> None:
+    end = time.monotonic() + 20
+    while state(name) != wanted and time.monotonic() < end:
+        time.sleep(0.1)
+    assert state(name) == wanted
+
+
+def count(name: str, value: float) -> None:
+    client("cloudwatch").put_metric_data(Namespace="Tests", MetricData=[{"MetricName": name, "Value": value}])
+
+
+def make_topic(name: str, queue: Queue, *, open_to_alarms: bool) -> str:
+    sns = client("sns")
+    topic = str(sns.create_topic(Name=name)["TopicArn"])
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    if open_to_alarms:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": "sns:Publish",
+            "Resource": topic,
+            "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:cloudwatch:eu-west-1:{DEV}:alarm:{name}"}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    return topic
+
+
+def test_an_alarm_that_is_put_again_has_its_new_threshold_and_its_old_state(aws: EmbeddedAws, name: str) -> None:
+    cloudwatch = client("cloudwatch")
+    cloudwatch.put_metric_alarm(AlarmName=name, Threshold=1, **MEMBERS)
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+
+    cloudwatch.put_metric_alarm(AlarmName=name, Threshold=2, **MEMBERS)
+
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert (alarm["Threshold"], alarm["StateValue"], alarm["StateReason"]) == (2, "ALARM", "a test")
+
+
+def test_an_alarm_rings_when_its_metric_is_above_the_threshold_and_is_over_later(aws: EmbeddedAws, name: str) -> None:
+    put(name)
+    wait_for(name, "OK")
+
+    count(name, 1)
+
+    wait_for(name, "ALARM")
+    wait_for(name, "OK")
+
+
+def test_each_change_of_state_is_published_to_topics_that_let_cloudwatch_in(aws: EmbeddedAws, name: str) -> None:
+    queue = Queue(name, principal="sns.amazonaws.com")
+    topic = make_topic(name, queue, open_to_alarms=True)
+    put(name, AlarmActions=[topic], OKActions=[topic])
+
+    wait_for(name, "OK")
+    count(name, 1)
+    wait_for(name, "ALARM")
+    wait_for(name, "OK")
+
+    told = [json.loads(body) for body in queue.bodies(count=3)]
+    assert sorted(message["Subject"] for message in told) == [f'ALARM: "{name}"', f'OK: "{name}"', f'OK: "{name}"']
+    rang = next(json.loads(message["Message"]) for message in told if message["Subject"].startswith("ALARM"))
+    assert (rang["OldStateValue"], rang["NewStateValue"], rang["AWSAccountId"]) == ("OK", "ALARM", DEV)
+
+
+def test_a_topic_that_does_not_let_cloudwatch_in_hears_nothing(aws: EmbeddedAws, name: str) -> None:
+    queue = Queue(name, principal="sns.amazonaws.com")
+    put(name, AlarmActions=[make_topic(name, queue, open_to_alarms=False)])
+
+    count(name, 1)
+    wait_for(name, "ALARM")
+
+    assert queue.bodies(seconds=1) == []
+
+
+def test_a_sum_counts_what_is_missing_as_the_number_it_is_filled_with(aws: EmbeddedAws, name: str) -> None:
+    def stat(metric: str) -> dict[str, Any]:
+        watched = {"Metric": {"Namespace": "Tests", "MetricName": metric}, "Period": 60, "Stat": "Sum"}
+        return {"Id": metric[-1], "MetricStat": watched, "ReturnData": False}
+
+    whole = {"Id": "whole", "Expression": "SUM([FILL(a, 0), b, FILL(c, -1)])"}
+    client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Metrics=[whole, *(stat(f"{name}{each}") for each in "abc")],
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        EvaluationPeriods=1,
+        Threshold=2,
+    )
+    wait_for(name, "OK")
+    count(f"{name}b", 2)
+    time.sleep(1)
+    assert state(name) == "OK"
+
+    for each in "ab":
+        count(f"{name}{each}", 2)
+
+    wait_for(name, "ALARM")
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({"Statistic": None, "ExtendedStatistic": "p95"}, "the statistic p95"),
+        ({"Namespace": "AWS/Lambda", "MetricName": "Throttles"}, "AWS/Lambda Throttles, which nobody reports here"),
+        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "compares by GreaterThanUpperThreshold"),
+        ({"EvaluationPeriods": 3, "DatapointsToAlarm": 2}, "other DatapointsToAlarm than EvaluationPeriods"),
+        ({"OKActions": ["arn:aws:lambda:eu-west-1:1:function:f"]}, "has the action arn:aws:lambda"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(
+    aws: EmbeddedAws, name: str, members: dict[str, Any], problem: str
+) -> None:
+    given = {key: value for key, value in (MEMBERS | {"Namespace": "Tests"} | members).items() if value is not None}
+
+    with pytest.raises(ClientError, match=problem):
+        client("cloudwatch").put_metric_alarm(AlarmName=name, Threshold=1, **given)
+
+    assert client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"] == []
+
+
+@pytest.mark.parametrize(
+    "expression", ["MAX(METRICS())", "a + a", "SUM([RATE(a)])", "SUM([unknown])", "FILL(a, REPEAT)"]
+)
+def test_an_expression_that_cannot_be_evaluated_is_refused(aws: EmbeddedAws, name: str, expression: str) -> None:
+    watched = {"Metric": {"Namespace": "Tests", "MetricName": name}, "Period": 60, "Stat": "Sum"}
+    metrics = [{"Id": "a", "MetricStat": watched, "ReturnData": False}, {"Id": "whole", "Expression": expression}]
+
+    with pytest.raises(ClientError, match="watches the expression"):
+        client("cloudwatch").put_metric_alarm(
+            AlarmName=name,
+            Metrics=metrics,
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1,
+            Threshold=1,
+        )
+
+
+class Judged:
+    """What is judged of an alarm above zero that is in the state OLD."""
+
+    comparison_operator, threshold, evaluation_periods, state_value = "GreaterThanThreshold", 0, 3, "OLD"
+
+    def __init__(self, treat_missing_data: str) -> None:
+        self.treat_missing_data = treat_missing_data
+
+
+@pytest.mark.parametrize(
+    ("points", "missing", "ignore", "breaching", "not_breaching"),
+    [
+        # The table of "How alarm state is evaluated when data is missing", from the oldest to the newest point.
+        ("0-X-X", "OK", "OK", "OK", "OK"),
+        ("----0", "OK", "OK", "OK", "OK"),
+        ("-----", "INSUFFICIENT_DATA", "OLD", "ALARM", "OK"),
+        ("0XX-X", "ALARM", "ALARM", "ALARM", "ALARM"),
+        ("--X--", "ALARM", "OLD", "ALARM", "OK"),
+    ],
+)
+def test_missing_data_are_judged_as_the_alarm_says(
+    points: str, missing: str, ignore: str, breaching: str, not_breaching: str
+) -> None:
+    newest_first = [{"0": 0.0, "X": 1.0, "-": None}[point] for point in reversed(points)]
+    expected = {"missing": missing, "ignore": ignore, "breaching": breaching, "notBreaching": not_breaching}
+
+    found = {treat: alarms.judged_by(Judged(treat), newest_first)[0] for treat in expected}
+
+    assert found == expected

@@ -1,0 +1,88 @@
+"""What the services report of themselves, as anyone reads it from CloudWatch."""
+
+import datetime
+import json
+import time
+from typing import Any
+
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.cloudwatch import metrics
+from tests.embedded_aws.support.customers import DEV, QA, Queue, client
+from tests.embedded_aws.support.lambda_functions import MakeFunction
+from tests.embedded_aws.support.state_machines import Run
+
+
+def total(namespace: str, metric: str, account: str = DEV, **dimensions: str) -> float:
+    """The sum of a metric over the last minutes."""
+    now = datetime.datetime.now(datetime.UTC)
+    answer: dict[str, Any] = client("cloudwatch", account).get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=now - datetime.timedelta(minutes=5),
+        EndTime=now + datetime.timedelta(minutes=5),
+        Period=600,
+        Statistics=["Sum"],
+    )
+    return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+
+def test_a_function_reports_its_invocations_and_which_of_them_failed(function: MakeFunction) -> None:
+    made = function("def handler(event, context): return 1 / event['by']")
+
+    for by in (1, 0):
+        made.invoke({"by": by})
+
+    account = made.arn.split(":")[4]
+    assert total("AWS/Lambda", "Invocations", account, FunctionName=made.name) == 2
+    assert total("AWS/Lambda", "Errors", account, FunctionName=made.name) == 1
+
+
+def test_a_state_machine_reports_how_its_executions_end(run: Run) -> None:
+    too_slow = {"Wait": {"Type": "Wait", "Seconds": 5, "End": True}}
+    ended = {
+        "ExecutionsSucceeded": run({"Done": {"Type": "Succeed"}}),
+        "ExecutionsFailed": run({"Broken": {"Type": "Fail"}}),
+        "ExecutionsTimedOut": run(too_slow, TimeoutSeconds=1),
+    }
+
+    for metric, execution in ended.items():
+        machine, account = execution["stateMachineArn"], execution["executionArn"].split(":")[4]
+        counted = {each: total("AWS/States", each, account, StateMachineArn=machine) for each in ended}
+        assert counted == {each: float(each == metric) for each in ended}
+
+
+def test_a_rule_reports_its_matches_and_one_of_another_bus_with_the_bus(aws: EmbeddedAws, name: str) -> None:
+    events, queue = client("events"), Queue(name)
+    events.create_event_bus(Name=name)
+    for bus in ("default", name):
+        rule = f"{name}-{bus}"
+        events.put_rule(Name=rule, EventBusName=bus, EventPattern=json.dumps({"source": [name]}))
+        events.put_targets(Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
+        events.put_events(
+            Entries=[{"Source": name, "DetailType": "x", "Detail": "{}", "EventBusName": bus} for _ in range(2)]
+        )
+
+    assert total("AWS/Events", "TriggeredRules", RuleName=f"{name}-default") == 2
+    assert total("AWS/Events", "TriggeredRules", RuleName=f"{name}-{name}", EventBusName=name) == 2
+
+
+def test_a_queue_reports_what_is_in_it_until_it_has_been_empty_for_long(aws: EmbeddedAws, name: str) -> None:
+    sqs = client("sqs", QA)
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    watched = metrics.Metric(
+        QA, "eu-west-1", "AWS/SQS", "ApproximateNumberOfMessagesVisible", frozenset({("QueueName", name)})
+    )
+
+    def highest(seconds: float) -> float | None:
+        return metrics.statistic(watched, "Maximum", time.time() - seconds, time.time())
+
+    metrics.look_at_queues()
+    assert highest(60) is None
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    metrics.look_at_queues()
+    assert highest(60) == 1
+    sqs.purge_queue(QueueUrl=url)
+    time.sleep(1)
+    metrics.look_at_queues()
+    assert highest(0.5) == 0

@@ -1,0 +1,129 @@
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from embedded_aws.iam import clients
+from tests.embedded_aws.support.lambda_functions import QA, MakeFunction, create_role
+
+
+@pytest.fixture
+def role(aws: EmbeddedAws, name: str) -> str:
+    return create_role(f"{name}-caller", QA)
+
+
+def client(service: str, role: str) -> Any:
+    """A client of a role, which tries everything once."""
+    by = clients.ServiceCall("lambda.amazonaws.com", f"arn:aws:lambda:{clients.REGION}:{QA}:function:x")
+    return clients.client_as_role(service, role, "session", by)
+
+
+@pytest.fixture
+def bucket(aws: EmbeddedAws, name: str) -> str:
+    clients.client_as_operator("s3", QA).create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": clients.REGION}
+    )
+    return name
+
+
+def keys(bucket: str) -> list[str]:
+    found = clients.client_as_operator("s3", QA).list_objects_v2(Bucket=bucket)
+    return [each["Key"] for each in found.get("Contents", [])]
+
+
+def test_calls_are_counted_for_each_role_and_operation(role: str, bucket: str) -> None:
+    with faults.watched() as calls:
+        for _ in range(2):
+            client("s3", role).put_object(Bucket=bucket, Key="k", Body=b"v")
+        client("sts", role).get_caller_identity()
+        keys(bucket)
+
+    assert calls == [
+        Call(role, "s3", "PutObject", 1),
+        Call(role, "s3", "PutObject", 2),
+        Call(role, "sts", "GetCallerIdentity", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status"),
+    [(Kind.THROTTLED, "SlowDown", 503), (Kind.FAILED, "InternalError", 500), (Kind.DENIED, "AccessDenied", 403)],
+)
+def test_a_lasting_fault_comes_to_every_call_from_its_own_on(
+    role: str, bucket: str, kind: Kind, code: str, status: int
+) -> None:
+    s3 = client("s3", role)
+    with faults.injected(Call(role, "s3", "PutObject", 2), kind) as injected:
+        s3.put_object(Bucket=bucket, Key="1", Body=b"")
+        for key in ("2", "3"):
+            with pytest.raises(ClientError) as error:
+                s3.put_object(Bucket=bucket, Key=key, Body=b"")
+            assert error.value.response["Error"]["Code"] == code
+            assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    s3.put_object(Bucket=bucket, Key="4", Body=b"")
+
+    assert keys(bucket) == ["1", "4"]
+    assert injected.hits == 2
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code"),
+    [
+        ("ssm", "DescribeParameters", "ThrottlingException"),
+        ("sts", "GetCallerIdentity", "Throttling"),
+        ("sagemaker", "ListEndpoints", "ThrottlingException"),
+        ("stepfunctions", "ListStateMachines", "ThrottlingException"),
+    ],
+)
+def test_each_service_throttles_in_its_own_words_and_twice_means_twice(
+    role: str, service: str, operation: str, code: str
+) -> None:
+    asked = client(service, role)
+    ask = getattr(asked, {value: key for key, value in asked.meta.method_to_api_mapping.items()}[operation])
+    with faults.injected(Call(role, asked.meta.service_model.signing_name, operation), Kind.THROTTLED_TWICE):
+        for _ in range(2):
+            with pytest.raises(ClientError) as error:
+                ask()
+            assert error.value.response["Error"]["Code"] == code
+        ask()
+
+
+@pytest.mark.parametrize(("kind", "there"), [(Kind.LOST_UNDONE, []), (Kind.LOST_DONE, ["k"])])
+def test_an_answer_that_is_lost_does_not_say_whether_it_was_done(
+    role: str, bucket: str, kind: Kind, there: list[str]
+) -> None:
+    with faults.injected(Call(role, "s3", "PutObject"), kind), pytest.raises(ConnectionClosedError):
+        client("s3", role).put_object(Bucket=bucket, Key="k", Body=b"v")
+
+    assert keys(bucket) == there
+    client("s3", role).put_object(Bucket=bucket, Key="k", Body=b"v")
+
+
+@pytest.mark.parametrize(("kind", "there"), [(Kind.KILLED_BEFORE, []), (Kind.KILLED_AFTER, ["k"])])
+def test_a_function_is_killed_at_a_call(
+    function: MakeFunction, bucket: str, name: str, kind: Kind, there: list[str]
+) -> None:
+    source = """
+        import boto3
+        def handler(event, context):
+            boto3.client("s3").put_object(Bucket=event, Key="k", Body=b"v")
+            return "done"
+    """
+    putting = function(source)
+    call = Call(f"arn:aws:iam::{QA}:role/{name}", "s3", "PutObject")
+    with faults.injected(call, kind):
+        assert putting.error(bucket)["errorType"] == "Runtime.ExitError"
+
+    assert keys(bucket) == there
+    assert putting.result(bucket) == "done"
+
+
+def test_operators_are_spared(aws: EmbeddedAws, bucket: str) -> None:
+    call = Call(f"arn:aws:iam::{QA}:user/{clients.OPERATOR}", "s3", "ListObjectsV2")
+    with faults.injected(call, Kind.DENIED) as injected:
+        assert keys(bucket) == []
+
+    assert injected.hits == 0

@@ -1,0 +1,296 @@
+"""Executions of state machines, and the definitions that Step Functions takes."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded_aws.iam import clients
+from tests.embedded_aws.support.state_machines import (
+    ACCOUNT,
+    LIMIT,
+    Create,
+    Run,
+    definition,
+    deliver_events,
+    fail,
+    finish,
+    messages,
+    task,
+    wait_for_end,
+    waiting,
+)
+
+
+def test_a_stopped_execution_is_aborted_at_once_with_error_and_cause(states: Any, create: Create, queue: str) -> None:
+    endless = {"Type": "Wait", "Seconds": 600, "End": True}
+    for state in (endless, waiting(queue)):
+        started = states.start_execution(stateMachineArn=create({"Rest": state}))
+        time.sleep(0.2)
+
+        states.stop_execution(executionArn=started["executionArn"], error="Enough", cause="We have to go")
+
+        execution = states.describe_execution(executionArn=started["executionArn"])
+        assert (execution["status"], execution["error"], execution["cause"]) == ("ABORTED", "Enough", "We have to go")
+        assert execution["stopDate"] >= execution["startDate"]
+        time.sleep(0.7)
+        history = states.get_execution_history(executionArn=started["executionArn"])["events"]
+        assert history[-1]["executionAbortedEventDetails"] == {"error": "Enough", "cause": "We have to go"}
+        assert [event["type"] for event in history].count("ExecutionAborted") == 1
+
+
+def test_an_execution_that_has_ended_is_not_changed_by_a_stop(run: Run, states: Any) -> None:
+    execution = run({"Same": finish("{% $states.input %}")})
+
+    states.stop_execution(executionArn=execution["executionArn"], error="Late")
+
+    assert states.describe_execution(executionArn=execution["executionArn"])["status"] == "SUCCEEDED"
+
+
+def test_the_history_tells_the_states_in_order(run: Run, states: Any) -> None:
+    execution = run({"One": {"Type": "Pass", "Next": "Two"}, "Two": {"Type": "Succeed"}})
+    arn = execution["executionArn"]
+
+    history = states.get_execution_history(executionArn=arn)["events"]
+    backwards = states.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=2)
+    pages = states.get_paginator("get_execution_history").paginate(executionArn=arn, PaginationConfig={"PageSize": 2})
+
+    assert [event["type"] for event in history] == [
+        "ExecutionStarted",
+        "PassStateEntered",
+        "PassStateExited",
+        "SucceedStateEntered",
+        "SucceedStateExited",
+        "ExecutionSucceeded",
+    ]
+    assert [e["stateEnteredEventDetails"]["name"] for e in history if "stateEnteredEventDetails" in e] == ["One", "Two"]
+    assert [event["id"] for event in history] == [1, 2, 3, 4, 5, 6]
+    assert all(execution["startDate"] <= event["timestamp"] <= execution["stopDate"] for event in history)
+    assert [event["id"] for event in backwards["events"]] == [6, 5]
+    assert [event["id"] for page in pages for event in page["events"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_executions_are_listed_by_status(states: Any, create: Create) -> None:
+    machine = create(
+        {
+            "What?": {
+                "Type": "Choice",
+                "Choices": [{"Condition": "{% $states.input.fail %}", "Next": "Fail"}],
+                "Default": "Rest",
+            },
+            "Fail": fail("E"),
+            "Rest": {"Type": "Wait", "Seconds": 60, "End": True},
+        }
+    )
+    failed = states.start_execution(stateMachineArn=machine, input='{"fail": true}')["executionArn"]
+    running = states.start_execution(stateMachineArn=machine, input='{"fail": false}')["executionArn"]
+    wait_for_end(states, failed)
+
+    def listed(**options: Any) -> list[tuple[str, bool]]:
+        executions = states.list_executions(stateMachineArn=machine, **options)["executions"]
+        return [(execution["executionArn"], "stopDate" in execution) for execution in executions]
+
+    assert listed(statusFilter="RUNNING") == [(running, False)]
+    assert listed(statusFilter="FAILED") == [(failed, True)]
+    assert listed() == [(running, False), (failed, True)]
+    states.stop_execution(executionArn=running)
+
+
+def test_an_execution_without_a_name_gets_one(states: Any, create: Create) -> None:
+    machine = create({"Same": {"Type": "Succeed"}})
+
+    first, second = (states.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(2))
+
+    assert len(first.rpartition(":")[2]) == 36
+    assert first != second
+
+
+def test_a_name_stands_for_one_execution(states: Any, create: Create) -> None:
+    machine = create({"Rest": {"Type": "Wait", "Seconds": 60, "End": True}})
+
+    def start(execution_input: str) -> str:
+        return str(states.start_execution(stateMachineArn=machine, name="one", input=execution_input)["executionArn"])
+
+    running = start('{"a": 1}')
+    assert start('{"a": 1}') == running
+    with pytest.raises(states.exceptions.ExecutionAlreadyExists):
+        start('{"a": 2}')
+    states.stop_execution(executionArn=running)
+    with pytest.raises(states.exceptions.ExecutionAlreadyExists):
+        start('{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"name": "with space"}, "InvalidName"),
+        ({"name": "co:lon"}, "InvalidName"),
+        ({"name": "x" * 81}, "ValidationException"),
+        ({"input": "{"}, "InvalidExecutionInput"),
+        ({"input": json.dumps("x" * LIMIT)}, "ValidationException"),
+    ],
+)
+def test_a_wrong_start_is_refused(states: Any, create: Create, arguments: dict[str, str], code: str) -> None:
+    machine = create({"Same": {"Type": "Succeed"}})
+
+    with pytest.raises(ClientError) as error:
+        states.start_execution(stateMachineArn=machine, **arguments)
+
+    assert error.value.response["Error"]["Code"] == code
+    assert states.list_executions(stateMachineArn=machine)["executions"] == []
+
+
+def test_many_executions_run_side_by_side(states: Any, create: Create) -> None:
+    processor = {"StartAt": "Rest", "States": {"Rest": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    machine = create(
+        {
+            "Remember": {"Type": "Pass", "Assign": {"n": "{% $states.input.n %}"}, "Next": "Each"},
+            "Each": {"Type": "Map", "Items": [1, 2], "ItemProcessor": processor, "Next": "Tell"},
+            "Tell": finish("{% $n %}"),
+        }
+    )
+    began = time.monotonic()
+
+    def start(n: int) -> str:
+        return str(states.start_execution(stateMachineArn=machine, input=json.dumps({"n": n}))["executionArn"])
+
+    with ThreadPoolExecutor(8) as pool:
+        executions = list(pool.map(start, range(24)))
+    outputs = [wait_for_end(states, execution)["output"] for execution in executions]
+
+    assert outputs == [str(n) for n in range(24)]
+    assert time.monotonic() - began < 12
+
+
+def test_an_execution_keeps_the_definition_it_was_started_with(states: Any, create: Create) -> None:
+    machine = create({"Rest": {"Type": "Wait", "Seconds": 1, "Next": "Tell"}, "Tell": finish("old")})
+    old = states.start_execution(stateMachineArn=machine)["executionArn"]
+
+    states.update_state_machine(stateMachineArn=machine, definition=definition({"Tell": finish("new")}))
+
+    new = states.start_execution(stateMachineArn=machine)["executionArn"]
+    assert (wait_for_end(states, new)["output"], wait_for_end(states, old)["output"]) == ('"new"', '"old"')
+
+
+def test_every_change_of_status_is_an_event(states: Any, create: Create, queue: str, name: str) -> None:
+    machine = create(
+        {
+            "What?": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Condition": "{% $states.input.do = 'fail' %}", "Next": "Fail"},
+                    {"Condition": "{% $states.input.do = 'rest' %}", "Next": "Rest"},
+                ],
+                "Default": "End",
+            },
+            "Fail": fail("E", "C"),
+            "Rest": {"Type": "Wait", "Seconds": 60, "End": True},
+            "End": {"Type": "Succeed", "Output": "done"},
+        },
+        TimeoutSeconds=3,
+    )
+    pattern = {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [machine]},
+    }
+    deliver_events(queue, name, pattern)
+
+    started = {
+        end: states.start_execution(stateMachineArn=machine, name=end, input=json.dumps({"do": do}))["executionArn"]
+        for end, do in {"SUCCEEDED": "", "FAILED": "fail", "ABORTED": "rest", "TIMED_OUT": "rest"}.items()
+    }
+    states.stop_execution(executionArn=started["ABORTED"], error="S", cause="stopped")
+
+    found = messages(queue, 8)
+    assert len(found) == 8
+    details = {(event["detail"]["name"], event["detail"]["status"]): event["detail"] for event in found}
+    assert set(details) == {(end, status) for end in started for status in ("RUNNING", end)}
+    assert {(event["account"], event["region"]) for event in found} == {(ACCOUNT, clients.REGION)}
+    assert all(event["resources"] == [event["detail"]["executionArn"]] for event in found)
+    execution = states.describe_execution(executionArn=started["SUCCEEDED"])
+    assert details["SUCCEEDED", "SUCCEEDED"] == {
+        "executionArn": started["SUCCEEDED"],
+        "stateMachineArn": machine,
+        "name": "SUCCEEDED",
+        "status": "SUCCEEDED",
+        "startDate": round(execution["startDate"].timestamp() * 1000),
+        "stopDate": round(execution["stopDate"].timestamp() * 1000),
+        "input": '{"do": ""}',
+        "output": '"done"',
+        "inputDetails": {"included": True},
+        "outputDetails": {"included": True},
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+        "redriveCount": 0,
+        "redriveDate": None,
+        "redriveStatus": "NOT_REDRIVABLE",
+        "redriveStatusReason": None,
+        "error": None,
+        "cause": None,
+    }
+    assert (details["FAILED", "FAILED"]["error"], details["FAILED", "FAILED"]["cause"]) == ("E", "C")
+    assert (details["ABORTED", "ABORTED"]["error"], details["ABORTED", "ABORTED"]["cause"]) == ("S", "stopped")
+    running = details["FAILED", "RUNNING"]
+    assert (running["stopDate"], running["output"], running["outputDetails"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("states_of_machine", "reason"),
+    [
+        ({"A": {"Type": "Pass", "Next": "Nowhere"}}, "Missing 'Next' target: Nowhere at /States/A/Next"),
+        ({"A": {"Type": "Pass"}}, "Exactly one of Next and End"),
+        ({"A": {"Type": "Succeed"}, "B": {"Type": "Succeed"}}, 'State "B" is not reachable'),
+        ({"A": finish("{% 1 + %}")}, "at /States/A/Output"),
+        ({"A": finish("{% 1")}, "begin with {% and end with %}"),
+        ({"A": {"Type": "Pass", "ResultPath": "$.a", "End": True}}, "'ResultPath' is not supported"),
+        ({"A": task("aws-sdk:sagemaker:describeEndpont")}, "is not recognized"),
+        ({"A": task("aws-sdk:events:putEvents")}, "is not recognized"),
+        ({"A": task("lambda:invke")}, "not recognized"),
+        ({"A": {"Type": "Tsk", "End": True}}, "SCHEMA_VALIDATION_FAILED"),
+    ],
+)
+def test_a_definition_that_cannot_run_is_refused(
+    states: Any, create: Create, states_of_machine: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(states.exceptions.InvalidDefinition) as error:
+        create(states_of_machine)
+
+    assert reason in str(error.value)
+
+
+def test_a_definition_is_checked_inside_iterations_and_branches(states: Any, create: Create) -> None:
+    inner = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nowhere"}}}
+
+    for state in (
+        {"Type": "Map", "Items": [], "ItemProcessor": inner, "End": True},
+        {"Type": "Parallel", "Branches": [inner], "End": True},
+    ):
+        with pytest.raises(states.exceptions.InvalidDefinition):
+            create({"Outer": state})
+
+
+def test_creating_a_state_machine_again_is_no_update(states: Any, create: Create, role: str) -> None:
+    machine = create({"A": {"Type": "Succeed"}})
+    name = machine.rpartition(":")[2]
+
+    again = states.create_state_machine(name=name, definition=definition({"A": {"Type": "Succeed"}}), roleArn=role)
+
+    assert again["stateMachineArn"] == machine
+    with pytest.raises(states.exceptions.StateMachineAlreadyExists):
+        states.create_state_machine(name=name, definition=definition({"B": {"Type": "Succeed"}}), roleArn=role)
+
+
+def test_an_event_leaves_out_what_is_too_large_for_it(states: Any, create: Create, queue: str, name: str) -> None:
+    machine = create({"Forget": {"Type": "Succeed", "Output": "small"}})
+    deliver_events(queue, name, {"source": ["aws.states"], "detail": {"stateMachineArn": [machine]}})
+
+    states.start_execution(stateMachineArn=machine, input=json.dumps("x" * 254_000))
+
+    details = {event["detail"]["status"]: event["detail"] for event in messages(queue, 2)}
+    assert {status: detail["output"] for status, detail in details.items()} == {"RUNNING": None, "SUCCEEDED": '"small"'}
+    assert {detail["input"] for detail in details.values()} == {None}
+    assert all(detail["inputDetails"] == {"included": False} for detail in details.values())

@@ -1,0 +1,65 @@
+"""Functions of a customer: made of a source, run, and asked for what they logged."""
+
+import io
+import json
+import textwrap
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+from embedded_aws.iam import clients
+
+QA = clients.ACCOUNTS["qa"]
+PRODUCTION = clients.ACCOUNTS["production"]
+ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+LAMBDA_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, textwrap.dedent(text))
+    return content.getvalue()
+
+
+class Function:
+    def __init__(self, client: Any, name: str, arn: str) -> None:
+        self.client = client
+        self.name = name
+        self.arn = arn
+
+    def invoke(self, event: object = None, **arguments: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.client.invoke(FunctionName=self.name, Payload=json.dumps(event), **arguments)
+        return answer
+
+    def result(self, event: object = None) -> Any:
+        answer = self.invoke(event)
+        payload = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, payload
+        return payload
+
+    def error(self, event: object = None) -> dict[str, Any]:
+        answer = self.invoke(event)
+        payload: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert answer["FunctionError"] == "Unhandled", payload
+        assert answer["StatusCode"] == 200
+        return payload
+
+    def log(self) -> list[str]:
+        logs = clients.client_as_operator("logs", self.arn.split(":")[4])
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.name}")["events"]
+        return [event["message"] for event in events]
+
+
+def create_role(name: str, account: str) -> str:
+    iam = clients.client_as_operator("iam", account)
+    role: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(LAMBDA_TRUST))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(ALLOW_ALL))
+    return role
+
+
+MakeFunction = Callable[..., Function]

@@ -1,0 +1,36 @@
+"""What tests of resource types share: templates of a few resources, deployed and read back."""
+
+from collections.abc import Callable
+from typing import Any
+
+from embedded_aws.iam import clients
+
+ACCOUNT = clients.ACCOUNTS["qa"]
+ASSUME = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": ASSUME}}
+CODE = {"ZipFile": "def handler(event, context):\n    return 1\n"}
+
+Outputs = dict[str, str]
+Deploy = Callable[..., Outputs]
+
+
+def client(service: str) -> Any:
+    return clients.client_as_operator(service, ACCOUNT)
+
+
+def allow(action: str, resource: Any, service: str) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": action, "Resource": resource}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def delete_stack(name: str) -> None:
+    client("cloudformation").delete_stack(StackName=name)
+
+
+def attributes_of(*logical_and_attribute: str) -> dict[str, Any]:
+    """Outputs `Ref` and one for each attribute of a resource."""
+    logical_id, *names = logical_and_attribute
+    return {"Ref": {"Ref": logical_id}} | {name: {"Fn::GetAtt": [logical_id, name]} for name in names}

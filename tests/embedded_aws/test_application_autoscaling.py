@@ -1,0 +1,118 @@
+"""Application Auto Scaling as its API reference has it, for the variants of SageMaker's endpoints."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded_aws.aws import EmbeddedAws
+from tests.embedded_aws.support.sagemaker_account import VARIANT, Account, wait_for
+
+INSTANCES = "sagemaker:variant:DesiredInstanceCount"
+POLICY = {
+    "PolicyName": "invocations",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0},
+}
+NIGHT = {"ScheduledActionName": "night", "Schedule": "rate(1 day)", "ScalableTargetAction": {"MaxCapacity": 1}}
+
+
+@pytest.fixture
+def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
+    monkeypatch.setattr(aws.pace, "endpoint_change", 0.1)
+    return Account("qa", name)
+
+
+def variant(qa: Account) -> dict[str, str]:
+    return {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{qa.name}/variant/{VARIANT}",
+        "ScalableDimension": INSTANCES,
+    }
+
+
+def code(call: Any, **request: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def test_with_a_target_go_its_policies_and_scheduled_actions(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+    scaling.put_scaling_policy(**name, **POLICY)
+    scaling.put_scheduled_action(**name, **NIGHT)
+
+    scaling.deregister_scalable_target(**name)
+
+    asked = {"ServiceNamespace": "sagemaker", "ResourceId": name["ResourceId"]}
+    assert (
+        scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[name["ResourceId"]])[
+            "ScalableTargets"
+        ]
+        == []
+    )
+    assert scaling.describe_scaling_policies(**asked)["ScalingPolicies"] == []
+    assert scaling.describe_scheduled_actions(**asked)["ScheduledActions"] == []
+
+
+def test_what_needs_a_target_is_refused_without_one(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+
+    assert code(scaling.put_scaling_policy, **name, **POLICY) == "ObjectNotFoundException"
+    assert code(scaling.put_scheduled_action, **name, **NIGHT) == "ObjectNotFoundException"
+    assert code(scaling.deregister_scalable_target, **name) == "ObjectNotFoundException"
+    assert code(scaling.register_scalable_target, **name, MinCapacity=1) == "ValidationException"
+    assert code(scaling.register_scalable_target, **name, MinCapacity=2, MaxCapacity=1) == "ValidationException"
+    assert code(scaling.describe_scalable_targets, ServiceNamespace="nowhere") == "ValidationException"
+
+
+def test_what_is_not_named_in_an_update_of_a_target_stays(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    suspended = {"ScheduledScalingSuspended": True}
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4, SuspendedState=suspended)
+
+    scaling.register_scalable_target(**name, MaxCapacity=9)
+
+    [found] = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[name["ResourceId"]])[
+        "ScalableTargets"
+    ]
+    assert (found["MinCapacity"], found["MaxCapacity"]) == (1, 9)
+    assert found["SuspendedState"]["ScheduledScalingSuspended"] is True
+    assert found["SuspendedState"]["DynamicScalingInSuspended"] is False
+
+
+def test_a_variant_gets_into_the_range_of_its_target(qa: Account) -> None:
+    qa.endpoint(qa.greeter_config("a", "Hello"))
+
+    qa.client("application-autoscaling").register_scalable_target(**variant(qa), MinCapacity=3, MaxCapacity=4)
+
+    assert qa.settled()["ProductionVariants"][0]["DesiredInstanceCount"] == 3
+
+
+def test_with_an_endpoint_go_its_targets(qa: Account) -> None:
+    qa.endpoint(qa.greeter_config("a", "Hello"))
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+
+    qa.sagemaker.delete_endpoint(EndpointName=qa.name)
+    wait_for(lambda: not qa.sagemaker.list_endpoints(NameContains=qa.name)["Endpoints"])
+
+    assert code(scaling.deregister_scalable_target, **name) == "ObjectNotFoundException"
+
+
+def test_policies_come_in_pages(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+    for number in range(5):
+        scaling.put_scaling_policy(**name, **(POLICY | {"PolicyName": f"p{number}"}))
+
+    pages = scaling.get_paginator("describe_scaling_policies").paginate(
+        ServiceNamespace="sagemaker", ResourceId=name["ResourceId"], PaginationConfig={"PageSize": 2}
+    )
+
+    assert [[policy["PolicyName"] for policy in page["ScalingPolicies"]] for page in pages] == [
+        ["p0", "p1"],
+        ["p2", "p3"],
+        ["p4"],
+    ]

@@ -1,0 +1,78 @@
+"""What policies grant is held beside what was needed of it."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded_aws import permissions_report
+from embedded_aws.iam import decisions
+from embedded_aws.permissions_report import Grant, Use
+from embedded_aws.services.cloudformation.resource_types import TYPES
+from tests.embedded_aws.support.customers import QA, as_role, client
+
+
+def made(kind: str, properties: dict[str, Any], **attributes: Any) -> Any:
+    """A resource of a stack that is there already."""
+    resource = TYPES[kind]("stack", QA, "eu-west-1", "Logical", properties)
+    resource.made("physical", **attributes)
+    return resource
+
+
+@pytest.fixture
+def role(aws: Any, name: str) -> str:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    reads = {"Sid": "Reads", "Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:PutParameter"], "Resource": "*"}
+    again = {"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": "*"}
+    documents = [json.dumps({"Version": "2012-10-17", "Statement": each}) for each in (trust, [reads, again])]
+    arn = client("iam", QA).create_role(RoleName=name, AssumeRolePolicyDocument=documents[0])["Role"]["Arn"]
+    client("iam", QA).put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=documents[1])
+    return str(arn)
+
+
+def test_the_grants_of_a_role_are_those_of_its_policies_and_of_its_trust(role: str) -> None:
+    assert permissions_report.granted(made("AWS::IAM::Role", {}, Arn=role)) == {
+        Grant(role, "0", "sts:AssumeRole", "*"),
+        Grant(f"{role} own", "Reads", "ssm:GetParameter", "*"),
+        Grant(f"{role} own", "Reads", "ssm:PutParameter", "*"),
+        Grant(f"{role} own", "1", "ssm:PutParameter", "*"),
+    }
+
+
+def test_a_bucket_policy_grants_what_the_bucket_does(aws: Any, name: str) -> None:
+    s3 = client("s3", QA)
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    resource = f"arn:aws:s3:::{name}/*"
+    statements = [
+        {"Effect": effect, "Principal": "*", "Action": "s3:GetObject", "Resource": resource}
+        for effect in ("Allow", "Deny")
+    ]
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+    granted = permissions_report.granted(made("AWS::S3::BucketPolicy", {"Bucket": name}))
+
+    assert granted == {Grant(f"arn:aws:s3:::{name}", "0", "s3:GetObject", resource)}
+
+
+def test_what_is_used_is_counted_and_missed_if_nothing_else_grants_it(role: str, name: str) -> None:
+    use = Use(leave_out=["trying"])
+    client("ssm", QA).put_parameter(Name=name, Value="x", Type="String")
+
+    with decisions.watched(use.see):
+        for session in ("working", "working", "trying"):
+            ssm = as_role("ssm", role, session)
+            ssm.get_parameter(Name=name)
+            ssm.put_parameter(Name=name, Value="y", Type="String", Overwrite=True)
+            with contextlib.suppress(ClientError):
+                ssm.delete_parameter(Name=name)
+
+    own = f"{role} own"
+    reads, writes = Grant(own, "Reads", "ssm:GetParameter", "*"), Grant(own, "Reads", "ssm:PutParameter", "*")
+    assert (use.calls[reads], use.calls[writes], use.calls[Grant(own, "1", "ssm:PutParameter", "*")]) == (2, 2, 2)
+    assert [refusal.action for refusal in use.missed_by[reads].values()] == ["ssm:GetParameter"]
+    assert use.missed_by[writes] == {}
+    assert [(refusal.action, calls) for refusal, calls in use.denied.items() if refusal.principal == role] == [
+        ("ssm:DeleteParameter", 2)
+    ]

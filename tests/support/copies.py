@@ -1,0 +1,70 @@
+"""Planning, making and looking at copies, for the tests of copying."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from promotion.copying.copier import Copier, Summary
+from promotion.copying.references import PinnedObject
+from promotion.errors import PromotionRefusedError
+from tests.support.s3_service import OWN, S3, UPSTREAM, Content, Stored, client, served
+
+
+def planned(s3: S3, name: str = "model.tar.gz", size: int = 1000, algorithm: str | None = "CRC64NVME") -> PinnedObject:
+    """A new object upstream, pinned as it is."""
+    return pinned(s3.put("upstream", f"reviews/{name}", size, algorithm), name)
+
+
+def pinned(stored: Stored, name: str) -> PinnedObject:
+    return PinnedObject(
+        bucket="upstream",
+        key=f"reviews/{name}",
+        name=name,
+        size=stored.size,
+        etag=stored.etag,
+        version_id=None,
+        checksum_algorithm=stored.algorithm,
+        checksum=stored.checksum if stored.algorithm else None,
+        target=f"models/{name}",
+    )
+
+
+async def copy_on_loop(
+    s3: S3, *objects: PinnedObject, seconds: float = 60, patience: float = 5, **options: Any
+) -> Summary:
+    """Without pauses, and with the same patience for every request."""
+    with contextlib.ExitStack() as changes:
+        changes.enter_context(patch("promotion.copying.copier._LONGEST_PAUSE_SECONDS", 0))
+        changes.enter_context(patch("promotion.copying.s3_client._FIRST_PAUSE_SECONDS", 0))
+        changes.enter_context(patch("promotion.copying.s3_client.PATIENCE_SECONDS", patience))
+        changes.enter_context(patch("promotion.copying.s3_copy_api._SLOWEST_BYTES_PER_SECOND", float("inf")))
+        changes.enter_context(patch("promotion.copying.s3_copy_api._COMPLETION_SECONDS", 0))
+        async with served(s3):
+            return await Copier(client(), "stage", OWN, UPSTREAM, **options).copy_on_loop(objects, seconds)
+
+
+def copy(s3: S3, *objects: PinnedObject, **options: Any) -> Summary:
+    return asyncio.run(copy_on_loop(s3, *objects, **options))
+
+
+def refusal(s3: S3, *objects: PinnedObject) -> str:
+    """What the operator is told, and that nothing is left under way."""
+    with pytest.raises(PromotionRefusedError) as error:
+        copy(s3, *objects)
+    assert not s3.uploads
+    return str(error.value)
+
+
+def content(s3: S3, name: str = "model.tar.gz") -> Content | None:
+    """What lies in this stage's bucket under `name`."""
+    found = s3.objects.get(("stage", f"models/{name}"))
+    return found.content if found else None
+
+
+def original(s3: S3, name: str = "model.tar.gz") -> Content:
+    return s3.objects["upstream", f"reviews/{name}"].content

@@ -1,0 +1,408 @@
+"""The accounts as those who work in them use them: the lab that trains, and the operators of a stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import clients
+from sandbox import stacks
+from tests.support import registries
+
+DEV, QA, PRODUCTION = clients.ACCOUNTS.values()
+DEV_BUCKET = f"sagemaker-{clients.REGION}-{DEV}"
+EVENTS = Path(__file__).parents[2] / "events"
+PATIENCE_SECONDS = 90
+# The session of a role in which a test tries what the role may do: no call of the application.
+TRYING = "tried-by-a-test"
+
+# Answers {"label": <what is in the artifact's file>} to anything.
+ECHO_LABEL = """
+import json, os
+def model_fn(model_dir):
+    with open(os.path.join(model_dir, "label.txt")) as file:
+        return file.read()
+def input_fn(body, content_type):
+    return body
+def predict_fn(data, model):
+    return {"label": model}
+def output_fn(prediction, accept):
+    return json.dumps(prediction), "application/json"
+"""
+# The same, which trains as well: its file and its metrics are what it is told.
+TRAINS = (
+    ECHO_LABEL
+    + """
+if __name__ == "__main__":
+    import sys
+    told = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    with open(os.path.join(os.environ["SM_MODEL_DIR"], "label.txt"), "w") as file:
+        file.write(told["--label"])
+    print(told["--say"])
+"""
+)
+SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(3)\n    return {")
+CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
+
+
+def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS, pause: float = 0.2) -> T:
+    """What `look` returns as soon as it returns something."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if (found := look()) is not None:
+            return found
+        time.sleep(pause)
+    raise AssertionError(f"waited {seconds} s in vain for {what}")
+
+
+@functools.cache
+def _operators_client(service: str, account: str, _endpoint_url: str) -> Any:
+    return clients.client_as_operator(service, account)
+
+
+def made(account: str, stack: str, logical_id: str) -> str:
+    """What CloudFormation knows a resource of a stack by."""
+    cloudformation = _operators_client("cloudformation", account, clients.endpoint_url())
+    found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def role_of(account: str, stack: str, logical_id: str) -> str:
+    """The ARN of a role of a stack."""
+    iam = _operators_client("iam", account, clients.endpoint_url())
+    return str(iam.get_role(RoleName=made(account, stack, logical_id))["Role"]["Arn"])
+
+
+def _lambda(name: str, account: str) -> clients.ServiceCall:
+    arn = f"arn:aws:lambda:{clients.REGION}:{account}:function:{name}"
+    return clients.ServiceCall("lambda.amazonaws.com", arn)
+
+
+# What executions were started with, by ARN: it never changes.
+_inputs: dict[str, str] = {}
+
+
+@dataclasses.dataclass
+class Execution:
+    """An execution of a stage's state machine that has ended."""
+
+    arn: str
+    status: str
+    output: Any
+    error: str | None
+    cause: str | None
+    states: list[str]
+
+
+@dataclasses.dataclass
+class Stage:
+    """One stage as its operators see it."""
+
+    name: str
+    account: str
+
+    def client(self, service: str) -> Any:
+        return _operators_client(service, self.account, clients.endpoint_url())
+
+    def acting_as(self, function: str, service: str) -> Any:
+        """A client as one of the stage's functions has it, by its name in the template: for the function's own code."""
+        name, role = self._function(function)
+        return clients.client_as_role(service, role, name, _lambda(name, self.account))
+
+    def trying_as(self, function: str, service: str) -> Any:
+        """A client with the rights of one of the stage's functions, to try what they are."""
+        name, role = self._function(function)
+        return clients.client_as_role(service, role, TRYING, _lambda(name, self.account))
+
+    def role(self, logical_id: str) -> str:
+        """The ARN of a role of the stage, by its name in the template."""
+        return role_of(self.account, f"model-promotion-{self.name}", logical_id)
+
+    def _function(self, function: str) -> tuple[str, str]:
+        """The name and the role of a function."""
+        name = made(self.account, f"model-promotion-{self.name}", function)
+        configuration = self.client("lambda").get_function_configuration(FunctionName=name)
+        return name, configuration["Role"]
+
+    @property
+    def state_machine(self) -> str:
+        return f"arn:aws:states:{clients.REGION}:{self.account}:stateMachine:model-promotion-{self.name}"
+
+    @property
+    def bucket(self) -> str:
+        return f"model-promotion-{self.name}-{self.account}-{clients.REGION}"
+
+    @property
+    def table(self) -> str:
+        outputs = self.client("cloudformation").describe_stacks(StackName=f"model-promotion-{self.name}")
+        found = {o["OutputKey"]: o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]}
+        return str(found["PromotionTableName"])
+
+    def start(self, given: Any) -> str:
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.state_machine, input=json.dumps(given)
+        )
+        return str(answer["executionArn"])
+
+    def promote(self, given: Any) -> Execution:
+        """Start by hand, and wait for the end."""
+        return self.ended(self.start(given))
+
+    def ended(self, arn: str) -> Execution:
+        client = self.client("stepfunctions")
+
+        def look() -> Any:
+            found = client.describe_execution(executionArn=arn)
+            return found if found["status"] != "RUNNING" else None
+
+        # An end stays to be seen, and every look costs what a step of the promotion does.
+        found = wait_until(look, f"the end of {arn}", pause=0.5)
+        return Execution(
+            arn=arn,
+            status=found["status"],
+            output=json.loads(found.get("output") or "null"),
+            error=found.get("error"),
+            cause=found.get("cause"),
+            states=self.states(arn),
+        )
+
+    def states(self, arn: str) -> list[str]:
+        """The states an execution has entered so far, in order."""
+        pages = self.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+        events = [event for page in pages for event in page["events"]]
+        return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+
+    def executions_with(self, text: str) -> list[str]:
+        """The ARNs of those of the last hundred executions in whose input `text` stands, oldest first."""
+        newest = self.client("stepfunctions").list_executions(stateMachineArn=self.state_machine, maxResults=100)
+        started = sorted(newest["executions"], key=lambda e: e["startDate"])
+        return [e["executionArn"] for e in started if text in self._input(e["executionArn"])]
+
+    def newest_with(self, text: str, since: datetime.datetime) -> dict[str, str]:
+        """The status of the executions in whose input `text` stands, of the last twenty and started since, by ARN."""
+        client = self.client("stepfunctions")
+        newest = client.list_executions(stateMachineArn=self.state_machine, maxResults=20)["executions"]
+        found = {e["executionArn"]: e["status"] for e in newest if e["startDate"] >= since}
+        return {arn: status for arn, status in found.items() if text in self._input(arn)}
+
+    def _input(self, arn: str) -> str:
+        if arn not in _inputs:
+            _inputs[arn] = self.client("stepfunctions").describe_execution(executionArn=arn)["input"]
+        return _inputs[arn]
+
+    def execution_of(self, text: str, number: int = 0) -> Execution:
+        """The end of the execution in whose input `text` stands: the first, or the one of that number."""
+
+        def look() -> str | None:
+            arns = self.executions_with(text)
+            return arns[number] if len(arns) > number else None
+
+        return self.ended(wait_until(look, f"an execution for {text} in {self.name}"))
+
+    def scale_out(self, application: str, count: int) -> None:
+        """As a scaling policy would, and wait until the endpoint has so many instances."""
+        self.client("sagemaker").update_endpoint_weights_and_capacities(
+            EndpointName=f"{application}-{self.name}",
+            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}],
+        )
+        wait_until(lambda: True if self.instances(application) == count else None, f"{count} instances")
+
+    def instances(self, application: str) -> int | None:
+        """How many an endpoint has; None while it is not InService."""
+        found = self.endpoint(application)
+        if not found or found["EndpointStatus"] != "InService":
+            return None
+        return int(found["ProductionVariants"][0]["CurrentInstanceCount"])
+
+    def endpoint(self, application: str) -> dict[str, Any] | None:
+        client = self.client("sagemaker")
+        names = [e["EndpointName"] for e in client.list_endpoints(MaxResults=100)["Endpoints"]]
+        name = f"{application}-{self.name}"
+        if name not in names:
+            return None
+        try:
+            description = client.describe_endpoint(EndpointName=name)
+        except ClientError as error:
+            if "Could not find" not in str(error):
+                raise
+            return None  # deleted since it was listed
+        return {key: value for key, value in description.items() if key != "ResponseMetadata"}
+
+    def scaling(self, application: str) -> dict[str, list[dict[str, Any]]]:
+        """What scales the application's endpoint, without what Application Auto Scaling fills in itself."""
+        client, resource = (
+            self.client("application-autoscaling"),
+            f"endpoint/{application}-{self.name}/variant/AllTraffic",
+        )
+        found = {
+            "targets": client.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource]),
+            "policies": client.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=resource),
+            "actions": client.describe_scheduled_actions(ServiceNamespace="sagemaker", ResourceId=resource),
+        }
+        ours = {
+            "ServiceNamespace",
+            "ResourceId",
+            "ScalableDimension",
+            "CreationTime",
+            "RoleARN",
+            "ScalableTargetARN",
+            "PolicyARN",
+            "ScheduledActionARN",
+            "Alarms",
+        }
+        return {
+            kind: [
+                {
+                    key: value
+                    for key, value in item.items()
+                    if key not in ours and (key != "SuspendedState" or any(value.values()))
+                }
+                for items in answer.values()
+                if isinstance(items, list)
+                for item in items
+            ]
+            for kind, answer in found.items()
+        }
+
+    def answer(self, application: str) -> Any:
+        body = self.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=f"{application}-{self.name}", Body=b"{}", ContentType="application/json"
+        )["Body"]
+        return json.loads(body.read())
+
+    def items(self, kind: str) -> list[dict[str, str]]:
+        found = self.client("dynamodb").query(
+            TableName=self.table,
+            KeyConditionExpression="kind = :kind",
+            ExpressionAttributeValues={":kind": {"S": kind}},
+            ConsistentRead=True,
+        )["Items"]
+        return [{name: next(iter(value.values())) for name, value in item.items()} for item in found]
+
+    def running(self, application: str) -> list[dict[str, str]]:
+        return [item for item in self.items("running") if item["key"] == f"{application}-{self.name}"]
+
+    def live(self, application: str) -> dict[str, str] | None:
+        found = [item for item in self.items("live") if item["key"] == f"{application}-{self.name}"]
+        return found[0] if found else None
+
+    def history(self, application: str) -> list[dict[str, str]]:
+        return self.items(f"history#{application}-{self.name}")
+
+
+@dataclasses.dataclass
+class Lab:
+    """The account that trains, as a data scientist uses it."""
+
+    def client(self, service: str) -> Any:
+        return _operators_client(service, DEV, clients.endpoint_url())
+
+    def upload(self, key: str, body: bytes) -> str:
+        self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body)
+        return f"s3://{DEV_BUCKET}/{key}"
+
+    def push(self, repository: str, tag: str, layer: bytes = b"a layer") -> str:
+        """An image in the lab's registry under a tag, taken from another image if it has it; its digest."""
+        ecr = self.client("ecr")
+        registries.ensure_repository(ecr, repository)
+        return registries.push_image(ecr, repository, [layer, repository.encode()], tag)
+
+    def by_digest(self, image: str) -> str:
+        """An image of the lab's registry, or one that is by digest already, by its digest."""
+        if "@" in image:
+            return image
+        name, tag = image.rsplit(":", 1)
+        wanted = {"repositoryName": name.partition("/")[2], "imageIds": [{"imageTag": tag}]}
+        return f"{name}@{self.client('ecr').batch_get_image(**wanted)['images'][0]['imageId']['imageDigest']}"
+
+    def suite(self, application: str, expect: str) -> str:
+        suite = {"cases": [{"name": "answers", "body": {}, "expect": expect, "maximum_latency_ms": 30000}]}
+        return self.upload(f"{application}/smoke-test-{abs(hash(expect))}.json", json.dumps(suite).encode())
+
+    def artifact(self, label: str, script: str = ECHO_LABEL) -> bytes:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+            for name, text in {"label.txt": label, "code/inference.py": script}.items():
+                content = text.encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return packed.getvalue()
+
+    def train(
+        self,
+        application: str,
+        label: str,
+        *,
+        script: str = ECHO_LABEL,
+        expect: str | None = None,
+        tagged: bool = True,
+        image: str = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1",
+        metrics: dict[str, float] | None = None,
+    ) -> str:
+        """A completed training job whose model answers {"label": <label>}; its name."""
+        job = f"{application}-{label}-{datetime.datetime.now(datetime.UTC):%H%M%S%f}"
+        trains: dict[str, Any] = {}
+        if metrics:
+            trains = self._training(job, label, metrics)
+        else:
+            self.upload(f"{job}/output/model.tar.gz", self.artifact(label, script))
+        tags = {"team": "reviews"}
+        if tagged:
+            tags |= {
+                "model-promotion:application": application,
+                "model-promotion:smoke-test": self.suite(application, expect or f"label == '{label}'"),
+            }
+        self.client("sagemaker").create_training_job(
+            TrainingJobName=job,
+            AlgorithmSpecification={
+                "TrainingImage": image,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": name, "Regex": f"{name}=([0-9.]+);"} for name in metrics or {}],
+            },
+            HyperParameters=trains,
+            RoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
+            OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 60},
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+        assert self.ended(job) == "Completed"
+        return job
+
+    def _training(self, job: str, label: str, metrics: dict[str, float]) -> dict[str, str]:
+        """The hyperparameters of a job that really trains, and writes its metrics into its log."""
+        return {
+            "sagemaker_program": "code/inference.py",
+            "sagemaker_submit_directory": self.upload(f"{job}/sourcedir.tar.gz", self.artifact(label, TRAINS)),
+            "label": label,
+            "say": " ".join(f"{name}={value};" for name, value in metrics.items()),
+        }
+
+    def ended(self, job: str) -> str:
+        """The status a training job ends with."""
+
+        def look() -> str | None:
+            status = str(self.client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobStatus"])
+            return status if status not in ("InProgress", "Stopping") else None
+
+        return wait_until(look, f"the end of {job}")
+
+
+def deploy(aws: EmbeddedAws) -> None:
+    """Deploy the project's stacks, and push the images that the lab's models are served by, which QA may pull."""
+    arns = [f"arn:aws:ecr:{clients.REGION}:{DEV}:repository/{name}" for name in ("echo", "team/*")]
+    stacks.deploy(aws, lambda _: None, {"RepositoryArns": ",".join(arns)})
+    for repository, tag in (("echo", "1"), ("team/server", "1.0"), ("team/second", "2")):
+        Lab().push(repository, tag)

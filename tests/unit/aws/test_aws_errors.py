@@ -1,0 +1,93 @@
+import pytest
+
+from promotion.aws.aws_errors import Meaning, meaning, message
+from tests.support.s3_faults import client_error
+
+ENDPOINT = '"arn:aws:sagemaker:eu-west-1:222222222222:endpoint/reviews-qa"'
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        (f"Could not find endpoint {ENDPOINT}.", Meaning.NOT_FOUND),
+        ("Could not find endpoint configuration 'c'.", Meaning.NOT_FOUND),
+        ("Could not find model 'm'.", Meaning.NOT_FOUND),
+        ("Requested resource not found.", Meaning.NOT_FOUND),
+        ("Amazon SageMaker can't find a tuning job", Meaning.NOT_FOUND),
+        (f"Cannot create already existing endpoint {ENDPOINT}.", Meaning.ALREADY_EXISTS),
+        ('Cannot create already existing endpoint configuration "c".', Meaning.ALREADY_EXISTS),
+        (f"Cannot update in-progress endpoint {ENDPOINT}.", Meaning.BUSY),
+        ("Could not assume role arn:aws:iam::222222222222:role/serving.", Meaning.NOT_YET_VISIBLE),
+        ("Could not access model data at s3://b/k.", Meaning.UNKNOWN),
+        ("The endpoint could not find its model.", Meaning.UNKNOWN),
+        ("1 validation error detected: Value 'x' at 'name' failed: Could not find ", Meaning.UNKNOWN),
+        ("", Meaning.UNKNOWN),
+    ],
+)
+def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: str, known: Meaning) -> None:
+    assert meaning(client_error("ValidationException", text)) is known
+
+
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [
+        # DescribeTrainingJob, Parameter Store, Automation
+        ("ResourceNotFound", Meaning.NOT_FOUND),
+        ("ParameterNotFound", Meaning.NOT_FOUND),
+        ("AutomationExecutionNotFoundException", Meaning.NOT_FOUND),
+        # S3, which answers a HEAD with nothing but the status
+        ("NoSuchBucket", Meaning.NOT_FOUND),
+        ("NoSuchKey", Meaning.NOT_FOUND),
+        ("NoSuchUpload", Meaning.NOT_FOUND),
+        ("404", Meaning.NOT_FOUND),
+        ("AccessDenied", Meaning.DENIED),
+        ("AccessDeniedException", Meaning.DENIED),
+        ("403", Meaning.DENIED),
+        ("PreconditionFailed", Meaning.CHANGED),
+        ("ConditionalRequestConflict", Meaning.CHANGED),
+        ("ThrottlingException", Meaning.TRY_AGAIN),
+        ("SlowDown", Meaning.TRY_AGAIN),
+        ("InternalError", Meaning.TRY_AGAIN),
+        ("500", Meaning.TRY_AGAIN),
+        ("503", Meaning.TRY_AGAIN),
+        ("RequestTimeout", Meaning.TRY_AGAIN),
+        # ECR
+        ("RepositoryNotFoundException", Meaning.NOT_FOUND),
+        ("LayersNotFoundException", Meaning.NOT_FOUND),
+        ("ServerException", Meaning.TRY_AGAIN),
+        ("UploadNotFoundException", Meaning.TRY_AGAIN),
+        # Systems Manager and DynamoDB
+        ("InternalServerError", Meaning.TRY_AGAIN),
+        ("ResourceLimitExceeded", Meaning.UNKNOWN),
+        ("ValidationError", Meaning.UNKNOWN),
+        ("ExpiredToken", Meaning.TRY_AGAIN),
+        ("ExpiredTokens", Meaning.UNKNOWN),
+        ("", Meaning.UNKNOWN),
+    ],
+)
+def test_of_any_other_error_the_exact_code_decides(code: str, known: Meaning) -> None:
+    assert meaning(client_error(code, "Could not find it")) is known
+
+
+@pytest.mark.parametrize("code", ["resourcenotfound", "AccessDeniedExceptionX", " 404", "NotFound.AccessDenied"])
+def test_a_code_that_only_looks_like_a_known_one_is_unknown(code: str) -> None:
+    assert meaning(client_error(code)) is Meaning.UNKNOWN
+
+
+def test_being_denied_or_throttled_is_never_taken_for_not_found() -> None:
+    for code in ("AccessDenied", "AccessDeniedException", "403", "ThrottlingException", "SlowDown"):
+        assert meaning(client_error(code, 'Could not find endpoint "e".')) is not Meaning.NOT_FOUND
+
+
+def test_an_error_is_told_in_the_words_of_aws_with_its_code() -> None:
+    assert message(client_error("SlowDown", "Please reduce your request rate.")) == (
+        "SlowDown: Please reduce your request rate."
+    )
+
+
+def test_an_error_without_words_is_told_all_the_same() -> None:
+    error = client_error("404")
+    del error.response["Error"]["Message"]
+
+    assert message(error) == "404: no message"
+    assert meaning(error) is Meaning.NOT_FOUND

@@ -1,0 +1,33 @@
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from promotion.aws import clients
+
+ROLE = "arn:aws:iam::111111111111:role/model-promotion-upstream-of-qa"
+
+
+@pytest.fixture(autouse=True)
+def _aws(moto: None) -> Iterator[None]:
+    clients.client.cache_clear()
+    yield
+    clients.client.cache_clear()
+
+
+def test_a_client_is_made_once() -> None:
+    assert clients.client("sts") is clients.client("sts")
+
+
+def test_upstream_is_read_as_its_role_and_not_as_this_account() -> None:
+    upstream = clients.upstream_client("sts", ROLE, "model-promotion-qa", "promotion-1")
+
+    assert upstream.get_caller_identity()["Arn"] == (
+        "arn:aws:sts::111111111111:assumed-role/model-promotion-upstream-of-qa/promotion-1"
+    )
+
+
+def test_the_name_of_a_session_is_cut_to_what_aws_allows() -> None:
+    upstream = clients.upstream_client("sts", ROLE, "model-promotion-qa", "p" * 80)
+
+    assert re.search(r"/p{64}$", upstream.get_caller_identity()["Arn"])

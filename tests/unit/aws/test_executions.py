@@ -1,0 +1,48 @@
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.aws.executions import has_succeeded, is_running
+from tests.support.s3_faults import client_error
+
+EXECUTION = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
+
+
+class StepFunctions:
+    def __init__(self, answer: str | ClientError) -> None:
+        self.answer = answer
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+        if isinstance(self.answer, ClientError):
+            raise self.answer
+        return {"executionArn": executionArn, "status": self.answer}
+
+
+@pytest.mark.parametrize(
+    ("status", "runs"),
+    [
+        ("RUNNING", True),
+        ("SUCCEEDED", False),
+        ("FAILED", False),
+        ("TIMED_OUT", False),
+        ("ABORTED", False),
+        ("PENDING_REDRIVE", False),
+    ],
+)
+def test_an_execution_runs_while_its_status_says_so(status: str, runs: bool) -> None:
+    assert is_running(StepFunctions(status), EXECUTION) is runs
+    assert has_succeeded(StepFunctions(status), EXECUTION) is (status == "SUCCEEDED")
+
+
+def test_an_execution_that_is_not_known_does_not_run() -> None:
+    gone = client_error("ExecutionDoesNotExist", f"Execution Does Not Exist: '{EXECUTION}'")
+
+    assert not is_running(StepFunctions(gone), EXECUTION)
+    assert not has_succeeded(StepFunctions(gone), EXECUTION)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InvalidArn"])
+def test_an_execution_that_may_not_be_seen_is_not_taken_for_one_that_has_ended(code: str) -> None:
+    with pytest.raises(ClientError, match=code):
+        is_running(StepFunctions(client_error(code)), EXECUTION)

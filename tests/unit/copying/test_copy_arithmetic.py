@@ -1,0 +1,80 @@
+"""What docs/decisions.md says of large copies follows from the constants in the code."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from promotion.copying.copier import _WHOLE_COPIES_IN_FLIGHT, PART_SIZE, REQUESTS_IN_FLIGHT
+from promotion.copying.pinning import REQUESTS_IN_FLIGHT as HEADS_IN_FLIGHT
+from promotion.copying.pinning import manifest
+from promotion.copying.references import PinnedObject
+from promotion.copying.s3_client import S3Requests
+from promotion.copying.s3_copy_api import MAXIMUM_PARTS, CopyRequests
+from steps.copy_artifacts import _MARGIN_SECONDS
+from tests.support.s3_service import GIB, MIB, client
+from tests.test_wiring import DEFINITION, FUNCTIONS
+
+SAID = (Path(__file__).parents[3] / "docs/decisions.md").read_text()
+OBJECTS, TB = 20_000, 10**12
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+MAP = DEFINITION["States"]["Copy artifacts"]
+RETRIES = MAP["ItemProcessor"]["States"]["Copy batch"]["Retry"][0]["MaxAttempts"]
+# Of a batch: its iteration and its state, each begun and ended, and its task scheduled, started and succeeded.
+EVENTS, EVENTS_OF_A_TRY = 7, 3
+
+
+class Short(PinnedObject):
+    def to_line(self) -> str:
+        return f"{'':499}\n"
+
+
+def parts_of(size: int) -> tuple[int, int]:
+    """The size of a part in bytes, and how many there are."""
+    requests = CopyRequests(S3Requests(client(), "stage"), "", "", PART_SIZE)
+    upload = requests.upload(PinnedObject("b", "k", "n", size, "e", None, None, None), "id")
+    return upload.part_size, upload.count
+
+
+def test_20_000_small_objects() -> None:
+    text, batches = manifest([Short("b", "k", "n", 1, "e", None, None, None)] * OBJECTS)
+    bytes_of_a_batch = len(json.dumps({"start": 10_000_000, "end": 10_000_000}) + ", ")
+    most = 32 * 1024 // bytes_of_a_batch * OBJECTS // len(batches)
+
+    assert f"{OBJECTS // 1000} listings, {OBJECTS:,} HEADs" in SAID
+    assert f"{OBJECTS:,} {TIMES} 30 ms / {HEADS_IN_FLIGHT} in flight = {OBJECTS * 0.03 / HEADS_IN_FLIGHT:.1f} s" in SAID
+    assert f"The function has {FUNCTIONS['PlanCopyFunction']['Timeout']} s" in SAID
+    assert f"{OBJECTS:,} lines of about 500 bytes = {len(text) // 10**6} MB" in SAID
+    assert f"{len(batches)}, of {OBJECTS // len(batches):,} objects each" in SAID
+    assert (
+        f"{len(batches)} {TIMES} {bytes_of_a_batch} bytes for the batches; 32 KiB would be reached by {most:,}" in SAID
+    )
+    assert f"{MAP['MaxConcurrency']} batches at once; each 1,000 requests, {_WHOLE_COPIES_IN_FLIGHT} in flight" in SAID
+    assert f"{len(batches)} {TIMES} {EVENTS} = {len(batches) * EVENTS} of 25,000" in SAID
+
+
+def test_one_object_of_5_tb() -> None:
+    size, count = parts_of(5 * TB)
+    seconds = size / 100e6
+    rounds = math.ceil(count / REQUESTS_IN_FLIGHT)
+    run = FUNCTIONS["CopyArtifactsFunction"]["Timeout"] - _MARGIN_SECONDS
+    hours = (RETRIES + 1) * run / 3600
+
+    assert f"{MAXIMUM_PARTS:,} at most, so {size // MIB} MiB each: {count:,}" in SAID
+    assert (
+        f"a part {seconds:.0f} s; with {REQUESTS_IN_FLIGHT} in flight {rounds} rounds = {rounds * seconds:.0f}" in SAID
+    )
+    assert math.ceil(rounds * seconds * 10 / run) == 2
+    assert f"two runs of the function ({run} s each)" in SAID
+    assert f"{RETRIES + 1} runs are {hours:.1f} hours, so {5 * TB / hours / 3600 / 10**6:.0f} MB/s in all" in SAID
+    assert f"{EVENTS}, and {EVENTS_OF_A_TRY} for each further try: {EVENTS + EVENTS_OF_A_TRY * RETRIES} at most" in SAID
+
+
+@pytest.mark.parametrize("size", [5 * TB, 50 * TB])
+def test_the_largest_objects_of_s3_fit_into_parts_of_the_size_that_it_allows(size: int) -> None:
+    part_size, count = parts_of(size)
+
+    assert part_size <= 5 * GIB
+    assert count <= MAXIMUM_PARTS

@@ -1,0 +1,430 @@
+"""Whatever goes wrong with a request, a copy is whole and from one version in the end, or it is refused."""
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import itertools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.copying.copier import PART_SIZE, Summary
+from promotion.copying.references import PinnedObject
+from promotion.copying.s3_client import TRIES
+from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
+from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal
+from tests.support.s3_faults import client_error
+from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Answer, Request, Stored
+
+SMALL, LARGE = 1000, 5 * PART_SIZE + 1
+THEIR_KEY, OWN_KEY = (f"arn:aws:kms:eu-west-1:{account}:key/1a-2b" for account in (UPSTREAM, OWN))
+BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+PASSING = [
+    "SlowDown",
+    "InternalError",
+    "TooManyRequests",
+    "SlowDown in 200",
+    "InternalError in 200",
+    "drop before",
+    "drop after",
+    "no document",
+    "hang",
+]
+WITHOUT_DOCUMENT = [fault for fault in PASSING if fault != "no document" and not fault.endswith("in 200")]
+
+
+@pytest.fixture
+def s3() -> S3:
+    return S3()
+
+
+def first_of(operation: str, fault: str) -> Callable[[Request, int], str]:
+    left = [fault]
+    return lambda request, _: left.pop() if left and request.operation == operation else ""
+
+
+def always(operation: str, fault: str) -> Callable[[Request, int], str]:
+    return lambda request, _: fault if request.operation == operation else ""
+
+
+@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "CopyObject",
+        "ListObjectsV2",
+        "ListMultipartUploads",
+        "CreateMultipartUpload",
+        "UploadPartCopy",
+        "CompleteMultipartUpload",
+    ],
+)
+def test_a_passing_fault_of_any_request_is_overcome(s3: S3, operation: str, fault: str) -> None:
+    objects = [planned(s3, "large", LARGE), planned(s3, "small", SMALL)]
+    s3.fault = first_of(operation, fault)
+
+    summary = copy(s3, *objects, patience=0.2 if fault == "hang" else 5)
+
+    assert all(content(s3, one.name) == original(s3, one.name) for one in objects)
+    assert not s3.uploads
+    assert summary == Summary(copied=2, bytes=LARGE + SMALL, verified_by={"CRC64NVME": 2})
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    [
+        *[("ListParts", fault) for fault in PASSING],
+        *[(operation, fault) for operation in ("HeadObject", "AbortMultipartUpload") for fault in WITHOUT_DOCUMENT],
+    ],
+)
+def test_a_passing_fault_when_a_copy_is_taken_up_is_overcome(s3: S3, operation: str, fault: str) -> None:
+    one, there = planned(s3, size=LARGE), planned(s3, "there", LARGE)
+    copy(s3, there)
+    for _ in range(2):
+        s3.fault = lambda request, _: "hang" if request.query.get("partNumber") == "3" else ""
+        with pytest.raises(UnfinishedError):
+            copy(s3, one, there, seconds=0.3)
+        s3.uploads |= {f"{name} again": upload for name, upload in s3.uploads.items()}
+    s3.fault = first_of(operation, fault)
+
+    summary = copy(s3, one, there, patience=0.2 if fault == "hang" else 5)
+
+    assert content(s3) == original(s3)
+    assert not s3.uploads
+    assert (summary.copied, summary.already_there) == (1, 1)
+
+
+@pytest.mark.parametrize("operation", ["CopyObject", "UploadPartCopy", "CompleteMultipartUpload"])
+def test_requests_that_hang_until_time_runs_out_leave_nothing_open_in_the_process(s3: S3, operation: str) -> None:
+    s3.fault = always(operation, "hang")
+    objects = [planned(s3, "large", LARGE), planned(s3, "small", SMALL)]
+    gc.collect()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(UnfinishedError):
+            copy(s3, *objects, seconds=0.3)
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught] == []
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+@pytest.mark.parametrize("fault", [fault for fault in PASSING if fault != "hang"])
+def test_many_faults_at_once_are_overcome(s3: S3, fault: str, every: int) -> None:
+    objects = [planned(s3, f"{number}", LARGE if number % 5 == 0 else SMALL) for number in range(30)]
+    s3.fault = lambda _, number: fault if number % every == 0 else ""
+
+    copy(s3, *objects)
+
+    assert all(content(s3, one.name) == original(s3, one.name) for one in objects)
+    assert not s3.uploads
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop before", "no document"])
+def test_a_fault_that_does_not_pass_is_left_to_the_next_try(s3: S3, size: int, fault: str) -> None:
+    operation = "CopyObject" if size == SMALL else "UploadPartCopy"
+    s3.fault = always(operation, fault)
+    one = planned(s3, size=size)
+
+    with pytest.raises(TryAgainError, match=f"{operation} of s3://stage/models/model.tar.gz failed {TRIES} times: "):
+        copy(s3, one)
+    s3.fault = lambda *_: ""
+    copy(s3, one)
+
+    assert content(s3) == original(s3)
+    assert not s3.uploads
+
+
+def test_a_completion_whose_answer_was_lost_for_good_is_known_as_our_own(s3: S3) -> None:
+    s3.fault = always("CompleteMultipartUpload", "drop after")
+
+    summary = copy(s3, planned(s3, size=LARGE))
+
+    assert content(s3) == original(s3)
+    assert summary.copied + summary.already_there == 1
+
+
+@dataclasses.dataclass
+class Kill:
+    """Ends the copy, as the end of its process would, at a request: before S3 has carried it out, or after."""
+
+    at: int
+    after: bool
+    copying: asyncio.Task[Summary] | None = None
+
+    def __call__(self, request: Request, number: int) -> str:
+        if number < self.at:
+            return ""
+        if self.copying:
+            self.copying.cancel()
+        return "drop after" if self.after and number == self.at else "drop before"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_copy_that_is_killed_at_any_request_is_taken_up_and_ends_whole(after: bool) -> None:
+    def begin() -> tuple[S3, list[PinnedObject]]:
+        s3 = S3()
+        return s3, [planned(s3, "large", 16 * MIB), planned(s3, "small", SMALL), planned(s3, "old", 2, None)]
+
+    options: dict[str, Any] = {"threshold": 10 * MIB, "part_size": 5 * MIB}
+    s3, objects = begin()
+    copy(s3, *objects, **options)
+    requests = len(s3.requests)
+
+    async def killed(s3: S3, objects: list[PinnedObject], kill: Kill) -> None:
+        s3.fault = kill
+        kill.copying = asyncio.create_task(copy_on_loop(s3, *objects, **options))
+        with contextlib.suppress(asyncio.CancelledError):
+            await kill.copying
+
+    for at in range(1, requests + 1):
+        s3, objects = begin()
+        kill = Kill(at, after)
+        asyncio.run(killed(s3, objects, kill))
+        assert kill.copying
+        assert kill.copying.cancelled()
+        s3.fault = lambda *_: ""
+
+        summary = copy(s3, *objects, **options)
+
+        assert all(content(s3, one.name) == original(s3, one.name) for one in objects), f"killed at {at}"
+        assert not s3.uploads, f"killed at {at}"
+        assert summary.copied + summary.already_there == 3
+    # Two lists, an upload of four parts with its beginning and its end, two small copies, and the size of one.
+    assert requests == 2 + 6 + 2 + 1
+
+
+class Truncating(S3):
+    """One byte of the first so many copies is missing: of whole ones, or of the part of that number."""
+
+    def __init__(self, times: int = 1, part: int = 0) -> None:
+        super().__init__()
+        self.times, self.part = times, part
+
+    def written(self, request: Request, made: Stored) -> dict[str, str]:
+        if not self.part and self.times:
+            self.times -= 1
+            [(origin, start, end)] = made.content
+            made = dataclasses.replace(made, content=((origin, start, end - 1),))
+        return super().written(request, made)
+
+    def upload_part_copy(self, request: Request) -> Answer:
+        answer = super().upload_part_copy(request)
+        if self.times and int(request.query["partNumber"]) == self.part:
+            self.times -= 1
+            part = self.upload(request).parts[self.part]
+            [(origin, start, end)] = part.content
+            part.content = ((origin, start, end - 1),)
+        return answer
+
+
+# Of an upload S3 itself compares the size, before it completes it.
+@pytest.mark.parametrize(("size", "algorithm"), [(SMALL, "CRC64NVME"), (SMALL, None), (LARGE, "CRC64NVME")])
+def test_a_copy_that_is_damaged_is_taken_away_and_made_again(size: int, algorithm: str | None) -> None:
+    s3 = Truncating()
+
+    summary = copy(s3, planned(s3, size=size, algorithm=algorithm))
+
+    assert content(s3) == original(s3)
+    assert summary.copied == 1
+    assert not s3.uploads
+
+
+@pytest.mark.parametrize("algorithm", ["CRC64NVME", None])
+@pytest.mark.parametrize("part", [1, 3, 6])
+def test_a_part_that_is_damaged_is_copied_again_and_no_other(algorithm: str | None, part: int) -> None:
+    s3 = Truncating(part=part)
+
+    copy(s3, planned(s3, size=LARGE - 1 + MIB, algorithm=algorithm))
+
+    assert content(s3) == original(s3)
+    assert sorted(s3.parts_copied) == sorted([1, 2, 3, 4, 5, 6, part])
+
+
+def test_a_copy_that_is_damaged_each_time_is_never_left_there() -> None:
+    s3 = Truncating(times=100)
+
+    with pytest.raises(TryAgainError) as error:
+        copy(s3, planned(s3))
+
+    assert "The copy of s3://upstream/reviews/model.tar.gz to s3://stage/models/model.tar.gz is damaged" in str(
+        error.value
+    )
+    assert content(s3) is None
+
+
+def test_an_upload_with_a_part_of_other_content_is_never_completed_and_begun_again(s3: S3) -> None:
+    def damage(number: int) -> None:
+        if number == 3:
+            upload = next(iter(s3.uploads.values()))
+            first = min(upload.parts)
+            upload.parts[first] = dataclasses.replace(upload.parts[first], content=(("garbage", 0, PART_SIZE),))
+
+    s3.on_part = damage
+
+    copy(s3, planned(s3, size=LARGE))
+
+    assert content(s3) == original(s3)
+    assert not s3.uploads
+
+
+class Replaced(Truncating):
+    """Someone puts something else in the place of a damaged copy before it can be deleted."""
+
+    def carried_out(self, request: Request) -> Answer:
+        if request.operation == "DeleteObject":
+            self.theirs = self.put(request.bucket, request.key, 5)
+            return 412, {}, ""
+        return super().carried_out(request)
+
+
+def test_only_what_this_try_has_written_is_ever_deleted() -> None:
+    s3 = Replaced()
+
+    with pytest.raises(ClientError):
+        copy(s3, planned(s3))
+
+    assert s3.objects["stage", "models/model.tar.gz"] is s3.theirs
+
+
+@BOTH
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_source_that_is_overwritten_while_it_is_copied_is_refused_and_never_mixed(
+    s3: S3, size: int, number: int
+) -> None:
+    objects = [planned(s3, f"{index}", size) for index in range(4)]
+
+    def overwrite(request: Request, _: int) -> str:
+        if request.operation in ("CopyObject", "UploadPartCopy") and next(copies) == number:
+            s3.put("upstream", objects[-1].key, size)
+        return ""
+
+    copies, before = itertools.count(1), original(s3, objects[-1].name)
+    s3.fault = overwrite
+    with contextlib.suppress(PromotionRefusedError):
+        copy(s3, *objects, in_flight=2)
+
+    assert content(s3, objects[-1].name) in (None, before)
+    assert not s3.uploads
+
+
+@BOTH
+def test_a_source_bucket_of_another_account_is_refused(s3: S3, size: int) -> None:
+    one = planned(s3, size=size)
+    s3.owners["upstream"] = "999999999999"
+
+    message = refusal(s3, one)
+
+    assert "s3://upstream/reviews/model.tar.gz may not be read: AccessDenied" in message
+    assert '"Action": "s3:GetObject", "Resource": "arn:aws:s3:::upstream/reviews/model.tar.gz"' in message
+    assert content(s3) is None
+
+
+@BOTH
+def test_what_is_denied_is_not_asked_again(s3: S3, size: int) -> None:
+    operation = "CopyObject" if size == SMALL else "UploadPartCopy"
+    s3.fault = always(operation, "AccessDenied")
+
+    refusal(s3, planned(s3, size=size), planned(s3, "other", size), planned(s3, "third", size))
+
+    assert s3.operations.count(operation) <= (3 if size == SMALL else 18)
+
+
+def test_a_target_that_may_not_be_written_is_not_blamed_on_the_source(s3: S3) -> None:
+    s3.owners["stage"] = "999999999999"
+
+    message = refusal(s3, planned(s3, size=LARGE))
+
+    assert "may not be written: AccessDenied" in message
+    assert "This is of this stage's own account" in message
+    assert "upstream" not in message
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("failure", "raised", "words"),
+    [
+        (
+            client_error("AccessDenied", "not authorized to perform: kms:GenerateDataKey on key/1"),
+            PromotionRefusedError,
+            "may not be written: AccessDenied: not authorized to perform: kms:GenerateDataKey",
+        ),
+        (
+            client_error("AccessDenied", "not authorized to perform: kms:Decrypt on key/1"),
+            PromotionRefusedError,
+            '"Action": "kms:Decrypt"',
+        ),
+        (
+            client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on {THEIR_KEY} because"),
+            PromotionRefusedError,
+            f'"Action": "kms:Decrypt", "Resource": "{THEIR_KEY}"',
+        ),
+        (
+            client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on {OWN_KEY} because"),
+            PromotionRefusedError,
+            "This is of this stage's own account",
+        ),
+        (
+            client_error("KMS.DisabledException", f"{THEIR_KEY} is disabled."),
+            PromotionRefusedError,
+            "cannot be decrypted: KMS.DisabledException",
+        ),
+        (
+            client_error("KMS.KMSInvalidStateException", f"{OWN_KEY} is pending deletion."),
+            PromotionRefusedError,
+            "may not be written: KMS.KMSInvalidStateException",
+        ),
+        (client_error("NoSuchKey", "The specified key does not exist."), PromotionRefusedError, "does not exist"),
+        (client_error("SomethingNew", "?"), ClientError, "SomethingNew"),
+    ],
+)
+def test_what_s3_answers_to_a_copy_decides_what_comes_of_it(
+    size: int, failure: ClientError, raised: type[Exception], words: str
+) -> None:
+    class Failing(S3):
+        def source(self, request: Request) -> Stored:
+            raise failure
+
+    s3 = Failing()
+
+    with pytest.raises(raised) as error:
+        copy(s3, planned(s3, size=size))
+
+    assert words in str(error.value)
+    assert content(s3) is None
+    assert not s3.uploads
+
+
+@BOTH
+def test_a_target_that_someone_writes_at_the_same_time_is_tried_again(s3: S3, size: int) -> None:
+    operation = "CopyObject" if size == SMALL else "CompleteMultipartUpload"
+    s3.fault = first_of(operation, "ConditionalRequestConflict")
+
+    copy(s3, planned(s3, size=size))
+
+    assert content(s3) == original(s3)
+    assert not s3.uploads
+
+
+@BOTH
+def test_a_target_that_is_always_being_written_is_left_to_the_next_try(s3: S3, size: int) -> None:
+    operation = "CopyObject" if size == SMALL else "CompleteMultipartUpload"
+    s3.fault = always(operation, "ConditionalRequestConflict")
+
+    with pytest.raises(TryAgainError, match=r"s3://stage/models/model.tar.gz is being written by someone else"):
+        copy(s3, planned(s3, size=size))
+
+
+def test_the_accounts_of_both_buckets_are_named_in_each_request_that_copies(s3: S3) -> None:
+    copy(s3, planned(s3, "large", LARGE), planned(s3, "small", SMALL))
+
+    for request in s3.requests:
+        assert request.headers["x-amz-expected-bucket-owner"] == OWN
+        if "Copy" in request.operation:
+            assert request.headers["x-amz-source-expected-bucket-owner"] == UPSTREAM

@@ -1,0 +1,245 @@
+"""What the copier makes of a registry that does not answer as it should. tests/integration/test_images.py copies."""
+
+import json
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.copying.image_copier import ImageCopier, digest_of
+from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.source.images import Copy, parse
+from tests.support.registries import MANIFEST, sha256
+from tests.support.s3_faults import client_error
+
+SOURCE = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/reviews"
+TARGET = "222222222222.dkr.ecr.eu-west-1.amazonaws.com/model-promotion-qa"
+LAYER = b"0123456789" * 10
+
+
+class AlreadyThereError(Exception):
+    pass
+
+
+class InvalidPartError(ClientError):
+    pass
+
+
+class Registry:
+    """Two registries in one; what a test changes of them is a fault."""
+
+    exceptions = SimpleNamespace(
+        InvalidLayerPartException=InvalidPartError,
+        LayerAlreadyExistsException=AlreadyThereError,
+        ImageAlreadyExistsException=AlreadyThereError,
+        ImageTagAlreadyExistsException=AlreadyThereError,
+    )
+
+    def __init__(self, directory: Path, media_type: str = MANIFEST, **more: Any) -> None:
+        self.directory = directory
+        config = {"digest": sha256(b"{}"), "size": 2}
+        layer = {"digest": sha256(LAYER), "size": len(LAYER)}
+        manifest = {"mediaType": media_type, "config": config, "layers": [layer], **more}
+        self.text = json.dumps(manifest)
+        self.media_type = media_type
+        self.content = {sha256(LAYER): LAYER, sha256(b"{}"): b"{}"}
+        self.uploads: dict[str, bytes] = {}
+        self.layers: dict[str, bytes] = {}
+        self.manifests: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    @property
+    def copy(self) -> Copy:
+        digest = sha256(self.text.encode())
+        return Copy(f"{SOURCE}@{digest}", f"{TARGET}@{digest}", "reviews-1")
+
+    def batch_get_image(self, registryId: str, imageIds: list[dict[str, str]], **_: Any) -> dict[str, Any]:  # noqa: N803
+        digest = imageIds[0].get("imageDigest", sha256(self.text.encode()))
+        text = self.text if registryId == "111111111111" else self.manifests.get(digest)
+        if text is None:
+            return {"images": [], "failures": [{"failureCode": "ImageNotFound", "failureReason": "not found"}]}
+        image = {"imageManifest": text, "imageId": {"imageDigest": digest}, "imageManifestMediaType": self.media_type}
+        return {"images": [image], "failures": []}
+
+    def get_download_url_for_layer(self, layerDigest: str, **_: Any) -> dict[str, str]:  # noqa: N803
+        path = self.directory / layerDigest.partition(":")[2]
+        path.write_bytes(self.content[layerDigest])
+        return {"downloadUrl": path.as_uri()}
+
+    def batch_check_layer_availability(self, layerDigests: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803
+        state = {True: "AVAILABLE", False: "UNAVAILABLE"}
+        return {"layers": [{"layerDigest": d, "layerAvailability": state[d in self.layers]} for d in layerDigests]}
+
+    def initiate_layer_upload(self, **_: Any) -> dict[str, Any]:
+        with self.lock:
+            upload = str(len(self.uploads))
+            self.uploads[upload] = b""
+        return {"uploadId": upload, "partSize": 30}
+
+    def upload_layer_part(
+        self,
+        uploadId: str,  # noqa: N803
+        partFirstByte: int,  # noqa: N803
+        partLastByte: int,  # noqa: N803
+        layerPartBlob: bytes,  # noqa: N803
+        **_: Any,
+    ) -> None:
+        assert partFirstByte == len(self.uploads[uploadId])
+        assert partLastByte - partFirstByte + 1 == len(layerPartBlob) <= 30
+        self.uploads[uploadId] += layerPartBlob
+
+    def complete_layer_upload(self, uploadId: str, layerDigests: list[str], **_: Any) -> None:  # noqa: N803
+        if layerDigests[0] in self.layers:
+            raise AlreadyThereError
+        self.layers[layerDigests[0]] = self.uploads[uploadId]
+
+    def put_image(self, imageManifest: str, imageDigest: str, **_: Any) -> None:  # noqa: N803
+        if imageDigest in self.manifests:
+            raise AlreadyThereError
+        self.manifests[imageDigest] = imageManifest
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path)
+
+
+def copied(registry: Registry) -> Any:
+    return ImageCopier(registry).copy(registry.copy, seconds=60)
+
+
+def test_layers_go_over_in_parts_and_end_up_equal(registry: Registry) -> None:
+    summary = copied(registry)
+
+    assert registry.layers == registry.content
+    assert list(registry.manifests.values()) == [registry.text]
+    assert (summary.layers_copied, summary.bytes_copied) == (2, 102)
+
+
+def test_a_second_copy_moves_nothing(registry: Registry) -> None:
+    copied(registry)
+
+    assert copied(registry).layers_copied == 0
+    assert len(registry.uploads) == 2
+
+
+def test_a_layer_that_another_promotion_completes_meanwhile_is_as_good(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = registry.upload_layer_part
+
+    def overtaken(uploadId: str, **part: Any) -> None:  # noqa: N803
+        upload(uploadId, **part)
+        registry.layers = dict(registry.content)
+
+    monkeypatch.setattr(registry, "upload_layer_part", overtaken)
+
+    assert copied(registry).layers_copied == 2
+    assert list(registry.manifests.values()) == [registry.text]
+
+
+@pytest.mark.parametrize("received_before", [0, -1], ids=["its own", "an earlier one"])
+def test_a_part_that_is_refused_counts_only_if_ecr_has_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, received_before: int
+) -> None:
+    upload = registry.upload_layer_part
+
+    def answer_lost(uploadId: str, partLastByte: int, **part: Any) -> None:  # noqa: N803
+        upload(uploadId, partLastByte=partLastByte, **part)
+        has: Any = {"Error": {"Code": "InvalidLayerPartException"}}
+        raise InvalidPartError(has | {"lastValidByteReceived": partLastByte + received_before}, "UploadLayerPart")
+
+    monkeypatch.setattr(registry, "upload_layer_part", answer_lost)
+
+    if received_before == 0:
+        assert copied(registry).bytes_copied == 102
+    else:
+        with pytest.raises(TryAgainError, match="broke off"):
+            copied(registry)
+
+
+def test_layers_that_are_not_the_registrys_to_hand_on_are_left_out(tmp_path: Path) -> None:
+    foreign = {"digest": "sha256:" + "0" * 64, "size": 5, "urls": ["https://example.com/layer"]}
+    registry = Registry(tmp_path, layers=[foreign])
+
+    copied(registry)
+
+    assert registry.layers == {sha256(b"{}"): b"{}"}
+
+
+def test_a_download_that_breaks_off_is_tried_again(registry: Registry) -> None:
+    registry.content[sha256(LAYER)] = LAYER[:50]
+
+    with pytest.raises(TryAgainError, match="came with 50 bytes instead of 100"):
+        copied(registry)
+    assert sha256(LAYER) not in registry.layers
+
+
+def test_a_download_that_cannot_be_had_is_tried_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "get_download_url_for_layer", lambda **_: {"downloadUrl": "file:///nowhere/at/all"})
+
+    with pytest.raises(TryAgainError, match="The download of a layer broke off"):
+        copied(registry)
+
+
+def test_a_layer_with_another_digest_is_refused(registry: Registry) -> None:
+    registry.content[sha256(LAYER)] = LAYER[::-1]
+
+    with pytest.raises(PromotionRefusedError, match="is damaged"):
+        copied(registry)
+    assert sha256(LAYER) not in registry.layers
+
+
+def test_a_manifest_with_another_digest_is_refused(registry: Registry) -> None:
+    copy = registry.copy
+    registry.text += " "
+
+    with pytest.raises(PromotionRefusedError, match="is not what its digest says"):
+        ImageCopier(registry).copy(copy, seconds=60)
+    assert registry.manifests == {}
+
+
+def test_the_copy_is_looked_at_in_the_end(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "put_image", lambda **_: None)
+
+    with pytest.raises(PromotionRefusedError, match="is not there"):
+        copied(registry)
+
+
+def test_a_manifest_of_a_kind_that_cannot_be_copied_is_refused(tmp_path: Path) -> None:
+    old = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+
+    with pytest.raises(PromotionRefusedError, match=f"is of the kind {old.replace('+', '.')}"):
+        copied(Registry(tmp_path, media_type=old))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "words"),
+    [
+        ("AccessDeniedException", PromotionRefusedError, '"Action": ["ecr:BatchGetImage"'),
+        ("RepositoryNotFoundException", PromotionRefusedError, "is not there (any more)"),
+        ("ThrottlingException", TryAgainError, "ThrottlingException"),
+        ("ServerException", TryAgainError, "ServerException"),
+    ],
+)
+def test_what_ecr_refuses_is_told_by_what_it_calls_for(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, code: str, expected: type[Exception], words: str
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise client_error(code, "no")
+
+    monkeypatch.setattr(registry, "batch_get_image", refuse)
+
+    with pytest.raises(expected) as raised:
+        digest_of(registry, parse(f"{SOURCE}:1"))
+
+    assert words in str(raised.value)
+    assert f"{SOURCE}:1" in str(raised.value)
+
+
+def test_a_tag_means_the_digest_of_its_manifest(registry: Registry) -> None:
+    assert digest_of(registry, parse(f"{SOURCE}:1")) == sha256(registry.text.encode())
+    assert digest_of(registry, parse(SOURCE)) == sha256(registry.text.encode())

@@ -1,0 +1,86 @@
+import json
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from promotion.endpoint import alarms
+
+ONE = {"ProductionVariants": [{"VariantName": "AllTraffic"}]}
+TWO = {"ProductionVariants": [{"VariantName": "Cpu"}, {"VariantName": "Gpu"}]}
+
+
+def requests(config: dict[str, Any]) -> list[dict[str, Any]]:
+    return alarms.requests_of(
+        "reviews-qa", config, error_rate_percent=5, latency_milliseconds=800, topic_arn="arn:aws:sns:eu-west-1:1:topic"
+    )
+
+
+@pytest.mark.parametrize("config", [ONE, TWO, ONE | {"AsyncInferenceConfig": {"OutputConfig": {}}}])
+def test_an_alarm_is_what_cloudwatch_takes(config: dict[str, Any]) -> None:
+    shape = botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
+
+    for request in requests(config):
+        assert not ParamValidator().validate(request, shape).has_errors()
+        assert request["TreatMissingData"] == "notBreaching"
+        assert request["AlarmName"] in alarms.names_of("reviews-qa").values()
+        assert request["AlarmActions"] == ["arn:aws:sns:eu-west-1:1:topic"]
+        assert [query["ReturnData"] for query in request["Metrics"]].count(True) == 1
+
+
+def test_an_endpoint_has_an_alarm_for_its_errors_and_one_for_its_latency() -> None:
+    errors, latency = requests(ONE)
+
+    assert (errors["AlarmName"], errors["Threshold"]) == ("reviews-qa-5xx-rate", 0.05)
+    assert (latency["AlarmName"], latency["Threshold"]) == ("reviews-qa-latency", 800_000)
+    assert errors["Metrics"][0]["MetricStat"] == {
+        "Metric": {
+            "Namespace": "AWS/SageMaker",
+            "MetricName": "Invocation5XXErrors",
+            "Dimensions": [
+                {"Name": "EndpointName", "Value": "reviews-qa"},
+                {"Name": "VariantName", "Value": "AllTraffic"},
+            ],
+        },
+        "Period": 60,
+        "Stat": "Average",
+    }
+
+
+def test_of_several_variants_the_worst_counts() -> None:
+    for request in requests(TWO):
+        assert [query["Id"] for query in request["Metrics"]] == ["variant0", "variant1", "worst"]
+        assert request["Metrics"][-1]["Expression"] == "MAX(METRICS())"
+
+
+def test_an_asynchronous_endpoint_may_take_its_time() -> None:
+    made = requests(ONE | {"AsyncInferenceConfig": {"OutputConfig": {}}})
+
+    assert [request["AlarmName"] for request in made] == ["reviews-qa-5xx-rate"]
+
+
+class CloudWatch:
+    """Some alarms, of both kinds, as DescribeAlarms lists them."""
+
+    def __init__(self, metric: dict[str, str], composite: dict[str, str]) -> None:
+        self._alarms = {"MetricAlarms": metric, "CompositeAlarms": composite}
+
+    def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:  # noqa: N803
+        assert AlarmNames, "without names it would list every alarm"
+        return {
+            kind: [{"AlarmName": n, "StateValue": state} for n, state in of.items() if n in AlarmNames]
+            for kind, of in self._alarms.items()
+            if f"{kind[:-1]}" in AlarmTypes
+        }
+
+
+def test_the_alarms_that_ring_are_told_from_those_that_do_not() -> None:
+    cloudwatch = CloudWatch({"a": "OK", "b": "ALARM", "x": "ALARM"}, {"c": "ALARM", "d": "INSUFFICIENT_DATA"})
+
+    assert alarms.ringing(cloudwatch, ["d", "c", "b", "a", "missing"]) == ["b", "c"]
+    assert set(alarms.states(cloudwatch, ["a", "d", "missing"])) == {"a", "d"}
+
+
+def test_without_alarms_nobody_is_asked() -> None:
+    assert alarms.ringing(json, []) == []

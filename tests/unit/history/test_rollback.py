@@ -1,0 +1,94 @@
+"""Which earlier promotion an endpoint goes back to."""
+
+from typing import Any
+
+import pytest
+
+from promotion.errors import InvalidRequestError
+from promotion.history.rollback import comes_again, earlier
+
+
+def record(model: str, status: str = "Succeeded") -> dict[str, Any]:
+    return {"model_name": model, "endpoint_config_name": f"{model}-config", "status": status}
+
+
+def test_it_goes_back_to_the_last_good_promotion_before_the_live_one() -> None:
+    history = [record("first"), record("second"), record("bad", "Failed"), record("third")]
+
+    assert earlier(history, record("third"), "reviews-qa", None)["model_name"] == "second"
+
+
+def test_after_a_rollback_it_goes_back_to_what_was_live_before() -> None:
+    history = [record("first"), record("second"), record("first")]
+
+    assert earlier(history, record("first"), "reviews-qa", None)["model_name"] == "second"
+
+
+def test_a_model_can_be_named() -> None:
+    history = [record("first"), record("second"), record("third")]
+
+    assert earlier(history, record("third"), "reviews-qa", "first")["model_name"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("history", "live", "to", "words"),
+    [
+        ([], None, None, "Nothing was ever promoted to the endpoint reviews-qa"),
+        ([record("first")], record("first"), None, "no earlier promotion to go back to"),
+        ([record("first")], record("first"), "first", "first is what is live"),
+        ([record("first"), record("second")], record("second"), "other", "Models that were live on it before: first."),
+        ([record("bad", "Failed"), record("first")], record("first"), None, "before: none."),
+    ],
+    ids=["nothing", "only-one", "live", "unknown", "only-failures"],
+)
+def test_without_a_way_back_it_says_what_there_is(
+    history: list[dict[str, Any]], live: dict[str, Any] | None, to: str | None, words: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        earlier(history, live, "reviews-qa", to)
+
+
+def of(candidate: str, settings: str, status: str = "Succeeded") -> dict[str, Any]:
+    """The record of a candidate that was promoted with some settings."""
+    name = f"{candidate}-{settings}"
+    return {
+        "model_name": name,
+        "endpoint_config_name": name,
+        "status": status,
+        "endpoint": "reviews-qa",
+        "digest": candidate,
+        "created_at": f"time of {candidate}",
+    }
+
+
+HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
+
+
+@pytest.mark.parametrize(
+    ("promotion", "words"),
+    [
+        (of("first", "old"), "first-old was live before and was replaced"),
+        (of("first", "new"), "first-new was live before and was replaced"),
+        (of("second", "old"), "second-old was brought onto reviews-qa before"),
+        (of("second", "new"), "an event does not bring settings that have changed"),
+        # Only the config says so of one whose image is now looked up in another way.
+        (of("second", "old") | {"digest": "another"}, "second-old was brought onto"),
+    ],
+)
+def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_are_now(
+    promotion: dict[str, Any], words: str
+) -> None:
+    assert words in (comes_again(HISTORY, promotion) or "")
+
+
+@pytest.mark.parametrize(
+    "promotion",
+    [
+        of("bad", "old"),
+        of("third", "old"),
+        # The same content, trained anew.
+        of("first", "old") | {"created_at": "later", "endpoint_config_name": "first-later"},
+    ],
+)
+def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: dict[str, Any]) -> None:
+    assert comes_again(HISTORY, promotion) is None

@@ -1,0 +1,277 @@
+from typing import Any
+
+import pytest
+
+from promotion.endpoint.smoke_test import validated
+from promotion.plan.compatibility import Deployment, refusals
+
+ENDPOINT = "reviews-qa"
+INSTANCES = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
+SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+OUTPUT = {"OutputConfig": {"S3OutputPath": "s3://b/out", "S3FailurePath": "s3://b/failed"}}
+CAPTURE = {
+    "InitialSamplingPercentage": 10,
+    "DestinationS3Uri": "s3://b/c",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+VPC = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+CANARY = {
+    "BlueGreenUpdatePolicy": {
+        "TrafficRoutingConfiguration": {
+            "Type": "CANARY",
+            "WaitIntervalInSeconds": 300,
+            "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
+        }
+    }
+}
+SINGLE = {"Image": "image", "ModelDataUrl": "s3://b/model.tar.gz"}
+MULTI = {"Image": "image", "ModelDataUrl": "s3://b/models/", "Mode": "MultiModel"}
+PLAIN = {"Image": "image", "ModelDataSource": {"S3DataSource": {"S3Uri": "s3://b/m/"}}}
+PIPELINE = [{**SINGLE, "ContainerHostname": "first"}, {**SINGLE, "ContainerHostname": "second"}]
+
+# What an endpoint can be, as EndpointConfig; each is a kind of its own.
+KINDS: dict[str, dict[str, Any]] = {
+    "instances": {"ProductionVariants": [INSTANCES]},
+    "pools": {
+        "ProductionVariants": [
+            {"InstancePools": [{"InstanceType": "ml.g5.xlarge", "Priority": 1}], "InitialInstanceCount": 2}
+        ]
+    },
+    "several": {"ProductionVariants": [{**INSTANCES, "VariantName": "A"}, {**INSTANCES, "VariantName": "B"}]},
+    "serverless": {"ProductionVariants": [SERVERLESS]},
+    "asynchronous": {"ProductionVariants": [INSTANCES], "AsyncInferenceConfig": OUTPUT},
+    "shadow": {"ProductionVariants": [INSTANCES], "ShadowProductionVariants": [INSTANCES]},
+    "captured": {"ProductionVariants": [INSTANCES], "DataCaptureConfig": CAPTURE, "KmsKeyId": "key"},
+}
+# What can be asked of it, and of which kinds that is refused with which words.
+ASKED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "nothing more": ({}, {}),
+    "capture": (
+        {"EndpointConfig": {"DataCaptureConfig": CAPTURE}},
+        {"serverless": "ServerlessConfig does not go with DataCaptureConfig"},
+    ),
+    "a key": ({"EndpointConfig": {"KmsKeyId": "key"}}, {}),
+    "asynchronous": (
+        {"EndpointConfig": {"AsyncInferenceConfig": OUTPUT}},
+        {
+            "serverless": "ServerlessConfig does not go with AsyncInferenceConfig",
+            "shadow": "ShadowProductionVariants do not go with AsyncInferenceConfig",
+        },
+    ),
+    "a shadow": (
+        {"EndpointConfig": {"ShadowProductionVariants": [INSTANCES]}},
+        {
+            "serverless": "ServerlessConfig does not go with ShadowProductionVariants",
+            "asynchronous": "ShadowProductionVariants do not go with AsyncInferenceConfig",
+            "several": "There are 2 ProductionVariants and 1 ShadowProductionVariants; SageMaker takes one of each",
+        },
+    ),
+    "a VPC": ({"Model": {"VpcConfig": VPC}}, {"serverless": "ServerlessConfig does not go with Model.VpcConfig"}),
+    "isolation": (
+        {"Model": {"EnableNetworkIsolation": True}},
+        {"serverless": "ServerlessConfig does not go with Model.EnableNetworkIsolation"},
+    ),
+    "a canary": ({"DeploymentConfig": CANARY}, {"serverless": "DeploymentConfig does not go with ServerlessConfig"}),
+    "an isolated model": ({"isolated": True}, {"serverless": "since it is in network isolation"}),
+    "a pipeline": (
+        {"containers": PIPELINE},
+        {
+            "serverless": "since it is a pipeline of several containers",
+            "shadow": "ShadowProductionVariants do not go with a model of several containers",
+        },
+    ),
+    "direct mode": (
+        {"containers": PIPELINE, "mode": "Direct", "suite": "skip"},
+        {
+            "serverless": "since it is a pipeline of several containers",
+            "shadow": "ShadowProductionVariants do not go with a model of several containers",
+            "asynchronous": "InvokeEndpointAsync has no TargetContainerHostname",
+        },
+    ),
+    "many models": (
+        {"containers": [MULTI], "suite": "skip"},
+        {
+            "serverless": "since it is a multi-model one",
+            "shadow": "ShadowProductionVariants do not go with a multi-model one",
+            "asynchronous": "InvokeEndpointAsync has no TargetModel",
+        },
+    ),
+    "uncompressed artifacts": ({"containers": [PLAIN]}, {"serverless": "since it has uncompressed artifacts"}),
+    "an endpoint on instances": (
+        {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}},
+        {"serverless": "The endpoint reviews-qa runs on instances and would become serverless"},
+    ),
+    "a serverless endpoint": (
+        {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic"}]}},
+        dict.fromkeys(set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would come to run on"),
+    ),
+}
+
+
+def suite(**case: Any) -> dict[str, Any]:
+    return validated({"cases": [{"name": "one", "body": {}, "expect": "`true`", **case}]}, "a test")
+
+
+def found(config: dict[str, Any], **given: Any) -> list[str]:
+    settings = {
+        "EndpointConfig": config | given.pop("EndpointConfig", {}),
+        "Model": given.pop("Model", {}),
+        "DeploymentConfig": given.pop("DeploymentConfig", {}),
+    }
+    whole: dict[str, Any] = {
+        "containers": [SINGLE],
+        "mode": "",
+        "isolated": False,
+        "suite": suite(),
+        "body_sizes": [2],
+        "endpoint": ENDPOINT,
+        "live": None,
+        "alarms": set(),
+    }
+    return refusals(Deployment(settings=settings, **whole | given))
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_endpoint_with_everything_that_can_be_asked_of_it(kind: str, asked: str) -> None:
+    given, refused = ASKED[asked]
+
+    reasons = found(KINDS[kind], **given)
+
+    if kind in refused:
+        assert refused[kind] in " ".join(reasons)
+    else:
+        assert reasons == []
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"ProductionVariants": [{"InitialInstanceCount": 1}]}, "AllTraffic says nothing of what it runs on"),
+        ({"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}, "AllTraffic has no InitialInstanceCount"),
+        (
+            {"ProductionVariants": [{**INSTANCES, "InstancePools": []}]},
+            "AllTraffic has InstanceType and InstancePools, which are two ways to say the same",
+        ),
+        (
+            {"ProductionVariants": [{**INSTANCES, "InitialVariantWeight": 0}]},
+            "All ProductionVariants have an InitialVariantWeight of 0",
+        ),
+        (
+            {"ProductionVariants": [{**INSTANCES, **SERVERLESS}]},
+            "ServerlessConfig does not go with InitialInstanceCount",
+        ),
+        (
+            {"ProductionVariants": [{"VariantName": "A", **SERVERLESS}, {"VariantName": "B", **SERVERLESS}]},
+            "ServerlessConfig does not go with several ProductionVariants",
+        ),
+        (
+            {"ProductionVariants": [{"ServerlessConfig": {"MemorySizeInMB": 1500, "MaxConcurrency": 5}}]},
+            "MemorySizeInMB of 1500. Set a multiple of 1024",
+        ),
+        (
+            {
+                "ProductionVariants": [
+                    {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5, "ProvisionedConcurrency": 6}}
+                ]
+            },
+            "more ProvisionedConcurrency than MaxConcurrency",
+        ),
+        (
+            {"ProductionVariants": [INSTANCES], "ShadowProductionVariants": [SERVERLESS]},
+            "ShadowProductionVariants do not go with a serverless shadow",
+        ),
+        (
+            {
+                "ProductionVariants": [INSTANCES],
+                "ShadowProductionVariants": [{"InstanceType": "ml.inf1.xlarge", "InitialInstanceCount": 1}],
+            },
+            "ShadowProductionVariants do not go with ml.inf1 instances",
+        ),
+        (
+            {"ProductionVariants": [INSTANCES], "AsyncInferenceConfig": {"OutputConfig": {}}},
+            "AsyncInferenceConfig.OutputConfig has no S3OutputPath",
+        ),
+    ],
+)
+def test_a_config_that_contradicts_itself_is_refused(config: dict[str, Any], reason: str) -> None:
+    assert reason in " ".join(found(config))
+
+
+def test_every_reason_is_given_at_once() -> None:
+    reasons = found({"ProductionVariants": [SERVERLESS], "DataCaptureConfig": CAPTURE}, Model={"VpcConfig": VPC})
+
+    assert len(reasons) == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "exist", "config", "refused"),
+    [
+        (["reviews-qa-5xx-rate"], [], "instances", False),
+        (["reviews-qa-latency"], [], "instances", False),
+        (["reviews-qa-latency"], [], "asynchronous", True),
+        (["reviews-qa-5xx-rate"], [], "asynchronous", False),
+        (["of-the-team"], [], "instances", True),
+        (["of-the-team"], ["of-the-team"], "instances", False),
+        (["reviews-qa-5xx-rate", "of-the-team"], ["of-another-team"], "instances", True),
+        (["books-qa-5xx-rate"], [], "instances", True),
+    ],
+)
+def test_an_alarm_that_does_not_exist_is_refused(
+    named: list[str], exist: list[str], config: str, refused: bool
+) -> None:
+    deployment = CANARY | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in named]}}
+
+    reasons = found(KINDS[config], DeploymentConfig=deployment, alarms=set(exist))
+
+    assert bool(reasons) is refused
+    assert all("do not exist in this account" in reason for reason in reasons)
+    assert all("reviews-qa-5xx-rate" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(("deployment", "refused"), [(CANARY, True), ({}, False)])
+def test_guardrails_need_variants_of_the_same_names(deployment: dict[str, Any], refused: bool) -> None:
+    live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}
+
+    reasons = found(KINDS["several"], live=live, DeploymentConfig=deployment)
+
+    assert bool(reasons) is refused
+    assert all("has the variants AllTraffic and would get A, B" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("containers", "mode", "case", "reason"),
+    [
+        ([MULTI], "", {}, "has no target_model, but the model is a multi-model one"),
+        ([MULTI], "", {"target_model": "en.tar.gz"}, None),
+        ([SINGLE], "", {"target_model": "en.tar.gz"}, "has the target_model 'en.tar.gz', and the model is no multi-"),
+        (PIPELINE, "Direct", {}, "asks the container None; the model's are in Direct mode and called first, second"),
+        (PIPELINE, "Direct", {"target_container_hostname": "third"}, "asks the container 'third'"),
+        (PIPELINE, "Direct", {"target_container_hostname": "second"}, None),
+        (PIPELINE, "Serial", {"target_container_hostname": "second"}, "has no containers in Direct mode"),
+    ],
+)
+def test_a_smoke_test_asks_what_the_model_has(
+    containers: list[dict[str, Any]], mode: str, case: dict[str, Any], reason: str | None
+) -> None:
+    reasons = found(KINDS["instances"], containers=containers, mode=mode, suite=suite(**case))
+
+    assert bool(reasons) is bool(reason)
+    assert (reason or "") in " ".join(reasons)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "refused"),
+    [
+        ("serverless", 4 * 1024**2, ""),
+        ("serverless", 4 * 1024**2 + 1, "a serverless endpoint takes 4194304"),
+        ("instances", 6_291_456, ""),
+        ("instances", 6_291_457, "an endpoint takes 6291456, unless it is asynchronous"),
+        ("asynchronous", 5 * 1024**4, ""),
+    ],
+)
+def test_an_endpoint_takes_bodies_up_to_a_size(kind: str, size: int, refused: str) -> None:
+    reasons = found(KINDS[kind], body_sizes=[size])
+
+    assert bool(reasons) is bool(refused)
+    assert all(refused in reason for reason in reasons)

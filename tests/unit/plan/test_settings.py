@@ -1,0 +1,386 @@
+import copy
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from promotion.errors import InvalidRequestError
+from promotion.plan.settings import load, parameter_name, read
+from tests.support.s3_faults import client_error
+
+PARAMETER = "/model-promotion/qa/reviews"
+DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
+SUITE = {"cases": [{"name": "one", "body": [1], "expect": "length(@) == `1`"}]}
+VPC = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+
+
+def settings(given: Any) -> dict[str, Any]:
+    return read(json.dumps(given), PARAMETER, DEFAULTS)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidRequestError) as error:
+        read(text, PARAMETER, DEFAULTS)
+    assert PARAMETER in str(error.value)
+    return str(error.value)
+
+
+def test_settings_are_kept_below_their_stage_and_application() -> None:
+    assert parameter_name("qa", "reviews") == PARAMETER
+
+
+@pytest.mark.parametrize("application", ["My Reviews", "reviews:3", "../production/reviews", "a/b", ""])
+def test_nothing_is_looked_up_for_what_is_no_application(application: str) -> None:
+    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+        parameter_name("qa", application)
+
+
+def test_without_settings_the_defaults_are_in_force() -> None:
+    assert read(None, PARAMETER, DEFAULTS) == DEFAULTS
+
+
+def test_the_defaults_are_never_changed() -> None:
+    before = copy.deepcopy(DEFAULTS)
+
+    in_force = settings({"EndpointConfig": {"KmsKeyId": "key"}, "Model": {"VpcConfig": VPC}})
+    in_force["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] = "ml.p4d.24xlarge"
+
+    assert before == DEFAULTS
+
+
+def test_settings_go_over_the_defaults_member_by_member() -> None:
+    assert settings({"EndpointConfig": {"KmsKeyId": "key"}}) == {
+        "EndpointConfig": {
+            "KmsKeyId": "key",
+            "ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}],
+        }
+    }
+
+
+def test_a_variant_of_the_settings_takes_the_place_of_the_default_one() -> None:
+    serverless = [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]
+
+    assert settings({"EndpointConfig": {"ProductionVariants": serverless}}) == {
+        "EndpointConfig": {"ProductionVariants": serverless}
+    }
+
+
+def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
+    given = {
+        "EndpointConfig": {
+            "ProductionVariants": [
+                {
+                    "InstanceType": "ml.g5.xlarge",
+                    "InitialInstanceCount": 2,
+                    "InitialVariantWeight": 1.0,
+                    "ContainerStartupHealthCheckTimeoutInSeconds": 600,
+                    "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 4},
+                }
+            ],
+            "DataCaptureConfig": {
+                "InitialSamplingPercentage": 10,
+                "DestinationS3Uri": "s3://captured/reviews",
+                "CaptureOptions": [{"CaptureMode": "Input"}],
+            },
+            "KmsKeyId": "arn:aws:kms:eu-west-1:222222222222:key/1",
+        },
+        "Model": {
+            "VpcConfig": VPC,
+            "EnableNetworkIsolation": True,
+            "PrimaryContainer": {"Image": "image", "Environment": {"LOG_LEVEL": "debug"}},
+        },
+    }
+
+    assert settings(given) == given
+
+
+def test_defaults_that_sagemaker_does_not_know_are_refused_with_what_to_do() -> None:
+    wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
+
+    with pytest.raises(InvalidRequestError, match=r"InstanceType is 'm5.large', which AWS does not know.* Deploy"):
+        read(None, PARAMETER, wrong)
+    own = '{"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}}'
+    assert read(own, PARAMETER, wrong)["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] == "ml.m5.large"
+
+
+@pytest.mark.parametrize("given", [{}, {"EndpointConfig": {"KmsKeyId": "key"}}])
+def test_settings_can_be_read_without_defaults(given: dict[str, Any]) -> None:
+    assert read(json.dumps(given), PARAMETER, {}) == given
+
+
+def test_a_smoke_test_is_given_its_defaults() -> None:
+    suite = settings({"SmokeTest": SUITE})["SmokeTest"]
+
+    assert suite["repeat"] == 1
+    assert suite["cases"][0]["content_type"] == "application/json"
+
+
+def test_a_smoke_test_can_be_skipped_by_its_word() -> None:
+    assert settings({"SmokeTest": "skip"})["SmokeTest"] == "skip"
+
+
+@pytest.mark.parametrize("text", ["", "{", "no json", "{'Model': {}}", '{"Model": {}} x', '{"a": 1,}'])
+def test_what_is_no_json_is_refused(text: str) -> None:
+    assert "are no JSON" in refusal(text)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_refused(number: str) -> None:
+    text = '{"EndpointConfig": {"ProductionVariants": [{"InitialVariantWeight": %s}]}}' % number  # noqa: UP031
+
+    assert "are no JSON" in refusal(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"skip"', "7", "true"])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    assert "are no JSON object" in refusal(text)
+
+
+@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "Endpoint", "autoscaling", "x\x1b", ""])
+def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
+    message = refusal(json.dumps({key: {}}))
+
+    assert f"have the unknown key {key!a}; known are EndpointConfig, DeploymentConfig, Model, " in message
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"EndpointConfig": []}, "EndpointConfig is not an object"),
+        ({"EndpointConfig": None}, "EndpointConfig is not an object"),
+        ({"Model": "m"}, "Model is not an object"),
+        ({"EndpointConfig": {"EndpointConfigName": "x"}}, "EndpointConfig.EndpointConfigName is filled in by"),
+        ({"EndpointConfig": {"Tags": []}}, "EndpointConfig.Tags is filled in by"),
+        ({"Model": {"ModelName": "x"}}, "Model.ModelName is filled in by"),
+        ({"Model": {"Tags": []}}, "Model.Tags is filled in by"),
+        ({"Model": {"Containers": []}}, "Model.Containers is filled in by"),
+        ({"Model": {"InferenceExecutionConfig": {}}}, "Model.InferenceExecutionConfig is filled in by"),
+        ({"Model": {"ExecutionRoleArn": "x"}}, "Model.ExecutionRoleArn is filled in by"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"VariantName": "x"}]}},
+            "EndpointConfig.ProductionVariants[0].VariantName is filled in by",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"ModelName": "x"}]}},
+            "EndpointConfig.ProductionVariants[0].ModelName is filled in by",
+        ),
+        ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants has to be a list of variants"),
+        ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list of variants"),
+        ({"EndpointConfig": {"ProductionVariants": None}}, "ProductionVariants has to be a list of variants"),
+        ({"EndpointConfig": {"ProductionVariants": [{}, {}]}}, "ProductionVariants[0].VariantName is missing. Of sev"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"VariantName": "a"}, {"VariantName": "a"}]}},
+            "EndpointConfig.ProductionVariants has the same VariantName twice",
+        ),
+        ({"EndpointConfig": {"ProductionVariants": ["x"]}}, "EndpointConfig.ProductionVariants[0] is not an object"),
+        ({"EndpointConfig": {"ShadowProductionVariants": []}}, "ShadowProductionVariants has to be a list of variants"),
+        (
+            {"EndpointConfig": {"ExecutionRoleArn": "x"}},
+            "EndpointConfig.ExecutionRoleArn is for endpoints of inference",
+        ),
+        ({"EndpointConfig": {"VpcConfig": {}}}, "EndpointConfig.VpcConfig is for endpoints of inference components"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"AcceleratorType": "ml.eia1.large"}]}},
+            "ProductionVariants[0].AcceleratorType is of Elastic Inference",
+        ),
+        (
+            {"EndpointConfig": {"KmsKey": "x"}},
+            "EndpointConfig has the unknown key 'KmsKey'; like it are KmsKeyId",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InstanceTyp": "x"}]}},
+            "EndpointConfig.ProductionVariants[0] has the unknown key 'InstanceTyp'; like it are InstanceType",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not a whole number",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 1.5}]}},
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not a whole number",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": True}]}},
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true or false, not a whole number",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 0}]}},
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, and the least is 1",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"VolumeSizeInGB": 513}]}},
+            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, and the most is 512",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
+            "InstanceType is 'ml.m5.larg', which AWS does not know; like it are ml.m5.large",
+        ),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{"RoutingConfig": {"RoutingStrategy": "BEST"}}]}},
+            "RoutingStrategy is 'BEST', which AWS does not know; it has to be one of LEAST_OUTSTANDING_REQUESTS,",
+        ),
+        (
+            {"EndpointConfig": {"KmsKeyId": "key!"}},
+            "EndpointConfig.KmsKeyId is 'key!', which does not match [a-zA-Z0-9:/_-]*",
+        ),
+        (
+            {"EndpointConfig": {"DataCaptureConfig": {"DestinationS3Uri": "s3://b/p"}}},
+            "EndpointConfig.DataCaptureConfig.InitialSamplingPercentage is missing",
+        ),
+        ({"Model": {"VpcConfig": {"Subnets": ["subnet-1"]}}}, "Model.VpcConfig.SecurityGroupIds is missing"),
+        ({"Model": {"VpcConfig": []}}, "Model.VpcConfig is a list, not an object"),
+        (
+            {"Model": {"VpcConfig": {"Subnets": ["a b"], "SecurityGroupIds": ["sg-1"]}}},
+            "Model.VpcConfig.Subnets[0] is 'a b', which does not match [-0-9a-zA-Z]+",
+        ),
+        (
+            {"Model": {"VpcConfig": {"Subnets": [], "SecurityGroupIds": ["sg-1"]}}},
+            "Model.VpcConfig.Subnets has 0 members, and the least is 1",
+        ),
+        (
+            {"Model": {"PrimaryContainer": {"Environment": {"A": 1}}}},
+            "Model.PrimaryContainer.Environment.A is 1, not a text",
+        ),
+        (
+            {"Model": {"PrimaryContainer": {"Environment": {"1A": "x"}}}},
+            "Environment has the key '1A', which is '1A', which does not match [a-zA-Z_][a-zA-Z0-9_]*",
+        ),
+        ({"Model": {"PrimaryContainer": {"Img": "x"}}}, "Model.PrimaryContainer has the unknown key 'Img'"),
+        ({"DeploymentConfig": []}, "DeploymentConfig is not an object"),
+        ({"DeploymentConfig": {"Policy": {}}}, "DeploymentConfig has the unknown key 'Policy'"),
+        (
+            {"DeploymentConfig": {"BlueGreenUpdatePolicy": {}}},
+            "DeploymentConfig.BlueGreenUpdatePolicy.TrafficRoutingConfiguration is missing",
+        ),
+        (
+            {"DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": " "}]}}},
+            "DeploymentConfig.AutoRollbackConfiguration.Alarms[0].AlarmName is ' ', which does not match",
+        ),
+        ({"SmokeTest": None}, "SmokeTest is wrong: it is not a JSON object"),
+        ({"SmokeTest": "Skip"}, "SmokeTest is wrong: it is not a JSON object"),
+        ({"SmokeTest": {"cases": []}}, "SmokeTest is wrong: cases has to be a list of at least one case"),
+    ],
+)
+def test_a_mistake_is_refused_with_the_path_of_what_is_wrong(given: dict[str, Any], path: str) -> None:
+    assert path in refusal(json.dumps(given))
+
+
+def test_of_several_mistakes_each_is_named() -> None:
+    message = refusal(json.dumps({"EndpointConfig": {"KmsKey": "x", "ProductionVariants": [{"VolumeSizeInGB": "1"}]}}))
+
+    assert "EndpointConfig has the unknown key 'KmsKey'" in message
+    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not a whole number" in message
+
+
+def test_several_variants_each_go_over_the_stacks() -> None:
+    variants = [{"VariantName": "Cpu"}, {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge"}]
+
+    assert settings({"EndpointConfig": {"ProductionVariants": variants}})["EndpointConfig"]["ProductionVariants"] == [
+        {"VariantName": "Cpu", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1},
+        {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1},
+    ]
+
+
+def test_a_shadow_variant_is_as_it_is_given() -> None:
+    shadows = [{"ModelName": "other", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}]
+
+    assert (
+        settings({"EndpointConfig": {"ShadowProductionVariants": shadows}})["EndpointConfig"][
+            "ShadowProductionVariants"
+        ]
+        == shadows
+    )
+
+
+def test_a_deployment_config_is_what_update_endpoint_takes() -> None:
+    given = {
+        "RollingUpdatePolicy": {
+            "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
+            "WaitIntervalInSeconds": 300,
+            "RollbackMaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 2},
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "reviews-qa-5xx-rate"}]},
+    }
+
+    assert settings({"DeploymentConfig": given})["DeploymentConfig"] == given
+
+
+@pytest.mark.parametrize(
+    "field", [{"ModelDataUrl": "s3://b/k"}, {"Mode": "MultiModel"}, {"ContainerHostname": "x"}, {"ImageConfig": {}}]
+)
+def test_a_part_of_the_container_that_a_stage_cannot_set_is_not_ignored_in_silence(field: dict[str, Any]) -> None:
+    message = refusal(json.dumps({"Model": {"PrimaryContainer": field}}))
+
+    assert f"Model.PrimaryContainer.{next(iter(field))} is filled in by the promotion" in message
+
+
+@pytest.fixture
+def ssm(moto: None) -> Any:
+    return boto3.client("ssm")
+
+
+def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
+    ssm.put_parameter(Name=PARAMETER, Type="String", Value=json.dumps({"SmokeTest": "skip"}))
+
+    assert load(ssm, "qa", "reviews", DEFAULTS) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+def test_an_application_without_a_parameter_has_the_defaults(ssm: Any) -> None:
+    assert load(ssm, "qa", "reviews", DEFAULTS) == DEFAULTS
+
+
+def test_settings_that_may_not_be_read_are_not_taken_for_none() -> None:
+    denied = client_error("AccessDeniedException", "not authorized to perform: ssm:GetParameter", "GetParameter")
+
+    class Denying:
+        def get_parameter(self, **_: Any) -> None:
+            raise denied
+
+    with pytest.raises(type(denied)) as error:
+        load(Denying(), "qa", "reviews", DEFAULTS)
+
+    assert error.value is denied
+
+
+def test_a_variant_in_the_settings_goes_over_the_stacks_member_by_member() -> None:
+    settings = read('{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 3}]}}', PARAMETER, DEFAULTS)
+
+    (variant,) = settings["EndpointConfig"]["ProductionVariants"]
+    assert variant == {**DEFAULTS["EndpointConfig"]["ProductionVariants"][0], "InitialInstanceCount": 3}
+
+
+def test_a_serverless_variant_has_nothing_of_the_stacks_instances() -> None:
+    variant = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+    document = json.dumps({"EndpointConfig": {"ProductionVariants": [variant]}})
+
+    assert read(document, PARAMETER, DEFAULTS)["EndpointConfig"]["ProductionVariants"] == [variant]
+
+
+def test_autoscaling_is_taken_as_it_is_and_a_mistake_in_it_named() -> None:
+    assert read(json.dumps({"Autoscaling": {"MinCapacity": 1, "MaxCapacity": 4}}), PARAMETER, DEFAULTS)[
+        "Autoscaling"
+    ] == {
+        "MinCapacity": 1,
+        "MaxCapacity": 4,
+    }
+    assert f"{PARAMETER}: Autoscaling has no MaxCapacity." in refusal(json.dumps({"Autoscaling": {"MinCapacity": 1}}))
+
+
+def test_a_quality_gate_and_a_retention_are_the_settings_over_the_stacks() -> None:
+    gate = [{"MetricName": "f1", "Minimum": 0.9}]
+    given = json.dumps({"QualityGate": gate, "Retention": {"Keep": 3}})
+
+    assert read(given, "parameter", {"Retention": {"Keep": 5}}) == {"QualityGate": gate, "Retention": {"Keep": 3}}
+    assert read("{}", "parameter", {"Retention": {"Keep": 5}}) == {"Retention": {"Keep": 5}}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"QualityGate": [{"MetricName": "f1"}]}, "/model-promotion/qa/reviews: QualityGate[0] asks for nothing"),
+        ({"Retention": {"Keep": 1}}, "/model-promotion/qa/reviews: Retention.Keep is '1'"),
+    ],
+)
+def test_a_wrong_gate_or_retention_is_refused_with_its_path(given: dict[str, Any], words: str) -> None:
+    assert words in refusal(json.dumps(given))

@@ -1,0 +1,503 @@
+import copy
+import datetime
+import json
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+import pytest
+
+from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.source import candidate, containers
+from promotion.source.candidate import Candidate, best_training_job, from_model, from_training_job, not_for_promotion
+
+JOB_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:training-job/reviews-1"
+MODEL_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:model/reviews-1"
+IMAGE = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"
+ARTIFACT = "s3://artifacts/reviews-1/output/model.tar.gz"
+SUBMITTED = "s3://artifacts/reviews-1/source/sourcedir.tar.gz"
+ENDED = datetime.datetime(2026, 1, 2, 4, 4, 5, 678000, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+TAGS = {"model-promotion:application": "reviews"}
+
+
+def training_job(**changes: Any) -> dict[str, Any]:
+    """DescribeTrainingJob's answer; a member changed to None is not there."""
+    job = {
+        "TrainingJobName": "reviews-1",
+        "TrainingJobArn": JOB_ARN,
+        "TrainingJobStatus": "Completed",
+        "ModelArtifacts": {"S3ModelArtifacts": ARTIFACT},
+        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        "CreationTime": ENDED - datetime.timedelta(hours=2),
+        "TrainingEndTime": ENDED,
+        "EnableNetworkIsolation": False,
+    }
+    return {key: value for key, value in (job | changes).items() if value is not None}
+
+
+def from_job(image: str | None = None, tags: dict[str, str] | None = None, **changes: Any) -> Candidate:
+    return from_training_job(training_job(**changes), TAGS | (tags or {}), None, "eu-west-1", image)
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    """DescribeModel's answer; a member changed to None is not there."""
+    description = {
+        "ModelName": "reviews-1",
+        "ModelArn": MODEL_ARN,
+        "PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": ARTIFACT, "Environment": {"THREADS": "2"}},
+        "ExecutionRoleArn": "arn:aws:iam::111111111111:role/serving",
+        "CreationTime": ENDED,
+        "EnableNetworkIsolation": False,
+        "ResponseMetadata": {"HTTPStatusCode": 200},
+    }
+    return {key: value for key, value in (description | changes).items() if value is not None}
+
+
+def container(**changes: Any) -> dict[str, Any]:
+    return {"Image": IMAGE, "ModelDataUrl": ARTIFACT, **changes}
+
+
+def s3_source(**changes: Any) -> dict[str, Any]:
+    location = {"S3Uri": "s3://artifacts/weights/", "S3DataType": "S3Prefix", "CompressionType": "None", **changes}
+    return {"S3DataSource": location}
+
+
+def model_refusal(**changes: Any) -> str:
+    with pytest.raises(PromotionRefusedError) as error:
+        from_model(model(**changes), TAGS, None)
+    return str(error.value)
+
+
+def test_a_completed_training_job_is_a_candidate() -> None:
+    assert from_job() == Candidate(
+        application="reviews",
+        source={"kind": "training_job", "name": "reviews-1", "arn": JOB_ARN},
+        created_at="2026-01-02T03:04:05.678Z",
+        containers=[{"Image": IMAGE, "ModelDataUrl": ARTIFACT}],
+    )
+
+
+def test_a_candidate_crosses_states_as_json() -> None:
+    carried = from_model(model(Containers=[container(), container()], PrimaryContainer=None), TAGS, None)
+
+    assert Candidate.from_json(json.loads(json.dumps(carried.to_json()))) == carried
+
+
+def test_a_job_of_a_tuning_job_is_left_to_it() -> None:
+    arn = "arn:aws:sagemaker:eu-west-1:111111111111:hyper-parameter-tuning-job/tuning"
+
+    why_not = not_for_promotion(training_job(TuningJobArn=arn), TAGS)
+
+    assert why_not == "The training job reviews-1 belongs to a tuning job, which is promoted as a whole or not at all."
+
+
+def test_a_job_without_the_tag_is_not_for_promotion() -> None:
+    why_not = not_for_promotion(training_job(), {"team": "search"})
+
+    assert why_not == "The training job reviews-1 has no tag model-promotion:application."
+
+
+def test_a_tagged_job_of_its_own_is_for_promotion() -> None:
+    assert not_for_promotion(training_job(), TAGS) is None
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopping", "Stopped", "Deleting"])
+def test_a_training_job_that_is_not_completed_is_refused_with_its_status(status: str) -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        from_job(TrainingJobStatus=status, FailureReason="AlgorithmError: out of memory")
+
+    assert f"The training job reviews-1 is {status} (AlgorithmError: out of memory)" in str(error.value)
+    assert "Train it again" in str(error.value)
+
+
+def test_the_application_of_an_input_goes_before_the_tag() -> None:
+    given = from_training_job(training_job(), TAGS, "other", "eu-west-1", None)
+
+    assert given.application == "other"
+
+
+@pytest.mark.parametrize(
+    ("what", "read"),
+    [
+        ("training job", lambda: from_training_job(training_job(), {}, None, "eu-west-1", None)),
+        ("model", lambda: from_model(model(), {}, None)),
+    ],
+)
+def test_a_source_of_no_application_is_refused_with_both_ways_to_name_one(
+    what: str, read: Callable[[], Candidate]
+) -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        read()
+
+    assert f"The {what} reviews-1 has no tag model-promotion:application" in str(error.value)
+    assert 'the input has no "application". Give one of the two' in str(error.value)
+
+
+def test_a_tag_that_is_no_application_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+        from_job(tags={"model-promotion:application": "My Reviews"})
+
+
+def test_a_job_that_has_no_end_counts_from_its_creation() -> None:
+    assert from_job(TrainingEndTime=None).created_at == "2026-01-02T01:04:05.678Z"
+
+
+def test_the_image_of_the_settings_goes_before_the_tag_and_the_tag_before_the_training_image() -> None:
+    tag = {"model-promotion:inference-image": "tagged"}
+
+    assert from_job(image="from-settings", tags=tag).containers[0]["Image"] == "from-settings"
+    assert from_job(tags=tag).containers[0]["Image"] == "tagged"
+    assert from_job().containers[0]["Image"] == IMAGE
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
+        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training@sha256:" + "0" * 64,
+        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training",
+    ],
+)
+def test_an_image_that_only_trains_is_refused_with_where_to_name_another(image: str) -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        from_job(AlgorithmSpecification={"TrainingImage": image})
+
+    assert image in str(error.value)
+    assert "Tag the job with model-promotion:inference-image" in str(error.value)
+    assert "Model.PrimaryContainer.Image in the settings" in str(error.value)
+
+
+def test_an_image_that_trains_and_is_tagged_with_another_that_serves_is_not_refused() -> None:
+    specification = {"TrainingImage": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5"}
+    tag = {"model-promotion:inference-image": "serves"}
+
+    assert from_job(AlgorithmSpecification=specification, tags=tag).containers[0]["Image"] == "serves"
+
+
+def test_a_job_of_an_algorithm_resource_is_refused_with_the_tag_it_needs() -> None:
+    with pytest.raises(InvalidRequestError, match="Tag it with model-promotion:inference-image"):
+        from_job(AlgorithmSpecification={"AlgorithmName": "arn:aws:sagemaker:eu-west-1:111111111111:algorithm/a"})
+
+
+def test_a_container_of_ones_own_needs_no_submit_directory() -> None:
+    own = from_job(HyperParameters={"epochs": "3"})
+
+    assert "Environment" not in own.containers[0]
+
+
+@pytest.mark.parametrize("written", [json.dumps, str])
+def test_a_framework_job_serves_the_script_it_was_trained_with(written: Any) -> None:
+    job = from_job(
+        HyperParameters={
+            "sagemaker_program": written("train.py"),
+            "sagemaker_submit_directory": written(SUBMITTED),
+            "sagemaker_container_log_level": "10",
+            "epochs": "3",
+        }
+    )
+
+    assert job.containers[0]["Environment"] == {
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "10",
+        "SAGEMAKER_PROGRAM": "train.py",
+        "SAGEMAKER_REGION": "eu-west-1",
+        "SAGEMAKER_SUBMIT_DIRECTORY": SUBMITTED,
+    }
+
+
+def test_a_framework_job_without_a_submit_directory_has_its_script_in_the_artifact() -> None:
+    job = from_job(HyperParameters={"sagemaker_program": '"train.py"'})
+
+    assert job.containers[0]["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
+    assert job.containers[0]["Environment"]["SAGEMAKER_CONTAINER_LOG_LEVEL"] == "20"
+
+
+def test_network_isolation_and_a_vpc_of_training_are_carried_to_serving() -> None:
+    job = from_job(EnableNetworkIsolation=True, VpcConfig={"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
+
+    assert job.enable_network_isolation
+    assert job.in_vpc
+
+
+def test_a_job_that_does_not_pack_its_artifacts_is_served_from_the_prefix() -> None:
+    unpacked = from_job(
+        OutputDataConfig={"S3OutputPath": "s3://artifacts", "CompressionType": "NONE"},
+        ModelArtifacts={"S3ModelArtifacts": "s3://artifacts/reviews-1/output/model"},
+    )
+
+    location = {
+        "S3Uri": "s3://artifacts/reviews-1/output/model/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+    assert unpacked.containers == [{"Image": IMAGE, "ModelDataSource": {"S3DataSource": location}}]
+
+
+def tuning_job(**changes: Any) -> dict[str, Any]:
+    """DescribeHyperParameterTuningJob's answer."""
+    return {
+        "HyperParameterTuningJobName": "tuning",
+        "HyperParameterTuningJobStatus": "Completed",
+        "BestTrainingJob": {"TrainingJobName": "tuning-003-abc"},
+        **changes,
+    }
+
+
+def test_the_best_training_job_of_a_tuning_job_is_the_one_that_sagemaker_names() -> None:
+    assert best_training_job(tuning_job()) == "tuning-003-abc"
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopped", "Stopping", "Deleting", "DeleteFailed"])
+def test_a_tuning_job_that_is_not_completed_is_refused_with_its_status(status: str) -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        best_training_job(tuning_job(HyperParameterTuningJobStatus=status, FailureReason="no capacity"))
+
+    assert f"The tuning job tuning is {status} (no capacity)" in str(error.value)
+
+
+@pytest.mark.parametrize("best", [None, {}])
+def test_a_tuning_job_without_a_best_training_job_is_refused(best: dict[str, Any] | None) -> None:
+    description = {key: value for key, value in tuning_job(BestTrainingJob=best).items() if value is not None}
+
+    with pytest.raises(InvalidRequestError, match="The tuning job tuning has no best training job"):
+        best_training_job(description)
+
+
+def test_the_smoke_test_travels_as_a_tag() -> None:
+    assert from_job(tags={"model-promotion:smoke-test": "s3://artifacts/suite.json"}).smoke_test == (
+        "s3://artifacts/suite.json"
+    )
+
+
+def test_the_owners_tags_are_carried_and_those_of_aws_and_ours_are_not() -> None:
+    tags = {"team": "search", "aws:cloudformation:stack-name": "dev", "AWS:x": "y", "model-promotion:digest": "old"}
+
+    assert from_job(tags=tags).tags == {"team": "search"}
+
+
+def test_a_model_is_a_candidate() -> None:
+    assert from_model(model(), TAGS, None) == Candidate(
+        application="reviews",
+        source={"kind": "model", "name": "reviews-1", "arn": MODEL_ARN},
+        created_at="2026-01-02T03:04:05.678Z",
+        containers=[{"Image": IMAGE, "ModelDataUrl": ARTIFACT, "Environment": {"THREADS": "2"}}],
+    )
+
+
+def test_a_model_that_was_promoted_before_keeps_its_first_source_and_time() -> None:
+    tags = {"model-promotion:source": JOB_ARN, "model-promotion:created-at": "2025-12-31T23:59:00.000Z"}
+
+    carried = from_model(model(), TAGS | tags, None)
+
+    assert carried.source == {"kind": "model", "name": "reviews-1", "arn": JOB_ARN}
+    assert carried.created_at == "2025-12-31T23:59:00.000Z"
+
+
+def test_the_time_in_a_tag_is_utc_whatever_zone_it_is_written_in() -> None:
+    carried = from_model(model(), TAGS | {"model-promotion:created-at": "2026-01-01T01:00:00+02:00"}, None)
+
+    assert carried.created_at == "2025-12-31T23:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2026-13-01T00:00:00Z", "2026-01-02", "2026-01-02T03:04:05", "1735689600"]
+)
+def test_a_tag_that_is_no_time_with_a_zone_is_refused(time: str) -> None:
+    with pytest.raises(PromotionRefusedError) as error:
+        from_model(model(), TAGS | {"model-promotion:created-at": time}, None)
+
+    assert f"The model reviews-1 has the tag model-promotion:created-at = '{time}'" in str(error.value)
+
+
+def test_every_container_of_a_pipeline_is_carried_in_its_order_with_its_mode() -> None:
+    pipeline = [container(ContainerHostname="features"), container(ContainerHostname="predictor")]
+
+    carried = from_model(
+        model(PrimaryContainer=None, Containers=pipeline, InferenceExecutionConfig={"Mode": "Direct"}), TAGS, None
+    )
+
+    assert carried.containers == pipeline
+    assert carried.inference_execution_config == {"Mode": "Direct"}
+
+
+def test_network_isolation_and_the_vpc_of_a_model_are_not_dropped_in_silence() -> None:
+    carried = from_model(
+        model(EnableNetworkIsolation=True, VpcConfig={"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
+        TAGS,
+        None,
+    )
+
+    assert carried.enable_network_isolation
+    assert carried.in_vpc
+
+
+def test_every_field_of_a_container_that_means_something_is_carried() -> None:
+    full = {
+        "AdditionalModelDataSources": [{"ChannelName": "adapter", **s3_source()}],
+        "ContainerHostname": "predictor",
+        "ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsPath": "/metrics"}]},
+        "Environment": {"THREADS": "2"},
+        "Image": IMAGE,
+        "ImageConfig": {"RepositoryAccessMode": "Platform"},
+        "Mode": "MultiModel",
+        "ModelDataUrl": "s3://artifacts/models/",
+        "MultiModelConfig": {"ModelCacheSetting": "Disabled"},
+    }
+
+    assert from_model(model(PrimaryContainer=full), TAGS, None).containers == [full]
+
+
+def test_fields_that_sagemaker_leaves_empty_are_left_out() -> None:
+    empty = container(Environment={}, ImageConfig={}, AdditionalModelDataSources=[], ModelPackageName="")
+
+    assert from_model(model(PrimaryContainer=empty), TAGS, None).containers == [container()]
+
+
+ARCHIVE = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "CompressionType": "Gzip"}}
+UNPACKED = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "CompressionType": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("described", "carried"),
+    [
+        (container(ModelDataSource=ARCHIVE), container()),
+        (container(ModelDataSource=UNPACKED), {"Image": IMAGE, "ModelDataSource": UNPACKED}),
+        (container(ModelDataSource=s3_source()), {"Image": IMAGE, "ModelDataSource": s3_source()}),
+        (
+            container(ModelDataSource=s3_source(CompressionType="Gzip")),
+            {"Image": IMAGE, "ModelDataSource": s3_source(CompressionType="Gzip")},
+        ),
+        ({"Image": IMAGE, "ModelDataSource": ARCHIVE}, {"Image": IMAGE, "ModelDataSource": ARCHIVE}),
+        (container(Mode="SingleModel"), container()),
+        (container(Mode="MultiModel"), container(Mode="MultiModel")),
+    ],
+)
+def test_a_container_is_carried_as_it_was_asked_for_and_not_as_sagemaker_describes_it(
+    described: dict[str, Any], carried: dict[str, Any]
+) -> None:
+    assert from_model(model(PrimaryContainer=described), TAGS, None).containers == [carried]
+
+
+def test_what_a_copy_has_anew_is_taken_out_of_its_source() -> None:
+    described = container(
+        ModelDataSource=s3_source(ETag="e", ManifestEtag="m"),
+        AdditionalModelDataSources=[{"ChannelName": "adapter", **s3_source(ETag="e")}],
+    )
+    before = copy.deepcopy(described)
+
+    carried = from_model(model(PrimaryContainer=described), TAGS, None).containers[0]
+
+    assert carried["ModelDataSource"] == s3_source()
+    assert carried["AdditionalModelDataSources"] == [{"ChannelName": "adapter", **s3_source()}]
+    assert described == before
+
+
+def test_an_unknown_field_of_a_model_stops_the_promotion_with_its_name() -> None:
+    message = model_refusal(QuantumConfig={"Qubits": 2})
+
+    assert "The model reviews-1 has the field QuantumConfig" in message
+    assert "update Model Promotion, or make the source without that field" in message
+
+
+@pytest.mark.parametrize("empty", [False, "", 0, [], {}])
+def test_an_unknown_field_that_is_empty_stops_nothing(empty: Any) -> None:
+    from_model(model(QuantumConfig=empty, PrimaryContainer=container(QuantumConfig=empty)), TAGS, None)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        container(QuantumConfig={"Qubits": 2}),
+        container(ModelDataSource=s3_source(QuantumConfig="x")),
+        container(ModelDataSource={**s3_source(), "QuantumConfig": "x"}),
+        container(AdditionalModelDataSources=[{"ChannelName": "adapter", **s3_source(QuantumConfig="x")}]),
+        container(AdditionalModelDataSources=[{"ChannelName": "adapter", "QuantumConfig": "x", **s3_source()}]),
+    ],
+)
+def test_an_unknown_field_of_a_container_stops_the_promotion_with_its_name(unknown: dict[str, Any]) -> None:
+    message = model_refusal(PrimaryContainer=None, Containers=[container(), unknown])
+
+    assert "The model reviews-1 has the field QuantumConfig" in message
+
+
+@pytest.mark.parametrize(
+    ("refused", "why", "field"),
+    [
+        (
+            container(ImageConfig={"RepositoryAccessMode": "Vpc"}),
+            "its image comes from a registry inside a VPC",
+            "ImageConfig",
+        ),
+        (
+            container(ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "arn"})),
+            "it comes from a hub",
+            "HubAccessConfig",
+        ),
+        (
+            container(ModelDataSource=s3_source(ManifestS3Uri="s3://artifacts/manifest")),
+            "its artifacts are listed in a manifest",
+            "ManifestS3Uri",
+        ),
+        (
+            container(ModelDataSource=s3_source(ModelAccessConfig={"AcceptEula": True})),
+            "it is a gated model",
+            "ModelAccessConfig",
+        ),
+    ],
+)
+def test_what_may_not_be_carried_across_is_refused_with_the_reason(
+    refused: dict[str, Any], why: str, field: str
+) -> None:
+    message = model_refusal(PrimaryContainer=refused)
+
+    assert message.startswith(f"The model reviews-1 cannot be promoted: {why}")
+    assert message.endswith(f"({field}).")
+
+
+@pytest.mark.parametrize("imageless", [{"ModelDataUrl": ARTIFACT}, {"Image": ""}, {}, None])
+def test_a_model_without_an_image_is_refused(imageless: dict[str, Any] | None) -> None:
+    assert "a container without an Image, so nothing could serve it" in model_refusal(PrimaryContainer=imageless)
+
+
+SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
+
+
+@pytest.mark.parametrize(
+    ("shape", "judged"),
+    [
+        ("CreateModelInput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL | {"Tags"}),
+        ("DescribeModelOutput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL),
+        ("ContainerDefinition", containers.CARRIED_FROM_CONTAINER | containers.EXPANDED_IN_CONTAINER),
+        ("ModelDataSource", {"S3DataSource"}),
+        ("AdditionalModelDataSource", {"S3DataSource", "ChannelName"}),
+        (
+            "S3ModelDataSource",
+            containers.CARRIED_FROM_S3_SOURCE | containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE),
+        ),
+    ],
+)
+def test_every_field_that_aws_has_is_carried_replaced_or_refused(shape: str, judged: set[str]) -> None:
+    assert set(SAGEMAKER.shape_for(shape).members) - judged == set()
+
+
+@pytest.mark.parametrize(
+    ("shape", "judged"),
+    [
+        ("ContainerDefinition", containers.CARRIED_FROM_CONTAINER | containers.EXPANDED_IN_CONTAINER),
+        (
+            "S3ModelDataSource",
+            containers.CARRIED_FROM_S3_SOURCE | containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE),
+        ),
+        ("CreateModelInput", candidate.CARRIED_FROM_MODEL),
+    ],
+)
+def test_no_field_is_judged_that_aws_does_not_have(shape: str, judged: set[str]) -> None:
+    assert judged - set(SAGEMAKER.shape_for(shape).members) == set()
+
+
+def test_no_field_is_judged_in_two_ways() -> None:
+    assert not candidate.CARRIED_FROM_MODEL & candidate.REPLACED_IN_MODEL
+    assert not containers.CARRIED_FROM_CONTAINER & containers.EXPANDED_IN_CONTAINER
+    assert not containers.CARRIED_FROM_S3_SOURCE & (
+        containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE)
+    )
+    assert not containers.REPLACED_IN_S3_SOURCE & set(containers.REFUSED_IN_S3_SOURCE)

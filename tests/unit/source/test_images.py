@@ -1,0 +1,208 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from promotion.errors import PromotionRefusedError
+from promotion.source.images import (
+    Copy,
+    Image,
+    assert_serverless,
+    identity,
+    in_region,
+    parse,
+    pinned,
+    recorded,
+    redirected,
+    resolved,
+)
+
+UPSTREAM, OWN = "111111111111", "222222222222"
+HOST = f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com"
+AWS = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference"
+DIGEST, OTHER = f"sha256:{'0f' * 32}", f"sha256:{'1e' * 32}"
+
+
+def looked_up(image: Image) -> str:
+    return {"1": DIGEST, None: OTHER}[image.tag]
+
+
+def never(image: Image) -> str:
+    raise AssertionError(f"{image} was looked up")
+
+
+@pytest.mark.parametrize(
+    ("uri", "repository", "tag", "digest"),
+    [
+        (f"{HOST}/reviews", "reviews", None, None),
+        (f"{HOST}/reviews:1.0-cpu_py3", "reviews", "1.0-cpu_py3", None),
+        (f"{HOST}/team/a.b_c--d/reviews@{DIGEST}", "team/a.b_c--d/reviews", None, DIGEST),
+        (f"{HOST}/reviews:1@{DIGEST}", "reviews", "1", DIGEST),
+    ],
+)
+def test_a_uri_is_read_whole(uri: str, repository: str, tag: str | None, digest: str | None) -> None:
+    assert parse(uri) == Image(uri, UPSTREAM, "eu-west-1", repository, tag, digest)
+    assert parse(uri).name == f"{HOST}/{repository}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{UPSTREAM}.dkr.ecr.cn-north-1.amazonaws.com.cn",
+        f"{UPSTREAM}.dkr.ecr-fips.us-east-1.amazonaws.com",
+        f"{UPSTREAM}.dkr-ecr.eu-west-1.on.aws",
+    ],
+)
+def test_every_address_of_a_registry_is_known(host: str) -> None:
+    assert parse(f"{host}/reviews:1").account == UPSTREAM
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "reviews",
+        "reviews:1",
+        "pytorch/pytorch:2.6",
+        "registry.example.com/team/reviews:1",
+        f"{HOST}/",
+        f"{HOST}/Reviews:1",
+        f"{HOST}/reviews:",
+        f"{HOST}/reviews:1:2",
+        f"{HOST}/reviews@sha256:0f",
+        f"{HOST}/reviews:1?x=2",
+        f"{HOST}/reviews:1\n",
+        f"https://{HOST}/reviews:1",
+        HOST.replace(UPSTREAM, "1111") + "/reviews:1",
+    ],
+)
+def test_what_is_not_in_a_private_registry_is_refused(uri: str) -> None:
+    with pytest.raises(PromotionRefusedError, match="is not in a private registry of ECR"):
+        parse(uri)
+
+
+def test_aws_own_images_of_another_region_are_refused_with_the_reason() -> None:
+    elsewhere = AWS.replace("eu-west-1", "us-east-1") + ":2.6"
+
+    with pytest.raises(PromotionRefusedError) as refused:
+        in_region(elsewhere, "eu-west-1")
+
+    message = str(refused.value)
+    assert elsewhere in message
+    assert "SageMaker serves in eu-west-1 only images of eu-west-1" in message
+    assert "It is AWS's own, which AWS keeps in each region under another account number" in message
+
+
+def test_images_of_ones_own_in_another_region_are_refused_with_what_to_do() -> None:
+    with pytest.raises(PromotionRefusedError, match="have ECR replicate it"):
+        in_region(f"{HOST}/reviews:1", "us-east-1")
+
+
+def test_a_tag_becomes_the_digest_it_means() -> None:
+    containers: list[dict[str, Any]] = [
+        {"Image": f"{HOST}/reviews:1", "Environment": {"A": "1"}},
+        {"Image": f"{HOST}/reviews"},
+        {"Image": f"{HOST.replace(UPSTREAM, '999999999999')}/shared:1"},
+    ]
+
+    assert pinned(containers, "eu-west-1", looked_up) == [
+        {"Image": f"{HOST}/reviews@{DIGEST}", "Environment": {"A": "1"}},
+        {"Image": f"{HOST}/reviews@{OTHER}"},
+        {"Image": f"{HOST.replace(UPSTREAM, '999999999999')}/shared@{DIGEST}"},
+    ]
+
+
+@pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{AWS}@{DIGEST}", f"{HOST}/reviews@{DIGEST}"])
+def test_aws_own_images_and_digests_are_left_as_they_are(image: str) -> None:
+    assert pinned([{"Image": image}], "eu-west-1", never) == [{"Image": image}]
+
+
+def test_a_tag_beside_a_digest_says_nothing() -> None:
+    assert pinned([{"Image": f"{HOST}/r:1@{DIGEST}"}], "eu-west-1", never) == [{"Image": f"{HOST}/r@{DIGEST}"}]
+
+
+def test_the_recorded_digest_takes_the_place_of_the_tag() -> None:
+    assert recorded({"Image": f"{AWS}:2.6", "Mode": "MultiModel"}, DIGEST) == {
+        "Image": f"{AWS}@{DIGEST}",
+        "Mode": "MultiModel",
+    }
+
+
+@pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{AWS}@{DIGEST}"])
+def test_without_a_record_an_image_stays_as_it_is(image: str) -> None:
+    assert recorded({"Image": image}, None) == {"Image": image}
+
+
+def test_a_record_changes_no_digest() -> None:
+    assert recorded({"Image": f"{AWS}@{DIGEST}"}, OTHER) == {"Image": f"{AWS}@{DIGEST}"}
+
+
+@pytest.mark.parametrize("record", ["", "latest", "sha256:0f", DIGEST + "0", f"{HOST}/other@{DIGEST}"])
+def test_a_record_that_is_no_digest_is_refused(record: str) -> None:
+    with pytest.raises(PromotionRefusedError, match="which is not a digest"):
+        recorded({"Image": f"{AWS}:2.6"}, record)
+
+
+def endpoint(*deployed: dict[str, str], variant: str = "AllTraffic") -> dict[str, Any]:
+    return {"ProductionVariants": [{"VariantName": variant, "DeployedImages": list(deployed)}]}
+
+
+RAN = {"SpecifiedImage": f"{AWS}:2.6", "ResolvedImage": f"{AWS}@{DIGEST}"}
+
+
+def test_what_the_endpoint_really_runs_is_told_by_container() -> None:
+    own = {"SpecifiedImage": f"{HOST}/r@{OTHER}", "ResolvedImage": f"{HOST}/r@{OTHER}"}
+    containers = [{"Image": f"{HOST}/r@{OTHER}"}, {"Image": f"{AWS}:2.6"}, {"Image": f"{AWS}:2.6"}]
+
+    assert resolved(containers, endpoint(RAN, own), "AllTraffic") == [
+        f"{HOST}/r@{OTHER}",
+        f"{AWS}@{DIGEST}",
+        f"{AWS}@{DIGEST}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "description",
+    [{}, {"ProductionVariants": [{"VariantName": "AllTraffic"}]}, endpoint(RAN, variant="shadow"), endpoint({})],
+)
+def test_what_sagemaker_does_not_tell_stays_as_it_is(description: dict[str, Any]) -> None:
+    assert resolved([{"Image": f"{AWS}:2.6"}], description, "AllTraffic") == [f"{AWS}:2.6"]
+
+
+def test_an_image_is_the_same_wherever_it_lies() -> None:
+    assert identity(f"{HOST}/reviews@{DIGEST}") == identity(f"{AWS}@{DIGEST}") == DIGEST
+    assert identity(f"{HOST}/reviews:1") != identity(f"{AWS}:1")
+
+
+def test_a_copy_goes_into_the_repository_of_the_stage_by_the_same_digest() -> None:
+    source = f"{HOST}/team/reviews@{DIGEST}"
+    containers = [{"Image": source, "Mode": "MultiModel"}, {"Image": source}]
+
+    moved, copies = redirected(containers, OWN, "model-promotion-qa")
+
+    target = f"{HOST.replace(UPSTREAM, OWN)}/model-promotion-qa@{DIGEST}"
+    assert moved == [{"Image": target, "Mode": "MultiModel"}, {"Image": target}]
+    assert copies == [Copy(source, target, "team.reviews-0f0f0f0f0f0f0f0f")]
+    assert Copy(**dataclasses.asdict(copies[0])) == copies[0]
+
+
+@pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{HOST.replace(UPSTREAM, OWN)}/reviews@{DIGEST}"])
+def test_aws_own_images_and_those_of_the_account_are_not_copied(image: str) -> None:
+    assert redirected([{"Image": image}], OWN, "model-promotion-qa") == ([{"Image": image}], [])
+
+
+def test_a_copy_of_a_long_name_has_a_tag_that_ecr_takes() -> None:
+    name = "/".join(["team"] * 50)
+
+    _, (copy,) = redirected([{"Image": f"{HOST}/{name}@{DIGEST}"}], OWN, "model-promotion-qa")
+
+    assert len(copy.tag) == 128
+    assert copy.tag.endswith("-0f0f0f0f0f0f0f0f")
+
+
+def test_a_serverless_endpoint_takes_images_of_its_account_and_of_aws_alone() -> None:
+    own = {"Image": f"{HOST.replace(UPSTREAM, OWN)}/reviews@{DIGEST}"}
+
+    assert_serverless([own, {"Image": f"{AWS}:2.6"}], OWN)
+    with pytest.raises(PromotionRefusedError, match="Deploy the stage with ImageCopy=true"):
+        assert_serverless([own, {"Image": f"{HOST}/reviews@{DIGEST}"}], OWN)

@@ -1,0 +1,160 @@
+import dataclasses
+import io
+import json
+import math
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.errors import TryAgainError
+from promotion.source.candidate import METRICS_TAG, from_model, from_model_package, from_training_job
+from promotion.source.model_metrics import (
+    MAXIMUM_FILE_BYTES,
+    MAXIMUM_METRICS,
+    UnreadableMetricsError,
+    of_training_job,
+    read,
+    uri_of_package,
+)
+from promotion.source.quality_gate import check, why_failed
+from steps import plan_copy
+from tests.support.s3_faults import client_error
+from tests.unit.source.test_candidate import TAGS, container, model, training_job
+
+STATISTICS = {"ContentType": "application/json", "S3Uri": "s3://artifacts/evaluation.json"}
+PACKAGE = {
+    "ModelPackageArn": "arn:aws:sagemaker:eu-west-1:111111111111:model-package/reviews/3",
+    "ModelPackageStatus": "Completed",
+    "ModelApprovalStatus": "Approved",
+    "InferenceSpecification": {"Containers": [container()]},
+    "ModelMetrics": {"ModelQuality": {"Statistics": STATISTICS}},
+    "CreationTime": model()["CreationTime"],
+}
+
+
+def described(*metrics: tuple[str, float]) -> dict[str, Any]:
+    return {"FinalMetricDataList": [{"MetricName": name, "Value": value} for name, value in metrics]}
+
+
+def test_the_metrics_of_a_training_job_are_those_that_sagemaker_says() -> None:
+    candidate = from_training_job(training_job(**described(("loss", 0.25), ("f1", 0.5))), TAGS, None, "eu-west-1", None)
+
+    assert candidate.metrics == {"f1": 0.5, "loss": 0.25}
+
+
+def test_a_job_without_metrics_has_none() -> None:
+    assert of_training_job({}) == {}
+
+
+def test_a_value_of_32_bits_is_the_number_that_was_meant() -> None:
+    assert of_training_job(described(("accuracy", 0.8999999761581421))) == {"accuracy": 0.9}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_finite_number_is_no_metric(value: float) -> None:
+    assert of_training_job(described(("loss", value))) == {}
+    assert read(json.dumps({"loss": value}).encode()) == {}
+
+
+def test_the_file_of_a_packages_model_quality_is_named_by_the_package() -> None:
+    assert uri_of_package({}) is None
+    assert from_model_package(PACKAGE, TAGS, None).metrics_uri == "s3://artifacts/evaluation.json"
+
+
+def test_a_model_that_was_promoted_names_the_file_that_travels_with_it() -> None:
+    tags = TAGS | {METRICS_TAG: "s3://stage/metrics.json"}
+    made_of_package = model(PrimaryContainer={"ModelPackageName": "reviews"})
+
+    assert from_model(model(), TAGS, None).metrics_uri is None
+    assert from_model(model(), tags, None).metrics_uri == "s3://stage/metrics.json"
+    packages = {"reviews": PACKAGE}
+    assert from_model(made_of_package, TAGS, None, packages).metrics_uri == "s3://artifacts/evaluation.json"
+
+
+@pytest.mark.parametrize(
+    ("document", "metrics"),
+    [
+        ({"accuracy": 0.9, "epochs": 3}, {"accuracy": 0.9, "epochs": 3.0}),
+        (
+            {"regression_metrics": {"mse": {"value": 4.9, "standard_deviation": 0.1}}},
+            {"mse": 4.9, "mse.standard_deviation": 0.1},
+        ),
+        ({"binary_classification_metrics": {"auc": {"value": 0.8}}, "version": 0.0}, {"auc": 0.8, "version": 0.0}),
+        ({"validation:f1": 0.5, "a.b": 1}, {"validation:f1": 0.5, "a.b": 1.0}),
+        ({"value": 1, "my_metrics": 2}, {"value": 1.0, "my_metrics": 2.0}),
+        ({"roc": {"tpr": [0.1, 0.9]}, "passed": True, "name": "x", "none": None, "": 1}, {}),
+        ({"x" * 256: 1}, {}),
+    ],
+)
+def test_the_numbers_of_a_file_are_named_by_their_paths(document: Any, metrics: dict[str, float]) -> None:
+    assert read(json.dumps(document).encode()) == metrics
+
+
+def test_what_a_stage_writes_down_of_metrics_is_read_as_it_was() -> None:
+    metrics = read(json.dumps({"regression_metrics": {"mse": {"value": 4.9, "standard_deviation": 0.1}}}).encode())
+
+    assert read(json.dumps(metrics).encode()) == metrics
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"accuracy,0.9", "is no JSON"),
+        (b"\xff", "is no JSON"),
+        (b"[0.9]", "is no JSON object"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "is nested too deeply"),
+        (json.dumps({str(n): n for n in range(MAXIMUM_METRICS + 1)}).encode(), "has 101 numbers, and 100 are carried"),
+    ],
+)
+def test_a_file_that_is_something_else_says_what(text: bytes, why: str) -> None:
+    with pytest.raises(UnreadableMetricsError, match=why):
+        read(text)
+
+
+class S3:
+    def __init__(self, answer: bytes | ClientError) -> None:
+        self.answer = answer
+
+    def get_object(self, **_: str) -> dict[str, Any]:
+        if isinstance(self.answer, ClientError):
+            raise self.answer
+        return {"Body": io.BytesIO(self.answer)}
+
+
+def fetched(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | ClientError, uri: str = "s3://artifacts/evaluation.json"
+) -> tuple[dict[str, float], str]:
+    monkeypatch.setattr(plan_copy, "s3", S3(answer))
+    candidate = dataclasses.replace(from_model_package(PACKAGE, TAGS, None), metrics_uri=uri)
+    return plan_copy._metrics(candidate, "111111111111")
+
+
+def test_the_file_of_metrics_is_read_from_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetched(monkeypatch, b'{"f1": 0.5}') == ({"f1": 0.5}, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "uri", "why"),
+    [
+        (b"no JSON", "s3://artifacts/evaluation.json", "it is no JSON"),
+        (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it has more than 1048576 bytes"),
+        (client_error("NoSuchKey"), "s3://artifacts/evaluation.json", "does not exist"),
+        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "The statement that is missing there"),
+        (b"{}", "https://artifacts/evaluation.json", "is not the address of an object in S3"),
+    ],
+)
+def test_a_file_of_metrics_that_cannot_be_read_fails_only_a_gate_that_asks_for_one_of_them(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | ClientError, uri: str, why: str
+) -> None:
+    metrics, note = fetched(monkeypatch, answer, uri)
+
+    assert metrics == {}
+    assert why in note
+    assert why_failed(check([], metrics, None, note)) is None
+    assert why in (why_failed(check([{"MetricName": "f1", "Minimum": 0}], metrics, None, note)) or "")
+
+
+def test_a_passing_trouble_is_not_taken_for_a_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TryAgainError):
+        fetched(monkeypatch, client_error("SlowDown"))

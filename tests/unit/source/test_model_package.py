@@ -1,0 +1,301 @@
+import datetime
+from typing import Any
+
+import botocore.session
+import pytest
+
+from promotion.errors import PromotionRefusedError
+from promotion.source import model_package
+from promotion.source.candidate import Candidate, from_model, from_model_package, package_not_for_promotion
+from promotion.source.model_package import group_arn, names
+
+UPSTREAM = "111111111111"
+ARN = f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model-package/reviews/3"
+IMAGE = f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com/team/reviews:1.0"
+DIGEST = "sha256:" + "0f" * 32
+ARTIFACT = "s3://artifacts/reviews/model.tar.gz"
+ETAG = "d41d8cd98f00b204e9800998ecf8427e"
+TAGS = {"model-promotion:application": "reviews", "team": "search"}
+CREATED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+
+
+def offered(**changes: Any) -> dict[str, Any]:
+    return {"Image": IMAGE, "ModelDataUrl": ARTIFACT, **changes}
+
+
+def package(*containers: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """DescribeModelPackage's answer; a member changed to None is not there."""
+    description = {
+        "ModelPackageGroupName": "reviews",
+        "ModelPackageVersion": 3,
+        "ModelPackageArn": ARN,
+        "CreationTime": CREATED,
+        "InferenceSpecification": {
+            "Containers": list(containers) or [offered()],
+            "SupportedContentTypes": ["text/csv"],
+        },
+        "ModelPackageStatus": "Completed",
+        "ModelPackageStatusDetails": {"ValidationStatuses": []},
+        "ModelApprovalStatus": "Approved",
+        "ResponseMetadata": {"HTTPStatusCode": 200},
+    }
+    return {key: value for key, value in (description | changes).items() if value is not None}
+
+
+def carried(description: dict[str, Any]) -> Candidate:
+    return from_model_package(description, TAGS, None)
+
+
+def model_of(container: dict[str, Any], description: dict[str, Any]) -> Candidate:
+    """What a model is whose one container names a package."""
+    model = {
+        "ModelName": "reviews",
+        "ModelArn": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model/reviews",
+        "PrimaryContainer": {"ModelPackageName": ARN, **container},
+        "CreationTime": CREATED,
+    }
+    return from_model(model, TAGS, None, {ARN: description})
+
+
+def refusal(description: dict[str, Any]) -> str:
+    with pytest.raises(PromotionRefusedError) as error:
+        carried(description)
+    return str(error.value)
+
+
+def test_a_model_package_is_a_candidate() -> None:
+    assert carried(package()) == Candidate(
+        application="reviews",
+        source={"kind": "model_package", "name": ARN, "arn": ARN},
+        created_at="2026-01-02T03:04:05.000Z",
+        containers=[offered()],
+        tags={"team": "search"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "pinned"),
+    [
+        (IMAGE, f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com/team/reviews@{DIGEST}"),
+        ("registry:5000/reviews", f"registry:5000/reviews@{DIGEST}"),
+        ("registry:5000/reviews:1", f"registry:5000/reviews@{DIGEST}"),
+        (f"registry/reviews@sha256:{'0' * 64}", f"registry/reviews@{DIGEST}"),
+        ("reviews:1", f"reviews@{DIGEST}"),
+    ],
+)
+def test_the_image_is_the_one_of_the_digest_that_was_registered(image: str, pinned: str) -> None:
+    found = carried(package(offered(Image=image, ImageDigest=DIGEST.upper().replace("SHA", "sha"))))
+
+    assert found.containers == [offered(Image=pinned)]
+
+
+def test_every_container_is_carried_in_its_order_with_its_environment_and_host_name() -> None:
+    containers = [
+        offered(ContainerHostname="first", Environment={"THREADS": "2"}),
+        {"Image": "second", "AdditionalModelDataSources": [{"ChannelName": "a", **s3_source()}]},
+        {"Image": "third", "ModelDataSource": s3_source()},
+    ]
+
+    assert carried(package(*containers)).containers == containers
+
+
+def s3_source(**changes: Any) -> dict[str, Any]:
+    location = {"S3Uri": "s3://artifacts/weights/", "S3DataType": "S3Prefix", "CompressionType": "None", **changes}
+    return {"S3DataSource": location}
+
+
+def test_what_says_nothing_of_what_serves_is_left_behind() -> None:
+    described = offered(
+        Framework="PYTORCH", FrameworkVersion="2.6", NearestModelName="x", ModelInput={"DataInputConfig": "{}"}
+    )
+    more = {"ModelMetrics": {"ModelQuality": {}}, "Domain": "NLP", "ModelCard": {"ModelCardStatus": "Draft"}}
+
+    assert carried(package(described, **more)).containers == [offered()]
+
+
+@pytest.mark.parametrize(
+    ("described", "etags"),
+    [
+        (offered(ModelDataETag=ETAG), {"0/ModelDataUrl": ETAG}),
+        (offered(ModelDataETag=f'"{ETAG}-12"'), {"0/ModelDataUrl": f"{ETAG}-12"}),
+        (offered(ModelDataETag="something else"), {}),
+        (
+            {"Image": IMAGE, "ModelDataSource": s3_source(S3DataType="S3Object", ETag=ETAG)},
+            {"0/ModelDataSource/S3DataSource/S3Uri": ETAG},
+        ),
+        ({"Image": IMAGE, "ModelDataSource": s3_source(ETag=ETAG)}, {}),
+    ],
+)
+def test_an_artifact_that_is_one_object_has_to_be_the_one_that_was_registered(
+    described: dict[str, Any], etags: dict[str, str]
+) -> None:
+    assert carried(package(described)).etags == etags
+
+
+@pytest.mark.parametrize(
+    ("described", "why", "field"),
+    [
+        (package(offered(ProductId="prod-1")), "a product of the AWS Marketplace", "ProductId"),
+        (package(offered(BaseModel={"HubContentName": "llama"})), "a model of a hub", "BaseModel"),
+        (package(offered(IsCheckpoint=True)), "a checkpoint of a model of a hub", "IsCheckpoint"),
+        (
+            package(offered(AdditionalS3DataSource={"S3DataType": "S3Object", "S3Uri": "s3://a/b"})),
+            "additional data of a kind that only a model package can have",
+            "AdditionalS3DataSource",
+        ),
+        (package(ManagedStorageType="Restricted"), "SageMaker's own storage", "ManagedStorageType"),
+        (
+            package(SourceAlgorithmSpecification={"SourceAlgorithms": [{"AlgorithmName": "a"}]}),
+            "made of an algorithm resource",
+            "SourceAlgorithmSpecification",
+        ),
+        (
+            package(offered(ModelDataUrl=None, ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "a"}))),
+            "it comes from a hub",
+            "HubAccessConfig",
+        ),
+        (
+            package(offered(ModelDataUrl=None, ModelDataSource=s3_source(ModelAccessConfig={"AcceptEula": True}))),
+            "a gated model",
+            "ModelAccessConfig",
+        ),
+    ],
+)
+def test_what_may_not_be_copied_is_refused_with_the_reason(described: dict[str, Any], why: str, field: str) -> None:
+    message = refusal(described)
+
+    assert message.startswith(f"The model package {ARN} cannot be promoted: ")
+    assert why in message
+    assert message.endswith(f"({field}).")
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        package(QuantumConfig="x"),
+        package(offered(QuantumConfig="x")),
+        package(InferenceSpecification={"Containers": [offered()], "QuantumConfig": "x"}),
+    ],
+)
+def test_an_unknown_field_stops_the_promotion_with_its_name(unknown: dict[str, Any]) -> None:
+    assert f"The model package {ARN} has the field QuantumConfig" in refusal(unknown)
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        (package(ModelApprovalStatus="Rejected"), "is Rejected; approve it in its account first"),
+        (package(ModelApprovalStatus="PendingManualApproval"), "is PendingManualApproval; approve it"),
+        (package(ModelPackageStatus="Failed"), "is Failed; only a Completed one can be promoted"),
+        (package(ModelPackageStatus="InProgress"), "is InProgress; only a Completed one"),
+        (package(InferenceSpecification=None), "has no inference specification, so nothing could serve it"),
+    ],
+)
+def test_a_package_that_cannot_serve_yet_is_refused_with_its_status(described: dict[str, Any], words: str) -> None:
+    assert f"The model package {ARN} " in refusal(described)
+    assert words in refusal(described)
+
+
+def test_a_package_without_a_group_needs_no_approval() -> None:
+    alone = package(ModelApprovalStatus=None, ModelPackageGroupName=None, ModelPackageName="reviews")
+
+    assert carried(alone).containers == [offered()]
+    assert group_arn(alone) is None
+
+
+def test_a_package_has_the_tags_of_its_group() -> None:
+    assert group_arn(package()) == f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model-package-group/reviews"
+
+
+@pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval", None])
+def test_an_event_of_a_package_that_is_not_approved_any_more_starts_nothing(status: str | None) -> None:
+    why_not = package_not_for_promotion(package(ModelApprovalStatus=status), TAGS)
+
+    assert why_not is not None
+    assert "not Approved" in why_not
+
+
+def test_an_event_of_a_package_without_an_application_starts_nothing() -> None:
+    why_not = package_not_for_promotion(package(), {"team": "search"})
+
+    assert why_not == f"Neither the model package {ARN} nor its group has the tag model-promotion:application."
+    assert package_not_for_promotion(package(), TAGS) is None
+
+
+def test_a_model_made_of_a_package_is_its_containers_under_what_the_model_says_itself() -> None:
+    described = package(offered(Environment={"THREADS": "2", "LABEL": "a"}, ImageDigest=DIGEST, ModelDataETag=ETAG))
+    own = {"Environment": {"THREADS": "8"}, "ContainerHostname": "predictor", "Mode": "SingleModel"}
+
+    found = model_of(own, described)
+
+    assert found.containers == [
+        {
+            "Image": f"{UPSTREAM}.dkr.ecr.eu-west-1.amazonaws.com/team/reviews@{DIGEST}",
+            "ModelDataUrl": ARTIFACT,
+            "Environment": {"THREADS": "8", "LABEL": "a"},
+            "ContainerHostname": "predictor",
+        }
+    ]
+    assert found.etags == {"0/ModelDataUrl": ETAG}
+
+
+def test_what_sagemaker_repeats_of_the_package_in_a_models_description_is_the_packages() -> None:
+    repeated = {"Image": "by-tag", "ModelDataUrl": "s3://elsewhere/x", "ModelDataSource": s3_source()}
+
+    assert model_of(repeated, package(offered(), {"Image": "second"})).containers == [offered(), {"Image": "second"}]
+
+
+def test_a_model_may_name_another_specification_of_the_package() -> None:
+    further = [{"Name": "small", "Containers": [{"Image": "small"}]}, {"Name": "big", "Containers": [{"Image": "big"}]}]
+    described = package(AdditionalInferenceSpecifications=further)
+
+    assert model_of({"InferenceSpecificationName": "big"}, described).containers == [{"Image": "big"}]
+    with pytest.raises(PromotionRefusedError, match="has no inference specification of the name other"):
+        model_of({"InferenceSpecificationName": "other"}, described)
+
+
+def test_a_change_to_a_package_of_several_containers_is_refused_since_nobody_says_of_which() -> None:
+    with pytest.raises(PromotionRefusedError, match="The model reviews changes Environment of a model package of 2"):
+        model_of({"Environment": {"A": "b"}}, package(offered(), offered()))
+
+
+def test_a_model_of_a_package_that_was_rejected_since_is_refused() -> None:
+    with pytest.raises(PromotionRefusedError, match="is Rejected"):
+        model_of({}, package(ModelApprovalStatus="Rejected"))
+
+
+def test_a_model_made_of_a_package_of_another_account_is_refused() -> None:
+    of_the_marketplace = "arn:aws:sagemaker:eu-west-1:985815980388:model-package/product-1"
+
+    with pytest.raises(PromotionRefusedError, match="of account 985815980388: a product of the AWS Marketplace"):
+        names([{"ModelPackageName": of_the_marketplace}], "The model m", UPSTREAM)
+    assert names([offered(), {"ModelPackageName": ARN}, {"ModelPackageName": "own"}], "m", UPSTREAM) == [ARN, "own"]
+
+
+SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
+OF_SPECIFICATION = model_package.USED_OF_SPECIFICATION | model_package.LEFT_OF_SPECIFICATION
+GROUPS = {
+    "DescribeModelPackageOutput": [
+        model_package.USED_OF_PACKAGE,
+        model_package.LEFT_OF_PACKAGE - {"ResponseMetadata"},
+        set(model_package.REFUSED_IN_PACKAGE),
+    ],
+    "AdditionalInferenceSpecificationDefinition": [OF_SPECIFICATION],
+    "ModelPackageContainerDefinition": [
+        model_package.CARRIED_FROM_PACKAGE_CONTAINER,
+        model_package.REPLACED_IN_PACKAGE_CONTAINER,
+        model_package.LEFT_OF_PACKAGE_CONTAINER,
+        set(model_package.REFUSED_IN_PACKAGE_CONTAINER),
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", GROUPS)
+def test_every_field_that_aws_has_is_judged_once_and_no_other(shape: str) -> None:
+    judged = [field for group in GROUPS[shape] for field in group]
+
+    assert sorted(judged) == sorted(SAGEMAKER.shape_for(shape).members)
+
+
+def test_every_field_of_an_inference_specification_is_judged() -> None:
+    assert set(SAGEMAKER.shape_for("InferenceSpecification").members) <= OF_SPECIFICATION
