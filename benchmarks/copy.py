@@ -34,7 +34,7 @@ from typing import Any
 import boto3
 
 from benchmarks.peers import BEST, IN_PYTHON, OURS, PLAN, Job, Tool, below, tools
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 
 MIB = 1024**2
 SLOW_SECONDS = 10

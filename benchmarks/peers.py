@@ -18,8 +18,9 @@ from s3transfer.manager import TransferConfig as ManagerConfig
 from s3transfer.manager import TransferManager
 
 from promotion.copying.copier import Copier
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import pin
-from promotion.copying.references import PinnedObject, Reference
+from promotion.copying.references import Reference
 from promotion.errors import PromotionRefusedError
 
 MIB = 1024**2

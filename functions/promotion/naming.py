@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from typing import Any
 
+from promotion.aws.input_checks import matching
 from promotion.errors import InvalidRequestError
 
 MAXIMUM_LENGTH = 63
@@ -50,3 +52,18 @@ def sha256_of(value: Any) -> str:
     """The SHA-256 (64 hexadecimal digits) of a JSON value, whatever the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# What an endpoint can be named after. SageMaker takes endpoint names that differ only in case for the same one, so an
+# application has lower case only.
+_APPLICATION = re.compile(r"(?=.{1,40}\Z)[a-z0-9](-?[a-z0-9])*")
+
+
+def application_name(text: str, where: str = "the input") -> str:
+    """`text` if an endpoint can be named after it; raises InvalidRequestError, saying `where` it is from, otherwise."""
+    return matching(
+        _APPLICATION,
+        text,
+        f"The application in {where}",
+        "a name of up to 40 lower-case letters, digits and single hyphens",
+    )

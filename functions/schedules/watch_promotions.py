@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.history import approval, lock
+from promotion.history import approval, approval_requests, lock
 from promotion.history.recovery import recover_if_dead
 from promotion.step import logger, step
 
@@ -57,10 +57,10 @@ def _recover(table: str, now: datetime.datetime) -> list[str]:
 def _waiting(table: str, now: datetime.datetime) -> dict[str, float]:
     """For how long each candidate waits for its approval. What has ended is noted, and not asked for again."""
     waiting = {}
-    for promotion, request in lock.open_approval_requests(client("dynamodb"), table):
+    for promotion, request in approval_requests.open_approval_requests(client("dynamodb"), table):
         found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            lock.note_approval_ended(client("dynamodb"), table, promotion, request)
+            approval_requests.note_approval_ended(client("dynamodb"), table, promotion, request)
         elif not approval.is_given(found):
             seconds = (now - found["ExecutionStartTime"]).total_seconds()
             waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds

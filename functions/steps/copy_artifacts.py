@@ -7,7 +7,7 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.copying.copier import Copier
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.step import logger, step
 
 # What is kept of the function's time to end in good order.

@@ -6,7 +6,7 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint import alarms
-from promotion.endpoint.model import with_names
+from promotion.endpoint.config import with_names
 from promotion.step import logger, step
 
 

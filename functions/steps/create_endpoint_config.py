@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.aws.clients import client
+from promotion.endpoint.config import create_endpoint_config_request
 from promotion.endpoint.creation import create
-from promotion.endpoint.model import create_endpoint_config_request, own_tags
+from promotion.endpoint.model import own_tags
 from promotion.source.candidate import Candidate
 from promotion.step import logger, step
 

@@ -7,7 +7,7 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.endpoint.creation import create
 from promotion.endpoint.model import create_model_request, own_tags
-from promotion.plan.settings import SKIP
+from promotion.endpoint.smoke_test import SKIP
 from promotion.source.candidate import Candidate
 from promotion.step import logger, step
 

@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 from promotion.aws.aws_errors import Meaning, meaning
 from promotion.aws.clients import client, upstream_client
 from promotion.endpoint import alarms, autoscaling, guardrails, scalable_targets, state
-from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.sagemaker import describe_endpoint, variants_of
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
-from promotion.history import lock
+from promotion.history import lock, records
 from promotion.history.rollback import comes_again
 from promotion.plan.settings import load
 from promotion.source import model_package, quality_gate
@@ -24,7 +24,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # Whoever goes back wants something older than what is live.
     goes_back = promotion["source_kind"] == "rollback"
     description = describe_endpoint(client("sagemaker"), promotion["endpoint"])
-    live = None if goes_back else lock.live(dynamodb, event["table"], promotion["endpoint"])
+    live = None if goes_back else records.live(dynamodb, event["table"], promotion["endpoint"])
     inspection = state.inspect(description, promotion["endpoint_config_name"], promotion["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
@@ -63,7 +63,7 @@ def _scaling(
     settings = load(client("ssm"), event["stage"], promotion["application"], {}).get("Autoscaling")
     if settings is None and not previous:
         return [], []
-    variants = scalable_targets.variants_of(client("sagemaker"), config)
+    variants = variants_of(client("sagemaker"), config)
     if variants is None:
         raise TryAgainError(f"SageMaker does not know the endpoint config {config} yet.")
     return previous, autoscaling.wanted(name, settings, previous, variants)
@@ -89,7 +89,7 @@ def _assert_silent(endpoint_name: str, names: list[str]) -> None:
 
 def _why_again(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:
     """Why the event of an earlier promotion, which is delivered again, brings nothing; None if it is a new one."""
-    return comes_again(lock.history(client("dynamodb"), event["table"], promotion["endpoint"]), promotion)
+    return comes_again(records.history(client("dynamodb"), event["table"], promotion["endpoint"]), promotion)
 
 
 def _why_withdrawn(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:

@@ -10,22 +10,27 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import s3_uri
 from promotion.aws.aws_errors import Meaning, meaning
 from promotion.aws.clients import client
 from promotion.copying import image_copier
 from promotion.copying import references as artifacts
-from promotion.copying.pinning import assert_not_too_much, explained, manifest, pin
-from promotion.copying.references import Path, PinnedObject, Reference
-from promotion.endpoint import alarms, guardrails, smoke_test
+from promotion.copying.digest import changed, digest_of, digest_without_images, identity
+from promotion.copying.manifest import PinnedObject, manifest
+from promotion.copying.pinning import assert_not_too_much, pin
+from promotion.copying.references import Path, Reference
+from promotion.copying.s3_errors import explained
+from promotion.endpoint import alarms, config, guardrails, smoke_test
 from promotion.endpoint.model import assert_room_for_tags, assert_taken, own_tags, stage_containers
 from promotion.endpoint.sagemaker import live_config
+from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.naming import endpoint_name, sha256_of
 from promotion.plan import compatibility
 from promotion.plan.compatibility import Deployment
-from promotion.plan.settings import SKIP, load
+from promotion.plan.settings import load
 from promotion.source import images, model_metrics
 from promotion.source.candidate import METRICS_TAG, SMOKE_TEST_TAG, Candidate
 from promotion.step import logger, step
@@ -42,25 +47,23 @@ s3 = client("s3")
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     candidate = Candidate.from_json(event["candidate"])
     settings = load(client("ssm"), event["stage"], candidate.application, event["defaults"])
-    region, digest_of = (
-        event["execution"].split(":")[3],
-        functools.cache(functools.partial(image_copier.digest_of, ecr)),
-    )
-    candidate = dataclasses.replace(candidate, containers=images.pinned(candidate.containers, region, digest_of))
+    region = event["execution"].split(":")[3]
+    image_digest = functools.cache(functools.partial(image_copier.digest_of, ecr))
+    candidate = dataclasses.replace(candidate, containers=images.pinned(candidate.containers, region, image_digest))
 
     references = artifacts.references(candidate.containers)
     content = {reference.path: pin(s3, reference, event["upstream_account"]) for reference in references}
     assert_not_too_much([pinned for objects in content.values() for pinned in objects])
     _assert_etags(candidate, references, content)
-    identity = artifacts.identity(
+    identified = identity(
         candidate.containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
     )
-    digest = artifacts.digest_of(identity)
+    digest = digest_of(identified)
     if event["approved_digest"] and digest != event["approved_digest"]:
         raise PromotionRefusedError(
             f"{candidate.source['name']} is not what was approved any more: its digest is {digest}, approved was "
-            f"{event['approved_digest']}. What changed: {_what_changed(event, identity)}. Find out who changed it, and "
-            "ask for a new approval by starting again."
+            f"{event['approved_digest']}. What changed: {_what_changed(event, identified)}. Find out who changed it, "
+            "and ask for a new approval by starting again."
         )
     suite, bodies = _suite(event, candidate, settings.get("SmokeTest"))
     _assert_deployable(event, candidate, settings, suite, bodies)
@@ -74,11 +77,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         objects += placed
     containers = stage_containers(artifacts.with_values(candidate.containers, addresses), settings.get("Model", {}))
     # The settings may have brought an image of their own.
-    containers = images.pinned(containers, region, digest_of)
+    containers = images.pinned(containers, region, image_digest)
     copies: list[images.Copy] = []
     if event["image_copy"]:
         containers, copies = images.redirected(containers, event["account"], event["image_repository"])
-    if compatibility.is_serverless(settings["EndpointConfig"]):
+    if config.is_serverless(settings["EndpointConfig"]):
         images.assert_serverless(containers, event["account"])
     assert_taken(containers, candidate.source["name"])
     found, metrics_note = _metrics(candidate, event["upstream_account"])
@@ -89,13 +92,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     assert_room_for_tags(candidate, len(tags) + len(containers))
 
     # From here on something is written.
-    _put_json(event, _identity_key(digest), identity)
+    _put_json(event, _identity_key(digest), identified)
     suite_uri, placed = _place_suite(event, suite, bodies, prefix)
     objects += placed
     metrics_uri = _place_metrics(event, found, prefix)
-    model = artifacts.identity(
-        containers, candidate.inference_execution_config, candidate.enable_network_isolation, content
-    )
+    model = identity(containers, candidate.inference_execution_config, candidate.enable_network_isolation, content)
     lines, batches = manifest(objects)
     key = f"manifests/{event['execution'].rsplit(':', 1)[-1]}.jsonl"
     _put(event, key, lines.encode(), "application/jsonl")
@@ -106,8 +107,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     return {
         "digest": digest,
-        "model_digest": artifacts.digest_of(model),
-        "digest_without_images": artifacts.digest_without_images(model),
+        "model_digest": digest_of(model),
+        "digest_without_images": digest_without_images(model),
         "containers": containers,
         "settings": {part: settings.get(part, {}) for part in ("Model", "EndpointConfig", "DeploymentConfig")},
         "quality_gate": settings.get("QualityGate", []),
@@ -162,7 +163,7 @@ def _what_changed(event: dict[str, Any], identity: dict[str, Any]) -> str:
         if meaning(error) not in (Meaning.NOT_FOUND, Meaning.DENIED):
             raise
         return "unknown, since what was approved is not on record any more"
-    return ", ".join(artifacts.changed(json.loads(approved["Body"].read()), identity))
+    return ", ".join(changed(json.loads(approved["Body"].read()), identity))
 
 
 def _identity_key(digest: str) -> str:
@@ -257,7 +258,7 @@ def _place_suite(
 
 
 def _read_suite(uri: str, owner: str) -> dict[str, Any]:
-    bucket, key = artifacts.bucket_and_key(uri, f"The smoke test (the tag {SMOKE_TEST_TAG})")
+    bucket, key = s3_uri.bucket_and_key(uri, f"The smoke test (the tag {SMOKE_TEST_TAG})")
     try:
         found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
     except ClientError as error:
@@ -275,7 +276,7 @@ def _metrics(candidate: Candidate, owner: str) -> tuple[dict[str, float], str]:
     if uri is None:
         return candidate.metrics, ""
     try:
-        bucket, key = artifacts.bucket_and_key(uri)
+        bucket, key = s3_uri.bucket_and_key(uri)
         body = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"]
         text = body.read(model_metrics.MAXIMUM_FILE_BYTES + 1)
         if len(text) > model_metrics.MAXIMUM_FILE_BYTES:

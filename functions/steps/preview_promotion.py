@@ -9,13 +9,15 @@ from botocore.exceptions import ClientError
 from promotion.aws.aws_errors import Meaning, meaning
 from promotion.aws.clients import client
 from promotion.endpoint import state
-from promotion.endpoint.model import create_endpoint_config_request, create_model_request, differences, own_tags
+from promotion.endpoint.config import create_endpoint_config_request
+from promotion.endpoint.model import create_model_request, differences, own_tags
 from promotion.endpoint.sagemaker import describe_endpoint
-from promotion.history import cleanup, lock
+from promotion.endpoint.smoke_test import SKIP
+from promotion.history import cleanup, records
 from promotion.history.cleanup import Place
 from promotion.history.rollback import comes_again
 from promotion.plan import preview
-from promotion.plan.settings import SKIP, load
+from promotion.plan.settings import load
 from promotion.source.candidate import Candidate
 from promotion.step import step
 
@@ -33,14 +35,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "endpoint_config_name": config["EndpointConfigName"],
     }
     name, goes_back = promotion["endpoint"], plan is None
-    live = None if goes_back else lock.live(dynamodb, table, name)
+    live = None if goes_back else records.live(dynamodb, table, name)
     description = describe_endpoint(client("sagemaker"), name)
     inspection = state.inspect(description, config["EndpointConfigName"], promotion["created_at"], live)
     there_model, there_config = _model(model["ModelName"]), _config(config["EndpointConfigName"])
     would, why = preview.verdict(
         promotion,
         inspection,
-        again=comes_again(lock.history(dynamodb, table, name), promotion),
+        again=comes_again(records.history(dynamodb, table, name), promotion),
         asks_for_approval=event["require_approval"] and not goes_back and not promotion["approval"],
         conflicts=[
             *_conflicts("model", model["ModelName"], model, there_model),

@@ -8,21 +8,21 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.aws.executions import is_running
 from promotion.endpoint.state import is_older
-from promotion.history import approval, lock
+from promotion.history import approval, approval_requests, records
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, dynamodb, table = event["promotion"], client("dynamodb"), event["table"]
-    live = lock.live(dynamodb, table, promotion["endpoint"])
+    live = records.live(dynamodb, table, promotion["endpoint"])
     if live and live["digest"] == promotion["digest"] and promotion["by_event"]:
         return {"outcome": "already_live", "reason": f"{promotion['endpoint']} already serves {live['model_name']}."}
     if live and is_older(promotion["created_at"], live["created_at"]):
         reason = f"{live['model_name']}, which is live on {promotion['endpoint']}, is newer than this candidate."
         return {"outcome": "newer_live", "reason": reason}
 
-    asked = lock.approval_request(dynamodb, table, promotion)
+    asked = approval_requests.approval_request(dynamodb, table, promotion)
     if asked and asked.execution != event["execution"]:
         if not asked.automation and is_running(client("stepfunctions"), asked.execution):
             return {"outcome": "already_requested", "reason": f"{asked.execution} asks for the approval right now."}
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 f"The approval {asked.automation} of the same candidate ended {status}. Start by hand to ask again."
             )
             return {"outcome": "already_requested", "reason": reason}
-    if not lock.claim_approval_request(dynamodb, table, event["execution"], promotion, asked):
+    if not approval_requests.claim_approval_request(dynamodb, table, event["execution"], promotion, asked):
         return {"outcome": "already_requested", "reason": "Another execution asks for the approval right now."}
     automation = client("ssm").start_automation_execution(
         DocumentName=event["runbook"],
@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "RequestedBy": [event["execution"]],
         },
     )["AutomationExecutionId"]
-    lock.note_approval_request(dynamodb, table, promotion, automation)
+    approval_requests.note_approval_request(dynamodb, table, promotion, automation)
     logger.info("Approval requested", automation=automation)
     _supersede_older(dynamodb, table, promotion)
     return {"outcome": "requested", "reason": f"The approval {automation} was asked for."}
@@ -59,14 +59,14 @@ def _supersede_older(dynamodb: Any, table: str, promotion: dict[str, Any]) -> No
 
     An approval that was given already is left alone, since its promotion may be running.
     """
-    for older, request in lock.open_approval_requests(dynamodb, table, promotion["endpoint"]):
+    for older, request in approval_requests.open_approval_requests(dynamodb, table, promotion["endpoint"]):
         if not is_older(older["created_at"], promotion["created_at"]):
             continue
         found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            lock.note_approval_ended(dynamodb, table, older, request)
+            approval_requests.note_approval_ended(dynamodb, table, older, request)
         elif not approval.is_given(found):
-            lock.note_approval_ended(dynamodb, table, older, request, promotion["source_name"])
+            approval_requests.note_approval_ended(dynamodb, table, older, request, promotion["source_name"])
             _stop(request.automation)
             logger.info("Older request superseded", automation=request.automation, source=older["source_name"])
 

@@ -11,7 +11,7 @@ from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import is_running
 from promotion.errors import InvalidRequestError, PromotionRefusedError, TryAgainError
-from promotion.history import approval, claims, lock, rollback
+from promotion.history import approval, approval_requests, claims, lock, records, rollback
 from promotion.history.claims import Use
 from promotion.naming import endpoint_name
 from promotion.plan.settings import load
@@ -125,8 +125,8 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
 
 def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]:
     dynamodb, table = client("dynamodb"), event["table"]
-    live = lock.live(dynamodb, table, asked.endpoint)
-    found = rollback.earlier(lock.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
+    live = records.live(dynamodb, table, asked.endpoint)
+    found = rollback.earlier(records.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
     if not request.is_preview(event["input"]):
         claim = Use(event["execution"], found["digest"])
         claims.use(dynamodb, client("stepfunctions"), table, asked.endpoint, claim, time.time())
@@ -168,7 +168,9 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
     decision = approval.decision(execution)
     endpoint = endpoint_name(parameters["Application"], event["stage"])
-    newer = lock.superseded_by(client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval)
+    newer = approval_requests.superseded_by(
+        client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval
+    )
     cancelled = f"{newer}, which is newer, asks for approval in its place" if newer else _CANCELLED
     how = {"TimedOut": "Nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
         asked.status, f"Rejected by {decision.by or 'an approver'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.copying import references
+from promotion.copying import digest
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.naming import VARIANT
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.info("Images resolved", images=resolved, tags=tags)
     return {
         "images": resolved,
-        "model_digest": references.with_images(
+        "model_digest": digest.with_images(
             promotion["digest_without_images"], [images.identity(image) for image in resolved]
         ),
     }

@@ -11,12 +11,11 @@ import boto3
 from botocore.config import Config
 
 from promotion.aws.clients import client
-from promotion.copying.references import bucket_and_key
+from promotion.aws.s3_uri import bucket_and_key
 from promotion.endpoint import invocation, smoke_test
+from promotion.endpoint.config import is_asynchronous
 from promotion.endpoint.sagemaker import describe_endpoint
-from promotion.endpoint.smoke_test import Answer
-from promotion.plan.compatibility import is_asynchronous
-from promotion.plan.settings import SKIP
+from promotion.endpoint.smoke_test import SKIP, Answer
 from promotion.step import logger, step
 
 # A model has sixty seconds to answer; InvokeEndpoint's documentation asks for a time-out of seventy.

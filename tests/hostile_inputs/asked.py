@@ -226,7 +226,7 @@ def names() -> Iterator[Hostile]:
         "of somebody else's parameters": "aws/service",
     }
     for what, name in applications.items():
-        act = functools.partial(request.application_name, name)
+        act = functools.partial(naming.application_name, name)
         yield Hostile("name", f"an application {what}", act, "The application in the input is")
     for what, name in (("with ..", "../aws"), ("with a version", "reviews:3"), ("of AWS's", "aws/reference")):
         act = functools.partial(settings.parameter_name, "qa", name)

@@ -7,9 +7,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.copying import pinning
+from promotion.copying import manifest, pinning
 from promotion.copying import references as artifacts
-from promotion.copying.references import PinnedObject, Reference
+from promotion.copying.manifest import PinnedObject
+from promotion.copying.references import Reference
 from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
 from tests.hostile_inputs.sources import IMAGE
@@ -204,7 +205,7 @@ def odd_keys() -> Iterator[Hostile]:
     yield Hostile("prefix", f"of the keys {' , '.join(ODD)}", found, how, None, lambda keys: keys == expected)
 
     def read_back() -> list[str]:
-        text, _ = pinning.manifest([_object(name) for name in ODD])
+        text, _ = manifest.manifest([_object(name) for name in ODD])
         assert text.isascii()
         return [PinnedObject.from_line(line).key for line in text.splitlines()]
 

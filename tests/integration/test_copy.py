@@ -15,8 +15,9 @@ from moto.s3.responses import S3Response
 
 from embedded_aws.iam import clients
 from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import pin
-from promotion.copying.references import PinnedObject, Reference, targets
+from promotion.copying.references import Reference, targets
 from promotion.errors import PromotionRefusedError, TryAgainError
 from tests.support.world import DEV, DEV_BUCKET, QA, Lab, Stage
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from promotion.copying.copier import Copier, Summary
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.errors import PromotionRefusedError
 from tests.support.s3_service import OWN, S3, UPSTREAM, Content, Stored, client, served
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion.copying import pinning, references
+from promotion.aws import s3_uri
+from promotion.copying import manifest, references
 from promotion.endpoint import smoke_test
 from promotion.errors import PromotionError
 from promotion.history import retention
@@ -221,7 +222,7 @@ def test_every_name_is_one_that_sagemaker_takes(application: str, time: datetime
 
 @given(texts | st.builds("s3://{}/{}".format, st.sampled_from(["bucket", "b", "Bucket", "x_y", "bucket."]), texts))
 def test_an_address_is_one_object_or_prefix_or_refused(uri: str) -> None:
-    found, _ = tried(lambda: references.bucket_and_key(uri))
+    found, _ = tried(lambda: s3_uri.bucket_and_key(uri))
     if found is None:
         return
     bucket, key = found
@@ -340,12 +341,12 @@ def test_the_keys_below_a_prefix_are_copied_exactly_or_refused(names: list[str])
 @given(st.lists(st.text() | st.sampled_from(NASTY), max_size=5), st.text())
 def test_a_manifest_is_read_back_as_it_was_written(names: list[str], attribute: str) -> None:
     attributes = {"x-amz-meta-a": attribute}
-    written = [references.PinnedObject("b", name, name, 1, "e", None, None, None, attributes, name) for name in names]
+    written = [manifest.PinnedObject("b", name, name, 1, "e", None, None, None, attributes, name) for name in names]
 
-    text, batches = pinning.manifest(written)
+    text, batches = manifest.manifest(written)
 
     assert text.isascii()
-    assert [references.PinnedObject.from_line(line) for line in text.splitlines()] == written
+    assert [manifest.PinnedObject.from_line(line) for line in text.splitlines()] == written
     assert sum(batch["end"] - batch["start"] for batch in batches) == len(text.encode())
 
 

@@ -18,7 +18,7 @@ import botocore.session
 import botocore.utils
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from promotion.source.model_metrics import is_number
+from promotion.aws.strict_json import is_number
 
 _FEW = 10
 """So many values of an enum are named; of longer ones only those that are like what was given."""

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.copy_errors import WRONG_PARTS, CopyErrors, code, was_repeated
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests, Found, Upload
 from promotion.errors import TryAgainError, UnfinishedError

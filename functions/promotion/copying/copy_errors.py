@@ -7,9 +7,9 @@ import dataclasses
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.copying.pinning import explained, key_in
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_copy_api import Upload
+from promotion.copying.s3_errors import explained, key_in
 from promotion.errors import PromotionRefusedError, TryAgainError
 
 # What CompleteMultipartUpload answers to parts that are not there, or are of another size together than the object.

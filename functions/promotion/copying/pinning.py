@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import urllib.parse
-from collections.abc import Iterable
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.copying.references import PinnedObject, Reference, check_listed
+from promotion.copying.manifest import PinnedObject
+from promotion.copying.references import Reference, check_listed
 from promotion.copying.s3_client import S3Requests
+from promotion.copying.s3_errors import explained
 from promotion.errors import PromotionRefusedError, TryAgainError
 
 logger = Logger(child=True)
@@ -42,10 +41,6 @@ REQUESTS_IN_FLIGHT = 256
 MOST_OBJECTS = 100_000
 MOST_BYTES = 100 * 1024**4
 """What a promotion copies in all: the list of its batches travels through the states, which hold 256 KiB."""
-
-# One batch has to be copied well within the fifteen minutes of a function.
-_BATCH_OBJECTS = 1_000
-_BATCH_BYTES = 200 * 1024**3
 
 
 def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
@@ -219,54 +214,3 @@ def _too_much(count: int, size: int | None = None) -> str:
     found = f"{count:,} objects" + (f" of {size:,} bytes" if size is not None else " and maybe more")
     most = f"{MOST_OBJECTS:,} of {MOST_BYTES:,} bytes"
     return f"{found} to copy; a promotion copies {most} at most. Pack them, or leave some out."
-
-
-def manifest(objects: Iterable[PinnedObject]) -> tuple[str, list[dict[str, int]]]:
-    """The manifest of a copy, a line for each object, and its batches: {"start", "end"} in bytes, the end excluded."""
-    text, batches = "", []
-    start = count = size = 0
-    for pinned in objects:
-        if count and (count == _BATCH_OBJECTS or size + pinned.size > _BATCH_BYTES):
-            batches.append({"start": start, "end": len(text)})
-            start, count, size = len(text), 0, 0
-        # JSON escapes everything but ASCII, so that characters are bytes.
-        text += pinned.to_line()
-        count, size = count + 1, size + pinned.size
-    if count:
-        batches.append({"start": start, "end": len(text)})
-    return text, batches
-
-
-def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
-    """`error` as the exception it calls for: with the statement that is missing when AWS denies us something."""
-    known = meaning(error)
-    if known is Meaning.DENIED:
-        caller, more = "the functions of this stage (roles below /model-promotion/)", ""
-        if "kms" in message(error).lower():
-            action, resource = "kms:Decrypt", key_in(error) or "the key that encrypts it"
-            more = " An AWS managed key (aws/s3) cannot be shared with another account."
-        statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
-        # The answer to a HEAD has no words.
-        is_mute = error.response["Error"]["Code"] == "403"
-        more = more or f" It may also be{' kms:Decrypt on its key, or' if is_mute else ''} a bucket of another account."
-        return PromotionRefusedError(
-            f"{what} may not be read: {message(error)}. Either it is not there and s3:ListBucket is not granted, or "
-            f"the upstream account does not let {caller} read it. The statement that is missing there: {statement}"
-            f"{more}"
-        )
-    if error.response["Error"]["Code"].startswith("KMS."):
-        return PromotionRefusedError(
-            f"{what} cannot be decrypted: {message(error)}. See in the upstream account whether its key is enabled."
-        )
-    if known is Meaning.NOT_FOUND:
-        return PromotionRefusedError(f"{what} does not exist (any more).")
-    if known is Meaning.TRY_AGAIN:
-        return TryAgainError(f"{what}: {message(error)}")
-    unknown: Exception = error
-    return unknown
-
-
-def key_in(error: ClientError) -> str | None:
-    """The ARN of the KMS key that an error names, or None."""
-    found = re.search(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", message(error))
-    return found[0] if found else None

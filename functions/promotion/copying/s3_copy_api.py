@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import Reply, S3Requests
 from promotion.copying.sigv4 import encoded
 from promotion.errors import TryAgainError

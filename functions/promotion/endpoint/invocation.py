@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning
-from promotion.copying.references import bucket_and_key
+from promotion.aws.s3_uri import bucket_and_key
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer
 
 INFERENCE_ID = "model-promotion-smoke-test"

@@ -44,3 +44,13 @@ def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -
     config = describe_endpoint_config(sagemaker, description["EndpointConfigName"])
     new = describe_endpoint_config(sagemaker, requested)
     return bool(config and new and endpoints.is_scaled_out(description, config, new))
+
+
+def variants_of(sagemaker: Any, config: str) -> list[dict[str, Any]] | None:
+    """The production variants of an endpoint config; None when it is gone."""
+    try:
+        return list(sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"])
+    except ClientError as error:
+        if meaning(error) is Meaning.NOT_FOUND:
+            return None
+        raise

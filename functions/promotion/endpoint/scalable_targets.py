@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.endpoint import autoscaling
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
+from promotion.endpoint.sagemaker import variants_of
 from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.naming import VARIANT
 
@@ -32,16 +33,6 @@ def make_way(client: Any, sagemaker: Any, endpoint: str, description: dict[str, 
     for target in targets:
         if autoscaling.stands_in_the_way(target, old, new):
             take_off(client, target)
-
-
-def variants_of(sagemaker: Any, config: str) -> list[dict[str, Any]] | None:
-    """The production variants of an endpoint config; None when it is gone."""
-    try:
-        return list(sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"])
-    except ClientError as error:
-        if meaning(error) is Meaning.NOT_FOUND:
-            return None
-        raise
 
 
 def take_off(client: Any, target: Target) -> None:

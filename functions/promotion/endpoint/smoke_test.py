@@ -22,10 +22,10 @@ import re
 from typing import Any
 
 from promotion.aws import strict_json
-from promotion.copying.references import bucket_and_key
+from promotion.aws.s3_uri import bucket_and_key
+from promotion.aws.strict_json import is_number
 from promotion.endpoint import expectation
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source.model_metrics import is_number
 
 MAXIMUM_BODY_BYTES = 6_291_456
 """What InvokeEndpoint takes, and gives (botocore's sagemaker-runtime model)."""
@@ -243,3 +243,6 @@ def verdict(suite: dict[str, Any], answers: list[tuple[dict[str, Any], Answer]])
 def _percentile(values: list[float], percent: int) -> float:
     """The nearest-rank percentile of a list that is not empty."""
     return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+
+
+SKIP = "skip"

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning
 from promotion.errors import TryAgainError
-from promotion.history import claims, lock
+from promotion.history import claims, lock, records
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected
 from promotion.naming import resource_prefix
 from promotion.source.candidate import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG, containers_of
@@ -45,9 +45,9 @@ def needed(
     dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, keep: int, next_live: dict[str, Any] | None = None
 ) -> Kept:
     """What has to stay of an endpoint's promotions, with `keep` good ones; `next_live` as if it were live already."""
-    live = next_live or lock.live(dynamodb, table, endpoint)
+    live = next_live or records.live(dynamodb, table, endpoint)
     uses = claims.uses(dynamodb, stepfunctions, table, endpoint)
-    return kept(lock.history(dynamodb, table, endpoint), live, lock.running(dynamodb, table, endpoint), uses, keep)
+    return kept(records.history(dynamodb, table, endpoint), live, lock.running(dynamodb, table, endpoint), uses, keep)
 
 
 def find(sagemaker: Any, s3: Any, place: Place, keep: Kept) -> Superseded:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from promotion.endpoint import alarms, guardrails
-from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES
+from promotion.endpoint.config import is_asynchronous, is_serverless
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, SKIP
 from promotion.naming import VARIANT
-from promotion.plan.settings import SKIP
 
 MAXIMUM_SERVERLESS_BODY_BYTES = 4 * 1024**2
 
@@ -64,15 +64,6 @@ class Deployment:
     @property
     def is_multi_model(self) -> bool:
         return any(container.get("Mode") == "MultiModel" for container in self.containers)
-
-
-def is_serverless(endpoint_config: dict[str, Any]) -> bool:
-    return any("ServerlessConfig" in variant for variant in endpoint_config["ProductionVariants"])
-
-
-def is_asynchronous(description: dict[str, Any]) -> bool:
-    """Of an endpoint config, or of DescribeEndpoint's answer."""
-    return bool(description.get("AsyncInferenceConfig"))
 
 
 def refusals(deployment: Deployment) -> list[str]:

@@ -10,14 +10,13 @@ from botocore.exceptions import ClientError
 from promotion.aws import service_model, strict_json
 from promotion.aws.aws_errors import Meaning, meaning
 from promotion.endpoint import autoscaling, smoke_test
-from promotion.endpoint.model import with_names
+from promotion.endpoint.config import with_names
+from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.history import retention
+from promotion.naming import application_name
 from promotion.source import quality_gate
 from promotion.source.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER, WHY_NOT, credentials_in
-from promotion.source.request import application_name
-
-SKIP = "skip"
 
 # What each AWS part of the document is validated against: an operation's input, or a member of it.
 _OPERATIONS = {

@@ -12,9 +12,9 @@ import json
 from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.naming import application_name
 from promotion.source import images, model_metrics, model_package
 from promotion.source.containers import checked, unknown_field
-from promotion.source.request import application_name
 
 TAG = "model-promotion:"
 APPLICATION_TAG = f"{TAG}application"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
+
+from promotion.aws.strict_json import is_number
 
 MAXIMUM_METRICS = 100
 """What is carried: a training job has 40 at most (botocore's sagemaker model), and all of them are in the record."""
@@ -35,14 +36,6 @@ def of_training_job(description: dict[str, Any]) -> dict[str, float]:
 def is_name(value: Any) -> bool:
     """Whether it is a text that a metric can be called by; it shows up in what people read."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a number that can be compared with others."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def uri_of_package(description: dict[str, Any]) -> str | None:

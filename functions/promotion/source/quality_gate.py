@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from promotion.aws import strict_json
 from promotion.errors import InvalidRequestError
 from promotion.source import model_metrics
 
@@ -40,7 +41,7 @@ def _wrong(rule: Any) -> str | None:
     if not bounds:
         return "asks for nothing; give Minimum, Maximum or NotWorseThanLiveBy"
     for member in bounds:
-        if not model_metrics.is_number(rule[member]):
+        if not strict_json.is_number(rule[member]):
             return f"has a {member} that is no number"
     if rule.get("Minimum", -math.inf) > rule.get("Maximum", math.inf):
         return "has a Minimum above its Maximum, which no model can meet"

@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from promotion.aws.input_checks import kind_of, matching, optional, quoted, text_of
 from promotion.errors import InvalidRequestError
+from promotion.naming import application_name
 
 OWN_SOURCE = "model-promotion"
 SUCCEEDED = "Model Promotion Succeeded"
@@ -22,9 +24,8 @@ _PACKAGE_ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{1,25}:\d{12}:model-package/(?=[^/]{1,63}(/|\Z))[a-zA-Z0-9](-*[a-zA-Z0-9])*"
     r"(/[0-9]{1,9})?"
 )
-# What an endpoint can be named after. SageMaker takes endpoint names that differ only in case for the same one, so an
-# application has lower case only.
-_APPLICATION = re.compile(r"(?=.{1,40}\Z)[a-z0-9](-?[a-z0-9])*")
+
+
 _EXECUTION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -106,7 +107,7 @@ def read(given: Any, upstream_account: str, own_account: str, region: str) -> Re
     and for whatever comes from another account or another region than `region`.
     """
     if not isinstance(given, dict):
-        raise InvalidRequestError(f"The input is {_kind_of(given)}, not an object. {_WHAT_TO_START_WITH}")
+        raise InvalidRequestError(f"The input is {kind_of(given)}, not an object. {_WHAT_TO_START_WITH}")
     asked_for = {key: value for key, value in given.items() if key != "preview"}
     if "detail-type" in asked_for:
         asked = _read_event(asked_for, upstream_account, own_account, region)
@@ -121,7 +122,7 @@ def is_preview(given: dict[str, Any]) -> bool:
     """Whether an execution that was started with `given` is only to say what it would do."""
     preview = given.get("preview", False)
     if not isinstance(preview, bool):
-        raise InvalidRequestError(f'"preview" is {_kind_of(preview)}, not true or false.')
+        raise InvalidRequestError(f'"preview" is {kind_of(preview)}, not true or false.')
     return preview
 
 
@@ -129,10 +130,10 @@ def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> R
     known = {*SOURCES, *_FURTHER_KEYS, *_KEYS_OF_A_SOURCE}.union(*_FURTHER_KEYS.values())
     unknown = sorted(set(given) - known)
     if unknown:
-        raise InvalidRequestError(f"The input has the unknown key {_quoted(unknown[0])}. {_WHAT_TO_START_WITH}")
+        raise InvalidRequestError(f"The input has the unknown key {quoted(unknown[0])}. {_WHAT_TO_START_WITH}")
     for key, value in given.items():
         if not isinstance(value, str) or not value:
-            raise InvalidRequestError(f'"{key}" is {_kind_of(value)}, not a name. {_WHAT_TO_START_WITH}')
+            raise InvalidRequestError(f'"{key}" is {kind_of(value)}, not a name. {_WHAT_TO_START_WITH}')
     asked = [key for key in (*SOURCES, *_FURTHER_KEYS) if key in given]
     if not asked:
         raise InvalidRequestError(f"The input names no source. {_WHAT_TO_START_WITH}")
@@ -144,27 +145,17 @@ def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> R
     if misplaced:
         raise InvalidRequestError(f'"{misplaced[0]}" does not go together with "{asked[0]}". {_WHAT_TO_START_WITH}')
     if asked[0] == "recover":
-        endpoint = _matching(_NAME, given["recover"], '"recover"', "an endpoint's name")
+        endpoint = matching(_NAME, given["recover"], '"recover"', "an endpoint's name")
         return Recover(executions=(), endpoint=endpoint, reason="An operator asked for the recovery.")
     if asked[0] == "rollback":
-        endpoint = _matching(_NAME, given["rollback"], '"rollback"', "an endpoint's name")
-        return RollBack(endpoint, _optional(_NAME, given, "to", "the name of a model that was live on it"))
+        endpoint = matching(_NAME, given["rollback"], '"rollback"', "an endpoint's name")
+        return RollBack(endpoint, optional(_NAME, given, "to", "the name of a model that was live on it"))
     return Promote(
         kind=asked[0],
         name=_source_name(asked[0], given[asked[0]], upstream_account, region),
         application=application_name(given["application"]) if "application" in given else None,
-        approval=_optional(_EXECUTION_ID, given, "approval", "the id of an Automation execution"),
-        digest=_optional(_DIGEST, given, "digest", "64 hexadecimal digits"),
-    )
-
-
-def application_name(text: str, where: str = "the input") -> str:
-    """`text` if an endpoint can be named after it; raises InvalidRequestError, saying `where` it is from, otherwise."""
-    return _matching(
-        _APPLICATION,
-        text,
-        f"The application in {where}",
-        "a name of up to 40 lower-case letters, digits and single hyphens",
+        approval=optional(_EXECUTION_ID, given, "approval", "the id of an Automation execution"),
+        digest=optional(_DIGEST, given, "digest", "64 hexadecimal digits"),
     )
 
 
@@ -172,34 +163,34 @@ def _source_name(kind: str, text: str, upstream_account: str, region: str) -> st
     """The bare name of a source that is given by name or ARN; of a model package the ARN, which is its only name."""
     what = f'"{kind}"'
     if not text.startswith("arn:") and kind == "tuning_job":
-        return _matching(_TUNING_JOB_NAME, text, what, "a tuning job's name: up to 32 letters, digits and hyphens")
+        return matching(_TUNING_JOB_NAME, text, what, "a tuning job's name: up to 32 letters, digits and hyphens")
     if not text.startswith("arn:") and kind != "model_package":
-        return _matching(_NAME, text, what, "a SageMaker name: up to 63 letters, digits and hyphens")
+        return matching(_NAME, text, what, "a SageMaker name: up to 63 letters, digits and hyphens")
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[2] != "sagemaker" or not parts[5].startswith(f"{SOURCES[kind]}/"):
         raise InvalidRequestError(
-            f'"{kind}" is {_quoted(text)}, which is not the ARN of a SageMaker {SOURCES[kind]}. {_WHAT_TO_START_WITH}'
+            f'"{kind}" is {quoted(text)}, which is not the ARN of a SageMaker {SOURCES[kind]}. {_WHAT_TO_START_WITH}'
         )
     if parts[4] != upstream_account:
         raise InvalidRequestError(
-            f'"{kind}" is in account {_quoted(parts[4])}, but this stage takes models from account '
+            f'"{kind}" is in account {quoted(parts[4])}, but this stage takes models from account '
             f"{upstream_account} alone. Promote it there first, or name one of that account."
         )
     if parts[3] != region:
         raise InvalidRequestError(
-            f'"{kind}" is in the region {_quoted(parts[3])}, but this stage takes models of {region} alone. Name '
+            f'"{kind}" is in the region {quoted(parts[3])}, but this stage takes models of {region} alone. Name '
             "one of that region."
         )
     if kind == "model_package":
-        return _matching(_PACKAGE_ARN, text, what, "the ARN of a model package")
+        return matching(_PACKAGE_ARN, text, what, "the ARN of a model package")
     name = parts[5].split("/", 1)[1]
-    return _matching(_TUNING_JOB_NAME if kind == "tuning_job" else _NAME, name, what, "a SageMaker name")
+    return matching(_TUNING_JOB_NAME if kind == "tuning_job" else _NAME, name, what, "a SageMaker name")
 
 
 def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, region: str) -> Request:
     detail = event.get("detail")
     if not isinstance(detail, dict):
-        raise InvalidRequestError(f"The event has {_kind_of(detail)} as its detail, not an object.")
+        raise InvalidRequestError(f"The event has {kind_of(detail)} as its detail, not an object.")
     readers: dict[tuple[str, str], tuple[Callable[..., Request], str]] = {
         ("aws.sagemaker", "SageMaker Training Job State Change"): (_read_training_job_event, upstream_account),
         ("aws.sagemaker", "SageMaker HyperParameter Tuning Job State Change"): (
@@ -214,16 +205,16 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, 
     source, detail_type = event.get("source"), event["detail-type"]
     kind = next((known for known in readers if known == (source, detail_type)), None)
     if kind is None:
-        return Ignore(f"No promotion starts with the event {_quoted(detail_type)} from {_quoted(source)}.")
+        return Ignore(f"No promotion starts with the event {quoted(detail_type)} from {quoted(source)}.")
     reader, account = readers[kind]
     if event.get("account") != account:
         raise InvalidRequestError(
-            f"The event {_quoted(detail_type)} is from account {_quoted(event.get('account'))}; this stage "
+            f"The event {quoted(detail_type)} is from account {quoted(event.get('account'))}; this stage "
             f"takes it from account {account} alone."
         )
     if event.get("region") != region:
         raise InvalidRequestError(
-            f"The event {_quoted(detail_type)} is from the region {_quoted(event.get('region'))}; this stage takes it "
+            f"The event {quoted(detail_type)} is from the region {quoted(event.get('region'))}; this stage takes it "
             f"from {region} alone."
         )
     return reader(detail, account, region)
@@ -231,40 +222,41 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, 
 
 def _read_training_job_event(detail: dict[str, Any], *_: str) -> Request:
     if detail.get("TrainingJobStatus") != "Completed":
-        return Ignore(f"The training job is {_quoted(detail.get('TrainingJobStatus'))}, not Completed.")
-    name = _text(detail, "TrainingJobName")
-    return Promote("training_job", _matching(_NAME, name, "TrainingJobName", "a SageMaker name"), by_event=True)
+        return Ignore(f"The training job is {quoted(detail.get('TrainingJobStatus'))}, not Completed.")
+    name = text_of(detail, "TrainingJobName")
+    return Promote("training_job", matching(_NAME, name, "TrainingJobName", "a SageMaker name"), by_event=True)
 
 
 def _read_tuning_job_event(detail: dict[str, Any], *_: str) -> Request:
     if detail.get("HyperParameterTuningJobStatus") != "Completed":
-        return Ignore(f"The tuning job is {_quoted(detail.get('HyperParameterTuningJobStatus'))}, not Completed.")
-    name = _text(detail, "HyperParameterTuningJobName")
-    _matching(_TUNING_JOB_NAME, name, "HyperParameterTuningJobName", "a tuning job's name")
+        return Ignore(f"The tuning job is {quoted(detail.get('HyperParameterTuningJobStatus'))}, not Completed.")
+    name = text_of(detail, "HyperParameterTuningJobName")
+    matching(_TUNING_JOB_NAME, name, "HyperParameterTuningJobName", "a tuning job's name")
     return Promote("tuning_job", name, by_event=True)
 
 
 def _read_model_package_event(detail: dict[str, Any], account: str, region: str) -> Request:
     """The package that the event names, and no other one of its group, however new that may be."""
     if detail.get("ModelApprovalStatus") != "Approved":
-        return Ignore(f"The model package is {_quoted(detail.get('ModelApprovalStatus'))}, not Approved.")
-    arn = _text(detail, "ModelPackageArn")
+        return Ignore(f"The model package is {quoted(detail.get('ModelApprovalStatus'))}, not Approved.")
+    arn = text_of(detail, "ModelPackageArn")
     return Promote("model_package", _source_name("model_package", arn, account, region), by_event=True)
 
 
 def _read_promotion_event(detail: dict[str, Any], *_: str) -> Request:
-    name = _matching(_NAME, _text(detail, "model_name"), "model_name", "a SageMaker name")
+    name = matching(_NAME, text_of(detail, "model_name"), "model_name", "a SageMaker name")
     return Promote("model", name, by_event=True)
 
 
 def _read_execution_event(detail: dict[str, Any], *_: str) -> Recover:
-    status = _text(detail, "status")
+    status = text_of(detail, "status")
     causes = [detail[key] for key in ("cause", "error") if isinstance(detail.get(key), str) and detail[key]]
+    cause = (causes or ["no cause was given"])[0][:500]
     before = _recovery_in(detail.get("input"))
     return Recover(
-        executions=(_text(detail, "executionArn"), *(before.executions if before else ())),
+        executions=(text_of(detail, "executionArn"), *(before.executions if before else ())),
         endpoint=before.endpoint if before else None,
-        reason=f"The execution {_text(detail, 'name')} ended {status} ({(causes or ['no cause was given'])[0][:500]}).",
+        reason=f"The execution {text_of(detail, 'name')} ended {status} ({cause}).",
     )
 
 
@@ -286,33 +278,5 @@ def _recovery_in(given: Any) -> Recover | None:
 
 
 def _read_approval_event(detail: dict[str, Any], *_: str) -> Request:
-    identifier = _matching(_EXECUTION_ID, _text(detail, "ExecutionId"), "ExecutionId", "an Automation execution's id")
-    return TellRejection(approval=identifier, status=_text(detail, "Status"))
-
-
-def _text(detail: dict[str, Any], key: str) -> str:
-    value = detail.get(key)
-    if not isinstance(value, str) or not value:
-        raise InvalidRequestError(f"The event's detail has {_kind_of(value)} as {key}, not a text.")
-    return value
-
-
-def _optional(pattern: re.Pattern[str], given: dict[str, Any], key: str, meaning: str) -> str | None:
-    return _matching(pattern, given[key], f'"{key}"', meaning) if key in given else None
-
-
-def _matching(pattern: re.Pattern[str], text: str, what: str, meaning: str) -> str:
-    if not pattern.fullmatch(text):
-        raise InvalidRequestError(f"{what} is {_quoted(text)}, which is not {meaning}.")
-    return text
-
-
-def _quoted(value: Any) -> str:
-    """`value` as one short line of printable ASCII, whoever wrote it."""
-    text = _kind_of(value) if isinstance(value, dict | list) else json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def _kind_of(value: Any) -> str:
-    names = {type(None): "nothing", str: "text", list: "a list", dict: "an object", bool: "true or false"}
-    return "an empty text" if value == "" else names.get(type(value), "a number")
+    identifier = matching(_EXECUTION_ID, text_of(detail, "ExecutionId"), "ExecutionId", "an Automation execution's id")
+    return TellRejection(approval=identifier, status=text_of(detail, "Status"))

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests
 from promotion.errors import TryAgainError, UnfinishedError

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from promotion.copying.copier import _WHOLE_COPIES_IN_FLIGHT, PART_SIZE, REQUESTS_IN_FLIGHT
+from promotion.copying.manifest import PinnedObject, manifest
 from promotion.copying.pinning import REQUESTS_IN_FLIGHT as HEADS_IN_FLIGHT
-from promotion.copying.pinning import manifest
-from promotion.copying.references import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import MAXIMUM_PARTS, CopyRequests
 from steps.copy_artifacts import _MARGIN_SECONDS

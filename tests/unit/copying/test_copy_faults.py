@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.copying.copier import PART_SIZE, Summary
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import TRIES
 from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
 from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal

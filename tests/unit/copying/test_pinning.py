@@ -7,8 +7,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.copying.pinning import REQUESTS_IN_FLIGHT, explained, manifest, pin, pin_on_loop
-from promotion.copying.references import PinnedObject, Reference
+from promotion.copying.manifest import PinnedObject, manifest
+from promotion.copying.pinning import REQUESTS_IN_FLIGHT, pin, pin_on_loop
+from promotion.copying.references import Reference
+from promotion.copying.s3_errors import explained
 from promotion.errors import PromotionRefusedError, TryAgainError
 from tests.support.copies import copy
 from tests.support.s3_faults import client_error

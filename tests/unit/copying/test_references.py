@@ -5,18 +5,10 @@ from typing import Any
 
 import pytest
 
-from promotion.copying.references import (
-    Path,
-    PinnedObject,
-    Reference,
-    bucket_and_key,
-    changed,
-    digest,
-    identity,
-    references,
-    targets,
-    with_values,
-)
+from promotion.aws.s3_uri import bucket_and_key
+from promotion.copying.digest import changed, digest, identity
+from promotion.copying.manifest import PinnedObject
+from promotion.copying.references import Path, Reference, references, targets, with_values
 from promotion.errors import PromotionRefusedError
 
 IMAGE = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"

@@ -6,14 +6,8 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from promotion.endpoint.model import (
-    create_endpoint_config_request,
-    create_model_request,
-    differences,
-    own_tags,
-    stage_containers,
-    tag_list,
-)
+from promotion.endpoint.config import create_endpoint_config_request
+from promotion.endpoint.model import create_model_request, differences, own_tags, stage_containers, tag_list
 from promotion.errors import PromotionRefusedError
 from promotion.source.candidate import Candidate
 

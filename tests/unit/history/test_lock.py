@@ -7,8 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.errors import PromotionRefusedError
-from promotion.history import lock
-from promotion.history.lock import ApprovalRequest, Held, Running, Scaling
+from promotion.history import approval_requests, lock, records
+from promotion.history.approval_requests import ApprovalRequest
+from promotion.history.lock import Held, Running, Scaling
 
 TABLE = "promotions"
 NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
@@ -155,107 +156,111 @@ def test_what_could_not_be_recovered_three_times_is_given_up(recoveries: int, gi
 def test_approvals_that_are_asked_for_are_found_until_they_are_noted_as_ended(dynamodb: Any) -> None:
     asked = {digest: PROMOTION | {"digest": digest * 64} for digest in "abc"}
     for digest, promotion in asked.items():
-        lock.claim_approval_request(dynamodb, TABLE, FIRST, promotion, None)
+        approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, promotion, None)
         if digest != "c":
-            lock.note_approval_request(dynamodb, TABLE, promotion, f"automation-{digest}")
-    lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
+            approval_requests.note_approval_request(dynamodb, TABLE, promotion, f"automation-{digest}")
+    approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
 
-    requests = lock.open_approval_requests(dynamodb, TABLE, "reviews-qa")
-    lock.note_approval_ended(dynamodb, TABLE, *requests[0], "newer")
+    requests = approval_requests.open_approval_requests(dynamodb, TABLE, "reviews-qa")
+    approval_requests.note_approval_ended(dynamodb, TABLE, *requests[0], "newer")
     # Asked for anew meanwhile: what ended is another request.
-    lock.note_approval_ended(dynamodb, TABLE, asked["b"], ApprovalRequest(FIRST, "automation-before"), "newer")
+    approval_requests.note_approval_ended(
+        dynamodb, TABLE, asked["b"], ApprovalRequest(FIRST, "automation-before"), "newer"
+    )
 
     assert requests == [(asked[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
-    assert lock.open_approval_requests(dynamodb, TABLE, "reviews-qa") == requests[1:]
-    assert lock.open_approval_requests(dynamodb, TABLE) == requests[1:]
-    assert lock.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-a") == "newer"
-    assert lock.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-before") == ""
-    assert lock.superseded_by(dynamodb, TABLE, "reviews-qa", "b" * 64, "automation-b") == ""
+    assert approval_requests.open_approval_requests(dynamodb, TABLE, "reviews-qa") == requests[1:]
+    assert approval_requests.open_approval_requests(dynamodb, TABLE) == requests[1:]
+    assert approval_requests.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-a") == "newer"
+    assert approval_requests.superseded_by(dynamodb, TABLE, "reviews-qa", "a" * 64, "automation-before") == ""
+    assert approval_requests.superseded_by(dynamodb, TABLE, "reviews-qa", "b" * 64, "automation-b") == ""
 
 
 def test_the_approvals_of_all_endpoints_are_found_and_an_end_is_noted_once(dynamodb: Any) -> None:
     asked = [PROMOTION | {"endpoint": endpoint} for endpoint in ("a-qa", "b-qa")]
     for promotion in asked:
-        lock.claim_approval_request(dynamodb, TABLE, FIRST, promotion, None)
-        lock.note_approval_request(dynamodb, TABLE, promotion, "automation")
+        approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, promotion, None)
+        approval_requests.note_approval_request(dynamodb, TABLE, promotion, "automation")
 
-    requests = lock.open_approval_requests(dynamodb, TABLE)
+    requests = approval_requests.open_approval_requests(dynamodb, TABLE)
     assert requests == [(promotion, ApprovalRequest(FIRST, "automation")) for promotion in asked]
     # Who was superseded stays so when it is seen that it has ended.
     for by in ("newer", ""):
-        lock.note_approval_ended(dynamodb, TABLE, *requests[0], by)
-    assert lock.open_approval_requests(dynamodb, TABLE) == requests[1:]
-    assert lock.superseded_by(dynamodb, TABLE, "a-qa", PROMOTION["digest"], "automation") == "newer"
+        approval_requests.note_approval_ended(dynamodb, TABLE, *requests[0], by)
+    assert approval_requests.open_approval_requests(dynamodb, TABLE) == requests[1:]
+    assert approval_requests.superseded_by(dynamodb, TABLE, "a-qa", PROMOTION["digest"], "automation") == "newer"
 
 
 def test_an_error_other_than_the_lost_lock_is_raised_as_it_is(dynamodb: Any) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         lock.note(dynamodb, "no-such-table", FIRST, PROMOTION, [], [])
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
-        lock.claim_approval_request(dynamodb, "no-such-table", FIRST, PROMOTION, None)
+        approval_requests.claim_approval_request(dynamodb, "no-such-table", FIRST, PROMOTION, None)
 
 
 def test_the_record_of_what_is_live_is_read_back(dynamodb: Any) -> None:
     record = PROMOTION | {"created_at": "2026-01-02T03:04:05Z", "by_event": True, "bytes": 7}
     put(dynamodb, "live", "reviews-qa", promotion=json.dumps(record))
 
-    assert lock.live(dynamodb, TABLE, "reviews-qa") == record
-    assert lock.live(dynamodb, TABLE, "other-qa") is None
+    assert records.live(dynamodb, TABLE, "reviews-qa") == record
+    assert records.live(dynamodb, TABLE, "other-qa") is None
 
 
 def test_an_approval_is_asked_for_once(dynamodb: Any) -> None:
-    claimed = lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
-    claimed_again = lock.claim_approval_request(dynamodb, TABLE, SECOND, PROMOTION, None)
+    claimed = approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+    claimed_again = approval_requests.claim_approval_request(dynamodb, TABLE, SECOND, PROMOTION, None)
 
     assert (claimed, claimed_again) == (True, False)
-    assert lock.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
+    assert approval_requests.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
 
 
 def test_a_claim_whose_answer_was_lost_is_made_again(dynamodb: Any) -> None:
-    lock.claim_approval_request(dynamodb, TABLE, "zeroth", PROMOTION, None)
-    last = lock.approval_request(dynamodb, TABLE, PROMOTION)
+    approval_requests.claim_approval_request(dynamodb, TABLE, "zeroth", PROMOTION, None)
+    last = approval_requests.approval_request(dynamodb, TABLE, PROMOTION)
 
-    claims = [lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, last) for _ in range(2)]
+    claims = [approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, last) for _ in range(2)]
 
     assert claims == [True, True]
-    assert lock.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
+    assert approval_requests.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
 
 
 def test_no_approval_was_asked_for_at_first(dynamodb: Any) -> None:
-    assert lock.approval_request(dynamodb, TABLE, PROMOTION) is None
+    assert approval_requests.approval_request(dynamodb, TABLE, PROMOTION) is None
 
 
 def test_the_runbooks_execution_is_noted_with_the_request(dynamodb: Any) -> None:
-    lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+    approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
 
-    lock.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
+    approval_requests.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
 
-    assert lock.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
+    assert approval_requests.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
 
 
 def test_after_an_approval_that_ended_one_execution_alone_asks_again(dynamodb: Any) -> None:
-    lock.claim_approval_request(dynamodb, TABLE, "zeroth", PROMOTION, None)
-    lock.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
-    last = lock.approval_request(dynamodb, TABLE, PROMOTION)
+    approval_requests.claim_approval_request(dynamodb, TABLE, "zeroth", PROMOTION, None)
+    approval_requests.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
+    last = approval_requests.approval_request(dynamodb, TABLE, PROMOTION)
 
-    claims = [lock.claim_approval_request(dynamodb, TABLE, one, PROMOTION, last) for one in (FIRST, SECOND)]
+    claims = [
+        approval_requests.claim_approval_request(dynamodb, TABLE, one, PROMOTION, last) for one in (FIRST, SECOND)
+    ]
 
     assert claims == [True, False]
-    assert lock.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
+    assert approval_requests.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, automation="")
 
 
 def test_an_execution_that_asks_again_keeps_the_approval_it_has_started(dynamodb: Any) -> None:
-    lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
-    lock.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
-    last = lock.approval_request(dynamodb, TABLE, PROMOTION)
+    approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+    approval_requests.note_approval_request(dynamodb, TABLE, PROMOTION, "automation-1")
+    last = approval_requests.approval_request(dynamodb, TABLE, PROMOTION)
 
-    assert lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, last)
-    assert lock.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
+    assert approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, last)
+    assert approval_requests.approval_request(dynamodb, TABLE, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
 
 
 def test_another_candidate_or_endpoint_has_an_approval_of_its_own(dynamodb: Any) -> None:
-    lock.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
+    approval_requests.claim_approval_request(dynamodb, TABLE, FIRST, PROMOTION, None)
 
     for other in (PROMOTION | {"digest": "cd" * 32}, PROMOTION | {"endpoint": "other-qa"}):
-        assert lock.approval_request(dynamodb, TABLE, other) is None
-        assert lock.claim_approval_request(dynamodb, TABLE, SECOND, other, None)
+        assert approval_requests.approval_request(dynamodb, TABLE, other) is None
+        assert approval_requests.claim_approval_request(dynamodb, TABLE, SECOND, other, None)

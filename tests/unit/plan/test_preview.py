@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from promotion.copying.references import PinnedObject
+from promotion.copying.manifest import PinnedObject
 from promotion.endpoint.state import Inspection
 from promotion.history.retention import Superseded
 from promotion.plan import preview

@@ -6,16 +6,8 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.source.request import (
-    SOURCES,
-    Ignore,
-    Promote,
-    Recover,
-    TellRejection,
-    application_name,
-    is_preview,
-    read,
-)
+from promotion.naming import application_name
+from promotion.source.request import SOURCES, Ignore, Promote, Recover, TellRejection, is_preview, read
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"

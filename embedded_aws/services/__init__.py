@@ -1,0 +1,1 @@
+"""The services, each in a module or a package of its own."""

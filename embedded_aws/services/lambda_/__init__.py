@@ -1,0 +1,1 @@
+"""Lambda: functions that run as processes of their own."""

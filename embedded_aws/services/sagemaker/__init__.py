@@ -1,0 +1,1 @@
+"""SageMaker: models and packages, training and hosting."""

@@ -1,0 +1,1 @@
+"""SageMaker hosting: endpoints whose containers really load and serve their models."""

@@ -1,0 +1,1 @@
+"""Systems Manager: Automation, its runbooks and approvals."""

@@ -1,0 +1,1 @@
+"""Step Functions: JSONata, service integrations and the rest that moto's interpreter lacks."""

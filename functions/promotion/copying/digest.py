@@ -1,0 +1,76 @@
+"""The digest of a candidate: what decides a model's behavior, and what changed between two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion.copying.manifest import PinnedObject
+from promotion.copying.references import Path, with_values
+from promotion.naming import sha256_of
+from promotion.source import images
+
+
+def digest(
+    containers: list[dict[str, Any]],
+    inference_execution_config: dict[str, Any] | None,
+    enable_network_isolation: bool,
+    content: dict[Path, list[PinnedObject]],
+) -> str:
+    """The digest of the identity."""
+    return digest_of(identity(containers, inference_execution_config, enable_network_isolation, content))
+
+
+def digest_of(identity: dict[str, Any]) -> str:
+    """The SHA-256 of an identity: of what it says of everything but the images, and of the images."""
+    return with_images(
+        digest_without_images(identity), [container.get("Image") for container in identity["Containers"]]
+    )
+
+
+def digest_without_images(identity: dict[str, Any]) -> str:
+    """What stays as it is when a stage learns only of its endpoint which image a tag means."""
+    containers = [
+        {field: value for field, value in container.items() if field != "Image"} for container in identity["Containers"]
+    ]
+    return sha256_of(identity | {"Containers": containers})
+
+
+def with_images(without_images: str, images: list[str | None]) -> str:
+    """The digest of a model, by what `digest_without_images` gave and what of its images counts, one a container."""
+    return sha256_of({"WithoutImages": without_images, "Images": images})
+
+
+def identity(
+    containers: list[dict[str, Any]],
+    inference_execution_config: dict[str, Any] | None,
+    enable_network_isolation: bool,
+    content: dict[Path, list[PinnedObject]],
+) -> dict[str, Any]:
+    """What decides the model's behaviour: not where its artifacts and images lie, but what they are."""
+    identities = {
+        path: sha256_of(sorted((pinned.content for pinned in objects), key=str)) for path, objects in content.items()
+    }
+    values = {path: f"sha256:{value}" for path, value in identities.items()}
+    values |= {(index, "Image"): images.identity(each["Image"]) for index, each in enumerate(containers)}
+    return {
+        "Containers": with_values(containers, values),
+        "InferenceExecutionConfig": inference_execution_config,
+        "EnableNetworkIsolation": enable_network_isolation,
+    }
+
+
+def changed(before: Any, after: Any, path: str = "") -> list[str]:
+    """Where two identities differ, as "Containers[0].Environment.THREADS", and of images how.
+
+    A path to an artifact means its content.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        members = sorted(before.keys() | after.keys())
+        found = [changed(before.get(key), after.get(key), f"{path}.{key}".lstrip(".")) for key in members]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        found = [changed(one, other, f"{path}[{index}]") for index, (one, other) in pairs]
+    else:
+        how = f" (approved was {before}, now it is {after})" if path.endswith(".Image") else ""
+        found = [[] if before == after else [path + how]]
+    return [difference for differences in found for difference in differences]

@@ -1,0 +1,1 @@
+"""Decide what a promotion will do, before anything is written."""
