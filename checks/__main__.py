@@ -25,6 +25,7 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from embedded_aws.services.cloudformation.templates import Template
+from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
 TRANSLATED = ROOT / ".aws-sam/checks"
@@ -80,19 +81,19 @@ _ACCEPTED = {
 def translate(name: str) -> Path:
     """Write a template as SAM translates it, with the definition of its state machine inside; where."""
     document = yaml_parse((ROOT / name).read_text())
-    definitions = {}
+    machines = []
     for logical_id, resource in document["Resources"].items():
         if resource["Type"] == "AWS::Serverless::StateMachine":
-            definitions[logical_id] = ROOT / resource["Properties"]["DefinitionUri"]
+            machines.append(logical_id)
             resource["Properties"]["DefinitionUri"] = "s3://bucket/definition"
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/code"
     translated = transform(document, {}, ManagedPolicyLoader(None))
-    for logical_id, path in definitions.items():
+    for logical_id in machines:
         properties = translated["Resources"][logical_id]["Properties"]
         del properties["DefinitionS3Location"]
         # cfn-lint knows integrations in this partition only.
-        properties["Definition"] = yaml.safe_load(path.read_text().replace("${Partition}", "aws"))
+        properties["Definition"] = yaml.safe_load(Project.read().substituted().replace("${Partition}", "aws"))
     TRANSLATED.mkdir(parents=True, exist_ok=True)
     written = TRANSLATED / Path(name).with_suffix(".json").name
     written.write_text(json.dumps(translated, indent=1, default=str))

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -23,7 +23,7 @@ _FAILURE = "Note what failed"
 
 def picture() -> str:
     """The state machine as a Mermaid flowchart."""
-    definition = yaml.safe_load((ROOT / "statemachine/promotion.asl.yaml").read_text())
+    definition = Project.read().definition
     states = definition["States"]
     shown = {name: state for name, state in states.items() if state["Type"] in _SHOWN}
     numbers = {name: f"s{index}" for index, name in enumerate(shown)}

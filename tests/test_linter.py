@@ -44,12 +44,20 @@ def upstream(name: str, old: str, new: str = "") -> Edit:
     return Edit("upstream.yaml", name, old, new)
 
 
+def catch(
+    errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Note what failed"
+) -> str:
+    """Return a catch rule as the definition could have it in place of `${CatchAnyError}`."""
+    return f"- {{ErrorEquals: [{errors}], Output: {output}, Next: {follower}}}"
+
+
 def bite(rule: str, place: str, *edits: Edit) -> Any:
     """After these edits that rule finds something, at that place."""
     return pytest.param(rule, place, edits, id=f"{rule}-{place}")
 
 
-OUTPUT = "        Output: '{% $states.errorOutput %}'\n"
+CATCH = "- ${CatchAnyError}"
+RETRY = "- ${RetryTransientErrors}"
 ONCE_MORE = "      - ErrorEquals:\n          - States.ALL\n        MaxAttempts: 1\n"
 HANDLER = "      Handler: steps.create_model.handler\n"
 SCHEDULE = """\
@@ -78,19 +86,19 @@ FLOW = [
     bite("choice_without_default", "Deployed?", state("Deployed?", "    Default: Note the failed deployment\n")),
     bite("end_without_a_cause", "Promotion failed", state("Promotion failed", "    Cause: '{% $failure.reason %}'\n")),
     bite("task_without_retry", "Apply autoscaling", state("Apply autoscaling", "Retry:", "Retries:")),
-    bite("failure_nobody_catches", "Create model", state("Create model", "- States.ALL", "- States.Timeout")),
-    bite("failure_nobody_catches", "Copy artifacts", state("Copy artifacts", "- States.ALL", "- States.Timeout")),
+    bite("failure_nobody_catches", "Create model", state("Create model", CATCH, catch("States.Timeout"))),
+    bite("failure_nobody_catches", "Copy artifacts", state("Copy artifacts", CATCH, catch("States.Timeout"))),
     bite(
         "all_errors_not_alone_and_last",
         "Create model",
-        state("Create model", "- States.ALL\n", "- States.ALL\n          - States.Timeout\n"),
+        state("Create model", CATCH, catch("States.ALL, States.Timeout")),
     ),
     bite(
         "all_errors_not_alone_and_last",
         "Announce failure",
         state("Announce failure", "    Retry:\n", f"    Retry:\n{ONCE_MORE}"),
     ),
-    bite("catch_that_loses_the_error", "Create model", state("Create model", OUTPUT, "        Output: null\n")),
+    bite("catch_that_loses_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
     bite(
         "catch_that_loses_the_error",
         "Announce promotion",
@@ -99,7 +107,7 @@ FLOW = [
     bite(
         "catch_that_loses_the_error",
         "Request approval",
-        state("Request approval", "Next: Note what failed", "Next: Announce rejection"),
+        state("Request approval", CATCH, catch(follower="Announce rejection")),
     ),
     bite("variable_nobody_writes", "Previewed", state("Previewed", "$preview", "$previews")),
     bite("variable_nobody_writes", "Copy batch", state("Copy batch", "$plan.manifest", "$plans.manifest")),
@@ -113,7 +121,7 @@ FLOW = [
     bite(
         "endless_loop",
         "Restore endpoint",
-        state("Note the failed deployment", "$millis() + (", "("),
+        state("Note the failed deployment", "${RestorationDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
     ),
     bite(
         "endless_loop",
@@ -125,17 +133,16 @@ FLOW = [
         "Check endpoint",
         state("Deployed?", "Next: Wait for the deployment", "Next: Check endpoint"),
     ),
-    bite("retry_without_end", "Copy images", state("Copy images", "        MaxAttempts: 30\n")),
+    bite("retry_without_end", "Copy ", resource("PromotionStateMachine", ' "MaxAttempts": 30,')),
     bite(
         "retry_without_end",
         "Create model",
-        state("Create model", "        MaxDelaySeconds: ${MaxRetrySeconds}\n"),
-        state("Create model", "MaxAttempts: 6", "MaxAttempts: 20"),
+        state("Create model", RETRY, "- {ErrorEquals: ${TransientErrors}, IntervalSeconds: 2, MaxAttempts: 20}"),
     ),
     bite(
         "retry_of_what_stays_wrong",
         "Create model",
-        state("Create model", "- TryAgainError\n", "- TryAgainError\n          - InvalidRequestError\n"),
+        state("Create model", RETRY, "- {ErrorEquals: [InvalidRequestError], MaxAttempts: 6, ${RetryDelays}}"),
     ),
     bite(
         "retry_of_what_stays_wrong",
@@ -147,8 +154,8 @@ FLOW = [
         "Give back the untouched endpoint",
         state(
             "Give back the untouched endpoint",
-            "          - DynamoDB.ConditionalCheckFailedException\n        Max",
-            "          - DynamoDB.RequestLimitExceeded\n        Max",
+            "- ${NoRetryIfConditionFailed}",
+            "- {ErrorEquals: [DynamoDB.RequestLimitExceeded], MaxAttempts: 0}",
         ),
     ),
     bite("token_nobody_gets", "Create model", state("Create model", ":invoke", ":invoke.waitForTaskToken")),
@@ -165,8 +172,8 @@ CALLS = [
     bite("unknown_integration", "Announce failure", state("Announce failure", "events:put", "aws-sdk:events:put")),
     bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "ConditionExpression:", "ConditionExpresion:")),
     bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "      TableName: ${PromotionTable}\n")),
-    bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "S: running", "Text: running")),
-    bite("argument_that_does_not_fit", RECORD, state(RECORD, "            Key:\n", "            Keys:\n")),
+    bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "${LockKey}", "{kind: {Text: running}}")),
+    bite("argument_that_does_not_fit", RECORD, state(RECORD, "Key: ${LockKey}", "Keys: ${LockKey}")),
     bite(
         "argument_that_does_not_fit",
         "Announce rejection",
@@ -176,6 +183,11 @@ CALLS = [
         "substitution_nobody_supplies",
         "${AccountId}",
         resource("PromotionStateMachine", "        AccountId: !Ref AWS::AccountId\n"),
+    ),
+    bite(
+        "substitution_nobody_supplies",
+        "${Region}",
+        resource("PromotionStateMachine", '"States.ALL"], "Output"', '"States.ALL"], "Comment": "${Region}", "Output"'),
     ),
     bite(
         "substitution_nobody_uses",

@@ -8,17 +8,16 @@ import json
 import logging
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonata import Jsonata
 
 from promotion import step
 from tests.hostile_inputs import asked, configured
 from tests.hostile_inputs.trial import Hostile
+from tests.linter import Project
 
-DEFINITION = yaml.safe_load((Path(__file__).parents[2] / "statemachine/promotion.asl.yaml").read_text())
+DEFINITION = Project.read().definition
 
 TEXTS = {
     "a line break and a line like the log's": 'x\r\n{"level":"ERROR","message":"all is lost"}',

@@ -15,31 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import yaml
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.stepfunctions import api as step_functions
-from sandbox.stacks import ROOT
 from tests.integration.test_autoscaling import configure, instances, scale_by_hand
+from tests.linter import Project
 from tests.support.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
 
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
 STOPPABLE = {"Task", "Wait", "Map", "Parallel"}
 SUITE = {"cases": [{"name": "answers", "body": {}, "expect": "contains(['good', 'next', 'slow'], label)"}]}
 SLOW_TO_LOAD = f"import time\ntime.sleep(4)\n{ECHO_LABEL}"
-
-
-def definition() -> dict[str, dict[str, Any]]:
-    """All states by name, those within a Map included."""
-
-    def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, state in machine["States"].items():
-            yield name, state
-            for inner in [state.get("ItemProcessor"), *state.get("Branches", [])]:
-                if inner:
-                    yield from states(inner)
-
-    return dict(states(yaml.safe_load((ROOT / "statemachine/promotion.asl.yaml").read_text())))
 
 
 class Watch:
@@ -249,7 +235,7 @@ def scout(free: dict[str, queue.Queue[Lane]], scenario: Scenario) -> list[str]:
 
 def planned(entered: dict[Scenario, list[str]]) -> dict[str, Scenario]:
     """For each state in which something is done, the first scenario that enters it."""
-    states = [name for name, state in definition().items() if state["Type"] in STOPPABLE]
+    states = [name for name, state in Project.read().states() if state["Type"] in STOPPABLE]
     plan = {state: scenario for state in states for scenario in reversed(entered) if state in entered[scenario]}
     assert set(states) - set(plan) == set(), "no scenario enters these states: write one"
     return plan

@@ -99,20 +99,29 @@ def _misfits(value: Any, shape: Shape) -> Iterator[str]:
 
 @rule
 def substitution_nobody_supplies(project: Project) -> Iterator[str]:
-    supplied = project.state_machine()[1]["DefinitionSubstitutions"]
-    for name in sorted(_substitutions(project) - set(supplied)):
+    for name in sorted(_substitutions(project) - project.substitutions().keys()):
         yield f"${{{name}}} of the definition is not among the DefinitionSubstitutions."
 
 
 @rule
 def substitution_nobody_uses(project: Project) -> Iterator[str]:
-    supplied = project.state_machine()[1]["DefinitionSubstitutions"]
-    for name in sorted(set(supplied) - _substitutions(project)):
+    for name in sorted(project.substitutions().keys() - _substitutions(project)):
         yield f"The definition has no ${{{name}}}, which is among the DefinitionSubstitutions."
 
 
 def _substitutions(project: Project) -> set[str]:
-    return set(SUBSTITUTION.findall(re.sub(r"(?m)^ *#.*$", "", project.texts[DEFINITION])))
+    """Return the names that the definition uses, those within the values of others included.
+
+    In the text of a `Fn::Sub` the names are those of CloudFormation.
+    """
+    used: set[str] = set()
+    waiting = set(SUBSTITUTION.findall(re.sub(r"(?m)^ *#.*$", "", project.texts[DEFINITION])))
+    while waiting:
+        name = waiting.pop()
+        used.add(name)
+        value = project.substitutions().get(name)
+        waiting |= set(SUBSTITUTION.findall(value if isinstance(value, str) else "")) - used
+    return used
 
 
 @rule

@@ -42,23 +42,41 @@ class Project:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The state machine, with the defaults of the template's numbers."""
+        """The state machine as far as the template determines it: see `substituted`."""
         return _definition(self.substituted())
 
     def substituted(self) -> str:
-        def value(found: re.Match[str]) -> str:
-            default = self.parameters.get(found[1], {}).get("Default")
-            return str(default) if isinstance(default, int) else found[0]
+        """Return the definition's text with the template's JSON and the defaults of its parameters.
 
-        return SUBSTITUTION.sub(value, self.texts[DEFINITION])
+        What only a deployment knows, such as a function's ARN, stays `${...}`.
+        """
+        return templates.substitute(self.texts[DEFINITION], self._known_substitutions())
+
+    def substitutions(self) -> dict[str, Any]:
+        """Return the DefinitionSubstitutions of the template."""
+        return dict(self.state_machine()[1]["DefinitionSubstitutions"])
+
+    def _known_substitutions(self) -> dict[str, Any]:
+        defaults = {name: value["Default"] for name, value in self.parameters.items() if "Default" in value}
+        known = {}
+        for name, value in self.substitutions().items():
+            match value:
+                case str():
+                    known[name] = value
+                case {"Ref": parameter} if parameter in defaults:
+                    known[name] = defaults[parameter]
+                case {"Fn::Sub": text} if "${" not in (substituted := templates.substitute(text, defaults)):
+                    known[name] = substituted
+        return known
 
     def machines(self, machine: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """The state machine, and those within its Maps."""
+        """Yield the state machine, and those within its Maps and Parallels."""
         machine = machine or self.definition
         yield machine
         for state in machine["States"].values():
-            if "ItemProcessor" in state:
-                yield from self.machines(state["ItemProcessor"])
+            for inner in [state.get("ItemProcessor"), *state.get("Branches", [])]:
+                if inner:
+                    yield from self.machines(inner)
 
     def states(self, kind: str | None = None) -> Iterator[Place]:
         """Every state by its name, also those within Maps; or those of one kind."""
@@ -75,7 +93,7 @@ class Project:
     def function_of(self, state: Mapping[str, Any]) -> str | None:
         """The logical id of the function that a Task calls."""
         named = SUBSTITUTION.fullmatch(str(_arguments(state).get("FunctionName")))
-        supplied = self.state_machine()[1]["DefinitionSubstitutions"].get(named[1], {}) if named else {}
+        supplied = self.substitutions().get(named[1], {}) if named else {}
         return str(supplied["Fn::GetAtt"][0]) if "Fn::GetAtt" in supplied else None
 
     def function(self, logical_id: str) -> dict[str, Any]:

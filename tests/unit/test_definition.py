@@ -10,6 +10,7 @@ import pytest
 import yaml
 from jsonata import Jsonata
 
+from embedded_aws.services.cloudformation import templates
 from tests import linter
 from tests.linter.flow import loops, ways
 from tests.linter.project import texts
@@ -55,8 +56,12 @@ def test_statelint_finds_nothing(tmp_path: Path) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+def test_the_definition_is_yaml_before_its_substitutions_too() -> None:
+    assert yaml.safe_load(TEXT)["States"].keys() == STATES.keys()
+
+
 def test_the_definition_has_no_anchors_which_aws_does_not_resolve() -> None:
-    tokens = list(yaml.scan(TEXT))
+    tokens = list(yaml.scan(PROJECT.substituted()))
 
     assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken)]
     assert not [token for token in tokens if isinstance(token, yaml.ScalarToken) and token.value == "<<"]
@@ -73,7 +78,7 @@ def test_the_definition_has_no_key_twice() -> None:
             for value in node.value:
                 check(value)
 
-    check(yaml.compose(TEXT, yaml.SafeLoader))
+    check(yaml.compose(PROJECT.substituted(), yaml.SafeLoader))
 
 
 def test_the_definition_is_no_larger_than_aws_takes() -> None:
@@ -95,13 +100,17 @@ def turns(wait: str) -> int:
 
 
 def test_every_loop_ends_after_what_its_parameter_says() -> None:
+    # The deadlines with the names of parameters in them, not with the defaults.
+    supplied = PROJECT.substitutions().items()
+    expressions = {name: value["Fn::Sub"] for name, value in supplied if isinstance(value, dict) and "Fn::Sub" in value}
+    text = templates.substitute(TEXT, expressions)
     assert set(LOOPS) == set(BOUNDS)
     for wait, bound in BOUNDS.items():
         [condition] = [rule["Condition"] for _, end, rule in ways(PROJECT.definition) if end == wait]
         [ends] = re.findall(r"\$millis\(\) < \$(\w+)", condition)
 
         plain, with_waits = rf"\$\{{{bound}\}}", rf"\(\$\{{{bound}\}} \+ .*\$promotion.baking_seconds.*\)"
-        assigned = re.findall(rf"(?m)^ +{ends}: '\{{% \$millis\(\) \+ (.*) \* 1000 %\}}'$", TEXT)
+        assigned = re.findall(rf"(?m)^ +{ends}: ['\"]\{{% \$millis\(\) \+ (.*) \* 1000 %\}}['\"]$", text)
         assert assigned
         assert all(re.fullmatch(f"{plain}|{with_waits}", seconds) for seconds in assigned)
 

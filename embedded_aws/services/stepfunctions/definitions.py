@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from jsonata.jexception import JException
 from moto.stepfunctions.parser.api import InvalidDefinition
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 
+from embedded_aws.services.cloudformation.templates import substitute
 from embedded_aws.services.stepfunctions.language import parse
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: what JSONata states no longer have.
@@ -21,20 +21,20 @@ _ENDS = ("Choice", "Succeed", "Fail")
 
 
 def from_template(definition: str, substitutions: Mapping[str, Any]) -> str:
-    """The JSON of a definition in a template, with each `${name}` replaced.
+    """Return the JSON of a definition in a template, with each `${name}` replaced.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-stepfunctions-statemachine.html:
-    text is put in the place of text before JSON or YAML is read, so `MaxAttempts: ${Attempts}` becomes a number.
+    text replaces text before JSON or YAML is parsed, so `MaxAttempts: ${Attempts}` becomes a number, and
+    `Retry: ${Rules}` whatever JSON the value is.
     """
-    definition = re.sub(r"\$\{(\w+)\}", lambda found: _text(substitutions.get(found[1], found[0])), definition)
+    try:
+        definition = substitute(definition, substitutions)
+    except ValueError as error:
+        raise InvalidDefinition(f"Invalid State Machine Definition: '{error}'") from error
     try:
         return json.dumps(json.loads(definition), ensure_ascii=False)
     except json.JSONDecodeError:
         return _from_yaml(definition)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _from_yaml(definition: str) -> str:

@@ -16,13 +16,29 @@ def read(definition: str, **substitutions: Any) -> Any:
 def test_a_substitution_is_text_in_the_place_of_text() -> None:
     definition = "Seconds: ${Seconds}\nText: ${Text}\nBoth: ${Text}-${Seconds}\nFlag: ${Flag}\nOther: ${Other}\n"
 
-    assert read(definition, Seconds=30, Text="${Seconds}", Flag=True) == {
+    assert read(definition, Seconds=30, Text="a", Flag=True) == {
         "Seconds": 30,
-        "Text": "${Seconds}",
-        "Both": "${Seconds}-30",
+        "Text": "a",
+        "Both": "a-30",
         "Flag": True,
         "Other": "${Other}",
     }
+
+
+def test_what_a_substitution_contains_is_substituted_too() -> None:
+    rule = '{"ErrorEquals": ${Errors}, ${Delay}, "Comment": "${Unknown}"}'
+    supplied = {"Rule": rule, "Errors": '["A", "B"]', "Delay": '"IntervalSeconds": ${Seconds}', "Seconds": 30}
+
+    assert read("Retry:\n  - ${Rule}\n", **supplied) == {
+        "Retry": [{"ErrorEquals": ["A", "B"], "IntervalSeconds": 30, "Comment": "${Unknown}"}]
+    }
+
+
+@pytest.mark.parametrize("supplied", [{"A": "${A}"}, {"A": "-${A}"}, {"A": "${B}", "B": "${A}"}])
+def test_a_substitution_that_leads_back_to_itself_is_refused(supplied: dict[str, str]) -> None:
+    assert read("a: 1\n", **supplied) == {"a": 1}
+    with pytest.raises(InvalidDefinition, match="output of one loop is the input of another"):
+        read("a: ${A}\n", **supplied)
 
 
 def test_json_and_yaml_say_the_same() -> None:
