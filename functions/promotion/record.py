@@ -1,0 +1,260 @@
+"""The promotion record: what is known of one promotion, from its start to the history.
+
+The state machine keeps it in the variable `promotion` and passes it to functions under that name. The promotion table
+stores it as JSON, and it is the detail of the events that a stage publishes. A key exists from the first state on that
+writes it.
+
+Each key is annotated with its meaning, the states that write it, and its readers: states (their expressions, or the
+functions that they call), modules of the functions, and rules of template.yaml that match it or put it into an email.
+A test compares both with the definition, the template and the code; docs/architecture.md prints them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+
+class WrittenBy(str):
+    """The states that write a key, separated by commas."""
+
+    __slots__ = ()
+
+
+class ReadBy(str):
+    """What reads a key, separated by commas."""
+
+    __slots__ = ()
+
+
+NEARLY_EVERY_STATE = ReadBy("nearly every state")
+
+
+class PromotionRecord(TypedDict, total=False):
+    """One promotion, successful or not. Old records may lack keys that were added later."""
+
+    execution: Annotated[
+        str,
+        "The ARN of the execution that promotes",
+        WrittenBy("Resolve candidate"),
+        ReadBy("TellOfFailure, TellOfSuccess"),
+    ]
+    started_at: Annotated[
+        str,
+        "When that execution started (ISO 8601)",
+        WrittenBy("Resolve candidate"),
+    ]
+    stage: Annotated[
+        str,
+        "The name of the stage",
+        WrittenBy("Resolve candidate"),
+        ReadBy("PromotedUpstream, TellOfFailure, TellOfSuccess"),
+    ]
+    application: Annotated[
+        str,
+        "The name of the application",
+        WrittenBy("Resolve candidate"),
+        ReadBy(
+            "Preview promotion, Request approval, Update endpoint, Remove superseded models, plan.preview, "
+            "TellOfFailure, TellOfSuccess"
+        ),
+    ]
+    endpoint: Annotated[
+        str,
+        "The name of the endpoint: the application's and the stage's",
+        WrittenBy("Resolve candidate"),
+        NEARLY_EVERY_STATE,
+    ]
+    source_kind: Annotated[
+        str,
+        "The kind of source: training_job, tuning_job, model, model_package or rollback",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Request approval, Inspect endpoint, plan.preview, ForwardPromotions, PromotedUpstream"),
+    ]
+    source_name: Annotated[
+        str,
+        "The name of the source; of a rollback, the execution that it repeats",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Request approval, Inspect endpoint, Announce failure, plan.preview, schedules.watch_promotions"),
+    ]
+    source_arn: Annotated[
+        str,
+        "The ARN of the source that was trained or registered, the same in every stage",
+        WrittenBy("Resolve candidate"),
+        ReadBy("plan.preview, TellOfSuccess"),
+    ]
+    created_at: Annotated[
+        str,
+        "When the training of the candidate ended (ISO 8601), the same in every stage",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Preview promotion, Request approval, Inspect endpoint, endpoint.state, plan.preview"),
+    ]
+    by_event: Annotated[
+        bool,
+        "Whether an event started the promotion, not an operator",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Check quality gate, Request approval, Inspect endpoint, plan.preview"),
+    ]
+    approval: Annotated[
+        str,
+        "The ID of the approval runbook's execution, empty without an approval",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Preview promotion, May it come in?"),
+    ]
+    approved_by: Annotated[
+        str,
+        "Who approved it, as far as Systems Manager tells",
+        WrittenBy("Resolve candidate"),
+        ReadBy("TellOfSuccess"),
+    ]
+    approval_comment: Annotated[
+        str,
+        "What the approvers wrote",
+        WrittenBy("Resolve candidate"),
+    ]
+    digest: Annotated[
+        str,
+        "The SHA-256 digest of the candidate, to which an approval is bound",
+        WrittenBy("Resolve candidate, Plan copy"),
+        ReadBy(
+            "Check quality gate, Request approval, history.approval_requests, history.retention, "
+            "plan.preview, TellOfSuccess"
+        ),
+    ]
+    model_digest: Annotated[
+        str,
+        "The digest of the model as it is in this stage, with the image and environment of the settings",
+        WrittenBy("Plan copy, Resolve images"),
+    ]
+    digest_without_images: Annotated[
+        str,
+        "The same digest without images, to complete it once the images are resolved",
+        WrittenBy("Plan copy"),
+        ReadBy("Resolve images"),
+    ]
+    smoke_test: Annotated[
+        str,
+        "The s3:// address of the smoke test's suite, or skip",
+        WrittenBy("Plan copy"),
+        ReadBy("Run smoke test"),
+    ]
+    metrics: Annotated[
+        dict[str, float],
+        "The metrics of the candidate by name",
+        WrittenBy("Plan copy"),
+        ReadBy("Check quality gate, Inspect endpoint, plan.preview, source.quality_gate"),
+    ]
+    deployment_config: Annotated[
+        dict[str, Any],
+        "The DeploymentConfig of the settings, empty for none",
+        WrittenBy("Plan copy"),
+        ReadBy("Inspect endpoint, Update endpoint, Check endpoint"),
+    ]
+    quality_gate: Annotated[
+        list[dict[str, Any]],
+        "Each rule of the quality gate with the values that it compared and its result",
+        WrittenBy("Check quality gate, Inspect endpoint"),
+        ReadBy("Preview promotion, Inspect endpoint, plan.preview"),
+    ]
+    objects: Annotated[
+        int,
+        "The number of objects that the model's artifacts consist of",
+        WrittenBy("Copy artifacts"),
+    ]
+    bytes: Annotated[
+        int,
+        "Their size",
+        WrittenBy("Copy artifacts"),
+    ]
+    manifest: Annotated[
+        str,
+        "The key of the copy's manifest in the artifact bucket",
+        WrittenBy("Copy artifacts"),
+    ]
+    verified_by: Annotated[
+        str,
+        "How the copies were verified, such as by CRC64NVME",
+        WrittenBy("Copy artifacts"),
+    ]
+    model_name: Annotated[
+        str,
+        "The name of the SageMaker model",
+        WrittenBy("Create model"),
+        ReadBy(
+            "Resolve candidate, Preview promotion, Request approval, Resolve images, Note the failed smoke "
+            "test, Announce promotion, endpoint.state, history.rollback, plan.preview, source.quality_gate, "
+            "source.request, TellOfSuccess"
+        ),
+    ]
+    endpoint_config_name: Annotated[
+        str,
+        "The name of the endpoint config",
+        WrittenBy("Create endpoint config"),
+        ReadBy(
+            "Resolve candidate, Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Restore "
+            "endpoint, endpoint.state, history.retention, history.rollback"
+        ),
+    ]
+    previous_endpoint_config_name: Annotated[
+        str,
+        "The endpoint config to roll back to, empty for a new endpoint",
+        WrittenBy("Inspect endpoint"),
+        ReadBy("Update endpoint, Check endpoint, Restore endpoint, history.retention"),
+    ]
+    changing: Annotated[
+        bool,
+        "Whether the endpoint may have been changed, so that a failure rolls it back",
+        WrittenBy("Inspect endpoint, Write the record"),
+        ReadBy("Restore endpoint"),
+    ]
+    baking_seconds: Annotated[
+        int,
+        "How long the deployment waits beyond the start of instances",
+        WrittenBy("Inspect endpoint"),
+        ReadBy(
+            "Update endpoint, Wait for the deployment, Note the failed deployment, Note the failed smoke "
+            "test, Note what failed, Take over the endpoint, Wait for the restoration, history.lock"
+        ),
+    ]
+    images: Annotated[
+        list[str],
+        "The images that the endpoint runs, by digest",
+        WrittenBy("Resolve images"),
+    ]
+    smoke_test_invocations: Annotated[
+        int,
+        "The number of the smoke test's invocations",
+        WrittenBy("Run smoke test"),
+    ]
+    smoke_test_errors: Annotated[
+        int,
+        "The number of those that failed or were too slow",
+        WrittenBy("Run smoke test"),
+    ]
+    smoke_test_p95_latency_ms: Annotated[
+        int,
+        "The 95th percentile of their latency in milliseconds",
+        WrittenBy("Run smoke test"),
+    ]
+    status: Annotated[
+        str,
+        "How the promotion ended: Succeeded, Failed, RestorationFailed or Rejected",
+        WrittenBy("Write the record, Write the failed record, Announce failure, Announce rejection"),
+        ReadBy("Announce failure, history.retention, history.rollback"),
+    ]
+    reason: Annotated[
+        str,
+        "Why it failed or was rejected",
+        WrittenBy("Write the record, Write the failed record, Announce failure, Announce rejection"),
+        ReadBy("TellOfFailure"),
+    ]
+    error: Annotated[
+        str,
+        "The error's name; only in the event of a failure",
+        WrittenBy("Announce failure"),
+    ]
+    ended_at: Annotated[
+        str,
+        "When it ended (ISO 8601)",
+        WrittenBy("Write the record, Write the failed record, Announce rejection"),
+        ReadBy("Record promotion and give back the endpoint, Record failure and give back the endpoint"),
+    ]
