@@ -203,14 +203,16 @@ CALLS = [
         "payload_nobody_reads",
         "Create model",
         state(
-            "Create model", "        stage: ${Stage}\n", "        stage: ${Stage}\n        table: ${PromotionTable}\n"
+            "Create model",
+            "        request: '{% $plan.model %}'\n",
+            "        request: '{% $plan.model %}'\n        table: ${PromotionTable}\n",
         ),
     ),
-    bite("payload_nobody_writes", "Create model", state("Create model", "        stage: ${Stage}\n")),
+    bite("payload_nobody_writes", "Request approval", state("Request approval", "        runbook: ${RunbookName}\n")),
     bite(
         "event_that_goes_out_of_sight",
         "functions/steps/create_model.py",
-        Edit("functions/steps/create_model.py", "", 'model=plan["settings"]["Model"]', "model=event"),
+        Edit("functions/steps/create_model.py", "", 'name = request["ModelName"]', "name = event"),
     ),
     bite("answer_nobody_gives", "Request approval", state("Request approval", "Payload.outcome", "Payload.result")),
     bite("answer_nobody_gives", "Deployed?", state("Deployed?", "$progress.verdict", "$progress.judgement")),

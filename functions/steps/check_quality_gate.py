@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from promotion.aws.clients import client
 from promotion.history import records
+from promotion.record import PromotionRecord
 from promotion.source import quality_gate
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, plan = event["promotion"], event["plan"]
-    live = records.live(client("dynamodb"), event["table"], promotion["endpoint"])
+    record: PromotionRecord = event["promotion"]
+    live = records.live(client("dynamodb"), event["table"], record["endpoint"])
     # An event that comes again is for what is live already, whatever the gate asks for by now.
-    comes_again = promotion["by_event"] and live is not None and live["digest"] == promotion["digest"]
-    rules = [] if comes_again else plan["quality_gate"]
-    checks = quality_gate.check(rules, promotion["metrics"], live, plan["metrics_note"])
+    comes_again = record["by_event"] and live is not None and live["digest"] == record["digest"]
+    rules = [] if comes_again else json.loads(event["settings"]).get("QualityGate", [])
+    checks = quality_gate.check(rules, record["metrics"], live, event["metrics_note"])
     reason = quality_gate.why_failed(checks)
     logger.info("Quality gate checked", passed=reason is None, checks=checks)
-    return {"passed": reason is None, "reason": reason or "", "promotion": promotion | {"quality_gate": checks}}
+    return {"passed": reason is None, "reason": reason or "", "promotion": record | {"quality_gate": checks}}

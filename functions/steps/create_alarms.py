@@ -6,7 +6,6 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint import alarms
-from promotion.endpoint.config import with_names
 from promotion.step import logger, step
 
 
@@ -15,7 +14,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion = event["promotion"]
     requests = alarms.requests_of(
         promotion["endpoint"],
-        with_names(event["plan"]["settings"]["EndpointConfig"], promotion["model_name"]),
+        event["endpoint_config"],
         error_rate_percent=event["error_rate_percent"],
         latency_milliseconds=event["latency_milliseconds"],
         topic_arn=event["topic_arn"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,7 +14,6 @@ from promotion.endpoint.sagemaker import describe_endpoint, variants_of
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.history import lock, records
 from promotion.history.rollback import comes_again
-from promotion.plan.settings import load
 from promotion.source import model_package, quality_gate
 from promotion.step import logger, step
 
@@ -60,7 +60,7 @@ def _scaling(
     """What scales the endpoint now, and what is to scale it after the promotion."""
     name, config = promotion["endpoint"], promotion["endpoint_config_name"]
     previous = scalable_targets.read(client("application-autoscaling"), name, description)
-    settings = load(client("ssm"), event["stage"], promotion["application"], {}).get("Autoscaling")
+    settings = json.loads(event["settings"]).get("Autoscaling")
     if settings is None and not previous:
         return [], []
     variants = variants_of(client("sagemaker"), config)

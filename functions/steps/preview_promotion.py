@@ -2,144 +2,81 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from promotion.aws.aws_errors import Meaning, meaning
 from promotion.aws.clients import client
 from promotion.endpoint import state
-from promotion.endpoint.config import create_endpoint_config_request
-from promotion.endpoint.model import create_model_request, differences, own_tags
-from promotion.endpoint.sagemaker import describe_endpoint
-from promotion.endpoint.smoke_test import SKIP
+from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
 from promotion.history import cleanup, records
 from promotion.history.cleanup import Place
 from promotion.history.rollback import comes_again
 from promotion.plan import preview
-from promotion.plan.settings import load
-from promotion.source.candidate import Candidate
+from promotion.record import PromotionRecord
 from promotion.step import step
 
-# Of what SageMaker describes, what nobody asks for when creating it.
-_ADDED = {"CreationTime", "DeploymentRecommendation", "EndpointConfigArn", "ModelArn", "ResponseMetadata"}
-_OF_CANDIDATE = ("application", "source_kind", "source_name", "source_arn", "created_at", "digest", "metrics")
+_NO_COPY = {"sentence": "Nothing would be copied.", "objects": 0}
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    plan, dynamodb, table = event["plan"], client("dynamodb"), event["table"]
-    model, config = _requests(event)
-    promotion = event["promotion"] | {
-        "model_name": model["ModelName"],
-        "endpoint_config_name": config["EndpointConfigName"],
-    }
-    name, goes_back = promotion["endpoint"], plan is None
-    live = None if goes_back else records.live(dynamodb, table, name)
-    description = describe_endpoint(client("sagemaker"), name)
-    inspection = state.inspect(description, config["EndpointConfigName"], promotion["created_at"], live)
-    there_model, there_config = _model(model["ModelName"]), _config(config["EndpointConfigName"])
+    plan, given, sagemaker = event["plan"], event["promotion"], client("sagemaker")
+    model, config = (plan["model"], plan["endpoint_config"]) if plan else _recorded(sagemaker, given)
+    model_name, config_name = model["ModelName"], config["EndpointConfigName"]
+    record: PromotionRecord = given | {"model_name": model_name, "endpoint_config_name": config_name}
+    dynamodb, table, name, is_rollback = client("dynamodb"), event["table"], record["endpoint"], plan is None
+
+    live = None if is_rollback else records.live(dynamodb, table, name)
+    description = describe_endpoint(sagemaker, name)
+    inspection = state.inspect(description, config_name, record["created_at"], live)
+    existing_model = describe_model(sagemaker, model_name)
+    existing_config = describe_endpoint_config(sagemaker, config_name)
     would, why = preview.verdict(
-        promotion,
+        record,
         inspection,
-        again=comes_again(records.history(dynamodb, table, name), promotion),
-        asks_for_approval=event["require_approval"] and not goes_back and not promotion["approval"],
+        again=comes_again(records.history(dynamodb, table, name), record),
+        asks_for_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
-            *_conflicts("model", model["ModelName"], model, there_model),
-            *_conflicts("endpoint config", config["EndpointConfigName"], config, there_config),
+            *preview.conflicts("model", model_name, model, existing_model),
+            *preview.conflicts("endpoint config", config_name, config, existing_config),
         ],
     )
-    live_config = _config(inspection.previous) if inspection.previous else None
-    live_model = _model(live_config["ProductionVariants"][0].get("ModelName", "")) if live_config else None
+    live_config = describe_endpoint_config(sagemaker, inspection.previous) if inspection.previous else None
+    served = live_config["ProductionVariants"][0].get("ModelName") if live_config else None
+    live_model = describe_model(sagemaker, served) if served else None
+    executions = event["execution"].rpartition(":")[0] + ":"
+    place = Place(record["application"], event["stage"], event["bucket"], event["account"], executions)
+    retention, next_live = json.loads(event["settings"])["Retention"], record | {"status": "Succeeded"}
+    keep = cleanup.needed(dynamodb, client("stepfunctions"), table, name, retention["Keep"], next_live=next_live)
+    superseded = cleanup.find(sagemaker, client("s3"), place, keep)
     return {
         "outcome": "preview",
         "would_be": would,
         "why": why,
-        "candidate": {key: promotion.get(key) for key in _OF_CANDIDATE},
-        "quality_gate": [] if goes_back else promotion["quality_gate"],
-        "copy": preview.copied(plan["preview"], plan["images"])
-        if plan
-        else {"sentence": "Nothing would be copied.", "objects": 0},
+        "candidate": preview.candidate(record),
+        "quality_gate": [] if is_rollback else record["quality_gate"],
+        "copy": plan["preview"] if plan else _NO_COPY,
         "create": [
-            preview.created("model", model["ModelName"], there_model is not None),
-            preview.created("endpoint config", config["EndpointConfigName"], there_config is not None),
+            preview.created("model", model_name, existing_model is not None),
+            preview.created("endpoint config", config_name, existing_config is not None),
         ],
         "change": {
             "endpoint": name,
             "endpoint_status": description["EndpointStatus"] if description else "There is no such endpoint yet.",
-            "endpoint_config": {"from": inspection.previous, "to": config["EndpointConfigName"]},
+            "endpoint_config": {"from": inspection.previous, "to": config_name},
             "in_the_model": preview.changes(model, live_model),
             "in_the_endpoint_config": preview.changes(config, live_config),
         },
-        "remove": _removal(event, promotion),
+        "remove": preview.removed(superseded, f"s3://{place.bucket}/{place.folder}"),
     }
 
 
-def _requests(event: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The members of CreateModel and CreateEndpointConfig of what would be live."""
-    promotion, plan = event["promotion"], event["plan"]
-    if plan is None:
-        model, config = _model(promotion["model_name"]) or {}, _config(promotion["endpoint_config_name"]) or {}
-        return (
-            {"ModelName": promotion["model_name"]} | {k: v for k, v in model.items() if k not in _ADDED},
-            {"EndpointConfigName": promotion["endpoint_config_name"], "ProductionVariants": []}
-            | {k: v for k, v in config.items() if k not in _ADDED},
-        )
-    candidate, settings = Candidate.from_json(event["candidate"]), plan["settings"]
-    suite = plan["smoke_test"] if plan["smoke_test"] != SKIP else None
-    tags = own_tags(candidate, plan["digest"], event["execution"], suite, plan["metrics_uri"])
-    model = create_model_request(
-        candidate,
-        plan["containers"],
-        stage=event["stage"],
-        model=settings["Model"],
-        role_arn=event["sagemaker_role_arn"],
-        tags=tags,
+def _recorded(sagemaker: Any, record: PromotionRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The requests that created the model and the endpoint config of an earlier promotion, as far as they exist."""
+    model_name, config_name = record["model_name"], record["endpoint_config_name"]
+    model = describe_model(sagemaker, model_name) or {}
+    config = describe_endpoint_config(sagemaker, config_name) or {"ProductionVariants": []}
+    return (
+        {"ModelName": model_name, **preview.request_of(model)},
+        {"EndpointConfigName": config_name, **preview.request_of(config)},
     )
-    config = create_endpoint_config_request(
-        candidate, model["ModelName"], stage=event["stage"], endpoint_config=settings["EndpointConfig"], tags=tags
-    )
-    return model, config
-
-
-def _conflicts(what: str, name: str, asked: dict[str, Any], found: dict[str, Any] | None) -> list[str]:
-    different = differences(asked, found) if found else []
-    return [f"the {what} {name} has another {', '.join(different)}"] if different else []
-
-
-def _removal(event: dict[str, Any], promotion: dict[str, Any]) -> dict[str, Any]:
-    settings = load(client("ssm"), event["stage"], promotion["application"], event["defaults"])
-    place = Place(
-        promotion["application"],
-        event["stage"],
-        event["bucket"],
-        event["account"],
-        event["execution"].rsplit(":", 1)[0] + ":",
-    )
-    keep = cleanup.needed(
-        client("dynamodb"),
-        client("stepfunctions"),
-        event["table"],
-        promotion["endpoint"],
-        settings["Retention"]["Keep"],
-        next_live=promotion | {"status": "Succeeded"},
-    )
-    found = cleanup.find(client("sagemaker"), client("s3"), place, keep)
-    return preview.removed(found, f"s3://{place.bucket}/{place.folder}")
-
-
-def _model(name: str) -> dict[str, Any] | None:
-    return _described(client("sagemaker").describe_model, ModelName=name) if name else None
-
-
-def _config(name: str) -> dict[str, Any] | None:
-    return _described(client("sagemaker").describe_endpoint_config, EndpointConfigName=name)
-
-
-def _described(describe: Any, **request: str) -> dict[str, Any] | None:
-    try:
-        return dict(describe(**request))
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
-        return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from typing import Any
 
 from promotion.aws.clients import client
 from promotion.history import claims, cleanup
 from promotion.history.cleanup import Place
-from promotion.plan.settings import load
 from promotion.step import logger, step
 
 # More than the clocks of two functions differ.
@@ -20,13 +20,13 @@ _MARGIN_SECONDS = 5
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, execution, table = event["promotion"], event["execution"], event["table"]
     endpoint, application, dynamodb = promotion["endpoint"], promotion["application"], client("dynamodb")
-    settings = load(client("ssm"), event["stage"], application, event["defaults"])
+    retention = json.loads(event["settings"])["Retention"]
     place = Place(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")
 
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000 + _MARGIN_SECONDS
     claims.begin_removal(dynamodb, table, endpoint, execution, ends_at)
     try:
-        keep = cleanup.needed(dynamodb, client("stepfunctions"), table, endpoint, settings["Retention"]["Keep"])
+        keep = cleanup.needed(dynamodb, client("stepfunctions"), table, endpoint, retention["Keep"])
         found = cleanup.find(client("sagemaker"), client("s3"), place, keep)
         objects = cleanup.remove(client("sagemaker"), client("s3"), place, found)
     finally:

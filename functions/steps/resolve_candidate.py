@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import time
 from typing import Any
 
@@ -15,6 +17,7 @@ from promotion.history import approval, approval_requests, claims, lock, records
 from promotion.history.claims import Use
 from promotion.naming import endpoint_name
 from promotion.plan.settings import load
+from promotion.record import PromotionRecord
 from promotion.source import reader, request
 from promotion.source.reader import Upstream
 from promotion.step import logger, step
@@ -39,7 +42,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             answer = _tell_rejection(event, asked)
         case request.Ignore():
             answer = {"outcome": "not_for_promotion", "reason": asked.reason}
-    return {"candidate": None, "promotion": None, "digest": None, "reason": "", "execution": ""} | answer
+    nothing = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
+    return nothing | answer
 
 
 def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
@@ -47,11 +51,10 @@ def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
     sagemaker = upstream_client(
         "sagemaker", event["upstream_role_arn"], event["external_id"], event["execution"].rsplit(":", 1)[-1]
     )
+    settings_of = functools.cache(lambda application: _settings(event, application))
     try:
         found = reader.read(
-            Upstream(sagemaker, event["upstream_account"], region=event["execution"].split(":")[3]),
-            asked,
-            lambda application: load(client("ssm"), event["stage"], application, event["defaults"]),
+            Upstream(sagemaker, event["upstream_account"], region=event["execution"].split(":")[3]), asked, settings_of
         )
     except ClientError as error:
         raise _source_error(error, event, asked) from error
@@ -60,23 +63,28 @@ def _promote(event: dict[str, Any], asked: request.Promote) -> dict[str, Any]:
     return {
         "outcome": "promote",
         "candidate": found.to_json(),
+        "settings": json.dumps(settings_of(found.application)),
         "digest": asked.digest,
-        "promotion": {
-            "execution": event["execution"],
-            "application": found.application,
-            "stage": event["stage"],
-            "endpoint": endpoint_name(found.application, event["stage"]),
-            "source_kind": asked.kind,
-            "source_name": asked.name,
-            "source_arn": found.source["arn"],
-            "created_at": found.created_at,
-            "started_at": event["started_at"],
-            "approval": asked.approval or "",
-            "approved_by": decision.by,
-            "approval_comment": decision.comment,
-            "by_event": asked.by_event,
-        },
+        "promotion": PromotionRecord(
+            execution=event["execution"],
+            application=found.application,
+            stage=event["stage"],
+            endpoint=endpoint_name(found.application, event["stage"]),
+            source_kind=asked.kind,
+            source_name=asked.name,
+            source_arn=found.source["arn"],
+            created_at=found.created_at,
+            started_at=event["started_at"],
+            approval=asked.approval or "",
+            approved_by=decision.by,
+            approval_comment=decision.comment,
+            by_event=asked.by_event,
+        ),
     }
+
+
+def _settings(event: dict[str, Any], application: str) -> dict[str, Any]:
+    return load(client("ssm"), event["stage"], application, event["defaults"])
 
 
 def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision:
@@ -134,15 +142,16 @@ def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]
     _assert_there(found)
     # It is what it was when it was promoted, approved by whom it was; only how it comes in this time is new.
     of_its_own = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
-    was = {key: value for key, value in found.items() if key not in of_its_own}
-    promotion = was | {
+    record = {key: value for key, value in found.items() if key not in of_its_own}
+    promotion = record | {
         "execution": event["execution"],
         "source_kind": "rollback",
         "source_name": found["execution"],
         "started_at": event["started_at"],
         "by_event": False,
     }
-    return {"outcome": "rollback", "promotion": promotion}
+    settings = _settings(event, found["application"])
+    return {"outcome": "rollback", "settings": json.dumps(settings), "promotion": promotion}
 
 
 def _assert_there(record: dict[str, Any]) -> None:
@@ -179,18 +188,18 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
     return {
         "outcome": "rejected",
         "reason": reason,
-        "promotion": {
-            "execution": event["execution"],
-            "application": parameters["Application"],
-            "stage": event["stage"],
-            "endpoint": endpoint,
-            "source_kind": parameters["SourceKind"],
-            "source_name": parameters["SourceName"],
-            "digest": parameters["Digest"],
-            "approval": asked.approval,
-            "approved_by": "",
-            "approval_comment": decision.comment,
-        },
+        "promotion": PromotionRecord(
+            execution=event["execution"],
+            application=parameters["Application"],
+            stage=event["stage"],
+            endpoint=endpoint,
+            source_kind=parameters["SourceKind"],
+            source_name=parameters["SourceName"],
+            digest=parameters["Digest"],
+            approval=asked.approval,
+            approved_by="",
+            approval_comment=decision.comment,
+        ),
     }
 
 

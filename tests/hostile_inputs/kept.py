@@ -78,10 +78,9 @@ def evaluated(expression: str, **variables: Any) -> Any:
 
 def states() -> Iterator[Hostile]:
     merged = DEFINITION["States"]["Plan copy"]["Assign"]["promotion"]
-    payload = {"digest": "d", "settings": {"DeploymentConfig": {}}}
     for what, text in TEXTS.items():
         promotion = {"application": "reviews", "approval_comment": text}
-        result = {"result": {"Payload": payload | {"smoke_test": text}}}
+        result = {"result": {"Payload": {"promotion": {"digest": "d", "smoke_test": text}}}}
         act = functools.partial(evaluated, merged, promotion=promotion, states=result)
 
         def is_text(found: Any, text: str = text) -> bool:

@@ -85,7 +85,11 @@ def create_model_request(
 
 
 def own_tags(
-    candidate: Candidate, digest: str, execution: str, smoke_test_uri: str | None, metrics_uri: str | None = None
+    candidate: Candidate,
+    digest: str,
+    execution: str,
+    smoke_test_uri: str | None = None,
+    metrics_uri: str | None = None,
 ) -> dict[str, str]:
     """The source's tags and ours: what a later stage, retention and an operator need to know of a resource."""
     tags = candidate.tags | {

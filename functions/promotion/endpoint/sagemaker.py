@@ -20,6 +20,16 @@ def describe_endpoint(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
         raise
 
 
+def describe_model(sagemaker: Any, model: str) -> dict[str, Any] | None:
+    """DescribeModel's answer, or None when there is none of that name; every other error is raised."""
+    try:
+        return dict(sagemaker.describe_model(ModelName=model))
+    except ClientError as error:
+        if meaning(error) is Meaning.NOT_FOUND:
+            return None
+        raise
+
+
 def describe_endpoint_config(sagemaker: Any, endpoint_config: str) -> dict[str, Any] | None:
     """DescribeEndpointConfig's answer, or None when there is none of that name; every other error is raised."""
     try:

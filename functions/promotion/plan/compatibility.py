@@ -12,8 +12,13 @@ from typing import Any
 
 from promotion.endpoint import alarms, guardrails
 from promotion.endpoint.config import is_asynchronous, is_serverless
+from promotion.endpoint.sagemaker import live_config
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, SKIP
+from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
+from promotion.plan.smoke_test_files import SuiteFiles
+from promotion.source.candidate import Candidate
+from promotion.stage import Stage
 
 MAXIMUM_SERVERLESS_BODY_BYTES = 4 * 1024**2
 
@@ -64,6 +69,32 @@ class Deployment:
     @property
     def is_multi_model(self) -> bool:
         return any(container.get("Mode") == "MultiModel" for container in self.containers)
+
+
+def assert_deployable(
+    sagemaker: Any,
+    cloudwatch: Any,
+    candidate: Candidate,
+    settings: dict[str, Any],
+    suite: SuiteFiles,
+    stage: Stage,
+) -> None:
+    """Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint."""
+    endpoint = stage.endpoint(candidate.application)
+    named = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
+    deployment = Deployment(
+        settings=settings,
+        containers=candidate.containers,
+        mode=(candidate.inference_execution_config or {}).get("Mode", ""),
+        isolated=candidate.enable_network_isolation,
+        suite=suite.suite,
+        body_sizes=suite.body_sizes,
+        endpoint=endpoint,
+        live=live_config(sagemaker, endpoint),
+        alarms=set(alarms.states(cloudwatch, named)),
+    )
+    if found := refusals(deployment):
+        raise InvalidRequestError(f"{candidate.application} cannot be deployed in {stage.name}: {' '.join(found)}")
 
 
 def refusals(deployment: Deployment) -> list[str]:

@@ -6,19 +6,27 @@ import json
 import re
 from typing import Any
 
+from promotion.copying.manifest import PinnedObject
 from promotion.endpoint.model import differences
 from promotion.endpoint.state import Inspection
 from promotion.history.retention import Superseded
+from promotion.record import PromotionRecord
+from promotion.source.images import Copy
 from promotion.source.quality_gate import why_failed
+from promotion.stage import Stage
 
 # An execution's output has 256 KiB at most (Step Functions' quotas).
 _SHOWN_CHARACTERS = 300
 _SHOWN_CHANGES = 50
 _SHOWN_NAMES = 50
+_SHOWN_OBJECTS = 10
+
+# Members that SageMaker adds to its descriptions.
+_ADDED = {"CreationTime", "DeploymentRecommendation", "EndpointConfigArn", "ModelArn", "ResponseMetadata"}
 
 
 def verdict(
-    promotion: dict[str, Any],
+    record: PromotionRecord,
     inspection: Inspection,
     *,
     again: str | None,
@@ -30,9 +38,9 @@ def verdict(
     `again` says why an event brings nothing, if its candidate was live before, `conflicts` what is there already under
     a name it would use, with other content.
     """
-    goes_back = promotion["source_kind"] == "rollback"
-    endpoint, model = promotion["endpoint"], promotion["model_name"]
-    if failed := None if goes_back else why_failed(promotion["quality_gate"]):
+    goes_back = record["source_kind"] == "rollback"
+    endpoint, model = record["endpoint"], record["model_name"]
+    if failed := None if goes_back else why_failed(record["quality_gate"]):
         return "rejected", failed
     if conflicts:
         return "failed", f"There is already something else under its name: {', '.join(conflicts)}."
@@ -42,7 +50,7 @@ def verdict(
         return "already_live", inspection.reason
     if inspection.outcome == "unusable":
         return "failed", inspection.reason
-    if again and promotion["by_event"]:
+    if again and record["by_event"]:
         return "live_before", again
     if asks_for_approval:
         return "approval_requested", f"{endpoint} would get {model} once an approver has let it in."
@@ -53,15 +61,51 @@ def verdict(
     return "promoted", f"The endpoint {endpoint} would change from {inspection.previous} to {model}."
 
 
-def copied(planned: dict[str, Any], images: list[dict[str, str]]) -> dict[str, Any]:
-    """The copy with a sentence on it, by Plan copy's `preview` and `images`."""
-    there, to = planned["objects_already_there"], planned["to"]
-    sentence = f"{planned['objects']:,} objects of {planned['bytes']:,} bytes would be copied to {to}"
+def candidate(record: PromotionRecord) -> dict[str, Any]:
+    """What would be promoted."""
     return {
-        "sentence": f"{sentence}; {there:,} are there already.",
-        **planned,
-        "images": [f"{image['source']} to {image['target']}" for image in images],
+        "application": record.get("application"),
+        "source_kind": record.get("source_kind"),
+        "source_name": record.get("source_name"),
+        "source_arn": record.get("source_arn"),
+        "created_at": record.get("created_at"),
+        "digest": record.get("digest"),
+        "metrics": record.get("metrics"),
     }
+
+
+def copy(s3: Any, stage: Stage, prefix: str, objects: list[PinnedObject], images: list[Copy]) -> dict[str, Any]:
+    """What would be copied to `prefix` of the stage's bucket, in short, however many objects there are."""
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=stage.bucket, Prefix=f"{prefix}/", ExpectedBucketOwner=stage.account
+    )
+    existing = {found["Key"] for page in pages for found in page.get("Contents", [])}
+    missing = [pinned for pinned in objects if pinned.target not in existing]
+    size, to = sum(pinned.size for pinned in missing), stage.uri(f"{prefix}/")
+    return {
+        "sentence": f"{len(missing):,} objects of {size:,} bytes would be copied to {to}; "
+        f"{len(objects) - len(missing):,} are there already.",
+        "to": to,
+        "objects": len(missing),
+        "bytes": size,
+        "objects_already_there": len(objects) - len(missing),
+        "first": [
+            {"from": f"s3://{pinned.bucket}/{pinned.key}"[:_SHOWN_CHARACTERS], "bytes": pinned.size}
+            for pinned in missing[:_SHOWN_OBJECTS]
+        ],
+        "images": [f"{image.source} to {image.target}" for image in images],
+    }
+
+
+def request_of(described: dict[str, Any]) -> dict[str, Any]:
+    """The members with which a model or endpoint config was created, by SageMaker's description of it."""
+    return {member: value for member, value in described.items() if member not in _ADDED}
+
+
+def conflicts(what: str, name: str, request: dict[str, Any], described: dict[str, Any] | None) -> list[str]:
+    """Why a model or endpoint config cannot be created, if there is one of that name with other content."""
+    different = differences(request, described) if described else []
+    return [f"the {what} {name} has another {', '.join(different)}"] if different else []
 
 
 def created(what: str, name: str, is_there: bool) -> str:

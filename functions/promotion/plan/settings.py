@@ -76,8 +76,6 @@ def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str
     settings = copy.deepcopy(defaults)
     if text is not None:
         settings |= _given(text, parameter, settings)
-    if "ProductionVariants" in settings.get("EndpointConfig", {}):
-        _check_defaults(settings["EndpointConfig"])
     return settings
 
 
@@ -111,18 +109,6 @@ def _given(text: str, parameter: str, defaults: dict[str, Any]) -> dict[str, Any
                 f"The settings in {parameter} have the unknown key {part!a:.100}; known are {known}."
             )
     return settings
-
-
-def _check_defaults(endpoint_config: dict[str, Any]) -> None:
-    """The settings' own part is right by now, so what is still wrong comes from the stack."""
-    whole = {"EndpointConfigName": "filled-in", **with_names(endpoint_config, "filled-in")}
-    shape = service_model.input_shape("sagemaker", "CreateEndpointConfig")
-    found = list(service_model.problems(shape, whole, "EndpointConfig"))
-    if found:
-        raise InvalidRequestError(
-            f"The stack's InstanceType or InstanceCount is wrong: {service_model.listed(found)}. Deploy it with "
-            "another one."
-        )
 
 
 def _over_default(default: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from promotion.endpoint import alarms
 from promotion.history import claims
+from promotion.plan import compatibility
 from promotion.source.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.support.s3_service import OWN, S3, UPSTREAM, client, served
@@ -39,6 +40,11 @@ CANDIDATE = Candidate(
     ],
 )
 
+SETTINGS = {
+    "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]},
+    "SmokeTest": "skip",
+}
+
 
 class Client:
     """A boto3 client whose own few requests are answered from memory; where a bucket is, botocore's says."""
@@ -61,9 +67,8 @@ class Client:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
-    monkeypatch.setattr(plan_copy, "live_config", lambda *_: None)
+    monkeypatch.setattr(compatibility, "live_config", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
-    monkeypatch.setattr(plan_copy, "load", lambda *given: {**given[-1], "SmokeTest": "skip"})
     # What it says in the promotion table is no part of what is measured.
     monkeypatch.setattr(claims, "use", lambda *_: None)
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
@@ -79,9 +84,9 @@ def promote() -> tuple[list[Any], dict[str, int]]:
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
         "image_copy": False,
-        "defaults": {
-            "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
-        },
+        "image_repository": "model-promotion-qa",
+        "sagemaker_role_arn": f"arn:aws:iam::{OWN}:role/model-promotion/qa/sagemaker",
+        "settings": json.dumps(SETTINGS),
     }
     plan = plan_copy.handler(asked | {"table": "promotions", "preview": False}, CONTEXT)
     payloads, batches = [asked, plan], []

@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -7,9 +7,12 @@ from promotion.copying.manifest import PinnedObject
 from promotion.endpoint.state import Inspection
 from promotion.history.retention import Superseded
 from promotion.plan import preview
-from steps import plan_copy
+from promotion.record import PromotionRecord
+from promotion.source.images import Copy
+from promotion.stage import Stage
 
-PROMOTION = {
+STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111")
+RECORD: PromotionRecord = {
     "source_kind": "training_job",
     "endpoint": "reviews-qa",
     "model_name": "reviews-2",
@@ -23,7 +26,7 @@ def verdict(
     inspection: Inspection, *, again: str | None = None, approval: bool = False, conflicts: Any = (), **more: Any
 ) -> tuple[str, str]:
     return preview.verdict(
-        PROMOTION | more,
+        cast(PromotionRecord, RECORD | more),
         inspection,
         again=again,
         asks_for_approval=approval,
@@ -103,16 +106,15 @@ class S3:
         return [{"Contents": [{"Key": key} for key in self.there]}, {}]
 
 
-def test_a_copy_of_20000_objects_is_told_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_20000_objects_is_told_in_short() -> None:
     objects = [
         PinnedObject("dev", f"{'k' * 900}/{n}", str(n), 10, '"e"', None, None, None, target=f"models/reviews/d/{n}")
         for n in range(20_000)
     ]
-    monkeypatch.setattr(plan_copy, "s3", S3([pinned.target for pinned in objects[::2]]))
+    s3 = S3([pinned.target for pinned in objects[::2]])
+    image = Copy("upstream@sha256:1", "stage@sha256:1", "latest")
 
-    image = {"source": "upstream@sha256:1", "target": "stage@sha256:1", "tag": "latest"}
-    planned = plan_copy._preview({"bucket": "stage", "account": "1"}, "models/reviews/d", objects)
-    copy = preview.copied(planned, [image])
+    copy = preview.copy(s3, STAGE, "models/reviews/d", objects, [image])
 
     assert copy["sentence"] == (
         "10,000 objects of 100,000 bytes would be copied to s3://stage/models/reviews/d/; 10,000 are there already."

@@ -95,11 +95,10 @@ def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
     assert settings(given) == given
 
 
-def test_defaults_that_sagemaker_does_not_know_are_refused_with_what_to_do() -> None:
+def test_defaults_that_sagemaker_does_not_know_stop_no_rollback_and_no_settings_of_their_own() -> None:
     wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
 
-    with pytest.raises(InvalidRequestError, match=r"InstanceType is 'm5.large', which AWS does not know.* Deploy"):
-        read(None, PARAMETER, wrong)
+    assert read(None, PARAMETER, wrong) == wrong
     own = '{"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}}'
     assert read(own, PARAMETER, wrong)["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] == "ml.m5.large"
 

@@ -1,25 +1,17 @@
-import dataclasses
-import io
 import json
 import math
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from promotion.errors import TryAgainError
 from promotion.source.candidate import METRICS_TAG, from_model, from_model_package, from_training_job
 from promotion.source.model_metrics import (
-    MAXIMUM_FILE_BYTES,
     MAXIMUM_METRICS,
     UnreadableMetricsError,
     of_training_job,
     read,
     uri_of_package,
 )
-from promotion.source.quality_gate import check, why_failed
-from steps import plan_copy
-from tests.support.s3_faults import client_error
 from tests.unit.source.test_candidate import TAGS, container, model, training_job
 
 STATISTICS = {"ContentType": "application/json", "S3Uri": "s3://artifacts/evaluation.json"}
@@ -110,51 +102,3 @@ def test_what_a_stage_writes_down_of_metrics_is_read_as_it_was() -> None:
 def test_a_file_that_is_something_else_says_what(text: bytes, why: str) -> None:
     with pytest.raises(UnreadableMetricsError, match=why):
         read(text)
-
-
-class S3:
-    def __init__(self, answer: bytes | ClientError) -> None:
-        self.answer = answer
-
-    def get_object(self, **_: str) -> dict[str, Any]:
-        if isinstance(self.answer, ClientError):
-            raise self.answer
-        return {"Body": io.BytesIO(self.answer)}
-
-
-def fetched(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes | ClientError, uri: str = "s3://artifacts/evaluation.json"
-) -> tuple[dict[str, float], str]:
-    monkeypatch.setattr(plan_copy, "s3", S3(answer))
-    candidate = dataclasses.replace(from_model_package(PACKAGE, TAGS, None), metrics_uri=uri)
-    return plan_copy._metrics(candidate, "111111111111")
-
-
-def test_the_file_of_metrics_is_read_from_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fetched(monkeypatch, b'{"f1": 0.5}') == ({"f1": 0.5}, "")
-
-
-@pytest.mark.parametrize(
-    ("answer", "uri", "why"),
-    [
-        (b"no JSON", "s3://artifacts/evaluation.json", "it is no JSON"),
-        (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it has more than 1048576 bytes"),
-        (client_error("NoSuchKey"), "s3://artifacts/evaluation.json", "does not exist"),
-        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "The statement that is missing there"),
-        (b"{}", "https://artifacts/evaluation.json", "is not the address of an object in S3"),
-    ],
-)
-def test_a_file_of_metrics_that_cannot_be_read_fails_only_a_gate_that_asks_for_one_of_them(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes | ClientError, uri: str, why: str
-) -> None:
-    metrics, note = fetched(monkeypatch, answer, uri)
-
-    assert metrics == {}
-    assert why in note
-    assert why_failed(check([], metrics, None, note)) is None
-    assert why in (why_failed(check([{"MetricName": "f1", "Minimum": 0}], metrics, None, note)) or "")
-
-
-def test_a_passing_trouble_is_not_taken_for_a_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TryAgainError):
-        fetched(monkeypatch, client_error("SlowDown"))

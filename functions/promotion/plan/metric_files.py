@@ -1,0 +1,64 @@
+"""The files of a candidate's metrics: read upstream, placed beside the model for the next stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
+
+from promotion.aws import s3_uri
+from promotion.copying.s3_errors import explained
+from promotion.errors import PromotionRefusedError
+from promotion.naming import sha256_of
+from promotion.plan.stage_files import Placed
+from promotion.source import model_metrics
+from promotion.source.candidate import Candidate
+from promotion.stage import Stage
+
+logger = Logger(child=True)
+
+_LONGEST_NOTE = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """A candidate's metrics by name, and a note why there are none if its file could not be read."""
+
+    values: dict[str, float]
+    note: str = ""
+
+    def placed(self, prefix: str, stage: Stage) -> Placed:
+        """Return the file of the metrics under `prefix` in the stage's bucket; without metrics there is none."""
+        if not self.values:
+            return Placed("")
+        key = f"{prefix}/metrics/{sha256_of(self.values)[:16]}.json"
+        return Placed(stage.uri(key), {key: json.dumps(self.values).encode()})
+
+
+def read(s3: Any, candidate: Candidate, owner: str) -> Metrics:
+    """Return the candidate's metrics; `owner` is the account of the bucket that may have a file of them.
+
+    A file that cannot be read is noted, since only a quality gate that requires one of its metrics needs it.
+    """
+    uri = candidate.metrics_uri
+    if uri is None:
+        return Metrics(candidate.metrics)
+    try:
+        bucket, key = s3_uri.bucket_and_key(uri)
+        body = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"]
+        text = body.read(model_metrics.MAXIMUM_FILE_BYTES + 1)
+        if len(text) > model_metrics.MAXIMUM_FILE_BYTES:
+            raise model_metrics.UnreadableMetricsError(f"it has more than {model_metrics.MAXIMUM_FILE_BYTES} bytes")
+        return Metrics(model_metrics.read(text))
+    except ClientError as error:
+        refused = explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri)
+        if not isinstance(refused, PromotionRefusedError):
+            raise refused from error
+        why = str(refused)
+    except (PromotionRefusedError, model_metrics.UnreadableMetricsError) as error:
+        why = str(error)
+    logger.warning("Metrics left out", source=uri, reason=why)
+    return Metrics({}, f"the file of metrics {uri} could not be read: {why}"[:_LONGEST_NOTE])

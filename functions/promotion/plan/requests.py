@@ -1,0 +1,110 @@
+"""Build what SageMaker is requested to create of a candidate in a stage, once for the preview and the promotion."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from promotion.aws import service_model
+from promotion.endpoint.config import create_endpoint_config_request, is_serverless
+from promotion.endpoint.model import (
+    assert_room_for_tags,
+    assert_taken,
+    create_model_request,
+    own_tags,
+    stage_containers,
+)
+from promotion.endpoint.smoke_test import SKIP
+from promotion.errors import InvalidRequestError
+from promotion.source import images
+from promotion.source.candidate import Candidate
+from promotion.source.images import Copy, Image
+from promotion.stage import Stage
+
+
+def containers_of_stage(
+    containers: list[dict[str, Any]],
+    settings: dict[str, Any],
+    stage: Stage,
+    repository: str | None,
+    image_digest: Callable[[Image], str],
+) -> tuple[list[dict[str, Any]], list[Copy]]:
+    """Return `containers` with the settings' image and environment, and the images to copy into the stage for them.
+
+    `repository` is the stage's repository for copies of images, None to use every image where it is; `image_digest`
+    looks up the digest of an image's tag. Raises PromotionRefusedError for an image that the stage cannot use.
+    """
+    containers = stage_containers(containers, settings.get("Model", {}))
+    # The settings may have their own image.
+    containers = images.pinned(containers, stage.region, image_digest)
+    copies: list[Copy] = []
+    if repository:
+        containers, copies = images.redirected(containers, stage.account, repository)
+    if is_serverless(settings["EndpointConfig"]):
+        images.assert_serverless(containers, stage.account)
+    return containers, copies
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """The members of CreateModel and CreateEndpointConfig."""
+
+    model: dict[str, Any]
+    endpoint_config: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a model comes from, for its tags: the candidate's digest, the execution, and its files in the stage.
+
+    `smoke_test_uri` is "skip" without a smoke test, `metrics_uri` "" without metrics.
+    """
+
+    digest: str
+    execution: str
+    smoke_test_uri: str
+    metrics_uri: str
+
+
+def build(
+    candidate: Candidate,
+    containers: list[dict[str, Any]],
+    settings: dict[str, Any],
+    stage: Stage,
+    role_arn: str,
+    origin: Origin,
+) -> Requests:
+    """Return the requests for a candidate in a stage; `containers` are those of `containers_of_stage`.
+
+    Raises PromotionRefusedError or InvalidRequestError if SageMaker would not accept them.
+    """
+    assert_taken(containers, candidate.source["name"])
+    smoke_test_uri = origin.smoke_test_uri if origin.smoke_test_uri != SKIP else None
+    tags = own_tags(candidate, origin.digest, origin.execution, smoke_test_uri, origin.metrics_uri)
+    # Resolve images may add one for each container.
+    assert_room_for_tags(candidate, len(tags) + len(containers))
+    model = create_model_request(
+        candidate, containers, stage=stage.name, model=settings.get("Model", {}), role_arn=role_arn, tags=tags
+    )
+    endpoint_config = create_endpoint_config_request(
+        candidate,
+        model["ModelName"],
+        stage=stage.name,
+        endpoint_config=settings["EndpointConfig"],
+        tags=own_tags(candidate, origin.digest, origin.execution),
+    )
+    _assert_accepted(endpoint_config)
+    return Requests(model, endpoint_config)
+
+
+def _assert_accepted(endpoint_config: dict[str, Any]) -> None:
+    """The settings are valid by now, so what is still wrong comes from the stack."""
+    shape = service_model.input_shape("sagemaker", "CreateEndpointConfig")
+    untagged = {member: value for member, value in endpoint_config.items() if member != "Tags"}
+    found = list(service_model.problems(shape, untagged, "EndpointConfig"))
+    if found:
+        raise InvalidRequestError(
+            f"The stack's InstanceType or InstanceCount is wrong: {service_model.listed(found)}. Deploy it with "
+            "another one."
+        )

@@ -1,0 +1,98 @@
+"""The files of a smoke test: its suite and the bodies that the suite names in S3, read upstream, put into the stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from promotion.aws import s3_uri
+from promotion.copying import references
+from promotion.copying.manifest import PinnedObject
+from promotion.copying.pinning import pin
+from promotion.copying.references import Reference
+from promotion.copying.s3_errors import explained
+from promotion.endpoint import smoke_test
+from promotion.endpoint.smoke_test import SKIP
+from promotion.errors import InvalidRequestError
+from promotion.naming import sha256_of
+from promotion.plan.stage_files import Placed
+from promotion.source.candidate import SMOKE_TEST_TAG, Candidate
+from promotion.stage import Stage
+
+_MAXIMUM_SUITE_BYTES = 16 * 1024**2
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteFiles:
+    """A suite ("skip" for none), and the body of each case that names one in S3, by the case's number."""
+
+    suite: dict[str, Any] | str
+    bodies: dict[int, PinnedObject] = dataclasses.field(default_factory=dict)
+
+    @property
+    def body_sizes(self) -> list[int]:
+        """The number of bytes that each case sends."""
+        cases = self.suite["cases"] if isinstance(self.suite, dict) else []
+        return [
+            self.bodies[index].size if index in self.bodies else len(smoke_test.body_of(case))
+            for index, case in enumerate(cases)
+        ]
+
+    def placed(self, prefix: str, stage: Stage) -> Placed:
+        """Return the suite ("skip" for none) and its bodies as they lie under `prefix` in the stage's bucket."""
+        if isinstance(self.suite, str):
+            return Placed(self.suite)
+        cases, objects = list(self.suite["cases"]), []
+        for index, body in self.bodies.items():
+            # The folder is named by content: the same model may come with another suite the next time.
+            folder = f"{prefix}/{sha256_of(body.content)[:16]}"
+            target, placed = references.targets(_body_reference(index, cases[index]), [body], folder)
+            cases[index] = {**cases[index], "body_uri": stage.uri(target)}
+            objects += placed
+        suite = {**self.suite, "cases": cases}
+        key = f"{prefix}/smoke-test/{sha256_of(suite)[:16]}.json"
+        return Placed(stage.uri(key), {key: json.dumps(suite).encode()}, objects)
+
+
+def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str) -> SuiteFiles:
+    """Return `suite`, the settings' SmokeTest, or else the suite that travels with the candidate.
+
+    `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite, and PromotionRefusedError
+    if a file cannot be read.
+    """
+    if isinstance(suite, str):
+        return SuiteFiles(SKIP)
+    if suite is None and candidate.smoke_test is None:
+        raise InvalidRequestError(
+            f"There is no smoke test for {candidate.application}: tag {candidate.source['name']} with {SMOKE_TEST_TAG} "
+            '= the s3:// address of a suite, or set SmokeTest in the application\'s settings (to "skip" to go without).'
+        )
+    suite = suite or _read_suite(s3, candidate.smoke_test or "", owner)
+    return SuiteFiles(
+        suite,
+        {
+            index: pin(s3, _body_reference(index, case), owner)[0]
+            for index, case in enumerate(suite["cases"])
+            if "body_uri" in case
+        },
+    )
+
+
+def _body_reference(index: int, case: dict[str, Any]) -> Reference:
+    return Reference(("smoke-test", index, "body"), case["body_uri"], is_prefix=False)
+
+
+def _read_suite(s3: Any, uri: str, owner: str) -> dict[str, Any]:
+    bucket, key = s3_uri.bucket_and_key(uri, f"The smoke test (the tag {SMOKE_TEST_TAG})")
+    try:
+        found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
+    except ClientError as error:
+        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", f"The smoke test {uri}") from error
+    if found["ContentLength"] > _MAXIMUM_SUITE_BYTES:
+        raise InvalidRequestError(
+            f"The smoke test {uri} has {found['ContentLength']} bytes; {_MAXIMUM_SUITE_BYTES} fit."
+        )
+    return smoke_test.read(found["Body"].read(), uri)

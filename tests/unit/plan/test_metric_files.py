@@ -1,0 +1,76 @@
+"""The files of a candidate's metrics."""
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.errors import TryAgainError
+from promotion.plan import metric_files
+from promotion.plan.metric_files import Metrics
+from promotion.plan.stage_files import Placed
+from promotion.source.candidate import Candidate
+from promotion.source.model_metrics import MAXIMUM_FILE_BYTES
+from promotion.source.quality_gate import check, why_failed
+from promotion.stage import Stage
+from tests.support.s3_faults import client_error
+
+STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111")
+CANDIDATE = Candidate("reviews", {"name": "reviews-1"}, "2026-01-01T00:00:00Z", containers=[])
+
+
+class S3:
+    def __init__(self, answer: bytes | ClientError) -> None:
+        self.answer = answer
+
+    def get_object(self, **_: str) -> dict[str, Any]:
+        if isinstance(self.answer, ClientError):
+            raise self.answer
+        return {"Body": io.BytesIO(self.answer)}
+
+
+def fetched(answer: bytes | ClientError, uri: str = "s3://artifacts/evaluation.json") -> Metrics:
+    return metric_files.read(S3(answer), dataclasses.replace(CANDIDATE, metrics_uri=uri), "111111111111")
+
+
+def test_the_file_of_metrics_is_read_from_upstream() -> None:
+    assert fetched(b'{"f1": 0.5}') == Metrics({"f1": 0.5})
+
+
+def test_metrics_are_put_beside_the_model_and_nothing_is_where_there_are_none() -> None:
+    placed = Metrics({"f1": 0.5}).placed("models/reviews/d", STAGE)
+
+    [(key, body)] = placed.files.items()
+    assert placed.uri == f"s3://stage/{key}"
+    assert key.startswith("models/reviews/d/metrics/")
+    assert json.loads(body) == {"f1": 0.5}
+    assert Metrics({}).placed("models/reviews/d", STAGE) == Placed("")
+
+
+@pytest.mark.parametrize(
+    ("answer", "uri", "why"),
+    [
+        (b"no JSON", "s3://artifacts/evaluation.json", "it is no JSON"),
+        (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it has more than 1048576 bytes"),
+        (client_error("NoSuchKey"), "s3://artifacts/evaluation.json", "does not exist"),
+        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "The statement that is missing there"),
+        (b"{}", "https://artifacts/evaluation.json", "is not the address of an object in S3"),
+    ],
+)
+def test_a_file_of_metrics_that_cannot_be_read_fails_only_a_gate_that_asks_for_one_of_them(
+    answer: bytes | ClientError, uri: str, why: str
+) -> None:
+    found = fetched(answer, uri)
+
+    assert found.values == {}
+    assert why in found.note
+    assert why_failed(check([], found.values, None, found.note)) is None
+    assert why in (why_failed(check([{"MetricName": "f1", "Minimum": 0}], found.values, None, found.note)) or "")
+
+
+def test_a_passing_trouble_is_not_taken_for_a_file_that_cannot_be_read() -> None:
+    with pytest.raises(TryAgainError):
+        fetched(client_error("SlowDown"))

@@ -1,0 +1,106 @@
+"""What SageMaker is requested to create of a candidate."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.plan.requests import Origin, Requests, build, containers_of_stage
+from promotion.source.candidate import Candidate
+from promotion.source.images import Image
+from promotion.stage import Stage
+
+STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111")
+ROLE = "arn:aws:iam::222222222222:role/sagemaker"
+REGISTRY = "111111111111.dkr.ecr.eu-west-1.amazonaws.com"
+DIGEST = f"sha256:{1:064}"
+CONTAINER = {"Image": f"{REGISTRY}/reviews@{DIGEST}", "ModelDataUrl": "s3://stage/models/reviews/d/model.tar.gz"}
+SETTINGS: dict[str, Any] = {
+    "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
+}
+CANDIDATE = Candidate(
+    "reviews",
+    {"kind": "model", "name": "reviews-1", "arn": "arn:aws:sagemaker:eu-west-1:111111111111:model/reviews-1"},
+    "2026-01-02T03:04:05Z",
+    containers=[CONTAINER],
+    tags={"team": "search"},
+)
+ORIGIN = Origin("d" * 64, "arn:execution", "s3://stage/suite.json", "s3://stage/metrics.json")
+
+
+def built(candidate: Candidate = CANDIDATE, origin: Origin = ORIGIN, settings: dict[str, Any] = SETTINGS) -> Requests:
+    return build(candidate, [CONTAINER], settings, STAGE, ROLE, origin)
+
+
+def in_stage(settings: dict[str, Any], repository: str | None = None) -> Any:
+    def image_digest(image: Image) -> str:
+        return f"sha256:{image.tag:0>64}"
+
+    return containers_of_stage([CONTAINER], SETTINGS | settings, STAGE, repository, image_digest)
+
+
+def tags_of(request: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+
+
+def test_the_endpoint_config_is_of_the_model_and_only_the_model_names_its_files() -> None:
+    requests = built()
+
+    [variant] = requests.endpoint_config["ProductionVariants"]
+    assert variant["ModelName"] == requests.model["ModelName"]
+    of_model, of_config = tags_of(requests.model), tags_of(requests.endpoint_config)
+    assert of_model == of_config | {
+        "model-promotion:smoke-test": "s3://stage/suite.json",
+        "model-promotion:metrics": "s3://stage/metrics.json",
+    }
+    assert of_config["team"] == "search"
+    assert of_config["model-promotion:execution"] == "arn:execution"
+
+
+def test_without_a_smoke_test_and_metrics_there_are_no_tags_of_them() -> None:
+    requests = built(origin=dataclasses.replace(ORIGIN, smoke_test_uri="skip", metrics_uri=""))
+
+    assert tags_of(requests.model) == tags_of(requests.endpoint_config)
+
+
+def test_a_model_leaves_room_for_a_tag_for_each_image() -> None:
+    # With seven tags of the promotion and one for the image it has 50.
+    fits = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(42)})
+    full = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(43)})
+
+    assert len(tags_of(built(fits).model)) == 49
+    with pytest.raises(PromotionRefusedError, match="it would have 51, and SageMaker allows 50"):
+        built(full)
+
+
+def test_defaults_that_sagemaker_does_not_know_are_refused_with_what_to_do() -> None:
+    wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
+
+    with pytest.raises(InvalidRequestError, match=r"InstanceType is 'm5.large', which AWS does not know.* Deploy"):
+        built(settings=wrong)
+
+
+def test_a_model_of_a_vpc_needs_one_in_the_settings() -> None:
+    with pytest.raises(PromotionRefusedError, match=r"Set Model\.VpcConfig"):
+        built(dataclasses.replace(CANDIDATE, in_vpc=True))
+
+
+def test_images_stay_where_they_are_without_a_repository_for_copies() -> None:
+    assert in_stage({}) == ([CONTAINER], [])
+
+
+def test_the_image_of_the_settings_is_pinned_and_copied_as_any_other() -> None:
+    containers, copies = in_stage({"Model": {"PrimaryContainer": {"Image": f"{REGISTRY}/other:7"}}}, "copies")
+
+    [copy] = copies
+    assert copy.source == f"{REGISTRY}/other@sha256:{7:064}"
+    assert copy.target == f"222222222222.dkr.ecr.eu-west-1.amazonaws.com/copies@sha256:{7:064}"
+    assert containers == [CONTAINER | {"Image": copy.target}]
+
+
+def test_a_serverless_endpoint_cannot_use_an_image_of_another_account() -> None:
+    serverless = [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]
+
+    with pytest.raises(PromotionRefusedError, match="only images of its own"):
+        in_stage({"EndpointConfig": {"ProductionVariants": serverless}})
