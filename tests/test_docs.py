@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def test_the_picture_in_the_readme_is_the_state_machine_of_today() -> None:
     readme = picture.README.read_text()
 
     assert picture.drawn_into(readme) == readme, "run `make picture`"
+
+
+def test_the_newest_release_in_the_changelog_is_the_version_of_the_project() -> None:
+    releases = re.findall(r"(?m)^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text())
+
+    assert releases[0] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("events/*.md")], ids=str)
