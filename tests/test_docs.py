@@ -57,6 +57,16 @@ def _ways(flowchart: str) -> list[tuple[str, str]]:
     return [(names[source], names[end]) for start, end in arrows for source in sources.get(start, [start])]
 
 
+def test_the_events_in_the_readme_are_excerpts_of_the_examples() -> None:
+    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    examples = ["training-job-completed", "promotion-succeeded"]
+
+    for block, example in zip(blocks, examples, strict=True):
+        shown, whole = json.loads(block), json.loads((ROOT / f"events/{example}.json").read_text())
+        assert shown.pop("detail").items() <= whole.pop("detail").items()
+        assert shown.items() <= whole.items()
+
+
 def test_the_newest_release_in_the_changelog_is_the_version_of_the_project() -> None:
     releases = re.findall(r"(?m)^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text())
 
