@@ -1,4 +1,4 @@
-# `make test` runs every check, `make demo` shows a promotion from training to production; both set up what they need.
+# `make demo` shows a promotion from training to production, `make test` runs every check. Both install what they need.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
@@ -8,12 +8,71 @@ STAGE ?= qa
 ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test lint unit permissions faults hostile build deploy picture format clean
+.PHONY: help demo local setup hooks format unit picture clean test lint permissions faults hostile build deploy
 
-help: ## Say what there is.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | expand -t 12
+help: ## List the commands.
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
+		$(MAKEFILE_LIST)
 
-setup: .venv/.locked ## Install what everything else needs, below .tools and .venv.
+##@ Use it without an AWS account
+
+demo: setup ## Run six promotions on the embedded AWS and show each step.
+	@$(RUN) python -m sandbox.demo
+
+local: setup ## Run the embedded AWS with all stacks deployed, until you press Ctrl-C.
+	@$(RUN) python -m sandbox.serve
+
+##@ Develop
+
+setup: .venv/.locked ## Install the locked tools into .tools and .venv.
+
+hooks: setup ## Install the pre-commit hooks (ruff and mypy).
+	$(RUN) pre-commit install
+
+format: setup ## Format the code and apply ruff's fixes.
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+unit: setup ## Run the tests that do not need the embedded AWS.
+	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
+
+picture: setup ## Draw the state machine in docs/architecture.md.
+	$(RUN) python -m docs.picture
+
+clean: ## Remove everything that was built or installed.
+	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv
+
+##@ Check
+
+test: setup lint build ## Run every check, as CI does.
+	$(RUN) pytest -n auto --dist worksteal --permissions
+	$(RUN) python -m tests.permissions
+
+lint: setup checks/.venv/.locked ## Check format, style, types and templates.
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(SAM) validate --lint
+	$(SAM) validate --lint --template upstream.yaml
+	checks/.venv/bin/python -W ignore -m checks
+
+permissions: setup ## Compare the granted permissions with those that the last `make test` required.
+	$(RUN) python -m tests.permissions
+
+faults: setup ## Inject every fault at every AWS call (takes an hour). ARGUMENTS=--resume continues a run.
+	$(RUN) python -m tests.faults $(ARGUMENTS)
+
+hostile: setup ## Try every hostile input and print how each is refused.
+	@$(RUN) python -m tests.hostile_inputs
+
+##@ Deploy
+
+build: setup ## Build the functions and templates.
+	$(SAM) build --cached --parallel
+	$(SAM) build --cached --parallel --template upstream.yaml --build-dir .aws-sam/upstream
+
+deploy: build ## Deploy one environment of samconfig.toml, for example: make deploy STAGE=qa
+	$(SAM) deploy --config-env $(STAGE)
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -26,50 +85,3 @@ $(UV):
 checks/.venv/.locked: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=checks/.venv $(UV) sync --locked --quiet --only-group checks
 	@touch $@
-
-demo: setup ## Watch models go from training to production on the embedded AWS.
-	@$(RUN) python -m sandbox.demo
-
-local: setup ## Keep the embedded AWS running, with all stacks deployed.
-	@$(RUN) python -m sandbox.serve
-
-test: setup lint build ## Run every check.
-	$(RUN) pytest -n auto --dist worksteal --permissions
-	$(RUN) python -m tests.permissions
-
-lint: setup checks/.venv/.locked ## Check format, style, types and templates.
-	$(RUN) ruff format --check .
-	$(RUN) ruff check .
-	$(RUN) mypy
-	$(SAM) validate --lint
-	$(SAM) validate --lint --template upstream.yaml
-	checks/.venv/bin/python -W ignore -m checks
-
-unit: setup ## Run the tests that need no embedded AWS.
-	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
-
-permissions: setup ## Hold what the policies grant beside what the last `make test` needed.
-	$(RUN) python -m tests.permissions
-
-faults: setup ## Try promotions with every fault at every call: an hour; ARGUMENTS=--resume goes on with it.
-	$(RUN) python -m tests.faults $(ARGUMENTS)
-
-hostile: setup ## Try every hostile input, and print how each was refused.
-	@$(RUN) python -m tests.hostile_inputs
-
-build: setup ## Build what is deployed.
-	$(SAM) build --cached --parallel
-	$(SAM) build --cached --parallel --template upstream.yaml --build-dir .aws-sam/upstream
-
-deploy: build ## Deploy one environment of samconfig.toml: make deploy STAGE=qa
-	$(SAM) deploy --config-env $(STAGE)
-
-picture: setup ## Draw the state machine into the README anew.
-	$(RUN) python -m docs.picture
-
-format: setup ## Put the code into its format.
-	$(RUN) ruff check --fix .
-	$(RUN) ruff format .
-
-clean: ## Remove all that was built and installed.
-	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv

@@ -1,11 +1,15 @@
-"""Draw the state machine into the README: `make picture`.
+"""Draw the state machine into docs/architecture.md: `make picture`.
 
-The picture shows what does something and where an execution ends; the choices, waits and notes between are what the
-arrows stand for.
+The page has a mark for each picture, with the name of the picture's first state. A picture shows the states of the
+definition from that one to the first state of the next picture. States of other pictures are drawn as flags.
+
+Most errors lead to one state. The states that they come from have a dashed red border instead of an arrow each.
 """
 
 from __future__ import annotations
 
+import collections
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -13,64 +17,100 @@ from typing import Any
 from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
-BEGIN, END = "<!-- picture: made by `make picture` -->", "<!-- end of the picture -->"
+PAGE = ROOT / "docs/architecture.md"
+_MARK = "<!-- picture from {} -->"
+_PICTURE = re.compile(f"{_MARK.format('(?P<first>[^\n]+)')}\n.*?<!-- end of the picture -->", re.DOTALL)
 
-_SHOWN = {"Task", "Map", "Succeed", "Fail"}
-_SHAPES = {"Succeed": ("([", "])"), "Fail": ("([", "])"), "Map": ("[[", "]]")}
-_FAILURE = "Note what failed"
+_SHAPES = {"Task": "[{}]", "Map": "[[{}]]", "Choice": "{{{{{}}}}}", "Succeed": "([{}])", "Fail": "([{}])"}
+_OTHER_SHAPE, _FLAG = "({})", ">{}]"
+_SPACING = '%%{init: {"flowchart": {"nodeSpacing": 30, "rankSpacing": 35}}}%%'
+_ANY_ERROR = "States.ALL"
+_ANY_CAUGHT = '    caught["any error of a state<br/>with a dashed red border"]'
+_WIDE = 5
+"""If more arrows than this leave one state, a picture from left to right is narrower."""
+
+States = dict[str, dict[str, Any]]
 
 
-def picture() -> str:
-    """The state machine as a Mermaid flowchart."""
-    definition = Project.read().definition
-    states = definition["States"]
-    shown = {name: state for name, state in states.items() if state["Type"] in _SHOWN}
-    numbers = {name: f"s{index}" for index, name in enumerate(shown)}
-    first = _next_shown(states, {"Next": definition["StartAt"]})
-    lines = ["flowchart TD"]
-    lines += [f"    start((start)) --> {numbers[name]}" for name in sorted(first, key=list(shown).index)]
-    for name, state in shown.items():
-        left, right = _SHAPES.get(state["Type"], ("[", "]"))
-        lines.append(f'    {numbers[name]}{left}"{name}"{right}')
-    for name, state in shown.items():
-        for target in sorted(_next_shown(states, state), key=list(shown).index):
-            lines.append(f"    {numbers[name]} --> {numbers[target]}")
-    lines.append('    failure{{"any failure"}}')
-    for target in sorted(_next_shown(states, states[_FAILURE]), key=list(shown).index):
-        lines.append(f"    failure --> {numbers[target]}")
-    failed = [numbers[name] for name, state in shown.items() if state["Type"] == "Fail"]
-    lines += ["    classDef failed stroke:#c33", f"    class {','.join(failed)} failed"]
+def drawn_into(page: str) -> str:
+    """Return `page` with the pictures of the current definition between its marks."""
+    states: States = Project.read().definition["States"]
+    names = list(states)
+    firsts = [found["first"] for found in _PICTURE.finditer(page)]
+    if unknown := set(firsts) - set(names):
+        raise ValueError(f"{PAGE.name}: the definition has no state {', '.join(sorted(unknown))}.")
+    starts = [names.index(first) for first in firsts]
+    if not starts or starts[0] != 0 or starts != sorted(starts):
+        raise ValueError(f"{PAGE.name}: the marks must be in the order of the definition and begin with {names[0]}.")
+    pictures = iter([_picture(states, names[a:b]) for a, b in itertools.pairwise([*starts, len(names)])])
+
+    def block(found: re.Match[str]) -> str:
+        mark = _MARK.format(found["first"])
+        return f"{mark}\n```mermaid\n{next(pictures)}\n```\n<!-- end of the picture -->"
+
+    return _PICTURE.sub(block, page)
+
+
+def _picture(states: States, shown: list[str]) -> str:
+    """Return a Mermaid flowchart of the states `shown`."""
+    handler = _failure_handler(states)
+    caught = [name for name in shown if (_ANY_ERROR, handler) in _catches(states[name]) and handler not in shown]
+    solid = [(name, target) for name in shown for target in _next(states[name])]
+    dashed = [
+        (name, error, target)
+        for name in shown
+        for error, target in _catches(states[name])
+        if name not in caught or target != handler
+    ]
+    targets = [target for _, target in solid] + [target for _, _, target in dashed] + [handler] * bool(caught)
+    flags = [target for target in dict.fromkeys(targets) if target not in shown]
+    ids = {name: f"s{number}" for number, name in enumerate([*shown, *flags])}
+    failing = [name for name in shown if states[name]["Type"] == "Fail"]
+
+    widest = max(len(_next(states[name])) for name in shown)
+    lines = [_SPACING, f"flowchart {'LR' if widest > _WIDE else 'TD'}"]
+    lines += [f"    {ids[name]}{_shape(name, states[name])}" for name in shown]
+    lines += [f"    {ids[name]}{_FLAG.format(f'"{name}"')}" for name in flags]
+    lines += [f"    {ids[name]} --> {ids[target]}" for name, target in solid]
+    lines += [f"    {ids[name]} {_arrow(error)} {ids[target]}" for name, error, target in dashed]
+    if caught:
+        lines += [_ANY_CAUGHT, f"    caught -.-> {ids[handler]}"]
+        lines += ["    classDef caught stroke:#c33,stroke-dasharray:4", f"    class {_list(ids, caught)},caught caught"]
+    if red := len(dashed) + bool(caught):
+        numbers = ",".join(str(number) for number in range(len(solid), len(solid) + red))
+        lines.append(f"    linkStyle {numbers} stroke:#c33,stroke-width:2px")
+    if failing:
+        lines += ["    classDef failing stroke:#c33,stroke-width:2px", f"    class {_list(ids, failing)} failing"]
     return "\n".join(lines)
 
 
-def _next_shown(states: dict[str, Any], state: dict[str, Any]) -> set[str]:
-    """The shown states that come after `state`, whatever lies between."""
-    found: set[str] = set()
-    seen: set[str] = set()
-    waiting = _next(state)
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if states[name]["Type"] in _SHOWN:
-            found.add(name)
-        else:
-            waiting += _next(states[name])
-    return found
+def _failure_handler(states: States) -> str:
+    """Return the state that most errors lead to."""
+    targets = collections.Counter(target for state in states.values() for _, target in _catches(state))
+    return targets.most_common(1)[0][0]
+
+
+def _shape(name: str, state: dict[str, Any]) -> str:
+    inner = "".join(f"<br/>for each: {inner}" for inner in state.get("ItemProcessor", {}).get("States", {}))
+    return _SHAPES.get(state["Type"], _OTHER_SHAPE).format(f'"{name}{inner}"')
 
 
 def _next(state: dict[str, Any]) -> list[str]:
     names = [choice["Next"] for choice in state.get("Choices", [])]
-    return names + [state[key] for key in ("Next", "Default") if key in state]
+    return list(dict.fromkeys(names + [state[key] for key in ("Next", "Default") if key in state]))
 
 
-def drawn_into(readme: str) -> str:
-    """`readme` with the picture of today's state machine between its marks."""
-    block = f"{BEGIN}\n```mermaid\n{picture()}\n```\n{END}"
-    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, readme, flags=re.DOTALL)
+def _catches(state: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(error, catch["Next"]) for catch in state.get("Catch", []) for error in catch["ErrorEquals"]]
+
+
+def _arrow(error: str) -> str:
+    return "-.->" if error == _ANY_ERROR else f"-. {error.rsplit('.', 1)[-1]} .->"
+
+
+def _list(ids: dict[str, str], names: list[str]) -> str:
+    return ",".join(ids[name] for name in names)
 
 
 if __name__ == "__main__":
-    README.write_text(drawn_into(README.read_text()))
+    PAGE.write_text(drawn_into(PAGE.read_text()))

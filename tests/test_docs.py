@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,68 @@ from docs import picture
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
+from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = sorted((ROOT / "events/settings").glob("*.json"))
 DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
 
 
-def test_the_picture_in_the_readme_is_the_state_machine_of_today() -> None:
-    readme = picture.README.read_text()
+def test_the_pictures_of_the_architecture_are_the_state_machine_of_today() -> None:
+    page = picture.PAGE.read_text()
 
-    assert picture.drawn_into(readme) == readme, "run `make picture`"
+    assert picture.drawn_into(page) == page, "run `make picture`"
+
+
+@pytest.mark.parametrize(
+    ("marks", "refusal"),
+    [
+        ([], "begin with"),
+        (["Plan copy"], "begin with"),
+        (["No such state"], "has no state No such state"),
+    ],
+)
+def test_a_page_whose_pictures_would_leave_out_states_is_refused(marks: list[str], refusal: str) -> None:
+    page = "".join(f"<!-- picture from {mark} -->\n<!-- end of the picture -->\n" for mark in marks)
+
+    with pytest.raises(ValueError, match=refusal):
+        picture.drawn_into(page)
+
+
+def test_every_state_and_every_catch_is_in_a_picture() -> None:
+    states = Project.read().definition["States"]
+    pictures = re.findall(r"```mermaid\n(%%.*?)```", picture.PAGE.read_text(), re.DOTALL)
+
+    drawn = {name for found in pictures for name in re.findall(r'(?m)^    s\d+[^>"]*"([^"<]+)', found)}
+    ways = [way for found in pictures for way in _ways(found)]
+
+    assert drawn == set(states)
+    assert {(name, catch["Next"]) for name, state in states.items() for catch in state.get("Catch", [])} <= set(ways)
+
+
+def _ways(flowchart: str) -> list[tuple[str, str]]:
+    """Return the arrows of a picture; the one that stands for many states is an arrow of each."""
+    names = dict(re.findall(r'(?m)^    (s\d+)\W+"([^"<]+)', flowchart))
+    grouped = re.findall(r"(?m)^    class ([\w,]+),caught caught$", flowchart)
+    sources = {"caught": grouped[0].split(",") if grouped else []}
+    arrows = re.findall(r"(?m)^    (\w+) -.*-> (s\d+)$", flowchart)
+    return [(names[source], names[end]) for start, end in arrows for source in sources.get(start, [start])]
+
+
+def test_the_events_in_the_readme_are_excerpts_of_the_examples() -> None:
+    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    examples = ["training-job-completed", "promotion-succeeded"]
+
+    for block, example in zip(blocks, examples, strict=True):
+        shown, whole = json.loads(block), json.loads((ROOT / f"events/{example}.json").read_text())
+        assert shown.pop("detail").items() <= whole.pop("detail").items()
+        assert shown.items() <= whole.items()
+
+
+def test_the_newest_release_in_the_changelog_is_the_version_of_the_project() -> None:
+    releases = re.findall(r"(?m)^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text())
+
+    assert releases[0] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("events/*.md")], ids=str)
