@@ -8,17 +8,18 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.history import approval, approval_requests, lock
 from promotion.history.recovery import recover_if_dead
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC)
+    now, table = datetime.datetime.now(datetime.UTC), PromotionTable(client("dynamodb"), event["table"])
     # What is found of the endpoints is told before anything that may fail of the approvals.
-    held = _held(event["table"], now)
+    held = _held(table, now)
     _tell(event["stage"], "EndpointHeldSeconds", held)
-    recovering = _recover(event["table"], now)
-    waiting = _waiting(event["table"], now)
+    recovering = _recover(table, now)
+    waiting = _waiting(table, now)
     _tell(event["stage"], "ApprovalWaitingSeconds", waiting)
     logger.info("Looked", held=held, recovering=recovering, waiting=waiting)
     return {"held": held, "recovering": recovering, "waiting": waiting}
@@ -39,28 +40,27 @@ def _tell(stage: str, metric: str, seconds: dict[str, float]) -> None:
     )
 
 
-def _held(table: str, now: datetime.datetime) -> dict[str, float]:
+def _held(table: PromotionTable, now: datetime.datetime) -> dict[str, float]:
     """For how long each endpoint is held."""
-    return {held.endpoint: held.unexplained_seconds(now) for held in lock.held(client("dynamodb"), table)}
+    return {held.endpoint: held.unexplained_seconds(now) for held in lock.all_held(table)}
 
 
-def _recover(table: str, now: datetime.datetime) -> list[str]:
+def _recover(table: PromotionTable, now: datetime.datetime) -> list[str]:
     """The endpoints whose recovery was started, since who holds them has died."""
-    dynamodb, stepfunctions = client("dynamodb"), client("stepfunctions")
     return [
         held.endpoint
-        for held in lock.held(dynamodb, table)
-        if recover_if_dead(dynamodb, stepfunctions, table, held.endpoint, held.by, now)
+        for held in lock.all_held(table)
+        if recover_if_dead(table, client("stepfunctions"), held.endpoint, held.holder, now)
     ]
 
 
-def _waiting(table: str, now: datetime.datetime) -> dict[str, float]:
+def _waiting(table: PromotionTable, now: datetime.datetime) -> dict[str, float]:
     """For how long each candidate waits for its approval. What has ended is noted, and not asked for again."""
     waiting = {}
-    for promotion, request in approval_requests.open_approval_requests(client("dynamodb"), table):
+    for promotion, request in approval_requests.open_requests(table):
         found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            approval_requests.note_approval_ended(client("dynamodb"), table, promotion, request)
+            approval_requests.record_ended(table, promotion, request)
         elif not approval.is_given(found):
             seconds = (now - found["ExecutionStartTime"]).total_seconds()
             waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds

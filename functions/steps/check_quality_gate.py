@@ -6,6 +6,7 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.history import records
+from promotion.history.table import PromotionTable
 from promotion.source import quality_gate
 from promotion.step import logger, step
 
@@ -13,7 +14,7 @@ from promotion.step import logger, step
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, plan = event["promotion"], event["plan"]
-    live = records.live(client("dynamodb"), event["table"], promotion["endpoint"])
+    live = records.live(PromotionTable(client("dynamodb"), event["table"]), promotion["endpoint"])
     # An event that comes again is for what is live already, whatever the gate asks for by now.
     comes_again = promotion["by_event"] and live is not None and live["digest"] == promotion["digest"]
     rules = [] if comes_again else plan["quality_gate"]

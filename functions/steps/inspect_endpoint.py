@@ -13,6 +13,7 @@ from promotion.endpoint.sagemaker import describe_endpoint, variants_of
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.history import lock, records
 from promotion.history.rollback import comes_again
+from promotion.history.table import PromotionTable
 from promotion.plan.settings import load
 from promotion.source import model_package, quality_gate
 from promotion.step import logger, step
@@ -20,18 +21,18 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, dynamodb = event["promotion"], client("dynamodb")
+    promotion, table = event["promotion"], PromotionTable(client("dynamodb"), event["table"])
     # Whoever goes back wants something older than what is live.
     goes_back = promotion["source_kind"] == "rollback"
     description = describe_endpoint(client("sagemaker"), promotion["endpoint"])
-    live = None if goes_back else records.live(dynamodb, event["table"], promotion["endpoint"])
+    live = None if goes_back else records.live(table, promotion["endpoint"])
     inspection = state.inspect(description, promotion["endpoint_config_name"], promotion["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
     if inspection.outcome == "unusable":
         raise PromotionRefusedError(inspection.reason)
-    if inspection.outcome == "change" and promotion["by_event"] and (why := _why_again(event, promotion)):
+    if inspection.outcome == "change" and promotion["by_event"] and (why := _why_again(table, promotion)):
         return {"outcome": "live_before", "reason": why, "promotion": promotion}
     if inspection.outcome == "change" and (why := _why_withdrawn(event, promotion)):
         return {"outcome": "withdrawn", "reason": why, "promotion": promotion}
@@ -50,7 +51,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "baking_seconds": guardrails.baking_seconds(deployment_config),
         }
         previous, wanted = _scaling(event, promotion, description)
-        lock.note(dynamodb, event["table"], event["execution"], promotion, previous, wanted)
+        lock.record_change(table, event["execution"], promotion, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
 
 
@@ -87,9 +88,9 @@ def _assert_silent(endpoint_name: str, names: list[str]) -> None:
         )
 
 
-def _why_again(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:
+def _why_again(table: PromotionTable, promotion: dict[str, Any]) -> str | None:
     """Why the event of an earlier promotion, which is delivered again, brings nothing; None if it is a new one."""
-    return comes_again(records.history(client("dynamodb"), event["table"], promotion["endpoint"]), promotion)
+    return comes_again(records.history(table, promotion["endpoint"]), promotion)
 
 
 def _why_withdrawn(event: dict[str, Any], promotion: dict[str, Any]) -> str | None:

@@ -27,6 +27,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import claims
 from promotion.history.claims import Use
+from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name, sha256_of
 from promotion.plan import compatibility
 from promotion.plan.compatibility import Deployment
@@ -103,7 +104,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if not event["preview"]:
         endpoint = endpoint_name(candidate.application, event["stage"])
         claim = Use(event["execution"], digest)
-        claims.use(client("dynamodb"), client("stepfunctions"), event["table"], endpoint, claim, time.time())
+        table = PromotionTable(client("dynamodb"), event["table"])
+        claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     return {
         "digest": digest,

@@ -16,6 +16,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.history import cleanup, records
 from promotion.history.cleanup import Place
 from promotion.history.rollback import comes_again
+from promotion.history.table import PromotionTable
 from promotion.plan import preview
 from promotion.plan.settings import load
 from promotion.source.candidate import Candidate
@@ -28,21 +29,21 @@ _OF_CANDIDATE = ("application", "source_kind", "source_name", "source_arn", "cre
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    plan, dynamodb, table = event["plan"], client("dynamodb"), event["table"]
+    plan, table = event["plan"], PromotionTable(client("dynamodb"), event["table"])
     model, config = _requests(event)
     promotion = event["promotion"] | {
         "model_name": model["ModelName"],
         "endpoint_config_name": config["EndpointConfigName"],
     }
     name, goes_back = promotion["endpoint"], plan is None
-    live = None if goes_back else records.live(dynamodb, table, name)
+    live = None if goes_back else records.live(table, name)
     description = describe_endpoint(client("sagemaker"), name)
     inspection = state.inspect(description, config["EndpointConfigName"], promotion["created_at"], live)
     there_model, there_config = _model(model["ModelName"]), _config(config["EndpointConfigName"])
     would, why = preview.verdict(
         promotion,
         inspection,
-        again=comes_again(records.history(dynamodb, table, name), promotion),
+        again=comes_again(records.history(table, name), promotion),
         asks_for_approval=event["require_approval"] and not goes_back and not promotion["approval"],
         conflicts=[
             *_conflicts("model", model["ModelName"], model, there_model),
@@ -117,9 +118,8 @@ def _removal(event: dict[str, Any], promotion: dict[str, Any]) -> dict[str, Any]
         event["execution"].rsplit(":", 1)[0] + ":",
     )
     keep = cleanup.needed(
-        client("dynamodb"),
+        PromotionTable(client("dynamodb"), event["table"]),
         client("stepfunctions"),
-        event["table"],
         promotion["endpoint"],
         settings["Retention"]["Keep"],
         next_live=promotion | {"status": "Succeeded"},

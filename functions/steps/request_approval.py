@@ -9,20 +9,21 @@ from promotion.aws.clients import client
 from promotion.aws.executions import is_running
 from promotion.endpoint.state import is_older
 from promotion.history import approval, approval_requests, records
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, dynamodb, table = event["promotion"], client("dynamodb"), event["table"]
-    live = records.live(dynamodb, table, promotion["endpoint"])
+    promotion, table = event["promotion"], PromotionTable(client("dynamodb"), event["table"])
+    live = records.live(table, promotion["endpoint"])
     if live and live["digest"] == promotion["digest"] and promotion["by_event"]:
         return {"outcome": "already_live", "reason": f"{promotion['endpoint']} already serves {live['model_name']}."}
     if live and is_older(promotion["created_at"], live["created_at"]):
         reason = f"{live['model_name']}, which is live on {promotion['endpoint']}, is newer than this candidate."
         return {"outcome": "newer_live", "reason": reason}
 
-    asked = approval_requests.approval_request(dynamodb, table, promotion)
+    asked = approval_requests.last(table, promotion)
     if asked and asked.execution != event["execution"]:
         if not asked.automation and is_running(client("stepfunctions"), asked.execution):
             return {"outcome": "already_requested", "reason": f"{asked.execution} asks for the approval right now."}
@@ -34,7 +35,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 f"The approval {asked.automation} of the same candidate ended {status}. Start by hand to ask again."
             )
             return {"outcome": "already_requested", "reason": reason}
-    if not approval_requests.claim_approval_request(dynamodb, table, event["execution"], promotion, asked):
+    if not approval_requests.claim(table, event["execution"], promotion, asked):
         return {"outcome": "already_requested", "reason": "Another execution asks for the approval right now."}
     automation = client("ssm").start_automation_execution(
         DocumentName=event["runbook"],
@@ -48,25 +49,25 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "RequestedBy": [event["execution"]],
         },
     )["AutomationExecutionId"]
-    approval_requests.note_approval_request(dynamodb, table, promotion, automation)
+    approval_requests.record_started(table, promotion, automation)
     logger.info("Approval requested", automation=automation)
-    _supersede_older(dynamodb, table, promotion)
+    _supersede_older(table, promotion)
     return {"outcome": "requested", "reason": f"The approval {automation} was asked for."}
 
 
-def _supersede_older(dynamodb: Any, table: str, promotion: dict[str, Any]) -> None:
+def _supersede_older(table: PromotionTable, promotion: dict[str, Any]) -> None:
     """Take back what is still asked for older candidates of the endpoint: who approves decides on the newest one.
 
     An approval that was given already is left alone, since its promotion may be running.
     """
-    for older, request in approval_requests.open_approval_requests(dynamodb, table, promotion["endpoint"]):
+    for older, request in approval_requests.open_requests(table, promotion["endpoint"]):
         if not is_older(older["created_at"], promotion["created_at"]):
             continue
         found = approval.read(client("ssm"), request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            approval_requests.note_approval_ended(dynamodb, table, older, request)
+            approval_requests.record_ended(table, older, request)
         elif not approval.is_given(found):
-            approval_requests.note_approval_ended(dynamodb, table, older, request, promotion["source_name"])
+            approval_requests.record_ended(table, older, request, promotion["source_name"])
             _stop(request.automation)
             logger.info("Older request superseded", automation=request.automation, source=older["source_name"])
 

@@ -13,6 +13,7 @@ from promotion.aws.executions import is_running
 from promotion.errors import InvalidRequestError, PromotionRefusedError, TryAgainError
 from promotion.history import approval, approval_requests, claims, lock, records, rollback
 from promotion.history.claims import Use
+from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name
 from promotion.plan.settings import load
 from promotion.source import reader, request
@@ -87,12 +88,12 @@ def _granted(event: dict[str, Any], asked: request.Promote) -> approval.Decision
 
 
 def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
-    dynamodb, table = client("dynamodb"), event["table"]
+    table = PromotionTable(client("dynamodb"), event["table"])
     by_hand = not asked.executions
-    found = (lock.running_in(dynamodb, table, execution) for execution in asked.executions)
-    left = next((running for running in found if running), None)
+    found = (lock.holder_with_execution(table, execution) for execution in asked.executions)
+    left = next((holder for holder in found if holder), None)
     if not left and asked.endpoint:
-        left = lock.running(dynamodb, table, asked.endpoint)
+        left = lock.holder(table, asked.endpoint)
     if not left:
         return {
             "outcome": "nothing_to_recover",
@@ -106,7 +107,7 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
             )
         reason = f"The endpoint {left.promotion['endpoint']} is held by {left.execution}, which is running."
         return {"outcome": "nothing_to_recover", "reason": reason}
-    if not by_hand and (left.is_given_up or len(asked.executions) > lock.RECOVERY_ATTEMPTS):
+    if not by_hand and (left.is_abandoned or len(asked.executions) > lock.RECOVERY_ATTEMPTS):
         return {
             "outcome": "given_up",
             "reason": f"The endpoint {left.promotion['endpoint']} could not be recovered in "
@@ -124,12 +125,12 @@ def _recover(event: dict[str, Any], asked: request.Recover) -> dict[str, Any]:
 
 
 def _roll_back(event: dict[str, Any], asked: request.RollBack) -> dict[str, Any]:
-    dynamodb, table = client("dynamodb"), event["table"]
-    live = records.live(dynamodb, table, asked.endpoint)
-    found = rollback.earlier(records.history(dynamodb, table, asked.endpoint), live, asked.endpoint, asked.to)
+    table = PromotionTable(client("dynamodb"), event["table"])
+    live = records.live(table, asked.endpoint)
+    found = rollback.earlier(records.history(table, asked.endpoint), live, asked.endpoint, asked.to)
     if not request.is_preview(event["input"]):
         claim = Use(event["execution"], found["digest"])
-        claims.use(dynamodb, client("stepfunctions"), table, asked.endpoint, claim, time.time())
+        claims.use(table, client("stepfunctions"), asked.endpoint, claim, time.time())
     # What was not removed until now is not removed any more.
     _assert_there(found)
     # It is what it was when it was promoted, approved by whom it was; only how it comes in this time is new.
@@ -168,9 +169,8 @@ def _tell_rejection(event: dict[str, Any], asked: request.TellRejection) -> dict
     parameters = {name: values[0] for name, values in execution["Parameters"].items() if values}
     decision = approval.decision(execution)
     endpoint = endpoint_name(parameters["Application"], event["stage"])
-    newer = approval_requests.superseded_by(
-        client("dynamodb"), event["table"], endpoint, parameters["Digest"], asked.approval
-    )
+    table = PromotionTable(client("dynamodb"), event["table"])
+    newer = approval_requests.superseded_by(table, endpoint, parameters["Digest"], asked.approval)
     cancelled = f"{newer}, which is newer, asks for approval in its place" if newer else _CANCELLED
     how = {"TimedOut": "Nobody decided in time", "Cancelled": cancelled, "Canceled": cancelled}.get(
         asked.status, f"Rejected by {decision.by or 'an approver'}"

@@ -15,15 +15,16 @@ from promotion.endpoint.sagemaker import describe_endpoint, is_scaled_out
 from promotion.endpoint.state import WayBack
 from promotion.errors import PromotionRefusedError
 from promotion.history import lock
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, dynamodb, table = event["promotion"], client("dynamodb"), event["table"]
+    promotion, table = event["promotion"], PromotionTable(client("dynamodb"), event["table"])
     if promotion.get("changing"):
-        lock.assert_held(dynamodb, table, event["execution"], promotion["endpoint"])
-        way = _way_back(promotion, lock.scaling(dynamodb, table, promotion["endpoint"]).previous)
+        lock.assert_held(table, event["execution"], promotion["endpoint"])
+        way = _way_back(promotion, lock.recorded_scaling(table, promotion["endpoint"]).previous)
     else:
         way = WayBack("restored", "Nothing had been changed.")
     logger.info("On the way back", step=way.step)

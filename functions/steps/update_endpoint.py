@@ -14,6 +14,7 @@ from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_co
 from promotion.endpoint.state import BUSY
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
 from promotion.history import lock
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 
@@ -21,7 +22,7 @@ from promotion.step import logger, step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     promotion, sagemaker = event["promotion"], client("sagemaker")
     name, config = promotion["endpoint"], promotion["endpoint_config_name"]
-    lock.assert_held(client("dynamodb"), event["table"], event["execution"], name)
+    lock.assert_held(PromotionTable(client("dynamodb"), event["table"]), event["execution"], name)
     try:
         if promotion["previous_endpoint_config_name"]:
             description = describe_endpoint(sagemaker, name)

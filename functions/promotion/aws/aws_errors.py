@@ -62,6 +62,7 @@ _CODES = {
     "503": Meaning.TRY_AGAIN,
     "PreconditionFailed": Meaning.CHANGED,
     "ConditionalRequestConflict": Meaning.CHANGED,
+    "ConditionalCheckFailedException": Meaning.CHANGED,
 }
 
 _VALIDATION_MESSAGES = (

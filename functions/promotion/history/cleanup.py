@@ -14,6 +14,7 @@ from promotion.aws.aws_errors import Meaning, meaning
 from promotion.errors import TryAgainError
 from promotion.history import claims, lock, records
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected
+from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
 from promotion.source.candidate import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG, containers_of
 
@@ -42,12 +43,12 @@ class Place:
 
 
 def needed(
-    dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, keep: int, next_live: dict[str, Any] | None = None
+    table: PromotionTable, stepfunctions: Any, endpoint: str, keep: int, next_live: dict[str, Any] | None = None
 ) -> Kept:
     """What has to stay of an endpoint's promotions, with `keep` good ones; `next_live` as if it were live already."""
-    live = next_live or records.live(dynamodb, table, endpoint)
-    uses = claims.uses(dynamodb, stepfunctions, table, endpoint)
-    return kept(records.history(dynamodb, table, endpoint), live, lock.running(dynamodb, table, endpoint), uses, keep)
+    live = next_live or records.live(table, endpoint)
+    uses = claims.uses(table, stepfunctions, endpoint)
+    return kept(records.history(table, endpoint), live, lock.holder(table, endpoint), uses, keep)
 
 
 def find(sagemaker: Any, s3: Any, place: Place, keep: Kept) -> Superseded:

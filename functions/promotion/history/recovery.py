@@ -1,4 +1,4 @@
-"""Recovering an endpoint whose holder has died, where the event that should have started it got lost."""
+"""Recover an endpoint whose lock is held by a dead execution, where the event of its end was lost."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 
 from promotion.aws.executions import is_running
 from promotion.history import lock
+from promotion.history.lock import Holder
+from promotion.history.table import PromotionTable
 
 
 def recover_if_dead(
-    dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, holder: lock.Running, now: datetime.datetime
+    table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder, now: datetime.datetime
 ) -> bool:
-    """Start the recovery of `endpoint` if its holder runs no more, once an hour however many ask for it.
+    """Start the recovery of `endpoint` if the execution of its `holder` is dead, at most once an hour.
 
-    Whether it was started. One that is given up waits for people.
+    Return whether it was started. An abandoned one requires manual intervention.
     """
-    if holder.is_given_up or not _is_dead(dynamodb, stepfunctions, table, endpoint, holder):
+    if holder.is_abandoned or not _is_dead(table, stepfunctions, endpoint, holder):
         return False
     try:
         stepfunctions.start_execution(
@@ -31,9 +33,10 @@ def recover_if_dead(
     return True
 
 
-def _is_dead(dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, holder: lock.Running) -> bool:
-    """Whether the holder has ended and left the endpoint held: who ends in an orderly way gives it back before."""
+def _is_dead(table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder) -> bool:
+    """Return whether the holder has ended without releasing the lock."""
     if is_running(stepfunctions, holder.execution):
         return False
-    found = lock.running(dynamodb, table, endpoint)
+    # Read after the execution's status: an execution releases the lock before it ends.
+    found = lock.holder(table, endpoint)
     return found is not None and found.execution == holder.execution

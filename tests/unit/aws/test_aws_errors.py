@@ -45,6 +45,7 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("403", Meaning.DENIED),
         ("PreconditionFailed", Meaning.CHANGED),
         ("ConditionalRequestConflict", Meaning.CHANGED),
+        ("ConditionalCheckFailedException", Meaning.CHANGED),
         ("ThrottlingException", Meaning.TRY_AGAIN),
         ("SlowDown", Meaning.TRY_AGAIN),
         ("InternalError", Meaning.TRY_AGAIN),

@@ -2,14 +2,13 @@ import datetime
 import json
 from typing import Any
 
-import boto3
 import pytest
 
 from promotion.history import lock
-from promotion.history.lock import Running
+from promotion.history.lock import Holder
 from promotion.history.recovery import recover_if_dead
+from promotion.history.table import PromotionTable
 
-TABLE = "promotions"
 HOLDER = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:holder"
 OTHER = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:other"
 ELEVEN = datetime.datetime(2026, 11, 28, 11, 0, tzinfo=datetime.UTC)
@@ -35,40 +34,36 @@ class StepFunctions:
         self.started[request["name"]] = request
 
 
-@pytest.fixture
-def dynamodb(moto: None) -> Any:
-    client = boto3.client("dynamodb")
-    client.create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("kind", "key")],
-        KeySchema=[{"AttributeName": "kind", "KeyType": "HASH"}, {"AttributeName": "key", "KeyType": "RANGE"}],
-    )
-    lock.take(client, TABLE, HOLDER, {"endpoint": "reviews-qa"}, ELEVEN.isoformat())
-    return client
+@pytest.fixture(autouse=True)
+def held(table: PromotionTable) -> None:
+    lock.acquire(table, HOLDER, {"endpoint": "reviews-qa"}, ELEVEN.isoformat())
 
 
 def recover(
-    dynamodb: Any, stepfunctions: StepFunctions, now: datetime.datetime = ELEVEN, by: str = HOLDER, recoveries: int = 0
+    table: PromotionTable,
+    stepfunctions: StepFunctions,
+    now: datetime.datetime = ELEVEN,
+    by: str = HOLDER,
+    recoveries: int = 0,
 ) -> bool:
-    holder = Running(by, recoveries, {"endpoint": "reviews-qa"})
-    return recover_if_dead(dynamodb, stepfunctions, TABLE, "reviews-qa", holder, now)
+    holder = Holder(by, recoveries, {"endpoint": "reviews-qa"})
+    return recover_if_dead(table, stepfunctions, "reviews-qa", holder, now)
 
 
-def test_what_a_dead_execution_holds_is_recovered_by_its_state_machine(dynamodb: Any) -> None:
+def test_what_a_dead_execution_holds_is_recovered_by_its_state_machine(table: PromotionTable) -> None:
     stepfunctions = StepFunctions("ABORTED")
 
-    assert recover(dynamodb, stepfunctions)
+    assert recover(table, stepfunctions)
 
     (started,) = stepfunctions.started.values()
     assert started["stateMachineArn"] == "arn:aws:states:eu-west-1:222222222222:stateMachine:model-promotion-qa"
     assert json.loads(started["input"]) == {"recover": "reviews-qa"}
 
 
-def test_a_recovery_is_started_once_an_hour_however_many_ask_for_it(dynamodb: Any) -> None:
+def test_a_recovery_is_started_once_an_hour_however_many_ask_for_it(table: PromotionTable) -> None:
     stepfunctions = StepFunctions("FAILED")
 
-    asked = [recover(dynamodb, stepfunctions, ELEVEN + datetime.timedelta(minutes=m)) for m in (0, 15, 45, 60)]
+    asked = [recover(table, stepfunctions, ELEVEN + datetime.timedelta(minutes=m)) for m in (0, 15, 45, 60)]
 
     assert asked == [True, False, False, True]
     assert len(stepfunctions.started) == 2
@@ -85,9 +80,9 @@ def test_a_recovery_is_started_once_an_hour_however_many_ask_for_it(dynamodb: An
     ],
 )
 def test_what_is_not_dead_or_was_given_up_or_back_is_left_alone(
-    dynamodb: Any, status: str, holder: dict[str, Any]
+    table: PromotionTable, status: str, holder: dict[str, Any]
 ) -> None:
     stepfunctions = StepFunctions(status)
 
-    assert not recover(dynamodb, stepfunctions, **holder)
+    assert not recover(table, stepfunctions, **holder)
     assert stepfunctions.started == {}
