@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.clients import client
 from promotion.endpoint import state
 from promotion.endpoint.config import create_endpoint_config_request
 from promotion.endpoint.model import create_model_request, differences, own_tags
-from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config
 from promotion.endpoint.smoke_test import SKIP
 from promotion.history import cleanup, records
 from promotion.history.cleanup import Place
@@ -129,17 +127,8 @@ def _removal(event: dict[str, Any], promotion: dict[str, Any]) -> dict[str, Any]
 
 
 def _model(name: str) -> dict[str, Any] | None:
-    return _described(client("sagemaker").describe_model, ModelName=name) if name else None
+    return none_if_not_found(client("sagemaker").describe_model, ModelName=name) if name else None
 
 
 def _config(name: str) -> dict[str, Any] | None:
-    return _described(client("sagemaker").describe_endpoint_config, EndpointConfigName=name)
-
-
-def _described(describe: Any, **request: str) -> dict[str, Any] | None:
-    try:
-        return dict(describe(**request))
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
-        return None
+    return describe_endpoint_config(client("sagemaker"), name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.endpoint import autoscaling
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
@@ -37,11 +37,7 @@ def make_way(client: Any, sagemaker: Any, endpoint: str, description: dict[str, 
 
 def take_off(client: Any, target: Target) -> None:
     """Deregister a target, and with it its policies and scheduled actions."""
-    try:
-        client.deregister_scalable_target(**_name(target))
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
+    none_if_not_found(client.deregister_scalable_target, **_name(target))
 
 
 def bring(client: Any, actual: list[Target], wanted: list[Target]) -> None:

@@ -6,10 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from promotion.aws import responses, strict_json
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.errors import InvalidRequestError
 from promotion.source.request import Promote
 
@@ -24,11 +22,8 @@ OPEN = {"Pending", "InProgress", "Waiting", "PendingApproval", "Approved", "Runb
 
 def read(ssm: Any, identifier: str) -> dict[str, Any] | None:
     """What Systems Manager says of the runbook's execution; None when it does not know it, or not any more."""
-    try:
-        answer = ssm.get_automation_execution(AutomationExecutionId=identifier)
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
+    answer = none_if_not_found(ssm.get_automation_execution, AutomationExecutionId=identifier)
+    if answer is None:
         return None
     members = ("AutomationExecutionId", "DocumentName", "AutomationExecutionStatus")
     what = f"the approval {identifier}"
