@@ -1,11 +1,16 @@
-"""The approvals that were requested, by candidate."""
+"""The approvals that were requested: which ones are open, which candidate each is for, and what superseded it."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
+import uuid
 from typing import Any
 
+from promotion.aws.executions import is_running
+from promotion.endpoint.state import is_older
+from promotion.history import approval
 from promotion.history.table import Item, PromotionTable
 
 
@@ -44,6 +49,38 @@ def claim(table: PromotionTable, execution: str, promotion: dict[str, Any], afte
     )
 
 
+def why_not_again(ssm: Any, stepfunctions: Any, last: ApprovalRequest, by_event: bool) -> str | None:
+    """Return why the approval is not requested again after `last`, a request of another execution; None if it is."""
+    if not last.automation and is_running(stepfunctions, last.execution):
+        return f"{last.execution} asks for the approval right now."
+    found = approval.find(ssm, last.automation) if last.automation else None
+    if found is None:
+        return None
+    status = found["AutomationExecutionStatus"]
+    if status in approval.OPEN:
+        return f"The approval {last.automation} is {status}."
+    if by_event:
+        return f"The approval {last.automation} of the same candidate ended {status}. Start by hand to ask again."
+    return None
+
+
+def start(ssm: Any, runbook: str, execution: str, promotion: dict[str, Any]) -> str:
+    """Start the runbook that requests the approval; return the id of its Automation execution."""
+    started = ssm.start_automation_execution(
+        DocumentName=runbook,
+        # The same in each attempt of this execution, so that a repeated request starts nothing new.
+        ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{execution}#{promotion['digest']}")),
+        Parameters={
+            "Application": [promotion["application"]],
+            "SourceKind": [promotion["source_kind"]],
+            "SourceName": [promotion["source_name"]],
+            "Digest": [promotion["digest"]],
+            "RequestedBy": [execution],
+        },
+    )
+    return str(started["AutomationExecutionId"])
+
+
 def record_started(table: PromotionTable, promotion: dict[str, Any], automation: str) -> None:
     """Record the Automation execution that was started for the claimed request."""
     table.update("approval", _key(promotion), "SET automation = :automation", automation=automation)
@@ -75,6 +112,47 @@ def record_ended(
         by=superseded_by,
         automation=request.automation,
     )
+
+
+def supersede_older(table: PromotionTable, ssm: Any, promotion: dict[str, Any]) -> list[ApprovalRequest]:
+    """Cancel the open requests for older candidates of the endpoint, and return them.
+
+    An approval that was granted is left alone, since its promotion may be running.
+    """
+    superseded = []
+    for older, request in open_requests(table, promotion["endpoint"]):
+        if not is_older(older["created_at"], promotion["created_at"]):
+            continue
+        found = approval.find(ssm, request.automation)
+        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
+            record_ended(table, older, request)
+        elif not approval.is_given(found):
+            record_ended(table, older, request, promotion["source_name"])
+            _cancel(ssm, request.automation)
+            superseded.append(request)
+    return superseded
+
+
+def _cancel(ssm: Any, automation: str) -> None:
+    """Cancel an Automation execution, unless it has ended in the meantime."""
+    exceptions = ssm.exceptions
+    try:
+        ssm.stop_automation_execution(AutomationExecutionId=automation, Type="Cancel")
+    except (exceptions.InvalidAutomationStatusUpdateException, exceptions.AutomationExecutionNotFoundException):
+        return
+
+
+def waiting_seconds(table: PromotionTable, ssm: Any, now: datetime.datetime) -> dict[str, float]:
+    """Return how long each candidate has waited for its approval, and record the requests that have ended."""
+    waiting = {}
+    for promotion, request in open_requests(table):
+        found = approval.find(ssm, request.automation)
+        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
+            record_ended(table, promotion, request)
+        elif not approval.is_given(found):
+            seconds = (now - found["ExecutionStartTime"]).total_seconds()
+            waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds
+    return waiting
 
 
 def superseded_by(table: PromotionTable, endpoint: str, digest: str, automation: str) -> str:

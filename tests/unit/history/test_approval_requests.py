@@ -1,3 +1,7 @@
+import datetime
+from typing import Any
+
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -6,6 +10,7 @@ from promotion.history.approval_requests import ApprovalRequest
 from promotion.history.table import PromotionTable
 from tests.support import promotion_table
 from tests.support.promotion_table import FIRST, PROMOTION, SECOND
+from tests.support.s3_faults import client_error
 
 
 def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTable) -> None:
@@ -105,3 +110,126 @@ def test_another_candidate_or_endpoint_has_a_request_of_its_own(table: Promotion
     for other in (PROMOTION | {"digest": "cd" * 32}, PROMOTION | {"endpoint": "other-qa"}):
         assert approval_requests.last(table, other) is None
         assert approval_requests.claim(table, SECOND, other, None)
+
+
+NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
+
+
+class SystemsManager:
+    """Has Automation executions, each with its status and that of its approval step."""
+
+    exceptions = boto3.client("ssm").exceptions
+
+    def __init__(self, **automations: tuple[str, str]) -> None:
+        self.automations = automations
+        self.stopped: list[str] = []
+        self.started: list[dict[str, Any]] = []
+
+    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+        if AutomationExecutionId not in self.automations:
+            raise client_error("AutomationExecutionNotFoundException")
+        status, step = self.automations[AutomationExecutionId]
+        return {
+            "AutomationExecution": {
+                "AutomationExecutionId": AutomationExecutionId,
+                "DocumentName": "model-promotion-qa",
+                "AutomationExecutionStatus": status,
+                "ExecutionStartTime": NOON,
+                "StepExecutions": [{"StepName": "Approve", "StepStatus": step}],
+            }
+        }
+
+    def stop_automation_execution(self, AutomationExecutionId: str, Type: str) -> None:  # noqa: N803
+        assert Type == "Cancel"
+        self.stopped.append(AutomationExecutionId)
+        if AutomationExecutionId.endswith("ended"):
+            error = {"Error": {"Code": "InvalidAutomationStatusUpdateException"}}
+            raise self.exceptions.InvalidAutomationStatusUpdateException(error, "StopAutomationExecution")
+
+    def start_automation_execution(self, **request: Any) -> dict[str, str]:
+        self.started.append(request)
+        return {"AutomationExecutionId": "automation-1"}
+
+
+class StepFunctions:
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803
+        return {"executionArn": executionArn, "status": self.status}
+
+
+@pytest.mark.parametrize(
+    ("last", "by_event", "why"),
+    [
+        ("waiting", True, "The approval waiting is Waiting."),
+        ("waiting", False, "The approval waiting is Waiting."),
+        ("rejected", True, "The approval rejected of the same candidate ended Failed. Start by hand to ask again."),
+        ("rejected", False, None),
+        ("gone", True, None),
+    ],
+)
+def test_an_approval_is_not_requested_again_while_one_is_open_nor_by_an_event(
+    last: str, by_event: bool, why: str | None
+) -> None:
+    ssm = SystemsManager(waiting=("Waiting", "Waiting"), rejected=("Failed", "Failed"))
+
+    found = approval_requests.why_not_again(ssm, StepFunctions("RUNNING"), ApprovalRequest(FIRST, last), by_event)
+
+    assert found == why
+
+
+def test_an_execution_that_is_about_to_request_an_approval_is_left_to_do_so() -> None:
+    claimed, ssm = ApprovalRequest(FIRST, automation=""), SystemsManager()
+
+    assert approval_requests.why_not_again(ssm, StepFunctions("RUNNING"), claimed, True) == (
+        f"{FIRST} asks for the approval right now."
+    )
+    assert approval_requests.why_not_again(ssm, StepFunctions("FAILED"), claimed, True) is None
+
+
+def test_an_approval_is_requested_for_the_candidate_with_the_same_token_each_time() -> None:
+    promotion, ssm = PROMOTION | {"source_kind": "model", "source_name": "m"}, SystemsManager()
+
+    started = [approval_requests.start(ssm, "runbook", execution, promotion) for execution in (FIRST, FIRST, SECOND)]
+
+    assert started == ["automation-1"] * 3
+    first, again, other = ssm.started
+    assert first == again
+    assert other["ClientToken"] != first["ClientToken"]
+    assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
+
+
+def requested(table: PromotionTable, automation: str, created_at: str = "2026-01-01T00:00:00Z") -> None:
+    promotion = PROMOTION | {"digest": automation, "source_name": f"of-{automation}", "created_at": created_at}
+    approval_requests.claim(table, FIRST, promotion, None)
+    approval_requests.record_started(table, promotion, automation)
+
+
+def test_older_requests_are_superseded_unless_they_were_granted(table: PromotionTable) -> None:
+    for automation in ("waiting", "just-ended", "granted", "rejected", "gone"):
+        requested(table, automation)
+    requested(table, "newer", "2026-03-01T00:00:00Z")
+    waiting = ("Waiting", "Waiting")
+    automations = {"waiting": waiting, "just-ended": waiting, "newer": waiting}
+    ssm = SystemsManager(**automations, granted=("InProgress", "Success"), rejected=("Failed", "Failed"))
+
+    found = approval_requests.supersede_older(
+        table, ssm, PROMOTION | {"created_at": "2026-02-01T00:00:00Z", "source_name": "this"}
+    )
+
+    assert [request.automation for request in found] == ssm.stopped == ["just-ended", "waiting"]
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "newer"]
+    assert approval_requests.superseded_by(table, "reviews-qa", "waiting", "waiting") == "this"
+    assert approval_requests.superseded_by(table, "reviews-qa", "rejected", "rejected") == ""
+
+
+def test_a_candidate_waits_until_its_approval_is_granted_or_has_ended(table: PromotionTable) -> None:
+    for automation in ("waiting", "granted", "rejected"):
+        requested(table, automation)
+    ssm = SystemsManager(waiting=("Waiting", "Waiting"), granted=("InProgress", "Success"), rejected=("Failed", "x"))
+
+    waiting = approval_requests.waiting_seconds(table, ssm, NOON + datetime.timedelta(hours=1))
+
+    assert waiting == {"reviews-qa, of-waiting": 3600}
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "waiting"]
