@@ -19,6 +19,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     targets = client("application-autoscaling")
     actual = scalable_targets.read(targets, endpoint, describe_endpoint(client("sagemaker"), endpoint))
     lock.assert_held(table, event["execution"], endpoint)
-    scalable_targets.bring(targets, actual, wanted)
+    scalable_targets.apply(targets, actual, wanted)
     logger.info("Autoscaling applied", endpoint=endpoint, targets=[target["ResourceId"] for target in wanted])
     return {}
