@@ -1,4 +1,4 @@
-"""Look at what is held and what waits: tell CloudWatch for how long, and recover what died without being heard."""
+"""Monitor held locks and pending approvals: send how long they last to CloudWatch, and recover from lost events."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import datetime
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.history import approval, approval_requests, lock
-from promotion.history.recovery import recover_if_dead
+from promotion.history import approval_requests, lock, recovery
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    stage, table = event["stage"], PromotionTable(client("dynamodb"), event["table"])
     now = datetime.datetime.now(datetime.UTC)
-    # What is found of the endpoints is told before anything that may fail of the approvals.
-    held = _held(event["table"], now)
-    _tell(event["stage"], "EndpointHeldSeconds", held)
-    recovering = _recover(event["table"], now)
-    waiting = _waiting(event["table"], now)
-    _tell(event["stage"], "ApprovalWaitingSeconds", waiting)
+    # The locks come first, since reading the approvals may fail.
+    held = {each.endpoint: each.unexplained_seconds(now) for each in lock.all_held(table)}
+    _put_metric(stage, "EndpointHeldSeconds", held)
+    recovering = recovery.recover_all_dead(table, client("stepfunctions"), now)
+    waiting = approval_requests.waiting_seconds(table, client("ssm"), now)
+    _put_metric(stage, "ApprovalWaitingSeconds", waiting)
     logger.info("Looked", held=held, recovering=recovering, waiting=waiting)
     return {"held": held, "recovering": recovering, "waiting": waiting}
 
 
-def _tell(stage: str, metric: str, seconds: dict[str, float]) -> None:
-    """Zero, too, so that the alarm on it is over when nothing is left."""
+def _put_metric(stage: str, metric: str, seconds: dict[str, float]) -> None:
+    """Put the longest time, or zero if there is none, which ends the alarm on it."""
     client("cloudwatch").put_metric_data(
         Namespace="ModelPromotion",
         MetricData=[
@@ -37,31 +38,3 @@ def _tell(stage: str, metric: str, seconds: dict[str, float]) -> None:
             }
         ],
     )
-
-
-def _held(table: str, now: datetime.datetime) -> dict[str, float]:
-    """For how long each endpoint is held."""
-    return {held.endpoint: held.unexplained_seconds(now) for held in lock.held(client("dynamodb"), table)}
-
-
-def _recover(table: str, now: datetime.datetime) -> list[str]:
-    """The endpoints whose recovery was started, since who holds them has died."""
-    dynamodb, stepfunctions = client("dynamodb"), client("stepfunctions")
-    return [
-        held.endpoint
-        for held in lock.held(dynamodb, table)
-        if recover_if_dead(dynamodb, stepfunctions, table, held.endpoint, held.by, now)
-    ]
-
-
-def _waiting(table: str, now: datetime.datetime) -> dict[str, float]:
-    """For how long each candidate waits for its approval. What has ended is noted, and not asked for again."""
-    waiting = {}
-    for promotion, request in approval_requests.open_approval_requests(client("dynamodb"), table):
-        found = approval.read(client("ssm"), request.automation)
-        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            approval_requests.note_approval_ended(client("dynamodb"), table, promotion, request)
-        elif not approval.is_given(found):
-            seconds = (now - found["ExecutionStartTime"]).total_seconds()
-            waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds
-    return waiting

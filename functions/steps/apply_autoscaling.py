@@ -8,16 +8,17 @@ from promotion.aws.clients import client
 from promotion.endpoint import scalable_targets
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.history import lock
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    endpoint, dynamodb = event["promotion"]["endpoint"], client("dynamodb")
-    wanted = lock.scaling(dynamodb, event["table"], endpoint).wanted
+    endpoint, table = event["promotion"]["endpoint"], PromotionTable(client("dynamodb"), event["table"])
+    wanted = lock.recorded_scaling(table, endpoint).wanted
     targets = client("application-autoscaling")
     actual = scalable_targets.read(targets, endpoint, describe_endpoint(client("sagemaker"), endpoint))
-    lock.assert_held(dynamodb, event["table"], event["execution"], endpoint)
-    scalable_targets.bring(targets, actual, wanted)
+    lock.assert_held(table, event["execution"], endpoint)
+    scalable_targets.apply(targets, actual, wanted)
     logger.info("Autoscaling applied", endpoint=endpoint, targets=[target["ResourceId"] for target in wanted])
     return {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.history import records
+from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate
 from promotion.step import logger, step
@@ -15,7 +16,7 @@ from promotion.step import logger, step
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     record: PromotionRecord = event["promotion"]
-    live = records.live(client("dynamodb"), event["table"], record["endpoint"])
+    live = records.live(PromotionTable(client("dynamodb"), event["table"]), record["endpoint"])
     # An event that comes again is for what is live already, whatever the gate asks for by now.
     comes_again = record["by_event"] and live is not None and live["digest"] == record["digest"]
     rules = [] if comes_again else json.loads(event["settings"]).get("QualityGate", [])

@@ -14,6 +14,7 @@ from promotion.copying.digest import digest_of, digest_without_images
 from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
+from promotion.history.table import PromotionTable
 from promotion.plan import compatibility, content, metric_files, preview, requests, smoke_test_files, stage_files
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
@@ -53,8 +54,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
         stage_files.write(s3, stage, written | placed_suite.files | placed_metrics.files)
         claim = Use(execution, digest)
-        endpoint = stage.endpoint(candidate.application)
-        claims.use(client("dynamodb"), client("stepfunctions"), event["table"], endpoint, claim, time.time())
+        table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
+        claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = found.identity(containers)
     return {

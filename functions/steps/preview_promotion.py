@@ -11,6 +11,7 @@ from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_co
 from promotion.history import cleanup, records
 from promotion.history.cleanup import Place
 from promotion.history.rollback import comes_again
+from promotion.history.table import PromotionTable
 from promotion.plan import preview
 from promotion.record import PromotionRecord
 from promotion.step import step
@@ -24,9 +25,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     model, config = (plan["model"], plan["endpoint_config"]) if plan else _recorded(sagemaker, given)
     model_name, config_name = model["ModelName"], config["EndpointConfigName"]
     record: PromotionRecord = given | {"model_name": model_name, "endpoint_config_name": config_name}
-    dynamodb, table, name, is_rollback = client("dynamodb"), event["table"], record["endpoint"], plan is None
+    table, name, is_rollback = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"], plan is None
 
-    live = None if is_rollback else records.live(dynamodb, table, name)
+    live = None if is_rollback else records.live(table, name)
     description = describe_endpoint(sagemaker, name)
     inspection = state.inspect(description, config_name, record["created_at"], live)
     existing_model = describe_model(sagemaker, model_name)
@@ -34,7 +35,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     would, why = preview.verdict(
         record,
         inspection,
-        again=comes_again(records.history(dynamodb, table, name), record),
+        again=comes_again(records.history(table, name), record),
         asks_for_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
             *preview.conflicts("model", model_name, model, existing_model),
@@ -47,7 +48,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     executions = event["execution"].rpartition(":")[0] + ":"
     place = Place(record["application"], event["stage"], event["bucket"], event["account"], executions)
     retention, next_live = json.loads(event["settings"])["Retention"], record | {"status": "Succeeded"}
-    keep = cleanup.needed(dynamodb, client("stepfunctions"), table, name, retention["Keep"], next_live=next_live)
+    keep = cleanup.needed(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
     superseded = cleanup.find(sagemaker, client("s3"), place, keep)
     return {
         "outcome": "preview",

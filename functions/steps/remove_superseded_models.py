@@ -10,6 +10,7 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.history import claims, cleanup
 from promotion.history.cleanup import Place
+from promotion.history.table import PromotionTable
 from promotion.step import logger, step
 
 # More than the clocks of two functions differ.
@@ -18,20 +19,21 @@ _MARGIN_SECONDS = 5
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, execution, table = event["promotion"], event["execution"], event["table"]
-    endpoint, application, dynamodb = promotion["endpoint"], promotion["application"], client("dynamodb")
+    promotion, execution = event["promotion"], event["execution"]
+    endpoint, application = promotion["endpoint"], promotion["application"]
+    table, stepfunctions = PromotionTable(client("dynamodb"), event["table"]), client("stepfunctions")
     retention = json.loads(event["settings"])["Retention"]
     place = Place(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")
 
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000 + _MARGIN_SECONDS
-    claims.begin_removal(dynamodb, table, endpoint, execution, ends_at)
+    claims.begin_removal(table, endpoint, execution, ends_at)
     try:
-        keep = cleanup.needed(dynamodb, client("stepfunctions"), table, endpoint, retention["Keep"])
+        keep = cleanup.needed(table, stepfunctions, endpoint, retention["Keep"])
         found = cleanup.find(client("sagemaker"), client("s3"), place, keep)
         objects = cleanup.remove(client("sagemaker"), client("s3"), place, found)
     finally:
-        claims.end_removal(dynamodb, table, endpoint, execution)
-    claims.clear(dynamodb, client("stepfunctions"), table, endpoint, time.time())
+        claims.end_removal(table, endpoint, execution)
+    claims.clear(table, stepfunctions, endpoint, time.time())
     logger.info("Superseded models removed", **dataclasses.asdict(found), objects=objects)
     return {
         "endpoint_configs": len(found.endpoint_configs),

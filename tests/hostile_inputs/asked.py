@@ -276,7 +276,7 @@ def step(status: str = "Success", decision: str = '{"Approver": "a", "Comment": 
 
 def granted(execution: Any) -> approval.Decision:
     found = approval.read(Reader(get_automation_execution={"AutomationExecution": execution}), IDENTIFIER)
-    return approval.granted(found or {}, RUNBOOK, ASKED)
+    return approval.granted(found, RUNBOOK, ASKED)
 
 
 def approvals() -> Iterator[Hostile]:
@@ -311,7 +311,7 @@ def approvals() -> Iterator[Hostile]:
         missing = client_error("AutomationExecutionNotFoundException", "not found", "GetAutomationExecution")
         return approval.read(Reader(get_automation_execution=missing), IDENTIFIER)
 
-    yield hostile("that does not exist", unknown, "it is none", None, lambda found: found is None)
+    yield hostile("that does not exist", unknown, f"There is no approval {IDENTIFIER}")
     for what, comment, holds in (
         ("markup, escape codes and expressions", MARKUP, lambda found: found.comment == MARKUP),
         ("of 1 MB", "x" * 10**6, lambda found: len(found.comment) == 1_000),

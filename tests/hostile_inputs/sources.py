@@ -20,6 +20,7 @@ from tests.hostile_inputs.trial import REGION, STRANGER, UPSTREAM, Hostile, Read
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 IMAGE = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com/reviews:1"
 ARTIFACT = "s3://artifacts/reviews-1/output/model.tar.gz"
+ROLE = f"arn:aws:iam::{UPSTREAM}:role/reader"
 ARN = f"arn:aws:sagemaker:{REGION}:{UPSTREAM}"
 TAGS = {"model-promotion:application": "reviews"}
 
@@ -92,7 +93,7 @@ def read(
         describe_model_package=package,
         list_tags=listed,
     )
-    upstream = Upstream(reader, UPSTREAM, REGION)
+    upstream = Upstream(reader, UPSTREAM, REGION, ROLE)
     return source.read(upstream, Promote(kind, NAMES[kind], by_event=by_event), lambda _: {})
 
 

@@ -7,6 +7,8 @@ exact code and a known beginning count; what is unknown stays unknown and is rai
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -27,6 +29,7 @@ _CODES = {
     "ResourceNotFoundException": Meaning.NOT_FOUND,
     "ParameterNotFound": Meaning.NOT_FOUND,
     "AutomationExecutionNotFoundException": Meaning.NOT_FOUND,
+    "ExecutionDoesNotExist": Meaning.NOT_FOUND,
     "RepositoryNotFoundException": Meaning.NOT_FOUND,
     "LayersNotFoundException": Meaning.NOT_FOUND,
     "ObjectNotFoundException": Meaning.NOT_FOUND,
@@ -62,6 +65,7 @@ _CODES = {
     "503": Meaning.TRY_AGAIN,
     "PreconditionFailed": Meaning.CHANGED,
     "ConditionalRequestConflict": Meaning.CHANGED,
+    "ConditionalCheckFailedException": Meaning.CHANGED,
 }
 
 _VALIDATION_MESSAGES = (
@@ -85,6 +89,16 @@ def meaning(error: ClientError) -> Meaning:
             return Meaning.NOT_FOUND
         return next((known for start, known in _VALIDATION_MESSAGES if message.startswith(start)), Meaning.UNKNOWN)
     return _CODES.get(code, Meaning.UNKNOWN)
+
+
+def none_if_not_found[T](operation: Callable[..., T], **request: Any) -> T | None:
+    """Return what an operation of a client returns, or None if AWS does not find what `request` names."""
+    try:
+        return operation(**request)
+    except ClientError as error:
+        if meaning(error) is not Meaning.NOT_FOUND:
+            raise
+        return None
 
 
 def message(error: ClientError) -> str:

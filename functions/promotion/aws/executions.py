@@ -1,26 +1,22 @@
-"""Asking Step Functions about an execution."""
+"""The status of executions in Step Functions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
+from promotion.aws.aws_errors import none_if_not_found
 
 
 def is_running(stepfunctions: Any, execution: str) -> bool:
-    """Whether the execution of this ARN is running; one that Step Functions does not know is not."""
+    """Return whether the execution of this ARN is running; one that Step Functions does not know is not."""
     return _status(stepfunctions, execution) == "RUNNING"
 
 
 def has_succeeded(stepfunctions: Any, execution: str) -> bool:
-    """Whether the execution came to its end, so that none of its functions can be running any more."""
+    """Return whether the execution has succeeded, so that none of its functions can still be running."""
     return _status(stepfunctions, execution) == "SUCCEEDED"
 
 
 def _status(stepfunctions: Any, execution: str) -> str | None:
-    try:
-        return str(stepfunctions.describe_execution(executionArn=execution)["status"])
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
-            raise
-        return None
+    found = none_if_not_found(stepfunctions.describe_execution, executionArn=execution)
+    return found["status"] if found else None

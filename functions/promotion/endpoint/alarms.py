@@ -1,4 +1,4 @@
-"""CloudWatch alarms: those that every endpoint is given, and the state of those that a deployment is rolled back by.
+"""CloudWatch alarms: those that every endpoint gets, and the states of those that roll a deployment back.
 
 An endpoint's metrics have its name as a dimension, so its alarms can be made only when it is known. A DeploymentConfig
 names them, `<endpoint>-5xx-rate` and `<endpoint>-latency`, or any other alarm of the account.
@@ -8,6 +8,8 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 from __future__ import annotations
 
 from typing import Any
+
+from promotion.errors import PromotionRefusedError
 
 _PERIOD_SECONDS = 60
 _PERIODS = 2
@@ -109,6 +111,23 @@ def states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
     }
 
 
-def ringing(cloudwatch: Any, names: list[str]) -> list[str]:
-    """Those of these alarms that are in ALARM."""
+def in_alarm(cloudwatch: Any, names: list[str]) -> list[str]:
+    """Return those of these alarms that are in ALARM."""
     return sorted(name for name, state in states(cloudwatch, names).items() if state == "ALARM")
+
+
+def assert_none_in_alarm(cloudwatch: Any, endpoint: str, names: list[str]) -> None:
+    """Raise PromotionRefusedError if SageMaker would roll a deployment back at once, or would not monitor it."""
+    found = states(cloudwatch, names)
+    if missing := [name for name in names if name not in found]:
+        raise PromotionRefusedError(
+            f"The endpoint {endpoint} was not touched, since there is no alarm {', '.join(missing)} any more that "
+            "would roll the deployment back. Create it, or take it out of the DeploymentConfig, then start the "
+            "promotion again."
+        )
+    if alarming := [name for name in names if found[name] == "ALARM"]:
+        raise PromotionRefusedError(
+            f"The endpoint {endpoint} was not touched, since {', '.join(alarming)} is in ALARM already and "
+            "SageMaker would roll the deployment back at once. Start the promotion again when it is over; if this "
+            "model is the remedy, take the alarm out of the DeploymentConfig first."
+        )

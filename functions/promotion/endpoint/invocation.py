@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.s3_uri import bucket_and_key
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer
 
@@ -112,14 +112,8 @@ def place_body(s3: Any, bucket: str, body: bytes, content_type: str, owner: str)
 
 def _read_if_there(s3: Any, uri: str, owner: str) -> bytes | None:
     bucket, key = bucket_and_key(uri)
-    try:
-        return bytes(
-            s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read(MAXIMUM_ANSWER_BYTES + 1)
-        )
-    except ClientError as error:
-        if meaning(error) is Meaning.NOT_FOUND:
-            return None
-        raise
+    found = none_if_not_found(s3.get_object, Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
+    return found["Body"].read(MAXIMUM_ANSWER_BYTES + 1) if found else None
 
 
 def _answered(latency_ms: float, body: bytes) -> Answer:

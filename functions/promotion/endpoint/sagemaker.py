@@ -1,66 +1,45 @@
-"""Asking SageMaker about an endpoint."""
+"""What SageMaker says of an endpoint and of its endpoint config; None stands for one that does not exist."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.endpoint import state as endpoints
 
 
 def describe_endpoint(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
-    """DescribeEndpoint's answer, or None when there is no such endpoint; every other error is raised."""
-    try:
-        return dict(sagemaker.describe_endpoint(EndpointName=endpoint))
-    except ClientError as error:
-        if meaning(error) is Meaning.NOT_FOUND:
-            return None
-        raise
+    """Return DescribeEndpoint's answer, or None if there is no such endpoint."""
+    return none_if_not_found(sagemaker.describe_endpoint, EndpointName=endpoint)
 
 
 def describe_model(sagemaker: Any, model: str) -> dict[str, Any] | None:
-    """DescribeModel's answer, or None when there is none of that name; every other error is raised."""
-    try:
-        return dict(sagemaker.describe_model(ModelName=model))
-    except ClientError as error:
-        if meaning(error) is Meaning.NOT_FOUND:
-            return None
-        raise
+    """Return DescribeModel's answer, or None if there is no such model."""
+    return none_if_not_found(sagemaker.describe_model, ModelName=model)
 
 
 def describe_endpoint_config(sagemaker: Any, endpoint_config: str) -> dict[str, Any] | None:
-    """DescribeEndpointConfig's answer, or None when there is none of that name; every other error is raised."""
-    try:
-        return dict(sagemaker.describe_endpoint_config(EndpointConfigName=endpoint_config))
-    except ClientError as error:
-        if meaning(error) is Meaning.NOT_FOUND:
-            return None
-        raise
+    """Return DescribeEndpointConfig's answer, or None if there is no such endpoint config."""
+    return none_if_not_found(sagemaker.describe_endpoint_config, EndpointConfigName=endpoint_config)
 
 
 def live_config(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
-    """DescribeEndpointConfig's answer for what an endpoint has now; None where there is none or its config is gone."""
+    """Return the config that an endpoint has now, or None if the endpoint or its config does not exist."""
     description = describe_endpoint(sagemaker, endpoint)
     return describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None
 
 
 def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -> bool:
-    """Whether the endpoint of DescribeEndpoint's answer was scaled out beyond what `requested`, a config, starts with.
+    """Return whether the endpoint was scaled out beyond the instances that the config `requested` starts with.
 
-    False where its own config is gone.
+    `description` is DescribeEndpoint's answer. False if its own config was deleted.
     """
     config = describe_endpoint_config(sagemaker, description["EndpointConfigName"])
     new = describe_endpoint_config(sagemaker, requested)
     return bool(config and new and endpoints.is_scaled_out(description, config, new))
 
 
-def variants_of(sagemaker: Any, config: str) -> list[dict[str, Any]] | None:
-    """The production variants of an endpoint config; None when it is gone."""
-    try:
-        return list(sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"])
-    except ClientError as error:
-        if meaning(error) is Meaning.NOT_FOUND:
-            return None
-        raise
+def variants_of(sagemaker: Any, endpoint_config: str) -> list[dict[str, Any]] | None:
+    """Return the production variants of an endpoint config, or None if it was deleted."""
+    found = describe_endpoint_config(sagemaker, endpoint_config)
+    return found["ProductionVariants"] if found else None

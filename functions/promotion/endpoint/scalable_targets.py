@@ -1,4 +1,4 @@
-"""Asking Application Auto Scaling for the targets of an endpoint, and making them what they are to be."""
+"""The scalable targets of an endpoint in Application Auto Scaling: read, registered and deregistered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.endpoint import autoscaling
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
@@ -17,43 +17,83 @@ from promotion.naming import VARIANT
 
 
 def read(client: Any, endpoint: str, description: dict[str, Any] | None) -> list[Target]:
-    """The targets of the variants that `endpoint` has by `description` (DescribeEndpoint's answer), and of ours."""
+    """Return the targets of the variants of `endpoint`, by `description` (DescribeEndpoint's answer), and of ours."""
     variants = {v["VariantName"] for v in (description or {}).get("ProductionVariants", [])} | {VARIANT}
     resources = sorted(autoscaling.resource_id(endpoint, variant) for variant in variants)
     found = _all(client, "describe_scalable_targets", "ScalableTargets", ResourceIds=resources)
     return [_whole(client, target) for target in found]
 
 
-def make_way(client: Any, sagemaker: Any, endpoint: str, description: dict[str, Any], config: str) -> None:
-    """Take off the targets for which SageMaker would refuse to update the described endpoint to `config`."""
+def wanted(
+    sagemaker: Any, endpoint: str, endpoint_config: str, settings: dict[str, Any] | None, previous: list[Target]
+) -> list[Target]:
+    """Return the targets that `endpoint` is to have with a new endpoint config, as `autoscaling.wanted` does.
+
+    Raise TryAgainError if SageMaker does not know the endpoint config yet.
+    """
+    if settings is None and not previous:
+        return []
+    variants = variants_of(sagemaker, endpoint_config)
+    if variants is None:
+        raise TryAgainError(f"SageMaker does not know the endpoint config {endpoint_config} yet.")
+    return autoscaling.wanted(endpoint, settings, previous, variants)
+
+
+def deregister_blocking(client: Any, sagemaker: Any, endpoint: str, description: dict[str, Any], config: str) -> None:
+    """Deregister the targets for which SageMaker would refuse to update the described endpoint to `config`."""
     targets = read(client, endpoint, description)
     if not targets:
         return
     old, new = (variants_of(sagemaker, name) for name in (description["EndpointConfigName"], config))
     for target in targets:
         if autoscaling.stands_in_the_way(target, old, new):
-            take_off(client, target)
+            _deregister(client, target)
 
 
-def take_off(client: Any, target: Target) -> None:
-    """Deregister a target, and with it its policies and scheduled actions."""
+def deregister_unknown(client: Any, endpoint: str, description: dict[str, Any] | None, known: list[Target]) -> None:
+    """Deregister the targets of an endpoint that are not among the `known` ones."""
+    keys = {key_of(target) for target in known}
+    for target in read(client, endpoint, description):
+        if key_of(target) not in keys:
+            _deregister(client, target)
+
+
+def restore_missing(client: Any, endpoint: str, description: dict[str, Any] | None, previous: list[Target]) -> str:
+    """Register those `previous` targets that an endpoint in service lacks, whoever changed it.
+
+    Return what to add to the message about the endpoint: a sentence if its scaling is not restored, or "".
+    """
+    if description is None or not previous:
+        return ""
+    actual = read(client, endpoint, description)
+    known = {key_of(target) for target in actual}
+    missing = [target for target in previous if key_of(target) not in known]
+    if not missing:
+        return ""
+    if description["EndpointStatus"] != "InService":
+        return " Its scaling was taken off and is off; what it was is in the promotion table, in the kind autoscaling."
     try:
-        client.deregister_scalable_target(**_name(target))
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
+        apply(client, actual, [*actual, *missing])
+    except PromotionRefusedError as error:
+        return f" {error}"
+    return ""
 
 
-def bring(client: Any, actual: list[Target], wanted: list[Target]) -> None:
-    """Make the targets of an endpoint, which are `actual`, the `wanted` ones.
+def _deregister(client: Any, target: Target) -> None:
+    """Deregister a target, and with it its policies and scheduled actions."""
+    none_if_not_found(client.deregister_scalable_target, **_name(target))
 
-    Raises TryAgainError when AWS does not know yet what was registered a moment ago, and PromotionRefusedError when it
-    refuses something, with its own words.
+
+def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
+    """Change the targets of an endpoint from the `actual` to the `wanted` ones.
+
+    Raise TryAgainError if AWS does not know yet what was registered a moment ago, and PromotionRefusedError, with AWS's
+    words, if it refuses something.
     """
     known, kept = {key_of(target): target for target in actual}, {key_of(target) for target in wanted}
     for target in actual:
         if key_of(target) not in kept:
-            take_off(client, target)
+            _deregister(client, target)
     for target in wanted:
         try:
             _make(client, known.get(key_of(target)), target)

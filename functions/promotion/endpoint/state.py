@@ -1,4 +1,4 @@
-"""What the state of an endpoint means for a promotion: before the change, during it, and on the way back.
+"""What the state of an endpoint means for a promotion: before the change, during it, and in a rollback.
 
 An endpoint that is InService proves nothing by itself: after an automatic rollback it is InService too, with the config
 it had before. Only the name of its config tells.
@@ -38,8 +38,8 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
-class WayBack:
-    """The next step of bringing an endpoint back to what it was."""
+class RollbackStep:
+    """The next step of rolling an endpoint back."""
 
     step: Literal["restored", "wait", "update", "delete", "stuck"]
     reason: str = ""
@@ -123,16 +123,16 @@ def _progress(
     return Progress("failed", reason=f"Someone else changed the endpoint {name} to the config {current} meanwhile.")
 
 
-def way_back(description: dict[str, Any] | None, requested: str, previous: str | None) -> WayBack:
-    """The next step to bring the endpoint from `requested`, or from wherever it is, back to `previous`.
+def rollback_step(description: dict[str, Any] | None, requested: str, previous: str | None) -> RollbackStep:
+    """Return the next step of rolling the endpoint back from `requested`, or from wherever it is, to `previous`.
 
     `previous` None means that there was no endpoint before. Only what this promotion did is undone: an endpoint that
     someone else changed meanwhile is left alone and "stuck" says so.
     """
     if description is None:
         if previous is None:
-            return WayBack("restored")
-        return WayBack(
+            return RollbackStep("restored")
+        return RollbackStep(
             "stuck",
             f"The endpoint was deleted by someone during the promotion. Its config was {previous}; create it anew with "
             "that config, or promote again.",
@@ -143,18 +143,18 @@ def way_back(description: dict[str, Any] | None, requested: str, previous: str |
         description["EndpointConfigName"],
     )
     if status in BUSY:
-        return WayBack("wait", f"The endpoint {name} is {status}.")
+        return RollbackStep("wait", f"The endpoint {name} is {status}.")
     if previous is None and current == requested:
-        return WayBack("delete")
+        return RollbackStep("delete")
     if status not in ("InService", "OutOfService"):
-        return WayBack("stuck", _unusable(description))
+        return RollbackStep("stuck", _unusable(description))
     if current == previous:
         if description.get("PendingDeploymentSummary"):
-            return WayBack("wait", f"The endpoint {name} is about to change.")
-        return WayBack("restored")
+            return RollbackStep("wait", f"The endpoint {name} is about to change.")
+        return RollbackStep("restored")
     if current == requested:
-        return WayBack("update")
-    return WayBack(
+        return RollbackStep("update")
+    return RollbackStep(
         "stuck",
         f"Someone else changed the endpoint {name} to the config {current} during the promotion, so it was left as it "
         f"is. Its config was {previous or 'none: it did not exist'} before.",

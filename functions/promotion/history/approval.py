@@ -1,4 +1,4 @@
-"""The approval: what Systems Manager says of the runbook's execution that let a candidate in."""
+"""The approval of a candidate: an execution of the approval runbook in Systems Manager Automation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from promotion.aws import responses, strict_json
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.errors import InvalidRequestError
 from promotion.source.request import Promote
 
@@ -22,33 +20,37 @@ OPEN = {"Pending", "InProgress", "Waiting", "PendingApproval", "Approved", "Runb
 """The states of an Automation execution that has not ended (botocore's ssm model)."""
 
 
-def read(ssm: Any, identifier: str) -> dict[str, Any] | None:
-    """What Systems Manager says of the runbook's execution; None when it does not know it, or not any more."""
-    try:
-        answer = ssm.get_automation_execution(AutomationExecutionId=identifier)
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
+def find(ssm: Any, identifier: str) -> dict[str, Any] | None:
+    """Return GetAutomationExecution's AutomationExecution, or None if there is none (any more)."""
+    answer = none_if_not_found(ssm.get_automation_execution, AutomationExecutionId=identifier)
+    if answer is None:
         return None
     members = ("AutomationExecutionId", "DocumentName", "AutomationExecutionStatus")
     what = f"the approval {identifier}"
     return responses.checked("ssm", "GetAutomationExecution", answer, what, members, within="AutomationExecution")
 
 
+def read(ssm: Any, identifier: str) -> dict[str, Any]:
+    """Return what `find` returns; raise InvalidRequestError if there is no such approval."""
+    execution = find(ssm, identifier)
+    if execution is None:
+        raise InvalidRequestError(f"There is no approval {identifier} in this account.")
+    return execution
+
+
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Who decided and what they wrote, as far as Systems Manager says it."""
+    """Who decided, and their comments, as far as Systems Manager says it."""
 
     by: str
     comment: str
 
 
 def granted(execution: dict[str, Any], runbook: str, asked: Promote) -> Decision:
-    """Who let `asked` in, if the runbook's execution really did.
+    """Return the decision that admitted `asked`.
 
-    `execution` is GetAutomationExecution's AutomationExecution, `runbook` the name of this stage's runbook. Raises
-    InvalidRequestError when it is another runbook, when it was not approved or has ended, or when something else was
-    approved than is asked for.
+    `execution` is GetAutomationExecution's AutomationExecution, `runbook` the name of this stage's runbook. Raise
+    InvalidRequestError if it is of another runbook, was not approved, has ended, or is for anything but `asked`.
     """
     identifier = execution["AutomationExecutionId"]
     if execution["DocumentName"] != runbook:
@@ -77,13 +79,15 @@ def granted(execution: dict[str, Any], runbook: str, asked: Promote) -> Decision
 
 
 def is_given(execution: dict[str, Any]) -> bool:
-    """Whether the approvers let the candidate in, whatever came of it afterwards."""
+    """Return whether the approval was granted, whatever followed from it."""
     return bool(_step(execution).get("StepStatus") == "Success")
 
 
 def decision(execution: dict[str, Any]) -> Decision:
-    """Who decided at the approval step, and their comments. What the decisions look like is not documented by AWS:
-    what is no JSON object with an approver is kept as it is."""
+    """Return who decided in the approval step, and their comments.
+
+    AWS does not document the format of the decisions: one that is not a JSON object with an approver is kept as it is.
+    """
     approvers, comments = [], []
     for text in _step(execution).get("Outputs", {}).get("ApproverDecisions", []):
         for entry in _entries(text):

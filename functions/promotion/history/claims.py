@@ -1,15 +1,11 @@
 """Who uses and who removes what the promotions of one endpoint share: artifacts, models and configs named by content.
 
-A promotion finds what an earlier one made and uses it again, while retention removes what is superseded. Both say so
-in the promotion table before they look for the other: a promotion writes its use and then looks for a removal, a
-removal writes itself and then looks for uses. Whichever was second sees the first, so that a promotion waits and a
-removal leaves alone what is used. Its items:
+A promotion uses again what an earlier one made, while retention removes what is superseded. Each writes its claim into
+the promotion table before it reads those of the other: a promotion its use, a removal itself. Whichever is second sees
+the first: a promotion waits, and a removal keeps what is used.
 
-    use         <endpoint>#<execution>   an execution between its plan and its end, and the digest that it needs
-    removal     <endpoint>#<execution>   an execution that removes, and when its function is dead at the latest
-
-A use counts as long as its execution runs, a removal until its execution has succeeded or its function is dead at the
-latest; what is left of the dead ones is cleared by the next removal.
+A use counts as long as its execution runs. A removal counts until its execution has succeeded, or until its function
+must have ended. The next removal clears the claims of dead executions.
 """
 
 from __future__ import annotations
@@ -19,6 +15,7 @@ from typing import Any
 
 from promotion.aws.executions import has_succeeded, is_running
 from promotion.errors import EndpointBusyError
+from promotion.history.table import Item, PromotionTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,65 +26,49 @@ class Use:
     digest: str
 
 
-def use(dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, claim: Use, now: float) -> None:
-    """Say that an execution uses a digest's artifacts, models and configs from now on.
+def use(table: PromotionTable, stepfunctions: Any, endpoint: str, claim: Use, now: float) -> None:
+    """Claim a digest's artifacts, models and configs for an execution.
 
-    `now` is in seconds since 1970. Raises EndpointBusyError while something of the endpoint is being removed; to be
-    tried again.
+    `now` is in seconds since 1970. Raise EndpointBusyError, to be retried, while resources of the endpoint are being
+    removed.
     """
-    dynamodb.put_item(TableName=table, Item=_key("use", endpoint, claim.execution) | {"digest": {"S": claim.digest}})
-    for execution, item in _items(dynamodb, table, "removal", endpoint):
-        # One that was aborted may have left its function running.
-        if float(item["ends_at"]["N"]) > now and not has_succeeded(stepfunctions, execution):
+    table.put({"kind": "use", "key": f"{endpoint}#{claim.execution}", "digest": claim.digest})
+    for execution, item in _of_endpoint(table, "removal", endpoint):
+        # The function of an execution that was aborted may still be running.
+        if float(item["ends_at"]) > now and not has_succeeded(stepfunctions, execution):
             raise EndpointBusyError(
                 f"{execution} removes what is superseded on {endpoint} right now, which this promotion might use."
             )
 
 
-def uses(dynamodb: Any, stepfunctions: Any, table: str, endpoint: str) -> list[Use]:
-    """The uses of executions that run."""
+def uses(table: PromotionTable, stepfunctions: Any, endpoint: str) -> list[Use]:
+    """Return the uses of executions that are running."""
     return [
-        Use(execution, item["digest"]["S"])
-        for execution, item in _items(dynamodb, table, "use", endpoint)
+        Use(execution, item["digest"])
+        for execution, item in _of_endpoint(table, "use", endpoint)
         if is_running(stepfunctions, execution)
     ]
 
 
-def begin_removal(dynamodb: Any, table: str, endpoint: str, execution: str, ends_at: float) -> None:
+def begin_removal(table: PromotionTable, endpoint: str, execution: str, ends_at: float) -> None:
     """Keep promotions from using what may be removed, until `end_removal` or `ends_at` (seconds since 1970)."""
-    item = _key("removal", endpoint, execution) | {"ends_at": {"N": str(round(ends_at))}}
-    dynamodb.put_item(TableName=table, Item=item)
+    table.put({"kind": "removal", "key": f"{endpoint}#{execution}", "ends_at": round(ends_at)})
 
 
-def end_removal(dynamodb: Any, table: str, endpoint: str, execution: str) -> None:
-    dynamodb.delete_item(TableName=table, Key=_key("removal", endpoint, execution))
+def end_removal(table: PromotionTable, endpoint: str, execution: str) -> None:
+    table.delete("removal", f"{endpoint}#{execution}")
 
 
-def clear(dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, now: float) -> None:
-    """Delete the uses of executions that do not run, and the removals whose functions are dead."""
+def clear(table: PromotionTable, stepfunctions: Any, endpoint: str, now: float) -> None:
+    """Delete the uses of executions that are not running, and the removals whose functions have ended."""
     dead = [
-        *(("use", one) for one, _ in _items(dynamodb, table, "use", endpoint) if not is_running(stepfunctions, one)),
-        *(
-            ("removal", one)
-            for one, item in _items(dynamodb, table, "removal", endpoint)
-            if float(item["ends_at"]["N"]) < now
-        ),
-    ]
-    for kind, execution in dead:
-        dynamodb.delete_item(TableName=table, Key=_key(kind, endpoint, execution))
+        item for execution, item in _of_endpoint(table, "use", endpoint) if not is_running(stepfunctions, execution)
+    ] + [item for _, item in _of_endpoint(table, "removal", endpoint) if float(item["ends_at"]) < now]
+    for item in dead:
+        table.delete(item["kind"], item["key"])
 
 
-def _key(kind: str, endpoint: str, execution: str) -> dict[str, Any]:
-    return {"kind": {"S": kind}, "key": {"S": f"{endpoint}#{execution}"}}
-
-
-def _items(dynamodb: Any, table: str, kind: str, endpoint: str) -> list[tuple[str, dict[str, Any]]]:
-    """The items of a kind for an endpoint, each with its execution."""
-    pages = dynamodb.get_paginator("query").paginate(
-        TableName=table,
-        ConsistentRead=True,
-        KeyConditionExpression="#kind = :kind AND begins_with(#key, :endpoint)",
-        ExpressionAttributeNames={"#kind": "kind", "#key": "key"},
-        ExpressionAttributeValues={":kind": {"S": kind}, ":endpoint": {"S": f"{endpoint}#"}},
-    )
-    return [(item["key"]["S"].removeprefix(f"{endpoint}#"), item) for page in pages for item in page["Items"]]
+def _of_endpoint(table: PromotionTable, kind: str, endpoint: str) -> list[tuple[str, Item]]:
+    """Return the claims of a kind on an endpoint, each with its execution."""
+    prefix = f"{endpoint}#"
+    return [(item["key"].removeprefix(prefix), item) for item in table.query(kind, prefix=prefix)]

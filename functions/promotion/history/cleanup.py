@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.errors import TryAgainError
 from promotion.history import claims, lock, records
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected
+from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
 from promotion.source.candidate import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG, containers_of
 
@@ -42,12 +41,12 @@ class Place:
 
 
 def needed(
-    dynamodb: Any, stepfunctions: Any, table: str, endpoint: str, keep: int, next_live: dict[str, Any] | None = None
+    table: PromotionTable, stepfunctions: Any, endpoint: str, keep: int, next_live: dict[str, Any] | None = None
 ) -> Kept:
     """What has to stay of an endpoint's promotions, with `keep` good ones; `next_live` as if it were live already."""
-    live = next_live or records.live(dynamodb, table, endpoint)
-    uses = claims.uses(dynamodb, stepfunctions, table, endpoint)
-    return kept(records.history(dynamodb, table, endpoint), live, lock.running(dynamodb, table, endpoint), uses, keep)
+    live = next_live or records.live(table, endpoint)
+    uses = claims.uses(table, stepfunctions, endpoint)
+    return kept(records.history(table, endpoint), live, lock.holder(table, endpoint), uses, keep)
 
 
 def find(sagemaker: Any, s3: Any, place: Place, keep: Kept) -> Superseded:
@@ -75,9 +74,9 @@ def remove(sagemaker: Any, s3: Any, place: Place, found: Superseded) -> int:
     In a versioned bucket an object gets a delete marker; its content goes when the bucket's lifecycle rule says so.
     """
     for name in found.endpoint_configs:
-        _delete(sagemaker.delete_endpoint_config, EndpointConfigName=name)
+        none_if_not_found(sagemaker.delete_endpoint_config, EndpointConfigName=name)
     for name in found.models:
-        _delete(sagemaker.delete_model, ModelName=name)
+        none_if_not_found(sagemaker.delete_model, ModelName=name)
     return sum(_delete_objects(s3, place, f"{place.folder}/{digest}/") for digest in found.digests)
 
 
@@ -87,16 +86,16 @@ def _made(sagemaker: Any, kind: str, place: Place) -> Iterator[Made]:
         name = summary[f"{kind}Name"]
         if not name.startswith(prefix):
             continue
-        pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=summary[f"{kind}Arn"])
-        try:
-            tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-        except ClientError as error:
-            if meaning(error) is not Meaning.NOT_FOUND:
-                raise
-            continue  # someone has deleted it meanwhile
+        # It may have been deleted in the meantime.
+        tags = none_if_not_found(_tags, sagemaker=sagemaker, arn=summary[f"{kind}Arn"]) or {}
         is_ours = tags.get(EXECUTION_TAG, "").startswith(place.executions)
         if is_ours and tags.get(APPLICATION_TAG) == place.application:
             yield Made(name, tags.get(DIGEST_TAG, ""))
+
+
+def _tags(sagemaker: Any, arn: str) -> dict[str, str]:
+    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
 def _listed(sagemaker: Any, kind: str, **request: Any) -> Iterator[dict[str, Any]]:
@@ -127,7 +126,7 @@ def _configs_in_use(sagemaker: Any) -> set[str]:
 
 
 def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]) -> list[tuple[str, T]]:
-    """What `read` makes of the description of each one of a kind in the account."""
+    """Return what `read` makes of the description of each one of a kind in the account, by name."""
     operation = {
         "EndpointConfig": sagemaker.describe_endpoint_config,
         "Model": sagemaker.describe_model,
@@ -135,12 +134,8 @@ def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]
     }[kind]
 
     def describe(name: str) -> list[tuple[str, T]]:
-        try:
-            return [(name, read(operation(**{f"{kind}Name": name})))]
-        except ClientError as error:
-            if meaning(error) is not Meaning.NOT_FOUND:
-                raise
-            return []
+        description = none_if_not_found(operation, **{f"{kind}Name": name})
+        return [(name, read(description))] if description else []
 
     names = [summary[f"{kind}Name"] for summary in _listed(sagemaker, kind)]
     with ThreadPoolExecutor(_REQUESTS_IN_FLIGHT) as pool:
@@ -158,16 +153,8 @@ def _uris_of(sagemaker: Any, account: str, model: dict[str, Any]) -> set[str]:
     names = [container["ModelPackageName"] for container in containers if container.get("ModelPackageName")]
     # A package of another account is a product of the AWS Marketplace, whose artifacts are not here.
     own = [name for name in names if not name.startswith("arn:") or name.split(":")[4] == account]
-    return set(_addresses([containers, [_package(sagemaker, name) for name in own]]))
-
-
-def _package(sagemaker: Any, name: str) -> dict[str, Any]:
-    try:
-        return dict(sagemaker.describe_model_package(ModelPackageName=name))
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
-        return {}
+    packages = [none_if_not_found(sagemaker.describe_model_package, ModelPackageName=name) for name in own]
+    return set(_addresses([containers, packages]))
 
 
 def _addresses(value: Any) -> Iterator[str]:
@@ -176,14 +163,6 @@ def _addresses(value: Any) -> Iterator[str]:
             yield from _addresses(member)
     elif isinstance(value, str) and value.startswith("s3://"):
         yield value
-
-
-def _delete(operation: Callable[..., Any], **request: str) -> None:
-    try:
-        operation(**request)
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
 
 
 def _delete_objects(s3: Any, place: Place, folder: str) -> int:

@@ -1,17 +1,4 @@
-"""The promotion table: which promotion holds an endpoint, what is live, and what was.
-
-Its items, by `kind` (partition key) and `key` (sort key):
-
-    running                 <endpoint>              the lock, and the journal of the promotion that holds it
-    live                    <endpoint>              the record of what is live
-    history#<endpoint>      <ended at>#<execution>  every promotion that held the endpoint, good and bad
-    autoscaling             <endpoint>              what scaled it before its last promotion, and was to scale it after
-    approval                <endpoint>#<digest>     the approval that was asked for, and what took its place
-
-Each but `autoscaling`, which does not fit into a record, has the promotion record as JSON in `promotion`. The state
-machine writes the first three kinds itself, too.
-Two more kinds are those of `promotion.claims`.
-"""
+"""The lock of an endpoint: which promotion holds it, and the journal of what that promotion changes."""
 
 from __future__ import annotations
 
@@ -20,143 +7,116 @@ import datetime
 import json
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from promotion.endpoint.autoscaling import Target
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError
+from promotion.history.table import Item, PromotionTable
 
 RECOVERY_ATTEMPTS = 3
-"""How often it is tried to recover what died, before people are called."""
+"""How often the recovery of a dead promotion is attempted before manual intervention is required."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Running:
-    """The promotion that holds an endpoint: the execution that acts for it now, and its record so far."""
+class Holder:
+    """The promotion that holds a lock: the execution that acts for it now, and its record so far."""
 
     execution: str
     recoveries: int
     promotion: dict[str, Any]
 
     @property
-    def is_given_up(self) -> bool:
-        """Whether it was tried often enough to recover it: now people are needed."""
+    def is_abandoned(self) -> bool:
+        """Whether its recovery was attempted too often: manual intervention is required."""
         return self.recoveries >= RECOVERY_ATTEMPTS
 
 
-def running(dynamodb: Any, table: str, endpoint: str) -> Running | None:
-    """The promotion that holds `endpoint` now, if any."""
-    key = {"kind": {"S": "running"}, "key": {"S": endpoint}}
-    item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
-    return _running(item) if item else None
-
-
 @dataclasses.dataclass(frozen=True)
-class Held:
-    """An endpoint that is held, by which promotion and since when."""
+class Lock:
+    """The lock of an endpoint, since when and by which promotion it is held."""
 
     endpoint: str
     since: datetime.datetime
-    by: Running
+    holder: Holder
 
     def unexplained_seconds(self, now: datetime.datetime) -> float:
-        """How long it is held beyond what the waits of its deployment explain."""
-        baking: float = self.by.promotion.get("baking_seconds", 0)
+        """Return how long it is held beyond the baking period of the holder's deployment."""
+        baking: float = self.holder.promotion.get("baking_seconds", 0)
         return max(0.0, (now - self.since).total_seconds() - baking)
 
 
-def held(dynamodb: Any, table: str) -> list[Held]:
-    """All endpoints that are held."""
-    pages = dynamodb.get_paginator("query").paginate(
-        TableName=table,
-        ConsistentRead=True,
-        KeyConditionExpression="kind = :running",
-        ExpressionAttributeValues={":running": {"S": "running"}},
+def acquire(table: PromotionTable, execution: str, promotion: dict[str, Any], now: str) -> bool:
+    """Acquire the lock of the endpoint of `promotion` for `execution`; return False if another execution holds it."""
+    return table.put(
+        {
+            "kind": "running",
+            "key": promotion["endpoint"],
+            "execution": execution,
+            "taken_at": now,
+            "promotion": json.dumps(promotion),
+        },
+        # The answer to an earlier request of this execution may have been lost.
+        "attribute_not_exists(execution) OR execution = :execution",
+        execution=execution,
     )
+
+
+def holder(table: PromotionTable, endpoint: str) -> Holder | None:
+    """Return the promotion that holds the lock of `endpoint`, if any."""
+    item = table.get("running", endpoint)
+    return _holder(item) if item else None
+
+
+def holder_with_execution(table: PromotionTable, execution: str) -> Holder | None:
+    """Return the promotion that `execution` (an ARN) acts for, if it holds a lock."""
+    return next(map(_holder, table.query("running", where="execution = :execution", execution=execution)), None)
+
+
+def all_held(table: PromotionTable) -> list[Lock]:
+    """Return the locks that are held."""
     return [
-        Held(item["key"]["S"], datetime.datetime.fromisoformat(item["taken_at"]["S"]), _running(item))
-        for page in pages
-        for item in page["Items"]
+        Lock(item["key"], datetime.datetime.fromisoformat(item["taken_at"]), _holder(item))
+        for item in table.query("running")
     ]
 
 
-def running_in(dynamodb: Any, table: str, execution: str) -> Running | None:
-    """The promotion that `execution` (an ARN) acts for, if it holds an endpoint."""
-    pages = dynamodb.get_paginator("query").paginate(
-        TableName=table,
-        ConsistentRead=True,
-        KeyConditionExpression="kind = :running",
-        FilterExpression="execution = :execution",
-        ExpressionAttributeValues={":running": {"S": "running"}, ":execution": {"S": execution}},
-    )
-    return next((_running(item) for page in pages for item in page["Items"]), None)
+def assert_held(table: PromotionTable, execution: str, endpoint: str) -> None:
+    """Raise PromotionRefusedError unless `execution` holds the lock of `endpoint`.
 
-
-def take(dynamodb: Any, table: str, execution: str, promotion: dict[str, Any], taken_at: str) -> bool:
-    """Take the endpoint of `promotion` for `execution`; False when another one holds it."""
-    try:
-        dynamodb.put_item(
-            TableName=table,
-            Item={
-                "kind": {"S": "running"},
-                "key": {"S": promotion["endpoint"]},
-                "execution": {"S": execution},
-                "taken_at": {"S": taken_at},
-                "promotion": {"S": json.dumps(promotion)},
-            },
-            # It is its own already where the answer to an earlier request was lost.
-            ConditionExpression="attribute_not_exists(execution) OR execution = :execution",
-            ExpressionAttributeValues={":execution": {"S": execution}},
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
-
-
-def assert_held(dynamodb: Any, table: str, execution: str, endpoint: str) -> None:
-    """Raise PromotionRefusedError unless `execution` holds `endpoint`.
-
-    What a dead execution has begun goes on without it. Before it changes anything it asks here, so that it does not
-    undo what a recovery, or the next promotion, has done meanwhile.
+    A function can outlive its execution. To not undo what a recovery or the next promotion has done since, it calls
+    this before it changes anything.
     """
-    held = running(dynamodb, table, endpoint)
-    if held is None or held.execution != execution:
+    found = holder(table, endpoint)
+    if found is None or found.execution != execution:
         raise _no_longer_held(endpoint)
 
 
-def note(
-    dynamodb: Any, table: str, execution: str, promotion: dict[str, Any], previous: list[Target], wanted: list[Target]
+def record_change(
+    table: PromotionTable, execution: str, promotion: dict[str, Any], previous: list[Target], wanted: list[Target]
 ) -> None:
-    """Write into the journal of the endpoint that `execution` holds what is about to be changed.
+    """Record in the journal what `execution` is about to change.
 
-    That is `promotion`, the `previous` scalable targets of its endpoint and the `wanted` ones. Raises
-    PromotionRefusedError when the endpoint is no longer held: then nothing may be changed any more.
+    That is `promotion`, the `previous` scalable targets of its endpoint and the `wanted` ones. Raise
+    PromotionRefusedError if `execution` no longer holds the lock, in which case it must not change anything.
     """
     endpoint = promotion["endpoint"]
-    update = {
-        "TableName": table,
-        "Key": {"kind": {"S": "running"}, "key": {"S": endpoint}},
-        "UpdateExpression": "SET promotion = :promotion",
-        "ConditionExpression": "execution = :execution",
-        "ExpressionAttributeValues": {":promotion": {"S": json.dumps(promotion)}, ":execution": {"S": execution}},
-    }
-    item = {
-        "kind": {"S": "autoscaling"},
-        "key": {"S": endpoint},
-        "execution": {"S": execution},
-        "previous": {"S": json.dumps(previous)},
-        "wanted": {"S": json.dumps(wanted)},
-    }
-    try:
-        dynamodb.transact_write_items(TransactItems=[{"Update": update}, {"Put": {"TableName": table, "Item": item}}])
-    except dynamodb.exceptions.TransactionCanceledException as error:
-        reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-        if "ConditionalCheckFailed" in reasons:
-            raise _no_longer_held(endpoint) from error
-        raise TryAgainError(
-            f"The journal of {endpoint} could not be written: {', '.join(map(str, reasons))}"
-        ) from error
+    journal = table.update_request(
+        "running",
+        endpoint,
+        "SET promotion = :promotion",
+        "execution = :execution",
+        promotion=json.dumps(promotion),
+        execution=execution,
+    )
+    scaling = table.put_request(
+        {
+            "kind": "autoscaling",
+            "key": endpoint,
+            "execution": execution,
+            "previous": json.dumps(previous),
+            "wanted": json.dumps(wanted),
+        }
+    )
+    if not table.transact(f"The journal of {endpoint}", {"Update": journal}, {"Put": scaling}):
+        raise _no_longer_held(endpoint)
 
 
 def _no_longer_held(endpoint: str) -> PromotionRefusedError:
@@ -167,22 +127,21 @@ def _no_longer_held(endpoint: str) -> PromotionRefusedError:
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """What scaled an endpoint before a promotion, and what is to scale it after."""
+    """The scalable targets of an endpoint before a promotion, and those wanted after it."""
 
     previous: list[Target]
     wanted: list[Target]
 
 
-def scaling(dynamodb: Any, table: str, endpoint: str) -> Scaling:
-    """What the last promotion that changed `endpoint` noted of its scaling."""
-    key = {"kind": {"S": "autoscaling"}, "key": {"S": endpoint}}
-    item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
-    return Scaling(previous=json.loads(item["previous"]["S"]), wanted=json.loads(item["wanted"]["S"]))
+def recorded_scaling(table: PromotionTable, endpoint: str) -> Scaling:
+    """Return the scaling that the last promotion that changed `endpoint` recorded."""
+    item = table.get("autoscaling", endpoint) or {}
+    return Scaling(previous=json.loads(item["previous"]), wanted=json.loads(item["wanted"]))
 
 
-def _running(item: dict[str, Any]) -> Running:
-    return Running(
-        execution=item["execution"]["S"],
-        recoveries=int(item.get("recoveries", {"N": "0"})["N"]),
-        promotion=json.loads(item["promotion"]["S"]),
+def _holder(item: Item) -> Holder:
+    return Holder(
+        execution=item["execution"],
+        recoveries=int(item.get("recoveries", 0)),
+        promotion=json.loads(item["promotion"]),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from promotion.errors import InvalidRequestError
 from promotion.history.claims import Use
-from promotion.history.lock import Running
+from promotion.history.lock import Holder
 
 MINIMUM_KEEP = 2
 """What is live, and one way back."""
@@ -83,13 +83,13 @@ def validated(value: Any, where: str) -> dict[str, int]:
 def kept(
     history: list[dict[str, Any]],
     live: dict[str, Any] | None,
-    running: Running | None,
+    holder: Holder | None,
     uses: Iterable[Use],
     keep: int,
 ) -> Kept:
     """What has to stay of an endpoint's promotions: the `keep` newest good ones of different configs, and the rest.
 
-    `history` are all records, oldest first; `running` is the promotion that holds the endpoint; `uses` are those of
+    `history` are all records, oldest first; `holder` is the promotion that holds the lock; `uses` are those of
     executions that run.
     """
     good: dict[str, dict[str, Any]] = {}
@@ -99,7 +99,7 @@ def kept(
             good.pop(record["endpoint_config_name"], None)
             good[record["endpoint_config_name"]] = record
     records = list(good.values())[-keep:]
-    journals = [running.promotion] if running else []
+    journals = [holder.promotion] if holder else []
     used = {one.digest for one in uses} | {journal["digest"] for journal in journals}
     return Kept(
         names=frozenset(

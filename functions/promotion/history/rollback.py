@@ -1,19 +1,66 @@
-"""Going back: which earlier promotion an endpoint is brought back to."""
+"""Rollback to an earlier promotion: which one, whether it can still be restored, and duplicate deliveries of it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from promotion.endpoint.sagemaker import describe_endpoint_config
 from promotion.errors import InvalidRequestError
+from promotion.history import claims, records
+from promotion.history.claims import Use
+from promotion.history.table import PromotionTable
+from promotion.source.request import RollBack
+
+_OF_ONE_TIME = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
+"""The members of a record that are of the promotion alone, not of a rollback to it."""
+
+
+def resolve(
+    table: PromotionTable,
+    sagemaker: Any,
+    stepfunctions: Any,
+    asked: RollBack,
+    *,
+    execution: str,
+    started_at: str,
+    now: float,
+    is_preview: bool,
+) -> dict[str, Any]:
+    """Return the `outcome` "rollback" and the `promotion` to restore; unless it is a preview, claim what that needs.
+
+    `now` is in seconds since 1970. Raise InvalidRequestError if there is no such promotion or retention has removed
+    its endpoint config, and EndpointBusyError while retention is removing something.
+    """
+    endpoint = asked.endpoint
+    live = records.live(table, endpoint)
+    found = earlier(records.history(table, endpoint), live, endpoint, asked.to)
+    if not is_preview:
+        claims.use(table, stepfunctions, endpoint, Use(execution, found["digest"]), now)
+    # What is not removed by now stays. Configs are removed first: if there is one, there is all that it needs.
+    if describe_endpoint_config(sagemaker, found["endpoint_config_name"]) is None:
+        raise InvalidRequestError(
+            f"The endpoint {endpoint} cannot go back to {found['model_name']}: its endpoint config "
+            f"{found['endpoint_config_name']} is not there any more. Retention keeps only the newest (Retention.Keep "
+            "in the settings). Promote that model's source again."
+        )
+    # The candidate, its approval and its approver are those of the earlier promotion.
+    promotion = {key: value for key, value in found.items() if key not in _OF_ONE_TIME} | {
+        "execution": execution,
+        "source_kind": "rollback",
+        "source_name": found["execution"],
+        "started_at": started_at,
+        "by_event": False,
+    }
+    return {"outcome": "rollback", "promotion": promotion}
 
 
 def earlier(
     history: list[dict[str, Any]], live: dict[str, Any] | None, endpoint: str, to: str | None
 ) -> dict[str, Any]:
-    """The record of the promotion to go back to: the last good one of another config than the live one's.
+    """Return the record of the promotion to roll back to: the last good one with another config than the live one's.
 
     `history` are all records of `endpoint`, oldest first; `live` is the one that is live; `to` names a model that was
-    live on it. Raises InvalidRequestError when there is none.
+    live on it. Raise InvalidRequestError if there is none.
     """
     if live is None:
         raise InvalidRequestError(f"Nothing was ever promoted to the endpoint {endpoint}, so there is no way back.")
@@ -34,11 +81,11 @@ def earlier(
     )
 
 
-def comes_again(history: list[dict[str, Any]], promotion: dict[str, Any]) -> str | None:
-    """Why an event that would start `promotion` brings nothing, if the endpoint has had its candidate for good before.
+def comes_again(history: list[PromotionRecord], promotion: PromotionRecord) -> str | None:
+    """Return why an event for `promotion` changes nothing, if its candidate was promoted before; None otherwise.
 
-    `history` are all records of the endpoint, oldest first. What it has had is known by its config, and by its content
-    and time: its config is another one where the settings have changed since.
+    `history` are all records of the endpoint, oldest first. A candidate is recognized by its config, or by its digest
+    and time, since its config is another one if the settings have changed.
     """
     good = [record for record in history if record["status"] == "Succeeded"]
     if not any(_is_same(record, promotion) for record in good):
@@ -52,6 +99,6 @@ def comes_again(history: list[dict[str, Any]], promotion: dict[str, Any]) -> str
     return f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
 
 
-def _is_same(record: dict[str, Any], promotion: dict[str, Any]) -> bool:
+def _is_same(record: PromotionRecord, promotion: PromotionRecord) -> bool:
     same_config = record["endpoint_config_name"] == promotion["endpoint_config_name"]
     return same_config or all(record.get(key) == promotion.get(key) for key in ("digest", "created_at"))

@@ -1,4 +1,4 @@
-"""The source of a promotion in the upstream account: what SageMaker says of it, read into a candidate."""
+"""The source of a promotion in the upstream account: SageMaker's descriptions of it, read into a candidate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from promotion.aws import responses
+from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import candidate, model_package
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
@@ -14,18 +18,19 @@ from promotion.source.request import Promote
 
 @dataclasses.dataclass(frozen=True)
 class Upstream:
-    """The account that models are taken from, and `sagemaker`, a client there."""
+    """The account that models come from, and `sagemaker`, a client there with the role of `role_arn`."""
 
     sagemaker: Any
     account: str
     region: str
+    role_arn: str
 
 
 def read(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    """The candidate that the source is, or why it is none.
+    """Return the candidate that the source is, or why it is none.
 
-    `settings_of` gives the settings in force of an application. Raises ClientError where SageMaker does not tell, and
-    what `promotion.candidate` raises.
+    `settings_of` returns the settings in force of an application. Raise InvalidRequestError if there is no such source,
+    PromotionRefusedError if the role may not read it, and what `promotion.source.candidate` raises.
     """
     readers = {
         "training_job": _training_job,
@@ -33,7 +38,33 @@ def read(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[s
         "model": _model,
         "model_package": _model_package,
     }
-    return readers[asked.kind](upstream, asked, settings_of)
+    try:
+        return readers[asked.kind](upstream, asked, settings_of)
+    except ClientError as error:
+        raise _explained(error, upstream, asked) from error
+
+
+def why_withdrawn(sagemaker: Any, package: str) -> str | None:
+    """Return why a model package must not go live any more: it was deleted, or its approval withdrawn; None if not."""
+    description = none_if_not_found(sagemaker.describe_model_package, ModelPackageName=package)
+    if description is None:
+        return f"The model package {package} was deleted meanwhile."
+    return model_package.not_approved(description)
+
+
+def _explained(error: ClientError, upstream: Upstream, asked: Promote) -> Exception:
+    kind, account = asked.kind.replace("_", " "), upstream.account
+    if meaning(error) is Meaning.NOT_FOUND:
+        return InvalidRequestError(
+            f"There is no {kind} {asked.name} in account {account}. Check the name, and that it is in this region."
+        )
+    if meaning(error) is Meaning.DENIED:
+        return PromotionRefusedError(
+            f"The {kind} {asked.name} may not be read as {upstream.role_arn}: {message(error)}. Deploy upstream.yaml "
+            f"in account {account} for this stage."
+        )
+    unknown: Exception = error
+    return unknown
 
 
 def _training_job(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:

@@ -1,7 +1,10 @@
-import pytest
+from typing import Any
 
-from promotion.aws.aws_errors import Meaning, meaning, message
-from tests.support.s3_faults import client_error
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
+from tests.support.s3_faults import client_error, not_found
 
 ENDPOINT = '"arn:aws:sagemaker:eu-west-1:222222222222:endpoint/reviews-qa"'
 
@@ -35,6 +38,7 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("ResourceNotFound", Meaning.NOT_FOUND),
         ("ParameterNotFound", Meaning.NOT_FOUND),
         ("AutomationExecutionNotFoundException", Meaning.NOT_FOUND),
+        ("ExecutionDoesNotExist", Meaning.NOT_FOUND),
         # S3, which answers a HEAD with nothing but the status
         ("NoSuchBucket", Meaning.NOT_FOUND),
         ("NoSuchKey", Meaning.NOT_FOUND),
@@ -45,6 +49,7 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("403", Meaning.DENIED),
         ("PreconditionFailed", Meaning.CHANGED),
         ("ConditionalRequestConflict", Meaning.CHANGED),
+        ("ConditionalCheckFailedException", Meaning.CHANGED),
         ("ThrottlingException", Meaning.TRY_AGAIN),
         ("SlowDown", Meaning.TRY_AGAIN),
         ("InternalError", Meaning.TRY_AGAIN),
@@ -91,3 +96,25 @@ def test_an_error_without_words_is_told_all_the_same() -> None:
 
     assert message(error) == "404: no message"
     assert meaning(error) is Meaning.NOT_FOUND
+
+
+def raising(error: Exception) -> Any:
+    def operation(**_: object) -> None:
+        raise error
+
+    return operation
+
+
+def test_an_operation_that_finds_something_returns_it() -> None:
+    assert none_if_not_found(dict, Name="m") == {"Name": "m"}
+
+
+def test_what_is_not_found_is_none() -> None:
+    assert none_if_not_found(raising(not_found("model", "m")), ModelName="m") is None
+    assert none_if_not_found(raising(client_error("NoSuchKey")), Key="k") is None
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ValidationException", "Unheard"])
+def test_no_other_error_is_taken_for_not_found(code: str) -> None:
+    with pytest.raises(ClientError, match=code):
+        none_if_not_found(raising(client_error(code)))

@@ -6,6 +6,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from promotion.endpoint import alarms
+from promotion.errors import PromotionRefusedError
 
 ONE = {"ProductionVariants": [{"VariantName": "AllTraffic"}]}
 TWO = {"ProductionVariants": [{"VariantName": "Cpu"}, {"VariantName": "Gpu"}]}
@@ -78,9 +79,19 @@ class CloudWatch:
 def test_the_alarms_that_ring_are_told_from_those_that_do_not() -> None:
     cloudwatch = CloudWatch({"a": "OK", "b": "ALARM", "x": "ALARM"}, {"c": "ALARM", "d": "INSUFFICIENT_DATA"})
 
-    assert alarms.ringing(cloudwatch, ["d", "c", "b", "a", "missing"]) == ["b", "c"]
+    assert alarms.in_alarm(cloudwatch, ["d", "c", "b", "a", "missing"]) == ["b", "c"]
     assert set(alarms.states(cloudwatch, ["a", "d", "missing"])) == {"a", "d"}
 
 
 def test_without_alarms_nobody_is_asked() -> None:
-    assert alarms.ringing(json, []) == []
+    assert alarms.in_alarm(json, []) == []
+
+
+def test_a_deployment_that_would_be_rolled_back_at_once_or_not_be_monitored_is_refused() -> None:
+    cloudwatch = CloudWatch({"a": "OK", "b": "ALARM"}, {"c": "INSUFFICIENT_DATA"})
+
+    alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["a", "c"])
+    with pytest.raises(PromotionRefusedError, match="The endpoint reviews-qa was not touched, since b is in ALARM"):
+        alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["a", "b", "c"])
+    with pytest.raises(PromotionRefusedError, match="since there is no alarm d, e any more"):
+        alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["b", "d", "e"])

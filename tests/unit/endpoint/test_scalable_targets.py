@@ -36,7 +36,7 @@ class Service:
 def test_what_is_already_as_wanted_is_left_alone() -> None:
     service, scaled = Service(), target(ScalingPolicies=[TRACKING], ScheduledActions=[NIGHT])
 
-    scalable_targets.bring(service, [scaled], [scaled])
+    scalable_targets.apply(service, [scaled], [scaled])
 
     assert service.requests == []
 
@@ -44,7 +44,7 @@ def test_what_is_already_as_wanted_is_left_alone() -> None:
 def test_a_new_target_comes_with_all_that_hangs_on_it() -> None:
     service, wanted = Service(), target(ScalingPolicies=[TRACKING], ScheduledActions=[NIGHT])
 
-    scalable_targets.bring(service, [], [wanted])
+    scalable_targets.apply(service, [], [wanted])
 
     assert service.requests == [
         ("register_scalable_target", {key: wanted[key] for key in ("MinCapacity", "MaxCapacity", "SuspendedState")}),
@@ -60,7 +60,7 @@ def test_only_what_differs_is_changed_and_what_is_not_wanted_goes() -> None:
     tracking = TRACKING | {"PolicyName": "steps"}
     actual = target(ScalingPolicies=[by_hand, other_type, TRACKING], ScheduledActions=[NIGHT])
 
-    scalable_targets.bring(service, [actual], [target(ScalingPolicies=[tracking, TRACKING])])
+    scalable_targets.apply(service, [actual], [target(ScalingPolicies=[tracking, TRACKING])])
 
     assert service.requests == [
         ("delete_scaling_policy", {"PolicyName": "by hand"}),
@@ -74,11 +74,11 @@ def test_a_target_that_is_not_wanted_goes_and_may_be_gone() -> None:
     gone = Service({"deregister_scalable_target": client_error("ObjectNotFoundException")})
     denied = Service({"deregister_scalable_target": client_error("AccessDeniedException")})
 
-    scalable_targets.bring(gone, [target()], [])
+    scalable_targets.apply(gone, [target()], [])
 
     assert gone.operations == ["deregister_scalable_target"]
     with pytest.raises(ClientError, match="AccessDenied"):
-        scalable_targets.bring(denied, [target()], [])
+        scalable_targets.apply(denied, [target()], [])
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_what_the_service_refuses_is_tried_again_or_said(code: str, error: type[
     service = Service({"put_scaling_policy": client_error(code, "its own words")})
 
     with pytest.raises(error, match="its own words"):
-        scalable_targets.bring(service, [], [target(ScalingPolicies=[TRACKING])])
+        scalable_targets.apply(service, [], [target(ScalingPolicies=[TRACKING])])
 
 
 def test_an_action_whose_moment_has_come_meanwhile_is_no_trouble() -> None:
     past = Service({"put_scheduled_action": client_error("ValidationException", "it is in the past")})
     once = NIGHT | {"Schedule": "at(2026-01-01T00:00:00)"}
 
-    scalable_targets.bring(past, [], [target(ScheduledActions=[once])])
+    scalable_targets.apply(past, [], [target(ScheduledActions=[once])])
 
     with pytest.raises(PromotionRefusedError, match="in the past"):
-        scalable_targets.bring(past, [], [target(ScheduledActions=[NIGHT])])
+        scalable_targets.apply(past, [], [target(ScheduledActions=[NIGHT])])

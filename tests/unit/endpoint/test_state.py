@@ -7,12 +7,12 @@ from promotion.endpoint.state import (
     BUSY,
     Inspection,
     Progress,
-    WayBack,
+    RollbackStep,
     inspect,
     is_older,
     is_scaled_out,
     progress,
-    way_back,
+    rollback_step,
 )
 
 REQUESTED, PREVIOUS, OTHER = "reviews-qa-new", "reviews-qa-old", "reviews-qa-by-hand"
@@ -200,7 +200,7 @@ def test_an_endpoint_that_is_gone_was_deleted_by_someone() -> None:
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS, OTHER])
 @pytest.mark.parametrize("status", sorted(BUSY))
 def test_on_the_way_back_a_changing_endpoint_is_waited_for(status: str, config: str, previous: str | None) -> None:
-    assert way_back(endpoint(status, config), REQUESTED, previous) == WayBack(
+    assert rollback_step(endpoint(status, config), REQUESTED, previous) == RollbackStep(
         "wait", f"The endpoint reviews-qa is {status}."
     )
 
@@ -235,15 +235,15 @@ def test_on_the_way_back_a_changing_endpoint_is_waited_for(status: str, config: 
 def test_the_way_back_undoes_what_this_promotion_did_and_nothing_else(
     status: str, config: str, previous: str | None, step: str
 ) -> None:
-    assert way_back(endpoint(status, config), REQUESTED, previous).step == step
+    assert rollback_step(endpoint(status, config), REQUESTED, previous).step == step
 
 
 def test_an_endpoint_that_did_not_exist_and_does_not_is_restored() -> None:
-    assert way_back(None, REQUESTED, None) == WayBack("restored")
+    assert rollback_step(None, REQUESTED, None) == RollbackStep("restored")
 
 
 def test_an_endpoint_that_someone_deleted_is_not_made_again_by_itself() -> None:
-    way = way_back(None, REQUESTED, PREVIOUS)
+    way = rollback_step(None, REQUESTED, PREVIOUS)
 
     assert way.step == "stuck"
     assert f"Its config was {PREVIOUS}; create it anew with that config, or promote again" in way.reason
@@ -253,7 +253,7 @@ def test_an_endpoint_that_someone_deleted_is_not_made_again_by_itself() -> None:
     ("previous", "before"), [(PREVIOUS, f"Its config was {PREVIOUS} before."), (None, "it did not exist before.")]
 )
 def test_an_endpoint_that_someone_else_changed_is_left_as_it_is(previous: str | None, before: str) -> None:
-    way = way_back(endpoint("InService", OTHER), REQUESTED, previous)
+    way = rollback_step(endpoint("InService", OTHER), REQUESTED, previous)
 
     assert f"Someone else changed the endpoint reviews-qa to the config {OTHER} during the promotion" in way.reason
     assert way.reason.endswith(before)
@@ -261,7 +261,7 @@ def test_an_endpoint_that_someone_else_changed_is_left_as_it_is(previous: str | 
 
 @pytest.mark.parametrize("status", BROKEN)
 def test_a_broken_endpoint_needs_people_who_are_told_why(status: str) -> None:
-    way = way_back(endpoint(status, REQUESTED, FailureReason="no capacity"), REQUESTED, PREVIOUS)
+    way = rollback_step(endpoint(status, REQUESTED, FailureReason="no capacity"), REQUESTED, PREVIOUS)
 
     assert f"The endpoint reviews-qa is {status}: no capacity." in way.reason
 
@@ -269,7 +269,7 @@ def test_a_broken_endpoint_needs_people_who_are_told_why(status: str) -> None:
 def test_a_deployment_that_is_pending_is_waited_for_before_anything_counts_as_restored() -> None:
     stale = endpoint("InService", PREVIOUS, **pending(REQUESTED))
 
-    assert way_back(stale, REQUESTED, PREVIOUS).step == "wait"
+    assert rollback_step(stale, REQUESTED, PREVIOUS).step == "wait"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.errors import InvalidRequestError
-from promotion.history.approval import OPEN, Decision, decision, granted, is_given, read
+from promotion.history.approval import OPEN, Decision, decision, find, granted, is_given, read
 from promotion.source.request import Promote
 from tests.support.s3_faults import client_error
 
@@ -192,8 +192,13 @@ class SystemsManager:
 def test_an_approval_is_found_while_systems_manager_knows_it() -> None:
     waiting = automation(AutomationExecutionStatus="Waiting")
 
-    assert read(SystemsManager(waiting), IDENTIFIER) == {"AutomationExecutionId": IDENTIFIER} | waiting
-    assert read(SystemsManager(client_error("AutomationExecutionNotFoundException")), IDENTIFIER) is None
+    gone = SystemsManager(client_error("AutomationExecutionNotFoundException"))
+
+    assert find(SystemsManager(waiting), IDENTIFIER) == {"AutomationExecutionId": IDENTIFIER} | waiting
+    assert find(gone, IDENTIFIER) is None
+    assert read(SystemsManager(waiting), IDENTIFIER) == find(SystemsManager(waiting), IDENTIFIER)
+    with pytest.raises(InvalidRequestError, match=f"There is no approval {IDENTIFIER}"):
+        read(gone, IDENTIFIER)
 
 
 def test_an_approval_that_may_not_be_seen_is_not_taken_for_one_that_is_gone() -> None:

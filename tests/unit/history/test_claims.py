@@ -7,9 +7,9 @@ import pytest
 from promotion.errors import EndpointBusyError
 from promotion.history import claims
 from promotion.history.claims import Use
-from tests.unit.history.test_lock import FIRST, SECOND, TABLE, dynamodb
+from promotion.history.table import PromotionTable
+from tests.support.promotion_table import FIRST, SECOND, keys
 
-__all__ = ["dynamodb"]
 NOW = 1_000_000.0
 
 
@@ -26,63 +26,65 @@ class StepFunctions:
 ALL_RUN = StepFunctions()
 
 
-def use(dynamodb: Any, claim: Use, endpoint: str = "reviews-qa", now: float = NOW, of: Any = ALL_RUN) -> None:
-    claims.use(dynamodb, of, TABLE, endpoint, claim, now)
+def use(table: PromotionTable, claim: Use, endpoint: str = "reviews-qa", now: float = NOW, of: Any = ALL_RUN) -> None:
+    claims.use(table, of, endpoint, claim, now)
 
 
-def test_a_use_counts_while_its_execution_runs(dynamodb: Any) -> None:
-    use(dynamodb, Use(FIRST, "d1"))
-    use(dynamodb, Use(SECOND, "d2"))
-    use(dynamodb, Use(SECOND, "d3"), "reviews-qa-2")
+def test_a_use_counts_while_its_execution_runs(table: PromotionTable) -> None:
+    use(table, Use(FIRST, "d1"))
+    use(table, Use(SECOND, "d2"))
+    use(table, Use(SECOND, "d3"), "reviews-qa-2")
 
-    assert claims.uses(dynamodb, ALL_RUN, TABLE, "reviews-qa") == [Use(FIRST, "d1"), Use(SECOND, "d2")]
-    assert claims.uses(dynamodb, StepFunctions(first="FAILED"), TABLE, "reviews-qa") == [Use(SECOND, "d2")]
+    assert claims.uses(table, ALL_RUN, "reviews-qa") == [Use(FIRST, "d1"), Use(SECOND, "d2")]
+    assert claims.uses(table, StepFunctions(first="FAILED"), "reviews-qa") == [Use(SECOND, "d2")]
 
 
-def test_a_use_waits_while_something_is_removed_and_is_seen_by_the_next_removal(dynamodb: Any) -> None:
-    claims.begin_removal(dynamodb, TABLE, "reviews-qa", FIRST, NOW + 60)
+def test_a_use_waits_while_something_is_removed_and_is_seen_by_the_next_removal(table: PromotionTable) -> None:
+    claims.begin_removal(table, "reviews-qa", FIRST, NOW + 60)
 
     with pytest.raises(EndpointBusyError, match="on reviews-qa right now"):
-        use(dynamodb, Use(SECOND, "d2"))
+        use(table, Use(SECOND, "d2"))
 
-    assert claims.uses(dynamodb, ALL_RUN, TABLE, "reviews-qa") == [Use(SECOND, "d2")]
-    claims.end_removal(dynamodb, TABLE, "reviews-qa", FIRST)
-    use(dynamodb, Use(SECOND, "d2"))
+    assert claims.uses(table, ALL_RUN, "reviews-qa") == [Use(SECOND, "d2")]
+    claims.end_removal(table, "reviews-qa", FIRST)
+    use(table, Use(SECOND, "d2"))
 
 
-def test_a_removal_whose_function_has_died_stops_nobody_for_good(dynamodb: Any) -> None:
-    claims.begin_removal(dynamodb, TABLE, "reviews-qa", FIRST, NOW + 60)
+def test_a_removal_whose_function_has_died_stops_nobody_for_good(table: PromotionTable) -> None:
+    claims.begin_removal(table, "reviews-qa", FIRST, NOW + 60)
 
-    use(dynamodb, Use(SECOND, "d2"), now=NOW + 61)
-    use(dynamodb, Use(SECOND, "d2"), of=StepFunctions(first="SUCCEEDED"))
+    use(table, Use(SECOND, "d2"), now=NOW + 61)
+    use(table, Use(SECOND, "d2"), of=StepFunctions(first="SUCCEEDED"))
     with pytest.raises(EndpointBusyError):
         # Its function may be running all the same.
-        use(dynamodb, Use(SECOND, "d2"), of=StepFunctions(first="ABORTED"))
+        use(table, Use(SECOND, "d2"), of=StepFunctions(first="ABORTED"))
 
 
-def test_a_removal_of_another_endpoint_stops_nobody(dynamodb: Any) -> None:
-    claims.begin_removal(dynamodb, TABLE, "reviews-qa-2", FIRST, NOW + 60)
+def test_a_removal_of_another_endpoint_stops_nobody(table: PromotionTable) -> None:
+    claims.begin_removal(table, "reviews-qa-2", FIRST, NOW + 60)
 
-    use(dynamodb, Use(SECOND, "d2"))
+    use(table, Use(SECOND, "d2"))
 
 
-def test_one_of_two_removals_that_ends_does_not_end_the_other(dynamodb: Any) -> None:
-    claims.begin_removal(dynamodb, TABLE, "reviews-qa", FIRST, NOW + 60)
-    claims.begin_removal(dynamodb, TABLE, "reviews-qa", SECOND, NOW + 60)
-    claims.end_removal(dynamodb, TABLE, "reviews-qa", FIRST)
+def test_one_of_two_removals_that_ends_does_not_end_the_other(table: PromotionTable) -> None:
+    claims.begin_removal(table, "reviews-qa", FIRST, NOW + 60)
+    claims.begin_removal(table, "reviews-qa", SECOND, NOW + 60)
+    claims.end_removal(table, "reviews-qa", FIRST)
 
     with pytest.raises(EndpointBusyError):
-        use(dynamodb, Use(FIRST, "d1"))
+        use(table, Use(FIRST, "d1"))
 
 
-def test_what_the_dead_have_left_is_cleared(dynamodb: Any) -> None:
+def test_what_the_dead_have_left_is_cleared(table: PromotionTable) -> None:
     for endpoint in ("reviews-qa", "other-qa"):
         for number, execution in enumerate((FIRST, SECOND)):
-            use(dynamodb, Use(execution, "d1"), endpoint)
-            claims.begin_removal(dynamodb, TABLE, endpoint, execution, NOW + number * 60)
+            use(table, Use(execution, "d1"), endpoint)
+            claims.begin_removal(table, endpoint, execution, NOW + number * 60)
 
-    claims.clear(dynamodb, StepFunctions(first="ABORTED"), TABLE, "reviews-qa", NOW + 30)
+    claims.clear(table, StepFunctions(first="ABORTED"), "reviews-qa", NOW + 30)
 
-    keys = sorted(f"{item['kind']['S']} {item['key']['S']}" for item in dynamodb.scan(TableName=TABLE)["Items"])
-    assert [key for key in keys if "reviews-qa" in key] == [f"removal reviews-qa#{SECOND}", f"use reviews-qa#{SECOND}"]
-    assert len([key for key in keys if "other-qa" in key]) == 4
+    assert [key for key in keys() if "reviews-qa" in key] == [
+        f"removal reviews-qa#{SECOND}",
+        f"use reviews-qa#{SECOND}",
+    ]
+    assert len([key for key in keys() if "other-qa" in key]) == 4

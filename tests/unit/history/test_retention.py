@@ -4,7 +4,7 @@ import pytest
 
 from promotion.errors import InvalidRequestError
 from promotion.history.claims import Use
-from promotion.history.lock import Running
+from promotion.history.lock import Holder
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected, validated
 
 BUCKET = "s3://stage/models/reviews"
@@ -59,7 +59,7 @@ def test_what_is_about_to_be_live_counts_as_the_newest() -> None:
 def test_what_an_interrupted_promotion_is_brought_back_to_stays() -> None:
     promotion = record("fifth", previous_endpoint_config_name="first-config")
 
-    stays = kept(HISTORY, HISTORY[-1], Running("execution", 1, promotion), [], 2)
+    stays = kept(HISTORY, HISTORY[-1], Holder("execution", 1, promotion), [], 2)
 
     assert stays.names == names("third", "fourth") | {"first-config"}
     assert stays.used_digests == {"fifth-digest"}

@@ -1,11 +1,16 @@
 """Which earlier promotion an endpoint goes back to."""
 
+import json
 from typing import Any
 
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.history.rollback import comes_again, earlier
+from promotion.history.rollback import comes_again, earlier, resolve
+from promotion.history.table import PromotionTable
+from promotion.source.request import RollBack
+from tests.support.promotion_table import FIRST, PROMOTION, SECOND, put
+from tests.support.s3_faults import not_found
 
 
 def record(model: str, status: str = "Succeeded") -> dict[str, Any]:
@@ -92,3 +97,86 @@ def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_a
 )
 def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: dict[str, Any]) -> None:
     assert comes_again(HISTORY, promotion) is None
+
+
+class SageMaker:
+    """Knows these endpoint configs."""
+
+    def __init__(self, *configs: str) -> None:
+        self.configs = configs
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+        if EndpointConfigName not in self.configs:
+            raise not_found("endpoint-configuration", EndpointConfigName)
+        return {"EndpointConfigName": EndpointConfigName}
+
+
+def promoted(number: int) -> dict[str, Any]:
+    """Write the record of a promotion, which is live until the next one."""
+    found = {
+        **PROMOTION,
+        "execution": FIRST,
+        "model_name": f"m{number}",
+        "endpoint_config_name": f"c{number}",
+        "digest": f"d{number}",
+        "approved_by": "somebody",
+        "status": "Succeeded",
+        "reason": "",
+        "ended_at": f"2026-01-0{number}T00:00:00Z",
+        "deployment_config": {"AutoRollbackConfiguration": {}},
+        "changing": True,
+        "by_event": True,
+    }
+    put("history#reviews-qa", f"{found['ended_at']}#first", promotion=json.dumps(found))
+    put("live", "reviews-qa", promotion=json.dumps(found))
+    return found
+
+
+def resolved(table: PromotionTable, sagemaker: SageMaker, *, is_preview: bool = False) -> dict[str, Any]:
+    asked = RollBack("reviews-qa", None)
+    return resolve(
+        table,
+        sagemaker,
+        None,
+        asked,
+        execution=SECOND,
+        started_at="2026-02-01T00:00:00Z",
+        now=0.0,
+        is_preview=is_preview,
+    )
+
+
+def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promotion(table: PromotionTable) -> None:
+    first, _ = promoted(1), promoted(2)
+
+    found = resolved(table, SageMaker("c1", "c2"))
+
+    of_the_promotion = {"status", "reason", "ended_at", "deployment_config", "changing"}
+    assert found["outcome"] == "rollback"
+    assert found["promotion"] == {key: value for key, value in first.items() if key not in of_the_promotion} | {
+        "execution": SECOND,
+        "source_kind": "rollback",
+        "source_name": FIRST,
+        "started_at": "2026-02-01T00:00:00Z",
+        "by_event": False,
+    }
+
+
+def test_a_rollback_claims_what_it_restores_and_a_preview_does_not(table: PromotionTable) -> None:
+    promoted(1)
+    promoted(2)
+
+    resolved(table, SageMaker("c1", "c2"), is_preview=True)
+    assert not list(table.query("use"))
+    resolved(table, SageMaker("c1", "c2"))
+    assert [(item["key"], item["digest"]) for item in table.query("use")] == [(f"reviews-qa#{SECOND}", "d1")]
+
+
+def test_a_rollback_to_what_retention_has_removed_is_refused(table: PromotionTable) -> None:
+    promoted(1)
+    promoted(2)
+
+    with pytest.raises(
+        InvalidRequestError, match=r"cannot go back to m1: its endpoint config c1 is not there any more"
+    ):
+        resolved(table, SageMaker("c2"))

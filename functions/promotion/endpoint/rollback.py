@@ -1,0 +1,82 @@
+"""Rollback of an endpoint to its config and scalable targets before a promotion, one step a call."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.endpoint import autoscaling, scalable_targets, state
+from promotion.endpoint.autoscaling import Target
+from promotion.endpoint.sagemaker import describe_endpoint, is_scaled_out
+from promotion.endpoint.state import RollbackStep
+from promotion.errors import PromotionRefusedError
+
+
+def take_step(
+    sagemaker: Any, scaling: Any, endpoint: str, *, requested: str, previous: str | None, targets: list[Target]
+) -> RollbackStep:
+    """Take the next step of rolling `endpoint` back from the config `requested` to `previous` and its `targets`.
+
+    `previous` None means that there was no endpoint before. Raise PromotionRefusedError or ClientError if something is
+    denied that can be granted, so that a recovery can go on.
+    """
+    description = describe_endpoint(sagemaker, endpoint)
+    step = state.rollback_step(description, requested, previous)
+    try:
+        match step.step:
+            case "update" if description and previous:
+                _update(sagemaker, scaling, description, previous)
+            case "delete":
+                scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
+                sagemaker.delete_endpoint(EndpointName=endpoint)
+            case "restored":
+                return _restore_targets(scaling, endpoint, description, targets)
+            case "stuck":
+                more = scalable_targets.restore_missing(scaling, endpoint, description, targets)
+                return dataclasses.replace(step, reason=step.reason + more)
+    except PromotionRefusedError as error:
+        if isinstance(error.__cause__, ClientError) and meaning(error.__cause__) is Meaning.DENIED:
+            raise
+        return RollbackStep("stuck", str(error))
+    except ClientError as error:
+        match meaning(error):
+            case Meaning.BUSY:
+                return RollbackStep("wait", f"The endpoint {endpoint} is being changed.")
+            case Meaning.NOT_FOUND if step.step == "delete":
+                return RollbackStep("wait", f"The endpoint {endpoint} is gone.")
+            case Meaning.NOT_FOUND:
+                to = previous or "not existing"
+                why = f"The endpoint {endpoint} could not be brought back to {to}: {message(error)}"
+                return RollbackStep("stuck", why)
+            case _:
+                # A missing permission or a quota can be fixed, and then the recovery goes on.
+                raise
+    return step
+
+
+def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous: str) -> None:
+    """Update all at once, without guardrails: what is live now has just failed."""
+    endpoint = description["EndpointName"]
+    scalable_targets.deregister_blocking(scaling, sagemaker, endpoint, description, previous)
+    sagemaker.update_endpoint(
+        EndpointName=endpoint,
+        EndpointConfigName=previous,
+        RetainAllVariantProperties=is_scaled_out(sagemaker, description, previous),
+    )
+
+
+def _restore_targets(
+    scaling: Any, endpoint: str, description: dict[str, Any] | None, targets: list[Target]
+) -> RollbackStep:
+    """Restore the targets of an endpoint that has its previous config; the next step verifies them."""
+    if description is None:
+        scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
+        return RollbackStep("restored")
+    actual = scalable_targets.read(scaling, endpoint, description)
+    if autoscaling.alike(actual, targets):
+        return RollbackStep("restored")
+    scalable_targets.apply(scaling, actual, targets)
+    return RollbackStep("wait", f"The scaling of {endpoint} is being put back.")

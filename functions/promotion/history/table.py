@@ -1,0 +1,133 @@
+"""The promotion table: its items, and the few ways to read and write them.
+
+An item has a `kind` (partition key) and a `key` (sort key):
+
+    running                 <endpoint>              the lock, and the journal of the promotion that holds it
+    live                    <endpoint>              the record of what is live
+    history#<endpoint>      <ended at>#<execution>  the record of every promotion that held the lock, good or bad
+    autoscaling             <endpoint>              its scalable targets before its last promotion, and those wanted
+    approval                <endpoint>#<digest>     the approval that was requested, and what superseded it
+    use                     <endpoint>#<execution>  the digest that an execution needs between its plan and its end
+    removal                 <endpoint>#<execution>  an execution that removes superseded resources, and until when
+
+`running`, `live`, `history#…` and `approval` have the promotion record as JSON in `promotion`. The state machine
+writes the first three kinds itself, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning
+from promotion.errors import TryAgainError
+
+Item = dict[str, Any]
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+class PromotionTable:
+    """The promotion table of a stage; attributes are plain Python values, and every read is consistent.
+
+    Expressions name their values `:value`, which are passed as keyword arguments, and reserved words `#word`.
+    """
+
+    def __init__(self, dynamodb: Any, name: str) -> None:
+        self._dynamodb = dynamodb
+        self._name = name
+
+    def get(self, kind: str, key: str) -> Item | None:
+        """Return an item, or None if there is none."""
+        answer = self._dynamodb.get_item(TableName=self._name, Key=_key(kind, key), ConsistentRead=True)
+        return _plain(answer["Item"]) if "Item" in answer else None
+
+    def query(self, kind: str, *, prefix: str = "", where: str = "", **values: Any) -> Iterator[Item]:
+        """Yield the items of a kind in the order of their keys: those whose key begins with `prefix`.
+
+        `where` is a filter expression that is applied to them.
+        """
+        condition = "#kind = :kind"
+        values["kind"] = kind
+        if prefix:
+            condition += " AND begins_with(#key, :prefix)"
+            values["prefix"] = prefix
+        request = {"TableName": self._name, "ConsistentRead": True, "KeyConditionExpression": condition}
+        if where:
+            request["FilterExpression"] = where
+        pages = self._dynamodb.get_paginator("query").paginate(**request, **_placeholders(condition + where, values))
+        return (_plain(item) for page in pages for item in page["Items"])
+
+    def put(self, item: Item, condition: str = "", **values: Any) -> bool:
+        """Write a whole item; return False if `condition` does not hold."""
+        return _is_written(self._dynamodb.put_item, self.put_request(item, condition, **values))
+
+    def update(self, kind: str, key: str, update: str, condition: str = "", **values: Any) -> bool:
+        """Apply an update expression to an item; return False if `condition` does not hold."""
+        return _is_written(self._dynamodb.update_item, self.update_request(kind, key, update, condition, **values))
+
+    def delete(self, kind: str, key: str) -> None:
+        self._dynamodb.delete_item(TableName=self._name, Key=_key(kind, key))
+
+    def transact(self, what: str, *writes: dict[str, Any]) -> bool:
+        """Do all `writes` or none; return False if the condition of one does not hold.
+
+        A write is {"Put": `put_request`} or {"Update": `update_request`}. Raise TryAgainError, saying that `what` could
+        not be written, if DynamoDB cancels the transaction for another reason.
+        """
+        try:
+            self._dynamodb.transact_write_items(TransactItems=list(writes))
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in reasons:
+                return False
+            raise TryAgainError(f"{what} could not be written: {', '.join(map(str, reasons))}") from error
+        return True
+
+    def put_request(self, item: Item, condition: str = "", **values: Any) -> dict[str, Any]:
+        """Return the members of PutItem."""
+        return self._conditional({"Item": _typed(item)}, condition, values)
+
+    def update_request(self, kind: str, key: str, update: str, condition: str = "", **values: Any) -> dict[str, Any]:
+        """Return the members of UpdateItem."""
+        return self._conditional({"Key": _key(kind, key), "UpdateExpression": update}, condition, values)
+
+    def _conditional(self, request: dict[str, Any], condition: str, values: Item) -> dict[str, Any]:
+        request |= {"TableName": self._name, **_placeholders(request.get("UpdateExpression", "") + condition, values)}
+        return request | ({"ConditionExpression": condition} if condition else {})
+
+
+def _is_written(write: Callable[..., Any], request: dict[str, Any]) -> bool:
+    try:
+        write(**request)
+    except ClientError as error:
+        if meaning(error) is not Meaning.CHANGED:
+            raise
+        return False
+    return True
+
+
+def _placeholders(expressions: str, values: Item) -> dict[str, Any]:
+    """Return what the placeholders in `expressions` stand for; DynamoDB refuses an empty list of them."""
+    placeholders = {
+        "ExpressionAttributeNames": {name: name.removeprefix("#") for name in re.findall(r"#\w+", expressions)},
+        "ExpressionAttributeValues": {f":{name}": _serialize(value) for name, value in values.items()},
+    }
+    return {member: given for member, given in placeholders.items() if given}
+
+
+def _key(kind: str, key: str) -> dict[str, Any]:
+    return _typed({"kind": kind, "key": key})
+
+
+def _typed(item: Item) -> dict[str, Any]:
+    return {name: _serialize(value) for name, value in item.items()}
+
+
+def _plain(item: dict[str, Any]) -> Item:
+    return {name: _deserialize(value) for name, value in item.items()}

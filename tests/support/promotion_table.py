@@ -1,0 +1,44 @@
+"""A promotion table in moto, with items as the state machine writes them."""
+
+import json
+from typing import Any
+
+import boto3
+
+from promotion.history.table import PromotionTable
+
+NAME = "promotions"
+FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
+SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
+PROMOTION = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
+
+
+def created() -> PromotionTable:
+    client = boto3.client("dynamodb")
+    client.create_table(
+        TableName=NAME,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("kind", "key")],
+        KeySchema=[{"AttributeName": "kind", "KeyType": "HASH"}, {"AttributeName": "key", "KeyType": "RANGE"}],
+    )
+    return PromotionTable(client, NAME)
+
+
+def missing() -> PromotionTable:
+    return PromotionTable(boto3.client("dynamodb"), "no-such-table")
+
+
+def put(kind: str, key: str, **attributes: Any) -> None:
+    """Write an item as the state machine does."""
+    item = {name: {"N": str(value)} if isinstance(value, int) else {"S": value} for name, value in attributes.items()}
+    boto3.client("dynamodb").put_item(TableName=NAME, Item={"kind": {"S": kind}, "key": {"S": key}, **item})
+
+
+def hold(endpoint: str, execution: str, **more: Any) -> None:
+    put("running", endpoint, execution=execution, promotion=json.dumps({"endpoint": endpoint}), **more)
+
+
+def keys() -> list[str]:
+    """Return the kind and the key of each item."""
+    items = boto3.client("dynamodb").scan(TableName=NAME)["Items"]
+    return sorted(f"{item['kind']['S']} {item['key']['S']}" for item in items)

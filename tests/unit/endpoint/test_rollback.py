@@ -1,0 +1,142 @@
+"""Each step of a rollback does one thing, and says when there is nothing more that it can do."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.endpoint import rollback, scalable_targets
+from promotion.endpoint.autoscaling import Target
+from promotion.endpoint.state import RollbackStep
+from promotion.errors import PromotionRefusedError
+from tests.support.s3_faults import client_error, not_found
+from tests.unit.endpoint.test_autoscaling import target
+from tests.unit.endpoint.test_update import BUSY, NEW, OLD, SageMaker
+
+PREVIOUS, OTHERS = target(), target(MaxCapacity=9)
+
+
+class Hosting(SageMaker):
+    def delete_endpoint(self, **request: Any) -> None:
+        self.update_endpoint(**request)
+
+
+class Targets:
+    """The targets that an endpoint has, which can be changed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.actual: list[Target] = []
+        self.refusal: Exception | None = None
+        monkeypatch.setattr(scalable_targets, "read", lambda *_: list(self.actual))
+        monkeypatch.setattr(scalable_targets, "apply", self.apply)
+
+    def apply(self, _: Any, __: list[Target], wanted: list[Target]) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.actual = wanted
+
+    def deregister_scalable_target(self, **_: str) -> None:
+        self.actual = []
+
+
+@pytest.fixture
+def targets(monkeypatch: pytest.MonkeyPatch) -> Targets:
+    return Targets(monkeypatch)
+
+
+def step(sagemaker: Hosting, scaling: Targets, previous: str | None = OLD, *known: Target) -> RollbackStep:
+    return rollback.take_step(sagemaker, scaling, "reviews-qa", requested=NEW, previous=previous, targets=list(known))
+
+
+def test_an_endpoint_with_the_new_config_is_updated_at_once(targets: Targets) -> None:
+    sagemaker = Hosting(NEW)
+
+    assert step(sagemaker, targets).step == "update"
+
+    request = {"EndpointName": "reviews-qa", "EndpointConfigName": OLD, "RetainAllVariantProperties": False}
+    assert sagemaker.requests == [request]
+
+
+def test_a_new_endpoint_is_deleted_with_its_targets(targets: Targets) -> None:
+    sagemaker, targets.actual = Hosting(NEW), [OTHERS]
+
+    assert step(sagemaker, targets, None).step == "delete"
+
+    assert sagemaker.requests == [{"EndpointName": "reviews-qa"}]
+    assert targets.actual == []
+
+
+def test_an_endpoint_is_restored_when_its_targets_are(targets: Targets) -> None:
+    sagemaker, targets.actual = Hosting(), [OTHERS]
+
+    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep(
+        "wait", "The scaling of reviews-qa is being put back."
+    )
+    assert targets.actual == [PREVIOUS]
+    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("restored")
+
+
+def test_an_endpoint_that_did_not_exist_is_restored_without_targets(targets: Targets) -> None:
+    targets.actual = [OTHERS]
+
+    assert step(Hosting(None), targets, None) == RollbackStep("restored")
+
+    assert targets.actual == []
+
+
+def test_an_endpoint_that_someone_else_changed_gets_only_the_targets_it_lacks(targets: Targets) -> None:
+    stuck = step(Hosting("another"), targets, OLD, PREVIOUS)
+
+    assert stuck.step == "stuck"
+    assert targets.actual == [PREVIOUS]
+    targets.actual = [OTHERS]
+    assert step(Hosting("another"), targets, OLD, PREVIOUS) == stuck
+    assert targets.actual == [OTHERS]
+
+
+def test_targets_that_cannot_be_restored_are_mentioned(targets: Targets) -> None:
+    failed = step(Hosting("another", "Failed"), targets, OLD, PREVIOUS)
+    targets.refusal = PromotionRefusedError("The scaling could not be set.")
+    refused = step(Hosting("another"), targets, OLD, PREVIOUS)
+
+    assert failed.reason.endswith("what it was is in the promotion table, in the kind autoscaling.")
+    assert refused.reason.endswith(" The scaling could not be set.")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "previous", "found"),
+    [
+        (BUSY, OLD, RollbackStep("wait", "The endpoint reviews-qa is being changed.")),
+        (not_found("endpoint", "reviews-qa"), None, RollbackStep("wait", "The endpoint reviews-qa is gone.")),
+    ],
+)
+def test_an_endpoint_that_changes_meanwhile_is_waited_for(
+    targets: Targets, refusal: ClientError, previous: str | None, found: RollbackStep
+) -> None:
+    assert step(Hosting(NEW, refusal=refusal), targets, previous) == found
+
+
+def test_without_the_previous_config_there_is_no_rollback(targets: Targets) -> None:
+    found = step(Hosting(NEW, refusal=not_found("endpoint-configuration", OLD)), targets)
+
+    assert found.step == "stuck"
+    assert f"The endpoint reviews-qa could not be brought back to {OLD}: ValidationException" in found.reason
+
+
+def test_what_is_denied_is_raised_so_that_a_recovery_can_go_on(targets: Targets) -> None:
+    denied = client_error("AccessDeniedException")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        step(Hosting(NEW, refusal=denied), targets)
+    targets.refusal = PromotionRefusedError("denied")
+    targets.refusal.__cause__ = denied
+    with pytest.raises(PromotionRefusedError, match="denied"):
+        step(Hosting(), targets, OLD, PREVIOUS)
+
+
+def test_targets_that_are_refused_for_good_are_a_failed_rollback(targets: Targets) -> None:
+    targets.refusal = PromotionRefusedError("The scaling could not be set.")
+
+    found = step(Hosting(), targets, OLD, PREVIOUS)
+
+    assert found == RollbackStep("stuck", "The scaling could not be set.")

@@ -1,0 +1,161 @@
+"""What an update of an endpoint does about changes by others, lost answers and errors."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.endpoint.update import create_endpoint, update_endpoint
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from tests.support.s3_faults import already_exists, client_error, not_found
+
+OLD, NEW = "reviews-qa-old", "reviews-qa-new"
+BUSY = client_error("ValidationException", "Cannot update in-progress endpoint x.")
+
+
+class SageMaker:
+    """An endpoint, configs with these instance counts, and what is refused."""
+
+    def __init__(
+        self,
+        config: str | None = OLD,
+        status: str = "InService",
+        refusal: ClientError | None = None,
+        counts: dict[str, int] | None = None,
+        **more: Any,
+    ) -> None:
+        variants = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
+        found = {"EndpointName": "reviews-qa", "EndpointConfigName": config, "EndpointStatus": status}
+        self.endpoint = found | {"ProductionVariants": variants} | more if config else None
+        self.counts = {OLD: 1, NEW: 1} if counts is None else counts
+        self.refusal = refusal
+        self.requests: list[dict[str, Any]] = []
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+        if self.endpoint is None:
+            raise not_found("endpoint", EndpointName)
+        return self.endpoint
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
+        if EndpointConfigName not in self.counts:
+            raise not_found("endpoint-configuration", EndpointConfigName)
+        count = self.counts[EndpointConfigName]
+        return {"ProductionVariants": [{"VariantName": "AllTraffic", "InitialInstanceCount": count}]}
+
+    def update_endpoint(self, **request: Any) -> None:
+        self.requests.append(request)
+        if self.refusal:
+            raise self.refusal
+
+    create_endpoint = update_endpoint
+
+
+class NoTargets:
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"ScalableTargets": []}]
+
+
+def update(sagemaker: SageMaker, deployment_config: dict[str, Any] | None = None) -> None:
+    update_endpoint(
+        sagemaker,
+        NoTargets(),
+        "reviews-qa",
+        previous=OLD,
+        endpoint_config=NEW,
+        deployment_config=deployment_config,
+    )
+
+
+def test_an_endpoint_is_updated_with_its_guardrails() -> None:
+    sagemaker = SageMaker()
+    guardrails: dict[str, Any] = {"AutoRollbackConfiguration": {"Alarms": []}}
+
+    update(sagemaker, guardrails)
+    update(sagemaker)
+
+    request = {"EndpointName": "reviews-qa", "EndpointConfigName": NEW, "RetainAllVariantProperties": False}
+    assert sagemaker.requests == [request | {"DeploymentConfig": guardrails}, request]
+
+
+@pytest.mark.parametrize(("desired", "retained"), [(1, False), (2, False), (5, True)])
+def test_an_endpoint_that_was_scaled_out_keeps_its_size(desired: int, retained: bool) -> None:
+    variants = [{"VariantName": "AllTraffic", "DesiredInstanceCount": desired}]
+    sagemaker = SageMaker(counts={OLD: 1, NEW: 2}, ProductionVariants=variants)
+
+    update(sagemaker)
+
+    assert sagemaker.requests[0]["RetainAllVariantProperties"] is retained
+
+
+def test_an_endpoint_that_someone_else_has_changed_is_not_updated() -> None:
+    sagemaker = SageMaker("another")
+
+    with pytest.raises(PromotionRefusedError, match=f"Someone else changed the endpoint reviews-qa from {OLD} to an"):
+        update(sagemaker)
+
+    assert sagemaker.requests == []
+
+
+def test_a_config_that_cannot_be_seen_yet_is_to_be_tried_again() -> None:
+    sagemaker = SageMaker(counts={OLD: 1})
+
+    with pytest.raises(TryAgainError, match=f"The endpoint config {NEW} of reviews-qa cannot be seen yet"):
+        update(sagemaker)
+
+    assert sagemaker.requests == []
+
+
+def test_a_change_of_ours_that_is_in_progress_is_not_started_again() -> None:
+    sagemaker = SageMaker(status="Updating", PendingDeploymentSummary={"EndpointConfigName": NEW})
+
+    update(sagemaker)
+
+    assert sagemaker.requests == []
+
+
+def test_a_change_by_someone_else_that_is_in_progress_is_waited_for() -> None:
+    pending = {"EndpointConfigName": "another"}
+
+    with pytest.raises(EndpointBusyError, match="someone else is changing it"):
+        update(SageMaker(status="Updating", PendingDeploymentSummary=pending))
+    with pytest.raises(EndpointBusyError, match="someone else is changing it"):
+        update(SageMaker(refusal=BUSY))
+
+
+def test_an_error_after_a_lost_answer_is_accepted() -> None:
+    update(SageMaker(NEW, refusal=BUSY))
+    create_endpoint(SageMaker(NEW, refusal=already_exists("endpoint", "reviews-qa")), "reviews-qa", NEW, {})
+
+
+def test_a_new_endpoint_is_created_with_its_tags() -> None:
+    sagemaker = SageMaker(None)
+
+    create_endpoint(sagemaker, "reviews-qa", NEW, {"a": "b"})
+
+    tags = [{"Key": "a", "Value": "b"}]
+    assert sagemaker.requests == [{"EndpointName": "reviews-qa", "EndpointConfigName": NEW, "Tags": tags}]
+
+
+def test_an_endpoint_of_that_name_with_another_config_is_someone_elses() -> None:
+    sagemaker = SageMaker("another", refusal=already_exists("endpoint", "reviews-qa"))
+
+    with pytest.raises(EndpointBusyError, match="with the config another: someone else is changing it"):
+        create_endpoint(sagemaker, "reviews-qa", NEW, {})
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (not_found("endpoint-configuration", NEW), TryAgainError),
+        (client_error("ThrottlingException"), TryAgainError),
+        (client_error("AccessDeniedException"), PromotionRefusedError),
+        (client_error("ResourceLimitExceeded"), PromotionRefusedError),
+        (client_error("ValidationException", "something new"), ClientError),
+    ],
+)
+def test_every_other_error_is_retried_refused_or_raised_as_it_is(refusal: ClientError, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        update(SageMaker(refusal=refusal))

@@ -1,0 +1,235 @@
+import datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from promotion.history import approval_requests
+from promotion.history.approval_requests import ApprovalRequest
+from promotion.history.table import PromotionTable
+from tests.support import promotion_table
+from tests.support.promotion_table import FIRST, PROMOTION, SECOND
+from tests.support.s3_faults import client_error
+
+
+def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTable) -> None:
+    requested = {digest: PROMOTION | {"digest": digest * 64} for digest in "abc"}
+    for digest, promotion in requested.items():
+        approval_requests.claim(table, FIRST, promotion, None)
+        if digest != "c":
+            approval_requests.record_started(table, promotion, f"automation-{digest}")
+    approval_requests.claim(table, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
+
+    requests = approval_requests.open_requests(table, "reviews-qa")
+    approval_requests.record_ended(table, *requests[0], "newer")
+    # Requested again in the meantime: what ended is another request.
+    approval_requests.record_ended(table, requested["b"], ApprovalRequest(FIRST, "automation-before"), "newer")
+
+    assert requests == [(requested[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
+    assert approval_requests.open_requests(table, "reviews-qa") == requests[1:]
+    assert approval_requests.open_requests(table) == requests[1:]
+    assert approval_requests.superseded_by(table, "reviews-qa", "a" * 64, "automation-a") == "newer"
+    assert approval_requests.superseded_by(table, "reviews-qa", "a" * 64, "automation-before") == ""
+    assert approval_requests.superseded_by(table, "reviews-qa", "b" * 64, "automation-b") == ""
+
+
+def test_the_requests_of_all_endpoints_are_found_and_an_end_is_recorded_once(table: PromotionTable) -> None:
+    requested = [PROMOTION | {"endpoint": endpoint} for endpoint in ("a-qa", "b-qa")]
+    for promotion in requested:
+        approval_requests.claim(table, FIRST, promotion, None)
+        approval_requests.record_started(table, promotion, "automation")
+
+    requests = approval_requests.open_requests(table)
+    assert requests == [(promotion, ApprovalRequest(FIRST, "automation")) for promotion in requested]
+    # A superseded request stays superseded when it is seen that it has ended.
+    for by in ("newer", ""):
+        approval_requests.record_ended(table, *requests[0], by)
+    assert approval_requests.open_requests(table) == requests[1:]
+    assert approval_requests.superseded_by(table, "a-qa", PROMOTION["digest"], "automation") == "newer"
+
+
+def test_a_claim_without_a_table_is_an_error(moto: None) -> None:
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        approval_requests.claim(promotion_table.missing(), FIRST, PROMOTION, None)
+
+
+def test_an_approval_is_requested_once(table: PromotionTable) -> None:
+    claimed = approval_requests.claim(table, FIRST, PROMOTION, None)
+    claimed_again = approval_requests.claim(table, SECOND, PROMOTION, None)
+
+    assert (claimed, claimed_again) == (True, False)
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, automation="")
+
+
+def test_a_claim_whose_answer_was_lost_is_made_again(table: PromotionTable) -> None:
+    approval_requests.claim(table, "zeroth", PROMOTION, None)
+    last = approval_requests.last(table, PROMOTION)
+
+    claims = [approval_requests.claim(table, FIRST, PROMOTION, last) for _ in range(2)]
+
+    assert claims == [True, True]
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, automation="")
+
+
+def test_at_first_there_is_no_request(table: PromotionTable) -> None:
+    assert approval_requests.last(table, PROMOTION) is None
+
+
+def test_the_runbooks_execution_is_recorded_with_the_request(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+
+    approval_requests.record_started(table, PROMOTION, "automation-1")
+
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
+
+
+def test_after_a_request_that_ended_only_one_execution_claims_the_next(table: PromotionTable) -> None:
+    approval_requests.claim(table, "zeroth", PROMOTION, None)
+    approval_requests.record_started(table, PROMOTION, "automation-1")
+    last = approval_requests.last(table, PROMOTION)
+
+    claims = [approval_requests.claim(table, one, PROMOTION, last) for one in (FIRST, SECOND)]
+
+    assert claims == [True, False]
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, automation="")
+
+
+def test_an_execution_that_claims_again_keeps_the_approval_it_has_started(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    approval_requests.record_started(table, PROMOTION, "automation-1")
+    last = approval_requests.last(table, PROMOTION)
+
+    assert approval_requests.claim(table, FIRST, PROMOTION, last)
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
+
+
+def test_another_candidate_or_endpoint_has_a_request_of_its_own(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+
+    for other in (PROMOTION | {"digest": "cd" * 32}, PROMOTION | {"endpoint": "other-qa"}):
+        assert approval_requests.last(table, other) is None
+        assert approval_requests.claim(table, SECOND, other, None)
+
+
+NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
+
+
+class SystemsManager:
+    """Has Automation executions, each with its status and that of its approval step."""
+
+    exceptions = boto3.client("ssm").exceptions
+
+    def __init__(self, **automations: tuple[str, str]) -> None:
+        self.automations = automations
+        self.stopped: list[str] = []
+        self.started: list[dict[str, Any]] = []
+
+    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+        if AutomationExecutionId not in self.automations:
+            raise client_error("AutomationExecutionNotFoundException")
+        status, step = self.automations[AutomationExecutionId]
+        return {
+            "AutomationExecution": {
+                "AutomationExecutionId": AutomationExecutionId,
+                "DocumentName": "model-promotion-qa",
+                "AutomationExecutionStatus": status,
+                "ExecutionStartTime": NOON,
+                "StepExecutions": [{"StepName": "Approve", "StepStatus": step}],
+            }
+        }
+
+    def stop_automation_execution(self, AutomationExecutionId: str, Type: str) -> None:  # noqa: N803
+        assert Type == "Cancel"
+        self.stopped.append(AutomationExecutionId)
+        if AutomationExecutionId.endswith("ended"):
+            error = {"Error": {"Code": "InvalidAutomationStatusUpdateException"}}
+            raise self.exceptions.InvalidAutomationStatusUpdateException(error, "StopAutomationExecution")
+
+    def start_automation_execution(self, **request: Any) -> dict[str, str]:
+        self.started.append(request)
+        return {"AutomationExecutionId": "automation-1"}
+
+
+class StepFunctions:
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803
+        return {"executionArn": executionArn, "status": self.status}
+
+
+@pytest.mark.parametrize(
+    ("last", "by_event", "why"),
+    [
+        ("waiting", True, "The approval waiting is Waiting."),
+        ("waiting", False, "The approval waiting is Waiting."),
+        ("rejected", True, "The approval rejected of the same candidate ended Failed. Start by hand to ask again."),
+        ("rejected", False, None),
+        ("gone", True, None),
+    ],
+)
+def test_an_approval_is_not_requested_again_while_one_is_open_nor_by_an_event(
+    last: str, by_event: bool, why: str | None
+) -> None:
+    ssm = SystemsManager(waiting=("Waiting", "Waiting"), rejected=("Failed", "Failed"))
+
+    found = approval_requests.why_not_again(ssm, StepFunctions("RUNNING"), ApprovalRequest(FIRST, last), by_event)
+
+    assert found == why
+
+
+def test_an_execution_that_is_about_to_request_an_approval_is_left_to_do_so() -> None:
+    claimed, ssm = ApprovalRequest(FIRST, automation=""), SystemsManager()
+
+    assert approval_requests.why_not_again(ssm, StepFunctions("RUNNING"), claimed, True) == (
+        f"{FIRST} asks for the approval right now."
+    )
+    assert approval_requests.why_not_again(ssm, StepFunctions("FAILED"), claimed, True) is None
+
+
+def test_an_approval_is_requested_for_the_candidate_with_the_same_token_each_time() -> None:
+    promotion, ssm = PROMOTION | {"source_kind": "model", "source_name": "m"}, SystemsManager()
+
+    started = [approval_requests.start(ssm, "runbook", execution, promotion) for execution in (FIRST, FIRST, SECOND)]
+
+    assert started == ["automation-1"] * 3
+    first, again, other = ssm.started
+    assert first == again
+    assert other["ClientToken"] != first["ClientToken"]
+    assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
+
+
+def requested(table: PromotionTable, automation: str, created_at: str = "2026-01-01T00:00:00Z") -> None:
+    promotion = PROMOTION | {"digest": automation, "source_name": f"of-{automation}", "created_at": created_at}
+    approval_requests.claim(table, FIRST, promotion, None)
+    approval_requests.record_started(table, promotion, automation)
+
+
+def test_older_requests_are_superseded_unless_they_were_granted(table: PromotionTable) -> None:
+    for automation in ("waiting", "just-ended", "granted", "rejected", "gone"):
+        requested(table, automation)
+    requested(table, "newer", "2026-03-01T00:00:00Z")
+    waiting = ("Waiting", "Waiting")
+    automations = {"waiting": waiting, "just-ended": waiting, "newer": waiting}
+    ssm = SystemsManager(**automations, granted=("InProgress", "Success"), rejected=("Failed", "Failed"))
+
+    found = approval_requests.supersede_older(
+        table, ssm, PROMOTION | {"created_at": "2026-02-01T00:00:00Z", "source_name": "this"}
+    )
+
+    assert [request.automation for request in found] == ssm.stopped == ["just-ended", "waiting"]
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "newer"]
+    assert approval_requests.superseded_by(table, "reviews-qa", "waiting", "waiting") == "this"
+    assert approval_requests.superseded_by(table, "reviews-qa", "rejected", "rejected") == ""
+
+
+def test_a_candidate_waits_until_its_approval_is_granted_or_has_ended(table: PromotionTable) -> None:
+    for automation in ("waiting", "granted", "rejected"):
+        requested(table, automation)
+    ssm = SystemsManager(waiting=("Waiting", "Waiting"), granted=("InProgress", "Success"), rejected=("Failed", "x"))
+
+    waiting = approval_requests.waiting_seconds(table, ssm, NOON + datetime.timedelta(hours=1))
+
+    assert waiting == {"reviews-qa, of-waiting": 3600}
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "waiting"]
