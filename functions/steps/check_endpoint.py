@@ -8,19 +8,21 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.endpoint import alarms, guardrails, state
 from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, last = event["promotion"], event["last"]
+    record: PromotionRecord = event["promotion"]
+    last = event["last"]
     # An alarm may be over when SageMaker has rolled back, so it is checked each time.
-    monitored = guardrails.alarm_names(promotion.get("deployment_config", {}))
+    monitored = guardrails.alarm_names(record.get("deployment_config", {}))
     alarmed = {*last["alarms"], *alarms.in_alarm(client("cloudwatch"), monitored)}
     progress = state.progress(
-        describe_endpoint(client("sagemaker"), promotion["endpoint"]),
-        promotion["endpoint_config_name"],
-        promotion["previous_endpoint_config_name"] or None,
+        describe_endpoint(client("sagemaker"), record["endpoint"]),
+        record["endpoint_config_name"],
+        record["previous_endpoint_config_name"] or None,
         last["changing"],
         last["looks"],
         tuple(sorted(alarmed)),

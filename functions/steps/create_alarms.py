@@ -6,14 +6,15 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint import alarms
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion = event["promotion"]
+    record: PromotionRecord = event["promotion"]
     requests = alarms.requests_of(
-        promotion["endpoint"],
+        record["endpoint"],
         event["endpoint_config"],
         error_rate_percent=event["error_rate_percent"],
         latency_milliseconds=event["latency_milliseconds"],
@@ -22,5 +23,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     for request in requests:
         client("cloudwatch").put_metric_alarm(**request)
     names = [request["AlarmName"] for request in requests]
-    logger.info("Alarms are there", endpoint=promotion["endpoint"], alarms=names)
+    logger.info("Alarms are there", endpoint=record["endpoint"], alarms=names)
     return {"alarms": names}

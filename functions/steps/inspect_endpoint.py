@@ -12,45 +12,47 @@ from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import lock, records
 from promotion.history.rollback import comes_again
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, execution, sagemaker = event["promotion"], event["execution"], client("sagemaker")
-    table, endpoint = PromotionTable(client("dynamodb"), event["table"]), promotion["endpoint"]
-    config, is_rollback = promotion["endpoint_config_name"], promotion["source_kind"] == "rollback"
+    record: PromotionRecord = event["promotion"]
+    execution, sagemaker = event["execution"], client("sagemaker")
+    table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
+    config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
     description = describe_endpoint(sagemaker, endpoint)
     # The candidate of a rollback is older than what is live, and has passed its gate.
     live = None if is_rollback else records.live(table, endpoint)
-    inspection = state.inspect(description, config, promotion["created_at"], live)
+    inspection = state.inspect(description, config, record["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
     if inspection.outcome == "unusable":
         raise PromotionRefusedError(inspection.reason)
     if inspection.outcome != "change":
-        return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
+        return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
-    if promotion["by_event"] and (why := comes_again(records.history(table, endpoint), promotion)):
-        return {"outcome": "live_before", "reason": why, "promotion": promotion}
-    if promotion["source_kind"] == "model_package":
+    if record["by_event"] and (why := comes_again(records.history(table, endpoint), record)):
+        return {"outcome": "live_before", "reason": why, "promotion": record}
+    if record["source_kind"] == "model_package":
         # Its approval may have been withdrawn while it was copied or waited for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
         upstream = upstream_client("sagemaker", role_arn, event["external_id"], session)
-        if why := reader.why_withdrawn(upstream, promotion["source_name"]):
-            return {"outcome": "withdrawn", "reason": why, "promotion": promotion}
+        if why := reader.why_withdrawn(upstream, record["source_name"]):
+            return {"outcome": "withdrawn", "reason": why, "promotion": record}
     if not is_rollback:
         # Something better may have gone live since the gate was passed.
-        checks = quality_gate.check(promotion["quality_gate"], promotion["metrics"], live)
-        promotion = promotion | {"quality_gate": checks}
+        checks = quality_gate.check(record["quality_gate"], record["metrics"], live)
+        record = record | {"quality_gate": checks}
         if why := quality_gate.why_failed(checks):
-            return {"outcome": "worse", "reason": why, "promotion": promotion}
+            return {"outcome": "worse", "reason": why, "promotion": record}
 
-    deployment_config = promotion.get("deployment_config", {}) if inspection.previous else {}
+    deployment_config = record.get("deployment_config", {}) if inspection.previous else {}
     alarms.assert_none_in_alarm(client("cloudwatch"), endpoint, guardrails.alarm_names(deployment_config))
-    promotion = promotion | {
+    record = record | {
         "previous_endpoint_config_name": inspection.previous or "",
         "changing": True,
         "baking_seconds": guardrails.baking_seconds(deployment_config),
@@ -58,5 +60,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
     settings = json.loads(event["settings"]).get("Autoscaling")
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings, previous)
-    lock.record_change(table, execution, promotion, previous, wanted)
-    return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": promotion}
+    lock.record_change(table, execution, record, previous, wanted)
+    return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}

@@ -11,6 +11,7 @@ from promotion.aws.clients import client
 from promotion.history import claims, cleanup
 from promotion.history.cleanup import Place
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 # More than the clocks of two functions differ.
@@ -19,8 +20,9 @@ _MARGIN_SECONDS = 5
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, execution = event["promotion"], event["execution"]
-    endpoint, application = promotion["endpoint"], promotion["application"]
+    record: PromotionRecord = event["promotion"]
+    execution = event["execution"]
+    endpoint, application = record["endpoint"], record["application"]
     table, stepfunctions = PromotionTable(client("dynamodb"), event["table"]), client("stepfunctions")
     retention = json.loads(event["settings"])["Retention"]
     place = Place(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")

@@ -8,29 +8,31 @@ from promotion.aws.clients import client
 from promotion.endpoint.state import is_older
 from promotion.history import approval_requests, records
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, execution, ssm = event["promotion"], event["execution"], client("ssm")
+    record: PromotionRecord = event["promotion"]
+    execution, ssm = event["execution"], client("ssm")
     table = PromotionTable(client("dynamodb"), event["table"])
-    live = records.live(table, promotion["endpoint"])
-    if live and live["digest"] == promotion["digest"] and promotion["by_event"]:
-        return {"outcome": "already_live", "reason": f"{promotion['endpoint']} already serves {live['model_name']}."}
-    if live and is_older(promotion["created_at"], live["created_at"]):
-        reason = f"{live['model_name']}, which is live on {promotion['endpoint']}, is newer than this candidate."
+    live = records.live(table, record["endpoint"])
+    if live and live["digest"] == record["digest"] and record["by_event"]:
+        return {"outcome": "already_live", "reason": f"{record['endpoint']} already serves {live['model_name']}."}
+    if live and is_older(record["created_at"], live["created_at"]):
+        reason = f"{live['model_name']}, which is live on {record['endpoint']}, is newer than this candidate."
         return {"outcome": "newer_live", "reason": reason}
 
-    last = approval_requests.last(table, promotion)
+    last = approval_requests.last(table, record)
     if last and last.execution != execution:
-        why_not = approval_requests.why_not_again(ssm, client("stepfunctions"), last, promotion["by_event"])
+        why_not = approval_requests.why_not_again(ssm, client("stepfunctions"), last, record["by_event"])
         if why_not:
             return {"outcome": "already_requested", "reason": why_not}
-    if not approval_requests.claim(table, execution, promotion, last):
+    if not approval_requests.claim(table, execution, record, last):
         return {"outcome": "already_requested", "reason": "Another execution asks for the approval right now."}
-    automation = approval_requests.start(ssm, event["runbook"], execution, promotion)
-    approval_requests.record_started(table, promotion, automation)
-    superseded = approval_requests.supersede_older(table, ssm, promotion)
+    automation = approval_requests.start(ssm, event["runbook"], execution, record)
+    approval_requests.record_started(table, record, automation)
+    superseded = approval_requests.supersede_older(table, ssm, record)
     logger.info("Approval requested", automation=automation, superseded=[older.automation for older in superseded])
     return {"outcome": "requested", "reason": f"The approval {automation} was asked for."}

@@ -9,6 +9,7 @@ from promotion.copying import digest
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.naming import VARIANT
+from promotion.record import PromotionRecord
 from promotion.source import images
 from promotion.source.candidate import IMAGE_TAG, containers_of
 from promotion.step import logger, step
@@ -16,10 +17,11 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, sagemaker = event["promotion"], client("sagemaker")
-    model = sagemaker.describe_model(ModelName=promotion["model_name"])
+    record: PromotionRecord = event["promotion"]
+    sagemaker = client("sagemaker")
+    model = sagemaker.describe_model(ModelName=record["model_name"])
     containers = containers_of(model)
-    resolved = images.resolved(containers, describe_endpoint(sagemaker, promotion["endpoint"]) or {}, VARIANT)
+    resolved = images.resolved(containers, describe_endpoint(sagemaker, record["endpoint"]) or {}, VARIANT)
     # What the model itself does not say is written on it: the next stage reads the model, and believes no event.
     tags = {
         f"{IMAGE_TAG}{number}": images.identity(image)
@@ -32,6 +34,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {
         "images": resolved,
         "model_digest": digest.with_images(
-            promotion["digest_without_images"], [images.identity(image) for image in resolved]
+            record["digest_without_images"], [images.identity(image) for image in resolved]
         ),
     }

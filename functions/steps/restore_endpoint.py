@@ -10,21 +10,23 @@ from promotion.endpoint import rollback
 from promotion.endpoint.state import RollbackStep
 from promotion.history import lock
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, table = event["promotion"], PromotionTable(client("dynamodb"), event["table"])
-    if promotion.get("changing"):
-        endpoint = promotion["endpoint"]
+    record: PromotionRecord = event["promotion"]
+    table = PromotionTable(client("dynamodb"), event["table"])
+    if record.get("changing"):
+        endpoint = record["endpoint"]
         lock.assert_held(table, event["execution"], endpoint)
         taken = rollback.take_step(
             client("sagemaker"),
             client("application-autoscaling"),
             endpoint,
-            requested=promotion["endpoint_config_name"],
-            previous=promotion["previous_endpoint_config_name"] or None,
+            requested=record["endpoint_config_name"],
+            previous=record["previous_endpoint_config_name"] or None,
             targets=lock.recorded_scaling(table, endpoint).previous,
         )
     else:

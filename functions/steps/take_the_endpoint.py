@@ -9,14 +9,16 @@ from promotion.aws.clients import client
 from promotion.history import lock
 from promotion.history.recovery import recover_if_dead
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, table = event["promotion"], PromotionTable(client("dynamodb"), event["table"])
-    endpoint, now = promotion["endpoint"], datetime.datetime.now(datetime.UTC)
-    if lock.acquire(table, event["execution"], promotion, now.isoformat()):
+    record: PromotionRecord = event["promotion"]
+    table = PromotionTable(client("dynamodb"), event["table"])
+    endpoint, now = record["endpoint"], datetime.datetime.now(datetime.UTC)
+    if lock.acquire(table, event["execution"], record, now.isoformat()):
         return {"taken": True, "holder": ""}
     holder = lock.holder(table, endpoint)
     if holder and recover_if_dead(table, client("stepfunctions"), endpoint, holder, now):

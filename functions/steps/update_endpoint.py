@@ -8,26 +8,28 @@ from promotion.aws.clients import client
 from promotion.endpoint.update import create_endpoint, update_endpoint
 from promotion.history import lock
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.source.candidate import APPLICATION_TAG
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    promotion, sagemaker = event["promotion"], client("sagemaker")
-    endpoint, config = promotion["endpoint"], promotion["endpoint_config_name"]
+    record: PromotionRecord = event["promotion"]
+    sagemaker = client("sagemaker")
+    endpoint, config = record["endpoint"], record["endpoint_config_name"]
     lock.assert_held(PromotionTable(client("dynamodb"), event["table"]), event["execution"], endpoint)
-    if promotion["previous_endpoint_config_name"]:
+    if record["previous_endpoint_config_name"]:
         update_endpoint(
             sagemaker,
             client("application-autoscaling"),
             endpoint,
-            previous=promotion["previous_endpoint_config_name"],
+            previous=record["previous_endpoint_config_name"],
             endpoint_config=config,
             # A rollback has none: it replaces what is live at once.
-            deployment_config=promotion.get("deployment_config"),
+            deployment_config=record.get("deployment_config"),
         )
     else:
-        create_endpoint(sagemaker, endpoint, config, {APPLICATION_TAG: promotion["application"]})
+        create_endpoint(sagemaker, endpoint, config, {APPLICATION_TAG: record["application"]})
     logger.info("Endpoint changing", endpoint=endpoint, endpoint_config=config)
     return {}

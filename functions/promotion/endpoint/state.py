@@ -10,6 +10,8 @@ import dataclasses
 import datetime
 from typing import Any, Literal
 
+from promotion.record import PromotionRecord
+
 # API reference, DescribeEndpoint: in these the endpoint can be neither updated nor deleted.
 BUSY = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 
@@ -46,7 +48,7 @@ class RollbackStep:
 
 
 def inspect(
-    description: dict[str, Any] | None, requested: str, created_at: str, live: dict[str, Any] | None
+    description: dict[str, Any] | None, requested: str, created_at: str, live: PromotionRecord | None
 ) -> Inspection:
     """What to do with the endpoint of `description` (DescribeEndpoint's answer, None if there is none).
 

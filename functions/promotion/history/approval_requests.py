@@ -12,6 +12,7 @@ from promotion.aws.executions import is_running
 from promotion.endpoint.state import is_older
 from promotion.history import approval
 from promotion.history.table import Item, PromotionTable
+from promotion.record import PromotionRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +23,13 @@ class ApprovalRequest:
     automation: str
 
 
-def last(table: PromotionTable, promotion: dict[str, Any]) -> ApprovalRequest | None:
-    """Return the last request for the candidate of `promotion`, if any."""
-    item = table.get("approval", _key(promotion))
+def last(table: PromotionTable, record: PromotionRecord) -> ApprovalRequest | None:
+    """Return the last request for the candidate of `record`, if any."""
+    item = table.get("approval", _key(record))
     return _request(item) if item else None
 
 
-def claim(table: PromotionTable, execution: str, promotion: dict[str, Any], after: ApprovalRequest | None) -> bool:
+def claim(table: PromotionTable, execution: str, record: PromotionRecord, after: ApprovalRequest | None) -> bool:
     """Claim the next request, `after` the last one, for `execution`; return False if another execution was faster."""
     condition, values = "attribute_not_exists(kind)", {}
     if after:
@@ -37,10 +38,10 @@ def claim(table: PromotionTable, execution: str, promotion: dict[str, Any], afte
     return table.put(
         {
             "kind": "approval",
-            "key": _key(promotion),
+            "key": _key(record),
             "execution": execution,
             "automation": after.automation if after and after.execution == execution else "",
-            "promotion": json.dumps(promotion),
+            "promotion": json.dumps(record),
         },
         # The answer to an earlier request of this execution may have been lost.
         f"{condition} OR execution = :execution",
@@ -64,29 +65,29 @@ def why_not_again(ssm: Any, stepfunctions: Any, last: ApprovalRequest, by_event:
     return None
 
 
-def start(ssm: Any, runbook: str, execution: str, promotion: dict[str, Any]) -> str:
+def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> str:
     """Start the runbook that requests the approval; return the id of its Automation execution."""
     started = ssm.start_automation_execution(
         DocumentName=runbook,
         # The same in each attempt of this execution, so that a repeated request starts nothing new.
-        ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{execution}#{promotion['digest']}")),
+        ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{execution}#{record['digest']}")),
         Parameters={
-            "Application": [promotion["application"]],
-            "SourceKind": [promotion["source_kind"]],
-            "SourceName": [promotion["source_name"]],
-            "Digest": [promotion["digest"]],
+            "Application": [record["application"]],
+            "SourceKind": [record["source_kind"]],
+            "SourceName": [record["source_name"]],
+            "Digest": [record["digest"]],
             "RequestedBy": [execution],
         },
     )
     return str(started["AutomationExecutionId"])
 
 
-def record_started(table: PromotionTable, promotion: dict[str, Any], automation: str) -> None:
+def record_started(table: PromotionTable, record: PromotionRecord, automation: str) -> None:
     """Record the Automation execution that was started for the claimed request."""
-    table.update("approval", _key(promotion), "SET automation = :automation", automation=automation)
+    table.update("approval", _key(record), "SET automation = :automation", automation=automation)
 
 
-def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tuple[dict[str, Any], ApprovalRequest]]:
+def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tuple[PromotionRecord, ApprovalRequest]]:
     """Return the requests for promotions to `endpoint`, or to any, that are not recorded as ended."""
     items = table.query(
         "approval",
@@ -98,7 +99,7 @@ def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tu
 
 
 def record_ended(
-    table: PromotionTable, promotion: dict[str, Any], request: ApprovalRequest, superseded_by: str = ""
+    table: PromotionTable, record: PromotionRecord, request: ApprovalRequest, superseded_by: str = ""
 ) -> None:
     """Record that `request` is no longer open, and the source of the candidate that superseded it, if one did.
 
@@ -106,7 +107,7 @@ def record_ended(
     """
     table.update(
         "approval",
-        _key(promotion),
+        _key(record),
         "SET #ended = :by",
         "automation = :automation AND attribute_not_exists(#ended)",
         by=superseded_by,
@@ -114,20 +115,20 @@ def record_ended(
     )
 
 
-def supersede_older(table: PromotionTable, ssm: Any, promotion: dict[str, Any]) -> list[ApprovalRequest]:
+def supersede_older(table: PromotionTable, ssm: Any, record: PromotionRecord) -> list[ApprovalRequest]:
     """Cancel the open requests for older candidates of the endpoint, and return them.
 
     An approval that was granted is left alone, since its promotion may be running.
     """
     superseded = []
-    for older, request in open_requests(table, promotion["endpoint"]):
-        if not is_older(older["created_at"], promotion["created_at"]):
+    for older, request in open_requests(table, record["endpoint"]):
+        if not is_older(older["created_at"], record["created_at"]):
             continue
         found = approval.find(ssm, request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
             record_ended(table, older, request)
         elif not approval.is_given(found):
-            record_ended(table, older, request, promotion["source_name"])
+            record_ended(table, older, request, record["source_name"])
             _cancel(ssm, request.automation)
             superseded.append(request)
     return superseded
@@ -145,13 +146,13 @@ def _cancel(ssm: Any, automation: str) -> None:
 def waiting_seconds(table: PromotionTable, ssm: Any, now: datetime.datetime) -> dict[str, float]:
     """Return how long each candidate has waited for its approval, and record the requests that have ended."""
     waiting = {}
-    for promotion, request in open_requests(table):
+    for record, request in open_requests(table):
         found = approval.find(ssm, request.automation)
         if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
-            record_ended(table, promotion, request)
+            record_ended(table, record, request)
         elif not approval.is_given(found):
             seconds = (now - found["ExecutionStartTime"]).total_seconds()
-            waiting[f"{promotion['endpoint']}, {promotion['source_name']}"] = seconds
+            waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
     return waiting
 
 
@@ -165,5 +166,5 @@ def _request(item: Item) -> ApprovalRequest:
     return ApprovalRequest(item["execution"], item["automation"])
 
 
-def _key(promotion: dict[str, Any]) -> str:
-    return f"{promotion['endpoint']}#{promotion['digest']}"
+def _key(record: PromotionRecord) -> str:
+    return f"{record['endpoint']}#{record['digest']}"

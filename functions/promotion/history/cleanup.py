@@ -14,6 +14,7 @@ from promotion.history import claims, lock, records
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected
 from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
+from promotion.record import PromotionRecord
 from promotion.source.candidate import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG, containers_of
 
 # SageMaker throttles those who ask more at once.
@@ -41,7 +42,7 @@ class Place:
 
 
 def needed(
-    table: PromotionTable, stepfunctions: Any, endpoint: str, keep: int, next_live: dict[str, Any] | None = None
+    table: PromotionTable, stepfunctions: Any, endpoint: str, keep: int, next_live: PromotionRecord | None = None
 ) -> Kept:
     """What has to stay of an endpoint's promotions, with `keep` good ones; `next_live` as if it were live already."""
     live = next_live or records.live(table, endpoint)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from typing import Any
 
 from promotion.endpoint.autoscaling import Target
 from promotion.errors import PromotionRefusedError
 from promotion.history.table import Item, PromotionTable
+from promotion.record import PromotionRecord
 
 RECOVERY_ATTEMPTS = 3
 """How often the recovery of a dead promotion is attempted before manual intervention is required."""
@@ -21,7 +21,7 @@ class Holder:
 
     execution: str
     recoveries: int
-    promotion: dict[str, Any]
+    record: PromotionRecord
 
     @property
     def is_abandoned(self) -> bool:
@@ -39,19 +39,19 @@ class Lock:
 
     def unexplained_seconds(self, now: datetime.datetime) -> float:
         """Return how long it is held beyond the baking period of the holder's deployment."""
-        baking: float = self.holder.promotion.get("baking_seconds", 0)
+        baking: float = self.holder.record.get("baking_seconds", 0)
         return max(0.0, (now - self.since).total_seconds() - baking)
 
 
-def acquire(table: PromotionTable, execution: str, promotion: dict[str, Any], now: str) -> bool:
-    """Acquire the lock of the endpoint of `promotion` for `execution`; return False if another execution holds it."""
+def acquire(table: PromotionTable, execution: str, record: PromotionRecord, now: str) -> bool:
+    """Acquire the lock of the endpoint of `record` for `execution`; return False if another execution holds it."""
     return table.put(
         {
             "kind": "running",
-            "key": promotion["endpoint"],
+            "key": record["endpoint"],
             "execution": execution,
             "taken_at": now,
-            "promotion": json.dumps(promotion),
+            "promotion": json.dumps(record),
         },
         # The answer to an earlier request of this execution may have been lost.
         "attribute_not_exists(execution) OR execution = :execution",
@@ -90,20 +90,20 @@ def assert_held(table: PromotionTable, execution: str, endpoint: str) -> None:
 
 
 def record_change(
-    table: PromotionTable, execution: str, promotion: dict[str, Any], previous: list[Target], wanted: list[Target]
+    table: PromotionTable, execution: str, record: PromotionRecord, previous: list[Target], wanted: list[Target]
 ) -> None:
     """Record in the journal what `execution` is about to change.
 
-    That is `promotion`, the `previous` scalable targets of its endpoint and the `wanted` ones. Raise
+    That is `record`, the `previous` scalable targets of its endpoint and the `wanted` ones. Raise
     PromotionRefusedError if `execution` no longer holds the lock, in which case it must not change anything.
     """
-    endpoint = promotion["endpoint"]
+    endpoint = record["endpoint"]
     journal = table.update_request(
         "running",
         endpoint,
         "SET promotion = :promotion",
         "execution = :execution",
-        promotion=json.dumps(promotion),
+        promotion=json.dumps(record),
         execution=execution,
     )
     scaling = table.put_request(
@@ -143,5 +143,5 @@ def _holder(item: Item) -> Holder:
     return Holder(
         execution=item["execution"],
         recoveries=int(item.get("recoveries", 0)),
-        promotion=json.loads(item["promotion"]),
+        record=json.loads(item["promotion"]),
     )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 
 
-def live(table: PromotionTable, endpoint: str) -> dict[str, Any] | None:
+def live(table: PromotionTable, endpoint: str) -> PromotionRecord | None:
     """Return the record of the promotion that is live on `endpoint`, if any."""
     item = table.get("live", endpoint)
     return json.loads(item["promotion"]) if item else None
 
 
-def history(table: PromotionTable, endpoint: str) -> list[dict[str, Any]]:
+def history(table: PromotionTable, endpoint: str) -> list[PromotionRecord]:
     """Return the records of all promotions that held the lock of `endpoint`, oldest first."""
     return [json.loads(item["promotion"]) for item in table.query(f"history#{endpoint}")]

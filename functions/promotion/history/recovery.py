@@ -25,7 +25,7 @@ def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[s
     if not left:
         reason = f"{asked.reason} It holds no endpoint, nothing is left to do."
         return {"outcome": "nothing_to_recover", "reason": reason}
-    endpoint = left.promotion["endpoint"]
+    endpoint = left.record["endpoint"]
     if is_running(stepfunctions, left.execution):
         if left.execution in asked.executions or (by_hand and not left.recoveries):
             raise TryAgainError(
@@ -40,8 +40,8 @@ def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[s
             "tries and is still held. Look at the last one, put right what stopped it, and start this state machine "
             f'with {{"recover": "{endpoint}"}}.'
         )
-        return {"outcome": "given_up", "reason": reason, "promotion": left.promotion}
-    return {"outcome": "recover", "reason": asked.reason, "execution": left.execution, "promotion": left.promotion}
+        return {"outcome": "given_up", "reason": reason, "promotion": left.record}
+    return {"outcome": "recover", "reason": asked.reason, "execution": left.execution, "promotion": left.record}
 
 
 def recover_all_dead(table: PromotionTable, stepfunctions: Any, now: datetime.datetime) -> list[str]:

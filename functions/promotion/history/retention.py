@@ -14,6 +14,7 @@ from typing import Any
 from promotion.errors import InvalidRequestError
 from promotion.history.claims import Use
 from promotion.history.lock import Holder
+from promotion.record import PromotionRecord
 
 MINIMUM_KEEP = 2
 """What is live, and one way back."""
@@ -81,8 +82,8 @@ def validated(value: Any, where: str) -> dict[str, int]:
 
 
 def kept(
-    history: list[dict[str, Any]],
-    live: dict[str, Any] | None,
+    history: list[PromotionRecord],
+    live: PromotionRecord | None,
     holder: Holder | None,
     uses: Iterable[Use],
     keep: int,
@@ -92,18 +93,19 @@ def kept(
     `history` are all records, oldest first; `holder` is the promotion that holds the lock; `uses` are those of
     executions that run.
     """
-    good: dict[str, dict[str, Any]] = {}
+    good: dict[str, PromotionRecord] = {}
     for record in [*history, *([live] if live else [])]:
         if record["status"] == "Succeeded":
             # One that was gone back to is as new as its last time.
             good.pop(record["endpoint_config_name"], None)
             good[record["endpoint_config_name"]] = record
     records = list(good.values())[-keep:]
-    journals = [holder.promotion] if holder else []
+    journals = [holder.record] if holder else []
     used = {one.digest for one in uses} | {journal["digest"] for journal in journals}
     return Kept(
         names=frozenset(
-            [record[member] for record in records for member in ("endpoint_config_name", "model_name")]
+            [record["endpoint_config_name"] for record in records]
+            + [record["model_name"] for record in records]
             # What an interrupted promotion is brought back to.
             + [journal.get("previous_endpoint_config_name", "") for journal in journals]
         ),

@@ -9,6 +9,7 @@ from promotion.errors import InvalidRequestError
 from promotion.history import claims, records
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
 
 _OF_ONE_TIME = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
@@ -33,30 +34,30 @@ def resolve(
     """
     endpoint = asked.endpoint
     live = records.live(table, endpoint)
-    found = earlier(records.history(table, endpoint), live, endpoint, asked.to)
+    former = earlier(records.history(table, endpoint), live, endpoint, asked.to)
     if not is_preview:
-        claims.use(table, stepfunctions, endpoint, Use(execution, found["digest"]), now)
+        claims.use(table, stepfunctions, endpoint, Use(execution, former["digest"]), now)
     # What is not removed by now stays. Configs are removed first: if there is one, there is all that it needs.
-    if describe_endpoint_config(sagemaker, found["endpoint_config_name"]) is None:
+    if describe_endpoint_config(sagemaker, former["endpoint_config_name"]) is None:
         raise InvalidRequestError(
-            f"The endpoint {endpoint} cannot go back to {found['model_name']}: its endpoint config "
-            f"{found['endpoint_config_name']} is not there any more. Retention keeps only the newest (Retention.Keep "
+            f"The endpoint {endpoint} cannot go back to {former['model_name']}: its endpoint config "
+            f"{former['endpoint_config_name']} is not there any more. Retention keeps only the newest (Retention.Keep "
             "in the settings). Promote that model's source again."
         )
     # The candidate, its approval and its approver are those of the earlier promotion.
-    promotion = {key: value for key, value in found.items() if key not in _OF_ONE_TIME} | {
-        "execution": execution,
-        "source_kind": "rollback",
-        "source_name": found["execution"],
-        "started_at": started_at,
-        "by_event": False,
-    }
-    return {"outcome": "rollback", "promotion": promotion}
+    record = {key: value for key, value in former.items() if key not in _OF_ONE_TIME} | PromotionRecord(
+        execution=execution,
+        source_kind="rollback",
+        source_name=former["execution"],
+        started_at=started_at,
+        by_event=False,
+    )
+    return {"outcome": "rollback", "promotion": record}
 
 
 def earlier(
-    history: list[dict[str, Any]], live: dict[str, Any] | None, endpoint: str, to: str | None
-) -> dict[str, Any]:
+    history: list[PromotionRecord], live: PromotionRecord | None, endpoint: str, to: str | None
+) -> PromotionRecord:
     """Return the record of the promotion to roll back to: the last good one with another config than the live one's.
 
     `history` are all records of `endpoint`, oldest first; `live` is the one that is live; `to` names a model that was
@@ -81,24 +82,26 @@ def earlier(
     )
 
 
-def comes_again(history: list[PromotionRecord], promotion: PromotionRecord) -> str | None:
-    """Return why an event for `promotion` changes nothing, if its candidate was promoted before; None otherwise.
+def comes_again(history: list[PromotionRecord], record: PromotionRecord) -> str | None:
+    """Return why an event for `record` changes nothing, if its candidate was promoted before; None otherwise.
 
     `history` are all records of the endpoint, oldest first. A candidate is recognized by its config, or by its digest
     and time, since its config is another one if the settings have changed.
     """
-    good = [record for record in history if record["status"] == "Succeeded"]
-    if not any(_is_same(record, promotion) for record in good):
+    good = [former for former in history if former["status"] == "Succeeded"]
+    if not any(_is_same(record, former) for former in good):
         return None
-    if _is_same(good[-1], promotion):
+    former = good[-1]
+    if _is_same(record, former):
         return (
-            f"{good[-1]['model_name']} was brought onto {promotion['endpoint']} before; an event does not bring "
+            f"{former['model_name']} was brought onto {record['endpoint']} before; an event does not bring "
             "settings that have changed since, nor an endpoint that someone has changed or deleted. Start it by hand "
             "for that."
         )
-    return f"{promotion['model_name']} was live before and was replaced; an event does not bring it back."
+    return f"{record['model_name']} was live before and was replaced; an event does not bring it back."
 
 
-def _is_same(record: PromotionRecord, promotion: PromotionRecord) -> bool:
-    same_config = record["endpoint_config_name"] == promotion["endpoint_config_name"]
-    return same_config or all(record.get(key) == promotion.get(key) for key in ("digest", "created_at"))
+def _is_same(record: PromotionRecord, former: PromotionRecord) -> bool:
+    if record["endpoint_config_name"] == former["endpoint_config_name"]:
+        return True
+    return record.get("digest") == former.get("digest") and record.get("created_at") == former.get("created_at")

@@ -7,6 +7,7 @@ from typing import Any
 
 from promotion.aws import strict_json
 from promotion.errors import InvalidRequestError
+from promotion.record import PromotionRecord
 from promotion.source import model_metrics
 
 _MEMBERS = {"MetricName", "Minimum", "Maximum", "Type", "NotWorseThanLiveBy"}
@@ -55,7 +56,7 @@ def _wrong(rule: Any) -> str | None:
 
 
 def check(
-    rules: list[dict[str, Any]], found: dict[str, float], live: dict[str, Any] | None, note: str = ""
+    rules: list[dict[str, Any]], found: dict[str, float], live: PromotionRecord | None, note: str = ""
 ) -> list[dict[str, Any]]:
     """Each rule with what was found: "value", "live_value" (None where there is none), "passed" and "reason".
 
@@ -71,7 +72,7 @@ def why_failed(checks: list[dict[str, Any]]) -> str | None:
     return f"It does not pass the quality gate: {'; '.join(failed)}." if failed else None
 
 
-def _checked(rule: dict[str, Any], found: dict[str, float], live: dict[str, Any] | None, note: str) -> dict[str, Any]:
+def _checked(rule: dict[str, Any], found: dict[str, float], live: PromotionRecord | None, note: str) -> dict[str, Any]:
     rule = {member: rule[member] for member in rule if member in _MEMBERS}
     name = rule["MetricName"]
     value, live_value = found.get(name), ((live or {}).get("metrics") or {}).get(name)

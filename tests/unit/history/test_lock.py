@@ -24,7 +24,7 @@ def test_the_holder_of_a_lock_is_found_by_endpoint_and_by_execution(table: Promo
     hold("other-qa", SECOND)
     hold("reviews-qa", FIRST)
 
-    held = Holder(FIRST, recoveries=0, promotion={"endpoint": "reviews-qa"})
+    held = Holder(FIRST, recoveries=0, record={"endpoint": "reviews-qa"})
     assert lock.holder(table, "reviews-qa") == held
     assert lock.holder_with_execution(table, FIRST) == held
 
@@ -36,7 +36,7 @@ def test_all_locks_that_are_held_are_found_with_their_holder_and_since_when(tabl
     held = {each.endpoint: each for each in lock.all_held(table)}
 
     assert held["reviews-qa"].since == NOON - datetime.timedelta(hours=2)
-    assert held["reviews-qa"].holder == Holder(FIRST, recoveries=0, promotion={"endpoint": "reviews-qa"})
+    assert held["reviews-qa"].holder == Holder(FIRST, recoveries=0, record={"endpoint": "reviews-qa"})
     assert (held["other-qa"].holder.execution, held["other-qa"].holder.recoveries) == (SECOND, 1)
 
 
@@ -70,7 +70,7 @@ def test_a_holder_is_found_among_very_many(table: PromotionTable) -> None:
     held = lock.holder_with_execution(table, FIRST)
 
     assert held
-    assert held.promotion == {"endpoint": "z-qa"}
+    assert held.record == {"endpoint": "z-qa"}
 
 
 def test_the_record_of_what_is_live_or_was_is_no_lock(table: PromotionTable) -> None:
