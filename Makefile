@@ -36,8 +36,9 @@ format: setup ## Format the code and apply ruff's fixes.
 unit: setup ## Run the tests that do not need the embedded AWS.
 	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
 
-picture: setup ## Draw the state machine in docs/architecture.md.
+picture: setup ## Draw the state machine and print the promotion record in docs/architecture.md.
 	$(RUN) python -m docs.picture
+	PYTHONPATH=functions $(RUN) python -m docs.record
 
 clean: ## Remove everything that was built or installed.
 	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv

@@ -36,7 +36,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the execution that promotes",
         WrittenBy("Resolve candidate"),
-        ReadBy("TellOfFailure, TellOfSuccess"),
+        ReadBy("history.rollback, TellOfFailure, TellOfSuccess"),
     ]
     started_at: Annotated[
         str,
@@ -54,13 +54,13 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Request approval, Update endpoint, Remove superseded models, plan.preview, "
-            "TellOfFailure, TellOfSuccess"
+            "Preview promotion, Update endpoint, Remove superseded models, history.approval_requests, "
+            "plan.preview, TellOfFailure, TellOfSuccess"
         ),
     ]
     endpoint: Annotated[
         str,
-        "The name of the endpoint: the application's and the stage's",
+        "The name of the endpoint, `application`-`stage`",
         WrittenBy("Resolve candidate"),
         NEARLY_EVERY_STATE,
     ]
@@ -68,13 +68,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
-        ReadBy("Request approval, Inspect endpoint, plan.preview, ForwardPromotions, PromotedUpstream"),
+        ReadBy("Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream"),
     ]
     source_name: Annotated[
         str,
-        "The name of the source; of a rollback, the execution that it repeats",
+        "The name of the source; for a rollback, the execution that it restores",
         WrittenBy("Resolve candidate"),
-        ReadBy("Request approval, Inspect endpoint, Announce failure, plan.preview, schedules.watch_promotions"),
+        ReadBy("Inspect endpoint, Announce failure, history.approval_requests, plan.preview"),
     ]
     source_arn: Annotated[
         str,
@@ -84,9 +84,12 @@ class PromotionRecord(TypedDict, total=False):
     ]
     created_at: Annotated[
         str,
-        "When the training of the candidate ended (ISO 8601), the same in every stage",
+        "When the candidate was trained or registered (ISO 8601), the same in every stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Request approval, Inspect endpoint, endpoint.state, plan.preview"),
+        ReadBy(
+            "Preview promotion, Request approval, Inspect endpoint, endpoint.state, "
+            "history.approval_requests, history.rollback, plan.preview"
+        ),
     ]
     by_event: Annotated[
         bool,
@@ -102,7 +105,7 @@ class PromotionRecord(TypedDict, total=False):
     ]
     approved_by: Annotated[
         str,
-        "Who approved it, as far as Systems Manager tells",
+        "Who approved it, as far as Systems Manager says",
         WrittenBy("Resolve candidate"),
         ReadBy("TellOfSuccess"),
     ]
@@ -117,7 +120,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "plan.preview, TellOfSuccess"
+            "history.rollback, plan.preview, TellOfSuccess"
         ),
     ]
     model_digest: Annotated[
@@ -162,7 +165,7 @@ class PromotionRecord(TypedDict, total=False):
     ]
     bytes: Annotated[
         int,
-        "Their size",
+        "The size of those objects in bytes",
         WrittenBy("Copy artifacts"),
     ]
     manifest: Annotated[
@@ -180,9 +183,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the SageMaker model",
         WrittenBy("Create model"),
         ReadBy(
-            "Resolve candidate, Preview promotion, Request approval, Resolve images, Note the failed smoke "
-            "test, Announce promotion, endpoint.state, history.rollback, plan.preview, source.quality_gate, "
-            "source.request, TellOfSuccess"
+            "Preview promotion, Request approval, Resolve images, Note the failed smoke test, Announce "
+            "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
+            "source.quality_gate, source.request, TellOfSuccess"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -190,8 +193,8 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Resolve candidate, Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Restore "
-            "endpoint, endpoint.state, history.retention, history.rollback"
+            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Restore endpoint, "
+            "endpoint.state, history.retention, history.rollback"
         ),
     ]
     previous_endpoint_config_name: Annotated[

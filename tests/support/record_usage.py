@@ -11,7 +11,7 @@ from tests.linter import Project
 from tests.linter.project import objects, texts
 
 # What a promotion record is called in the functions, also as an attribute.
-_NAMES = {"journal", "live", "older", "promotion", "record"}
+_NAMES = {"former", "journal", "live", "older", "promotion", "record"}
 _WHOLE_ANSWER = "{% $merge([$promotion, $states.result.Payload]) %}"
 
 Usage = dict[str, set[str]]
@@ -34,7 +34,7 @@ def _written_by_state(project: Project, state: dict[str, Any]) -> Iterator[str]:
         elif module and assigned == _WHOLE_ANSWER:
             yield from _answered(ast.parse(project.texts[module]))
         elif module and "$states.result.Payload.promotion" in str(assigned):
-            for tree in _with_imports(project, module):
+            for tree in _with_what_it_uses(project, module):
                 yield from _records_made(tree)
     for text in texts(state):
         for merged in re.findall(r"\$merge\(\[\$promotion, \{(.*?)\}\]\)", text, re.DOTALL):
@@ -71,15 +71,23 @@ def _short(module: str) -> str:
     return module.removeprefix("functions/").removeprefix("promotion/").removesuffix(".py").replace("/", ".")
 
 
-def _with_imports(project: Project, module: str) -> Iterator[ast.Module]:
-    """Yield the tree of a module, and of each one that it imports of the functions."""
+def _with_what_it_uses(project: Project, module: str) -> Iterator[ast.AST]:
+    """Yield the tree of a module, and those of the functions of other modules that it names."""
     tree = ast.parse(project.texts[module])
     yield tree
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
-                if text := project.texts.get(f"functions/{name.replace('.', '/')}.py"):
-                    yield ast.parse(text)
+            names = {alias.name for alias in node.names}
+            yield from _functions(project, node.module, names)
+            for name in names:
+                used = {each.attr for each in attributes if _is_named(each.value, name)}
+                yield from _functions(project, f"{node.module}.{name}", used)
+
+
+def _functions(project: Project, module: str, names: set[str]) -> Iterator[ast.AST]:
+    text = project.texts.get(f"functions/{module.replace('.', '/')}.py", "")
+    yield from (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name in names)
 
 
 def _answered(tree: ast.Module) -> Iterator[str]:
@@ -90,8 +98,8 @@ def _answered(tree: ast.Module) -> Iterator[str]:
             yield from _keys(node.value)
 
 
-def _records_made(tree: ast.Module) -> Iterator[str]:
-    """Yield the keys of the records that a module makes, and those that it adds to one."""
+def _records_made(tree: ast.AST) -> Iterator[str]:
+    """Yield the keys of the records that a module or function makes, and those that it adds to one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "PromotionRecord":
             yield from (keyword.arg for keyword in node.keywords if keyword.arg)
