@@ -6,11 +6,12 @@ from typing import Any
 import boto3
 
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 
 NAME = "promotions"
 FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
 SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
-PROMOTION = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
+PROMOTION: PromotionRecord = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
 
 
 def created() -> PromotionTable:

@@ -14,6 +14,7 @@ from promotion.endpoint.state import (
     progress,
     rollback_step,
 )
+from promotion.record import PromotionRecord
 
 REQUESTED, PREVIOUS, OTHER = "reviews-qa-new", "reviews-qa-old", "reviews-qa-by-hand"
 EARLIER, TIME, LATER = "2026-01-02T03:04:04Z", "2026-01-02T03:04:05.000Z", "2026-01-02T04:04:06+01:00"
@@ -27,7 +28,7 @@ def endpoint(status: str, config: str, **more: Any) -> dict[str, Any]:
     return {"EndpointName": "reviews-qa", "EndpointStatus": status, "EndpointConfigName": config, **more}
 
 
-def live(config: str, created_at: str) -> dict[str, Any]:
+def live(config: str, created_at: str) -> PromotionRecord:
     """The record of what is live."""
     return {"endpoint_config_name": config, "created_at": created_at, "model_name": "reviews-qa-live"}
 
@@ -84,7 +85,7 @@ def test_the_requested_config_out_of_service_is_not_live() -> None:
 
 @pytest.mark.parametrize("status", REST)
 @pytest.mark.parametrize("record", [None, live(PREVIOUS, EARLIER), live(PREVIOUS, TIME), live(OTHER, LATER)])
-def test_another_config_that_is_not_newer_is_changed(record: dict[str, Any] | None, status: str) -> None:
+def test_another_config_that_is_not_newer_is_changed(record: PromotionRecord | None, status: str) -> None:
     assert inspect(endpoint(status, PREVIOUS), REQUESTED, TIME, record) == Inspection("change", PREVIOUS)
 
 

@@ -1,5 +1,4 @@
 import datetime
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -8,6 +7,7 @@ from promotion.errors import PromotionRefusedError
 from promotion.history import lock
 from promotion.history.lock import Holder, Lock, Scaling
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from tests.support import promotion_table
 from tests.support.promotion_table import FIRST, PROMOTION, SECOND, hold, put
 
@@ -45,7 +45,7 @@ def test_all_locks_that_are_held_are_found_with_their_holder_and_since_when(tabl
     [({}, 7200), ({"baking_seconds": 0}, 7200), ({"baking_seconds": 1200}, 6000), ({"baking_seconds": 9000}, 0)],
 )
 def test_the_baking_period_of_a_deployment_explains_that_a_lock_is_held(
-    promotion: dict[str, Any], seconds: int
+    promotion: PromotionRecord, seconds: int
 ) -> None:
     held = Lock("reviews-qa", NOON - datetime.timedelta(hours=2), Holder(FIRST, 0, promotion))
 

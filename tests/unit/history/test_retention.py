@@ -6,17 +6,17 @@ from promotion.errors import InvalidRequestError
 from promotion.history.claims import Use
 from promotion.history.lock import Holder
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected, validated
+from promotion.record import PromotionRecord
 
 BUCKET = "s3://stage/models/reviews"
 
 
-def record(name: str, status: str = "Succeeded", **more: Any) -> dict[str, Any]:
+def record(name: str, status: str = "Succeeded") -> PromotionRecord:
     return {
         "status": status,
         "endpoint_config_name": f"{name}-config",
         "model_name": f"{name}-model",
         "digest": f"{name}-digest",
-        **more,
     }
 
 
@@ -57,7 +57,7 @@ def test_what_is_about_to_be_live_counts_as_the_newest() -> None:
 
 
 def test_what_an_interrupted_promotion_is_brought_back_to_stays() -> None:
-    promotion = record("fifth", previous_endpoint_config_name="first-config")
+    promotion = record("fifth") | {"previous_endpoint_config_name": "first-config"}
 
     stays = kept(HISTORY, HISTORY[-1], Holder("execution", 1, promotion), [], 2)
 
@@ -66,7 +66,7 @@ def test_what_an_interrupted_promotion_is_brought_back_to_stays() -> None:
 
 
 def test_what_was_live_before_a_good_promotion_is_no_way_back_any_more() -> None:
-    history = [*HISTORY[:3], record("fourth", previous_endpoint_config_name="first-config")]
+    history = [*HISTORY[:3], record("fourth") | {"previous_endpoint_config_name": "first-config"}]
 
     assert "first-config" not in kept(history, history[-1], None, [], 2).names
 

@@ -8,12 +8,13 @@ import pytest
 from promotion.errors import InvalidRequestError
 from promotion.history.rollback import comes_again, earlier, resolve
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
 from tests.support.promotion_table import FIRST, PROMOTION, SECOND, put
 from tests.support.s3_faults import not_found
 
 
-def record(model: str, status: str = "Succeeded") -> dict[str, Any]:
+def record(model: str, status: str = "Succeeded") -> PromotionRecord:
     return {"model_name": model, "endpoint_config_name": f"{model}-config", "status": status}
 
 
@@ -47,13 +48,13 @@ def test_a_model_can_be_named() -> None:
     ids=["nothing", "only-one", "live", "unknown", "only-failures"],
 )
 def test_without_a_way_back_it_says_what_there_is(
-    history: list[dict[str, Any]], live: dict[str, Any] | None, to: str | None, words: str
+    history: list[PromotionRecord], live: PromotionRecord | None, to: str | None, words: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         earlier(history, live, "reviews-qa", to)
 
 
-def of(candidate: str, settings: str, status: str = "Succeeded") -> dict[str, Any]:
+def of(candidate: str, settings: str, status: str = "Succeeded") -> PromotionRecord:
     """The record of a candidate that was promoted with some settings."""
     name = f"{candidate}-{settings}"
     return {
@@ -81,7 +82,7 @@ HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
     ],
 )
 def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_are_now(
-    promotion: dict[str, Any], words: str
+    promotion: PromotionRecord, words: str
 ) -> None:
     assert words in (comes_again(HISTORY, promotion) or "")
 
@@ -95,7 +96,7 @@ def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_a
         of("first", "old") | {"created_at": "later", "endpoint_config_name": "first-later"},
     ],
 )
-def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: dict[str, Any]) -> None:
+def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: PromotionRecord) -> None:
     assert comes_again(HISTORY, promotion) is None
 
 

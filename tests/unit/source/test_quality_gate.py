@@ -3,17 +3,18 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
+from promotion.record import PromotionRecord
 from promotion.source.quality_gate import check, validated, why_failed
 
 MORE_IS_BETTER = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0.02}
 LESS_IS_BETTER = {"MetricName": "loss", "Type": "Minimize", "NotWorseThanLiveBy": 0.02}
 
 
-def live(**metrics: float) -> dict[str, Any]:
+def live(**metrics: float) -> PromotionRecord:
     return {"model_name": "reviews-1", "metrics": metrics}
 
 
-def passes(rule: dict[str, Any], value: float, record: dict[str, Any] | None = None) -> bool:
+def passes(rule: dict[str, Any], value: float, record: PromotionRecord | None = None) -> bool:
     return bool(check([rule], {rule["MetricName"]: value}, record)[0]["passed"])
 
 
@@ -56,7 +57,7 @@ def test_a_metric_may_be_worse_than_the_live_models_by_so_much(
     ],
 )
 def test_what_is_not_on_record_is_not_compared_with_and_that_is_said(
-    record: dict[str, Any] | None, remark: str
+    record: PromotionRecord | None, remark: str
 ) -> None:
     (found,) = check([MORE_IS_BETTER], {"f1": 0.5}, record)
 
