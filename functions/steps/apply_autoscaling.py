@@ -1,4 +1,4 @@
-"""Let the new variant scale as the settings say, or as it did before."""
+"""Apply the autoscaling of the settings to the new variant, or the autoscaling that it had before."""
 
 from __future__ import annotations
 

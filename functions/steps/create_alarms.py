@@ -1,4 +1,4 @@
-"""Create the alarms of the endpoint, which a DeploymentConfig may name, or bring them to what the stack says now."""
+"""Create the endpoint's own alarms, which a DeploymentConfig may name, or update them to the stack's thresholds."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     for request in requests:
         client("cloudwatch").put_metric_alarm(**request)
     names = [request["AlarmName"] for request in requests]
-    logger.info("Alarms are there", endpoint=record["endpoint"], alarms=names)
+    logger.info("Alarms put", endpoint=record["endpoint"], alarms=names)
     return {"alarms": names}

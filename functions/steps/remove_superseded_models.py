@@ -1,4 +1,4 @@
-"""Remove what of earlier promotions nobody needs any more: endpoint configs, models and artifacts."""
+"""Remove the superseded endpoint configs, models and artifacts of earlier promotions."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     model = sagemaker.describe_model(ModelName=record["model_name"])
     containers = containers_of(model)
     resolved = images.resolved(containers, describe_endpoint(sagemaker, record["endpoint"]) or {}, VARIANT)
-    # What the model itself does not say is written on it: the next stage reads the model, and believes no event.
+    # The next stage reads the model and trusts no event, so that the digests are written on the model as tags.
     tags = {
         f"{IMAGE_TAG}{number}": images.identity(image)
         for number, (image, container) in enumerate(zip(resolved, containers, strict=True))

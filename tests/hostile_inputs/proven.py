@@ -136,7 +136,7 @@ class Endpoint(Reader):
 
 def verdict(answer: bytes, expect: str = "label == 'a'") -> dict[str, Any]:
     given = read(cases(expect=expect))
-    asked = invocation.ask(Endpoint(io.BytesIO(answer)), "reviews-qa", given["cases"][0], b"{}")
+    asked = invocation.invoke(Endpoint(io.BytesIO(answer)), "reviews-qa", given["cases"][0], b"{}")
     return smoke_test.verdict(given, [(given["cases"][0], asked)])
 
 
@@ -173,7 +173,7 @@ def answers() -> Iterator[Hostile]:
 
     def endless() -> Answer:
         given = read(cases())
-        return invocation.ask(Endpoint(Endless()), "reviews-qa", given["cases"][0], b"{}")
+        return invocation.invoke(Endpoint(Endless()), "reviews-qa", given["cases"][0], b"{}")
 
     def is_cut(found: Answer) -> bool:
         return found.error == f"its answer is larger than {MAXIMUM_BODY_BYTES} bytes" and not found.body

@@ -10,16 +10,6 @@ from promotion.naming import sha256_of
 from promotion.source import images
 
 
-def digest(
-    containers: list[dict[str, Any]],
-    inference_execution_config: dict[str, Any] | None,
-    enable_network_isolation: bool,
-    content: dict[Path, list[PinnedObject]],
-) -> str:
-    """The digest of the identity."""
-    return digest_of(identity(containers, inference_execution_config, enable_network_isolation, content))
-
-
 def digest_of(identity: dict[str, Any]) -> str:
     """The SHA-256 of an identity: of what it says of everything but the images, and of the images."""
     return with_images(

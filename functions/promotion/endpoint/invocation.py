@@ -1,36 +1,75 @@
-"""Asking a live endpoint, at once or asynchronously, as one case of a smoke test says."""
+"""Invocation of a live endpoint, real-time or asynchronous, with the cases of a smoke test."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.s3_uri import bucket_and_key
-from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer, body_of
 
 INFERENCE_ID = "model-promotion-smoke-test"
-"""So that data capture and its readers can tell the smoke test from customers."""
+"""Tells the smoke test from customers in data capture."""
 
 INPUTS = "inference/smoke-test/"
-"""Where the bodies of asynchronous cases lie in the stage's bucket, for some days."""
+"""The prefix of the bodies of asynchronous cases in the stage's bucket, where they expire after some days."""
 
 MAXIMUM_ANSWER_BYTES = MAXIMUM_BODY_BYTES
-"""What is read of an answer: InvokeEndpoint gives no more, and no smoke test needs more of an asynchronous one."""
+"""How much of an answer is read: all that InvokeEndpoint returns, and enough of an asynchronous one."""
 
-# An endpoint that has come into service a moment ago, or a serverless one that starts, may still answer these.
+# An endpoint that has just come into service, or a serverless one that starts, may still return these.
 _NOT_READY = {"ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"}
 _PATIENCE_SECONDS = 60
 _PAUSE_SECONDS = 2
 _LOOK_SECONDS = 0.5
 
 
-def ask(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answer:
-    """One answer; an endpoint that is not ready yet is asked again for a while, each time with a fresh clock."""
+def invoke_all(
+    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], owner: str
+) -> list[tuple[dict[str, Any], Answer]]:
+    """Return each case of a smoke test with its answer, as often as the suite repeats it.
+
+    Bodies in S3 have to belong to the account `owner`.
+    """
+
+    def body(case: dict[str, Any]) -> bytes:
+        return read_object(s3, case["body_uri"], owner) if "body_uri" in case else body_of(case)
+
+    return _answers(suite, body, lambda case, found: invoke(runtime, endpoint, case, found))
+
+
+def invoke_all_async(
+    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], bucket: str, owner: str, ends: float
+) -> list[tuple[dict[str, Any], Answer]]:
+    """Return what `invoke_all` does; the endpoint reads the bodies from S3, those of the suite from `bucket`.
+
+    Wait for no answer beyond `ends` (of the monotonic clock).
+    """
+
+    def uri(case: dict[str, Any]) -> str:
+        return case["body_uri"] if "body_uri" in case else place_body(s3, bucket, case, owner)
+
+    return _answers(suite, uri, lambda case, found: invoke_async(runtime, s3, endpoint, case, found, owner, ends))
+
+
+def _answers[T](
+    suite: dict[str, Any], prepare: Callable[[dict[str, Any]], T], ask: Callable[[dict[str, Any], T], Answer]
+) -> list[tuple[dict[str, Any], Answer]]:
+    """Prepare each case once, and then send all of them, `concurrency` at once."""
+    prepared = [(case, prepare(case)) for case in suite["cases"]] * suite["repeat"]
+    with ThreadPoolExecutor(suite["concurrency"]) as pool:
+        return list(pool.map(lambda one: (one[0], ask(*one)), prepared))
+
+
+def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answer:
+    """Return one answer; call an endpoint that is not ready again for a while, each time with a new clock."""
     patience = time.monotonic() + _PATIENCE_SECONDS
     targets = {
         member: case[key]
@@ -56,13 +95,13 @@ def ask(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answe
         time.sleep(_PAUSE_SECONDS)
 
 
-def ask_asynchronously(
+def invoke_async(
     runtime: Any, s3: Any, endpoint: str, case: dict[str, Any], source: str, owner: str, ends: float
 ) -> Answer:
-    """The answer to the object `source`, read from where SageMaker puts it, or why there is none.
+    """Return the answer to the object `source`, read from where SageMaker puts it, or why there is none.
 
-    It is waited for as long as the case allows, and never beyond `ends` (of the monotonic clock). Its bucket has to
-    belong to the account `owner`.
+    Wait for it as long as the case allows, and never beyond `ends` (of the monotonic clock). Its bucket has to belong
+    to the account `owner`.
     """
     patience = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -103,11 +142,17 @@ def ask_asynchronously(
         time.sleep(_LOOK_SECONDS)
 
 
-def place_body(s3: Any, bucket: str, body: bytes, content_type: str, owner: str) -> str:
-    """Put a body where the endpoint can read it, below its own checksum; its address."""
+def place_body(s3: Any, bucket: str, case: dict[str, Any], owner: str) -> str:
+    """Put the body of a case where the endpoint can read it, under its own checksum; return its `s3://` URI."""
+    body = body_of(case)
     key = f"{INPUTS}{hashlib.sha256(body).hexdigest()}"
-    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, ExpectedBucketOwner=owner)
+    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=case["content_type"], ExpectedBucketOwner=owner)
     return f"s3://{bucket}/{key}"
+
+
+def read_object(s3: Any, uri: str, owner: str) -> bytes:
+    bucket, key = bucket_and_key(uri)
+    return bytes(s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read())
 
 
 def _read_if_there(s3: Any, uri: str, owner: str) -> bytes | None:

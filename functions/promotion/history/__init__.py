@@ -1,1 +1,1 @@
-"""The promotion table: who holds an endpoint, what is live, what was, and what follows from it."""
+"""The promotion table: locks, records and approvals, and the recovery, rollback and retention based on them."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promotion.aws.s3_uri import bucket_and_key
-from promotion.copying.digest import changed, digest, identity
+from promotion.copying.digest import changed, digest_of, identity
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Path, Reference, references, targets, with_values
 from promotion.errors import PromotionRefusedError
@@ -216,6 +216,12 @@ CONTENT: dict[Path, list[PinnedObject]] = {
     (0, "Environment", "SAGEMAKER_SUBMIT_DIRECTORY"): [pinned("source.tar.gz", checksum="c2")],
     (1, "ModelDataSource", "S3DataSource", "S3Uri"): [pinned("a.bin", checksum="c3"), pinned("b.bin", checksum="c4")],
 }
+
+
+def digest(*of: Any) -> str:
+    return digest_of(identity(*of))
+
+
 DIGEST = digest(CONTAINERS, {"Mode": "Serial"}, False, CONTENT)
 
 

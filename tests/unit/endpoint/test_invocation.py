@@ -74,14 +74,14 @@ def not_ready(code: str = "ModelNotReadyException") -> Any:
 def test_an_endpoint_that_is_still_cold_is_asked_again(code: str) -> None:
     runtime = Runtime(not_ready(code), not_ready(code), b'"yes"')
 
-    answer = invocation.ask(runtime, "reviews-qa", case(), b"{}")
+    answer = invocation.invoke(runtime, "reviews-qa", case(), b"{}")
 
     assert (answer.body, answer.error) == (b'"yes"', None)
     assert answer.latency_ms == 0  # its own, not that of those before
 
 
 def test_an_endpoint_that_stays_cold_is_given_up(clock: list[float]) -> None:
-    answer = invocation.ask(Runtime(not_ready()), "reviews-qa", case(), b"{}")
+    answer = invocation.invoke(Runtime(not_ready()), "reviews-qa", case(), b"{}")
 
     assert answer.error == "ModelNotReadyException: wait"
     assert 60 < clock[0] - 1000 < 70
@@ -90,7 +90,7 @@ def test_an_endpoint_that_stays_cold_is_given_up(clock: list[float]) -> None:
 def test_a_model_that_fails_is_not_asked_again() -> None:
     runtime = Runtime(client_error("ModelError", "Received server error (500)", "InvokeEndpoint"))
 
-    answer = invocation.ask(runtime, "reviews-qa", case(), b"{}")
+    answer = invocation.invoke(runtime, "reviews-qa", case(), b"{}")
 
     assert (answer.error, answer.words) == ("ModelError", "Received server error (500)")
     assert len(runtime.requests) == 1
@@ -107,7 +107,7 @@ def test_a_model_that_fails_is_not_asked_again() -> None:
 def test_a_case_may_name_the_model_or_the_container(given: dict[str, str], members: dict[str, str]) -> None:
     runtime = Runtime(b"{}")
 
-    invocation.ask(runtime, "reviews-qa", case(**given), b"{}")
+    invocation.invoke(runtime, "reviews-qa", case(**given), b"{}")
 
     (request,) = runtime.requests
     assert {key: value for key, value in request.items() if key.startswith("Target")} == members
@@ -116,7 +116,7 @@ def test_a_case_may_name_the_model_or_the_container(given: dict[str, str], membe
 def test_a_suite_that_was_written_before_there_were_targets_is_asked_as_it_was() -> None:
     old = {key: value for key, value in case().items() if not key.startswith("target")}
 
-    assert invocation.ask(Runtime(b"{}"), "reviews-qa", old, b"{}").error is None
+    assert invocation.invoke(Runtime(b"{}"), "reviews-qa", old, b"{}").error is None
 
 
 Asked = Callable[..., Any]
@@ -128,7 +128,7 @@ def asked(clock: list[float]) -> Asked:
 
     def ask(objects: dict[str, tuple[float, Any]], ends: float = 60, limit: int | None = None) -> Any:
         given = {key: (1000 + at, body) for key, (at, body) in objects.items()}
-        return invocation.ask_asynchronously(
+        return invocation.invoke_async(
             Runtime({"OutputLocation": OUT, "FailureLocation": FAILED}),
             S3(given, clock),
             "reviews-qa",
@@ -169,3 +169,41 @@ def test_an_answer_that_may_not_be_read_is_not_waited_for(asked: Asked, clock: l
 
     assert answer.error == f"{OUT} could not be read: AccessDenied: no s3:GetObject"
     assert clock[0] == 1000
+
+
+BODY = "s3://stage/body"
+SUITE: dict[str, Any] = {
+    "cases": [{**case(), "body": "a"}, {**case(), "body_uri": BODY}],
+    "repeat": 2,
+    "concurrency": 3,
+}
+
+
+class Echo:
+    """Answers with what it is sent, or with where it is."""
+
+    def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803
+        return {"Body": io.BytesIO(Body)}
+
+    def invoke_endpoint_async(self, InputLocation: str, **_: Any) -> dict[str, str]:  # noqa: N803
+        return {"OutputLocation": InputLocation}
+
+
+class Bucket(S3):
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803
+        assert f"s3://{Bucket}/{Key}" not in self.objects
+        self.objects[f"s3://{Bucket}/{Key}"] = (0, Body)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_every_case_of_a_suite_is_sent_as_often_as_it_says(clock: list[float], is_async: bool) -> None:
+    s3, owner = Bucket({BODY: (0, b"b")}, clock), "222222222222"
+
+    if is_async:
+        answers = invocation.invoke_all_async(Echo(), s3, "reviews-qa", SUITE, "stage", owner, 2000)
+    else:
+        answers = invocation.invoke_all(Echo(), s3, "reviews-qa", SUITE, owner)
+
+    assert [(given, answer.body) for given, answer in answers] == [
+        (given, body) for _ in range(2) for given, body in zip(SUITE["cases"], (b"a", b"b"), strict=True)
+    ]
