@@ -250,9 +250,22 @@ ACCESS = [
         "star_action", "StageKey of template.yaml", resource("StageKey", "[kms:GenerateDataKey, kms:Decrypt]", "kms:*")
     ),
     bite(
+        "star_action",
+        "FindSupersededResources of template.yaml",
+        resource("FindSupersededResources", "sagemaker:DescribeModelPackage", "sagemaker:Describe*"),
+    ),
+    bite(
         "star_resource_without_reason",
         "CheckEndpointFunction of template.yaml",
         resource("CheckEndpointFunction", " # composite alarms are shown only to who may see all (API_DescribeAlarms)"),
+    ),
+    bite(
+        "star_resource_without_reason",
+        "ReadEndpointState of template.yaml",
+        resource(
+            "ReadEndpointState",
+            "            # Application Auto Scaling supports no resources for its Describe actions.\n",
+        ),
     ),
     bite(
         "role_passed_to_anybody",
@@ -263,6 +276,11 @@ ACCESS = [
         "role_passed_to_anybody",
         "CreateModelFunction of template.yaml",
         resource("CreateModelFunction", "iam:PassedToService", "aws:PrincipalTag/service"),
+    ),
+    bite(
+        "role_passed_to_anybody",
+        "ScaleEndpoints of template.yaml",
+        resource("ScaleEndpoints", "sagemaker:UpdateEndpointWeightsAndCapacities", "iam:PassRole"),
     ),
 ]
 
@@ -380,6 +398,11 @@ RESOURCES = [
         "hard_coded",
         "RestoreEndpointFunction of template.yaml: has a region",
         resource("RestoreEndpointFunction", "${AWS::Region}", "eu-west-1"),
+    ),
+    bite(
+        "hard_coded",
+        "UpdateEndpoints of template.yaml: has a region",
+        resource("UpdateEndpoints", "${AWS::Region}", "eu-west-1"),
     ),
     bite(
         "hard_coded",
