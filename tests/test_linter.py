@@ -61,9 +61,7 @@ SCHEDULE = """\
             DeadLetterConfig:
               Arn: !GetAtt DeadLetters.Arn
 """
-SOURCE_ACCOUNT = (
-    "            Condition:\n              StringEquals:\n                aws:SourceAccount: !Ref AWS::AccountId\n"
-)
+SOURCE_ACCOUNT = "            Condition: {StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}\n"
 
 FLOW = [
     bite("task_without_time_out", "Create model", state("Create model", "    TimeoutSeconds: 120\n")),
@@ -208,7 +206,7 @@ ACCESS = [
     bite(
         "open_to_all",
         "DeadLettersPolicy of template.yaml",
-        resource("DeadLettersPolicy", "Principal:\n              Service: events.amazonaws.com\n", "Principal: '*'\n"),
+        resource("DeadLettersPolicy", "Principal: {Service: events.amazonaws.com}", "Principal: '*'"),
     ),
     bite(
         "open_to_all",
@@ -319,7 +317,11 @@ RESOURCES = [
     bite(
         "bucket_that_is_not_closed",
         BUCKET,
-        resource("ArtifactBucket", "        Status: Enabled\n\n", "        Status: Suspended\n\n"),
+        resource(
+            "ArtifactBucket",
+            "VersioningConfiguration: {Status: Enabled}",
+            "VersioningConfiguration: {Status: Suspended}",
+        ),
     ),
     bite(
         "bucket_that_is_not_closed",
