@@ -72,7 +72,7 @@ class _Made:
 _ACCEPTED = {
     r"WatchPromotionsFunctionRole: NO_VERSION": "SAM writes the policy of a failure's destination without a version",
     r"RESOURCE_MISMATCH: .*states:\*:\*:express": "only executions of express state machines have that ARN",
-    r"RESOURCE_MISMATCH: .*sagemaker:UpdateEndpoint": "endpoint and endpoint config stand in a statement each",
+    r"RESOURCE_MISMATCH: .*sagemaker:(Create|Update)Endpoint": "endpoint and endpoint config stand in a statement each",
     r"RESOURCE_STAR: .*cloudwatch:DescribeAlarms": "composite alarms are shown only to who may see all alarms",
     r"RESOURCE_STAR: .*logs:PutLogEvents": "log delivery is granted as Step Functions documents it",
 }

@@ -18,7 +18,8 @@ from embedded_aws.services.cloudformation.resource_types.base import Resource
 class Grant:
     """One action of a statement on one of its resources, as the policy has them.
 
-    `policy` is the name by which decisions know the statement's policy, `label` the statement's own or its place.
+    `policy` is the name by which decisions know the statement's policy, `label` the statement's own or its place. A
+    managed policy is a grant of its own for each role that it is attached to.
     """
 
     policy: str

@@ -69,9 +69,7 @@ SCHEDULE = """\
             DeadLetterConfig:
               Arn: !GetAtt DeadLetters.Arn
 """
-SOURCE_ACCOUNT = (
-    "            Condition:\n              StringEquals:\n                aws:SourceAccount: !Ref AWS::AccountId\n"
-)
+SOURCE_ACCOUNT = "            Condition: {StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}\n"
 
 FLOW = [
     bite("task_without_time_out", "Create model", state("Create model", "    TimeoutSeconds: 120\n")),
@@ -222,7 +220,7 @@ ACCESS = [
     bite(
         "open_to_all",
         "DeadLettersPolicy of template.yaml",
-        resource("DeadLettersPolicy", "Principal:\n              Service: events.amazonaws.com\n", "Principal: '*'\n"),
+        resource("DeadLettersPolicy", "Principal: {Service: events.amazonaws.com}", "Principal: '*'"),
     ),
     bite(
         "open_to_all",
@@ -264,9 +262,22 @@ ACCESS = [
         "star_action", "StageKey of template.yaml", resource("StageKey", "[kms:GenerateDataKey, kms:Decrypt]", "kms:*")
     ),
     bite(
+        "star_action",
+        "FindSupersededResources of template.yaml",
+        resource("FindSupersededResources", "sagemaker:DescribeModelPackage", "sagemaker:Describe*"),
+    ),
+    bite(
         "star_resource_without_reason",
         "CheckEndpointFunction of template.yaml",
         resource("CheckEndpointFunction", " # composite alarms are shown only to who may see all (API_DescribeAlarms)"),
+    ),
+    bite(
+        "star_resource_without_reason",
+        "ReadEndpointState of template.yaml",
+        resource(
+            "ReadEndpointState",
+            "            # Application Auto Scaling supports no resources for its Describe actions.\n",
+        ),
     ),
     bite(
         "role_passed_to_anybody",
@@ -277,6 +288,11 @@ ACCESS = [
         "role_passed_to_anybody",
         "CreateModelFunction of template.yaml",
         resource("CreateModelFunction", "iam:PassedToService", "aws:PrincipalTag/service"),
+    ),
+    bite(
+        "role_passed_to_anybody",
+        "ScaleEndpoints of template.yaml",
+        resource("ScaleEndpoints", "sagemaker:UpdateEndpointWeightsAndCapacities", "iam:PassRole"),
     ),
 ]
 
@@ -315,7 +331,11 @@ RESOURCES = [
     bite(
         "bucket_that_is_not_closed",
         BUCKET,
-        resource("ArtifactBucket", "        Status: Enabled\n\n", "        Status: Suspended\n\n"),
+        resource(
+            "ArtifactBucket",
+            "VersioningConfiguration: {Status: Enabled}",
+            "VersioningConfiguration: {Status: Suspended}",
+        ),
     ),
     bite(
         "bucket_that_is_not_closed",
@@ -394,6 +414,11 @@ RESOURCES = [
         "hard_coded",
         "RestoreEndpointFunction of template.yaml: has a region",
         resource("RestoreEndpointFunction", "${AWS::Region}", "eu-west-1"),
+    ),
+    bite(
+        "hard_coded",
+        "UpdateEndpoints of template.yaml: has a region",
+        resource("UpdateEndpoints", "${AWS::Region}", "eu-west-1"),
     ),
     bite(
         "hard_coded",

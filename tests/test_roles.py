@@ -1,7 +1,8 @@
-"""Who may take a role, and who may hand it on: of every role of the templates, as SAM translates them."""
+"""Who may assume and pass a role, and which managed policies it has, as SAM translates the templates."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from embedded_aws.iam import clients
 from embedded_aws.services.cloudformation import deploy, templates
 from sandbox import stacks
+from tests.linter.project import listed
 
 UPLOADED = {"Bucket": "bucket", "Key": "key"}
 
@@ -98,3 +100,51 @@ def test_each_role_that_is_passed_is_named_and_passed_to_the_service_that_it_tru
         (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Action"] == "iam:PassRole"
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": trust["Principal"]["Service"]}}
+
+
+MANAGED_POLICIES = {
+    name: resource["Properties"]
+    for name, resource in STACKS["template.yaml"].items()
+    if resource["Type"] == "AWS::IAM::ManagedPolicy"
+}
+
+
+def holders(policy: str) -> set[str]:
+    """Return the roles that a managed policy is attached to."""
+    return {
+        name
+        for name, resource in STACKS["template.yaml"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+        and {"Ref": policy} in resource["Properties"].get("ManagedPolicyArns", [])
+    }
+
+
+def test_a_function_has_managed_policies_beside_its_own_and_the_one_for_its_logs() -> None:
+    role = STACKS["template.yaml"]["RestoreEndpointFunctionRole"]["Properties"]
+    basic, *managed = role["ManagedPolicyArns"]
+    (own,) = role["Policies"]
+
+    assert basic.endswith(":aws:policy/service-role/AWSLambdaBasicExecutionRole")
+    assert managed == [{"Ref": name} for name in ("ReadEndpointState", "ScaleEndpoints", "UpdateEndpoints")]
+    assert [each["Action"] for each in statements(own)] == ["sagemaker:DeleteEndpoint", "sagemaker:UpdateEndpoint"]
+    assert role["Path"] == {"Fn::Sub": "/model-promotion/${Stage}/"}
+
+
+@pytest.mark.parametrize("policy", MANAGED_POLICIES)
+def test_a_managed_policy_is_shared_and_attached_by_its_roles_alone(policy: str) -> None:
+    assert len(holders(policy)) > 1
+    assert MANAGED_POLICIES[policy].keys() == {"Description", "Path", "PolicyDocument"}
+
+
+def test_no_role_is_granted_the_same_twice() -> None:
+    for name, resource in STACKS["template.yaml"].items():
+        if resource["Type"] == "AWS::IAM::Role":
+            own = resource["Properties"].get("Policies", [])
+            managed = [properties for policy, properties in MANAGED_POLICIES.items() if name in holders(policy)]
+            grants = [
+                (action, json.dumps([on, each.get("Condition")], sort_keys=True))
+                for each in statements([own, managed])
+                for action in listed(each["Action"])
+                for on in listed(each["Resource"])
+            ]
+            assert len(grants) == len(set(grants)), name

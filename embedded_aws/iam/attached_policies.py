@@ -32,12 +32,12 @@ _logger = logging.getLogger(__name__)
 
 
 def of_identity(principal: str) -> list[Statement]:
-    """The statements of a user or role. Its own policies are named after it, managed ones by their ARN."""
+    """Return the statements of a user or role; a policy is named after that, and by its own name or its ARN."""
     entity = _entity(principal)
     if entity is None:
         return []
     documents = [(f"{principal} {name}", policy) for name, policy in entity.policies.items()]
-    documents += [(policy.arn, _document(policy)) for policy in entity.managed_policies.values()]
+    documents += [(f"{principal} {policy.arn}", _document(policy)) for policy in entity.managed_policies.values()]
     return [statement for name, document in documents for statement in parse(document, name)]
 
 

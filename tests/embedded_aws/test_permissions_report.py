@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,15 +22,30 @@ def made(kind: str, properties: dict[str, Any], **attributes: Any) -> Any:
     return resource
 
 
+MakeRole = Callable[[str], str]
+
+
 @pytest.fixture
-def role(aws: Any, name: str) -> str:
+def make_role(aws: Any) -> MakeRole:
+    """Make a role for functions, without a policy."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+
+    def make(name: str) -> str:
+        arn = client("iam", QA).create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        return str(arn)
+
+    return make
+
+
+@pytest.fixture
+def role(make_role: MakeRole, name: str) -> str:
     reads = {"Sid": "Reads", "Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:PutParameter"], "Resource": "*"}
     again = {"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": "*"}
-    documents = [json.dumps({"Version": "2012-10-17", "Statement": each}) for each in (trust, [reads, again])]
-    arn = client("iam", QA).create_role(RoleName=name, AssumeRolePolicyDocument=documents[0])["Role"]["Arn"]
-    client("iam", QA).put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=documents[1])
-    return str(arn)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [reads, again]})
+    arn = make_role(name)
+    client("iam", QA).put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
+    return arn
 
 
 def test_the_grants_of_a_role_are_those_of_its_policies_and_of_its_trust(role: str) -> None:
@@ -39,6 +55,27 @@ def test_the_grants_of_a_role_are_those_of_its_policies_and_of_its_trust(role: s
         Grant(f"{role} own", "Reads", "ssm:PutParameter", "*"),
         Grant(f"{role} own", "1", "ssm:PutParameter", "*"),
     }
+
+
+def test_a_managed_policy_grants_to_each_of_its_roles_which_each_have_to_use_it(make_role: MakeRole, name: str) -> None:
+    statement = {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    shared = client("iam", QA).create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
+    user, idler = make_role(f"{name}-user"), make_role(f"{name}-idler")
+    for arn in (user, idler):
+        client("iam", QA).attach_role_policy(RoleName=arn.rpartition("/")[2], PolicyArn=shared)
+    client("ssm", QA).put_parameter(Name=name, Value="x", Type="String")
+    use = Use()
+
+    with decisions.watched(use.see):
+        as_role("ssm", user).get_parameter(Name=name)
+
+    used, idle = (Grant(f"{arn} {shared}", "0", "ssm:GetParameter", "*") for arn in (user, idler))
+    for arn, grant in ((user, used), (idler, idle)):
+        assert grant in permissions_report.granted(made("AWS::IAM::Role", {}, Arn=arn))
+    assert (use.calls[used], use.calls[idle]) == (1, 0)
+    assert [refusal.principal for refusal in use.missed_by[used].values()] == [user]
+    assert idle not in use.missed_by
 
 
 def test_a_bucket_policy_grants_what_the_bucket_does(aws: Any, name: str) -> None:

@@ -16,6 +16,8 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients as identity
 from embedded_aws.iam.clients import ServiceCall
+from embedded_aws.permissions_report import Use
+from tests.permissions import recording
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
 
 
@@ -116,6 +118,20 @@ def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str)
     }
 
     assert "iam:PassRole" in refused(sagemaker.create_model, **request)
+
+
+def test_the_report_tells_what_a_shared_policy_grants_of_each_role_that_has_it(stacks: EmbeddedAws) -> None:
+    told = recording.told(Use())
+    finding = {
+        granted.statement: granted.resource
+        for granted in told.calls
+        if " FindSupersededResources " in granted.statement and granted.action == "sagemaker:ListModels"
+    }
+
+    assert finding == {
+        "PreviewPromotionFunctionRole FindSupersededResources 1": "*",
+        "RemoveSupersededModelsFunctionRole FindSupersededResources 1": "*",
+    }
 
 
 def source(account: str, service: str, resource: str) -> str:

@@ -4,7 +4,7 @@ from tests.permissions.report import Provoked, Unused
 
 GRANTED = [
     Unused(
-        "AWSLambdaBasicExecutionRole",
+        "*FunctionRole AWSLambdaBasicExecutionRole",
         ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
         "AWS's own policy, which SAM attaches to the role of every function; Lambda writes the logs with it.",
     ),

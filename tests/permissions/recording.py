@@ -39,7 +39,7 @@ def recorded(directory: Path | None, process: str) -> Iterator[None]:
     with decisions.watched(use.see):
         yield
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{process}.json").write_text(_told(use).written())
+    (directory / f"{process}.json").write_text(told(use).written())
 
 
 class _Names:
@@ -71,15 +71,13 @@ class _Names:
         return refusal.principal in self._roles or (is_service and refusal.resource in self._bearers)
 
     def statement(self, holder: str, grant: Grant) -> str:
-        """Where a grant stands: at what has it, in which of several policies, as which statement."""
-        policy = grant.policy
-        if policy.startswith("arn:aws:iam::aws:policy/"):
-            return f"{policy.rpartition('/')[2]} {grant.label}"
-        if policy in self._roles:
+        """Return the place of a grant: what holds it, the policy if that may have several, and the statement."""
+        if grant.policy in self._roles:
             return f"{holder} trust {grant.label}"
-        own = [name.removeprefix(holder) for name in policy.split(" ")[1:]]
-        # The statement of a permission to invoke a function has its name, which is a generated one.
-        return " ".join([holder, *own, self.alike(grant.label)])
+        # A role's own policy begins with the name of the role; a managed one has an ARN, which ends with its name.
+        own = [name.rpartition("/")[2].removeprefix(holder) for name in grant.policy.split(" ")[1:]]
+        # The names of managed policies, and of statements that permit to invoke a function, are generated.
+        return self.alike(" ".join([holder, *own, grant.label]))
 
     def alike(self, text: str) -> str:
         """A text with what differs between stages taken out of it, and the buckets and repositories of parameters."""
@@ -98,18 +96,19 @@ class _Names:
         return text
 
 
-def _told(use: Use) -> Told:
+def told(use: Use) -> Told:
+    """Return what was needed of the policies of all stacks that exist now."""
     names = _Names()
-    told = Told(use.decided)
+    found = Told(use.decided)
     for holder, resource in names.resources:
         for grant in permissions_report.granted(resource):
             granted = Granted(names.statement(holder, grant), names.alike(grant.action), names.alike(grant.resource))
             missed_by = {_denied(names, each) for each in use.missed_by.get(grant, {}).values()}
-            told.add(granted, use.calls[grant], missed_by)
+            found.add(granted, use.calls[grant], missed_by)
     for refusal, calls in use.denied.items():
         if names.concern(refusal):
-            told.denied[_denied(names, refusal)] += calls
-    return told
+            found.denied[_denied(names, refusal)] += calls
+    return found
 
 
 def _denied(names: _Names, refusal: Refusal) -> Denied:

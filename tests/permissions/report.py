@@ -11,14 +11,18 @@ from tests.permissions.telling import Denied, Granted, Told
 
 @dataclasses.dataclass(frozen=True)
 class Unused:
-    """Why a policy grants actions that no test needs. `statement` is the beginning of where they are granted."""
+    """Why a policy grants actions that no test needs.
+
+    `statement` is the beginning of the place where they are granted, and may have wildcards.
+    """
 
     statement: str
     actions: tuple[str, ...]
     why: str
 
     def covers(self, granted: Granted) -> bool:
-        return f"{granted.statement} ".startswith(f"{self.statement} ") and granted.action in self.actions
+        is_there = fnmatch.fnmatchcase(f"{granted.statement} ", f"{self.statement} *")
+        return is_there and granted.action in self.actions
 
     def __str__(self) -> str:
         return f"{self.statement}: {', '.join(self.actions)}"

@@ -34,6 +34,14 @@ def test_what_is_granted_and_not_used_needs_a_reason() -> None:
     assert len(report.findings(found, [Unused("Reader", ("s3:GetObject",), WHY)], [])) == 2
 
 
+def test_a_reason_may_be_for_a_policy_of_every_role() -> None:
+    shared = [Granted(f"{role} Logs 0", "logs:PutLogEvents", "*") for role in ("ReaderRole", "WriterRole")]
+    found = told((READ, 3, {NO_READ}), *((granted, 0, set()) for granted in shared))
+
+    assert len(report.findings(found, [], [])) == 2
+    assert report.findings(found, [Unused("*Role Logs", ("logs:PutLogEvents",), WHY)], []) == []
+
+
 def test_what_is_granted_twice_needs_a_reason() -> None:
     found = told((READ, 3, set()))
 

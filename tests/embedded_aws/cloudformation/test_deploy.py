@@ -130,6 +130,77 @@ def test_a_serverless_application_runs_and_is_updated_in_place(deploy: Deploy, n
     assert greeting(outputs["Machine"]) == "> Goodbye you"
 
 
+SHARING = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    Runtime: python3.13
+    CodeUri: code/
+    Handler: read.handler
+    RolePath: !Sub /${AWS::StackName}/
+    PermissionsBoundary: !Ref Boundary
+    Environment: {Variables: {PARAMETER: !Sub '/${AWS::StackName}/shared'}}
+Resources:
+  Parameter: {Type: AWS::SSM::Parameter, Properties: {Name: !Sub '/${AWS::StackName}/shared', Type: String, Value: x}}
+  Boundary:
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      PolicyDocument: {Version: '2012-10-17', Statement: {Effect: Allow, Action: 'ssm:*', Resource: '*'}}
+  ReadParameters:
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      Path: !Sub /${AWS::StackName}/
+      PolicyDocument: {Version: '2012-10-17', Statement: {Effect: Allow, Action: 'ssm:GetParameter', Resource: '*'}}
+  Reader:
+    Type: AWS::Serverless::Function
+    Properties:
+      Policies:
+        - !Ref ReadParameters
+        - Version: '2012-10-17'
+          Statement: {Effect: Allow, Action: 'ssm:PutParameter', Resource: '*'}
+  Other:
+    Type: AWS::Serverless::Function
+Outputs:
+  Reader: {Value: !Ref Reader}
+  ReaderRole: {Value: !Ref ReaderRole}
+  Other: {Value: !Ref Other}
+  Policy: {Value: !Ref ReadParameters}
+"""
+READ = """
+import os
+
+import boto3
+
+def handler(event, context):
+    return boto3.client("ssm").get_parameter(Name=os.environ["PARAMETER"])["Parameter"]["Value"]
+"""
+
+
+def test_a_function_may_do_what_a_managed_policy_says_beside_its_own(deploy: Deploy, name: str, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "read.py").write_text(READ)
+
+    def answer(function: str) -> str:
+        return str(client("lambda").invoke(FunctionName=function)["Payload"].read())
+
+    outputs = deploy(SHARING)
+
+    iam = client("iam")
+    assert outputs["Policy"].startswith(f"arn:aws:iam::{ACCOUNT}:policy/{name}/")
+    attached = iam.list_attached_role_policies(RoleName=outputs["ReaderRole"])["AttachedPolicies"]
+    assert {policy["PolicyArn"] for policy in attached} == {
+        "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+        outputs["Policy"],
+    }
+    assert iam.list_role_policies(RoleName=outputs["ReaderRole"])["PolicyNames"] == ["ReaderRolePolicy1"]
+    assert '"x"' in answer(outputs["Reader"])
+    assert "no identity-based policy allows the ssm:GetParameter action" in answer(outputs["Other"])
+
+    without = SHARING.replace("        - !Ref ReadParameters\n", "").replace("Value: !Ref ReadParameters", "Value: x")
+    assert deploy(without) == outputs | {"Policy": "x"}
+    assert "no identity-based policy allows the ssm:GetParameter action" in answer(outputs["Reader"])
+
+
 def test_the_same_deployment_again_changes_nothing(deploy: Deploy, name: str, tmp_path: Path) -> None:
     write_project(tmp_path)
     outputs = deploy(SERVERLESS, Greeting="Hello")

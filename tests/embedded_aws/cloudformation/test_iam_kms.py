@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from embedded_aws.services.cloudformation import deploy as cloudformation
 from tests.embedded_aws.support.resource_stacks import (
     ACCOUNT,
     ASSUME,
@@ -98,6 +99,79 @@ def test_policies_of_roles(deploy: Deploy, name: str) -> None:
     delete_stack(name)
     with pytest.raises(iam.exceptions.NoSuchEntityException):
         iam.get_policy(PolicyArn=outputs["M"])
+
+
+def test_a_managed_policy_that_roles_refer_to(deploy: Deploy) -> None:
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    properties: dict[str, Any] = {
+        "Description": "d",
+        "Path": "/some/path/",
+        "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+    }
+    iam = client("iam")
+
+    def deployed(**attached: list[Any]) -> tuple[str, dict[str, list[str]]]:
+        """Deploy the policy and roles with the given policies; the policy's ARN, and which policies each role has."""
+        roles = {
+            name: {
+                "Type": "AWS::IAM::Role",
+                "Properties": {"AssumeRolePolicyDocument": ASSUME, "ManagedPolicyArns": policies},
+            }
+            for name, policies in attached.items()
+        }
+        policy = {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}
+        outputs = deploy(roles | {"M": policy}, {name: {"Ref": name} for name in ["M", *roles]})
+        found = {name: iam.list_attached_role_policies(RoleName=outputs[name])["AttachedPolicies"] for name in roles}
+        return outputs["M"], {name: [policy["PolicyArn"] for policy in policies] for name, policies in found.items()}
+
+    arn, attached = deployed(A=[{"Ref": "M"}], B=[{"Fn::GetAtt": ["M", "PolicyArn"]}])
+
+    assert arn.startswith(f"arn:aws:iam::{ACCOUNT}:policy/some/path/")
+    assert attached == {"A": [arn], "B": [arn]}
+    policy = iam.get_policy(PolicyArn=arn)["Policy"]
+    assert (policy["Description"], policy["AttachmentCount"]) == ("d", 2)
+    with pytest.raises(iam.exceptions.DeleteConflictException, match="Cannot delete a policy attached to entities"):
+        iam.delete_policy(PolicyArn=arn)
+
+    statement["Action"] = "s3:PutObject"
+    assert deployed(A=[{"Ref": "M"}], B=[]) == (arn, {"A": [arn], "B": []})
+    policy = iam.get_policy(PolicyArn=arn)["Policy"]
+    version = iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])["PolicyVersion"]
+    assert version["Document"] == properties["PolicyDocument"]
+    assert policy["AttachmentCount"] == 1
+
+    properties["Path"] = "/another/path/"
+    replaced, attached = deployed(A=[{"Ref": "M"}])
+
+    assert replaced.startswith(f"arn:aws:iam::{ACCOUNT}:policy/another/path/")
+    assert attached == {"A": [replaced]}
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_policy(PolicyArn=arn)
+
+
+def test_the_quotas_of_managed_policies(deploy: Deploy) -> None:
+    def policy(characters: int) -> dict[str, Any]:
+        def document(resource: str) -> dict[str, Any]:
+            return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": resource}}
+
+        # White space does not count.
+        room = characters - len(json.dumps(document("arn:aws:s3:::"), separators=(",", ":")))
+        properties = {"PolicyDocument": document("arn:aws:s3:::" + "x" * room)}
+        return {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}
+
+    def role(policies: int) -> dict[str, Any]:
+        arns = [{"Ref": f"M{number}"} for number in range(policies)]
+        return {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": ASSUME, "ManagedPolicyArns": arns}}
+
+    policies = {f"M{number}": policy(6144) for number in range(11)}
+    deploy(policies | {"R": role(10)})
+
+    with pytest.raises(cloudformation.DeploymentError, match=r"R \(AWS::IAM::Role\).*quota for PoliciesPerRole: 10"):
+        deploy(policies | {"R": role(11)})
+    with pytest.raises(cloudformation.DeploymentError, match=r"M0 .*CreatePolicyVersion.*quota for PolicySize: 6144"):
+        deploy(policies | {"M0": policy(6145)})
+    with pytest.raises(cloudformation.DeploymentError, match=r"N .*CreatePolicy .*quota for PolicySize: 6144"):
+        deploy(policies | {"N": policy(6145)})
 
 
 def test_key_and_alias(deploy: Deploy, name: str) -> None:

@@ -228,6 +228,30 @@ def test_a_right_can_be_bound_to_the_tags_that_a_resource_has(role: Role, name: 
     assert [m["ModelName"] for m in operator.list_models(NameContains=name)["Models"]] == [name, f"{name}-red"]
 
 
+def test_a_managed_policy_allows_and_denies_what_its_default_version_says(role: Role, name: str) -> None:
+    iam_client = client("iam", QA)
+    both = {"Action": ["ssm:PutParameter", "ssm:GetParameter"]}
+    shared = iam_client.create_policy(PolicyName=name, Path="/some/path/", PolicyDocument=policy(both))["Policy"]["Arn"]
+    reader, writer, neither = role(), role(), role()
+    for arn in (reader, writer):
+        iam_client.attach_role_policy(RoleName=arn.rpartition("/")[2], PolicyArn=shared)
+
+    as_role("ssm", writer).put_parameter(Name=name, Value="x", Type="String")
+    assert as_role("ssm", reader).get_parameter(Name=name)["Parameter"]["Value"] == "x"
+    assert "no identity-based policy" in refusal(as_role("ssm", neither).get_parameter, Name=name)[1]
+
+    denying = policy(both, {"Effect": "Deny", "Action": "ssm:PutParameter"})
+    iam_client.create_policy_version(PolicyArn=shared, PolicyDocument=denying, SetAsDefault=True)
+    iam_client.detach_role_policy(RoleName=reader.rpartition("/")[2], PolicyArn=shared)
+
+    assert (
+        "explicit deny in an identity-based"
+        in refusal(as_role("ssm", writer).put_parameter, Name=name, Value="y", Type="String", Overwrite=True)[1]
+    )
+    assert as_role("ssm", writer).get_parameter(Name=name)["Parameter"]["Value"] == "x"
+    assert "no identity-based policy" in refusal(as_role("ssm", reader).get_parameter, Name=name)[1]
+
+
 def test_a_permissions_boundary_only_takes_away(role: Role, name: str) -> None:
     parameter = {"Action": ["ssm:GetParameter", "ssm:PutParameter"]}
     limited = role(parameter)

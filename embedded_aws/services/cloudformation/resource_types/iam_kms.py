@@ -7,17 +7,27 @@ import json
 from typing import Any
 
 from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.exceptions import DeleteConflictException, LimitExceededException
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 
 _MOST_POLICY_VERSIONS = 5
+# Quotas of managed policies, of which the second counts no white space (reference_iam-quotas).
+_POLICIES_PER_ROLE = 10
+_POLICY_SIZE = 6144
 _AWS_POLICY = "arn:aws:iam::aws:policy"
 _moto_attach_role_policy = IAMBackend.attach_role_policy
+_moto_create_policy = IAMBackend.create_policy
+_moto_create_policy_version = IAMBackend.create_policy_version
+_moto_delete_policy = IAMBackend.delete_policy
 
 
 def install() -> None:
     IAMBackend.attach_role_policy = _attach_role_policy
+    IAMBackend.create_policy = _create_policy
+    IAMBackend.create_policy_version = _create_policy_version
+    IAMBackend.delete_policy = _delete_policy
 
 
 @functools.cache
@@ -37,7 +47,33 @@ def _attach_role_policy(self: IAMBackend, policy_arn: str, role_name: str) -> No
     if policy_arn not in self.managed_policies and aws_policy_arns().get(name) == policy_arn:
         policy = AWSManagedPolicy.from_data(name, self.account_id, self.region_name, _aws_policies()[name])
         self.managed_policies[policy.arn] = policy
+    attached = self.get_role(role_name).managed_policies
+    if policy_arn in attached:
+        return
+    if len(attached) == _POLICIES_PER_ROLE:
+        raise LimitExceededException(f"Cannot exceed quota for PoliciesPerRole: {_POLICIES_PER_ROLE}")
     _moto_attach_role_policy(self, policy_arn, role_name)
+
+
+def _create_policy(self: IAMBackend, description: str, path: str, policy_document: str, *name_and_tags: Any) -> Any:
+    _check_size(policy_document)
+    return _moto_create_policy(self, description, path, policy_document, *name_and_tags)
+
+
+def _create_policy_version(self: IAMBackend, policy_arn: str, policy_document: str, set_as_default: bool) -> Any:
+    _check_size(policy_document)
+    return _moto_create_policy_version(self, policy_arn, policy_document, set_as_default)
+
+
+def _check_size(document: str) -> None:
+    if len("".join(document.split())) > _POLICY_SIZE:
+        raise LimitExceededException(f"Cannot exceed quota for PolicySize: {_POLICY_SIZE}")
+
+
+def _delete_policy(self: IAMBackend, policy_arn: str) -> None:
+    if self.get_policy(policy_arn).attachment_count:
+        raise DeleteConflictException("Cannot delete a policy attached to entities.")
+    _moto_delete_policy(self, policy_arn)
 
 
 class Role(Resource, of="AWS::IAM::Role", name="RoleName", limit=64, fixed=("Path",)):
