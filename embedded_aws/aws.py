@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
 import threading
@@ -20,6 +19,8 @@ from werkzeug.serving import make_server
 
 from embedded_aws.gateway import authorization, faults
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns
 from embedded_aws.services.cloudformation import deploy
 from embedded_aws.services.cloudwatch import alarms, metrics
@@ -43,38 +44,21 @@ class _QuietRequestHandler(MotoRequestHandler):
         """Say nothing of each request: who uses the embedded AWS reads its own output."""
 
 
-@dataclasses.dataclass
-class Pace:
-    """How long things take here that take minutes on AWS, in seconds."""
-
-    endpoint_change: float = 1.0
-    endpoint_status_lag: float = 0.0  # how long DescribeEndpoint may still show what was before an update
-    endpoint_config_lag: float = 0.0  # how long an endpoint config that was made may not be seen yet
-    health_check: float = 20.0  # the longest a container may take to answer its first ping
-    guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
-    training_start: float = 0.1
-    waiting: float = 1.0  # how long a second takes that a state machine or a delivery waits
-    sleeping: float = 1.0  # how long a second takes that a function sleeps
-    minute: float = 4.0  # each minute of the periods of alarms and of schedules
-    schedules: bool = True  # whether they run by themselves, or only when someone says that one is due
-
-
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     """One per process, since moto's state is the process's. Use it in a `with`, or call `start` and `stop`.
 
-    `directory` keeps what processes need on disk (unpacked models, the AWS config file);
-    `exits` is closed at the stop, last in first out: an extension that starts threads or processes ends them there.
+    `directory` keeps what processes need on disk: unpacked models, the AWS config file.
     """
 
     def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
         self.directory = directory
         self.pace = pace or Pace()
-        self.exits = contextlib.ExitStack()
+        self._host = Host(directory, self.pace)
         self._port = port
 
     @property
     def endpoint_url(self) -> str:
-        return clients.endpoint_url()
+        return accounts.endpoint_url()
 
     @property
     def config_file(self) -> Path:
@@ -92,15 +76,15 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         os.environ["MOTO_PORT"] = str(port)
         # A proxy is for reaching others; this is no further than loopback.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-        clients.reach(f"http://127.0.0.1:{port}")
+        accounts.reach(f"http://127.0.0.1:{port}")
         thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
         thread.start()
-        self.exits.callback(thread.join)
-        self.exits.callback(server.server_close)
-        self.exits.callback(server.shutdown)
+        self._host.exits.callback(thread.join)
+        self._host.exits.callback(server.server_close)
+        self._host.exits.callback(server.shutdown)
         clients.create_operators()
         self._write_config()
-        for extension in (
+        for service in (
             s3,
             dynamodb,
             ecr,
@@ -119,11 +103,11 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
             alarms,
             schedules,
         ):
-            extension.install(self)
+            service.install(self._host)
         return self
 
     def stop(self) -> None:
-        self.exits.close()
+        self._host.exits.close()
 
     def __enter__(self) -> EmbeddedAws:
         return self.start()
@@ -134,9 +118,9 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     def _write_config(self) -> None:
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         sections = []
-        for profile, account in clients.ACCOUNTS.items():
+        for profile, account in accounts.ACCOUNTS.items():
             settings = {
-                "region": clients.REGION,
+                "region": accounts.REGION,
                 "endpoint_url": self.endpoint_url,
                 **clients.operator_credentials(account),
             }

@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
@@ -23,10 +23,8 @@ from moto.iam.models import iam_backends
 from embedded_aws.iam import clients
 from embedded_aws.iam.permissions import SCALING_ROLE, SCALING_SERVICE
 from embedded_aws.kernel import validation
+from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
 _ROLE = f"aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"
@@ -64,7 +62,7 @@ class _Call:
 _targets: dict[tuple[str, ...], _Target] = {}
 
 
-def install(_: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     _targets.clear()
     for name, operation in {
         "RegisterScalableTarget": _register,

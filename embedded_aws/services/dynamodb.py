@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.dynamodb.exceptions import DynamodbException
 from moto.dynamodb.responses import DynamoHandler
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
+from embedded_aws.kernel.host import Host
 
 _VALID_SECONDS = 600
 # What was asked for and answered with each token of an account, and when.
@@ -29,7 +28,7 @@ class _MismatchError(DynamodbException):
         super().__init__(self.error_type, "The client request token was used with other parameters before.")
 
 
-def install(_: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     _completed.clear()
     original = DynamoHandler.transact_write_items
     if hasattr(original, "__wrapped__"):

@@ -11,18 +11,16 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ecr.exceptions import ImageAlreadyExistsException
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # API_UploadLayerPart: "The maximum size of each image layer part"; CompleteLayerUpload: LayerPartTooSmallException.
 _LARGEST_PART = 20971520
@@ -49,7 +47,7 @@ class LayerDownloads:
         return [content]
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     ECRResponse.ecr_backend = property(_backend)
     ECRResponse.get_download_url_for_layer = _get_download_url_for_layer
     ECRBackend.upload_layer_part = _upload_layer_part
@@ -69,7 +67,7 @@ def repository(account: str, region: str, name: str) -> Repository | None:
 def _backend(response: ECRResponse) -> ECRBackend:
     """That of the registry which the request names: who may call it was decided before."""
     registry = response._get_param("registryId")
-    known = registry in clients.ACCOUNTS.values()
+    known = registry in accounts.ACCOUNTS.values()
     return ecr_backends[registry if known else response.current_account][response.region]
 
 
@@ -138,7 +136,7 @@ def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
         raise ApiError("LayersNotFoundException", f"The layer {digest} does not exist in the images of {name}.")
     secret = secrets.token_urlsafe(32)
     _downloads[secret] = _contents(repository)[digest]
-    return ActionResult({"downloadUrl": f"{clients.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
+    return ActionResult({"downloadUrl": f"{accounts.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
 
 
 def _put_image(

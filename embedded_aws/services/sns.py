@@ -7,15 +7,14 @@ import json
 import textwrap
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.sns.models import Subscription, Topic
 
 from embedded_aws.iam import clients
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
 
 LOG = "notifications.log"
 
@@ -25,9 +24,9 @@ _moto_publish = Topic.publish
 _moto_deliver = Subscription.publish
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _log
-    _log = aws.directory / LOG
+    _log = host.directory / LOG
     Topic.publish = _publish
     Subscription.publish = _deliver
 
@@ -97,7 +96,7 @@ def _deliver(
 def _send(subscription: Subscription, request: dict[str, Any]) -> None:
     *_, region, account, name = subscription.endpoint.split(":")
     client = clients.client_as_service("sqs", "sns.amazonaws.com", subscription.topic_arn, account, region)
-    client.send_message(QueueUrl=f"{clients.endpoint_url()}/{account}/{name}", **request)
+    client.send_message(QueueUrl=f"{accounts.endpoint_url()}/{account}/{name}", **request)
 
 
 def _queue_attributes(attributes: dict[str, Any]) -> dict[str, Any]:

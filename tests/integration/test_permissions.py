@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients as identity
 from embedded_aws.iam.clients import ServiceCall
+from embedded_aws.kernel import accounts
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
 
 
@@ -119,7 +120,7 @@ def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str)
 
 
 def source(account: str, service: str, resource: str) -> str:
-    return f"arn:aws:{service}:{identity.REGION}:{account}:{resource}"
+    return f"arn:aws:{service}:{accounts.REGION}:{account}:{resource}"
 
 
 @dataclasses.dataclass

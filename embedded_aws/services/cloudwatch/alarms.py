@@ -13,19 +13,18 @@ import json
 import logging
 import operator
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudwatch.exceptions import ValidationError
 from moto.cloudwatch.models import Alarm, CloudWatchBackend, cloudwatch_backends
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.cloudwatch import alarm_metrics, metrics
 from embedded_aws.services.cloudwatch.alarm_metrics import CannotEvaluateError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 PRINCIPAL = "cloudwatch.amazonaws.com"
 INSUFFICIENT = "INSUFFICIENT_DATA"
@@ -46,10 +45,10 @@ _put_at = 0.0
 _background = Background("alarms")
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background, _minute
-    _background, _minute = Background("alarms"), aws.pace.minute
-    aws.exits.callback(_background.end)
+    _background, _minute = Background("alarms"), host.pace.minute
+    host.exits.callback(_background.end)
     _background.run(_watch, _background)
     original = CloudWatchBackend.put_metric_alarm
     if hasattr(original, "__wrapped__"):
@@ -189,7 +188,7 @@ def _change(alarm: Alarm, account: str, state: str, judged: list[float]) -> None
 def _publish(alarm: Alarm, topic: str, subject: str, message: str) -> None:
     try:
         client = clients.client_as_service(
-            "sns", PRINCIPAL, alarm.alarm_arn, clients.account_of(topic), alarm.region_name
+            "sns", PRINCIPAL, alarm.alarm_arn, accounts.account_of(topic), alarm.region_name
         )
         # SNS takes subjects of up to 100 characters.
         client.publish(TopicArn=topic, Subject=subject[:100], Message=message)

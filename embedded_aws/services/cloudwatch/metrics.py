@@ -13,13 +13,12 @@ import datetime
 import functools
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.cloudwatch.models import CloudWatchBackend, MetricDatumBase, Statistics, cloudwatch_backends
 from moto.sqs.models import sqs_backends
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
+from embedded_aws.kernel.host import Host
 
 REPORTED = {
     "AWS/Events": {"TriggeredRules"},
@@ -55,9 +54,9 @@ class Metric:
     dimensions: frozenset[tuple[str, str]]
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _active_seconds
-    _active_seconds = _ACTIVE_MINUTES * aws.pace.minute
+    _active_seconds = _ACTIVE_MINUTES * host.pace.minute
     _data.clear()
     _used.clear()
     original = CloudWatchBackend.put_metric_data

@@ -9,22 +9,21 @@ import copy
 import datetime
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.events.exceptions import InvalidEventPatternException, ValidationException
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
 
-from embedded_aws.iam import clients, decisions
+from embedded_aws.iam import decisions
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.events import delivery, input_transformer, patterns
 from embedded_aws.services.events import targets as event_targets
 from embedded_aws.services.events.targets import Delivery, Event
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # Quotas of PutEvents and rules: "Amazon EventBridge quotas" (eb-quota) and "Calculating event entry size".
 _MOST_ENTRIES = 10
@@ -37,10 +36,10 @@ _pace = 1.0
 _moto_put_targets = EventsBackend.put_targets
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background, _pace
-    _background, _pace = Background("event delivery"), aws.pace.waiting
-    aws.exits.callback(_background.end)
+    _background, _pace = Background("event delivery"), host.pace.waiting
+    host.exits.callback(_background.end)
     EventsHandler.put_events = _put_events
     EventsHandler.test_event_pattern = _test_event_pattern
     EventsBackend.put_targets = _put_targets
@@ -58,7 +57,7 @@ def emit(
     detail_type: str,
     detail: dict[str, Any],
     resources: list[str],
-    region: str = clients.REGION,
+    region: str = accounts.REGION,
 ) -> None:
     """Put an event of an AWS service on the account's default bus; returns before it is delivered."""
     bus = events_backends[account][region].event_buses["default"]
@@ -190,13 +189,13 @@ def _bus_arn(name_or_arn: str, account: str, region: str) -> str:
 
 
 def _bus(arn: str) -> EventBus | None:
-    buses = events_backends[clients.account_of(arn)][arn.split(":")[3]].event_buses
+    buses = events_backends[accounts.account_of(arn)][arn.split(":")[3]].event_buses
     return buses.get(arn.partition(":event-bus/")[2])
 
 
 def _admits(bus_arn: str, account: str, role_arn: str) -> bool:
     """Whether a bus takes events of another account ("Permissions for event buses", eb-event-bus-permissions)."""
-    if clients.account_of(bus_arn) == account:
+    if accounts.account_of(bus_arn) == account:
         return True
     return decisions.resource_admits(decisions.Caller(account, role_arn, role_arn), "events:PutEvents", bus_arn)
 

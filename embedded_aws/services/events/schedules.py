@@ -9,28 +9,26 @@ from __future__ import annotations
 import functools
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.events.exceptions import ValidationException
 from moto.events.models import EventsBackend, Rule, events_backends
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.events import api as events
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60}
 _LOOK_SECONDS = 0.5
 
 
-def install(aws: EmbeddedAws) -> None:
-    if aws.pace.schedules:
+def install(host: Host) -> None:
+    if host.pace.schedules:
         background = Background("schedules")
-        aws.exits.callback(background.end)
-        background.run(watch, background, aws.pace.minute)
+        host.exits.callback(background.end)
+        background.run(watch, background, host.pace.minute)
     original = EventsBackend.put_rule
     if hasattr(original, "__wrapped__"):
         return
@@ -45,7 +43,7 @@ def install(aws: EmbeddedAws) -> None:
     EventsBackend.put_rule = put_rule
 
 
-def run(account: str, rule_name: str, region: str = clients.REGION) -> None:
+def run(account: str, rule_name: str, region: str = accounts.REGION) -> None:
     """The schedule of a rule is due: its targets are called."""
     _run(events_backends[account][region].event_buses["default"].rules[rule_name])
 

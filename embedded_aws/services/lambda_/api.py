@@ -11,19 +11,17 @@ import re
 import urllib.parse
 import uuid
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend, lambda_simple_backends
 
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.lambda_.async_invocations import EventQueue, Invocation
 from embedded_aws.services.lambda_.environments import Environments, Outcome, RoleNotAssumedError, ThrottledError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _MOST_BYTES = {"RequestResponse": 6_291_456, "Event": 1_048_576, "DryRun": 6_291_456}
@@ -60,8 +58,8 @@ class _AccessDeniedError(LambdaClientError):
 class _Running:
     """What runs the functions between a start and a stop of the embedded AWS."""
 
-    def __init__(self, aws: EmbeddedAws) -> None:
-        self.environments = Environments(aws.directory / "functions", aws.pace.sleeping)
+    def __init__(self, host: Host) -> None:
+        self.environments = Environments(host.directory / "functions", host.pace.sleeping)
         self.queue = EventQueue(self.run)
 
     def run(self, invocation: Invocation) -> Outcome:
@@ -96,10 +94,10 @@ def kill_busy() -> None:
     _running.environments.kill_busy()
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _running
-    _running = _Running(aws)
-    aws.exits.callback(_running.close)
+    _running = _Running(host)
+    host.exits.callback(_running.close)
     # moto runs functions in Docker, or with this backend not at all.
     LambdaResponse.invoke = _respond
     LambdaResponse._enrich_response = staticmethod(_enrich_response)

@@ -6,19 +6,17 @@ The modules beside this one follow the S3 API reference: `s3_content` (the bytes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.s3 import multipart, objects, reading, writing
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
-
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     S3Response._bucket_response = _bucket_response
     S3Response._key_response = _key_response
     FakeBucket.get_permission = _get_permission

@@ -9,15 +9,13 @@ from __future__ import annotations
 import copy
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
 from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now, replace
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # What UpdateModelPackage puts in the place of what was there: API_UpdateModelPackage.html.
 _REPLACEABLE = (
@@ -89,7 +87,7 @@ class ModelPackage:
         )
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     replace(
         {
             "CreateModelPackage": _create_model_package,
@@ -105,7 +103,7 @@ def find(call: Call, name_or_arn: str) -> ModelPackage:
     """A package by its ARN, in whichever account, or one without a group by its name."""
     owner, arn = call, name_or_arn
     if name_or_arn.startswith("arn:"):
-        owner = Call(clients.account_of(name_or_arn), call.region, {})
+        owner = Call(accounts.account_of(name_or_arn), call.region, {})
     else:
         arn = call.arn("model-package", name_or_arn)
     package: ModelPackage | None = owner.backend.model_packages.get(arn)

@@ -9,7 +9,7 @@ import datetime
 import json
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 from moto.core.responses import ActionResult, EmptyResult
@@ -19,13 +19,11 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.ssm import documents as ssm_documents
 from embedded_aws.services.ssm import runbook
 from embedded_aws.services.ssm.execution import Execution, SignalError, StepExecution, service_call
 from embedded_aws.services.ssm.runbook import Runbook
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _MOST_PARAMETERS = 200
 _MOST_VALUES = 50
@@ -39,10 +37,10 @@ _executions: dict[str, Execution] = {}
 _tokens: dict[tuple[str, str, str], tuple[Any, str]] = {}
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background
     _background = Background("automation")
-    aws.exits.callback(_background.end)
+    host.exits.callback(_background.end)
     _executions.clear()
     _tokens.clear()
     ssm_documents.install()

@@ -13,7 +13,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
@@ -39,12 +39,10 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.events import api as events
 from embedded_aws.services.stepfunctions import definitions, integrations, language
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html: a larger event leaves
 # out the input, then the output.
@@ -80,9 +78,9 @@ def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
         _watchers.remove(watch)
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     integrations.forget_clients()
-    language.hurry(aws.pace.waiting)
+    language.hurry(host.pace.waiting)
     for name in (
         "describe_execution",
         "list_executions",
@@ -93,7 +91,7 @@ def install(aws: EmbeddedAws) -> None:
         setattr(StepFunctionResponse, name, globals()[f"_{name}"])
     # What fails inside a state machine is the execution's affair; without a handler Python writes it to stderr.
     logging.getLogger("moto.stepfunctions").addHandler(logging.NullHandler())
-    aws.exits.callback(_abandon_executions)
+    host.exits.callback(_abandon_executions)
 
 
 class _History(EventManager):

@@ -58,6 +58,7 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.stepfunctions.language import instant
 
 # A function may take 15 minutes to answer.
@@ -138,7 +139,7 @@ def _assume(role_arn: str, session: dict[str, str], region: str) -> dict[str, st
 
 def _connect(service: str, session: dict[str, str], region: str) -> Any:
     return boto3.session.Session(region_name=region, **session).client(
-        service, endpoint_url=clients.endpoint_url(), config=_CONFIG
+        service, endpoint_url=accounts.endpoint_url(), config=_CONFIG
     )
 
 

@@ -7,10 +7,10 @@ UpdateEndpoint, has endpoints in service at once, overwrites names in silence an
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embedded_aws.iam import clients
-from embedded_aws.kernel import processes
+from embedded_aws.kernel import accounts, processes
+from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services import application_autoscaling
 from embedded_aws.services.sagemaker import models, tags
@@ -19,24 +19,21 @@ from embedded_aws.services.sagemaker.hosting.deployment import Deployments
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
 from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
 _deployments: Deployments
 _quotas: dict[tuple[str, str], int] = {}
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _deployments
-    _deployments = Deployments(aws.pace, aws.directory / "endpoints")
+    _deployments = Deployments(host.pace, host.directory / "endpoints")
     _quotas.clear()
     # Last in first out: without containers, deployments that are under way have nothing to wait for; what they still
     # started ends after them.
-    aws.exits.callback(processes.kill_all)
-    aws.exits.callback(_deployments.end)
-    aws.exits.callback(processes.kill_all)
+    host.exits.callback(processes.kill_all)
+    host.exits.callback(_deployments.end)
+    host.exits.callback(processes.kill_all)
     tags.install()
-    invocations.install(aws)
+    invocations.install(host)
     replace(
         {
             "CreateModel": models.create_model,
@@ -59,7 +56,7 @@ def install(aws: EmbeddedAws) -> None:
 
 def maintain(account: str, endpoint_name: str, seconds: float) -> None:
     """Do what no caller can ask for: SageMaker's own maintenance, `SystemUpdating` for some seconds."""
-    endpoint = _find(Call(account, clients.REGION, {}), endpoint_name)
+    endpoint = _find(Call(account, accounts.REGION, {}), endpoint_name)
     with endpoint.lock:
         _assert_changeable(endpoint)
         _deployments.maintain(endpoint, seconds)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
@@ -23,9 +24,6 @@ from embedded_aws.services.sagemaker.hosting import data_capture, deployment
 from embedded_aws.services.sagemaker.hosting.containers import Answer
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 LARGEST_BODY = 6_291_456
 _LARGEST_SERVERLESS_BODY = 4 * 1024 * 1024
@@ -53,10 +51,10 @@ class ModelError(ApiError):
         self.log_stream_arn = f"arn:aws:logs:{endpoint.region}:{endpoint.account}:log-group:{log.group}"
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background
     _background = Background("asynchronous inference")
-    aws.exits.callback(_background.end)
+    host.exits.callback(_background.end)
     # Bodies are bytes: moto would decode them as UTF-8.
     SageMakerRuntimeResponse.use_raw_body = True
     SageMakerRuntimeResponse.invoke_endpoint = _invoke_endpoint

@@ -10,17 +10,15 @@ import copy
 import hashlib
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
 from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now, replace
 from embedded_aws.services.sagemaker.training import api as training
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _POLL_SECONDS = 0.1
 _DEFAULT_JOBS = 3
@@ -175,10 +173,10 @@ class TuningJob:
         )
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background
     _background = Background("tuning")
-    aws.exits.callback(_background.end)
+    host.exits.callback(_background.end)
     replace(
         {
             "CreateHyperParameterTuningJob": _create,
