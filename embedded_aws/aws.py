@@ -18,22 +18,64 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from embedded_aws.gateway import authorization, faults
-from embedded_aws.iam import clients
+from embedded_aws.iam import clients, permissions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host, Pace
-from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns
-from embedded_aws.services.cloudformation import deploy
+from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns, unchanged
+from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms, metrics
+from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions
 from embedded_aws.services.events import api as events
+from embedded_aws.services.events import permissions as events_permissions
 from embedded_aws.services.events import schedules
-from embedded_aws.services.lambda_ import api as functions
+from embedded_aws.services.lambda_ import api as lambda_
+from embedded_aws.services.lambda_ import permissions as lambda_permissions
 from embedded_aws.services.s3 import api as s3
+from embedded_aws.services.s3 import permissions as s3_permissions
 from embedded_aws.services.sagemaker import model_packages
+from embedded_aws.services.sagemaker import permissions as sagemaker_permissions
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.sagemaker.training import api as training
 from embedded_aws.services.sagemaker.training import tuning
-from embedded_aws.services.ssm import api as automation
-from embedded_aws.services.stepfunctions import api as step_functions
+from embedded_aws.services.ssm import api as ssm
+from embedded_aws.services.ssm import permissions as ssm_permissions
+from embedded_aws.services.stepfunctions import api as stepfunctions
+from embedded_aws.services.stepfunctions import permissions as stepfunctions_permissions
+
+# In the order in which they start. They end in the opposite order: those that call others first.
+SERVICES = (
+    s3,
+    dynamodb,
+    ecr,
+    lambda_,
+    cloudformation,
+    stepfunctions,
+    events,
+    ssm,
+    sns,
+    hosting,
+    application_autoscaling,
+    training,
+    tuning,
+    model_packages,
+    metrics,
+    alarms,
+    schedules,
+)
+PERMISSIONS = (
+    s3_permissions.PERMISSIONS,
+    dynamodb.PERMISSIONS,
+    ecr.PERMISSIONS,
+    lambda_permissions.PERMISSIONS,
+    stepfunctions_permissions.PERMISSIONS,
+    events_permissions.PERMISSIONS,
+    ssm_permissions.PERMISSIONS,
+    sns.PERMISSIONS,
+    sagemaker_permissions.PERMISSIONS,
+    application_autoscaling.PERMISSIONS,
+    cloudwatch_permissions.PERMISSIONS,
+    unchanged.PERMISSIONS,
+)
 
 # moto looks through its folder for each request, which takes longer than most requests.
 backends.list_of_moto_modules = functools.cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
@@ -70,7 +112,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))
-        application = faults.Faults(ecr.LayerDownloads(gate))
+        application = faults.Faults(ecr.LayerDownloads(gate), lambda_.kill_busy)
         server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)
@@ -84,25 +126,9 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self._host.exits.callback(server.shutdown)
         clients.create_operators()
         self._write_config()
-        for service in (
-            s3,
-            dynamodb,
-            ecr,
-            functions,
-            deploy,
-            step_functions,
-            events,
-            automation,
-            sns,
-            hosting,
-            application_autoscaling,
-            training,
-            tuning,
-            model_packages,
-            metrics,
-            alarms,
-            schedules,
-        ):
+        for requirements in PERMISSIONS:
+            permissions.register(requirements)
+        for service in SERVICES:
             service.install(self._host)
         return self
 

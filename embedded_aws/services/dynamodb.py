@@ -14,8 +14,15 @@ from typing import Any
 from moto.dynamodb.exceptions import DynamodbException
 from moto.dynamodb.responses import DynamoHandler
 
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel.host import Host
 
+_ITEM_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
 _VALID_SECONDS = 600
 # What was asked for and answered with each token of an account, and when.
 _completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
@@ -49,3 +56,30 @@ def install(host: Host) -> None:
         return answer
 
     DynamoHandler.transact_write_items = transact_write_items
+
+
+def _required(call: Call) -> Needs:
+    request, operation = call.parameters, call.operation
+
+    def table(name: str) -> str:
+        return name if name.startswith("arn:") else call.arn("dynamodb", f"table/{name}")
+
+    match operation:
+        case "TransactWriteItems":
+            for item in request["TransactItems"]:
+                for kind, body in item.items():
+                    yield Need(f"dynamodb:{_ITEM_ACTIONS[kind]}", (table(body["TableName"]),))
+        case "TransactGetItems":
+            for item in request["TransactItems"]:
+                yield Need("dynamodb:GetItem", (table(item["Get"]["TableName"]),))
+        case "BatchWriteItem" | "BatchGetItem":
+            for name in request["RequestItems"]:
+                yield Need(f"dynamodb:{operation}", (table(name),))
+        case "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "DescribeTable":
+            yield Need(f"dynamodb:{operation}", (table(request["TableName"]),))
+        case "Query" | "Scan":
+            index = f"/index/{request['IndexName']}" if request.get("IndexName") else ""
+            yield Need(f"dynamodb:{operation}", (table(request["TableName"]) + index,))
+
+
+PERMISSIONS = {"dynamodb": Permissions(_required)}

@@ -18,6 +18,7 @@ from moto.ecr.exceptions import ImageAlreadyExistsException
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
@@ -58,10 +59,6 @@ def install(host: Host) -> None:
 
 _upload_in_moto = ECRBackend.upload_layer_part
 _complete_in_moto = ECRBackend.complete_layer_upload
-
-
-def repository(account: str, region: str, name: str) -> Repository | None:
-    return ecr_backends[account][region].repositories.get(name)
 
 
 def _backend(response: ECRResponse) -> ECRBackend:
@@ -193,3 +190,28 @@ def _layers(manifest: dict[str, Any]) -> list[str]:
 
 def _sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _required(call: Call) -> Needs:
+    match call.operation:
+        case "GetAuthorizationToken" | "PutRegistryPolicy" | "GetRegistryPolicy" | "DeleteRegistryPolicy":
+            yield Need(f"ecr:{call.operation}", ("*",))
+        case (
+            "BatchGetImage"
+            | "BatchCheckLayerAvailability"
+            | "GetDownloadUrlForLayer"
+            | "DescribeImages"
+            | "InitiateLayerUpload"
+            | "UploadLayerPart"
+            | "CompleteLayerUpload"
+            | "PutImage"
+            | "CreateRepository"
+            | "DeleteRepository"
+            | "SetRepositoryPolicy"
+        ):
+            registry = call.parameters.get("registryId") or call.account
+            repository = f"arn:aws:ecr:{call.region}:{registry}:repository/{call.parameters['repositoryName']}"
+            yield Need(f"ecr:{call.operation}", (repository,))
+
+
+PERMISSIONS = {"ecr": Permissions(_required)}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.sns.models import Subscription, Topic
+from moto.sns.models import Subscription, Topic, sns_backends
 
 from embedded_aws.iam import clients
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host
 
@@ -113,3 +114,21 @@ def _write(topic_arn: str, text: str) -> None:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with _lock, _log.open("a") as log:
         log.write(f"{now} {topic_arn} {text}\n")
+
+
+def _required(call: Call) -> Needs:
+    if call.operation not in ("Publish", "PublishBatch"):
+        return
+    topic_arn = call.parameters.get("TopicArn") or call.parameters.get("TargetArn") or "*"
+    yield Need("sns:Publish", (topic_arn,))
+    if topic_arn == "*":
+        return
+    _, _, _, region, account, _ = topic_arn.split(":")
+    topic = sns_backends[account][region].topics.get(topic_arn)
+    if topic and topic.kms_master_key_id:
+        # "Configuring SNS topic encryption with custom keys" (sns-enable-encryption-for-topic), "required permissions".
+        for action in ("GenerateDataKey", "Decrypt"):
+            yield key(action, topic.kms_master_key_id, account, region, "sns", {"aws:sns:topicarn": topic_arn})
+
+
+PERMISSIONS = {"sns": Permissions(_required)}

@@ -16,6 +16,7 @@ from moto.events.exceptions import InvalidEventPatternException, ValidationExcep
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
 
+from embedded_aws.gateway import headers
 from embedded_aws.iam import decisions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
@@ -134,7 +135,7 @@ def _put_events(handler: EventsHandler) -> str:
         )
     if sum(_size(entry) for entry in entries) > _MOST_BYTES:
         raise ValidationException("Total size of the entries in the request is over the limit.")
-    forwarded = event_targets.arrive(handler.headers.get(event_targets.FORWARDED_HEADER, ""))
+    forwarded = event_targets.arrive(handler.headers.get(headers.FORWARDED_EVENT, ""))
     answers = []
     for entry in entries:
         bus_arn = _bus_arn(entry.get("EventBusName") or "default", handler.current_account, handler.region)

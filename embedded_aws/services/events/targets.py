@@ -15,11 +15,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.gateway import headers
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
 
 PRINCIPAL = "events.amazonaws.com"
-FORWARDED_HEADER = "x-embedded-aws-forwarded-event"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _put_on_bus(delivery: Delivery, text: str) -> None:
     client = _client("events", delivery)
 
     def name_event(request: Any, **_: object) -> None:
-        request.headers[FORWARDED_HEADER] = token
+        request.headers[headers.FORWARDED_EVENT] = token
 
     client.meta.events.register("before-sign.events.PutEvents", name_event)
     _in_transit[token] = event

@@ -12,9 +12,8 @@ from typing import Any
 from embedded_aws.kernel import accounts, processes
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.validation import ApiError
-from embedded_aws.services import application_autoscaling
 from embedded_aws.services.sagemaker import models, tags
-from embedded_aws.services.sagemaker.hosting import guardrails, invocations
+from embedded_aws.services.sagemaker.hosting import guardrails, invocations, scalable_targets
 from embedded_aws.services.sagemaker.hosting.deployment import Deployments
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
 from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
@@ -149,7 +148,7 @@ def _delete_endpoint(call: Call) -> None:
 
     def forget() -> None:
         call.backend.endpoints.pop(endpoint.name.lower(), None)
-        application_autoscaling.forget(endpoint.account, endpoint.region, endpoint.name)
+        scalable_targets.deregister(endpoint)
 
     with endpoint.lock:
         if endpoint.busy:
@@ -193,7 +192,7 @@ def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:
     """endpoint-scaling-update.html: a variant that scales keeps its name and instance type until it is deregistered."""
-    scaled = application_autoscaling.registered(endpoint.account, endpoint.region, endpoint.name)
+    scaled = scalable_targets.variants(endpoint)
     new = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
     broken = [
         variant["VariantName"]
