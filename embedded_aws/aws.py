@@ -21,6 +21,7 @@ from embedded_aws.gateway import authorization, faults
 from embedded_aws.iam import clients, permissions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host, Pace
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns, unchanged
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms, metrics
@@ -77,8 +78,16 @@ PERMISSIONS = (
     unchanged.PERMISSIONS,
 )
 
-# moto looks through its folder for each request, which takes longer than most requests.
-backends.list_of_moto_modules = functools.cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
+patches = Patches("5.2.5")
+_list_modules_in_moto = backends.list_of_moto_modules
+
+
+@patches.replaces(
+    backends, "list_of_moto_modules", "moto reads its folder for each request: longer than most requests."
+)
+@functools.cache
+def _list_of_moto_modules() -> tuple[str, ...]:
+    return tuple(_list_modules_in_moto())
 
 
 class _QuietRequestHandler(MotoRequestHandler):
@@ -109,6 +118,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
 
     def start(self) -> EmbeddedAws:
         self.directory.mkdir(parents=True, exist_ok=True)
+        patches.apply()
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))

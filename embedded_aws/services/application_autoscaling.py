@@ -26,6 +26,7 @@ from embedded_aws.iam.permissions import Call as ApiCall
 from embedded_aws.iam.permissions import Need, Needs, Permissions
 from embedded_aws.kernel import validation
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
@@ -37,6 +38,8 @@ _RESUMED = dict.fromkeys(
     ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False
 )
 _DEFAULT_PAGE = 50
+
+patches = Patches("5.2.5")
 
 
 @dataclasses.dataclass
@@ -71,18 +74,7 @@ class _Call:
 
 
 def install(host: Host) -> None:
-    for name, operation in {
-        "RegisterScalableTarget": _register,
-        "DeregisterScalableTarget": _deregister,
-        "DescribeScalableTargets": _describe_targets,
-        "PutScalingPolicy": _put_policy,
-        "DeleteScalingPolicy": _delete_policy,
-        "DescribeScalingPolicies": _describe_policies,
-        "PutScheduledAction": _put_action,
-        "DeleteScheduledAction": _delete_action,
-        "DescribeScheduledActions": _describe_actions,
-    }.items():
-        setattr(ApplicationAutoScalingResponse, camelcase_to_underscores(name), _method(name, operation))
+    patches.apply()
 
 
 def _method(name: str, operation: Callable[[_Call], dict[str, Any]]) -> Callable[..., str]:
@@ -299,3 +291,21 @@ def _required(call: ApiCall) -> Needs:
 
 
 PERMISSIONS = {"application-autoscaling": Permissions(_required)}
+
+for _name, _operation in {
+    "RegisterScalableTarget": _register,
+    "DeregisterScalableTarget": _deregister,
+    "DescribeScalableTargets": _describe_targets,
+    "PutScalingPolicy": _put_policy,
+    "DeleteScalingPolicy": _delete_policy,
+    "DescribeScalingPolicies": _describe_policies,
+    "PutScheduledAction": _put_action,
+    "DeleteScheduledAction": _delete_action,
+    "DescribeScheduledActions": _describe_actions,
+}.items():
+    patches.replace(
+        ApplicationAutoScalingResponse,
+        camelcase_to_underscores(_name),
+        _method(_name, _operation),
+        "moto does not join policies and actions to their target, knows one dimension, and never changes a capacity.",
+    )

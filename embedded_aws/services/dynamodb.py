@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from typing import Any
@@ -16,6 +15,7 @@ from moto.dynamodb.responses import DynamoHandler
 
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 
 _ITEM_ACTIONS = {
     "Put": "PutItem",
@@ -24,6 +24,9 @@ _ITEM_ACTIONS = {
     "ConditionCheck": "ConditionCheckItem",
 }
 _VALID_SECONDS = 600
+
+patches = Patches("5.2.5")
+_transact_in_moto = DynamoHandler.transact_write_items
 # What was asked for and answered with each token of an account, and when.
 _completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
 
@@ -37,25 +40,22 @@ class _MismatchError(DynamodbException):
 
 def install(host: Host) -> None:
     _completed.clear()
-    original = DynamoHandler.transact_write_items
-    if hasattr(original, "__wrapped__"):
-        return
+    patches.apply()
 
-    @functools.wraps(original)
-    def transact_write_items(handler: DynamoHandler) -> Any:
-        token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
-        if not token:
-            return original(handler)
-        key, now = (handler.current_account, token), time.monotonic()
-        if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
-            if before[1] != asked:
-                raise _MismatchError
-            return before[2]
-        answer = original(handler)
-        _completed[key] = (now, asked, answer)
-        return answer
 
-    DynamoHandler.transact_write_items = transact_write_items
+@patches.replaces(DynamoHandler, "transact_write_items", "moto ignores ClientRequestToken.")
+def _transact_write_items(handler: DynamoHandler) -> Any:
+    token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
+    if not token:
+        return _transact_in_moto(handler)
+    key, now = (handler.current_account, token), time.monotonic()
+    if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
+        if before[1] != asked:
+            raise _MismatchError
+        return before[2]
+    answer = _transact_in_moto(handler)
+    _completed[key] = (now, asked, answer)
+    return answer
 
 
 def _required(call: Call) -> Needs:

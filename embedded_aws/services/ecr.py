@@ -1,8 +1,6 @@
 """ECR: registries that images are really pushed to and pulled from, from other accounts as well.
 
-https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and its siblings. moto keeps no layers,
-makes up the digests of manifests, looks for every repository in the account of the caller, and takes registry policies
-for three actions only, where ECR has "all ECR actions in the policy" (user guide, registry-permissions).
+https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and its siblings.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from moto.ecr.responses import ECRResponse
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
 # API_UploadLayerPart: "The maximum size of each image layer part"; CompleteLayerUpload: LayerPartTooSmallException.
@@ -28,6 +27,9 @@ _LARGEST_PART = 20971520
 _SMALLEST_PART = 5 * 1024 * 1024
 _DOWNLOADS = "/layers/"
 
+patches = Patches("5.2.5")
+_upload_in_moto = ECRBackend.upload_layer_part
+_complete_in_moto = ECRBackend.complete_layer_upload
 # By the secret in its address, what a layer's download is.
 _downloads: dict[str, bytes] = {}
 
@@ -49,18 +51,17 @@ class LayerDownloads:
 
 
 def install(host: Host) -> None:
-    ECRResponse.ecr_backend = property(_backend)
-    ECRResponse.get_download_url_for_layer = _get_download_url_for_layer
-    ECRBackend.upload_layer_part = _upload_layer_part
-    ECRBackend.complete_layer_upload = _complete_layer_upload
-    ECRBackend.put_image = _put_image
-    ECRBackend._validate_registry_policy_action = lambda *_: None
+    patches.apply()
 
 
-_upload_in_moto = ECRBackend.upload_layer_part
-_complete_in_moto = ECRBackend.complete_layer_upload
+@patches.replaces(
+    ECRBackend, "_validate_registry_policy_action", "moto accepts registry policies for three actions only."
+)
+def _validate_registry_policy_action(backend: ECRBackend, policy_text: str) -> None:
+    """Accept every action: "all ECR actions in the policy" (user guide, registry-permissions)."""
 
 
+@patches.replaces(ECRResponse, "ecr_backend", "moto searches for every repository in the caller's account.")
 def _backend(response: ECRResponse) -> ECRBackend:
     """That of the registry which the request names: who may call it was decided before."""
     registry = response._get_param("registryId")
@@ -73,6 +74,7 @@ def _contents(repository: Repository) -> dict[str, bytes]:
     return found
 
 
+@patches.replaces(ECRBackend, "upload_layer_part", "moto accepts parts of any size.")
 def _upload_layer_part(
     backend: ECRBackend,
     repository_name: str,
@@ -94,6 +96,7 @@ def _upload_layer_part(
     return answer
 
 
+@patches.replaces(ECRBackend, "complete_layer_upload", "moto keeps no layers and compares no digests.")
 def _complete_layer_upload(
     backend: ECRBackend,
     repository_name: str,
@@ -124,6 +127,7 @@ def _complete_layer_upload(
     return answer
 
 
+@patches.replaces(ECRResponse, "get_download_url_for_layer", "moto has not implemented it.")
 def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
     """API_GetDownloadUrlForLayer: "You can only get URLs for image layers that are referenced in an image"."""
     name, digest = response._get_param("repositoryName"), response._get_param("layerDigest")
@@ -136,6 +140,7 @@ def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
     return ActionResult({"downloadUrl": f"{accounts.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
 
 
+@patches.replaces(ECRBackend, "put_image", "moto invents the digests of manifests, and does not require their layers.")
 def _put_image(
     backend: ECRBackend,
     repository_name: str,

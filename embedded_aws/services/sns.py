@@ -16,22 +16,24 @@ from embedded_aws.iam import clients
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 
 LOG = "notifications.log"
 
 _log = Path(LOG)
 _lock = threading.Lock()
-_moto_publish = Topic.publish
-_moto_deliver = Subscription.publish
+patches = Patches("5.2.5")
+_publish_in_moto = Topic.publish
+_deliver_in_moto = Subscription.publish
 
 
 def install(host: Host) -> None:
     global _log
     _log = host.directory / LOG
-    Topic.publish = _publish
-    Subscription.publish = _deliver
+    patches.apply()
 
 
+@patches.replaces(Topic, "publish", "moto sends no mail, and so leaves nothing to read.")
 def _publish(
     topic: Topic,
     message: str,
@@ -42,7 +44,7 @@ def _publish(
     message_structure: str | None = None,
 ) -> str:
     """Every message of every topic goes into the log, whoever has subscribed."""
-    message_id = _moto_publish(
+    message_id = _publish_in_moto(
         topic, message, subject, message_attributes, group_id, deduplication_id, message_structure
     )
     text = message
@@ -53,6 +55,7 @@ def _publish(
     return str(message_id)
 
 
+@patches.replaces(Subscription, "publish", "moto delivers to queues whatever their policies say.")
 def _deliver(
     subscription: Subscription,
     message: str,
@@ -63,9 +66,9 @@ def _deliver(
     deduplication_id: str | None = None,
     message_structure: str | None = None,
 ) -> None:
-    """moto gives messages to queues past their policies; "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic)."""
+    """Send to a queue as SNS does: "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic)."""
     if subscription.protocol != "sqs":
-        _moto_deliver(
+        _deliver_in_moto(
             subscription,
             message,
             message_id,

@@ -39,9 +39,8 @@ class DeploymentError(Exception):
 
 def install(host: Host) -> None:
     resource_types.base.forget_clients()
-    resource_types.iam_kms.install()
-    background = stacks.install()
-    host.exits.callback(background.end)
+    resource_types.iam_kms.patches.apply()
+    stacks.install(host)
 
 
 def deploy(

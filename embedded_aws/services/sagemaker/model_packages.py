@@ -1,7 +1,6 @@
 """Model packages: kept whole, with their versions, approvals and events.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html. moto loses several of their
-fields, approves nothing by default and tells nobody of an approval.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from typing import Any
 
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing, now
 
+patches = Patches("5.2.5")
 # What UpdateModelPackage puts in the place of what was there: API_UpdateModelPackage.html.
 _REPLACEABLE = (
     "ModelApprovalStatus",
@@ -88,15 +89,7 @@ class ModelPackage:
 
 
 def install(host: Host) -> None:
-    replace(
-        {
-            "CreateModelPackage": _create_model_package,
-            "DescribeModelPackage": _describe_model_package,
-            "UpdateModelPackage": _update_model_package,
-            "DeleteModelPackage": _delete_model_package,
-            "ListModelPackages": _list_model_packages,
-        }
-    )
+    patches.apply()
 
 
 def find(call: Call, name_or_arn: str) -> ModelPackage:
@@ -193,3 +186,16 @@ def _all(call: Call) -> list[ModelPackage]:
 
 def _iso(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+answer(
+    patches,
+    {
+        "CreateModelPackage": _create_model_package,
+        "DescribeModelPackage": _describe_model_package,
+        "UpdateModelPackage": _update_model_package,
+        "ListModelPackages": _list_model_packages,
+    },
+    "moto loses fields of a package, and emits no event when its approval changes.",
+)
+answer(patches, {"DeleteModelPackage": _delete_model_package}, "moto lacks it.", adds=True)

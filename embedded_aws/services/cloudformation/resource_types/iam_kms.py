@@ -9,15 +9,14 @@ from typing import Any
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 
 _MOST_POLICY_VERSIONS = 5
 _AWS_POLICY = "arn:aws:iam::aws:policy"
-_moto_attach_role_policy = IAMBackend.attach_role_policy
 
-
-def install() -> None:
-    IAMBackend.attach_role_policy = _attach_role_policy
+patches = Patches("5.2.5")
+_attach_in_moto = IAMBackend.attach_role_policy
 
 
 @functools.cache
@@ -31,13 +30,15 @@ def aws_policy_arns() -> dict[str, str]:
     return {name: f"{_AWS_POLICY}{policy['Path']}{name}" for name, policy in _aws_policies().items()}
 
 
+@patches.replaces(
+    IAMBackend, "attach_role_policy", "moto loads all AWS managed policies, in seconds, or none; here each on demand."
+)
 def _attach_role_policy(self: IAMBackend, policy_arn: str, role_name: str) -> None:
-    # moto has all of AWS's own policies or none; reading all takes seconds, so each comes when it is first attached.
     name = policy_arn.rpartition("/")[2]
     if policy_arn not in self.managed_policies and aws_policy_arns().get(name) == policy_arn:
         policy = AWSManagedPolicy.from_data(name, self.account_id, self.region_name, _aws_policies()[name])
         self.managed_policies[policy.arn] = policy
-    _moto_attach_role_policy(self, policy_arn, role_name)
+    _attach_in_moto(self, policy_arn, role_name)
 
 
 class Role(Resource, of="AWS::IAM::Role", name="RoleName", limit=64, fixed=("Path",)):

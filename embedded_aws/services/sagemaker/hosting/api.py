@@ -1,7 +1,6 @@
 """SageMaker endpoints: created, updated, described and deleted as on AWS, on containers that really run.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and its siblings. moto has no
-UpdateEndpoint, has endpoints in service at once, overwrites names in silence and loses several fields of models.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and its siblings.
 """
 
 from __future__ import annotations
@@ -11,13 +10,15 @@ from typing import Any
 
 from embedded_aws.kernel import accounts, processes
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import models, tags
 from embedded_aws.services.sagemaker.hosting import guardrails, invocations, scalable_targets
 from embedded_aws.services.sagemaker.hosting.deployment import Deployments
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing
 
+patches = Patches("5.2.5")
 _deployments: Deployments
 _quotas: dict[tuple[str, str], int] = {}
 
@@ -31,26 +32,9 @@ def install(host: Host) -> None:
     host.exits.callback(processes.kill_all)
     host.exits.callback(_deployments.end)
     host.exits.callback(processes.kill_all)
-    tags.install()
+    tags.patches.apply()
     invocations.install(host)
-    replace(
-        {
-            "CreateModel": models.create_model,
-            "DescribeModel": models.describe_model,
-            "DeleteModel": models.delete_model,
-            "ListModels": models.list_models,
-            "CreateEndpointConfig": models.create_endpoint_config,
-            "DescribeEndpointConfig": _describe_endpoint_config,
-            "DeleteEndpointConfig": models.delete_endpoint_config,
-            "ListEndpointConfigs": models.list_endpoint_configs,
-            "CreateEndpoint": _create_endpoint,
-            "UpdateEndpoint": _update_endpoint,
-            "UpdateEndpointWeightsAndCapacities": _update_endpoint_weights_and_capacities,
-            "DescribeEndpoint": _describe_endpoint,
-            "DeleteEndpoint": _delete_endpoint,
-            "ListEndpoints": _list_endpoints,
-        }
-    )
+    patches.apply()
 
 
 def maintain(account: str, endpoint_name: str, seconds: float) -> None:
@@ -231,3 +215,31 @@ def _instances(config: dict[str, Any], instance_type: str) -> int:
         for variant in config["ProductionVariants"]
         if variant.get("InstanceType") == instance_type
     )
+
+
+answer(
+    patches,
+    {
+        "CreateModel": models.create_model,
+        "DescribeModel": models.describe_model,
+        "DeleteModel": models.delete_model,
+        "ListModels": models.list_models,
+        "CreateEndpointConfig": models.create_endpoint_config,
+        "DescribeEndpointConfig": _describe_endpoint_config,
+        "DeleteEndpointConfig": models.delete_endpoint_config,
+        "ListEndpointConfigs": models.list_endpoint_configs,
+    },
+    "moto overwrites a name that exists, checks little and loses fields.",
+)
+answer(
+    patches,
+    {
+        "CreateEndpoint": _create_endpoint,
+        "UpdateEndpointWeightsAndCapacities": _update_endpoint_weights_and_capacities,
+        "DescribeEndpoint": _describe_endpoint,
+        "DeleteEndpoint": _delete_endpoint,
+        "ListEndpoints": _list_endpoints,
+    },
+    "moto runs no containers: an endpoint is in service at once.",
+)
+answer(patches, {"UpdateEndpoint": _update_endpoint}, "moto lacks it.", adds=True)

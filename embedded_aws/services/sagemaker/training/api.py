@@ -1,7 +1,6 @@
 """SageMaker training jobs that run the submitted script.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html.
-moto has every job completed at once.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ from typing import Any
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
 from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
 from embedded_aws.services.sagemaker.training.run import TrainingRun
 
+patches = Patches("5.2.5")
 _background: Background
 _host: Host
 
@@ -31,14 +32,7 @@ def install(host: Host) -> None:
     _host = host
     _background = Background("training")
     host.exits.callback(_background.end)
-    replace(
-        {
-            "CreateTrainingJob": _create_training_job,
-            "DescribeTrainingJob": _describe_training_job,
-            "ListTrainingJobs": _list_training_jobs,
-            "StopTrainingJob": _stop_training_job,
-        }
-    )
+    patches.apply()
 
 
 def start(call: Call, tuning_job_arn: str | None = None) -> TrainingJob:
@@ -114,3 +108,15 @@ def _find(call: Call) -> TrainingJob:
     if job is None:
         raise invalid("Requested resource not found.")
     return job
+
+
+answer(
+    patches,
+    {
+        "CreateTrainingJob": _create_training_job,
+        "DescribeTrainingJob": _describe_training_job,
+        "ListTrainingJobs": _list_training_jobs,
+    },
+    "moto completes every job at once, without running its script.",
+)
+answer(patches, {"StopTrainingJob": _stop_training_job}, "moto lacks it.", adds=True)
