@@ -49,10 +49,11 @@ test: setup lint build ## Run every check, as CI does.
 	$(RUN) pytest -n auto --dist worksteal --permissions
 	$(RUN) python -m tests.permissions
 
-lint: setup checks/.venv/.locked ## Check format, style, types and templates.
+lint: setup checks/.venv/.locked ## Check format, style, types, imports and templates.
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+	PYTHONPATH=functions:. $(RUN) lint-imports --no-cache
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml
 	checks/.venv/bin/python -W ignore -m checks

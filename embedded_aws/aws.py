@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
 import threading
@@ -19,23 +18,76 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from embedded_aws.gateway import authorization, faults
-from embedded_aws.iam import clients
-from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns
-from embedded_aws.services.cloudformation import deploy
+from embedded_aws.iam import clients, permissions
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host, Pace
+from embedded_aws.kernel.patching import Patches
+from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns, unchanged
+from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms, metrics
+from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions
 from embedded_aws.services.events import api as events
+from embedded_aws.services.events import permissions as events_permissions
 from embedded_aws.services.events import schedules
-from embedded_aws.services.lambda_ import api as functions
+from embedded_aws.services.lambda_ import api as lambda_
+from embedded_aws.services.lambda_ import permissions as lambda_permissions
 from embedded_aws.services.s3 import api as s3
+from embedded_aws.services.s3 import permissions as s3_permissions
 from embedded_aws.services.sagemaker import model_packages
+from embedded_aws.services.sagemaker import permissions as sagemaker_permissions
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.sagemaker.training import api as training
 from embedded_aws.services.sagemaker.training import tuning
-from embedded_aws.services.ssm import api as automation
-from embedded_aws.services.stepfunctions import api as step_functions
+from embedded_aws.services.ssm import api as ssm
+from embedded_aws.services.ssm import permissions as ssm_permissions
+from embedded_aws.services.stepfunctions import api as stepfunctions
+from embedded_aws.services.stepfunctions import permissions as stepfunctions_permissions
 
-# moto looks through its folder for each request, which takes longer than most requests.
-backends.list_of_moto_modules = functools.cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
+# In the order in which they start. They end in the opposite order: those that call others first.
+SERVICES = (
+    s3,
+    dynamodb,
+    ecr,
+    lambda_,
+    cloudformation,
+    stepfunctions,
+    events,
+    ssm,
+    sns,
+    hosting,
+    application_autoscaling,
+    training,
+    tuning,
+    model_packages,
+    metrics,
+    alarms,
+    schedules,
+)
+PERMISSIONS = (
+    s3_permissions.PERMISSIONS,
+    dynamodb.PERMISSIONS,
+    ecr.PERMISSIONS,
+    lambda_permissions.PERMISSIONS,
+    stepfunctions_permissions.PERMISSIONS,
+    events_permissions.PERMISSIONS,
+    ssm_permissions.PERMISSIONS,
+    sns.PERMISSIONS,
+    sagemaker_permissions.PERMISSIONS,
+    application_autoscaling.PERMISSIONS,
+    cloudwatch_permissions.PERMISSIONS,
+    unchanged.PERMISSIONS,
+)
+
+patches = Patches("5.2.5")
+_list_modules_in_moto = backends.list_of_moto_modules
+
+
+@patches.replaces(
+    backends, "list_of_moto_modules", "moto reads its folder for each request: longer than most requests."
+)
+@functools.cache
+def _list_of_moto_modules() -> tuple[str, ...]:
+    return tuple(_list_modules_in_moto())
 
 
 class _QuietRequestHandler(MotoRequestHandler):
@@ -43,38 +95,21 @@ class _QuietRequestHandler(MotoRequestHandler):
         """Say nothing of each request: who uses the embedded AWS reads its own output."""
 
 
-@dataclasses.dataclass
-class Pace:
-    """How long things take here that take minutes on AWS, in seconds."""
-
-    endpoint_change: float = 1.0
-    endpoint_status_lag: float = 0.0  # how long DescribeEndpoint may still show what was before an update
-    endpoint_config_lag: float = 0.0  # how long an endpoint config that was made may not be seen yet
-    health_check: float = 20.0  # the longest a container may take to answer its first ping
-    guardrail_wait: float = 2.0  # the longest of each wait that a deployment config asks for
-    training_start: float = 0.1
-    waiting: float = 1.0  # how long a second takes that a state machine or a delivery waits
-    sleeping: float = 1.0  # how long a second takes that a function sleeps
-    minute: float = 4.0  # each minute of the periods of alarms and of schedules
-    schedules: bool = True  # whether they run by themselves, or only when someone says that one is due
-
-
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     """One per process, since moto's state is the process's. Use it in a `with`, or call `start` and `stop`.
 
-    `directory` keeps what processes need on disk (unpacked models, the AWS config file);
-    `exits` is closed at the stop, last in first out: an extension that starts threads or processes ends them there.
+    `directory` keeps what processes need on disk: unpacked models, the AWS config file.
     """
 
     def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
         self.directory = directory
         self.pace = pace or Pace()
-        self.exits = contextlib.ExitStack()
+        self._host = Host(directory, self.pace)
         self._port = port
 
     @property
     def endpoint_url(self) -> str:
-        return clients.endpoint_url()
+        return accounts.endpoint_url()
 
     @property
     def config_file(self) -> Path:
@@ -83,47 +118,32 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
 
     def start(self) -> EmbeddedAws:
         self.directory.mkdir(parents=True, exist_ok=True)
+        patches.apply()
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))
-        application = faults.Faults(ecr.LayerDownloads(gate))
+        application = faults.Faults(ecr.LayerDownloads(gate), lambda_.kill_busy)
         server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)
         # A proxy is for reaching others; this is no further than loopback.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-        clients.reach(f"http://127.0.0.1:{port}")
+        accounts.reach(f"http://127.0.0.1:{port}")
         thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
         thread.start()
-        self.exits.callback(thread.join)
-        self.exits.callback(server.server_close)
-        self.exits.callback(server.shutdown)
+        self._host.exits.callback(thread.join)
+        self._host.exits.callback(server.server_close)
+        self._host.exits.callback(server.shutdown)
         clients.create_operators()
         self._write_config()
-        for extension in (
-            s3,
-            dynamodb,
-            ecr,
-            functions,
-            deploy,
-            step_functions,
-            events,
-            automation,
-            sns,
-            hosting,
-            application_autoscaling,
-            training,
-            tuning,
-            model_packages,
-            metrics,
-            alarms,
-            schedules,
-        ):
-            extension.install(self)
+        for requirements in PERMISSIONS:
+            permissions.register(requirements)
+        for service in SERVICES:
+            service.install(self._host)
         return self
 
     def stop(self) -> None:
-        self.exits.close()
+        self._host.exits.close()
 
     def __enter__(self) -> EmbeddedAws:
         return self.start()
@@ -134,9 +154,9 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     def _write_config(self) -> None:
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         sections = []
-        for profile, account in clients.ACCOUNTS.items():
+        for profile, account in accounts.ACCOUNTS.items():
             settings = {
-                "region": clients.REGION,
+                "region": accounts.REGION,
                 "endpoint_url": self.endpoint_url,
                 **clients.operator_credentials(account),
             }

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from sandbox import stacks
 
 
@@ -28,11 +28,11 @@ def main() -> int:
         print(f"Port {port} cannot be used ({error.strerror}). Choose another one: LOCAL_PORT=4567 make local")
         return 1
     try:
-        stacks.deploy(aws, print)
+        stacks.deploy(print)
         print(f"\nThe embedded AWS is at {aws.endpoint_url}. In another terminal:")
         print(f"\n    export AWS_CONFIG_FILE={aws.config_file} AWS_SHARED_CREDENTIALS_FILE=/dev/null")
         print("    AWS_PROFILE=qa aws sagemaker list-endpoints     # or any boto3 script\n")
-        for profile, account in clients.ACCOUNTS.items():
+        for profile, account in accounts.ACCOUNTS.items():
             print(f"    profile {profile:<11} account {account}")
         print(f"\nMail that AWS would send is in {aws.directory / 'notifications.log'}.")
         print("\nReady. Ctrl-C stops it.", flush=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.cloudformation import deploy as cloudformation
 
 ROOT = Path(__file__).parent.parent
@@ -22,37 +22,35 @@ _FASTER = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2"}
 Say = Callable[[str], None]
 
 
-def deploy(aws: EmbeddedAws, say: Say, parameters: dict[str, str] | None = None) -> None:
+def deploy(say: Say, parameters: dict[str, str] | None = None) -> None:
     """Deploy all stacks, each into the account of its environment: `qa-upstream` goes where `qa` goes.
 
     `parameters` go over those of samconfig.toml, where a template has them.
     """
-    prepare_training(clients.ACCOUNTS["dev"])
+    prepare_training(accounts.ACCOUNTS["dev"])
     environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
     for name, environment in environments.items():
         if isinstance(environment, dict):
-            _deploy(aws, name, environment["deploy"]["parameters"], _FASTER | (parameters or {}), say)
+            _deploy(name, environment["deploy"]["parameters"], _FASTER | (parameters or {}), say)
 
 
-def _deploy(aws: EmbeddedAws, name: str, settings: dict[str, Any], overrides: dict[str, str], say: Say) -> None:
+def _deploy(name: str, settings: dict[str, Any], overrides: dict[str, str], say: Say) -> None:
     template = ROOT / str(settings.get("template_file", "template.yaml"))
     declared = template.read_text()
     given = dict(line.split("=", 1) for line in settings["parameter_overrides"])
     given |= {key: value for key, value in overrides.items() if f"\n  {key}:\n" in declared}
-    account = clients.ACCOUNTS[name.split("-")[0]]
-    cloudformation.deploy(
-        aws, template=template, stack_name=str(settings["stack_name"]), account=account, parameters=given
-    )
+    account = accounts.ACCOUNTS[name.split("-")[0]]
+    cloudformation.deploy(template=template, stack_name=str(settings["stack_name"]), account=account, parameters=given)
     say(f"{settings['stack_name']} deployed in account {account}")
 
 
 def prepare_training(account: str) -> None:
     """What SageMaker's SDK and an account's administrator make before the first training: the bucket and the role."""
     s3 = clients.client_as_operator("s3", account)
-    bucket = f"sagemaker-{clients.REGION}-{account}"
+    bucket = f"sagemaker-{accounts.REGION}-{account}"
     iam = clients.client_as_operator("iam", account)
     try:
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
         iam.create_role(
             RoleName=TRAINING_ROLE,
             AssumeRolePolicyDocument=(

@@ -16,7 +16,8 @@ if "--e2e" not in sys.argv:
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-from embedded_aws.aws import EmbeddedAws, Pace
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.kernel.host import Pace
 from tests.permissions import recording
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.cloudformation import deploy, templates
 from sandbox import stacks
 from tests.linter.project import listed
@@ -23,7 +23,7 @@ def translated(name: str) -> dict[str, Any]:
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = UPLOADED
-    resources: dict[str, Any] = deploy.transform(document, {}, clients.REGION)["Resources"]
+    resources: dict[str, Any] = deploy.transform(document, {}, accounts.REGION)["Resources"]
     return resources
 
 

@@ -12,12 +12,11 @@ import enum
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from embedded_aws.gateway import refusals, requests
 from embedded_aws.iam import clients, decisions
-from embedded_aws.services.lambda_ import api as functions
 
 
 class Kind(enum.Enum):
@@ -114,10 +113,11 @@ def _among(watch: _Watch) -> Iterator[None]:
 
 
 class Faults:
-    """A WSGI application before another one."""
+    """A WSGI application before another one; `kill_functions` ends every process that runs a function."""
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Any, kill_functions: Callable[[], None]) -> None:
         self._application = application
+        self._kill_functions = kill_functions
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         found = _kind(environ) if _watches else None
@@ -139,13 +139,13 @@ class Faults:
                 refusals.read_to_the_end(environ)
             case Kind.KILLED_BEFORE:
                 refusals.read_to_the_end(environ)
-                functions.kill_busy()
+                self._kill_functions()
             case Kind.LOST_DONE | Kind.KILLED_AFTER:
                 done = self._application(environ, lambda *_: lambda _: None)
                 for _ in done:
                     pass
                 if kind is Kind.KILLED_AFTER:
-                    functions.kill_busy()
+                    self._kill_functions()
         return _hang_up(environ)
 
 

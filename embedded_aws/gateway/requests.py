@@ -19,10 +19,9 @@ from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
 
+from embedded_aws.gateway import headers
 from embedded_aws.iam import permissions
 from embedded_aws.iam.permissions import Call, Need
-from embedded_aws.services.events import targets
-from embedded_aws.services.s3.permissions import S3Call
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d*/([^/]*)/([^/]+)/aws4_request")
 # What services sign as differs from what botocore calls them.
@@ -63,7 +62,7 @@ def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
     """What a request of the caller's `account` is and needs."""
     service = signed.service
     if service == "s3":
-        return _s3(environ, account)
+        return _s3(environ, signed, account)
     name = _MODELS.get(service, service)
     if service == "sagemaker" and environ.get("PATH_INFO", "/") != "/":
         name = "sagemaker-runtime"
@@ -82,30 +81,29 @@ def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
         parameters["TargetModel"] = request.headers.get("X-Amzn-SageMaker-Target-Model")
     else:
         parameters = _parameters(operation, protocol, request, body)
-    if targets.FORWARDED_HEADER in request.headers:
+    if headers.FORWARDED_EVENT in request.headers:
         parameters["forwarded"] = True
     call = Call(service, operation.name, parameters, account, signed.region)
-    needs = _needs(call)
-    return Asked(service, operation.name, protocol, needs or [], needs is not None)
+    return Asked(service, operation.name, protocol, *_needs(call))
 
 
-def _needs(call: Call) -> list[Need] | None:
+def _needs(call: Call) -> tuple[list[Need], bool]:
     try:
         return permissions.of(call)
     except (KeyError, TypeError, ValueError, AttributeError):
         # A request without what its operation requires: the service itself has the words for it, but not for strangers.
-        return None
+        return [], False
 
 
-def _s3(environ: dict[str, Any], account: str) -> Asked:
+def _s3(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
     request = Request(environ)
     try:
         operation, path = get_service_router("s3").match(request)
     except NotFound:
         return Asked("s3", "unknown", "rest-xml", [], False)
     body = _body(environ) if operation.name == "DeleteObjects" else b""
-    call = S3Call(operation.name, path, request.args, request.headers, body, account)
-    return Asked("s3", operation.name, "rest-xml", list(call.needs()), call.is_known)
+    call = Call("s3", operation.name, path, account, signed.region, request.args, request.headers, body)
+    return Asked("s3", operation.name, "rest-xml", *_needs(call))
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -24,7 +24,6 @@ from moto.sqs.models import sqs_backends
 
 from embedded_aws.iam import policies as iam_policies
 from embedded_aws.iam.policies import Statement
-from embedded_aws.services.s3 import permissions
 
 _ARN_COLONS = 5
 
@@ -83,8 +82,8 @@ def _resource_policies(arn: str) -> dict[str, Any]:
     match service:
         case "s3":
             bucket = resource.partition("/")[0]
-            owner = permissions.owner(bucket)
-            found = s3_backends[owner]["aws"].buckets.get(bucket) if owner else None
+            account = owner(bucket) or ""
+            found = s3_backends[account]["aws"].buckets.get(bucket) if account else None
             return {f"arn:aws:s3:::{bucket}": found.policy.decode() if found and found.policy else None}
         case "kms":
             return {arn: getattr(_key(arn), "policy", None)}
@@ -179,11 +178,17 @@ def parse(document: Any, name: str) -> list[Statement]:
         return [Statement(name, 0, everything)]
 
 
+def owner(bucket: str) -> str | None:
+    """Return the account that a bucket belongs to; None if there is no such bucket."""
+    found = s3_backends.bucket_accounts.get(bucket)
+    return str(found[1]) if found else None
+
+
 def account_of(resource: str, callers: str) -> str:
     """The account a resource belongs to, or would belong to."""
     if not _is_arn(resource):
         return callers
     _, _, service, _, account, name = resource.split(":", 5)
     if service == "s3":
-        account = permissions.owner(name.partition("/")[0]) or callers
+        account = owner(name.partition("/")[0]) or callers
     return account or callers

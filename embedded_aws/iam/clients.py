@@ -1,4 +1,4 @@
-"""Who calls: the accounts of the embedded AWS, and clients that act as a role or a user in one of them."""
+"""Clients that act as a role, a user or an AWS service, and the callers that access keys stand for."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from moto.sts.models import sts_backends
 from embedded_aws.iam import decisions
 from embedded_aws.iam.decisions import Caller as Caller
 from embedded_aws.iam.decisions import ServiceCall as ServiceCall
+from embedded_aws.kernel.accounts import ACCOUNTS, REGION, account_of, endpoint_url
 
-REGION = "eu-west-1"
-ACCOUNTS = {"dev": "111111111111", "qa": "222222222222", "production": "333333333333"}
 OPERATOR = "operator"
 
 _ONE_ATTEMPT = Config(
@@ -29,26 +28,9 @@ _ONE_ATTEMPT = Config(
 # Each session would read a service's model anew, which takes longer than most calls. It makes one client at a time.
 _session = boto3.session.Session()
 _making = threading.Lock()
-_endpoint_url = ""
-
-
 _service_calls: dict[str, ServiceCall] = {}
 # Of access keys: who a key belongs to never changes, and moto looks through all sessions there ever were.
 _callers: dict[str, Caller] = {}
-
-
-def reach(endpoint_url: str) -> None:
-    """Make every later client call the embedded AWS at `endpoint_url`."""
-    global _endpoint_url
-    _endpoint_url = endpoint_url
-
-
-def endpoint_url() -> str:
-    return _endpoint_url
-
-
-def account_of(arn: str) -> str:
-    return arn.split(":")[4]
 
 
 def create_operators() -> None:
@@ -157,5 +139,5 @@ def is_operator(someone: Caller | ServiceCall) -> bool:
 def _client(service: str, credentials: dict[str, str], region: str) -> Any:
     with _making:
         return _session.client(
-            service, region_name=region, endpoint_url=_endpoint_url, config=_ONE_ATTEMPT, **credentials
+            service, region_name=region, endpoint_url=endpoint_url(), config=_ONE_ATTEMPT, **credentials
         )

@@ -12,28 +12,34 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.applicationautoscaling.models import ApplicationAutoscalingBackend, applicationautoscaling_backends
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import camelcase_to_underscores
 from moto.iam.models import iam_backends
 
 from embedded_aws.iam import clients
-from embedded_aws.iam.permissions import SCALING_ROLE, SCALING_SERVICE
+from embedded_aws.iam.permissions import Call as ApiCall
+from embedded_aws.iam.permissions import Need, Needs, Permissions
 from embedded_aws.kernel import validation
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
-_ROLE = f"aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"
+# The service-linked role that scales endpoints, and the service that it is for.
+_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
+_ROLE_NAME = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+_ROLE = f"aws-service-role/{_SERVICE}/{_ROLE_NAME}"
 _RESUMED = dict.fromkeys(
     ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False
 )
 _DEFAULT_PAGE = 50
+
+patches = Patches("5.2.5")
 
 
 @dataclasses.dataclass
@@ -50,8 +56,14 @@ class _Call:
     request: dict[str, Any]
 
     @property
-    def key(self) -> tuple[str, ...]:
-        return (self.account, self.region, self.request["ResourceId"], self.request["ScalableDimension"])
+    def backend(self) -> ApplicationAutoscalingBackend:
+        return applicationautoscaling_backends[self.account][self.region]
+
+    @property
+    def targets(self) -> dict[str, _Target]:
+        """The targets of the request's dimension by their resource, where moto keeps its own: SageMaker reads them."""
+        targets: dict[str, _Target] = self.backend.targets.setdefault(self.request["ScalableDimension"], {})
+        return targets
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -61,40 +73,8 @@ class _Call:
         return f"arn:aws:autoscaling:{self.region}:{self.account}:{rest}"
 
 
-_targets: dict[tuple[str, ...], _Target] = {}
-
-
-def install(_: EmbeddedAws) -> None:
-    _targets.clear()
-    for name, operation in {
-        "RegisterScalableTarget": _register,
-        "DeregisterScalableTarget": _deregister,
-        "DescribeScalableTargets": _describe_targets,
-        "PutScalingPolicy": _put_policy,
-        "DeleteScalingPolicy": _delete_policy,
-        "DescribeScalingPolicies": _describe_policies,
-        "PutScheduledAction": _put_action,
-        "DeleteScheduledAction": _delete_action,
-        "DescribeScheduledActions": _describe_actions,
-    }.items():
-        setattr(ApplicationAutoScalingResponse, camelcase_to_underscores(name), _method(name, operation))
-
-
-def registered(account: str, region: str, endpoint: str) -> set[str]:
-    """The variants of an endpoint that are scalable targets."""
-    prefix = f"endpoint/{endpoint}/variant/"
-    return {
-        resource.removeprefix(prefix)
-        for of_account, of_region, resource, _ in list(_targets)
-        if (of_account, of_region) == (account, region) and resource.startswith(prefix)
-    }
-
-
-def forget(account: str, region: str, endpoint: str) -> None:
-    """SageMaker developer guide, "Delete endpoints configured for auto scaling": with an endpoint go its targets."""
-    for key in list(_targets):
-        if key[:2] == (account, region) and key[2].startswith(f"endpoint/{endpoint}/variant/"):
-            _targets.pop(key, None)
+def install(host: Host) -> None:
+    patches.apply()
 
 
 def _method(name: str, operation: Callable[[_Call], dict[str, Any]]) -> Callable[..., str]:
@@ -113,14 +93,14 @@ def _register(call: _Call) -> dict[str, Any]:
     given: dict[str, Any] = {
         name: call.request[name] for name in ("MinCapacity", "MaxCapacity") if name in call.request
     }
-    target = _targets.get(call.key)
+    target = call.targets.get(call.request["ResourceId"])
     if target is None:
         if len(given) < 2:
             raise _invalid("A new scalable target needs MinCapacity and MaxCapacity.")
         arn = f"arn:aws:application-autoscaling:{call.region}:{call.account}:scalable-target/{uuid.uuid4().hex}"
         role = f"arn:aws:iam::{call.account}:role/{_ROLE}"
         created = {"CreationTime": time.time(), "ScalableTargetARN": arn, "RoleARN": role, "SuspendedState": _RESUMED}
-        target = _targets[call.key] = _Target(call.identity | created)
+        target = call.targets[call.request["ResourceId"]] = _Target(call.identity | created)
         _make_role(call.account)
     target.description |= given
     target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
@@ -131,13 +111,16 @@ def _register(call: _Call) -> dict[str, Any]:
 
 
 def _make_role(account: str) -> None:
-    """With its first scalable target an account gets the role that scales it."""
-    backend = iam_backends[account]["aws"]
-    if SCALING_ROLE not in {role.name for role in list(backend.roles.values())}:
-        trust = {"Effect": "Allow", "Principal": {"Service": SCALING_SERVICE}, "Action": "sts:AssumeRole"}
+    """Create the service-linked role, as the account's first scalable target does."""
+    if not _has_role(account):
+        trust = {"Effect": "Allow", "Principal": {"Service": _SERVICE}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        path = f"/aws-service-role/{SCALING_SERVICE}/"
-        backend.create_role(SCALING_ROLE, document, path, None, "", [], None)
+        path = f"/aws-service-role/{_SERVICE}/"
+        iam_backends[account]["aws"].create_role(_ROLE_NAME, document, path, None, "", [], None)
+
+
+def _has_role(account: str) -> bool:
+    return _ROLE_NAME in {role.name for role in list(iam_backends[account]["aws"].roles.values())}
 
 
 def _move_into_range(call: _Call, target: dict[str, Any]) -> None:
@@ -165,7 +148,7 @@ def _move_into_range(call: _Call, target: dict[str, Any]) -> None:
 
 def _deregister(call: _Call) -> dict[str, Any]:
     _find(call)
-    _targets.pop(call.key, None)
+    call.targets.pop(call.request["ResourceId"], None)
     return {}
 
 
@@ -238,10 +221,10 @@ def _of(call: _Call) -> list[_Target]:
     dimension = call.request.get("ScalableDimension")
     return [
         target
-        for key, target in list(_targets.items())
-        if key[:2] == (call.account, call.region)
-        and target.description["ServiceNamespace"] == call.request["ServiceNamespace"]
-        and dimension in (None, key[3])
+        for targets in list(call.backend.targets.values())
+        for target in list(targets.values())
+        if target.description["ServiceNamespace"] == call.request["ServiceNamespace"]
+        and dimension in (None, target.description["ScalableDimension"])
     ]
 
 
@@ -257,7 +240,7 @@ def _page(call: _Call, members: str, found: list[dict[str, Any]]) -> dict[str, A
 
 
 def _find(call: _Call) -> _Target:
-    target = _targets.get(call.key)
+    target = call.targets.get(call.request["ResourceId"])
     if target is None:
         raise _not_found("scalable target", call)
     return target
@@ -273,3 +256,56 @@ def _not_found(what: str, call: _Call) -> JsonRESTError:
 
 def _invalid(message: str) -> JsonRESTError:
     return JsonRESTError("ValidationException", message)
+
+
+def _required(call: ApiCall) -> Needs:
+    """The service names all targets alike, and checks what its caller may do to the variant itself.
+
+    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html, with the
+    actions of "Auto scaling prerequisites" in the SageMaker developer guide.
+    """
+    request, operation = call.parameters, call.operation
+    if operation.startswith("Describe"):
+        yield Need(f"application-autoscaling:{operation}", ("*",))
+        return
+    known = {
+        "application-autoscaling:service-namespace": request["ServiceNamespace"],
+        "application-autoscaling:scalable-dimension": request["ScalableDimension"],
+    }
+    yield Need(
+        f"application-autoscaling:{operation}", (call.arn("application-autoscaling", "scalable-target/*"),), known
+    )
+    endpoint = call.arn("sagemaker", f"endpoint/{request['ResourceId'].split('/')[1].lower()}")
+    if operation == "RegisterScalableTarget":
+        if not _has_role(call.account):
+            # "Service-linked roles for Application Auto Scaling" (application-auto-scaling-service-linked-roles).
+            role = f"arn:aws:iam::{call.account}:role/aws-service-role/{_SERVICE}/{_ROLE_NAME}"
+            yield Need("iam:CreateServiceLinkedRole", (role,), {"iam:awsservicename": _SERVICE})
+        yield Need("sagemaker:DescribeEndpoint", (endpoint,))
+        yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (endpoint,))
+        yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))
+    if operation == "PutScalingPolicy":
+        alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
+        for action in ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"):
+            yield Need(f"cloudwatch:{action}", (alarm,))
+
+
+PERMISSIONS = {"application-autoscaling": Permissions(_required)}
+
+for _name, _operation in {
+    "RegisterScalableTarget": _register,
+    "DeregisterScalableTarget": _deregister,
+    "DescribeScalableTargets": _describe_targets,
+    "PutScalingPolicy": _put_policy,
+    "DeleteScalingPolicy": _delete_policy,
+    "DescribeScalingPolicies": _describe_policies,
+    "PutScheduledAction": _put_action,
+    "DeleteScheduledAction": _delete_action,
+    "DescribeScheduledActions": _describe_actions,
+}.items():
+    patches.replace(
+        ApplicationAutoScalingResponse,
+        camelcase_to_underscores(_name),
+        _method(_name, _operation),
+        "moto does not join policies and actions to their target, knows one dimension, and never changes a capacity.",
+    )

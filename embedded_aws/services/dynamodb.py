@@ -6,18 +6,27 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.dynamodb.exceptions import DynamodbException
 from moto.dynamodb.responses import DynamoHandler
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 
+_ITEM_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
 _VALID_SECONDS = 600
+
+patches = Patches("5.2.5")
+_transact_in_moto = DynamoHandler.transact_write_items
 # What was asked for and answered with each token of an account, and when.
 _completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
 
@@ -29,24 +38,48 @@ class _MismatchError(DynamodbException):
         super().__init__(self.error_type, "The client request token was used with other parameters before.")
 
 
-def install(_: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     _completed.clear()
-    original = DynamoHandler.transact_write_items
-    if hasattr(original, "__wrapped__"):
-        return
+    patches.apply()
 
-    @functools.wraps(original)
-    def transact_write_items(handler: DynamoHandler) -> Any:
-        token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
-        if not token:
-            return original(handler)
-        key, now = (handler.current_account, token), time.monotonic()
-        if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
-            if before[1] != asked:
-                raise _MismatchError
-            return before[2]
-        answer = original(handler)
-        _completed[key] = (now, asked, answer)
-        return answer
 
-    DynamoHandler.transact_write_items = transact_write_items
+@patches.replaces(DynamoHandler, "transact_write_items", "moto ignores ClientRequestToken.")
+def _transact_write_items(handler: DynamoHandler) -> Any:
+    token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
+    if not token:
+        return _transact_in_moto(handler)
+    key, now = (handler.current_account, token), time.monotonic()
+    if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
+        if before[1] != asked:
+            raise _MismatchError
+        return before[2]
+    answer = _transact_in_moto(handler)
+    _completed[key] = (now, asked, answer)
+    return answer
+
+
+def _required(call: Call) -> Needs:
+    request, operation = call.parameters, call.operation
+
+    def table(name: str) -> str:
+        return name if name.startswith("arn:") else call.arn("dynamodb", f"table/{name}")
+
+    match operation:
+        case "TransactWriteItems":
+            for item in request["TransactItems"]:
+                for kind, body in item.items():
+                    yield Need(f"dynamodb:{_ITEM_ACTIONS[kind]}", (table(body["TableName"]),))
+        case "TransactGetItems":
+            for item in request["TransactItems"]:
+                yield Need("dynamodb:GetItem", (table(item["Get"]["TableName"]),))
+        case "BatchWriteItem" | "BatchGetItem":
+            for name in request["RequestItems"]:
+                yield Need(f"dynamodb:{operation}", (table(name),))
+        case "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "DescribeTable":
+            yield Need(f"dynamodb:{operation}", (table(request["TableName"]),))
+        case "Query" | "Scan":
+            index = f"/index/{request['IndexName']}" if request.get("IndexName") else ""
+            yield Need(f"dynamodb:{operation}", (table(request["TableName"]) + index,))
+
+
+PERMISSIONS = {"dynamodb": Permissions(_required)}

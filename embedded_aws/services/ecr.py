@@ -1,8 +1,6 @@
 """ECR: registries that images are really pushed to and pulled from, from other accounts as well.
 
-https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and its siblings. moto keeps no layers,
-makes up the digests of manifests, looks for every repository in the account of the caller, and takes registry policies
-for three actions only, where ECR has "all ECR actions in the policy" (user guide, registry-permissions).
+https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and its siblings.
 """
 
 from __future__ import annotations
@@ -11,24 +9,27 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ecr.exceptions import ImageAlreadyExistsException
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
-from embedded_aws.iam import clients
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # API_UploadLayerPart: "The maximum size of each image layer part"; CompleteLayerUpload: LayerPartTooSmallException.
 _LARGEST_PART = 20971520
 _SMALLEST_PART = 5 * 1024 * 1024
 _DOWNLOADS = "/layers/"
 
+patches = Patches("5.2.5")
+_upload_in_moto = ECRBackend.upload_layer_part
+_complete_in_moto = ECRBackend.complete_layer_upload
 # By the secret in its address, what a layer's download is.
 _downloads: dict[str, bytes] = {}
 
@@ -49,27 +50,22 @@ class LayerDownloads:
         return [content]
 
 
-def install(aws: EmbeddedAws) -> None:
-    ECRResponse.ecr_backend = property(_backend)
-    ECRResponse.get_download_url_for_layer = _get_download_url_for_layer
-    ECRBackend.upload_layer_part = _upload_layer_part
-    ECRBackend.complete_layer_upload = _complete_layer_upload
-    ECRBackend.put_image = _put_image
-    ECRBackend._validate_registry_policy_action = lambda *_: None
+def install(host: Host) -> None:
+    patches.apply()
 
 
-_upload_in_moto = ECRBackend.upload_layer_part
-_complete_in_moto = ECRBackend.complete_layer_upload
+@patches.replaces(
+    ECRBackend, "_validate_registry_policy_action", "moto accepts registry policies for three actions only."
+)
+def _validate_registry_policy_action(backend: ECRBackend, policy_text: str) -> None:
+    """Accept every action: "all ECR actions in the policy" (user guide, registry-permissions)."""
 
 
-def repository(account: str, region: str, name: str) -> Repository | None:
-    return ecr_backends[account][region].repositories.get(name)
-
-
+@patches.replaces(ECRResponse, "ecr_backend", "moto searches for every repository in the caller's account.")
 def _backend(response: ECRResponse) -> ECRBackend:
     """That of the registry which the request names: who may call it was decided before."""
     registry = response._get_param("registryId")
-    known = registry in clients.ACCOUNTS.values()
+    known = registry in accounts.ACCOUNTS.values()
     return ecr_backends[registry if known else response.current_account][response.region]
 
 
@@ -78,6 +74,7 @@ def _contents(repository: Repository) -> dict[str, bytes]:
     return found
 
 
+@patches.replaces(ECRBackend, "upload_layer_part", "moto accepts parts of any size.")
 def _upload_layer_part(
     backend: ECRBackend,
     repository_name: str,
@@ -99,6 +96,7 @@ def _upload_layer_part(
     return answer
 
 
+@patches.replaces(ECRBackend, "complete_layer_upload", "moto keeps no layers and compares no digests.")
 def _complete_layer_upload(
     backend: ECRBackend,
     repository_name: str,
@@ -129,6 +127,7 @@ def _complete_layer_upload(
     return answer
 
 
+@patches.replaces(ECRResponse, "get_download_url_for_layer", "moto has not implemented it.")
 def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
     """API_GetDownloadUrlForLayer: "You can only get URLs for image layers that are referenced in an image"."""
     name, digest = response._get_param("repositoryName"), response._get_param("layerDigest")
@@ -138,9 +137,10 @@ def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
         raise ApiError("LayersNotFoundException", f"The layer {digest} does not exist in the images of {name}.")
     secret = secrets.token_urlsafe(32)
     _downloads[secret] = _contents(repository)[digest]
-    return ActionResult({"downloadUrl": f"{clients.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
+    return ActionResult({"downloadUrl": f"{accounts.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
 
 
+@patches.replaces(ECRBackend, "put_image", "moto invents the digests of manifests, and does not require their layers.")
 def _put_image(
     backend: ECRBackend,
     repository_name: str,
@@ -195,3 +195,28 @@ def _layers(manifest: dict[str, Any]) -> list[str]:
 
 def _sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _required(call: Call) -> Needs:
+    match call.operation:
+        case "GetAuthorizationToken" | "PutRegistryPolicy" | "GetRegistryPolicy" | "DeleteRegistryPolicy":
+            yield Need(f"ecr:{call.operation}", ("*",))
+        case (
+            "BatchGetImage"
+            | "BatchCheckLayerAvailability"
+            | "GetDownloadUrlForLayer"
+            | "DescribeImages"
+            | "InitiateLayerUpload"
+            | "UploadLayerPart"
+            | "CompleteLayerUpload"
+            | "PutImage"
+            | "CreateRepository"
+            | "DeleteRepository"
+            | "SetRepositoryPolicy"
+        ):
+            registry = call.parameters.get("registryId") or call.account
+            repository = f"arn:aws:ecr:{call.region}:{registry}:repository/{call.parameters['repositoryName']}"
+            yield Need(f"ecr:{call.operation}", (repository,))
+
+
+PERMISSIONS = {"ecr": Permissions(_required)}

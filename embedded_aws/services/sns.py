@@ -7,31 +7,33 @@ import json
 import textwrap
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.sns.models import Subscription, Topic
+from moto.sns.models import Subscription, Topic, sns_backends
 
 from embedded_aws.iam import clients
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 
 LOG = "notifications.log"
 
 _log = Path(LOG)
 _lock = threading.Lock()
-_moto_publish = Topic.publish
-_moto_deliver = Subscription.publish
+patches = Patches("5.2.5")
+_publish_in_moto = Topic.publish
+_deliver_in_moto = Subscription.publish
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _log
-    _log = aws.directory / LOG
-    Topic.publish = _publish
-    Subscription.publish = _deliver
+    _log = host.directory / LOG
+    patches.apply()
 
 
+@patches.replaces(Topic, "publish", "moto sends no mail, and so leaves nothing to read.")
 def _publish(
     topic: Topic,
     message: str,
@@ -42,7 +44,7 @@ def _publish(
     message_structure: str | None = None,
 ) -> str:
     """Every message of every topic goes into the log, whoever has subscribed."""
-    message_id = _moto_publish(
+    message_id = _publish_in_moto(
         topic, message, subject, message_attributes, group_id, deduplication_id, message_structure
     )
     text = message
@@ -53,6 +55,7 @@ def _publish(
     return str(message_id)
 
 
+@patches.replaces(Subscription, "publish", "moto delivers to queues whatever their policies say.")
 def _deliver(
     subscription: Subscription,
     message: str,
@@ -63,9 +66,9 @@ def _deliver(
     deduplication_id: str | None = None,
     message_structure: str | None = None,
 ) -> None:
-    """moto gives messages to queues past their policies; "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic)."""
+    """Send to a queue as SNS does: "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic)."""
     if subscription.protocol != "sqs":
-        _moto_deliver(
+        _deliver_in_moto(
             subscription,
             message,
             message_id,
@@ -97,7 +100,7 @@ def _deliver(
 def _send(subscription: Subscription, request: dict[str, Any]) -> None:
     *_, region, account, name = subscription.endpoint.split(":")
     client = clients.client_as_service("sqs", "sns.amazonaws.com", subscription.topic_arn, account, region)
-    client.send_message(QueueUrl=f"{clients.endpoint_url()}/{account}/{name}", **request)
+    client.send_message(QueueUrl=f"{accounts.endpoint_url()}/{account}/{name}", **request)
 
 
 def _queue_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -114,3 +117,21 @@ def _write(topic_arn: str, text: str) -> None:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with _lock, _log.open("a") as log:
         log.write(f"{now} {topic_arn} {text}\n")
+
+
+def _required(call: Call) -> Needs:
+    if call.operation not in ("Publish", "PublishBatch"):
+        return
+    topic_arn = call.parameters.get("TopicArn") or call.parameters.get("TargetArn") or "*"
+    yield Need("sns:Publish", (topic_arn,))
+    if topic_arn == "*":
+        return
+    _, _, _, region, account, _ = topic_arn.split(":")
+    topic = sns_backends[account][region].topics.get(topic_arn)
+    if topic and topic.kms_master_key_id:
+        # "Configuring SNS topic encryption with custom keys" (sns-enable-encryption-for-topic), "required permissions".
+        for action in ("GenerateDataKey", "Decrypt"):
+            yield key(action, topic.kms_master_key_id, account, region, "sns", {"aws:sns:topicarn": topic_arn})
+
+
+PERMISSIONS = {"sns": Permissions(_required)}

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from sandbox import stacks
 from sandbox.demo import live
 from sandbox.demo.accounts import Lab, OutcomeError, Stage
@@ -20,7 +20,7 @@ def play(screen: Screen, began: float) -> int:
     """The exit code: 0 if everything came out as it has to. `began` is when it all started, on the monotonic clock."""
     with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory)) as aws:
         os.environ["AWS_CONFIG_FILE"] = str(aws.config_file)
-        dev, qa, production = clients.ACCOUNTS.values()
+        dev, qa, production = accounts.ACCOUNTS.values()
         screen.say(
             "An AWS with three accounts now lives in this one process. Nothing leaves this machine. Models are trained "
             f"in dev ({dev}), prove themselves in QA ({qa}), and serve in production ({production}). In QA and "
@@ -28,7 +28,7 @@ def play(screen: Screen, began: float) -> int:
         )
         screen.say("The project is deployed into the accounts, by the same templates as on the real AWS:")
         with screen.busy("Deploying"):
-            stacks.deploy(aws, screen.note)
+            stacks.deploy(screen.note)
         times = [("Setting up", time.monotonic() - began)]
         what = ""
         try:

@@ -77,7 +77,7 @@ def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
         values = {key: {"Value": value} for key, value in (outputs or {}).items()}
         template = tmp_path / "template.json"
         template.write_text(json.dumps({"Resources": resources, "Outputs": values}))
-        return cloudformation.deploy(aws, template=template, stack_name=name, account=ACCOUNT, parameters={})
+        return cloudformation.deploy(template=template, stack_name=name, account=ACCOUNT, parameters={})
 
     return deploy_resources
 

@@ -7,9 +7,10 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services import dynamodb
 
-QA = clients.ACCOUNTS["qa"]
+QA = accounts.ACCOUNTS["qa"]
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from tests.embedded_aws.support.resource_stacks import ACCOUNT, Outputs, attributes_of
 from tests.support.registries import push_image, push_layer, push_list, sha256
 
-STRANGER = clients.ACCOUNTS["production"]
+STRANGER = accounts.ACCOUNTS["production"]
 # A registry has one policy in each region: not the one that the stacks of other tests are in.
 REGION = "eu-west-2"
 MIB = 1024**2
@@ -132,9 +133,7 @@ def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Callable[..., Outputs
         values = {key: {"Value": value} for key, value in outputs.items()}
         template = tmp_path / "template.json"
         template.write_text(json.dumps({"Resources": resources, "Outputs": values}))
-        return cloudformation.deploy(
-            aws, template=template, stack_name=name, account=ACCOUNT, parameters={}, region=REGION
-        )
+        return cloudformation.deploy(template=template, stack_name=name, account=ACCOUNT, parameters={}, region=REGION)
 
     return deploy_resources
 

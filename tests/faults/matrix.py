@@ -9,7 +9,7 @@ from moto.iam.models import iam_backends
 
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.faults.judging import Result, run
 from tests.faults.scenarios import SCENARIOS, World
 
@@ -52,7 +52,7 @@ def cases(scenario: str, world: World) -> list[Case]:
         role = _stable(call.principal)
         if role is None or not _belongs(role, trial.stage.name) or (call.operation in _POLLING and call.number > 2):
             continue
-        account = clients.account_of(call.principal)
+        account = accounts.account_of(call.principal)
         for kind in Kind:
             if kind not in _KILLED or "Function" in role or "upstream-of" in role:
                 found.append(Case(scenario, account, role, call.service, call.operation, call.number, kind))

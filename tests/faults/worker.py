@@ -14,7 +14,8 @@ if os.environ.get("AWS_CONFIG_FILE") != os.devnull:
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
 
-from embedded_aws.aws import EmbeddedAws, Pace
+from embedded_aws.aws import EmbeddedAws
+from embedded_aws.kernel.host import Pace
 from tests.faults import matrix
 from tests.faults.judging import Result
 from tests.faults.matrix import Case
@@ -32,7 +33,7 @@ def begin() -> None:
     ).start()
     atexit.register(directory.cleanup)
     atexit.register(aws.stop)
-    deploy(aws)
+    deploy()
     _world = World(f"p{os.getpid()}", aws)
 
 

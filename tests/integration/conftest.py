@@ -18,7 +18,7 @@ from tests.support.world import PRODUCTION, QA, Lab, Stage, deploy
 def stacks(aws: EmbeddedAws, pytestconfig: pytest.Config) -> Iterator[EmbeddedAws]:
     directory = pytestconfig.getoption("--permissions")
     with recording.recorded(directory, os.environ.get("PYTEST_XDIST_WORKER", "alone")):
-        deploy(aws)
+        deploy()
         yield aws
 
 
@@ -49,7 +49,6 @@ def copying(stacks: EmbeddedAws) -> Iterator[Stage]:
 
     def copy_images(copies: str) -> None:
         cloudformation.deploy(
-            stacks,
             template=project.ROOT / "template.yaml",
             stack_name="model-promotion-qa",
             account=QA,

@@ -73,7 +73,7 @@ def look(stage: Stage) -> None:
 
 
 @contextlib.contextmanager
-def deployed_with(aws: EmbeddedAws, stage: Stage, **parameters: str) -> Iterator[None]:
+def deployed_with(stage: Stage, **parameters: str) -> Iterator[None]:
     client, name = stage.client("cloudformation"), f"model-promotion-{stage.name}"
     before = {
         parameter["ParameterKey"]: parameter["ParameterValue"]
@@ -82,7 +82,7 @@ def deployed_with(aws: EmbeddedAws, stage: Stage, **parameters: str) -> Iterator
 
     def deploy(given: dict[str, str]) -> None:
         cloudformation.deploy(
-            aws, template=project.ROOT / "template.yaml", stack_name=name, account=stage.account, parameters=given
+            template=project.ROOT / "template.yaml", stack_name=name, account=stage.account, parameters=given
         )
 
     deploy(parameters)
@@ -209,7 +209,7 @@ def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
     look(production)
     alarm.wait_for("OK")
 
-    with deployed_with(stacks, production, ApprovalAlarmSeconds="1"):
+    with deployed_with(production, ApprovalAlarmSeconds="1"):
         look(production)
         alarm.wait_for_mail()
         decide_all(production)
@@ -237,7 +237,7 @@ def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
     qa.client("ssm").put_parameter(
         Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
     )
-    with deployed_with(stacks, qa, EndpointHeldAlarmSeconds="2"):
+    with deployed_with(qa, EndpointHeldAlarmSeconds="2"):
         monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
         alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
 

@@ -102,7 +102,6 @@ def test_what_a_stage_cannot_be_told_of_lies_where_an_alarm_watches(
     events.create_event_bus(Name=bus)
     events.put_permission(EventBusName=bus, Action="events:PutEvents", Principal=DEV, StatementId="upstream")
     deploy.deploy(
-        stacks,
         template=project.ROOT / "upstream.yaml",
         stack_name=stack,
         account=DEV,

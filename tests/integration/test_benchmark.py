@@ -9,6 +9,7 @@ from pathlib import Path
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.support.world import QA
 
 ROOT = Path(__file__).parents[2]
@@ -16,19 +17,19 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_benchmark_tells_who_has_copied_rightly_and_leaves_no_copy(aws: EmbeddedAws, name: str) -> None:
     s3 = clients.client_as_operator("s3", QA)
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
     keys = s3._request_signer._credentials
     environment = {
         "PATH": os.environ["PATH"],
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-        "AWS_DEFAULT_REGION": clients.REGION,
+        "AWS_DEFAULT_REGION": accounts.REGION,
     }
     where = ["--source", f"s3://{name}/source/", "--target", f"s3://{name}/target/", "--account", QA]
     what = ["--cases", "trial", "--peers", "s3transfer"]
 
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "benchmarks/copy.py", "--endpoint", clients.endpoint_url(), *where, *what],
+        [sys.executable, "benchmarks/copy.py", "--endpoint", accounts.endpoint_url(), *where, *what],
         env=environment,
         cwd=ROOT,
         capture_output=True,

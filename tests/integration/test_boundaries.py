@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients, decisions, permissions
+from embedded_aws.kernel import accounts
 from promotion.history import cleanup
 from promotion.history.cleanup import Place
 from promotion.history.retention import Kept
@@ -22,7 +23,7 @@ from tests.integration.test_autoscaling import configure
 from tests.integration.test_lost_answers import role_of
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, Execution, Lab, Stage
 
-IMAGE = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
+IMAGE = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
 FUNCTION_LOGS = "/model-promotion/qa/functions"
 
 
@@ -178,7 +179,7 @@ def test_upstream_tells_nobody_of_what_is_live_here(
     qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     told = {"application": application, "model_name": "forged", "source_arn": "x", "digest": "x", "approved_by": "boss"}
-    bus = f"arn:aws:events:{clients.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
+    bus = f"arn:aws:events:{accounts.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
 
     def tell(stage: Stage, kind: str, who: str) -> None:
         members = told | {"stage": "production", "endpoint": f"{who}-{application}", "reason": "x", "execution": "x"}
@@ -199,7 +200,7 @@ def test_upstream_tells_nobody_of_what_is_live_here(
 def test_what_the_training_account_tells_qa_goes_no_further(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
-    bus = f"arn:aws:events:{clients.REGION}:{QA}:event-bus/model-promotion-qa"
+    bus = f"arn:aws:events:{accounts.REGION}:{QA}:event-bus/model-promotion-qa"
     detail = {"model_name": f"{application}-forged", "application": application, "stage": "qa", "source_kind": "model"}
     entry = {"Source": "model-promotion", "DetailType": "Model Promotion Succeeded", "EventBusName": bus}
 
@@ -227,7 +228,7 @@ def test_what_the_training_account_tells_qa_goes_no_further(
 def bucket_beside(lab: Lab, application: str) -> str:
     """A bucket of the upstream account that is open to this stage, but is none of its UpstreamBuckets."""
     s3, bucket = lab.client("s3"), f"beside-{application}"
-    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
     principal = {"AWS": f"arn:aws:iam::{QA}:root"}
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     statement = {"Effect": "Allow", "Principal": principal, "Action": "s3:*", "Resource": resources}

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from sandbox import stacks
 from tests.support.world import DEV, DEV_BUCKET, Lab, Stage, wait_until
 
-ECR = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com"
+ECR = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com"
 IMAGE = f"{ECR}/team/server:1.0"
 DIGEST = "sha256:" + "0f" * 32
 ROLE = f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}"
@@ -35,7 +35,7 @@ class Steps:
 
     def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The model that comes of an input by hand, and the plan of its copy."""
-        execution = f"arn:aws:states:{clients.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
+        execution = f"arn:aws:states:{accounts.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
         common = {"execution": execution, "stage": "qa", "defaults": DEFAULTS}
         where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
         found = self.call(
@@ -381,7 +381,7 @@ def test_a_tuning_job_is_its_best_training_job(lab: Lab, qa: Stage, steps: Steps
         "Environment": {
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
             "SAGEMAKER_PROGRAM": "code/inference.py",
-            "SAGEMAKER_REGION": clients.REGION,
+            "SAGEMAKER_REGION": accounts.REGION,
             "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{DEV_BUCKET}/{application}/sourcedir.tar.gz",
         },
     }

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from moto.s3.responses import S3Response
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import pin
@@ -100,8 +100,8 @@ def test_a_copy_whose_process_dies_is_taken_up_where_it_stopped(
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_SESSION_TOKEN": keys.token,
-            "AWS_ENDPOINT_URL": clients.endpoint_url(),
-            "AWS_DEFAULT_REGION": clients.REGION,
+            "AWS_ENDPOINT_URL": accounts.endpoint_url(),
+            "AWS_DEFAULT_REGION": accounts.REGION,
             "PYTHONPATH": FUNCTIONS,
         },
     )

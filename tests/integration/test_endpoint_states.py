@@ -293,7 +293,6 @@ def hasty(stacks: EmbeddedAws) -> Iterator[Stage]:
 
     def deploy(seconds: str) -> None:
         cloudformation.deploy(
-            stacks,
             template=project.ROOT / "template.yaml",
             stack_name="model-promotion-qa",
             account=QA,

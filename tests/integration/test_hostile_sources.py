@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from sandbox import stacks
 from tests.support.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage
 
@@ -14,7 +14,7 @@ ANSWERS_WITHOUT_END = ECHO_LABEL.replace("json.dumps(prediction)", '"x" * (10 * 
 
 
 def model(lab: Lab, name: str, **container: Any) -> None:
-    image = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
+    image = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
     lab.client("sagemaker").create_model(
         ModelName=name,
         ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.ecr.models import ecr_backends
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from promotion.copying.image_copier import ImageCopier, digest_of
 from promotion.errors import PromotionRefusedError, UnfinishedError
 from promotion.source.images import Copy, parse
@@ -17,8 +17,8 @@ from tests.integration.test_approval import signal, waiting_approval
 from tests.support import registries
 from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage
 
-HOST = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com"
-AWS_IMAGE = f"141502667606.dkr.ecr.{clients.REGION}.amazonaws.com/sagemaker-scikit-learn"
+HOST = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com"
+AWS_IMAGE = f"141502667606.dkr.ecr.{accounts.REGION}.amazonaws.com/sagemaker-scikit-learn"
 MIB = 1024**2
 
 
@@ -30,7 +30,7 @@ def repository(lab: Lab, application: str) -> str:
 
 
 def copy_of(repository: str, digest: str) -> Copy:
-    target = f"{QA}.dkr.ecr.{clients.REGION}.amazonaws.com/model-promotion-qa@{digest}"
+    target = f"{QA}.dkr.ecr.{accounts.REGION}.amazonaws.com/model-promotion-qa@{digest}"
     return Copy(f"{HOST}/{repository}@{digest}", target, f"{repository.replace('/', '.')}-{digest[7:23]}")
 
 
@@ -52,7 +52,7 @@ def manifests(ecr: Any, repository: str, digest: str) -> dict[str, str]:
 
 def layers(account: str, repository: str) -> dict[str, bytes]:
     """What is in the layers of a repository."""
-    return dict(vars(ecr_backends[account][clients.REGION].repositories[repository]).get("layer_contents", {}))
+    return dict(vars(ecr_backends[account][accounts.REGION].repositories[repository]).get("layer_contents", {}))
 
 
 def test_a_two_architecture_image_is_copied_between_registries_with_equal_digests(
@@ -112,7 +112,7 @@ def test_a_copy_without_time_left_asks_for_another_try(lab: Lab, qa: Stage, repo
 def test_a_layer_that_is_damaged_is_never_put_into_an_image(lab: Lab, qa: Stage, repository: str) -> None:
     layer = os.urandom(100)
     digest = registries.push_image(lab.client("ecr"), repository, [layer], tag="1")
-    contents = vars(ecr_backends[DEV][clients.REGION].repositories[repository])["layer_contents"]
+    contents = vars(ecr_backends[DEV][accounts.REGION].repositories[repository])["layer_contents"]
     contents[registries.sha256(layer)] = os.urandom(100)
 
     with pytest.raises(PromotionRefusedError, match=f"The layer {registries.sha256(layer)} of .* is damaged"):
@@ -130,7 +130,7 @@ def test_an_image_that_may_not_be_pulled_is_refused_with_the_missing_statement(
 
     assert refused.error == "PromotionRefusedError"
     assert "Create model" not in refused.states
-    arn = f"arn:aws:ecr:{clients.REGION}:{DEV}:repository/{application}"
+    arn = f"arn:aws:ecr:{accounts.REGION}:{DEV}:repository/{application}"
     assert "AccessDenied" in (refused.cause or "")
     assert f"with {arn} among its RepositoryArns" in (refused.cause or "")
     assert f'"Resource": "{arn}"' in (refused.cause or "")
@@ -230,7 +230,7 @@ def test_a_stage_that_says_so_copies_images_and_needs_the_upstream_no_more(
     lab.client("ecr").delete_repository(repositoryName=repository, force=True)
 
     assert promoted.status == "SUCCEEDED", promoted.cause
-    own = f"{QA}.dkr.ecr.{clients.REGION}.amazonaws.com/model-promotion-qa@{digest}"
+    own = f"{QA}.dkr.ecr.{accounts.REGION}.amazonaws.com/model-promotion-qa@{digest}"
     assert promoted.output["images"] == [own]
     assert "Copy images" in promoted.states
     assert len(manifests(copying.client("ecr"), "model-promotion-qa", digest)) == 3
@@ -243,7 +243,7 @@ def test_a_stage_that_says_so_copies_images_and_needs_the_upstream_no_more(
 
 
 def test_only_the_next_stage_reads_the_repository_of_a_stage(lab: Lab, qa: Stage, production: Stage) -> None:
-    image = parse(f"{QA}.dkr.ecr.{clients.REGION}.amazonaws.com/model-promotion-qa:none")
+    image = parse(f"{QA}.dkr.ecr.{accounts.REGION}.amazonaws.com/model-promotion-qa:none")
 
     with pytest.raises(PromotionRefusedError, match="is not there"):
         digest_of(production.acting_as("PlanCopyFunction", "ecr"), image)

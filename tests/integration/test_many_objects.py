@@ -6,7 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.stepfunctions import api as step_functions
 from sandbox import stacks
 from tests.support.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
@@ -57,7 +57,7 @@ def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
         ModelName=application,
         ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
         PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1",
+            "Image": f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1",
             "ModelDataSource": {"S3DataSource": prefix},
         },
     )
@@ -94,7 +94,7 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, files))
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    image = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
+    image = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
     container: dict[str, Any] = {"Image": image, "ModelDataSource": {"S3DataSource": prefix}}
     lab.client("sagemaker").create_model(
         ModelName=application,

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients as identity
 from embedded_aws.iam.clients import ServiceCall
+from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Use
 from tests.permissions import recording
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
@@ -135,7 +136,7 @@ def test_the_report_tells_what_a_shared_policy_grants_of_each_role_that_has_it(s
 
 
 def source(account: str, service: str, resource: str) -> str:
-    return f"arn:aws:{service}:{identity.REGION}:{account}:{resource}"
+    return f"arn:aws:{service}:{accounts.REGION}:{account}:{resource}"
 
 
 @dataclasses.dataclass

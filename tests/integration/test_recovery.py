@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.integration.test_announcements import mail
 from tests.integration.test_autoscaling import configure, instances, scale_by_hand
 from tests.support.world import QA, SLOW, Lab, Stage, wait_until
@@ -167,7 +167,7 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
     detail = {"executionArn": dead, "name": application, "status": "FAILED", "cause": "once more"}
     kind = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
 
-    given_up = qa.promote(kind | {"account": QA, "region": clients.REGION, "detail": detail})
+    given_up = qa.promote(kind | {"account": QA, "region": accounts.REGION, "detail": detail})
 
     assert given_up.error == "RecoveryGivenUp"
     assert f"{application}-qa could not be recovered in 3 tries and is still held" in (given_up.cause or "")

@@ -19,7 +19,7 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
 
     def deploy(template: str, name: str, **parameters: str) -> None:
         path = project.ROOT / template
-        cloudformation.deploy(stacks, template=path, stack_name=name, account=DEV, parameters=parameters)
+        cloudformation.deploy(template=path, stack_name=name, account=DEV, parameters=parameters)
 
     first = {"Stage": "first", "UpstreamAccountId": DEV, "UpstreamBuckets": DEV_BUCKET} | FAST
     second = {"Stage": "second", "UpstreamAccountId": DEV, "UpstreamBuckets": f"model-promotion-first-{DEV}-eu-west-1"}

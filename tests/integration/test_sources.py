@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.integration.test_approval import signal, waiting_approval
 from tests.integration.test_carried_whole import tune
 from tests.support.world import DEV, QA, Lab, Stage
 
-IMAGE = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
+IMAGE = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
 
 
 def tags(application: str, suite: str) -> dict[str, str]:
@@ -22,7 +22,7 @@ def tags(application: str, suite: str) -> dict[str, str]:
 
 def event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
     kind = {"source": "aws.sagemaker", "detail-type": detail_type}
-    return {"version": "0", **kind, "account": DEV, "region": clients.REGION, "detail": detail}
+    return {"version": "0", **kind, "account": DEV, "region": accounts.REGION, "detail": detail}
 
 
 def register(lab: Lab, application: str, label: str) -> str:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from sandbox import stacks as project
 from tests.integration.test_autoscaling import configure
 from tests.support.world import DEV, Lab, Stage
@@ -49,7 +49,7 @@ def make_model(lab: Lab, application: str, number: int) -> str:
         ModelName=name,
         ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
         PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1",
+            "Image": f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1",
             "ModelDataUrl": lab.upload(f"{name}/model.tar.gz", lab.artifact(f"c{number}")),
         },
     )

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from embedded_aws.services.cloudformation import templates
+from embedded_aws.services.stepfunctions import definitions
 
 ROOT = Path(__file__).parents[2]
 DEFINITION, TEMPLATE = "statemachine/promotion.asl.yaml", "template.yaml"
@@ -50,7 +51,7 @@ class Project:
 
         What only a deployment knows, such as a function's ARN, stays `${...}`.
         """
-        return templates.substitute(self.texts[DEFINITION], self._known_substitutions())
+        return definitions.substitute(self.texts[DEFINITION], self._known_substitutions())
 
     def substitutions(self) -> dict[str, Any]:
         """Return the DefinitionSubstitutions of the template."""
@@ -65,7 +66,7 @@ class Project:
                     known[name] = value
                 case {"Ref": parameter} if parameter in defaults:
                     known[name] = defaults[parameter]
-                case {"Fn::Sub": text} if "${" not in (substituted := templates.substitute(text, defaults)):
+                case {"Fn::Sub": text} if "${" not in (substituted := definitions.substitute(text, defaults)):
                     known[name] = substituted
         return known
 

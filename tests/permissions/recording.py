@@ -13,7 +13,8 @@ from pathlib import Path
 from moto.cloudformation.models import cloudformation_backends
 
 from embedded_aws import permissions_report
-from embedded_aws.iam import clients, decisions
+from embedded_aws.iam import decisions
+from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Grant, Refusal, Use
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 from sandbox import stacks
@@ -48,8 +49,8 @@ class _Names:
     def __init__(self) -> None:
         self.resources: list[tuple[str, Resource]] = []
         stages: set[str] = set()
-        for account in clients.ACCOUNTS.values():
-            for stack in list(cloudformation_backends[account][clients.REGION].stacks.values()):
+        for account in accounts.ACCOUNTS.values():
+            for stack in list(cloudformation_backends[account][accounts.REGION].stacks.values()):
                 if str(stack.template_dict.get("Description")).startswith("Model Promotion"):
                     template = "" if "Stage" in stack.parameters else "upstream.yaml "
                     stages |= {stack.parameters.get("Stage", ""), stack.parameters["DownstreamStage"]} - {""}
@@ -86,7 +87,7 @@ class _Names:
                 text = text.replace(resource.name, resource.logical_resource_id)
         for pattern, name in (
             (r"arn:\*:s3:::[^/]+", "arn:*:s3:::UPSTREAM"),
-            (rf"sagemaker-{clients.REGION}-\d{{12}}", "UPSTREAM"),
+            (rf"sagemaker-{accounts.REGION}-\d{{12}}", "UPSTREAM"),
             (r"repository/(echo|team/\*)$", "repository/REPOSITORY"),
             (rf"\b({self._stages})\b", "STAGE"),
             (r"\d{12}", "ACCOUNT"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.support.world import Stage, wait_until
 
 _SAGEMAKER_LISTS = {
@@ -45,7 +46,7 @@ def state(aws: EmbeddedAws) -> dict[str, Any]:
         "sqs": lambda account: list(_messages(account)),
     }
     found = {
-        f"{account} {part}": look(account) for account in clients.ACCOUNTS.values() for part, look in parts.items()
+        f"{account} {part}": look(account) for account in accounts.ACCOUNTS.values() for part, look in parts.items()
     }
     found["mail"] = (aws.directory / "notifications.log").read_text()
     compared: dict[str, Any] = json.loads(json.dumps(found, default=str))

@@ -15,13 +15,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from sandbox import stacks
 from tests.support import registries
 
-DEV, QA, PRODUCTION = clients.ACCOUNTS.values()
-DEV_BUCKET = f"sagemaker-{clients.REGION}-{DEV}"
+DEV, QA, PRODUCTION = accounts.ACCOUNTS.values()
+DEV_BUCKET = f"sagemaker-{accounts.REGION}-{DEV}"
 EVENTS = Path(__file__).parents[2] / "events"
 PATIENCE_SECONDS = 90
 # The session of a role in which a test tries what the role may do: no call of the application.
@@ -73,19 +73,19 @@ def _operators_client(service: str, account: str, _endpoint_url: str) -> Any:
 
 def made(account: str, stack: str, logical_id: str) -> str:
     """What CloudFormation knows a resource of a stack by."""
-    cloudformation = _operators_client("cloudformation", account, clients.endpoint_url())
+    cloudformation = _operators_client("cloudformation", account, accounts.endpoint_url())
     found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
     return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
 
 def role_of(account: str, stack: str, logical_id: str) -> str:
     """The ARN of a role of a stack."""
-    iam = _operators_client("iam", account, clients.endpoint_url())
+    iam = _operators_client("iam", account, accounts.endpoint_url())
     return str(iam.get_role(RoleName=made(account, stack, logical_id))["Role"]["Arn"])
 
 
 def _lambda(name: str, account: str) -> clients.ServiceCall:
-    arn = f"arn:aws:lambda:{clients.REGION}:{account}:function:{name}"
+    arn = f"arn:aws:lambda:{accounts.REGION}:{account}:function:{name}"
     return clients.ServiceCall("lambda.amazonaws.com", arn)
 
 
@@ -113,7 +113,7 @@ class Stage:
     account: str
 
     def client(self, service: str) -> Any:
-        return _operators_client(service, self.account, clients.endpoint_url())
+        return _operators_client(service, self.account, accounts.endpoint_url())
 
     def acting_as(self, function: str, service: str) -> Any:
         """A client as one of the stage's functions has it, by its name in the template: for the function's own code."""
@@ -137,11 +137,11 @@ class Stage:
 
     @property
     def state_machine(self) -> str:
-        return f"arn:aws:states:{clients.REGION}:{self.account}:stateMachine:model-promotion-{self.name}"
+        return f"arn:aws:states:{accounts.REGION}:{self.account}:stateMachine:model-promotion-{self.name}"
 
     @property
     def bucket(self) -> str:
-        return f"model-promotion-{self.name}-{self.account}-{clients.REGION}"
+        return f"model-promotion-{self.name}-{self.account}-{accounts.REGION}"
 
     @property
     def table(self) -> str:
@@ -306,7 +306,7 @@ class Lab:
     """The account that trains, as a data scientist uses it."""
 
     def client(self, service: str) -> Any:
-        return _operators_client(service, DEV, clients.endpoint_url())
+        return _operators_client(service, DEV, accounts.endpoint_url())
 
     def upload(self, key: str, body: bytes) -> str:
         self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body)
@@ -348,7 +348,7 @@ class Lab:
         script: str = ECHO_LABEL,
         expect: str | None = None,
         tagged: bool = True,
-        image: str = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1",
+        image: str = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1",
         metrics: dict[str, float] | None = None,
     ) -> str:
         """A completed training job whose model answers {"label": <label>}; its name."""
@@ -400,9 +400,9 @@ class Lab:
         return wait_until(look, f"the end of {job}")
 
 
-def deploy(aws: EmbeddedAws) -> None:
+def deploy() -> None:
     """Deploy the project's stacks, and push the images that the lab's models are served by, which QA may pull."""
-    arns = [f"arn:aws:ecr:{clients.REGION}:{DEV}:repository/{name}" for name in ("echo", "team/*")]
-    stacks.deploy(aws, lambda _: None, {"RepositoryArns": ",".join(arns)})
+    arns = [f"arn:aws:ecr:{accounts.REGION}:{DEV}:repository/{name}" for name in ("echo", "team/*")]
+    stacks.deploy(lambda _: None, {"RepositoryArns": ",".join(arns)})
     for repository, tag in (("echo", "1"), ("team/server", "1.0"), ("team/second", "2")):
         Lab().push(repository, tag)

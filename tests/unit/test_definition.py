@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonata import Jsonata
 
-from embedded_aws.services.cloudformation import templates
+from embedded_aws.services.stepfunctions import definitions
 from tests import linter
 from tests.linter.flow import loops, ways
 from tests.linter.project import texts
@@ -103,7 +103,7 @@ def test_every_loop_ends_after_what_its_parameter_says() -> None:
     # The deadlines with the names of parameters in them, not with the defaults.
     supplied = PROJECT.substitutions().items()
     expressions = {name: value["Fn::Sub"] for name, value in supplied if isinstance(value, dict) and "Fn::Sub" in value}
-    text = templates.substitute(TEXT, expressions)
+    text = definitions.substitute(TEXT, expressions)
     assert set(LOOPS) == set(BOUNDS)
     for wait, bound in BOUNDS.items():
         [condition] = [rule["Condition"] for _, end, rule in ways(PROJECT.definition) if end == wait]

@@ -14,7 +14,7 @@ import json
 import time
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
@@ -22,10 +22,9 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
 from embedded_aws.services.cloudformation import resource_types, stacks, templates
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _POLL_SECONDS = 0.1
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -38,21 +37,19 @@ class DeploymentError(Exception):
     """A stack could not be brought to what its template says."""
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     resource_types.base.forget_clients()
-    resource_types.iam_kms.install()
-    background = stacks.install()
-    aws.exits.callback(background.end)
+    resource_types.iam_kms.patches.apply()
+    stacks.install(host)
 
 
 def deploy(
-    aws: EmbeddedAws,
     *,
     template: Path,
     stack_name: str,
     account: str,
     parameters: dict[str, str],
-    region: str = clients.REGION,
+    region: str = accounts.REGION,
 ) -> dict[str, str]:
     """Create or update a stack and wait for it; its outputs. A parameter not given keeps its value, as with SAM."""
     client = clients.client_as_operator("cloudformation", account, region)
@@ -73,7 +70,7 @@ def deploy(
     return _wait(client, stack_name)
 
 
-def package(template: Path, account: str, region: str = clients.REGION) -> dict[str, Any]:
+def package(template: Path, account: str, region: str = accounts.REGION) -> dict[str, Any]:
     """The template with every local path replaced by where the file, or the zipped folder, is in SAM's bucket."""
     document = templates.load(template.read_text())
     bucket = f"aws-sam-cli-managed-default-{account}"

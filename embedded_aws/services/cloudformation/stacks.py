@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html: as with the option "preserve
 successfully provisioned resources", what was made before a failure stays, and the next update goes on from there. moto
-keeps the stacks and answers the API; its own way skips types that it does not know and misses most of an update.
+keeps the stacks and answers the API.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from moto.cloudformation.models import Event
 from moto.cloudformation.responses import CloudFormationResponse
 
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudformation.resource_types import TYPES, Resource
 from embedded_aws.services.cloudformation.resource_types.base import AttributeMissingError
 from embedded_aws.services.cloudformation.resource_types.messaging import TargetError
@@ -24,26 +26,28 @@ from embedded_aws.services.cloudformation.templates import Template, TemplateErr
 
 _NO_ECHO = "****"
 
+patches = Patches("5.2.5")
+_validate_in_moto = CloudFormationResponse._validate_different_update
 _background = Background("cloudformation")
-_moto_validate_different_update = CloudFormationResponse._validate_different_update
 
 
-def install() -> Background:
-    """The threads in which stacks change are to be ended by the caller."""
+def install(host: Host) -> None:
     global _background
     _background = Background("cloudformation")
-    models.Stack = Stack
-    CloudFormationResponse._validate_different_update = _validate_different_update
-    return _background
+    host.exits.callback(_background.end)
+    patches.apply()
 
 
+@patches.replaces(
+    CloudFormationResponse, "_validate_different_update", "moto refuses the same template also after a failure."
+)
 def _validate_different_update(self: CloudFormationResponse, parameters: Any, body: str, stack: Stack) -> None:
-    """After a failure the same template is an update, too."""
     if not stack.status.endswith("_FAILED"):
-        _moto_validate_different_update(self, parameters, body, stack)
+        _validate_in_moto(self, parameters, body, stack)
 
 
 # moto's answers find StackName and the like by the name of the class.
+@patches.replaces(models, "Stack", "moto ignores resource types that it does not know, and most of an update.")
 class Stack(models.Stack):
     parameters: dict[str, str]
     resource_map: Template

@@ -63,23 +63,6 @@ def load(text: str) -> dict[str, Any]:
     return document
 
 
-def substitute(definition: str, substitutions: Mapping[str, Any]) -> str:
-    """Return a state machine's definition with its `${name}`s replaced, repeatedly until none is left to replace.
-
-    A value may contain other `${name}`s; a name without a value stays as it is. Raises ValueError if a value leads back
-    to its own name. Source: `transformDefinition` in DefinitionProcessor.java of
-    https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-stepfunctions, which calls
-    `StringUtils.replaceEachRepeatedly` of Apache Commons Lang; the message is the one of that library.
-    """
-    values = {f"${{{name}}}": _text(value) for name, value in substitutions.items()}
-    names = re.compile("|".join(map(re.escape, values)) or "(?!)")
-    for _ in range(len(values) + 1):
-        definition, replaced = names.subn(lambda found: values[found[0]], definition)
-        if not replaced:
-            return definition
-    raise ValueError("Aborting to protect against StackOverflowError - output of one loop is the input of another")
-
-
 class Template:
     """A template with values for its parameters: which resources it has, in which order, with which properties."""
 

@@ -8,24 +8,23 @@ says. Composite alarms, and those on metrics of endpoints, are not evaluated: th
 from __future__ import annotations
 
 import datetime
-import functools
 import json
 import logging
 import operator
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudwatch.exceptions import ValidationError
 from moto.cloudwatch.models import Alarm, CloudWatchBackend, cloudwatch_backends
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudwatch import alarm_metrics, metrics
 from embedded_aws.services.cloudwatch.alarm_metrics import CannotEvaluateError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 PRINCIPAL = "cloudwatch.amazonaws.com"
 INSUFFICIENT = "INSUFFICIENT_DATA"
@@ -40,41 +39,40 @@ _COMPARISONS = {
     "LessThanThreshold": operator.lt,
 }
 
+patches = Patches("5.2.5")
+_put_in_moto = CloudWatchBackend.put_metric_alarm
 _logger = logging.getLogger(__name__)
 _minute = 60.0
 _put_at = 0.0
 _background = Background("alarms")
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background, _minute
-    _background, _minute = Background("alarms"), aws.pace.minute
-    aws.exits.callback(_background.end)
+    _background, _minute = Background("alarms"), host.pace.minute
+    host.exits.callback(_background.end)
     _background.run(_watch, _background)
-    original = CloudWatchBackend.put_metric_alarm
-    if hasattr(original, "__wrapped__"):
-        return
+    patches.apply()
 
-    @functools.wraps(original)
-    def put_metric_alarm(backend: CloudWatchBackend, **members: Any) -> Alarm:
-        global _put_at
-        before = backend.alarms.get(members["name"])
-        alarm = original(backend, **members)
-        try:
-            _check(alarm)
-        except ValidationError:
-            backend.alarms.pop(alarm.name)
-            if before:
-                backend.alarms[alarm.name] = before
-            raise
-        # "When you update an existing alarm, its state is left unchanged" (API_PutMetricAlarm); moto makes a new one.
-        alarm.state_value = INSUFFICIENT
-        for attribute in _STATE if before else ():
-            setattr(alarm, attribute, getattr(before, attribute))
-        _put_at = time.time()
-        return alarm
 
-    CloudWatchBackend.put_metric_alarm = put_metric_alarm
+@patches.replaces(CloudWatchBackend, "put_metric_alarm", "moto resets the state of an alarm that is updated.")
+def _put_metric_alarm(backend: CloudWatchBackend, **members: Any) -> Alarm:
+    global _put_at
+    before = backend.alarms.get(members["name"])
+    alarm = _put_in_moto(backend, **members)
+    try:
+        _check(alarm)
+    except ValidationError:
+        backend.alarms.pop(alarm.name)
+        if before:
+            backend.alarms[alarm.name] = before
+        raise
+    # "When you update an existing alarm, its state is left unchanged" (API_PutMetricAlarm).
+    alarm.state_value = INSUFFICIENT
+    for attribute in _STATE if before else ():
+        setattr(alarm, attribute, getattr(before, attribute))
+    _put_at = time.time()
+    return alarm
 
 
 def evaluate(now: float) -> None:
@@ -189,7 +187,7 @@ def _change(alarm: Alarm, account: str, state: str, judged: list[float]) -> None
 def _publish(alarm: Alarm, topic: str, subject: str, message: str) -> None:
     try:
         client = clients.client_as_service(
-            "sns", PRINCIPAL, alarm.alarm_arn, clients.account_of(topic), alarm.region_name
+            "sns", PRINCIPAL, alarm.alarm_arn, accounts.account_of(topic), alarm.region_name
         )
         # SNS takes subjects of up to 100 characters.
         client.publish(TopicArn=topic, Subject=subject[:100], Message=message)

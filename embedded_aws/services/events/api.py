@@ -9,22 +9,23 @@ import copy
 import datetime
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.events.exceptions import InvalidEventPatternException, ValidationException
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
 
-from embedded_aws.iam import clients, decisions
+from embedded_aws.gateway import headers
+from embedded_aws.iam import decisions
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.events import delivery, input_transformer, patterns
 from embedded_aws.services.events import targets as event_targets
 from embedded_aws.services.events.targets import Delivery, Event
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # Quotas of PutEvents and rules: "Amazon EventBridge quotas" (eb-quota) and "Calculating event entry size".
 _MOST_ENTRIES = 10
@@ -32,24 +33,24 @@ _MOST_BYTES = 1024 * 1024
 _LONGEST_DETAIL_TYPE = 128
 _MOST_TARGETS = 5
 
+patches = Patches("5.2.5")
 _background = Background("event delivery")
 _pace = 1.0
-_moto_put_targets = EventsBackend.put_targets
+_put_targets_in_moto = EventsBackend.put_targets
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background, _pace
-    _background, _pace = Background("event delivery"), aws.pace.waiting
-    aws.exits.callback(_background.end)
-    EventsHandler.put_events = _put_events
-    EventsHandler.test_event_pattern = _test_event_pattern
-    EventsBackend.put_targets = _put_targets
-    EventPatternParser.parse = _parse_pattern
-    Rule.send_to_targets = _take_from_moto
-    # moto's CloudFormation has no answer to `!Ref Bus`, which is the name of the bus.
-    EventBus.physical_resource_id = property(lambda bus: bus.name)
-    # moto drops a bus's other statements for the same principal; on AWS a statement is known by its Sid alone.
-    EventBus._remove_principals_statements = lambda *_: None
+    _background, _pace = Background("event delivery"), host.pace.waiting
+    host.exits.callback(_background.end)
+    patches.apply()
+
+
+@patches.replaces(
+    EventBus, "_remove_principals_statements", "moto removes a bus's other statements for the same principal."
+)
+def _remove_principals_statements(bus: EventBus, *principals: Any) -> None:
+    """Remove nothing: on AWS, a statement replaces only the one with the same Sid."""
 
 
 def emit(
@@ -58,7 +59,7 @@ def emit(
     detail_type: str,
     detail: dict[str, Any],
     resources: list[str],
-    region: str = clients.REGION,
+    region: str = accounts.REGION,
 ) -> None:
     """Put an event of an AWS service on the account's default bus; returns before it is delivered."""
     bus = events_backends[account][region].event_buses["default"]
@@ -124,6 +125,7 @@ def _iso(time: datetime.datetime | float | str) -> str:
     return time.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@patches.replaces(EventsHandler, "put_events", "moto omits errors of entries, and never retries a delivery.")
 def _put_events(handler: EventsHandler) -> str:
     """PutEvents of the API reference; what an entry's answer may say is from "Troubleshooting" (eb-troubleshooting)."""
     entries = handler._get_param("Entries") or []
@@ -135,7 +137,7 @@ def _put_events(handler: EventsHandler) -> str:
         )
     if sum(_size(entry) for entry in entries) > _MOST_BYTES:
         raise ValidationException("Total size of the entries in the request is over the limit.")
-    forwarded = event_targets.arrive(handler.headers.get(event_targets.FORWARDED_HEADER, ""))
+    forwarded = event_targets.arrive(handler.headers.get(headers.FORWARDED_EVENT, ""))
     answers = []
     for entry in entries:
         bus_arn = _bus_arn(entry.get("EventBusName") or "default", handler.current_account, handler.region)
@@ -190,17 +192,18 @@ def _bus_arn(name_or_arn: str, account: str, region: str) -> str:
 
 
 def _bus(arn: str) -> EventBus | None:
-    buses = events_backends[clients.account_of(arn)][arn.split(":")[3]].event_buses
+    buses = events_backends[accounts.account_of(arn)][arn.split(":")[3]].event_buses
     return buses.get(arn.partition(":event-bus/")[2])
 
 
 def _admits(bus_arn: str, account: str, role_arn: str) -> bool:
     """Whether a bus takes events of another account ("Permissions for event buses", eb-event-bus-permissions)."""
-    if clients.account_of(bus_arn) == account:
+    if accounts.account_of(bus_arn) == account:
         return True
     return decisions.resource_admits(decisions.Caller(account, role_arn, role_arn), "events:PutEvents", bus_arn)
 
 
+@patches.replaces(EventsBackend, "put_targets", "moto accepts targets that EventBridge refuses.")
 def _put_targets(backend: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:
     """PutTargets of the API reference."""
     for target in targets:
@@ -210,7 +213,7 @@ def _put_targets(backend: EventsBackend, name: str, event_bus_arn: str | None, t
         raise JsonRESTError(
             "LimitExceededException", "The requested resource exceeds the maximum number allowed for targets of a rule."
         )
-    _moto_put_targets(backend, name, event_bus_arn, targets)
+    _put_targets_in_moto(backend, name, event_bus_arn, targets)
 
 
 def _check_target(target: dict[str, Any], account: str) -> None:
@@ -235,6 +238,7 @@ def _check_target(target: dict[str, Any], account: str) -> None:
         )
 
 
+@patches.replaces(EventPatternParser, "parse", "moto accepts patterns that EventBridge refuses.")
 def _parse_pattern(parser: EventPatternParser) -> dict[str, Any]:
     if not parser.pattern:
         return {}
@@ -244,8 +248,9 @@ def _parse_pattern(parser: EventPatternParser) -> dict[str, Any]:
         raise InvalidEventPatternException(reason=str(error)) from None
 
 
+@patches.replaces(EventsHandler, "test_event_pattern", "moto has not implemented it.")
 def _test_event_pattern(handler: EventsHandler) -> str:
-    """TestEventPattern of the API reference, which moto lacks."""
+    """Answer TestEventPattern as the API reference describes it."""
     pattern = EventPattern.load(handler._get_param("EventPattern")).get_pattern()
     try:
         event = json.loads(handler._get_param("Event"))
@@ -257,8 +262,9 @@ def _test_event_pattern(handler: EventsHandler) -> str:
     return json.dumps({"Result": patterns.matches(pattern, event)})
 
 
+@patches.replaces(Rule, "send_to_targets", "moto offers the events of its S3 to the rules of every bus.")
 def _take_from_moto(rule: Rule, original_event: dict[str, Any], transform_input: bool = True) -> None:
-    """moto's S3 offers its events to every rule of every bus, AWS services put theirs on the default bus."""
+    """Offer an event of moto's S3 to the rules of the default bus, where AWS services put their events."""
     if rule.event_bus_name == "default":
         envelope = {**original_event, "id": str(uuid.uuid4()), "time": _iso(original_event["time"])}
         _offer(rule, Event(envelope, _now()))

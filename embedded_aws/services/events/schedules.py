@@ -6,46 +6,44 @@ themselves, `run` says that one is due.
 
 from __future__ import annotations
 
-import functools
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.events.exceptions import ValidationException
 from moto.events.models import EventsBackend, Rule, events_backends
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.events import api as events
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60}
 _LOOK_SECONDS = 0.5
 
+patches = Patches("5.2.5")
+_put_rule_in_moto = EventsBackend.put_rule
 
-def install(aws: EmbeddedAws) -> None:
-    if aws.pace.schedules:
+
+def install(host: Host) -> None:
+    if host.pace.schedules:
         background = Background("schedules")
-        aws.exits.callback(background.end)
-        background.run(watch, background, aws.pace.minute)
-    original = EventsBackend.put_rule
-    if hasattr(original, "__wrapped__"):
-        return
-
-    @functools.wraps(original)
-    def put_rule(backend: EventsBackend, *arguments: Any, **members: Any) -> Rule:
-        expression = members.get("scheduled_expression")
-        if expression and not _RATE.fullmatch(expression):
-            raise ValidationException(f"The embedded EventBridge has schedules by rate alone, not {expression}.")
-        return original(backend, *arguments, **members)
-
-    EventsBackend.put_rule = put_rule
+        host.exits.callback(background.end)
+        background.run(watch, background, host.pace.minute)
+    patches.apply()
 
 
-def run(account: str, rule_name: str, region: str = clients.REGION) -> None:
+@patches.replaces(EventsBackend, "put_rule", "moto never runs schedules; here only those by rate run.")
+def _put_rule(backend: EventsBackend, *arguments: Any, **members: Any) -> Rule:
+    expression = members.get("scheduled_expression")
+    if expression and not _RATE.fullmatch(expression):
+        raise ValidationException(f"The embedded EventBridge has schedules by rate alone, not {expression}.")
+    return _put_rule_in_moto(backend, *arguments, **members)
+
+
+def run(account: str, rule_name: str, region: str = accounts.REGION) -> None:
     """The schedule of a rule is due: its targets are called."""
     _run(events_backends[account][region].event_buses["default"].rules[rule_name])
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.gateway import headers
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
 PRINCIPAL = "events.amazonaws.com"
-FORWARDED_HEADER = "x-embedded-aws-forwarded-event"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def is_event_bus(arn: str) -> bool:
 def needs_role(arn: str, account: str) -> bool:
     """Whether PutTargets wants a RoleArn for a target of a rule in `account`."""
     service, _ = _kind(arn)
-    return service in ("states", "ssm") or clients.account_of(arn) != account
+    return service in ("states", "ssm") or accounts.account_of(arn) != account
 
 
 def send(delivery: Delivery, text: str) -> None:
@@ -92,12 +93,12 @@ def send(delivery: Delivery, text: str) -> None:
 
 def send_to_queue(client: Any, queue_arn: str, body: str, **options: Any) -> None:
     *_, account, name = queue_arn.split(":")
-    client.send_message(QueueUrl=f"{clients.endpoint_url()}/{account}/{name}", MessageBody=body, **options)
+    client.send_message(QueueUrl=f"{accounts.endpoint_url()}/{account}/{name}", MessageBody=body, **options)
 
 
 def client_of_rule(service: str, rule_arn: str, resource_arn: str) -> Any:
     """A client by which EventBridge calls for a rule, on the strength of the resource's own policy."""
-    return clients.client_as_service(service, PRINCIPAL, rule_arn, clients.account_of(resource_arn), _region(rule_arn))
+    return clients.client_as_service(service, PRINCIPAL, rule_arn, accounts.account_of(resource_arn), _region(rule_arn))
 
 
 def _kind(arn: str) -> tuple[str, str]:
@@ -166,7 +167,7 @@ def _put_on_bus(delivery: Delivery, text: str) -> None:
     client = _client("events", delivery)
 
     def name_event(request: Any, **_: object) -> None:
-        request.headers[FORWARDED_HEADER] = token
+        request.headers[headers.FORWARDED_EVENT] = token
 
     client.meta.events.register("before-sign.events.PutEvents", name_event)
     _in_transit[token] = event

@@ -11,19 +11,18 @@ import re
 import urllib.parse
 import uuid
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend, lambda_simple_backends
 
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.lambda_.async_invocations import EventQueue, Invocation
 from embedded_aws.services.lambda_.environments import Environments, Outcome, RoleNotAssumedError, ThrottledError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _MOST_BYTES = {"RequestResponse": 6_291_456, "Event": 1_048_576, "DryRun": 6_291_456}
@@ -34,6 +33,15 @@ _FUNCTION_NAME = re.compile(
     r"(arn:aws[a-zA-Z-]*:lambda:)?((?P<region>[a-z]{2}(-[a-z]+)+-\d):)?((?P<account>\d{12}):)?(function:)?"
     r"(?P<name>[a-zA-Z0-9-_]+)(:(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
 )
+
+
+patches = Patches("5.2.5")
+_enrich_in_moto = LambdaResponse._enrich_response
+_delete_in_moto = LambdaSimpleBackend.delete_function
+_init_in_moto = LambdaFunction.__init__
+_update_in_moto = LambdaFunction.update_configuration
+_get_in_moto = LambdaFunction.get_configuration
+_put_in_moto = LambdaSimpleBackend.put_function_event_invoke_config
 
 
 class _TooManyRequestsError(LambdaClientError):
@@ -60,8 +68,8 @@ class _AccessDeniedError(LambdaClientError):
 class _Running:
     """What runs the functions between a start and a stop of the embedded AWS."""
 
-    def __init__(self, aws: EmbeddedAws) -> None:
-        self.environments = Environments(aws.directory / "functions", aws.pace.sleeping)
+    def __init__(self, host: Host) -> None:
+        self.environments = Environments(host.directory / "functions", host.pace.sleeping)
         self.queue = EventQueue(self.run)
 
     def run(self, invocation: Invocation) -> Outcome:
@@ -96,25 +104,14 @@ def kill_busy() -> None:
     _running.environments.kill_busy()
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _running
-    _running = _Running(aws)
-    aws.exits.callback(_running.close)
-    # moto runs functions in Docker, or with this backend not at all.
-    LambdaResponse.invoke = _respond
-    LambdaResponse._enrich_response = staticmethod(_enrich_response)
-    LambdaSimpleBackend.invoke = _invoke_for_a_poller
-    LambdaFunction.invoke = _invoke_for_a_service
-    LambdaSimpleBackend.delete_function = _delete_function
-    # moto forgets these settings of a function.
-    LambdaFunction.__init__ = _init_function
-    LambdaFunction.update_configuration = _update_configuration
-    LambdaFunction.get_configuration = _get_configuration
-    LambdaFunction.create_from_cloudformation_json = classmethod(_create_from_cloudformation)
-    # In moto a second configuration does not replace the first.
-    LambdaSimpleBackend.put_function_event_invoke_config = _put_event_invoke_config
+    _running = _Running(host)
+    host.exits.callback(_running.close)
+    patches.apply()
 
 
+@patches.replaces(LambdaResponse, "invoke", "moto runs functions in Docker or not at all.")
 def _respond(response: Any) -> tuple[int, dict[str, str], bytes]:
     name = urllib.parse.unquote(response.path.rsplit("/", 2)[-2])
     parts = _FUNCTION_NAME.fullmatch(name)
@@ -142,11 +139,10 @@ def _respond(response: Any) -> tuple[int, dict[str, str], bytes]:
     return 200, headers, outcome.payload
 
 
-_enrich_in_moto = LambdaResponse._enrich_response
-
-
+@patches.replaces(
+    LambdaResponse, "_enrich_response", "moto invents a request ID for every response; the function has another one."
+)
 def _enrich_response(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
-    """Keep the request id the function knows itself by, where moto makes one up for every response."""
     known = {name: value for name, value in headers.items() if name == "x-amzn-requestid"}
     headers, body = _enrich_in_moto(headers, body)
     return headers | known, body
@@ -176,6 +172,7 @@ def _run(invocation: Invocation) -> Outcome:
         raise _InvalidZipFileError("InvalidZipFileException", message) from None
 
 
+@patches.replaces(LambdaSimpleBackend, "invoke", "moto runs functions in Docker or not at all.")
 def _invoke_for_a_poller(
     backend: Any,
     function_name: str,
@@ -192,33 +189,28 @@ def _invoke_for_a_poller(
     return outcome.payload
 
 
+@patches.replaces(LambdaFunction, "invoke", "moto runs functions in Docker or not at all.")
 def _invoke_for_a_service(function: Any, body: str, headers: object, response_headers: object) -> bytes:
     """What moto's SNS, S3 notifications and log subscriptions call: none of them waits on AWS."""
     _running.queue.put(Invocation(function, function.function_arn, str(uuid.uuid4()), body.encode()))
     return b"null"
 
 
-_delete_in_moto = LambdaSimpleBackend.delete_function
-
-
+@patches.replaces(LambdaSimpleBackend, "delete_function", "moto knows nothing of the processes that run a function.")
 def _delete_function(backend: Any, function_name: str, qualifier: str | None = None) -> None:
     function = backend.get_function(function_name, qualifier)
     _delete_in_moto(backend, function_name, qualifier)
     _running.environments.retire(function)
 
 
-_init_in_moto = LambdaFunction.__init__
-_update_in_moto = LambdaFunction.update_configuration
-_get_in_moto = LambdaFunction.get_configuration
-_create_in_moto = LambdaFunction.create_from_cloudformation_json.__func__
-
-
+@patches.replaces(LambdaFunction, "__init__", "moto ignores DeadLetterConfig and LoggingConfig.")
 def _init_function(function: Any, account_id: str, spec: dict[str, Any], region: str, version: str | int = 1) -> None:
     _init_in_moto(function, account_id, spec, region, version)
     function.dead_letter_config = spec.get("DeadLetterConfig", {})
     function.logging_config = spec.get("LoggingConfig", {})
 
 
+@patches.replaces(LambdaFunction, "update_configuration", "moto ignores DeadLetterConfig and LoggingConfig.")
 def _update_configuration(function: Any, updates: dict[str, Any]) -> dict[str, Any]:
     function.dead_letter_config = updates.get("DeadLetterConfig", function.dead_letter_config)
     function.logging_config = updates.get("LoggingConfig", function.logging_config)
@@ -227,6 +219,7 @@ def _update_configuration(function: Any, updates: dict[str, Any]) -> dict[str, A
     return configuration
 
 
+@patches.replaces(LambdaFunction, "get_configuration", "moto ignores DeadLetterConfig and LoggingConfig.")
 def _get_configuration(function: Any, on_create: bool = False) -> dict[str, Any]:
     logging = {"LogFormat": "Text", "LogGroup": function.logs_group_name} | function.logging_config
     configuration: dict[str, Any] = _get_in_moto(function, on_create) | {"LoggingConfig": logging}
@@ -235,18 +228,11 @@ def _get_configuration(function: Any, on_create: bool = False) -> dict[str, Any]
     return configuration
 
 
-def _create_from_cloudformation(
-    cls: Any, resource_name: str, cloudformation_json: dict[str, Any], *args: Any, **kwargs: Any
-) -> Any:
-    function = _create_in_moto(cls, resource_name, cloudformation_json, *args, **kwargs)
-    function.dead_letter_config = cloudformation_json["Properties"].get("DeadLetterConfig", {})
-    function.logging_config = cloudformation_json["Properties"].get("LoggingConfig", {})
-    return function
-
-
-_put_in_moto = LambdaSimpleBackend.put_function_event_invoke_config
-
-
+@patches.replaces(
+    LambdaSimpleBackend,
+    "put_function_event_invoke_config",
+    "moto does not replace the first configuration by the second one.",
+)
 def _put_event_invoke_config(backend: Any, function_name: str, config: dict[str, Any]) -> dict[str, Any]:
     backend.get_function(function_name).event_invoke_config = []
     configuration: dict[str, Any] = _put_in_moto(backend, function_name, config)

@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
 from embedded_aws.services.lambda_.environments import Outcome, RoleNotAssumedError, ThrottledError
 
@@ -121,7 +122,7 @@ def _send(function: Any, arn: str, body: str, attributes: dict[str, Any], result
         client = clients.client_as_role(service, function.role, function.function_name, by, region)
         match service:
             case "sqs":
-                url = f"{clients.endpoint_url()}/{account}/{name}"
+                url = f"{accounts.endpoint_url()}/{account}/{name}"
                 client.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
             case "sns":
                 client.publish(TopicArn=arn, Message=body, MessageAttributes=attributes)

@@ -30,6 +30,7 @@ from botocore.exceptions import ClientError
 from moto.logs.models import logs_backends
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.lambda_ import code as function_code
 from embedded_aws.services.lambda_ import runtime
 
@@ -329,7 +330,7 @@ def _variables(function: Any) -> dict[str, str]:
         **function.environment_vars,
         "_HANDLER": function.handler,
         "AWS_DEFAULT_REGION": function.region,
-        "AWS_ENDPOINT_URL": clients.endpoint_url(),
+        "AWS_ENDPOINT_URL": accounts.endpoint_url(),
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
         "AWS_LAMBDA_FUNCTION_NAME": function.function_name,

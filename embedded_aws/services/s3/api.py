@@ -6,43 +6,44 @@ The modules beside this one follow the S3 API reference: `s3_content` (the bytes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.s3 import multipart, objects, reading, writing
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
-
-def install(aws: EmbeddedAws) -> None:
-    S3Response._bucket_response = _bucket_response
-    S3Response._key_response = _key_response
-    FakeBucket.get_permission = _get_permission
-    objects.install()
-    writing.install()
-    multipart.install()
-    reading.install()
-
-
-def _get_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
-    """moto reads a bucket policy without its principals and conditions, so that a Deny on plain HTTP denies all."""
-    return PermissionResult.NEUTRAL
-
-
+patches = Patches("5.2.5")
 _bucket_in_moto = S3Response._bucket_response
 _key_in_moto = S3Response._key_response
 
 
+def install(host: Host) -> None:
+    for module in (objects, writing, multipart, reading):
+        module.patches.apply()
+    patches.apply()
+
+
+@patches.replaces(
+    FakeBucket,
+    "get_permission",
+    "moto evaluates a bucket policy without principals and conditions: a Deny for plain HTTP denies everything.",
+)
+def _get_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
+    return PermissionResult.NEUTRAL
+
+
+@patches.replaces(S3Response, "_bucket_response", "moto ignores x-amz-expected-bucket-owner.")
 def _bucket_response(response: Any, request: Any, full_url: str) -> Any:
     if response.bucket_name:
         writing.refuse_other_owner(response, response.bucket_name)
     return _bucket_in_moto(response, request, full_url)
 
 
+@patches.replaces(S3Response, "_key_response", "moto ignores x-amz-expected-bucket-owner.")
 def _key_response(response: Any, request: Any, full_url: str) -> Any:
     writing.refuse_other_owner(response, response.bucket_name)
     return _key_in_moto(response, request, full_url)

@@ -29,6 +29,7 @@ from moto.s3.models import OWNER, FakeMultipart, S3Backend
 from moto.s3.responses import S3Response
 from moto.s3.utils import STORAGE_CLASS, metadata_from_headers
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.s3 import objects
 from embedded_aws.services.s3.content import Content
 from embedded_aws.services.s3.objects import COMPOSITE, FULL_OBJECT, Part
@@ -56,17 +57,15 @@ _CHECKSUM_TYPES = {
 _NO_METADATA = {"x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-content-sha256", "content-md5"}
 
 
-def install() -> None:
-    S3Response._key_response_post = _key_response_post
-    S3Response.upload_part = _upload_part
-    S3Response.upload_part_copy = _upload_part_copy
-    S3Response.list_multipart_uploads = _list_multipart_uploads
-    S3Response.abort_multipart_upload = _abort_multipart_upload
-    # moto takes the marker, which is a part's number, for a place in the list.
-    FakeMultipart.list_parts = _parts_after
-    S3Backend.is_truncated = _is_truncated
+patches = Patches("5.2.5")
+_post_in_moto = S3Response._key_response_post
 
 
+@patches.replaces(
+    S3Response,
+    "_key_response_post",
+    "moto creates and completes uploads without checksums, default encryption, conditions and the checks of parts.",
+)
 def _key_response_post(
     response: Any, request: Any, body: bytes, bucket_name: str, query: dict[str, Any], key_name: str
 ) -> Any:
@@ -75,9 +74,6 @@ def _key_response_post(
     response._set_action("KEY", "POST", query)
     response._authenticate_and_authorize_s3_action(bucket_name=bucket_name, key_name=key_name)
     return _create(response) if "uploads" in query else _complete(response, body)
-
-
-_post_in_moto = S3Response._key_response_post
 
 
 def _find_upload(response: Any) -> Any:
@@ -136,6 +132,7 @@ def _named_checksum(upload: Any) -> dict[str, str]:
     return {"ChecksumAlgorithm": upload.checksum_algorithm, "ChecksumType": upload.checksum_type}
 
 
+@patches.replaces(S3Response, "upload_part", "moto ignores the checksum and the encryption of the upload.")
 def _upload_part(response: Any) -> Response:
     answer = response._get_cors_headers_other()
     upload = _find_upload(response)
@@ -148,6 +145,7 @@ def _upload_part(response: Any) -> Response:
     return 200, answer, ""
 
 
+@patches.replaces(S3Response, "upload_part_copy", "moto ignores conditions and limits, and copies the bytes.")
 def _upload_part_copy(response: Any) -> Response:
     upload = _find_upload(response)
     source = find_copy_source(response)
@@ -301,22 +299,26 @@ def _write(backend: Any, bucket_name: str, upload: Any, parts: list[Any], conten
     return key
 
 
+@patches.replaces(S3Response, "abort_multipart_upload", "moto aborts an upload also by another object's key.")
 def _abort_multipart_upload(response: Any) -> Response:
     upload = _find_upload(response)
     response.backend.abort_multipart_upload(response.bucket_name, upload.id)
     return 204, {}, ""
 
 
+@patches.replaces(FakeMultipart, "list_parts", "moto takes the marker, a part's number, for a position in the list.")
 def _parts_after(upload: Any, part_number_marker: int, max_parts: int) -> Iterator[Any]:
     numbers = [number for number in upload.partlist if number > part_number_marker]
     return iter([upload.parts[number] for number in numbers[:max_parts]])
 
 
+@patches.replaces(S3Backend, "is_truncated", "moto takes the marker, a part's number, for a position in the list.")
 def _is_truncated(backend: Any, bucket_name: str, multipart_id: str, next_part_number_marker: int) -> bool:
     numbers = backend.get_bucket(bucket_name).multiparts[multipart_id].partlist
     return any(number > next_part_number_marker for number in numbers)
 
 
+@patches.replaces(S3Response, "list_multipart_uploads", "moto ignores markers and max-uploads.")
 def _list_multipart_uploads(response: Any) -> Response:
     asked = {name: values[0] for name, values in response.querystring.items()}
     prefix, most = asked.get("prefix", ""), int(asked.get("max-uploads", 1000))

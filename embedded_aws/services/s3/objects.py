@@ -17,14 +17,16 @@ from moto.s3.models import FakeKey, S3Backend
 from moto.s3.utils import ARCHIVE_STORAGE_CLASSES
 from moto.utilities.tagging_service import TaggingService
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.s3.content import Content
 
 ALGORITHMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256")
 DEFAULT_ALGORITHM = "CRC64NVME"
 FULL_OBJECT, COMPOSITE = "FULL_OBJECT", "COMPOSITE"
 
-
+patches = Patches("5.2.5")
 _tagger = TaggingService()
+_put_in_moto = S3Backend.put_object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +57,9 @@ class ByReference:
         return getattr(self._key, name)
 
 
-def install() -> None:
-    FakeKey.value = property(lambda key: bytes(key.content), _set_value)
-    FakeKey.etag = property(_etag)
-    FakeKey.completed_parts = ()
-    # A listing of versions copies every key of the bucket, with all of its bytes.
-    FakeKey.__deepcopy__ = _sharing_content
-    S3Backend.put_object = _put_object
-    # moto keeps an object's tags with the account that wrote it, where another account that reads it finds none.
-    S3Backend.tagger = property(lambda backend: _tagger, lambda backend, value: None)
-
-
+@patches.replaces(
+    FakeKey, "__deepcopy__", "moto copies every object, with all of its bytes, to list the versions.", adds=True
+)
 def _sharing_content(key: Any, _: object) -> Any:
     copied = object.__new__(type(key))
     vars(copied).update(vars(key), disposed=True)  # moto would warn of a buffer that nobody closed, and nobody uses
@@ -137,6 +131,16 @@ def _key_arn(key_id: str, account: str, region: str) -> str:
     return arn
 
 
+patches.replace(FakeKey, "completed_parts", (), "moto forgets the parts of a completed upload.", adds=True)
+patches.replace(
+    S3Backend,
+    "tagger",
+    property(lambda backend: _tagger, lambda backend, value: None),
+    "moto keeps an object's tags with the account that wrote it; another account that reads the object finds none.",
+    adds=True,
+)
+
+
 def _set_value(key: Any, value: bytes | str | Content) -> None:
     if isinstance(value, str):
         value = value.encode()
@@ -144,6 +148,15 @@ def _set_value(key: Any, value: bytes | str | Content) -> None:
     key.contentsize = key.content.size
 
 
+patches.replace(
+    FakeKey,
+    "value",
+    property(lambda key: bytes(key.content), _set_value),
+    "moto copies the bytes of every object; here they are shared, so that a test can have an object of terabytes.",
+)
+
+
+@patches.replaces(FakeKey, "etag", "moto takes the MD5 of the content also where AWS does not.")
 def _etag(key: Any) -> str:
     if key._etag is None:
         # "Objects encrypted by SSE-KMS have ETags that are not an MD5 digest of their object data."
@@ -152,9 +165,11 @@ def _etag(key: Any) -> str:
     return f'"{key._etag}"'
 
 
-_put_in_moto = S3Backend.put_object
-
-
+@patches.replaces(
+    S3Backend,
+    "put_object",
+    "moto gives objects neither the bucket's default encryption nor a checksum.",
+)
 def _put_object(backend: Any, bucket_name: str, key_name: str, value: bytes | Content, **arguments: Any) -> Any:
     """Whatever creates an object ends here: it gets its encryption, a checksum, and none of its predecessor's tags."""
     encryption = encryption_of(

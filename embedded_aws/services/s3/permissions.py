@@ -12,9 +12,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from moto.s3.models import FakeDeleteMarker, s3_backends
-from werkzeug.datastructures import Headers, MultiDict
 
-from embedded_aws.iam.permissions import Need, Needs, key
+from embedded_aws.iam.attached_policies import owner
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key
 from embedded_aws.services.s3 import objects
 
 _WRITING = {"PutObject", "CopyObject", "CreateMultipartUpload"}
@@ -59,23 +59,17 @@ _OF_VERSIONS = {
 }
 
 
-class S3Call:
-    """A request to S3; `body` is there only where the call's keys are in it."""
+class _Call:
+    """A request to S3, by its bucket and its object's key."""
 
-    def __init__(
-        self, operation: str, path: dict[str, Any], query: MultiDict, headers: Headers, body: bytes, account: str
-    ) -> None:
-        self.operation = operation
-        self.bucket = str(path.get("Bucket", ""))
-        self.name = str(path.get("Key", ""))
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.account = account
-
-    @property
-    def is_known(self) -> bool:
-        return self.operation in _KNOWN
+    def __init__(self, call: Call) -> None:
+        self.operation = call.operation
+        self.bucket = str(call.parameters.get("Bucket", ""))
+        self.name = str(call.parameters.get("Key", ""))
+        self.query = call.query
+        self.headers = call.headers
+        self.body = call.body
+        self.account = call.account
 
     def needs(self) -> Needs:
         operation = self.operation
@@ -165,25 +159,19 @@ class S3Call:
             yield from self._key_uses(["Decrypt"], encryption.kms_key_id, self.bucket, self.name, encryption.bucket_key)
 
     def _key_uses(self, actions: list[str], key_id: str | None, bucket: str, name: str, bucket_key: Any) -> Needs:
-        owner = _bucket(bucket)
-        if not key_id or owner is None:
+        found = _bucket(bucket)
+        if not key_id or found is None:
             return
         # "Changes to note before enabling an S3 Bucket Key" (bucket-key): the context is the bucket's ARN then.
         arn = f"arn:aws:s3:::{bucket}" if bucket_key else f"arn:aws:s3:::{bucket}/{name}"
         for action in actions:
-            yield key(action, key_id, self.account, owner.region_name, "s3", {"aws:s3:arn": arn})
+            yield key(action, key_id, self.account, found.region_name, "s3", {"aws:s3:arn": arn})
 
     def _deletions(self) -> Iterator[Need]:
         for element in ElementTree.fromstring(self.body).iter():  # noqa: S314  entities are not expanded
             if element.tag.rpartition("}")[2] == "Object":
                 of_object = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
                 yield self._on_object("DeleteObject", of_object.get("VersionId"), name=of_object["Key"])
-
-
-def owner(bucket: str) -> str | None:
-    """The account that a bucket belongs to."""
-    found = s3_backends.bucket_accounts.get(bucket)
-    return str(found[1]) if found else None
 
 
 def _bucket(name: str) -> Any:
@@ -197,3 +185,10 @@ def _object(bucket: str, name: str, version: str | None) -> Any:
         return None
     found = s3_backends[account]["aws"].get_object(bucket, name, version_id=version)
     return None if isinstance(found, FakeDeleteMarker) else found
+
+
+def _required(call: Call) -> Needs:
+    return _Call(call).needs()
+
+
+PERMISSIONS = {"s3": Permissions(_required, known=frozenset(_KNOWN))}

@@ -21,11 +21,15 @@ from moto.s3.exceptions import (
 from moto.s3.models import FakeDeleteMarker
 from moto.s3.responses import S3Response
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.s3 import objects
 from embedded_aws.services.s3.content import Content
 from embedded_aws.services.s3.writing import matches
 
 Response = tuple[int, dict[str, Any], Content | str]
+
+patches = Patches("5.2.5")
+_get_in_moto = S3Response.get_object
 
 
 class InvalidPartNumberError(S3ClientError):
@@ -36,13 +40,7 @@ class InvalidPartNumberError(S3ClientError):
         super().__init__("The requested partnumber is not satisfiable")
 
 
-def install() -> None:
-    S3Response._get_key = _get_key
-    S3Response.get_object = _get_object
-    S3Response.head_object = _head_object
-    S3Response.get_object_attributes = _get_object_attributes
-
-
+@patches.replaces(S3Response, "_get_key", "moto gives conditions on dates precedence, and reads delete markers.")
 def _get_key(response: Any, validate_storage_class: bool = True) -> tuple[Any, bool]:
     """The object to read, and whether it is what the caller already has (304)."""
     name = response.parse_key_name()
@@ -79,9 +77,7 @@ def _not_modified(headers: Any, key: Any) -> bool:
     return bool(date) and not changed_since(date)
 
 
-_get_in_moto = S3Response.get_object
-
-
+@patches.replaces(S3Response, "get_object", "moto ignores partNumber for objects of several parts.")
 def _get_object(response: Any) -> Response:
     status, headers, content = _get_in_moto(response)
     key, _ = response._get_key()
@@ -106,6 +102,7 @@ def _get_object(response: Any) -> Response:
     return 206, headers, content[first : last + 1]
 
 
+@patches.replaces(S3Response, "head_object", "moto omits headers that GetObject has.")
 def _head_object(response: Any, bucket_name: str, query: dict[str, Any], key_name: str, headers: Any) -> Response:
     response._set_action("KEY", "HEAD", query)
     response._authenticate_and_authorize_s3_action(bucket_name=bucket_name, key_name=key_name)
@@ -113,6 +110,7 @@ def _head_object(response: Any, bucket_name: str, query: dict[str, Any], key_nam
     return status, answer, ""
 
 
+@patches.replaces(S3Response, "get_object_attributes", "moto omits the parts of an object.")
 def _get_object_attributes(response: Any) -> Response:
     key, _ = response._get_key(validate_storage_class=False)
     wanted = response.headers.get("x-amz-object-attributes", "").replace(" ", "").split(",")

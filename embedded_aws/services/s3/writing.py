@@ -25,6 +25,7 @@ from moto.s3.models import FakeDeleteMarker
 from moto.s3.responses import S3Response
 from moto.s3.utils import metadata_from_headers
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.s3 import objects
 from embedded_aws.services.s3.content import Content
 
@@ -35,11 +36,8 @@ MOST_COPIED_BYTES = 5 * 1024**3
 # name, the first write operation to finish succeeds."
 writing = threading.RLock()
 
-
-def install() -> None:
-    S3Response.put_object = _put_object
-    S3Response.copy_object = _copy_object
-    S3Response._get_checksum = given_checksum
+patches = Patches("5.2.5")
+_put_in_moto = S3Response.put_object
 
 
 def refuse_other_owner(response: Any, bucket_name: str, header: str = "x-amz-expected-bucket-owner") -> None:
@@ -118,6 +116,7 @@ def refuse_large_copy(size: int) -> None:
         )
 
 
+@patches.replaces(S3Response, "_get_checksum", "moto accepts a checksum that is not the content's.")
 def given_checksum(response: Any, response_headers: dict[str, Any]) -> tuple[str, str | None]:
     """The checksum that came with the body, in a header or after it, once it is known to be right."""
     headers = response.headers
@@ -161,9 +160,7 @@ def _refuse_wrong_md5(given: str, body: bytes) -> None:
         raise S3ClientError("BadDigest", "The Content-MD5 you specified did not match what we received.")
 
 
-_put_in_moto = S3Response.put_object
-
-
+@patches.replaces(S3Response, "put_object", "moto does not lock: two conditional writes may both succeed.")
 def _put_object(response: Any) -> Response:
     with writing:
         refuse_unless_destination_matches(response)
@@ -172,6 +169,7 @@ def _put_object(response: Any) -> Response:
     return status, headers | objects.checksum_headers(key), body
 
 
+@patches.replaces(S3Response, "copy_object", "moto ignores most conditions, the size limit and the checksum of a copy.")
 def _copy_object(response: Any) -> Response:
     source = find_copy_source(response)
     if objects.is_archived(source):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from embedded_aws.iam import clients, decisions
+from embedded_aws.kernel import accounts
 
 SERVICE = "sagemaker.amazonaws.com"
 _SESSION = "SageMaker"
@@ -29,9 +30,9 @@ def environment(role_arn: str) -> dict[str, str]:
     credentials = clients.role_credentials(role_arn, _SESSION, _call(role_arn))
     return {
         **{name.upper(): value for name, value in credentials.items()},
-        "AWS_REGION": clients.REGION,
-        "AWS_DEFAULT_REGION": clients.REGION,
-        "AWS_ENDPOINT_URL": clients.endpoint_url(),
+        "AWS_REGION": accounts.REGION,
+        "AWS_DEFAULT_REGION": accounts.REGION,
+        "AWS_ENDPOINT_URL": accounts.endpoint_url(),
     }
 
 
@@ -42,4 +43,4 @@ def assert_trust(role_arn: str) -> None:
 
 def _call(role_arn: str) -> clients.ServiceCall:
     """SageMaker's page on confused deputies names no more of the source than Region and account for hosting."""
-    return clients.ServiceCall(SERVICE, f"arn:aws:sagemaker:{clients.REGION}:{clients.account_of(role_arn)}:*")
+    return clients.ServiceCall(SERVICE, f"arn:aws:sagemaker:{accounts.REGION}:{accounts.account_of(role_arn)}:*")

@@ -12,10 +12,10 @@ import re
 from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.ecr.models import ecr_backends
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.validation import ApiError
-from embedded_aws.services import ecr
 from embedded_aws.services.sagemaker import execution_roles
 
 _ECR = re.compile(
@@ -37,10 +37,10 @@ def check(image: str, vpc_access: bool = False) -> None:
         raise ApiError(
             "ValidationException", f'Using non-ECR image "{image}" without Vpc repository access mode is not supported.'
         )
-    if match["region"] != clients.REGION:
+    if match["region"] != accounts.REGION:
         raise ApiError(
             "ValidationException",
-            f'The image "{image}" is in region {match["region"]}. It must be in that of the model, {clients.REGION}.',
+            f'The image "{image}" is in region {match["region"]}. It must be in that of the model, {accounts.REGION}.',
         )
 
 
@@ -56,7 +56,7 @@ def resolve(image: str, role_arn: str) -> str:
 def _pulled(image: re.Match[str], role_arn: str) -> str | None:
     """The digest of an image that the role pulls; None if it is of a repository outside of the embedded AWS."""
     owner, name = image["registry"], image["repository"]
-    is_known = owner in clients.ACCOUNTS.values() and ecr.repository(owner, clients.REGION, name) is not None
+    is_known = owner in accounts.ACCOUNTS.values() and name in ecr_backends[owner][accounts.REGION].repositories
     wanted = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
     repository = {"repositoryName": name} | ({"registryId": owner} if is_known else {})
     try:

@@ -1,7 +1,6 @@
 """Model packages: kept whole, with their versions, approvals and events.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html. moto loses several of their
-fields, approves nothing by default and tells nobody of an approval.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html.
 """
 
 from __future__ import annotations
@@ -9,16 +8,16 @@ from __future__ import annotations
 import copy
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing, now
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
+patches = Patches("5.2.5")
 # What UpdateModelPackage puts in the place of what was there: API_UpdateModelPackage.html.
 _REPLACEABLE = (
     "ModelApprovalStatus",
@@ -89,23 +88,15 @@ class ModelPackage:
         )
 
 
-def install(aws: EmbeddedAws) -> None:
-    replace(
-        {
-            "CreateModelPackage": _create_model_package,
-            "DescribeModelPackage": _describe_model_package,
-            "UpdateModelPackage": _update_model_package,
-            "DeleteModelPackage": _delete_model_package,
-            "ListModelPackages": _list_model_packages,
-        }
-    )
+def install(host: Host) -> None:
+    patches.apply()
 
 
 def find(call: Call, name_or_arn: str) -> ModelPackage:
     """A package by its ARN, in whichever account, or one without a group by its name."""
     owner, arn = call, name_or_arn
     if name_or_arn.startswith("arn:"):
-        owner = Call(clients.account_of(name_or_arn), call.region, {})
+        owner = Call(accounts.account_of(name_or_arn), call.region, {})
     else:
         arn = call.arn("model-package", name_or_arn)
     package: ModelPackage | None = owner.backend.model_packages.get(arn)
@@ -195,3 +186,16 @@ def _all(call: Call) -> list[ModelPackage]:
 
 def _iso(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+answer(
+    patches,
+    {
+        "CreateModelPackage": _create_model_package,
+        "DescribeModelPackage": _describe_model_package,
+        "UpdateModelPackage": _update_model_package,
+        "ListModelPackages": _list_model_packages,
+    },
+    "moto loses fields of a package, and emits no event when its approval changes.",
+)
+answer(patches, {"DeleteModelPackage": _delete_model_package}, "moto lacks it.", adds=True)

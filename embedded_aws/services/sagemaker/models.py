@@ -9,7 +9,7 @@ import copy
 from datetime import timedelta
 from typing import Any
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import images, model_packages
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
@@ -66,7 +66,7 @@ def create_model(call: Call) -> dict[str, Any]:
     role_arn = call.request.get("ExecutionRoleArn")
     if role_arn is None:
         raise invalid("ExecutionRoleArn is required to create a model.")
-    if clients.account_of(role_arn) != call.account:
+    if accounts.account_of(role_arn) != call.account:
         raise ApiError("AccessDeniedException", "Cross-account pass role is not allowed.")
     for container in containers:
         _check_container(call, container, role_arn)
@@ -199,7 +199,7 @@ def _check_access(uri: str, role_arn: str, prefix: bool) -> None:
             f'Could not access model data at {uri}. Please ensure that the role "{role_arn}" exists and that its '
             'trust relationship policy allows the action "sts:AssumeRole" for the service principal '
             '"sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" permissions and that the object '
-            f"is located in {clients.REGION}. If your Model uses multiple models or uncompressed models, please "
+            f"is located in {accounts.REGION}. If your Model uses multiple models or uncompressed models, please "
             'ensure that the role has "s3:ListBucket" permission.'
         ) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
 from embedded_aws.kernel import validation
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
 
@@ -61,19 +62,20 @@ def now() -> datetime:
     return exact.replace(microsecond=exact.microsecond // 1000 * 1000)
 
 
-def replace(operations: dict[str, Operation]) -> None:
-    """Let our functions answer operations, by their names in the API, in place of moto's or where moto has none."""
+def answer(patches: Patches, operations: Mapping[str, Operation], reason: str, *, adds: bool = False) -> None:
+    """Declare that functions answer operations of the API, given by their names there, in place of moto's methods."""
     for name, operation in operations.items():
-        setattr(SageMakerResponse, camelcase_to_underscores(name), _method(name, operation))
+        method = _method(name, operation)
+        patches.replace(SageMakerResponse, camelcase_to_underscores(name), method, reason, adds=adds)
 
 
 def _method(name: str, operation: Operation) -> Callable[[SageMakerResponse], ActionResult]:
-    def answer(response: SageMakerResponse) -> ActionResult:
+    def respond(response: SageMakerResponse) -> ActionResult:
         request = json.loads(response.body or "{}")
         validation.check("sagemaker", name, request)
         return ActionResult(operation(Call(response.current_account, response.region, request)))
 
-    return answer
+    return respond
 
 
 def listing(call: Call, key: str, records: Iterable[Record], ascending: bool = False) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Tags of every SageMaker resource by its ARN.
-
-moto splits an ARN to find the resource, which fails for model packages and for names in upper case.
-"""
+"""Tags of every SageMaker resource, by its ARN: AddTags, ListTags and DeleteTags."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ from typing import Any
 
 from moto.sagemaker.models import SageMakerModelBackend
 
-from embedded_aws.services.sagemaker.operations import Call, invalid, replace
+from embedded_aws.kernel.patching import Patches
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid
 
 _STORES = (
     "_models",
@@ -23,12 +21,11 @@ _STORES = (
     "processing_jobs",
     "transform_jobs",
 )
-_moto_resource = SageMakerModelBackend._get_resource_from_arn
 
+_REASON = "moto splits an ARN to find its resource, which fails for model packages and for names in upper case."
 
-def install() -> None:
-    SageMakerModelBackend._get_resource_from_arn = _resource
-    replace({"AddTags": _add_tags, "ListTags": _list_tags, "DeleteTags": _delete_tags})
+patches = Patches("5.2.5")
+_resource_in_moto = SageMakerModelBackend._get_resource_from_arn
 
 
 def of_resource(backend: SageMakerModelBackend, arn: str) -> dict[str, str]:
@@ -45,8 +42,9 @@ def _stored(backend: SageMakerModelBackend, arn: str) -> Any:
     return None
 
 
+@patches.replaces(SageMakerModelBackend, "_get_resource_from_arn", _REASON)
 def _resource(backend: SageMakerModelBackend, arn: str) -> Any:
-    return _stored(backend, arn) or _moto_resource(backend, arn)
+    return _stored(backend, arn) or _resource_in_moto(backend, arn)
 
 
 def _tagged(call: Call) -> Any:
@@ -76,3 +74,6 @@ def _delete_tags(call: Call) -> dict[str, Any]:
     resource = _tagged(call)
     resource.tags = [tag for tag in resource.tags if tag["Key"] not in call.request["TagKeys"]]
     return {}
+
+
+answer(patches, {"AddTags": _add_tags, "ListTags": _list_tags, "DeleteTags": _delete_tags}, _REASON)

@@ -9,23 +9,21 @@ import datetime
 import json
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 from moto.core.responses import ActionResult, EmptyResult
-from moto.ssm.exceptions import SSMException, ValidationException
+from moto.ssm.exceptions import InvalidDocumentContent, SSMException, ValidationException
 from moto.ssm.models import Document, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel.background import Background
-from embedded_aws.services.ssm import documents as ssm_documents
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.ssm import runbook
 from embedded_aws.services.ssm.execution import Execution, SignalError, StepExecution, service_call
 from embedded_aws.services.ssm.runbook import Runbook
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _MOST_PARAMETERS = 200
 _MOST_VALUES = 50
@@ -34,30 +32,37 @@ _LONGEST_KEY = 50
 _PAGE = 50
 _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.+")
 
+_LACKING = "moto has no Automation."
+
+patches = Patches("5.2.5")
+_init_document_in_moto = Document.__init__
 _background = Background("automation")
 _executions: dict[str, Execution] = {}
 _tokens: dict[tuple[str, str, str], tuple[Any, str]] = {}
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background
     _background = Background("automation")
-    aws.exits.callback(_background.end)
+    host.exits.callback(_background.end)
     _executions.clear()
     _tokens.clear()
-    ssm_documents.install()
-    for operation in (
-        start_automation_execution,
-        get_automation_execution,
-        describe_automation_executions,
-        describe_automation_step_executions,
-        send_automation_signal,
-        stop_automation_execution,
-    ):
-        setattr(SimpleSystemManagerResponse, operation.__name__, operation)
+    patches.apply()
 
 
-def start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResult:
+@patches.replaces(Document, "__init__", "moto accepts runbooks that cannot run.")
+def _init_document(document: Document, *arguments: Any, **options: Any) -> None:
+    """Refuse an invalid runbook, as CreateDocument and UpdateDocument do."""
+    _init_document_in_moto(document, *arguments, **options)
+    if document.document_type == "Automation":
+        try:
+            runbook.parse(document.content_json)
+        except runbook.InvalidRunbookError as error:
+            raise InvalidDocumentContent(str(error)) from None
+
+
+@patches.replaces(SimpleSystemManagerResponse, "start_automation_execution", _LACKING, adds=True)
+def _start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResult:
     given = handler._get_param("Parameters") or {}
     _check_shape(given)
     document, book = _find_runbook(handler)
@@ -88,7 +93,8 @@ def start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionRe
     return ActionResult({"AutomationExecutionId": execution.id})
 
 
-def get_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResult:
+@patches.replaces(SimpleSystemManagerResponse, "get_automation_execution", _LACKING, adds=True)
+def _get_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResult:
     execution = _find(handler)
     return ActionResult(
         {
@@ -102,7 +108,8 @@ def get_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResu
     )
 
 
-def describe_automation_executions(handler: SimpleSystemManagerResponse) -> ActionResult:
+@patches.replaces(SimpleSystemManagerResponse, "describe_automation_executions", _LACKING, adds=True)
+def _describe_automation_executions(handler: SimpleSystemManagerResponse) -> ActionResult:
     """The newest first."""
     filters = handler._get_param("Filters") or []
     mine = [
@@ -116,7 +123,8 @@ def describe_automation_executions(handler: SimpleSystemManagerResponse) -> Acti
     return ActionResult({"AutomationExecutionMetadataList": summaries, **token})
 
 
-def describe_automation_step_executions(handler: SimpleSystemManagerResponse) -> ActionResult:
+@patches.replaces(SimpleSystemManagerResponse, "describe_automation_step_executions", _LACKING, adds=True)
+def _describe_automation_step_executions(handler: SimpleSystemManagerResponse) -> ActionResult:
     execution = _find(handler)
     filters = handler._get_param("Filters") or []
     steps = [step for step in execution.steps.values() if all(_passes(_step_facts(step), wanted) for wanted in filters)]
@@ -126,7 +134,8 @@ def describe_automation_step_executions(handler: SimpleSystemManagerResponse) ->
     return ActionResult({"StepExecutions": [_step(step) for step in page], **token})
 
 
-def send_automation_signal(handler: SimpleSystemManagerResponse) -> EmptyResult:
+@patches.replaces(SimpleSystemManagerResponse, "send_automation_signal", _LACKING, adds=True)
+def _send_automation_signal(handler: SimpleSystemManagerResponse) -> EmptyResult:
     execution = _find(handler)
     payload = handler._get_param("Payload") or {}
     _check_shape(payload)
@@ -140,7 +149,8 @@ def send_automation_signal(handler: SimpleSystemManagerResponse) -> EmptyResult:
     return EmptyResult()
 
 
-def stop_automation_execution(handler: SimpleSystemManagerResponse) -> EmptyResult:
+@patches.replaces(SimpleSystemManagerResponse, "stop_automation_execution", _LACKING, adds=True)
+def _stop_automation_execution(handler: SimpleSystemManagerResponse) -> EmptyResult:
     execution = _find(handler)
     try:
         execution.stop(handler._get_param("Type") or "Cancel")

@@ -1,6 +1,6 @@
 """Step Functions: executions that really run, as their state machine's role, and say how they fare.
 
-moto has an interpreter of the Amazon States Language; `local.states_language` and `local.service_integrations` mend it.
+moto interprets the Amazon States Language; `language` and `integrations` correct its interpreter.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
-from moto.stepfunctions import models
 from moto.stepfunctions.exceptions import InvalidExecutionInput, ValidationException
 from moto.stepfunctions.parser import api as parser_api
 from moto.stepfunctions.parser import models as parser_models
@@ -39,12 +38,11 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.events import api as events
 from embedded_aws.services.stepfunctions import definitions, integrations, language
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html: a larger event leaves
 # out the input, then the output.
@@ -66,6 +64,7 @@ _METRICS = {
     ExecutionStatus.ABORTED: "ExecutionsAborted",
 }
 
+patches = Patches("5.2.5")
 _starting = threading.Lock()
 _watchers: list[Callable[[Execution, str], None]] = []
 
@@ -80,20 +79,15 @@ def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
         _watchers.remove(watch)
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     integrations.forget_clients()
-    language.hurry(aws.pace.waiting)
-    for name in (
-        "describe_execution",
-        "list_executions",
-        "get_execution_history",
-        "stop_execution",
-        "send_task_failure",
-    ):
-        setattr(StepFunctionResponse, name, globals()[f"_{name}"])
+    language.hurry(host.pace.waiting)
+    for module in (language, integrations):
+        module.patches.apply()
+    patches.apply()
     # What fails inside a state machine is the execution's affair; without a handler Python writes it to stderr.
     logging.getLogger("moto.stepfunctions").addHandler(logging.NullHandler())
-    aws.exits.callback(_abandon_executions)
+    host.exits.callback(_abandon_executions)
 
 
 class _History(EventManager):
@@ -312,6 +306,9 @@ class _Backend(parser_models.StepFunctionsParserBackend):
         return execution
 
 
+_backends = BackendDict(_Backend, "stepfunctions")
+
+
 def _validate_input(text: str) -> None:
     if len(text.encode()) > language.MOST_BYTES:
         raise ValidationException(
@@ -342,14 +339,13 @@ def _milliseconds(moment: datetime.datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-# What moto's answers leave out: times and errors of some ends, pages and order of the history.
-
-
+@patches.replaces(StepFunctionResponse, "describe_execution", "moto omits the times and errors of some ends.")
 def _describe_execution(self: StepFunctionResponse) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     return ActionResult(execution.to_describe_output())
 
 
+@patches.replaces(StepFunctionResponse, "list_executions", "moto omits the times of some ends.")
 def _list_executions(self: StepFunctionResponse) -> ActionResult:
     executions, token = self.stepfunction_backend.list_executions(
         self._get_param("stateMachineArn"),
@@ -360,6 +356,7 @@ def _list_executions(self: StepFunctionResponse) -> ActionResult:
     return ActionResult({"executions": [item.to_execution_list_item() for item in executions], "nextToken": token})
 
 
+@patches.replaces(StepFunctionResponse, "get_execution_history", "moto ignores pages and the reverse order.")
 def _get_execution_history(self: StepFunctionResponse) -> ActionResult:
     history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))["events"]
     if self._get_bool_param("reverseOrder"):
@@ -369,12 +366,14 @@ def _get_execution_history(self: StepFunctionResponse) -> ActionResult:
     return ActionResult({"events": history[start:end], "nextToken": str(end) if end < len(history) else None})
 
 
+@patches.replaces(StepFunctionResponse, "stop_execution", "moto ignores the error and the cause.")
 def _stop_execution(self: StepFunctionResponse) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     execution.stop(_now(), self._get_param("error"), self._get_param("cause"))
     return ActionResult({"stopDate": execution.stop_date})
 
 
+@patches.replaces(StepFunctionResponse, "send_task_failure", "moto ignores the error and the cause.")
 def _send_task_failure(self: StepFunctionResponse) -> EmptyResult:
     self.stepfunction_backend.send_task_failure(
         self._get_param("taskToken"), error=self._get_param("error"), cause=self._get_param("cause")
@@ -382,11 +381,20 @@ def _send_task_failure(self: StepFunctionResponse) -> EmptyResult:
     return EmptyResult()
 
 
-# moto's errors of the interpreter reach the caller without their code.
 for _error in AWSError.__subclasses__():
     if _error.__module__ == parser_api.__name__:
-        _error.TYPE = _error.code
-parser_models.StepFunctionsParserBackend._validate_definition = staticmethod(definitions.validate)
-# CloudFormation creates state machines in the backend that does not run them.
-_backends = BackendDict(_Backend, "stepfunctions")
-parser_models.stepfunctions_parser_backends = models.stepfunctions_backends = _backends
+        patches.replace(
+            _error, "TYPE", _error.code, "moto's errors of the interpreter reach the caller without their code."
+        )
+patches.replace(
+    parser_models.StepFunctionsParserBackend,
+    "_validate_definition",
+    definitions.validate,
+    "moto accepts definitions that Step Functions refuses.",
+)
+patches.replace(
+    parser_models,
+    "stepfunctions_parser_backends",
+    _backends,
+    "moto's executions omit events, metrics, roles and time-outs.",
+)

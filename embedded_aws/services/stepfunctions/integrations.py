@@ -1,8 +1,7 @@
 """How a state machine calls AWS: as its role, in the words of the AWS SDK for Java, with errors named as there.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html and the pages of the optimized
-integrations. moto's interpreter calls with fixed credentials and passes requests, responses and errors on in boto3's
-own words; everything here mends that. Importing the module is enough.
+integrations.
 """
 
 from __future__ import annotations
@@ -58,6 +57,8 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.stepfunctions.language import instant
 
 # A function may take 15 minutes to answer.
@@ -88,6 +89,9 @@ _BOTO_NAMES = {
     "sfn": "stepfunctions",
 }
 
+patches = Patches("5.2.5")
+_FROM_ERROR_IN_MOTO = {kind: kind._from_error for kind in (*_OPTIMIZED, StateTaskServiceAwsSdk)}
+
 
 class RoleNotAssumedError(Exception):
     """The state machine's role, or the one in a state's Credentials, could not be assumed."""
@@ -115,6 +119,11 @@ def _session_window() -> int:
     return int(time.monotonic() // _SESSION_SECONDS)
 
 
+for _module in [module for name, module in sys.modules.items() if name.startswith("moto.stepfunctions.parser.asl")]:
+    if hasattr(_module, "boto_client_for"):
+        patches.replace(_module, "boto_client_for", _client_for, "moto calls with fixed credentials.")
+
+
 @functools.lru_cache(maxsize=256)
 def _client(region: str, service: str, role_arn: str, caller: str, state_machine: str, _window: int) -> Any:
     try:
@@ -138,10 +147,11 @@ def _assume(role_arn: str, session: dict[str, str], region: str) -> dict[str, st
 
 def _connect(service: str, session: dict[str, str], region: str) -> Any:
     return boto3.session.Session(region_name=region, **session).client(
-        service, endpoint_url=clients.endpoint_url(), config=_CONFIG
+        service, endpoint_url=accounts.endpoint_url(), config=_CONFIG
     )
 
 
+@patches.replaces(StateTask, "_eval_state_credentials", "moto calls with fixed credentials.")
 def _eval_state_credentials(self: StateTask, env: Environment) -> _StateCredentials:
     own = env.aws_execution_details.role_arn
     state_machine = env.states.context_object.context_object_data["StateMachine"]["Id"]
@@ -164,16 +174,23 @@ def _operation(boto_name: str, action: str) -> OperationModel:
     return model.operation_model(name)
 
 
+@patches.replaces(StateTaskServiceAwsSdk, "_get_boto_service_name", "moto does not know the names of the SDK for Java.")
 def _sdk_service_name(self: StateTaskServiceAwsSdk, boto_service_name: str | None = None) -> str:
     name = boto_service_name or self.resource.api_name
     return _BOTO_NAMES.get(name, name)
 
 
+@patches.replaces(
+    StateTaskServiceAwsSdk, "_get_boto_service_action", "moto does not know the names of the SDK for Java."
+)
 def _sdk_action(self: StateTaskServiceAwsSdk, service_action_name: str | None = None) -> str:
     operation = _operation(self._get_boto_service_name(), service_action_name or self.resource.api_action)
     return str(xform_name(operation.name))
 
 
+@patches.replaces(
+    StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", "moto accepts actions that do not exist."
+)
 def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
     # Step Functions knows its services and actions when a state machine is created.
     try:
@@ -188,6 +205,7 @@ def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
         )
 
 
+@patches.replaces(StateTaskService, "_normalise_parameters", "moto passes requests on in boto3's own words.")
 def _normalise_parameters(
     self: StateTaskService,
     parameters: Any,
@@ -200,6 +218,7 @@ def _normalise_parameters(
         _replace(parameters, _to_boto(parameters, shape))
 
 
+@patches.replaces(StateTaskService, "_normalise_response", "moto passes responses on in boto3's own words.")
 def _normalise_response(
     self: StateTaskService, response: Any, boto_service_name: str | None = None, service_action_name: str | None = None
 ) -> None:
@@ -268,8 +287,12 @@ def _from_error(self: StateTaskService, env: Environment, ex: Exception) -> Fail
     if isinstance(ex, SfnFailedEntryCountException):
         return _task_failed(self, env, "EventBridge.FailedEntry", to_json_str(ex.cause))
     # moto reports a time-out or a failed expression of a DynamoDB task as an error of DynamoDB.
-    original = StateTaskService._from_error if kind is StateTaskServiceDynamoDB else _ORIGINAL_FROM_ERROR[kind]
+    original = StateTaskService._from_error if kind is StateTaskServiceDynamoDB else _FROM_ERROR_IN_MOTO[kind]
     return original(self, env=env, ex=ex)
+
+
+for _kind in _FROM_ERROR_IN_MOTO:
+    patches.replace(_kind, "_from_error", _from_error, "moto names errors in boto3's own words.")
 
 
 def _error_and_cause(self: StateTaskService, error: ClientError) -> tuple[str, str]:
@@ -323,17 +346,3 @@ def _java_name(name: str) -> str:
     ):
         name = re.sub(pattern, replacement, name)
     return "".join(word.capitalize() for word in name.split())
-
-
-_ORIGINAL_FROM_ERROR = {kind: kind._from_error for kind in (*_OPTIMIZED, StateTaskServiceAwsSdk)}
-for _kind in _ORIGINAL_FROM_ERROR:
-    _kind._from_error = _from_error
-for _module in [module for name, module in sys.modules.items() if name.startswith("moto.stepfunctions.parser.asl")]:
-    if hasattr(_module, "boto_client_for"):
-        vars(_module)["boto_client_for"] = _client_for
-StateTask._eval_state_credentials = _eval_state_credentials
-StateTaskService._normalise_parameters = _normalise_parameters
-StateTaskService._normalise_response = _normalise_response
-StateTaskServiceAwsSdk._get_boto_service_name = _sdk_service_name
-StateTaskServiceAwsSdk._get_boto_service_action = _sdk_action
-StateTaskServiceAwsSdk._validate_service_integration_is_supported = _validate_sdk_integration

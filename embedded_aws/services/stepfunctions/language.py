@@ -1,8 +1,7 @@
 """The Amazon States Language where moto's interpreter departs from AWS, for state machines in JSONata.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html, .../workflow-variables.html and
-.../transforming-data.html. Each function below takes the place of one method of the interpreter, named in its
-decorator; importing the module is enough.
+.../transforming-data.html.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import datetime
 import functools
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from antlr4 import ParserRuleContext
@@ -53,13 +51,22 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.stepfunctions import jsonata
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MOST_BYTES = 256 * 1024
 _PAUSE_SECONDS = 0.5
-_pace = 1.0
 _ASSIGNED = "variables that the state assigns"
+_UNCHECKED = "moto does not check the type of an expression's result."
+
+patches = Patches("5.2.5")
+_set_next_in_moto = CommonStateField._set_next
+_evaluate_in_moto = ExecutionState._evaluate_with_timeout
+_choice_output_in_moto = StateChoice._eval_state_output
+_eval_input_in_moto = InlineItemProcessorWorker._eval_input
+_frame_in_moto = Environment.as_inner_frame_of
+_pace = 1.0
 
 
 def instant(moment: datetime.datetime) -> str:
@@ -79,30 +86,26 @@ def _within_quota(value: Any) -> bool:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) <= MOST_BYTES
 
 
-def _replaces(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def replace(function: Callable[..., Any]) -> Callable[..., Any]:
-        setattr(owner, name, function)
-        return function
-
-    return replace
+for _module in (state_module, state_task_service, state_task_lambda):
+    patches.replace(
+        _module, "is_within_size_quota", _within_quota, "moto counts spaces and \\u escapes, which AWS does not write."
+    )
 
 
+@patches.replaces(Preprocessor, "_inner_string_of", "moto leaves the escapes of a JSON string in it.")
 def _string_of(parser_rule_context: ParserRuleContext) -> Any:
-    # moto leaves the escapes of a JSON string in.
     text = parser_rule_context.getText()
     return json.loads(text, strict=False) if text == "null" or text.startswith('"') else text
 
 
-Preprocessor._inner_string_of = staticmethod(_string_of)
+@patches.replaces(EvalComponent, "heap_key", "moto makes the key at first use, which two executions may do at once.")
+def _heap_key(self: EvalComponent) -> str:
+    return str(id(self))
 
-# moto makes the key at first use, which two executions of one program may do at once.
-EvalComponent.heap_key = property(lambda self: str(id(self)))
 
-
-@_replaces(StringVariableSample, "_eval_body")
-@_replaces(StringJSONata, "_eval_body")
+@patches.replaces(StringVariableSample, "_eval_body", "getmoto/moto#10105: moto has no evaluator of JSONata.")
+@patches.replaces(StringJSONata, "_eval_body", "getmoto/moto#10105: moto has no evaluator of JSONata.")
 def _evaluate(self: StringJSONata | StringVariableSample, env: Environment) -> None:
-    # moto writes every value into the text of the expression and has no evaluator: getmoto/moto#10105.
     store = env.variable_store
     variables = store._outer_scope | store._inner_scope | {"states": _states(env)}
     try:
@@ -153,29 +156,29 @@ def _whole_number(expression: StringJSONata, env: Environment, field: str, least
     return int(env.stack.pop())
 
 
-@_replaces(SecondsJSONata, "_get_wait_seconds")
+@patches.replaces(SecondsJSONata, "_get_wait_seconds", _UNCHECKED)
 def _wait_seconds(self: SecondsJSONata, env: Environment) -> int:
     return _whole_number(self.string_jsonata, env, "Seconds", 0)
 
 
-@_replaces(TimeoutSecondsJSONata, "_eval_seconds")
+@patches.replaces(TimeoutSecondsJSONata, "_eval_seconds", _UNCHECKED)
 def _timeout_seconds(self: TimeoutSecondsJSONata, env: Environment) -> int:
     return _whole_number(self.string_jsonata, env, "TimeoutSeconds", 1)
 
 
-@_replaces(MaxConcurrencyJSONata, "_eval_max_concurrency")
+@patches.replaces(MaxConcurrencyJSONata, "_eval_max_concurrency", _UNCHECKED)
 def _max_concurrency(self: MaxConcurrencyJSONata, env: Environment) -> int:
     return _whole_number(self.string_jsonata, env, "MaxConcurrency", 0)
 
 
-@_replaces(ConditionStringJSONata, "_eval_body")
+@patches.replaces(ConditionStringJSONata, "_eval_body", _UNCHECKED)
 def _condition(self: ConditionStringJSONata, env: Environment) -> None:
     self.string_jsonata.eval(env=env)
     _expect(env, self.string_jsonata, "Condition", "boolean", isinstance(env.stack[-1], bool))
 
 
-@_replaces(Error, "_eval_body")
-@_replaces(Cause, "_eval_body")
+@patches.replaces(Error, "_eval_body", _UNCHECKED)
+@patches.replaces(Cause, "_eval_body", _UNCHECKED)
 def _failure_text(self: Cause | Error, env: Environment) -> None:
     self.string_expression.eval(env=env)
     if isinstance(self.string_expression, StringJSONata):
@@ -183,10 +186,11 @@ def _failure_text(self: Cause | Error, env: Environment) -> None:
 
 
 # "Assign and Output run in parallel": an Output still sees the variables as they were when the state was entered.
-# moto sets them first; here they wait until the state is left.
 
 
-@_replaces(AssignDecl, "_eval_body")
+@patches.replaces(
+    AssignDecl, "_eval_body", "moto sets variables before the Output; here they wait for the state's end."
+)
 def _assign(self: AssignDecl, env: Environment) -> None:
     values: dict[str, Any] = {}
     for binding in self.declaration_bindings:
@@ -200,29 +204,25 @@ def _set_variables(env: Environment) -> None:
         env.variable_store.set(variable_identifier=name, variable_value=value)
 
 
-_original_set_next = CommonStateField._set_next
-
-
-@_replaces(CommonStateField, "_set_next")
+@patches.replaces(
+    CommonStateField, "_set_next", "moto takes a Catch that leads back to its own state for a state that did not fail."
+)
 def _leave(self: CommonStateField, env: Environment) -> None:
     _set_variables(env)
-    # moto takes a Catch that leads back to its own state for a state that did not fail.
     if not (env.stack and env.stack[-1] is CatchOutcome.Caught):
-        _original_set_next(self, env)
+        _set_next_in_moto(self, env)
 
 
-@_replaces(StateChoice, "_set_next")
+@patches.replaces(StateChoice, "_set_next", "moto sets variables before the Output; here the state's end sets them.")
 def _leave_choice(_: StateChoice, env: Environment) -> None:
     _set_variables(env)
 
 
-_original_evaluate_with_timeout = ExecutionState._evaluate_with_timeout
-
-
-@_replaces(ExecutionState, "_evaluate_with_timeout")
+@patches.replaces(
+    ExecutionState, "_evaluate_with_timeout", "moto ends the execution when an Output fails, past the Retry and Catch."
+)
 def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
-    # A failed Output is an error of the state like any other, for its Retry and Catch; moto ends the execution.
-    _original_evaluate_with_timeout(self, env)
+    _evaluate_in_moto(self, env)
     if self.output is None:
         return
     try:
@@ -234,7 +234,7 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     env.stack.append(CatchOutcome.NotCaught)
 
 
-@_replaces(StateChoice, "_eval_state")
+@patches.replaces(StateChoice, "_eval_state", "moto lets a state go on when no choice matches.")
 def _choose(self: StateChoice, env: Environment) -> None:
     for rule in self.choices_decl.rules:
         rule.eval(env)
@@ -252,13 +252,12 @@ def _choose(self: StateChoice, env: Environment) -> None:
     env.stack.append(self.default_state.state_name)
 
 
-_original_choice_output = StateChoice._eval_state_output
-
-
-@_replaces(StateChoice, "_eval_state_output")
+@patches.replaces(
+    StateChoice, "_eval_state_output", "moto evaluates the default's Output also after a rule that leads there."
+)
 def _choice_output(self: StateChoice, env: Environment) -> None:
     if self._is_language_query_jsonpath():
-        _original_choice_output(self, env)
+        _choice_output_in_moto(self, env)
     else:
         env.next_state_name = env.stack.pop()
 
@@ -273,13 +272,14 @@ def _ending(env: Environment, name: StatesErrorName, cause: str) -> FailureEvent
     )
 
 
-@_replaces(CustomErrorName, "__init__")
+@patches.replaces(
+    CustomErrorName, "__init__", 'moto refuses names that begin with "States.", with which a state may end.'
+)
 def _error_name(self: CustomErrorName, error_name: str | None) -> None:
-    # moto refuses names that begin with "States.", with which an iteration, a branch or a Fail state may well end.
     super(CustomErrorName, self).__init__(error_name=error_name)
 
 
-@_replaces(ErrorEqualsDecl, "_eval_body")
+@patches.replaces(ErrorEqualsDecl, "_eval_body", "moto's States.ALL catches errors that cannot be caught.")
 def _error_equals(self: ErrorEqualsDecl, env: Environment) -> None:
     name = getattr(env.stack.pop(), "error_name", None)
     names = {error.error_name for error in self.error_names}
@@ -307,9 +307,8 @@ def _pause(env: Environment, seconds: float) -> None:
         env.program_state_event.wait(min(left, _PAUSE_SECONDS))
 
 
-@_replaces(RetrierDecl, "_eval_body")
+@patches.replaces(RetrierDecl, "_eval_body", "moto sleeps on after the execution has been stopped.")
 def _retry(self: RetrierDecl, env: Environment) -> None:
-    # moto's sleeps on after the execution has been stopped.
     self.error_equals.eval(env)
     if not env.stack.pop():
         env.stack.append(RetrierOutcome.Skipped)
@@ -324,37 +323,24 @@ def _retry(self: RetrierDecl, env: Environment) -> None:
     env.stack.append(RetrierOutcome.Executed)
 
 
-@_replaces(WaitFunction, "_wait_interval")
+@patches.replaces(WaitFunction, "_wait_interval", "moto cannot wait at another pace than the clock's.")
 def _wait_interval(_: WaitFunction, env: Environment, wait_seconds: int) -> None:
     _pause(env, wait_seconds)
 
 
-# moto counts the bytes of a text with spaces and \u escapes, which AWS does not write.
-for _module in (state_module, state_task_service, state_task_lambda):
-    vars(_module)["is_within_size_quota"] = _within_quota
-
-
-_original_eval_input = InlineItemProcessorWorker._eval_input
-
-
-@_replaces(InlineItemProcessorWorker, "_eval_input")
+@patches.replaces(
+    InlineItemProcessorWorker, "_eval_input", "moto has no input left for the ItemSelector of a Map without Items."
+)
 def _select_item(self: InlineItemProcessorWorker, env_frame: Environment) -> None:
-    # A Map without Items goes over its input, which moto has used up when the ItemSelector wants to see it.
     if not self._env.stack:
         self._env.stack.append(self._env.states.get_input())
-    _original_eval_input(self, env_frame)
+    _eval_input_in_moto(self, env_frame)
 
 
-_original_frame = Environment.as_inner_frame_of
-
-
-def _frame(env: Environment, *arguments: Any, **options: Any) -> Environment:
-    # moto's states inside an iteration do not know its item: $states.context.Map.
-    frame = _original_frame(env, *arguments, **options)
+@patches.replaces(Environment, "as_inner_frame_of", "moto hides $states.context.Map from the states of an iteration.")
+def _frame(_: type[Environment], env: Environment, *arguments: Any, **options: Any) -> Environment:
+    frame = _frame_in_moto(env, *arguments, **options)
     context = env.states.context_object.context_object_data
     if "Map" in context:
         frame.states.context_object.context_object_data["Map"] = context["Map"]
     return frame
-
-
-Environment.as_inner_frame_of = staticmethod(_frame)

@@ -10,10 +10,11 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from tests.embedded_aws.support.state_machines import wait_for_end
 
-ACCOUNT = clients.ACCOUNTS["qa"]
+ACCOUNT = accounts.ACCOUNTS["qa"]
 
 Deploy = Callable[..., dict[str, str]]
 
@@ -29,7 +30,7 @@ def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
     def deploy_template(text: str, **parameters: str) -> dict[str, str]:
         template = tmp_path / "template.yaml"
         template.write_text(text)
-        return cloudformation.deploy(aws, template=template, stack_name=name, account=ACCOUNT, parameters=parameters)
+        return cloudformation.deploy(template=template, stack_name=name, account=ACCOUNT, parameters=parameters)
 
     return deploy_template
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.resource_stacks import ACCOUNT, Deploy, allow, attributes_of, client, delete_stack
 
 
@@ -13,7 +13,7 @@ def test_event_bus_policy_and_rules(deploy: Deploy, name: str) -> None:
     bus = {"Name": name}
     statement = {
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{clients.ACCOUNTS['dev']}:root"},
+        "Principal": {"AWS": f"arn:aws:iam::{accounts.ACCOUNTS['dev']}:root"},
         "Action": "events:PutEvents",
         "Resource": {"Fn::GetAtt": ["B", "Arn"]},
         "Condition": {"StringEquals": {"events:source": "x"}},

@@ -13,7 +13,7 @@ from moto.sns.exceptions import InternalError
 from moto.sns.models import SNSBackend
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.services.events import api as events
 from tests.embedded_aws.support.customers import (
     DEV,
@@ -62,7 +62,7 @@ def test_an_event_reaches_the_target_of_a_rule_that_matches_it(queue: Queue, nam
         "source": name,
         "account": DEV,
         "time": "2024-05-06T07:08:09Z",
-        "region": clients.REGION,
+        "region": accounts.REGION,
         "resources": ["arn:aws:x"],
         "detail": {"a": [1, {"b": None}]},
     }
@@ -296,12 +296,12 @@ def test_a_log_group_takes_the_event(aws: EmbeddedAws, name: str) -> None:
         "Effect": "Allow",
         "Principal": {"Service": ["events.amazonaws.com", "delivery.logs.amazonaws.com"]},
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-        "Resource": f"arn:aws:logs:{clients.REGION}:{DEV}:log-group:/aws/events/*:*",
+        "Resource": f"arn:aws:logs:{accounts.REGION}:{DEV}:log-group:/aws/events/*:*",
     }
     logs.put_resource_policy(
         policyName=name, policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     )
-    make_rule(name, {"source": [name]}, {"Arn": f"arn:aws:logs:{clients.REGION}:{DEV}:log-group:{group}"})
+    make_rule(name, {"source": [name]}, {"Arn": f"arn:aws:logs:{accounts.REGION}:{DEV}:log-group:{group}"})
 
     put(name, DETAIL)
 
@@ -422,7 +422,7 @@ def test_a_bus_may_admit_a_role_of_another_account_alone(aws: EmbeddedAws, name:
 
 def test_an_event_for_a_target_that_is_gone_is_a_dead_letter_at_once(aws: EmbeddedAws, name: str) -> None:
     dead = Queue(f"{name}-dead")
-    gone = f"arn:aws:sqs:{clients.REGION}:{DEV}:{name}-gone"
+    gone = f"arn:aws:sqs:{accounts.REGION}:{DEV}:{name}-gone"
     rule_arn = make_rule(name, {"source": [name]}, {"Arn": gone, "DeadLetterConfig": {"Arn": dead.arn}})
 
     put(name, DETAIL)

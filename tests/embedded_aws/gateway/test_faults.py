@@ -7,6 +7,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.lambda_functions import QA, MakeFunction, create_role
 
 
@@ -17,14 +18,14 @@ def role(aws: EmbeddedAws, name: str) -> str:
 
 def client(service: str, role: str) -> Any:
     """A client of a role, which tries everything once."""
-    by = clients.ServiceCall("lambda.amazonaws.com", f"arn:aws:lambda:{clients.REGION}:{QA}:function:x")
+    by = clients.ServiceCall("lambda.amazonaws.com", f"arn:aws:lambda:{accounts.REGION}:{QA}:function:x")
     return clients.client_as_role(service, role, "session", by)
 
 
 @pytest.fixture
 def bucket(aws: EmbeddedAws, name: str) -> str:
     clients.client_as_operator("s3", QA).create_bucket(
-        Bucket=name, CreateBucketConfiguration={"LocationConstraint": clients.REGION}
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": accounts.REGION}
     )
     return name
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients, decisions
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.customers import DEV, PRODUCTION, QA, as_role, client
 from tests.embedded_aws.support.sagemaker_account import Account, greeter
 
@@ -48,7 +49,7 @@ def role(aws: EmbeddedAws, name: str) -> Role:
 @pytest.fixture
 def bucket(aws: EmbeddedAws, name: str) -> str:
     s3 = client("s3", QA)
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
     s3.put_object(Bucket=name, Key="a/b", Body=b"content")
     return name
 
@@ -278,8 +279,8 @@ def test_what_nobody_knows_the_needs_of_is_for_operators_only(
 
 
 def test_a_key_that_does_not_exist_is_nobodys(aws: EmbeddedAws) -> None:
-    session = boto3.session.Session("AKIANOBODY", "secret", region_name=clients.REGION)
-    stranger = session.client("sagemaker", endpoint_url=clients.endpoint_url())
+    session = boto3.session.Session("AKIANOBODY", "secret", region_name=accounts.REGION)
+    stranger = session.client("sagemaker", endpoint_url=accounts.endpoint_url())
 
     assert refusal(stranger.list_models)[0] == "UnrecognizedClientException"
 

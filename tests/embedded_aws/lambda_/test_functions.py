@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.lambda_functions import (
     ALLOW_ALL,
     PRODUCTION,
@@ -98,7 +99,7 @@ def test_new_code_and_new_settings_get_a_new_process(function: MakeFunction) -> 
 
 def test_code_can_come_from_a_bucket_and_lie_in_a_package(function: MakeFunction, name: str) -> None:
     s3 = clients.client_as_operator("s3", QA)
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
     source = "from steps import words\ndef handler(event, context): return words.GREETING"
     files = {"steps/greet.py": source, "steps/words.py": "GREETING = 'hello'"}
     s3.put_object(Bucket=name, Key="code.zip", Body=zipped(files))
@@ -180,7 +181,7 @@ def test_the_environment_is_that_of_lambda_and_nothing_of_ours(
 
 def test_a_function_calls_aws_as_its_own_role_and_finds_path_style_buckets(function: MakeFunction, name: str) -> None:
     s3 = clients.client_as_operator("s3", PRODUCTION)
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
     caller = function(
         """
         import boto3
@@ -662,8 +663,8 @@ PARENT = """
 import json, pathlib, sys, threading, time
 sys.path.insert(0, {root!r})
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients as identity
-from tests.embedded_aws.support.lambda_functions import Function, create_role, zipped
+from embedded_aws.iam import clients
+from tests.embedded_aws.support.lambda_functions import QA, Function, create_role, zipped
 
 SOURCE = '''
 import os, pathlib, time
@@ -673,8 +674,8 @@ def handler(event, context):
 '''
 here = pathlib.Path({directory!r})
 with EmbeddedAws(here / "aws"):
-    client = identity.client_as_operator("lambda", identity.ACCOUNTS["qa"])
-    client.create_function(FunctionName="hang", Role=create_role("hang", identity.ACCOUNTS["qa"]), Timeout=900,
+    client = clients.client_as_operator("lambda", QA)
+    client.create_function(FunctionName="hang", Role=create_role("hang", QA), Timeout=900,
         Runtime="python3.13", Handler="app.handler", Code={{"ZipFile": zipped({{"app.py": SOURCE}})}})
     client.invoke(FunctionName="hang", InvocationType="Event", Payload=json.dumps(str(here / "pid")))
     while not (here / "pid").exists() or not (here / "pid").read_text():

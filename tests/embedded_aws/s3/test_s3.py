@@ -14,11 +14,12 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
-DEV, QA = clients.ACCOUNTS["dev"], clients.ACCOUNTS["qa"]
+DEV, QA = accounts.ACCOUNTS["dev"], accounts.ACCOUNTS["qa"]
 MIB = 1024**2
 GIB = 1024**3
-REGION = {"LocationConstraint": clients.REGION}
+REGION = {"LocationConstraint": accounts.REGION}
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 TOMORROW = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
 

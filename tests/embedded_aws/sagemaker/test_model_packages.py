@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, refused, wait_for
 
 CONTAINER = {
@@ -44,7 +45,7 @@ def heard(dev: Account) -> str:
             {"detail-type": ["SageMaker Model Package State Change"], "detail": {"ModelPackageGroupName": [dev.name]}}
         ),
     )
-    arn = f"arn:aws:sqs:{clients.REGION}:{dev.id}:{dev.name}"
+    arn = f"arn:aws:sqs:{accounts.REGION}:{dev.id}:{dev.name}"
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
@@ -130,4 +131,4 @@ def test_what_sagemaker_refuses_is_refused(dev: Account) -> None:
     assert "does not exist" in refused(create, ModelPackageGroupName=f"no-{dev.name}")[1]
     assert "Tags" in refused(create, ModelPackageGroupName=dev.name, Tags=[{"Key": "a", "Value": "b"}])[1]
     with pytest.raises(ClientError, match="AccessDenied"):
-        clients.client_as_operator("sagemaker", clients.ACCOUNTS["qa"]).describe_model_package(ModelPackageName=arn)
+        clients.client_as_operator("sagemaker", accounts.ACCOUNTS["qa"]).describe_model_package(ModelPackageName=arn)

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.customers import DEV, Queue, client, make_role, stack_output, until
 from tests.embedded_aws.support.runbooks import (
     OPERATOR,
@@ -48,7 +48,7 @@ def test_a_runbook_can_be_written_in_json_and_named_by_its_arn(aws: EmbeddedAws,
         Content=json.dumps({"schemaVersion": "0.3", "mainSteps": [{"name": "one", **SLEEP}]}),
     )
 
-    execution = run(f"arn:aws:ssm:{clients.REGION}:{DEV}:document/{name}")
+    execution = run(f"arn:aws:ssm:{accounts.REGION}:{DEV}:document/{name}")
 
     assert execution["AutomationExecutionStatus"] == "Success"
 
@@ -302,7 +302,7 @@ def watch(name: str, template: str) -> Queue:
     paths = {"what": "$.detail.what", "number": "$.detail.number", "missing": "$.detail.missing"}
     target = {
         "Id": "runbook",
-        "Arn": f"arn:aws:ssm:{clients.REGION}:{DEV}:automation-definition/{name}:$DEFAULT",
+        "Arn": f"arn:aws:ssm:{accounts.REGION}:{DEV}:automation-definition/{name}:$DEFAULT",
         "RoleArn": make_role(name, DEV, "ssm:StartAutomationExecution"),
         "InputTransformer": {"InputPathsMap": paths, "InputTemplate": template},
         "DeadLetterConfig": {"Arn": dead.arn},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.state_machines import (
     ACCOUNT,
     LIMIT,
@@ -209,7 +209,7 @@ def test_every_change_of_status_is_an_event(states: Any, create: Create, queue: 
     assert len(found) == 8
     details = {(event["detail"]["name"], event["detail"]["status"]): event["detail"] for event in found}
     assert set(details) == {(end, status) for end in started for status in ("RUNNING", end)}
-    assert {(event["account"], event["region"]) for event in found} == {(ACCOUNT, clients.REGION)}
+    assert {(event["account"], event["region"]) for event in found} == {(ACCOUNT, accounts.REGION)}
     assert all(event["resources"] == [event["detail"]["executionArn"]] for event in found)
     execution = states.describe_execution(executionArn=started["SUCCEEDED"])
     assert details["SUCCEEDED", "SUCCEEDED"] == {

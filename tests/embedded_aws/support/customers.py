@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
-DEV = clients.ACCOUNTS["dev"]
-QA = clients.ACCOUNTS["qa"]
-PRODUCTION = clients.ACCOUNTS["production"]
+DEV = accounts.ACCOUNTS["dev"]
+QA = accounts.ACCOUNTS["qa"]
+PRODUCTION = accounts.ACCOUNTS["production"]
 
 
 def client(service: str, account: str = DEV) -> Any:
-    return _client(service, account, clients.endpoint_url())
+    return _client(service, account, accounts.endpoint_url())
 
 
 @functools.cache
@@ -29,7 +30,7 @@ class Queue:
         self, name: str, account: str = DEV, principal: str = "events.amazonaws.com", **attributes: str
     ) -> None:
         self._sqs = client("sqs", account)
-        self.arn = f"arn:aws:sqs:{clients.REGION}:{account}:{name}"
+        self.arn = f"arn:aws:sqs:{accounts.REGION}:{account}:{name}"
         statement = {
             "Effect": "Allow",
             "Principal": {"Service": principal},
@@ -77,7 +78,7 @@ def make_role(name: str, account: str, action: str, service: str = "events.amazo
 
 def as_role(service: str, role_arn: str, session_name: str = "session") -> Any:
     """A client as a function of the role has it."""
-    source_arn = f"arn:aws:lambda:{clients.REGION}:{clients.account_of(role_arn)}:function:any"
+    source_arn = f"arn:aws:lambda:{accounts.REGION}:{accounts.account_of(role_arn)}:function:any"
     by = clients.ServiceCall("lambda.amazonaws.com", source_arn)
     return clients.client_as_role(service, role_arn, session_name, by)
 

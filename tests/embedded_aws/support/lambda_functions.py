@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
-QA = clients.ACCOUNTS["qa"]
-PRODUCTION = clients.ACCOUNTS["production"]
+QA = accounts.ACCOUNTS["qa"]
+PRODUCTION = accounts.ACCOUNTS["production"]
 ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 LAMBDA_TRUST = {
     "Version": "2012-10-17",

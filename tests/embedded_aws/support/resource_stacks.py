@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
-ACCOUNT = clients.ACCOUNTS["qa"]
+ACCOUNT = accounts.ACCOUNTS["qa"]
 ASSUME = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
 IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 VARIANT = "AllTraffic"
@@ -70,14 +71,14 @@ class Account:
     """What a test does in an account; `name` makes its names the test's own."""
 
     def __init__(self, stage: str, name: str) -> None:
-        self.id = clients.ACCOUNTS[stage]
+        self.id = accounts.ACCOUNTS[stage]
         self.name = name
         self.bucket = f"models-{name}"
         self.sagemaker = self.client("sagemaker")
         self.runtime = self.client("sagemaker-runtime")
         self.s3 = self.client("s3")
         self.iam = self.client("iam")
-        self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": clients.REGION})
+        self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
         self.role_arn = self.role(f"execution-{name}")
 
     def client(self, service: str) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 
-ACCOUNT = clients.ACCOUNTS["qa"]
-OTHER_ACCOUNT = clients.ACCOUNTS["dev"]
+ACCOUNT = accounts.ACCOUNTS["qa"]
+OTHER_ACCOUNT = accounts.ACCOUNTS["dev"]
 # The most that an input or output may hold.
 LIMIT = 256 * 1024
 _ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -10,6 +10,7 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import DeleteConflictException, LimitExceededException
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 
 _MOST_POLICY_VERSIONS = 5
@@ -17,17 +18,12 @@ _MOST_POLICY_VERSIONS = 5
 _POLICIES_PER_ROLE = 10
 _POLICY_SIZE = 6144
 _AWS_POLICY = "arn:aws:iam::aws:policy"
-_moto_attach_role_policy = IAMBackend.attach_role_policy
-_moto_create_policy = IAMBackend.create_policy
-_moto_create_policy_version = IAMBackend.create_policy_version
-_moto_delete_policy = IAMBackend.delete_policy
 
-
-def install() -> None:
-    IAMBackend.attach_role_policy = _attach_role_policy
-    IAMBackend.create_policy = _create_policy
-    IAMBackend.create_policy_version = _create_policy_version
-    IAMBackend.delete_policy = _delete_policy
+patches = Patches("5.2.5")
+_attach_in_moto = IAMBackend.attach_role_policy
+_create_in_moto = IAMBackend.create_policy
+_create_version_in_moto = IAMBackend.create_policy_version
+_delete_in_moto = IAMBackend.delete_policy
 
 
 @functools.cache
@@ -41,8 +37,12 @@ def aws_policy_arns() -> dict[str, str]:
     return {name: f"{_AWS_POLICY}{policy['Path']}{name}" for name, policy in _aws_policies().items()}
 
 
+@patches.replaces(
+    IAMBackend,
+    "attach_role_policy",
+    "moto loads all AWS managed policies (in seconds) or none, and has no quota. Here each is loaded on demand.",
+)
 def _attach_role_policy(self: IAMBackend, policy_arn: str, role_name: str) -> None:
-    # moto has all of AWS's own policies or none; reading all takes seconds, so each comes when it is first attached.
     name = policy_arn.rpartition("/")[2]
     if policy_arn not in self.managed_policies and aws_policy_arns().get(name) == policy_arn:
         policy = AWSManagedPolicy.from_data(name, self.account_id, self.region_name, _aws_policies()[name])
@@ -52,17 +52,19 @@ def _attach_role_policy(self: IAMBackend, policy_arn: str, role_name: str) -> No
         return
     if len(attached) == _POLICIES_PER_ROLE:
         raise LimitExceededException(f"Cannot exceed quota for PoliciesPerRole: {_POLICIES_PER_ROLE}")
-    _moto_attach_role_policy(self, policy_arn, role_name)
+    _attach_in_moto(self, policy_arn, role_name)
 
 
+@patches.replaces(IAMBackend, "create_policy", "moto does not limit the size of a managed policy.")
 def _create_policy(self: IAMBackend, description: str, path: str, policy_document: str, *name_and_tags: Any) -> Any:
     _check_size(policy_document)
-    return _moto_create_policy(self, description, path, policy_document, *name_and_tags)
+    return _create_in_moto(self, description, path, policy_document, *name_and_tags)
 
 
+@patches.replaces(IAMBackend, "create_policy_version", "moto does not limit the size of a managed policy.")
 def _create_policy_version(self: IAMBackend, policy_arn: str, policy_document: str, set_as_default: bool) -> Any:
     _check_size(policy_document)
-    return _moto_create_policy_version(self, policy_arn, policy_document, set_as_default)
+    return _create_version_in_moto(self, policy_arn, policy_document, set_as_default)
 
 
 def _check_size(document: str) -> None:
@@ -70,10 +72,11 @@ def _check_size(document: str) -> None:
         raise LimitExceededException(f"Cannot exceed quota for PolicySize: {_POLICY_SIZE}")
 
 
+@patches.replaces(IAMBackend, "delete_policy", "moto deletes a policy that is attached.")
 def _delete_policy(self: IAMBackend, policy_arn: str) -> None:
     if self.get_policy(policy_arn).attachment_count:
         raise DeleteConflictException("Cannot delete a policy attached to entities.")
-    _moto_delete_policy(self, policy_arn)
+    _delete_in_moto(self, policy_arn)
 
 
 class Role(Resource, of="AWS::IAM::Role", name="RoleName", limit=64, fixed=("Path",)):

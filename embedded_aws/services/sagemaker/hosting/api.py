@@ -1,65 +1,45 @@
 """SageMaker endpoints: created, updated, described and deleted as on AWS, on containers that really run.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and its siblings. moto has no
-UpdateEndpoint, has endpoints in service at once, overwrites names in silence and loses several fields of models.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and its siblings.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embedded_aws.iam import clients
-from embedded_aws.kernel import processes
+from embedded_aws.kernel import accounts, processes
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
-from embedded_aws.services import application_autoscaling
 from embedded_aws.services.sagemaker import models, tags
-from embedded_aws.services.sagemaker.hosting import guardrails, invocations
+from embedded_aws.services.sagemaker.hosting import guardrails, invocations, scalable_targets
 from embedded_aws.services.sagemaker.hosting.deployment import Deployments
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
+patches = Patches("5.2.5")
 _deployments: Deployments
 _quotas: dict[tuple[str, str], int] = {}
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _deployments
-    _deployments = Deployments(aws.pace, aws.directory / "endpoints")
+    _deployments = Deployments(host.pace, host.directory / "endpoints")
     _quotas.clear()
     # Last in first out: without containers, deployments that are under way have nothing to wait for; what they still
     # started ends after them.
-    aws.exits.callback(processes.kill_all)
-    aws.exits.callback(_deployments.end)
-    aws.exits.callback(processes.kill_all)
-    tags.install()
-    invocations.install(aws)
-    replace(
-        {
-            "CreateModel": models.create_model,
-            "DescribeModel": models.describe_model,
-            "DeleteModel": models.delete_model,
-            "ListModels": models.list_models,
-            "CreateEndpointConfig": models.create_endpoint_config,
-            "DescribeEndpointConfig": _describe_endpoint_config,
-            "DeleteEndpointConfig": models.delete_endpoint_config,
-            "ListEndpointConfigs": models.list_endpoint_configs,
-            "CreateEndpoint": _create_endpoint,
-            "UpdateEndpoint": _update_endpoint,
-            "UpdateEndpointWeightsAndCapacities": _update_endpoint_weights_and_capacities,
-            "DescribeEndpoint": _describe_endpoint,
-            "DeleteEndpoint": _delete_endpoint,
-            "ListEndpoints": _list_endpoints,
-        }
-    )
+    host.exits.callback(processes.kill_all)
+    host.exits.callback(_deployments.end)
+    host.exits.callback(processes.kill_all)
+    tags.patches.apply()
+    invocations.install(host)
+    patches.apply()
 
 
 def maintain(account: str, endpoint_name: str, seconds: float) -> None:
     """Do what no caller can ask for: SageMaker's own maintenance, `SystemUpdating` for some seconds."""
-    endpoint = _find(Call(account, clients.REGION, {}), endpoint_name)
+    endpoint = _find(Call(account, accounts.REGION, {}), endpoint_name)
     with endpoint.lock:
         _assert_changeable(endpoint)
         _deployments.maintain(endpoint, seconds)
@@ -152,7 +132,7 @@ def _delete_endpoint(call: Call) -> None:
 
     def forget() -> None:
         call.backend.endpoints.pop(endpoint.name.lower(), None)
-        application_autoscaling.forget(endpoint.account, endpoint.region, endpoint.name)
+        scalable_targets.deregister(endpoint)
 
     with endpoint.lock:
         if endpoint.busy:
@@ -196,7 +176,7 @@ def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:
     """endpoint-scaling-update.html: a variant that scales keeps its name and instance type until it is deregistered."""
-    scaled = application_autoscaling.registered(endpoint.account, endpoint.region, endpoint.name)
+    scaled = scalable_targets.variants(endpoint)
     new = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
     broken = [
         variant["VariantName"]
@@ -235,3 +215,31 @@ def _instances(config: dict[str, Any], instance_type: str) -> int:
         for variant in config["ProductionVariants"]
         if variant.get("InstanceType") == instance_type
     )
+
+
+answer(
+    patches,
+    {
+        "CreateModel": models.create_model,
+        "DescribeModel": models.describe_model,
+        "DeleteModel": models.delete_model,
+        "ListModels": models.list_models,
+        "CreateEndpointConfig": models.create_endpoint_config,
+        "DescribeEndpointConfig": _describe_endpoint_config,
+        "DeleteEndpointConfig": models.delete_endpoint_config,
+        "ListEndpointConfigs": models.list_endpoint_configs,
+    },
+    "moto overwrites a name that exists, checks little and loses fields.",
+)
+answer(
+    patches,
+    {
+        "CreateEndpoint": _create_endpoint,
+        "UpdateEndpointWeightsAndCapacities": _update_endpoint_weights_and_capacities,
+        "DescribeEndpoint": _describe_endpoint,
+        "DeleteEndpoint": _delete_endpoint,
+        "ListEndpoints": _list_endpoints,
+    },
+    "moto runs no containers: an endpoint is in service at once.",
+)
+answer(patches, {"UpdateEndpoint": _update_endpoint}, "moto lacks it.", adds=True)

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.processes import Process
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts, unpack
@@ -202,7 +202,7 @@ class Container:
         }
         return {
             **credentials,
-            "SAGEMAKER_REGION": clients.REGION,
+            "SAGEMAKER_REGION": accounts.REGION,
             **self.definition.get("Environment", {}),
             "SM_MODEL_DIR": str(self.model_dir),
             "SM_ADDITIONAL_MODEL_DATA_SOURCES": json.dumps(channels),

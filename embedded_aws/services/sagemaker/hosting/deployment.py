@@ -10,16 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Pace
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker.hosting import guardrails
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
 from embedded_aws.services.sagemaker.hosting.fleet import Fleet, FleetError
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import Pace
 
 # The longest that an invocation may take: InvokeEndpoint's "Your model container must respond within 60 seconds".
 INVOCATION_SECONDS = 60.0

@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
@@ -24,14 +26,12 @@ from embedded_aws.services.sagemaker.hosting.containers import Answer
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
 LARGEST_BODY = 6_291_456
 _LARGEST_SERVERLESS_BODY = 4 * 1024 * 1024
 _LARGEST_ASYNC_BODY = 128_000
 _PREFIX = "X-Amzn-SageMaker-"
 
+patches = Patches("5.2.5")
 _background: Background
 
 
@@ -53,16 +53,17 @@ class ModelError(ApiError):
         self.log_stream_arn = f"arn:aws:logs:{endpoint.region}:{endpoint.account}:log-group:{log.group}"
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background
     _background = Background("asynchronous inference")
-    aws.exits.callback(_background.end)
-    # Bodies are bytes: moto would decode them as UTF-8.
-    SageMakerRuntimeResponse.use_raw_body = True
-    SageMakerRuntimeResponse.invoke_endpoint = _invoke_endpoint
-    SageMakerRuntimeResponse.invoke_endpoint_async = _invoke_endpoint_async
+    host.exits.callback(_background.end)
+    patches.apply()
 
 
+patches.replace(SageMakerRuntimeResponse, "use_raw_body", True, "moto decodes bodies as UTF-8.")
+
+
+@patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto answers without running a container.")
 def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
     endpoint = _endpoint(response)
     headers = response.headers
@@ -97,6 +98,7 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
     return 200, {"Content-Type": answer.content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer.body
 
 
+@patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint_async", "moto answers without running a container.")
 def _invoke_endpoint_async(response: SageMakerRuntimeResponse) -> Any:
     endpoint = _endpoint(response)
     headers = response.headers

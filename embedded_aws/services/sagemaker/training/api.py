@@ -1,46 +1,38 @@
 """SageMaker training jobs that run the submitted script.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html.
-moto has every job completed at once.
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
 from embedded_aws.services.sagemaker.training.run import TrainingRun
 
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
-
+patches = Patches("5.2.5")
 _background: Background
-_aws: EmbeddedAws
+_host: Host
 
 
 class EndedError(Exception):
     """The embedded AWS stops in the middle of a job."""
 
 
-def install(aws: EmbeddedAws) -> None:
-    global _aws, _background
-    _aws = aws
+def install(host: Host) -> None:
+    global _host, _background
+    _host = host
     _background = Background("training")
-    aws.exits.callback(_background.end)
-    replace(
-        {
-            "CreateTrainingJob": _create_training_job,
-            "DescribeTrainingJob": _describe_training_job,
-            "ListTrainingJobs": _list_training_jobs,
-            "StopTrainingJob": _stop_training_job,
-        }
-    )
+    host.exits.callback(_background.end)
+    patches.apply()
 
 
 def start(call: Call, tuning_job_arn: str | None = None) -> TrainingJob:
@@ -58,14 +50,14 @@ def start(call: Call, tuning_job_arn: str | None = None) -> TrainingJob:
     job = TrainingJob(call.account, call.region, arn, request, tuning_job_arn)
     call.backend.training_jobs[name.lower()] = job
     job.move("Starting")
-    run = TrainingRun(job, _aws.directory / "training" / uuid.uuid4().hex[:12], _pause)
+    run = TrainingRun(job, _host.directory / "training" / uuid.uuid4().hex[:12], _pause)
     _background.run(_unless_ended, run)
     return job
 
 
 def _unless_ended(run: TrainingRun) -> None:
     try:
-        run.run(_aws.pace.training_start)
+        run.run(_host.pace.training_start)
     except EndedError:
         return
 
@@ -77,7 +69,7 @@ def _pause(seconds: float) -> None:
 
 def _check(call: Call) -> None:
     role_arn = call.request["RoleArn"]
-    if clients.account_of(role_arn) != call.account:
+    if accounts.account_of(role_arn) != call.account:
         raise ApiError("AccessDeniedException", "Cross-account pass role is not allowed.")
     try:
         execution_roles.assert_trust(role_arn)
@@ -116,3 +108,15 @@ def _find(call: Call) -> TrainingJob:
     if job is None:
         raise invalid("Requested resource not found.")
     return job
+
+
+answer(
+    patches,
+    {
+        "CreateTrainingJob": _create_training_job,
+        "DescribeTrainingJob": _describe_training_job,
+        "ListTrainingJobs": _list_training_jobs,
+    },
+    "moto completes every job at once, without running its script.",
+)
+answer(patches, {"StopTrainingJob": _stop_training_job}, "moto lacks it.", adds=True)

@@ -10,21 +10,21 @@ import copy
 import hashlib
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedded_aws.kernel.background import Background
+from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
-from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now, replace
+from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing, now
 from embedded_aws.services.sagemaker.training import api as training
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
-
-if TYPE_CHECKING:
-    from embedded_aws.aws import EmbeddedAws
 
 _POLL_SECONDS = 0.1
 _DEFAULT_JOBS = 3
 _ENDED = ("Completed", "Failed", "Stopped")
+patches = Patches("5.2.5")
 _background: Background
 
 # What a training job takes over from the definition as it is.
@@ -175,19 +175,11 @@ class TuningJob:
         )
 
 
-def install(aws: EmbeddedAws) -> None:
+def install(host: Host) -> None:
     global _background
     _background = Background("tuning")
-    aws.exits.callback(_background.end)
-    replace(
-        {
-            "CreateHyperParameterTuningJob": _create,
-            "DescribeHyperParameterTuningJob": lambda call: _find(call).describe(),
-            "ListHyperParameterTuningJobs": _list,
-            "ListTrainingJobsForHyperParameterTuningJob": _list_training_jobs,
-            "StopHyperParameterTuningJob": _stop,
-        }
-    )
+    host.exits.callback(_background.end)
+    patches.apply()
 
 
 def _create(call: Call) -> dict[str, Any]:
@@ -298,3 +290,20 @@ def _find(call: Call) -> TuningJob:
     if job is None:
         raise ApiError("ResourceNotFound", "Requested resource not found.")
     return job
+
+
+answer(
+    patches,
+    {
+        "CreateHyperParameterTuningJob": _create,
+        "DescribeHyperParameterTuningJob": lambda call: _find(call).describe(),
+        "ListHyperParameterTuningJobs": _list,
+    },
+    "moto completes every tuning job at once, without training anything.",
+)
+answer(
+    patches,
+    {"ListTrainingJobsForHyperParameterTuningJob": _list_training_jobs, "StopHyperParameterTuningJob": _stop},
+    "moto lacks it.",
+    adds=True,
+)

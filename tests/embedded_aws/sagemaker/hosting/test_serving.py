@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from tests.embedded_aws.support.sagemaker_account import (
     EXIT_WHEN_ASKED,
     NO_ANSWER,
@@ -190,7 +190,7 @@ def test_an_image_is_pulled_layer_by_layer_with_the_rights_of_the_role(qa: Accou
     ecr = qa.client("ecr")
     registries.ensure_repository(ecr, name)
     digest = registries.push_list(ecr, name, {"arm64": [b"one", b"two"], "amd64": [b"three"]}, "1")
-    image = f"{qa.id}.dkr.ecr.{clients.REGION}.amazonaws.com/{name}"
+    image = f"{qa.id}.dkr.ecr.{accounts.REGION}.amazonaws.com/{name}"
     role = {"RoleName": f"execution-{name}", "PolicyName": "access"}
     document = json.dumps(qa.iam.get_role_policy(**role)["PolicyDocument"])
     qa.iam.put_role_policy(**role, PolicyDocument=document.replace(f"ecr:{missing}", "ecr:PutImage"))

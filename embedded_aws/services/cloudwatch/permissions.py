@@ -1,0 +1,24 @@
+"""The permissions that calls of CloudWatch require."""
+
+from __future__ import annotations
+
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
+
+
+def _required(call: Call) -> Needs:
+    match call.operation:
+        case "PutMetricData":
+            yield Need("cloudwatch:PutMetricData", ("*",), {"cloudwatch:namespace": call.parameters.get("Namespace")})
+        case "PutMetricAlarm" | "SetAlarmState":
+            yield Need(
+                f"cloudwatch:{call.operation}", (call.arn("cloudwatch", f"alarm:{call.parameters['AlarmName']}"),)
+            )
+        case "DescribeAlarms":
+            names = call.parameters.get("AlarmNames") or []
+            for name in names:
+                yield Need("cloudwatch:DescribeAlarms", (call.arn("cloudwatch", f"alarm:{name}"),))
+            if not names:
+                yield Need("cloudwatch:DescribeAlarms", ("*",))
+
+
+PERMISSIONS = {"monitoring": Permissions(_required)}

@@ -1,0 +1,74 @@
+"""The permissions that calls of SageMaker and of its runtime require."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from moto.sagemaker.models import sagemaker_backends
+
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key, pass_role, tags
+from embedded_aws.services.sagemaker.tags import of_resource
+
+_KINDS = {
+    "EndpointConfig": "endpoint-config",
+    "Endpoint": "endpoint",
+    "HyperParameterTuningJob": "hyper-parameter-tuning-job",
+    "ModelPackageGroup": "model-package-group",
+    "ModelPackage": "model-package",
+    "Model": "model",
+    "TrainingJob": "training-job",
+}
+
+
+def _required(call: Call) -> Needs:
+    request, operation = call.parameters, call.operation
+    if operation in ("AddTags", "DeleteTags", "ListTags"):
+        yield Need(f"sagemaker:{operation}", (request["ResourceArn"],), tags(request))
+        return
+    if operation.startswith("List"):
+        yield Need(f"sagemaker:{operation}", ("*",))
+        return
+    kind = next((kind for kind in _KINDS if operation.endswith(kind)), None)
+    if operation.startswith("Invoke"):
+        endpoint = call.arn("sagemaker", f"endpoint/{request['EndpointName'].lower()}")
+        yield Need(f"sagemaker:{operation}", (endpoint,), {"sagemaker:targetmodel": request.get("TargetModel")})
+    if kind is None or operation.removesuffix(kind) not in ("Create", "Delete", "Describe", "Stop", "Update"):
+        return
+    resource = _arn(call, kind)
+    yield Need(f"sagemaker:{operation}", (resource,), tags(request) | _resource_tags(call, resource))
+    if operation in ("CreateEndpoint", "UpdateEndpoint"):
+        # Both kinds of resource are required.
+        name = request["EndpointConfigName"].lower()
+        config = call.arn("sagemaker", f"endpoint-config/{name}")
+        yield Need(f"sagemaker:{operation}", (config,), tags(request))
+        found = sagemaker_backends[call.account][call.region].endpoint_configs.get(name)
+        if found and "KmsKeyId" in found.request:
+            # "Amazon SageMaker API permissions reference" (api-permissions-reference), CreateEndpoint.
+            use = key("CreateGrant", found.request["KmsKeyId"], call.account, call.region, "sagemaker")
+            yield dataclasses.replace(use, context={**use.context, "kms:grantisforawsresource": "true"})
+    if operation.startswith("Create"):
+        if request.get("Tags"):
+            yield Need("sagemaker:AddTags", (resource,), tags(request))
+        definitions = [request.get("TrainingJobDefinition"), *(request.get("TrainingJobDefinitions") or [])]
+        roles = {request.get("ExecutionRoleArn"), request.get("RoleArn")}
+        for role_arn in roles | {definition["RoleArn"] for definition in definitions if definition}:
+            yield from pass_role(role_arn, "sagemaker.amazonaws.com", resource)
+
+
+def _resource_tags(call: Call, arn: str) -> dict[str, str | list[str] | None]:
+    """The condition keys of the tags that the resource has: "aws:ResourceTag" of the reference's models, configs, …"""
+    found = of_resource(sagemaker_backends[call.account][call.region], arn)
+    return {"aws:resourcetag/": None, **{f"aws:resourcetag/{key}".lower(): value for key, value in found.items()}}
+
+
+def _arn(call: Call, kind: str) -> str:
+    """Names are in lower case in SageMaker's ARNs, and so in policies."""
+    name = str(call.parameters.get(f"{kind}Name") or call.parameters.get(f"{kind}Arn") or "")
+    if kind == "ModelPackage" and not name:
+        name = f"{call.parameters.get('ModelPackageGroupName', '')}/*"
+    if name.startswith("arn:"):
+        return name
+    return call.arn("sagemaker", f"{_KINDS[kind]}/{name.lower()}")
+
+
+PERMISSIONS = {"sagemaker": Permissions(_required)}
