@@ -1,5 +1,6 @@
 """One embedded AWS for each pytest process, started by the first test that asks for it."""
 
+import contextlib
 import os
 import sys
 import uuid
@@ -16,9 +17,17 @@ if "--e2e" not in sys.argv:
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
+from botocore.exceptions import ClientError
+from moto.sagemaker.models import sagemaker_backends
+
 from embedded_aws.aws import EmbeddedAws
+from embedded_aws.iam import clients
+from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Pace
 from tests.permissions import recording
+
+# The unique names of tests that have ended.
+_finished: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +69,20 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 
 
 @pytest.fixture
-def name() -> str:
-    """A name no other test has, good for any AWS resource."""
-    return f"t{uuid.uuid4().hex[:12]}"
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return a unique name, valid for any AWS resource. Endpoints whose names begin with it end with the test."""
+    unique = f"t{uuid.uuid4().hex[:12]}"
+    yield unique
+    if "aws" in request.fixturenames:
+        _finished.add(unique)
+        _delete_endpoints()
+
+
+def _delete_endpoints() -> None:
+    """Delete the endpoints of all finished tests. Leave those that are still updating to the next call."""
+    for account in accounts.ACCOUNTS.values():
+        for endpoint in list(sagemaker_backends[account][accounts.REGION].endpoints.values()):
+            if endpoint.name.startswith(tuple(_finished)) and endpoint.endpoint_status != "Deleting":
+                with contextlib.suppress(ClientError):
+                    sagemaker = clients.client_as_operator("sagemaker", account)
+                    sagemaker.delete_endpoint(EndpointName=endpoint.name)

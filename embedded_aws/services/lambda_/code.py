@@ -43,8 +43,15 @@ def unpack(function: Any, directory: Path) -> Code:
     return code
 
 
+def runtime_packages(directory: Path) -> Path:
+    """Link the packages that every function can import into a directory under `directory`, and return it."""
+    packages = directory / "runtime"
+    _link_packages(directory / "no-requirements.txt", packages)
+    return packages
+
+
 def _link_packages(requirements: Path, packages: Path) -> None:
-    packages.mkdir()
+    packages.mkdir(parents=True, exist_ok=True)
     wanted = [Requirement(_INCLUDED_IN_THE_RUNTIME)]
     if requirements.exists():
         lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())

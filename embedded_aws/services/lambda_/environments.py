@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from moto.logs.models import logs_backends
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
 from embedded_aws.services.lambda_ import code as function_code
-from embedded_aws.services.lambda_ import runtime
+from embedded_aws.services.lambda_ import forks, runtime
 
 # "The Init phase is limited to 10 seconds. If all three tasks do not complete within 10 seconds, Lambda retries the
 # Init phase at the time of the first function invocation with the configured function timeout."
@@ -40,7 +40,25 @@ _INIT_SECONDS = 10.0
 # A role's credentials last for an hour: an environment that might outlive its own is not used again.
 _LIFETIME_SECONDS = 2700.0
 # Lambda ends idle environments when it likes; here it must, since too many would starve a small machine.
-_MOST_IDLE = 64
+_MOST_IDLE = 24
+_INTERPRETER_VARIABLES = {"LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}
+if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find their own library
+    _INTERPRETER_VARIABLES["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+# The services whose models a fork server loads once for all functions.
+_SERVICES = (
+    "application-autoscaling",
+    "cloudwatch",
+    "dynamodb",
+    "ecr",
+    "events",
+    "s3",
+    "sagemaker",
+    "sagemaker-runtime",
+    "sns",
+    "ssm",
+    "stepfunctions",
+    "sts",
+)
 
 
 class ThrottledError(Exception):
@@ -78,7 +96,13 @@ class Outcome:
 
 class Environment:
     def __init__(
-        self, function: Any, variables: dict[str, str], code: function_code.Code, directory: Path, pace: float
+        self,
+        function: Any,
+        variables: dict[str, str],
+        code: function_code.Code,
+        directory: Path,
+        pace: float,
+        start: Callable[..., forks.Fork | subprocess.Popen[bytes]],
     ) -> None:
         self.function = function
         self.variables = variables
@@ -87,6 +111,7 @@ class Environment:
         self._created = time.monotonic()
         self._directory = directory
         self._pace = pace
+        self._start_process = start
         self._log_group = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
         self._log_stream = f"{datetime.datetime.now(datetime.UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
         self._initialised = False
@@ -124,10 +149,11 @@ class Environment:
         self._write_log(entries)
         return Outcome(payload, failed, "\n".join(entries) + "\n")
 
-    def kill(self) -> None:
+    def kill(self) -> int:
+        """End the process and return its exit code."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        return self._process.wait()
 
     def close(self) -> None:
         self.kill()
@@ -152,20 +178,11 @@ class Environment:
             "HOME": str(self._home),
             "TMPDIR": str(self._home),
         }
-        # -S: no site-packages of ours; -P: nor the directory of the script, which is this one.
-        command = [sys.executable, "-S", "-s", "-P", "-u", runtime.__file__]
-        command += [str(self.code.task), str(self.code.packages), str(self._pace)]
+        script = [runtime.__file__, str(self.code.task), str(self.code.packages), str(self._pace)]
         ours, theirs = socket.socketpair()
         with theirs, (self._home / "output").open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=theirs.fileno(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=self.code.task,
-                start_new_session=True,
-            )
+            descriptors = theirs.fileno(), output.fileno()
+            self._process = self._start_process(script, *descriptors, environment, self.code.task)
         self._channel = multiprocessing.connection.Connection(ours.detach())
         self._output = (self._home / "output").open("rb")
 
@@ -201,8 +218,7 @@ class Environment:
         except (EOFError, OSError):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(2)  # the socket closes before the process is quite over
-            self.kill()
-            raise _ExitedError(_how_it_ended(self._process.returncode)) from None
+            raise _ExitedError(_how_it_ended(self.kill())) from None
         return kind.decode(), body
 
     def _read_output(self) -> list[str]:
@@ -245,6 +261,7 @@ class Environments:
         self._idle: list[Environment] = []
         self._running: collections.Counter[str] = collections.Counter()
         self._closed = False
+        self._forks: forks.ForkServer | None = None
 
     def run(self, function: Any, request_id: str, function_arn: str, event: bytes) -> Outcome:
         """Run the function once; ThrottledError or zipfile.BadZipFile if it cannot be started at all."""
@@ -276,6 +293,8 @@ class Environments:
             for environment in self._busy:
                 environment.kill()
             self._lock.wait_for(lambda: not self._busy, timeout=5)
+            if self._forks:
+                self._forks.close()
 
     @contextlib.contextmanager
     def _place(self, function: Any) -> Iterator[None]:
@@ -303,9 +322,19 @@ class Environments:
             if environment:
                 self._idle.remove(environment)
             else:
-                environment = Environment(function, variables, code, self._directory / "environments", self._pace)
+                directory = self._directory / "environments"
+                environment = Environment(function, variables, code, directory, self._pace, self._start_process())
             self._busy.add(environment)
         return environment
+
+    def _start_process(self) -> Callable[..., forks.Fork | subprocess.Popen[bytes]]:
+        if sys.platform != "linux":
+            return forks.spawn  # a fork may not use Apple's system libraries
+        if self._forks is None:
+            packages = function_code.runtime_packages(self._directory)
+            variables = {"HOME": str(self._directory), **_INTERPRETER_VARIABLES}
+            self._forks = forks.ForkServer(packages, _SERVICES, variables)
+        return self._forks.start
 
     def _give_back(self, environment: Environment) -> None:
         with self._lock:
@@ -325,8 +354,7 @@ def _variables(function: Any) -> dict[str, str]:
     """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, without what differs by process."""
     logging = function.logging_config
     variables = {
-        "LANG": "en_US.UTF-8",
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **_INTERPRETER_VARIABLES,
         **function.environment_vars,
         "_HANDLER": function.handler,
         "AWS_DEFAULT_REGION": function.region,
@@ -343,8 +371,6 @@ def _variables(function: Any) -> dict[str, str]:
     }
     if "ApplicationLogLevel" in logging:
         variables["AWS_LAMBDA_LOG_LEVEL"] = logging["ApplicationLogLevel"]
-    if "LD_LIBRARY_PATH" in os.environ:  # some interpreters find their own library by it
-        variables.setdefault("LD_LIBRARY_PATH", os.environ["LD_LIBRARY_PATH"])
     return variables
 
 

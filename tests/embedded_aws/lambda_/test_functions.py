@@ -220,6 +220,24 @@ def test_only_what_lambda_would_have_can_be_imported(function: MakeFunction) -> 
     assert importer.result(present + absent) == present
 
 
+def test_a_functions_own_modules_go_before_those_that_the_runtime_has_loaded(function: MakeFunction) -> None:
+    own = function(
+        "import boto3, email\ndef handler(event, context): return [boto3.mine, email.mine]",
+        {"boto3.py": "mine = 'a module'", "email/__init__.py": "mine = 'a package'"},
+    )
+
+    assert own.result() == ["a module", "a package"]
+
+
+def test_a_variable_that_only_an_interpreter_reads_has_its_effect(function: MakeFunction) -> None:
+    lenient = function(
+        "import sys\ndef handler(event, context): return sys.flags.int_max_str_digits",
+        Environment={"Variables": {"PYTHONINTMAXSTRDIGITS": "5000"}},
+    )
+
+    assert lenient.result() == 5000
+
+
 @pytest.mark.parametrize(
     ("source", "handler", "error_type", "message"),
     [

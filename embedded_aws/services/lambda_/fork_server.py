@@ -1,0 +1,127 @@
+"""Start execution environments as forks of this process, which has already imported boto3.
+
+Run as a script, with a socket to the parent as standard input; `forks.ForkServer` is the parent's end. Imports only the
+standard library, and must never start a thread: only the thread that forks exists in a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from typing import Any, cast
+
+# -S: without our site-packages; -P: without the directory of the script, which is this one.
+INTERPRETER = [sys.executable, "-S", "-s", "-P", "-u"]
+
+
+def main() -> None:
+    packages, *services = sys.argv[1:]
+    parent = socket.socket(fileno=os.dup(0))
+    preload(packages, services)
+    # Nothing that exists by now is garbage, and examining it would copy its memory pages in every fork.
+    gc.collect()
+    gc.freeze()
+    run(serve(parent))
+
+
+def preload(packages: str, services: list[str]) -> None:
+    """Import boto3, and load everything that a client of each service needs."""
+    sys.path.append(packages)
+    loader = importlib.import_module("botocore.loaders").JSONFileLoader
+    load_file = loader.load_file
+    read = functools.cache(lambda path: load_file(loader(), path))
+    loader.load_file = lambda _, path: read(path)
+    session = importlib.import_module("boto3.session").Session("none", "none", region_name="us-east-1")
+    for service in services:
+        session.client(service)
+    sys.path.remove(packages)
+
+
+def serve(parent: socket.socket) -> dict[str, Any]:
+    """Start a fork for each job of the parent, and report its exit code. Return in forks only, with the job."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    reports: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([parent.fileno(), woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+            report_ends(reports)
+        if parent.fileno() not in ready:
+            continue
+        job, (stdin, output, report) = receive(parent)
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setpgid(0, 0)
+            for number, descriptor in enumerate((stdin, output, output)):
+                os.dup2(descriptor, number)
+            parent.close()
+            for descriptor in (woken, wake, stdin, output, report, *reports.values()):
+                os.close(descriptor)
+            return job
+        with contextlib.suppress(OSError):  # the fork has done it already, or has ended
+            os.setpgid(pid, pid)
+        reports[pid] = report
+        tell(report, pid)
+        os.close(stdin)
+        os.close(output)
+
+
+def receive(parent: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Return the next job and its file descriptors. The parent waits for the answer before it sends another."""
+    size, descriptors, _, _ = socket.recv_fds(parent, 4, 3)
+    if not size:
+        os._exit(0)  # the parent has ended
+    with parent.makefile("rb") as stream:
+        return json.loads(stream.read(*struct.unpack("!i", size))), descriptors
+
+
+def report_ends(reports: dict[int, int]) -> None:
+    """Report the exit codes of all forks that have ended."""
+    while reports:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        report = reports.pop(pid)
+        tell(report, os.waitstatus_to_exitcode(status))
+        os.close(report)
+
+
+def tell(report: int, number: int) -> None:
+    """Send a number in the message format of multiprocessing.connection."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(report, struct.pack("!ii", 4, number))
+
+
+def run(job: dict[str, Any]) -> None:
+    """Run the script of a job as a new interpreter would."""
+    os.chdir(job["directory"])
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    if loaded & {name.partition(".")[0] for name in os.listdir()}:
+        # The function comes with its own modules of these names.
+        os.execve(sys.executable, [*INTERPRETER, *job["script"]], job["environment"])  # noqa: S606
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    time.tzset()
+    sys.argv[:] = job["script"]
+    spec = cast(Any, importlib.util.spec_from_file_location("__main__", sys.argv[0]))
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+if __name__ == "__main__":
+    main()
