@@ -82,8 +82,8 @@ def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
 
 COPY = """
 import sys, boto3
-from promotion.artifacts import PinnedObject
-from promotion.copying import Copier
+from promotion.copying.copier import Copier
+from promotion.copying.manifest import PinnedObject
 bucket, owner, source_owner, line = sys.argv[1:]
 Copier(boto3.client("s3"), bucket, owner, source_owner, in_flight=4).copy([PinnedObject.from_line(line)], 60)
 """

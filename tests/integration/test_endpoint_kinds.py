@@ -1,7 +1,7 @@
 """Every kind of endpoint, made anew or changed, that succeeds or fails: what there is in the end, field by field.
 
 The rows of a table go their ways at the same time, each with an application of its own. They cover the kinds, the ways
-to deploy and the outcomes; all combinations of the decisions are in tests/unit (endpoint, guardrails, combinations).
+to deploy and the outcomes; all combinations of the decisions are in tests/unit/endpoint and tests/unit/plan.
 """
 
 from __future__ import annotations
