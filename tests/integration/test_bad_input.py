@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.world import DEV, EVENTS, Lab, Stage
+from tests.support.world import DEV_BUCKET, EVENTS, IMAGE, ROLE, Lab, Stage
 
 EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
 
@@ -75,11 +75,11 @@ def test_a_job_that_failed_is_refused_with_its_reason(lab: Lab, qa: Stage, appli
     lab.client("sagemaker").create_training_job(
         TrainingJobName=job,
         AlgorithmSpecification={
-            "TrainingImage": f"{DEV}.dkr.ecr.eu-west-1.amazonaws.com/echo:1",
+            "TrainingImage": IMAGE,
             "TrainingInputMode": "File",
         },
-        RoleArn=f"arn:aws:iam::{DEV}:role/SageMakerTraining",
-        OutputDataConfig={"S3OutputPath": f"s3://sagemaker-eu-west-1-{DEV}/nothing-there"},
+        RoleArn=ROLE,
+        OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}/nothing-there"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
     )

@@ -13,11 +13,10 @@ from embedded_aws.iam import clients
 from promotion.copying.image_copier import ImageCopier, digest_of
 from promotion.errors import PromotionRefusedError, UnfinishedError
 from promotion.source.images import Copy, parse
-from tests.integration.test_approval import signal, waiting_approval
 from tests.support import registries
-from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage
+from tests.support.approvals import signal, waiting_approval
+from tests.support.world import DEV, ECR, PRODUCTION, QA, Lab, Stage
 
-HOST = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com"
 AWS_IMAGE = f"141502667606.dkr.ecr.{clients.REGION}.amazonaws.com/sagemaker-scikit-learn"
 MIB = 1024**2
 
@@ -31,7 +30,7 @@ def repository(lab: Lab, application: str) -> str:
 
 def copy_of(repository: str, digest: str) -> Copy:
     target = f"{QA}.dkr.ecr.{clients.REGION}.amazonaws.com/model-promotion-qa@{digest}"
-    return Copy(f"{HOST}/{repository}@{digest}", target, f"{repository.replace('/', '.')}-{digest[7:23]}")
+    return Copy(f"{ECR}/{repository}@{digest}", target, f"{repository.replace('/', '.')}-{digest[7:23]}")
 
 
 def copier(stage: Stage) -> ImageCopier:
@@ -126,7 +125,7 @@ def test_an_image_that_may_not_be_pulled_is_refused_with_the_missing_statement(
 ) -> None:
     lab.push(application, "1")
 
-    refused = qa.promote({"training_job": lab.train(application, "good", image=f"{HOST}/{application}:1")})
+    refused = qa.promote({"training_job": lab.train(application, "good", image=f"{ECR}/{application}:1")})
 
     assert refused.error == "PromotionRefusedError"
     assert "Create model" not in refused.states
@@ -140,7 +139,7 @@ def test_an_image_that_may_not_be_pulled_is_refused_with_the_missing_statement(
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (f"{HOST}/echo:never-pushed", f"The image {HOST}/echo:never-pushed is not there (any more)"),
+        (f"{ECR}/echo:never-pushed", f"The image {ECR}/echo:never-pushed is not there (any more)"),
         (f"{AWS_IMAGE.replace('eu-west-1', 'us-east-1')}:1", "It is AWS's own, which AWS keeps in each region under"),
     ],
     ids=["a tag that is not there", "an image of AWS's in another region"],
@@ -186,12 +185,12 @@ def test_production_runs_the_digest_that_the_endpoint_of_qa_really_runs(
 
 
 def test_an_image_of_the_lab_is_pinned_and_pulled_from_where_it_is(lab: Lab, qa: Stage, application: str) -> None:
-    image = f"{HOST}/team/{application}:1"
+    image = f"{ECR}/team/{application}:1"
     digest = lab.push(f"team/{application}", "1")
 
     promoted = qa.execution_of(lab.train(application, "good", image=image)).output
 
-    assert promoted["images"] == [f"{HOST}/team/{application}@{digest}"]
+    assert promoted["images"] == [f"{ECR}/team/{application}@{digest}"]
     assert qa.answer(application) == {"label": "good"}
 
 
@@ -202,7 +201,7 @@ def test_a_tag_that_is_moved_after_the_approval_was_asked_for_is_refused_with_wh
     production.client("ssm").put_parameter(
         Name=f"/model-promotion/production/{application}", Type="String", Value='{"SmokeTest": "skip"}'
     )
-    by_hand = {"Image": f"{HOST}/team/{application}:1"}
+    by_hand = {"Image": f"{ECR}/team/{application}:1"}
     (role,) = qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"]
     qa.client("sagemaker").create_model(ModelName=application, PrimaryContainer=by_hand, ExecutionRoleArn=role["Arn"])
     asked = production.promote({"model": application, "application": application})
@@ -226,7 +225,7 @@ def test_a_stage_that_says_so_copies_images_and_needs_the_upstream_no_more(
     images = {"arm64": [os.urandom(100)], "amd64": [os.urandom(100)]}
     digest = registries.push_list(lab.client("ecr"), repository, images, "1")
 
-    promoted = copying.execution_of(lab.train(application, "good", image=f"{HOST}/{repository}:1"))
+    promoted = copying.execution_of(lab.train(application, "good", image=f"{ECR}/{repository}:1"))
     lab.client("ecr").delete_repository(repositoryName=repository, force=True)
 
     assert promoted.status == "SUCCEEDED", promoted.cause

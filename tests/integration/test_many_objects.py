@@ -6,10 +6,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from embedded_aws.iam import clients
 from embedded_aws.services.stepfunctions import api as step_functions
-from sandbox import stacks
-from tests.support.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
+from tests.support.world import DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
 
 # What grows with the number of objects is the list of batches alone. How 20,000 are planned and copied by the steps is
 # shown by a unit test; here is what the state machine makes of them.
@@ -53,14 +51,7 @@ def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
     for name, text in files.items():
         lab.upload(f"{application}/{name}", text.encode())
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    lab.client("sagemaker").create_model(
-        ModelName=application,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
-        PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1",
-            "ModelDataSource": {"S3DataSource": prefix},
-        },
-    )
+    lab.create_model(application, ModelDataSource={"S3DataSource": prefix})
     qa.client("ssm").put_parameter(
         Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
     )
@@ -94,13 +85,7 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, files))
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    image = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
-    container: dict[str, Any] = {"Image": image, "ModelDataSource": {"S3DataSource": prefix}}
-    lab.client("sagemaker").create_model(
-        ModelName=application,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
-        PrimaryContainer=container,
-    )
+    lab.create_model(application, ModelDataSource={"S3DataSource": prefix})
     qa.client("ssm").put_parameter(
         Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
     )

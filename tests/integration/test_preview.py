@@ -10,11 +10,11 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import decisions
-from tests.integration.test_carried_whole import tune
-from tests.integration.test_sources import IMAGE, event
-from tests.integration.test_sources import tags as tags_of
+from tests.support.events import event
+from tests.support.sources import tags as tags_of
+from tests.support.sources import tune
 from tests.support.state import quiet
-from tests.support.world import PRODUCTION, QA, Execution, Lab, Stage
+from tests.support.world import IMAGE, PRODUCTION, QA, Execution, Lab, Stage
 
 READS = ("BatchGet", "Get", "List", "Describe", "Query", "Decrypt", "AssumeRole", "InvokeFunction")
 APPLICATION, OTHER = "previewed", "previewed-other"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.test_carried_whole import Steps
-from tests.integration.test_sources import IMAGE, approve, tags
-from tests.support.world import Lab, Stage
+from tests.support.approvals import signal, waiting_approval
+from tests.support.sources import approve, tags
+from tests.support.steps import invoke
+from tests.support.world import IMAGE, Lab, Stage
 
 
 def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:
@@ -102,7 +102,9 @@ def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_loc
         "quality_gate": [rule | {"value": 0.8, "live_value": 0.7, "passed": True, "reason": ""}],
     }
 
-    inspected = Steps(qa).call("InspectEndpoint", {"promotion": candidate, "execution": execution, "table": qa.table})
+    inspected = invoke(
+        qa, "InspectEndpointFunction", {"promotion": candidate, "execution": execution, "table": qa.table}
+    )
 
     assert inspected["outcome"] == "worse"
     assert "f1 is 0.8, but" in inspected["reason"]

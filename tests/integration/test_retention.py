@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.steps import invoke
 from tests.support.world import Lab, Stage, wait_until
 
 FAILED_TO_DELETE = {
@@ -110,7 +111,7 @@ def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_
         ExecutionRoleArn=made["ExecutionRoleArn"],
         PrimaryContainer={"ModelPackageName": package},
     )
-    role = function_role(qa, "RemoveSupersededModelsFunction")
+    role = qa.physical_id("RemoveSupersededModelsFunctionRole")
 
     iam.put_role_policy(RoleName=role, PolicyName="broken", PolicyDocument=json.dumps(FAILED_TO_DELETE))
     try:
@@ -185,11 +186,11 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
         Item={"kind": {"S": "live"}, "key": {"S": f"{application}-qa"}, "promotion": {"S": json.dumps(fourth)}},
     )
 
-    call(qa, "RemoveSupersededModels", remove | where)
+    invoke(qa, "RemoveSupersededModelsFunction", remove | where)
     meanwhile = there(qa, application)
     qa.client("stepfunctions").stop_execution(executionArn=waiting)
     qa.ended(waiting)
-    call(qa, "RemoveSupersededModels", remove | where)
+    invoke(qa, "RemoveSupersededModelsFunction", remove | where)
 
     # The second is on the endpoint.
     assert meanwhile == of(first, second)
@@ -218,19 +219,6 @@ def test_only_what_the_stage_has_made_may_be_deleted(qa: Stage, application: str
     ):
         with pytest.raises(ClientError, match="not authorized"):
             call_of(**request)
-
-
-def function_role(stage: Stage, function: str) -> str:
-    resources = stage.client("cloudformation").describe_stack_resources(StackName=f"model-promotion-{stage.name}")
-    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
-    return str(found[f"{function}Role"])
-
-
-def call(stage: Stage, function: str, payload: dict[str, Any]) -> None:
-    resources = stage.client("cloudformation").describe_stack_resources(StackName=f"model-promotion-{stage.name}")
-    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
-    answer = stage.client("lambda").invoke(FunctionName=found[f"{function}Function"], Payload=json.dumps(payload))
-    assert "FunctionError" not in answer, answer["Payload"].read()
 
 
 def first_entered(stage: Stage, arn: str, state: str) -> float:

@@ -7,22 +7,11 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.iam import clients
 from embedded_aws.services.stepfunctions import api as step_functions
-from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.test_carried_whole import tune
-from tests.support.world import DEV, QA, Lab, Stage
-
-IMAGE = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com/echo:1"
-
-
-def tags(application: str, suite: str) -> dict[str, str]:
-    return {"model-promotion:application": application, "model-promotion:smoke-test": suite}
-
-
-def event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
-    kind = {"source": "aws.sagemaker", "detail-type": detail_type}
-    return {"version": "0", **kind, "account": DEV, "region": clients.REGION, "detail": detail}
+from tests.support.approvals import signal, waiting_approval
+from tests.support.events import event
+from tests.support.sources import approve, tags, tune
+from tests.support.world import IMAGE, QA, Lab, Stage
 
 
 def register(lab: Lab, application: str, label: str) -> str:
@@ -41,10 +30,6 @@ def register(lab: Lab, application: str, label: str) -> str:
             InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
         )["ModelPackageArn"]
     )
-
-
-def approve(lab: Lab, package: str, status: str = "Approved") -> None:
-    lab.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus=status)
 
 
 def test_a_tuning_job_is_promoted_when_it_completes_and_its_training_jobs_are_left_alone(

@@ -5,9 +5,13 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import hypothesis
 import pytest
+
+from tests.support.promotion_table import create_table
 
 # The same examples in every run, so that a failure is seen again by whoever looks into it.
 hypothesis.settings.register_profile("always the same", derandomize=True, deadline=None, database=None)
@@ -45,3 +49,11 @@ def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+
+
+@pytest.fixture
+def dynamodb(moto: None) -> Any:
+    """A client of DynamoDB, where an empty promotion table is."""
+    client = boto3.client("dynamodb")
+    create_table(client)
+    return client

@@ -7,9 +7,8 @@ import pytest
 from promotion.errors import EndpointBusyError
 from promotion.history import claims
 from promotion.history.claims import Use
-from tests.unit.history.test_lock import FIRST, SECOND, TABLE, dynamodb
+from tests.support.promotion_table import FIRST, SECOND, TABLE
 
-__all__ = ["dynamodb"]
 NOW = 1_000_000.0
 
 

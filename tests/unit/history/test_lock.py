@@ -2,7 +2,6 @@ import datetime
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -10,25 +9,11 @@ from promotion.errors import PromotionRefusedError
 from promotion.history import approval_requests, lock, records
 from promotion.history.approval_requests import ApprovalRequest
 from promotion.history.lock import Held, Running, Scaling
+from tests.support.promotion_table import FIRST, SECOND, TABLE
 
-TABLE = "promotions"
 NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
-FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
-SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
 BEFORE, AFTER = [{"ResourceId": "endpoint/reviews-qa/variant/a"}], [{"ResourceId": "endpoint/reviews-qa/variant/b"}]
 PROMOTION = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
-
-
-@pytest.fixture
-def dynamodb(moto: None) -> Any:
-    client = boto3.client("dynamodb")
-    client.create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("kind", "key")],
-        KeySchema=[{"AttributeName": "kind", "KeyType": "HASH"}, {"AttributeName": "key", "KeyType": "RANGE"}],
-    )
-    return client
 
 
 def put(dynamodb: Any, kind: str, key: str, **attributes: Any) -> None:

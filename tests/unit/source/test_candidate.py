@@ -1,5 +1,4 @@
 import copy
-import datetime
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,56 +9,14 @@ import pytest
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import candidate, containers
 from promotion.source.candidate import Candidate, best_training_job, from_model, from_training_job, not_for_promotion
+from tests.support.containers import ARTIFACT, IMAGE, container, s3_source
+from tests.support.descriptions import JOB_ARN, MODEL_ARN, TAGS, model, training_job
 
-JOB_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:training-job/reviews-1"
-MODEL_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:model/reviews-1"
-IMAGE = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"
-ARTIFACT = "s3://artifacts/reviews-1/output/model.tar.gz"
 SUBMITTED = "s3://artifacts/reviews-1/source/sourcedir.tar.gz"
-ENDED = datetime.datetime(2026, 1, 2, 4, 4, 5, 678000, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
-TAGS = {"model-promotion:application": "reviews"}
-
-
-def training_job(**changes: Any) -> dict[str, Any]:
-    """DescribeTrainingJob's answer; a member changed to None is not there."""
-    job = {
-        "TrainingJobName": "reviews-1",
-        "TrainingJobArn": JOB_ARN,
-        "TrainingJobStatus": "Completed",
-        "ModelArtifacts": {"S3ModelArtifacts": ARTIFACT},
-        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        "CreationTime": ENDED - datetime.timedelta(hours=2),
-        "TrainingEndTime": ENDED,
-        "EnableNetworkIsolation": False,
-    }
-    return {key: value for key, value in (job | changes).items() if value is not None}
 
 
 def from_job(image: str | None = None, tags: dict[str, str] | None = None, **changes: Any) -> Candidate:
     return from_training_job(training_job(**changes), TAGS | (tags or {}), None, "eu-west-1", image)
-
-
-def model(**changes: Any) -> dict[str, Any]:
-    """DescribeModel's answer; a member changed to None is not there."""
-    description = {
-        "ModelName": "reviews-1",
-        "ModelArn": MODEL_ARN,
-        "PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": ARTIFACT, "Environment": {"THREADS": "2"}},
-        "ExecutionRoleArn": "arn:aws:iam::111111111111:role/serving",
-        "CreationTime": ENDED,
-        "EnableNetworkIsolation": False,
-        "ResponseMetadata": {"HTTPStatusCode": 200},
-    }
-    return {key: value for key, value in (description | changes).items() if value is not None}
-
-
-def container(**changes: Any) -> dict[str, Any]:
-    return {"Image": IMAGE, "ModelDataUrl": ARTIFACT, **changes}
-
-
-def s3_source(**changes: Any) -> dict[str, Any]:
-    location = {"S3Uri": "s3://artifacts/weights/", "S3DataType": "S3Prefix", "CompressionType": "None", **changes}
-    return {"S3DataSource": location}
 
 
 def model_refusal(**changes: Any) -> str:

@@ -19,8 +19,9 @@ from promotion.source.model_metrics import (
 )
 from promotion.source.quality_gate import check, why_failed
 from steps import plan_copy
+from tests.support.containers import container
+from tests.support.descriptions import TAGS, model, training_job
 from tests.support.s3_faults import client_error
-from tests.unit.source.test_candidate import TAGS, container, model, training_job
 
 STATISTICS = {"ContentType": "application/json", "S3Uri": "s3://artifacts/evaluation.json"}
 PACKAGE = {
