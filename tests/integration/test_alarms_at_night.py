@@ -18,6 +18,7 @@ from embedded_aws.services.events import schedules
 from sandbox import stacks as project
 from tests.support.approvals import waiting_approval
 from tests.support.events import lost_events_of_executions
+from tests.support.settings import configure
 from tests.support.world import SLOW, Lab, Stage, wait_until
 
 WATCH = "WatchPromotionsFunction"
@@ -159,9 +160,7 @@ def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     job = lab.train(application, "good", tagged=False)
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    configure(qa, application, SmokeTest="skip")
     alarm = quiet_alarm(stacks, qa, "FailedRetention")
 
     with denied(qa, "RemoveSupersededModelsFunctionRole", "dynamodb:Query"):
@@ -228,9 +227,7 @@ def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
 ) -> None:
     job = lab.train(application, "slow", script=SLOW, tagged=False)
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'slow'"}]}
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
-    )
+    configure(qa, application, SmokeTest=suite)
     with deployed_with(stacks, qa, EndpointHeldAlarmSeconds="2"):
         monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
         alarm = quiet_alarm(stacks, qa, "EndpointsHeld")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.settings import configure
 from tests.support.world import DEV_BUCKET, EVENTS, IMAGE, ROLE, Lab, Stage
 
 EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
@@ -104,11 +105,7 @@ def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, applicati
 
 def test_settings_that_are_wrong_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}",
-        Type="String",
-        Value='{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "one"}]}}',
-    )
+    configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": "one"}]})
 
     execution = qa.promote({"training_job": job, "application": application})
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from embedded_aws.iam import clients
+from tests.support.settings import configure
 from tests.support.sources import SERVER_IMAGE, training_request, tune
 from tests.support.steps import invoke
 from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, Lab, Stage
@@ -69,9 +70,7 @@ class Steps:
 
 @pytest.fixture
 def steps(qa: Stage, application: str) -> Steps:
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    configure(qa, application, SmokeTest="skip")
     return Steps(qa)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from tests.support.scaling import POLICY
+from tests.support.settings import configure
 from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
 
 # A serverless endpoint takes an image of another account only from AWS itself.
@@ -148,13 +149,8 @@ class Scene:
         return f"{self.application}-qa"
 
     def with_settings(self, settings: dict[str, Any], deployment: dict[str, Any] | None = None) -> None:
-        document = settings | ({"DeploymentConfig": deployment} if deployment else {})
-        self.qa.client("ssm").put_parameter(
-            Name=f"/model-promotion/qa/{self.application}",
-            Type="String",
-            Value=json.dumps(document).replace("{endpoint}", self.endpoint),
-            Overwrite=True,
-        )
+        document = json.dumps(settings | ({"DeploymentConfig": deployment} if deployment else {}))
+        configure(self.qa, self.application, **json.loads(document.replace("{endpoint}", self.endpoint)))
 
     def promote(self, label: str, outcome: str = "success") -> Execution:
         """Train, and wait for what comes of it: of an aborted one its recovery."""

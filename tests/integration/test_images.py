@@ -15,6 +15,7 @@ from promotion.errors import PromotionRefusedError, UnfinishedError
 from promotion.source.images import Copy, parse
 from tests.support import registries
 from tests.support.approvals import signal, waiting_approval
+from tests.support.settings import configure
 from tests.support.world import DEV, ECR, PRODUCTION, QA, Lab, Stage
 
 AWS_IMAGE = f"141502667606.dkr.ecr.{clients.REGION}.amazonaws.com/sagemaker-scikit-learn"
@@ -149,7 +150,7 @@ def test_an_image_that_cannot_serve_is_refused_before_anything_is_made(
 ) -> None:
     job = lab.train(application, "good")
     settings = {"Model": {"PrimaryContainer": {"Image": image}}}
-    qa.client("ssm").put_parameter(Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps(settings))
+    configure(qa, application, **settings)
 
     refused = qa.promote({"training_job": job})
 
@@ -198,9 +199,7 @@ def test_a_tag_that_is_moved_after_the_approval_was_asked_for_is_refused_with_wh
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     before = lab.push(f"team/{application}", "1")
-    production.client("ssm").put_parameter(
-        Name=f"/model-promotion/production/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    configure(production, application, SmokeTest="skip")
     by_hand = {"Image": f"{ECR}/team/{application}:1"}
     (role,) = qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"]
     qa.client("sagemaker").create_model(ModelName=application, PrimaryContainer=by_hand, ExecutionRoleArn=role["Arn"])

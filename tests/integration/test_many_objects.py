@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from embedded_aws.services.stepfunctions import api as step_functions
+from tests.support.settings import configure
 from tests.support.world import DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
 
 # What grows with the number of objects is the list of batches alone. How 20,000 are planned and copied by the steps is
@@ -52,9 +53,7 @@ def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
         lab.upload(f"{application}/{name}", text.encode())
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     lab.create_model(application, ModelDataSource={"S3DataSource": prefix})
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    configure(qa, application, SmokeTest="skip")
 
     def add(execution: Any, state: str) -> None:
         if state == "Copy artifacts" and application in execution.execution_input:
@@ -86,9 +85,7 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
         list(pool.map(put, files))
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     lab.create_model(application, ModelDataSource={"S3DataSource": prefix})
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    configure(qa, application, SmokeTest="skip")
     asked = {"model": application, "application": application}
 
     first = promoted(qa, asked)

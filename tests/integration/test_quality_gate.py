@@ -6,18 +6,14 @@ import json
 from typing import Any
 
 from tests.support.approvals import signal, waiting_approval
+from tests.support.settings import configure
 from tests.support.sources import approve, tags
 from tests.support.steps import invoke
 from tests.support.world import IMAGE, Lab, Stage
 
 
 def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:
-    stage.client("ssm").put_parameter(
-        Name=f"/model-promotion/{stage.name}/{application}",
-        Type="String",
-        Value=json.dumps({"QualityGate": rules}),
-        Overwrite=True,
-    )
+    configure(stage, application, QualityGate=rules)
 
 
 def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anything_is_made(

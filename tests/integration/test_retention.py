@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.settings import configure
 from tests.support.steps import invoke
 from tests.support.world import Lab, Stage, wait_until
 
@@ -19,11 +20,7 @@ FAILED_TO_DELETE = {
 
 
 def keep(stage: Stage, application: str, number: int) -> None:
-    stage.client("ssm").put_parameter(
-        Name=f"/model-promotion/{stage.name}/{application}",
-        Type="String",
-        Value=json.dumps({"Retention": {"Keep": number}}),
-    )
+    configure(stage, application, Retention={"Keep": number})
 
 
 def there(stage: Stage, application: str) -> dict[str, set[str]]:
@@ -146,9 +143,7 @@ def removes(qa: Stage, application: str, seconds: float) -> float:
 
 def test_a_promotion_waits_while_something_is_removed_that_it_might_use(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    configure(qa, application, SmokeTest="skip")
     ends_at = removes(qa, application, 4)
 
     execution = qa.promote({"training_job": job, "application": application})

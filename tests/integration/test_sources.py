@@ -10,6 +10,7 @@ import pytest
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import signal, waiting_approval
 from tests.support.events import event
+from tests.support.settings import configure
 from tests.support.sources import approve, tags, tune
 from tests.support.world import IMAGE, QA, Lab, Stage
 
@@ -36,9 +37,7 @@ def test_a_tuning_job_is_promoted_when_it_completes_and_its_training_jobs_are_le
     lab: Lab, qa: Stage, application: str
 ) -> None:
     suite = lab.suite(application, "label == 'x'")
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    configure(qa, application, SmokeTest="skip")
 
     tuning = tune(lab, application, tags(application, suite))
     execution = qa.execution_of(f":hyper-parameter-tuning-job/{tuning}")
@@ -126,9 +125,7 @@ def test_a_package_goes_into_production_through_the_approval_by_its_arn(
 ) -> None:
     url = put(qa, f"models/{application}/model.tar.gz", lab.artifact("v1"))
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'v1'"}]}
-    production.client("ssm").put_parameter(
-        Name=f"/model-promotion/production/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
-    )
+    configure(production, application, SmokeTest=suite)
     package = qa.client("sagemaker").create_model_package(
         ModelPackageName=application,
         InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
@@ -160,9 +157,7 @@ def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_re
     iam = qa.client("iam")
     iam.create_role(RoleName=application, AssumeRolePolicyDocument=json.dumps(trust))
     iam.put_role_policy(RoleName=application, PolicyName="reads", PolicyDocument=json.dumps(reads))
-    production.client("ssm").put_parameter(
-        Name=f"/model-promotion/production/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    configure(production, application, SmokeTest="skip")
 
     def make(label: str, threads: str) -> None:
         url = put(qa, f"models/{application}/{label}/model.tar.gz", lab.artifact(label))
