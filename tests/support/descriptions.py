@@ -3,6 +3,10 @@
 import datetime
 from typing import Any
 
+import pytest
+
+from promotion.errors import PromotionRefusedError
+from promotion.source.candidate import from_model
 from tests.support.containers import ARTIFACT, IMAGE
 
 JOB_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:training-job/reviews-1"
@@ -38,3 +42,10 @@ def model(**changes: Any) -> dict[str, Any]:
         "ResponseMetadata": {"HTTPStatusCode": 200},
     }
     return {key: value for key, value in (description | changes).items() if value is not None}
+
+
+def model_refusal(**changes: Any) -> str:
+    """Return the message with which the model is refused."""
+    with pytest.raises(PromotionRefusedError) as error:
+        from_model(model(**changes), TAGS, None)
+    return str(error.value)
