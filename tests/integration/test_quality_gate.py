@@ -8,7 +8,6 @@ from typing import Any
 from tests.support.approvals import signal, waiting_approval
 from tests.support.settings import configure
 from tests.support.sources import approve, tags
-from tests.support.steps import invoke
 from tests.support.world import IMAGE, Lab, Stage
 
 
@@ -82,26 +81,3 @@ def test_the_metrics_of_a_package_are_those_of_its_file(lab: Lab, qa: Stage, app
     live = qa.live(application)
     assert live is not None
     assert json.loads(live["metrics"]) == {"mse": 4.9, "mse.standard_deviation": 0.1}
-
-
-def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_lock(
-    lab: Lab, qa: Stage, application: str
-) -> None:
-    rule = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0}
-    set_gate(qa, application, rule)
-    record = qa.execution_of(lab.train(application, "live", metrics={"f1": 0.9})).output
-    execution = record["execution"].replace(record["execution"].rsplit(":", 1)[1], application)
-    candidate = record | {
-        "created_at": "2100-01-01T00:00:00Z",
-        "endpoint_config_name": "another",
-        "metrics": {"f1": 0.8},
-        "quality_gate": [rule | {"value": 0.8, "live_value": 0.7, "passed": True, "reason": ""}],
-    }
-
-    inspected = invoke(
-        qa, "InspectEndpointFunction", {"promotion": candidate, "execution": execution, "table": qa.table}
-    )
-
-    assert inspected["outcome"] == "worse"
-    assert "f1 is 0.8, but" in inspected["reason"]
-    assert inspected["promotion"]["quality_gate"][0]["live_value"] == 0.9
