@@ -1,4 +1,4 @@
-"""The rules of our own find nothing in what is deployed, and each of them bites."""
+"""The rules of our own find nothing in what is deployed and in the tests, and each of them bites."""
 
 import re
 from typing import Any, NamedTuple
@@ -433,11 +433,22 @@ RESOURCES = [
     ),
 ]
 
-BITES = [*FLOW, *CALLS, *ACCESS, *RESOURCES]
+STEP = "tests/unit/test_step.py"
+IMPORTS = [
+    bite("import_of_a_test_module", f"{STEP}: imports from {module}", Edit(STEP, "", "import pytest\n", f"{line}\n"))
+    for module, line in [
+        ("tests.unit.test_naming", "from tests.unit.test_naming import TIME"),
+        ("tests.unit.test_naming", "from tests.unit import test_naming"),
+        ("tests.unit.aws.test_clients", "import tests.unit.aws.test_clients"),
+        ("tests.unit.conftest", "from tests.unit.conftest import moto"),
+    ]
+]
+
+BITES = [*FLOW, *CALLS, *ACCESS, *RESOURCES, *IMPORTS]
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_what_is_deployed_keeps_the_rule(rule: str) -> None:
+def test_the_project_keeps_the_rule(rule: str) -> None:
     assert list(RULES[rule](PROJECT)) == []
 
 

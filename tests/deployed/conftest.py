@@ -1,4 +1,4 @@
-"""A stage deployed to AWS: `pytest tests/e2e --e2e --stack model-promotion-qa --profile <one of that account>`."""
+"""A stage deployed to AWS: `pytest tests/deployed --e2e --stack model-promotion-qa --profile <one of that account>`."""
 
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms
 from embedded_aws.services.events import schedules
 from sandbox import stacks as project
-from tests.integration.test_approval import waiting_approval
-from tests.integration.test_recovery import lost_events_of_executions
+from tests.support.approvals import waiting_approval
+from tests.support.events import lost_events_of_executions
+from tests.support.settings import configure
 from tests.support.world import SLOW, Lab, Stage, wait_until
 
 WATCH = "WatchPromotionsFunction"
@@ -34,7 +35,7 @@ class Alarm:
     logical_id: str
 
     def __post_init__(self) -> None:
-        self.name = physical_id(self.stage, self.logical_id)
+        self.name = self.stage.physical_id(self.logical_id)
         self.mails = {state: self._mails(state) for state in ("ALARM", "INSUFFICIENT_DATA")}
 
     def state(self) -> str:
@@ -54,12 +55,6 @@ class Alarm:
         return log.read_text().count(f'{state}: "{self.name}"') if log.exists() else 0
 
 
-def physical_id(stage: Stage, logical_id: str) -> str:
-    resources = stage.client("cloudformation").describe_stack_resources(StackName=f"model-promotion-{stage.name}")
-    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
-    return str(found[logical_id])
-
-
 def quiet_alarm(aws: EmbeddedAws, stage: Stage, logical_id: str) -> Alarm:
     """An alarm that does not ring, whatever has happened in the stage before."""
     alarm = Alarm(aws, stage, logical_id)
@@ -69,7 +64,7 @@ def quiet_alarm(aws: EmbeddedAws, stage: Stage, logical_id: str) -> Alarm:
 
 def look(stage: Stage) -> None:
     """The quarter of an hour is over."""
-    schedules.run(stage.account, physical_id(stage, f"{WATCH}EveryQuarterOfAnHour"))
+    schedules.run(stage.account, stage.physical_id(f"{WATCH}EveryQuarterOfAnHour"))
 
 
 @contextlib.contextmanager
@@ -97,7 +92,7 @@ def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
     """A role of the template may not do something any more."""
     statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam, name = stage.client("iam"), physical_id(stage, role)
+    iam, name = stage.client("iam"), stage.physical_id(role)
     iam.put_role_policy(RoleName=name, PolicyName="broken", PolicyDocument=policy)
     try:
         yield
@@ -107,7 +102,7 @@ def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
 
 def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
     """What was in the dead-letter queue, as an operator takes it out."""
-    sqs, url = stage.client("sqs"), physical_id(stage, "DeadLetters")
+    sqs, url = stage.client("sqs"), stage.physical_id("DeadLetters")
     found = []
     while messages := sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
@@ -165,9 +160,7 @@ def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     job = lab.train(application, "good", tagged=False)
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    configure(qa, application, SmokeTest="skip")
     alarm = quiet_alarm(stacks, qa, "FailedRetention")
 
     with denied(qa, "RemoveSupersededModelsFunctionRole", "dynamodb:Query"):
@@ -234,9 +227,7 @@ def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
 ) -> None:
     job = lab.train(application, "slow", script=SLOW, tagged=False)
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'slow'"}]}
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
-    )
+    configure(qa, application, SmokeTest=suite)
     with deployed_with(qa, EndpointHeldAlarmSeconds="2"):
         monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
         alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
@@ -311,7 +302,7 @@ def test_a_look_that_fails_is_tried_again_and_then_rings_as_undelivered(qa: Stag
 def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: EmbeddedAws) -> None:
     empty_dead_letters(qa)
     alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
-    functions, name = qa.client("lambda"), physical_id(qa, WATCH)
+    functions, name = qa.client("lambda"), qa.physical_id(WATCH)
     policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
     (statement,) = policy["Statement"]
     functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])

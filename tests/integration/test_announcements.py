@@ -8,18 +8,9 @@ from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.cloudformation import deploy
 from sandbox import stacks as project
-from tests.integration.test_approval import signal, waiting_approval
-from tests.support.world import DEV, QA, Lab, Stage, wait_until
-
-
-def mail(aws: EmbeddedAws, *words: str) -> str:
-    """The first notification in which all of `words` stand."""
-
-    def look() -> str | None:
-        notifications = (aws.directory / "notifications.log").read_text().split("\n2")
-        return next((text for text in notifications if all(word in text for word in words)), None)
-
-    return wait_until(look, f"a notification with {words}")
+from tests.support.approvals import signal, waiting_approval
+from tests.support.mail import mail
+from tests.support.world import DEV, QA, Lab, Stage, physical_id, wait_until
 
 
 def test_a_promotion_is_told_with_what_is_live_where(
@@ -123,9 +114,8 @@ def test_what_a_stage_cannot_be_told_of_lies_where_an_alarm_watches(
 
 
 def _alarm(lab: Lab, stack: str) -> Any:
-    resources = lab.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-    [alarm] = lab.client("cloudwatch").describe_alarms(AlarmNames=[names["UndeliveredEvents"]])["MetricAlarms"]
+    name = physical_id(DEV, stack, "UndeliveredEvents")
+    [alarm] = lab.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     return alarm
 
 

@@ -1,48 +1,14 @@
 """What scales an endpoint comes from the settings, survives every promotion, and is put back when one fails."""
 
 import contextlib
-import json
 from typing import Any
 
 from embedded_aws.services.stepfunctions import api as step_functions
+from tests.support.scaling import NIGHT, POLICY
+from tests.support.settings import configure, instances
 from tests.support.world import Lab, Stage
 
-POLICY = {
-    "PolicyName": "invocations",
-    "PolicyType": "TargetTrackingScaling",
-    "TargetTrackingScalingPolicyConfiguration": {
-        "TargetValue": 70.0,
-        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-    },
-}
-NIGHT = {
-    "ScheduledActionName": "night",
-    "Schedule": "cron(0 22 * * ? *)",
-    "ScalableTargetAction": {"MinCapacity": 2, "MaxCapacity": 2},
-}
 AUTOSCALING = {"MinCapacity": 2, "MaxCapacity": 4, "ScalingPolicies": [POLICY], "ScheduledActions": [NIGHT]}
-
-
-def configure(stage: Stage, application: str, **settings: Any) -> None:
-    stage.client("ssm").put_parameter(
-        Name=f"/model-promotion/{stage.name}/{application}", Value=json.dumps(settings), Type="String", Overwrite=True
-    )
-
-
-def scale_by_hand(stage: Stage, application: str) -> None:
-    name = {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{application}-{stage.name}/variant/AllTraffic",
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-    }
-    client, suspended = stage.client("application-autoscaling"), {"ScheduledScalingSuspended": True}
-    client.register_scalable_target(**name, MinCapacity=1, MaxCapacity=3, SuspendedState=suspended)
-    client.put_scaling_policy(**name, **POLICY)
-    client.put_scheduled_action(**name, **NIGHT)
-
-
-def instances(kind: str) -> dict[str, Any]:
-    return {"ProductionVariants": [{"InstanceType": kind}]}
 
 
 def variant(stage: Stage, application: str) -> dict[str, Any]:

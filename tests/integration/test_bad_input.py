@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.world import DEV, EVENTS, Lab, Stage
+from tests.support.settings import configure
+from tests.support.world import DEV_BUCKET, EVENTS, IMAGE, ROLE, Lab, Stage
 
 EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
 
@@ -75,11 +76,11 @@ def test_a_job_that_failed_is_refused_with_its_reason(lab: Lab, qa: Stage, appli
     lab.client("sagemaker").create_training_job(
         TrainingJobName=job,
         AlgorithmSpecification={
-            "TrainingImage": f"{DEV}.dkr.ecr.eu-west-1.amazonaws.com/echo:1",
+            "TrainingImage": IMAGE,
             "TrainingInputMode": "File",
         },
-        RoleArn=f"arn:aws:iam::{DEV}:role/SageMakerTraining",
-        OutputDataConfig={"S3OutputPath": f"s3://sagemaker-eu-west-1-{DEV}/nothing-there"},
+        RoleArn=ROLE,
+        OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}/nothing-there"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
     )
@@ -104,11 +105,7 @@ def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, applicati
 
 def test_settings_that_are_wrong_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}",
-        Type="String",
-        Value='{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "one"}]}}',
-    )
+    configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": "one"}]})
 
     execution = qa.promote({"training_job": job, "application": application})
 

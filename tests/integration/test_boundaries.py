@@ -17,13 +17,10 @@ from embedded_aws.kernel import accounts
 from promotion.history import cleanup
 from promotion.history.cleanup import Place
 from promotion.history.retention import Kept
-from sandbox import stacks as project
-from tests.integration.test_announcements import mail
-from tests.integration.test_autoscaling import configure
-from tests.integration.test_lost_answers import role_of
-from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, Execution, Lab, Stage
+from tests.support.mail import mail
+from tests.support.settings import configure
+from tests.support.world import DEV_BUCKET, IMAGE, PRODUCTION, QA, ROLE, Execution, Lab, Stage
 
-IMAGE = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
 FUNCTION_LOGS = "/model-promotion/qa/functions"
 
 
@@ -98,7 +95,7 @@ def talkative(lab: Lab, qa: Stage, application: str, secret: str) -> Callable[[s
             TrainingJobName=job,
             AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
             HyperParameters={"token": secret},
-            RoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
+            RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
             StoppingCondition={"MaxRuntimeInSeconds": 60},
@@ -352,10 +349,8 @@ def test_an_artifact_under_a_key_that_is_not_shared_is_refused_with_the_key_and_
 def test_a_copy_that_the_stages_own_key_denies_is_refused_and_the_key_named(
     lab: Lab, qa: Stage, application: str
 ) -> None:
-    key = qa.client("cloudformation").describe_stack_resource(
-        StackName="model-promotion-qa", LogicalResourceId="StageKey"
-    )["StackResourceDetail"]["PhysicalResourceId"]
-    allow_again = deny(qa, key, "kms:GenerateDataKey", role_of(qa, "CopyArtifactsFunction"))
+    key = qa.physical_id("StageKey")
+    allow_again = deny(qa, key, "kms:GenerateDataKey", qa.role("CopyArtifactsFunctionRole"))
 
     execution = qa.execution_of(lab.train(application, "good"))
     allow_again()

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from embedded_aws.kernel import accounts
-from sandbox import stacks
-from tests.support.world import DEV, DEV_BUCKET, Lab, Stage, wait_until
+from tests.support.settings import configure
+from tests.support.sources import SERVER_IMAGE, training_request, tune
+from tests.support.steps import invoke
+from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, Lab, Stage
 
-ECR = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com"
-IMAGE = f"{ECR}/team/server:1.0"
 DIGEST = "sha256:" + "0f" * 32
-ROLE = f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}"
 DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
 
 
@@ -29,17 +28,14 @@ class Steps:
 
     stage: Stage
 
-    def __post_init__(self) -> None:
-        resources = self.stage.client("cloudformation").describe_stack_resources(StackName="model-promotion-qa")
-        self._physical = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
-
     def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The model that comes of an input by hand, and the plan of its copy."""
         execution = f"arn:aws:states:{accounts.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
         common = {"execution": execution, "stage": "qa", "defaults": DEFAULTS}
         where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
-        found = self.call(
-            "ResolveCandidate",
+        found = invoke(
+            self.stage,
+            "ResolveCandidateFunction",
             common
             | {
                 "input": given,
@@ -52,8 +48,9 @@ class Steps:
             },
         )
         assert found["outcome"] == "promote", found["reason"]
-        plan = self.call(
-            "PlanCopy",
+        plan = invoke(
+            self.stage,
+            "PlanCopyFunction",
             common
             | where
             | {"candidate": found["candidate"], "approved_digest": found["digest"]}
@@ -61,29 +58,19 @@ class Steps:
             | {"table": self.stage.table, "preview": False},
         )
         for batch in plan["batches"]:
-            self.call("CopyArtifacts", where | {"batch": batch, "manifest": plan["manifest"]})
-        role = self._physical["SageMakerRole"]
-        role_arn = self.stage.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-        made = self.call(
-            "CreateModel",
-            common | {"candidate": found["candidate"], "plan": plan, "sagemaker_role_arn": role_arn},
+            invoke(self.stage, "CopyArtifactsFunction", where | {"batch": batch, "manifest": plan["manifest"]})
+        made = invoke(
+            self.stage,
+            "CreateModelFunction",
+            common
+            | {"candidate": found["candidate"], "plan": plan, "sagemaker_role_arn": self.stage.role("SageMakerRole")},
         )
         return self.stage.client("sagemaker").describe_model(ModelName=made["model_name"]), plan
-
-    def call(self, function: str, payload: dict[str, Any]) -> Any:
-        answer = self.stage.client("lambda").invoke(
-            FunctionName=self._physical[f"{function}Function"], Payload=json.dumps(payload)
-        )
-        result = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, result
-        return result
 
 
 @pytest.fixture
 def steps(qa: Stage, application: str) -> Steps:
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    configure(qa, application, SmokeTest="skip")
     return Steps(qa)
 
 
@@ -166,7 +153,7 @@ def additional(lab: Lab, at: str) -> list[dict[str, Any]]:
 
 def model_request(lab: Lab, kind: str, shape: str, at: str) -> dict[str, Any]:
     """CreateModel's members of a kind of model."""
-    one = {"Image": IMAGE, **SHAPES[shape](lab, f"{at}/0")}
+    one = {"Image": SERVER_IMAGE, **SHAPES[shape](lab, f"{at}/0")}
     two = {"Image": f"{ECR}/team/second:2", **SHAPES[shape](lab, f"{at}/1")}
     match kind:
         case "plain":
@@ -181,15 +168,15 @@ def model_request(lab: Lab, kind: str, shape: str, at: str) -> dict[str, Any]:
             }
             return {"PrimaryContainer": rich, "EnableNetworkIsolation": True}
         case "serial":
-            return {"Containers": [one, two, {"Image": IMAGE}]}
+            return {"Containers": [one, two, {"Image": SERVER_IMAGE}]}
         case "direct":
             named = [one | {"ContainerHostname": "one"}, two | {"ContainerHostname": "two"}]
             return {"Containers": named, "InferenceExecutionConfig": {"Mode": "Direct"}}
         case "fifteen":
-            return {"Containers": [one, *[{"Image": IMAGE, "Environment": {"N": str(n)}} for n in range(14)]]}
+            return {"Containers": [one, *[{"Image": SERVER_IMAGE, "Environment": {"N": str(n)}} for n in range(14)]]}
         case "multi-model":
             several = {"Mode": "MultiModel", "MultiModelConfig": {"ModelCacheSetting": "Disabled"}}
-            return {"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": folder(lab, at), **several}}
+            return {"PrimaryContainer": {"Image": SERVER_IMAGE, "ModelDataUrl": folder(lab, at), **several}}
     raise AssertionError(kind)
 
 
@@ -296,17 +283,6 @@ def test_a_model_made_of_a_package_has_no_tie_to_it(
     assert "model-package" not in json.dumps(promoted, default=str)
 
 
-def training_request(output: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        "RoleArn": ROLE,
-        "OutputDataConfig": {"S3OutputPath": f"s3://{DEV_BUCKET}", **output},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-        "EnableNetworkIsolation": True,
-    }
-
-
 @pytest.mark.parametrize("shape", ["archive", "prefix"])
 def test_a_training_job(lab: Lab, qa: Stage, steps: Steps, application: str, shape: str) -> None:
     job = f"{application}-job"
@@ -320,50 +296,9 @@ def test_a_training_job(lab: Lab, qa: Stage, steps: Steps, application: str, sha
 
     promoted, _ = steps.promote({"training_job": job, "application": application}, application)
 
-    expected = as_described(lab, [{"Image": IMAGE, **data}], application)
+    expected = as_described(lab, [{"Image": SERVER_IMAGE, **data}], application)
     assert_equal(lab, qa, expected, kept(promoted)["Containers"])
     assert promoted["EnableNetworkIsolation"]
-
-
-# Its artifact is the value it was given; the middle one of three is the best.
-TUNED = """
-import os, pathlib, sys
-value = float(sys.argv[sys.argv.index("--rate") + 1])
-pathlib.Path(os.environ["SM_MODEL_DIR"], "rate.txt").write_text(str(value))
-print(f"loss={abs(value - 0.5)}")
-"""
-
-
-def tune(lab: Lab, name: str, tags: dict[str, str]) -> str:
-    """A completed tuning job of three training jobs; its name."""
-    code = lab.upload(f"{name}/sourcedir.tar.gz", lab.artifact("", TUNED))
-    sagemaker = lab.client("sagemaker")
-    definition = training_request({}) | {
-        "StaticHyperParameters": {"sagemaker_program": "code/inference.py", "sagemaker_submit_directory": code},
-        "EnableNetworkIsolation": False,
-    }
-    definition["AlgorithmSpecification"] |= {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]}
-    sagemaker.create_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName=name,
-        HyperParameterTuningJobConfig={
-            "Strategy": "Random",
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-            "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2},
-            "ParameterRanges": {
-                "ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0", "MaxValue": "1"}],
-            },
-        },
-        TrainingJobDefinition=definition,
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-    )
-
-    def look() -> str | None:
-        found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-        status = str(found["HyperParameterTuningJobStatus"])
-        return status if status != "InProgress" else None
-
-    assert wait_until(look, f"the end of {name}") == "Completed"
-    return name
 
 
 def test_a_tuning_job_is_its_best_training_job(lab: Lab, qa: Stage, steps: Steps, application: str) -> None:
@@ -376,7 +311,7 @@ def test_a_tuning_job_is_its_best_training_job(lab: Lab, qa: Stage, steps: Steps
     promoted, _ = steps.promote({"tuning_job": tuning}, application)
 
     expected = {
-        "Image": IMAGE,
+        "Image": SERVER_IMAGE,
         "ModelDataUrl": f"s3://{DEV_BUCKET}/{best['TrainingJobName']}/output/model.tar.gz",
         "Environment": {
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",

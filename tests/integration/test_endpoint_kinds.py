@@ -1,7 +1,7 @@
 """Every kind of endpoint, made anew or changed, that succeeds or fails: what there is in the end, field by field.
 
 The rows of a table go their ways at the same time, each with an application of its own. They cover the kinds, the ways
-to deploy and the outcomes; all combinations of the decisions are in tests/unit (endpoint, guardrails, combinations).
+to deploy and the outcomes; all combinations of the decisions are in tests/unit/endpoint and tests/unit/plan.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from sandbox import stacks as project
-from tests.integration.test_autoscaling import POLICY
-from tests.support.world import CANNOT_LOAD, DEV, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
+from tests.support.scaling import POLICY
+from tests.support.settings import configure
+from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
 
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
@@ -149,13 +149,8 @@ class Scene:
         return f"{self.application}-qa"
 
     def with_settings(self, settings: dict[str, Any], deployment: dict[str, Any] | None = None) -> None:
-        document = settings | ({"DeploymentConfig": deployment} if deployment else {})
-        self.qa.client("ssm").put_parameter(
-            Name=f"/model-promotion/qa/{self.application}",
-            Type="String",
-            Value=json.dumps(document).replace("{endpoint}", self.endpoint),
-            Overwrite=True,
-        )
+        document = json.dumps(settings | ({"DeploymentConfig": deployment} if deployment else {}))
+        configure(self.qa, self.application, **json.loads(document.replace("{endpoint}", self.endpoint)))
 
     def promote(self, label: str, outcome: str = "success") -> Execution:
         """Train, and wait for what comes of it: of an aborted one its recovery."""
@@ -339,15 +334,7 @@ def test_an_endpoint_goes_back_to_volumes_with_a_key(lab: Lab, qa: Stage, applic
 def test_one_of_many_models_is_smoke_tested_by_its_name(lab: Lab, qa: Stage, application: str) -> None:
     for language in ("en", "fr"):
         lab.upload(f"{application}/{language}.tar.gz", lab.artifact(language))
-    lab.client("sagemaker").create_model(
-        ModelName=application,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
-        PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.eu-west-1.amazonaws.com/echo:1",
-            "Mode": "MultiModel",
-            "ModelDataUrl": f"s3://{DEV_BUCKET}/{application}/",
-        },
-    )
+    lab.create_model(application, Mode="MultiModel", ModelDataUrl=f"s3://{DEV_BUCKET}/{application}/")
     case = {"name": "French", "body": {}, "expect": "label == 'fr'", "target_model": "fr.tar.gz"}
     Scene(Row({}), lab, qa, application).with_settings({"SmokeTest": {"cases": [case]}})
 

@@ -13,9 +13,9 @@ from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.stepfunctions import api as step_functions
 from sandbox import stacks as project
-from tests.integration.test_announcements import mail
-from tests.integration.test_autoscaling import configure, instances, scale_by_hand
-from tests.integration.test_lost_answers import role_of
+from tests.support.mail import mail
+from tests.support.scaling import scale_by_hand
+from tests.support.settings import configure, instances
 from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
 
 
@@ -68,7 +68,7 @@ def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
             age = datetime.now(UTC) - newest["EndpointConfigs"][0]["CreationTime"]
             monkeypatch.setattr(stacks.pace, "endpoint_config_lag", age.total_seconds() + 0.4)
 
-    role = role_of(qa, "UpdateEndpointFunction")
+    role = qa.role("UpdateEndpointFunctionRole")
     with step_functions.watched(hide_for_a_moment):
         with faults.watched() as creating:
             created = qa.execution_of(lab.train(application, "good"))
@@ -173,7 +173,7 @@ def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
     scale_by_hand(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
-    call = Call(role_of(qa, "RestoreEndpointFunction"), service, operation)
+    call = Call(qa.role("RestoreEndpointFunctionRole"), service, operation)
 
     with faults.injected(call, Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from tests.integration.test_announcements import mail
-from tests.integration.test_approval import automation_ended, signal, waiting_approval
+from tests.support.approvals import automation_ended, signal, waiting_approval
+from tests.support.mail import mail
 from tests.support.world import Lab, Stage, wait_until
 
 MARKUP = 'no "way"\n<script>alert(1)</script> {"status": "Succeeded"} <reason> $.detail {% 1 %} \\ é'

@@ -6,20 +6,9 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.kernel import accounts
-from sandbox import stacks
-from tests.support.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage
+from tests.support.world import DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage
 
 ANSWERS_WITHOUT_END = ECHO_LABEL.replace("json.dumps(prediction)", '"x" * (10 * 1024 ** 2)')
-
-
-def model(lab: Lab, name: str, **container: Any) -> None:
-    image = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
-    lab.client("sagemaker").create_model(
-        ModelName=name,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
-        PrimaryContainer={"Image": image, **container},
-    )
 
 
 def prefix(uri: str) -> dict[str, Any]:
@@ -52,7 +41,7 @@ OBJECTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_an_object_that_cannot_be_served_is_refused(lab: Lab, qa: Stage, application: str, kind: str) -> None:
     given, words = OBJECTS[kind]
     uri = lab.upload(f"{application}/model.tar.gz", b"x")
-    model(lab, application, ModelDataUrl=uri)
+    lab.create_model(application, ModelDataUrl=uri)
     lab.client("s3").put_object(Bucket=DEV_BUCKET, Key=f"{application}/model.tar.gz", **given)
 
     execution = promoted(qa, application)
@@ -77,7 +66,7 @@ def test_a_prefix_of_keys_that_lead_elsewhere_or_nowhere_is_refused(
 ) -> None:
     keys, words = KEYS[kind]
     lab.upload(f"{application}/w/a.bin", b"x")
-    model(lab, application, **prefix(f"s3://{DEV_BUCKET}/{application}/w/"))
+    lab.create_model(application, **prefix(f"s3://{DEV_BUCKET}/{application}/w/"))
     lab.client("s3").delete_object(Bucket=DEV_BUCKET, Key=f"{application}/w/a.bin")
     for key in keys:
         lab.upload(f"{application}/w/{key}", b"x")
@@ -97,7 +86,7 @@ def test_an_object_that_was_deleted_and_a_bucket_of_somebody_else_are_refused(
     lab.client("s3").delete_object(Bucket=DEV_BUCKET, Key=f"{application}/tokens.json")
     for number, bucket in enumerate((DEV_BUCKET, production.bucket, qa.bucket)):
         uri = f"s3://{bucket}/{application}/tokens.json"
-        model(lab, f"{application}-{number}", Environment={"TOKENS": uri})
+        lab.create_model(f"{application}-{number}", Environment={"TOKENS": uri})
 
         execution = qa.promote({"model": f"{application}-{number}", "application": application})
 
@@ -109,7 +98,7 @@ def test_an_object_that_was_deleted_and_a_bucket_of_somebody_else_are_refused(
 def test_a_model_does_not_bring_rights_of_its_own(lab: Lab, qa: Stage, application: str) -> None:
     secret = "wJalrXUtnFEMI/K7MDENG"  # noqa: S105
     uri = lab.upload(f"{application}/model.tar.gz", b"x")
-    model(lab, application, ModelDataUrl=uri, Environment={"AWS_SECRET_ACCESS_KEY": secret})
+    lab.create_model(application, ModelDataUrl=uri, Environment={"AWS_SECRET_ACCESS_KEY": secret})
 
     execution = promoted(qa, application)
 

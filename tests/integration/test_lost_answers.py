@@ -13,33 +13,23 @@ from embedded_aws.gateway.faults import Call, Kind
 from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
 from promotion.copying.pinning import pin
 from promotion.copying.references import Reference, targets
-from tests.integration.test_approval import automation_ended, signal, waiting_approval
+from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.world import DEV, QA, Lab, Stage
 
-# Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it.
+# Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it. Who
+# asks is named by its role.
 MAKES = [
-    ("PlanCopyFunction", "dynamodb", "PutItem"),
-    ("CopyArtifactsFunction", "s3", "CopyObject"),
-    ("CreateModelFunction", "sagemaker", "CreateModel"),
-    ("CreateEndpointConfigFunction", "sagemaker", "CreateEndpointConfig"),
-    ("TakeTheEndpointFunction", "dynamodb", "PutItem"),
-    ("InspectEndpointFunction", "dynamodb", "TransactWriteItems"),
-    ("", "dynamodb", "TransactWriteItems"),
-    ("", "events", "PutEvents"),
+    ("PlanCopyFunctionRole", "dynamodb", "PutItem"),
+    ("CopyArtifactsFunctionRole", "s3", "CopyObject"),
+    ("CreateModelFunctionRole", "sagemaker", "CreateModel"),
+    ("CreateEndpointConfigFunctionRole", "sagemaker", "CreateEndpointConfig"),
+    ("TakeTheEndpointFunctionRole", "dynamodb", "PutItem"),
+    ("InspectEndpointFunctionRole", "dynamodb", "TransactWriteItems"),
+    ("PromotionRole", "dynamodb", "TransactWriteItems"),
+    ("PromotionRole", "events", "PutEvents"),
 ]
-CREATES = [*MAKES, ("UpdateEndpointFunction", "sagemaker", "CreateEndpoint")]
-UPDATES = [*MAKES, ("UpdateEndpointFunction", "sagemaker", "UpdateEndpoint")]
-
-
-def role_of(stage: Stage, function: str) -> str:
-    """The role of one of the stage's functions by its name in the template, or of the state machine ("")."""
-    if not function:
-        machine = stage.client("stepfunctions").describe_state_machine(stateMachineArn=stage.state_machine)
-        return str(machine["roleArn"])
-    stack, name = f"model-promotion-{stage.name}", {"LogicalResourceId": function}
-    found = stage.client("cloudformation").describe_stack_resource(StackName=stack, **name)["StackResourceDetail"]
-    configuration = stage.client("lambda").get_function_configuration(FunctionName=found["PhysicalResourceId"])
-    return str(configuration["Role"])
+CREATES = [*MAKES, ("UpdateEndpointFunctionRole", "sagemaker", "CreateEndpoint")]
+UPDATES = [*MAKES, ("UpdateEndpointFunctionRole", "sagemaker", "UpdateEndpoint")]
 
 
 @contextlib.contextmanager
@@ -47,7 +37,7 @@ def lost(stage: Stage, calls: list[tuple[str, str, str]]) -> Iterator[None]:
     """The first answer to each of these calls is lost; each has to be asked, or nothing was tried."""
     with contextlib.ExitStack() as stack:
         watches = {
-            call: stack.enter_context(faults.injected(Call(role_of(stage, call[0]), call[1], call[2]), Kind.LOST_DONE))
+            call: stack.enter_context(faults.injected(Call(stage.role(call[0]), call[1], call[2]), Kind.LOST_DONE))
             for call in calls
         }
         yield
@@ -83,15 +73,15 @@ def test_a_way_back_that_loses_its_answers_leads_back(
 ) -> None:
     # An endpoint is gone by the time that its deletion is asked for again.
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.0)
-    written = [("", "dynamodb", "TransactWriteItems")]
-    with lost(qa, [*written, ("RestoreEndpointFunction", "sagemaker", "DeleteEndpoint")]):
+    written = [("PromotionRole", "dynamodb", "TransactWriteItems")]
+    with lost(qa, [*written, ("RestoreEndpointFunctionRole", "sagemaker", "DeleteEndpoint")]):
         first = qa.execution_of(lab.train(application, "first", expect="label == 'other'"))
 
     assert first.error == "SmokeTestFailed", first.cause
     assert qa.endpoint(application) is None
 
     assert qa.execution_of(lab.train(application, "good")).status == "SUCCEEDED"
-    with lost(qa, [*written, ("RestoreEndpointFunction", "sagemaker", "UpdateEndpoint")]):
+    with lost(qa, [*written, ("RestoreEndpointFunctionRole", "sagemaker", "UpdateEndpoint")]):
         second = qa.execution_of(lab.train(application, "second", expect="label == 'other'"))
 
     assert second.error == "SmokeTestFailed", second.cause
@@ -104,9 +94,9 @@ def test_an_approval_whose_answer_is_lost_is_asked_for_once(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     asks = [
-        ("RequestApprovalFunction", "ssm", "StartAutomationExecution"),
-        ("RequestApprovalFunction", "dynamodb", "PutItem"),
-        ("RequestApprovalFunction", "dynamodb", "UpdateItem"),
+        ("RequestApprovalFunctionRole", "ssm", "StartAutomationExecution"),
+        ("RequestApprovalFunctionRole", "dynamodb", "PutItem"),
+        ("RequestApprovalFunctionRole", "dynamodb", "UpdateItem"),
     ]
     with lost(production, asks):
         promoted = qa.execution_of(lab.train(application, "good")).output
@@ -131,7 +121,7 @@ def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
     _, (placed,) = targets(reference, pin(lab.client("s3"), reference, DEV), f"models/{application}/digest")
     operations = ("CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload")
 
-    with lost(qa, [("CopyArtifactsFunction", "s3", operation) for operation in operations]):
+    with lost(qa, [("CopyArtifactsFunctionRole", "s3", operation) for operation in operations]):
         copier = Copier(qa.acting_as("CopyArtifactsFunction", "s3"), qa.bucket, QA, DEV)
         summary = copier.copy([placed], seconds=100)
 

@@ -6,10 +6,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from embedded_aws.kernel import accounts
 from embedded_aws.services.stepfunctions import api as step_functions
-from sandbox import stacks
-from tests.support.world import DEV, DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
+from tests.support.settings import configure
+from tests.support.world import DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
 
 # What grows with the number of objects is the list of batches alone. How 20,000 are planned and copied by the steps is
 # shown by a unit test; here is what the state machine makes of them.
@@ -53,17 +52,8 @@ def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
     for name, text in files.items():
         lab.upload(f"{application}/{name}", text.encode())
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    lab.client("sagemaker").create_model(
-        ModelName=application,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
-        PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1",
-            "ModelDataSource": {"S3DataSource": prefix},
-        },
-    )
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    lab.create_model(application, ModelDataSource={"S3DataSource": prefix})
+    configure(qa, application, SmokeTest="skip")
 
     def add(execution: Any, state: str) -> None:
         if state == "Copy artifacts" and application in execution.execution_input:
@@ -94,16 +84,8 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, files))
     prefix = {"S3Uri": f"s3://{DEV_BUCKET}/{application}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    image = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
-    container: dict[str, Any] = {"Image": image, "ModelDataSource": {"S3DataSource": prefix}}
-    lab.client("sagemaker").create_model(
-        ModelName=application,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
-        PrimaryContainer=container,
-    )
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    lab.create_model(application, ModelDataSource={"S3DataSource": prefix})
+    configure(qa, application, SmokeTest="skip")
     asked = {"model": application, "application": application}
 
     first = promoted(qa, asked)

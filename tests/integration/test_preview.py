@@ -10,11 +10,12 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import decisions
-from tests.integration.test_carried_whole import tune
-from tests.integration.test_sources import IMAGE, event
-from tests.integration.test_sources import tags as tags_of
+from tests.support.events import event
+from tests.support.settings import configure
+from tests.support.sources import tags as tags_of
+from tests.support.sources import tune
 from tests.support.state import quiet
-from tests.support.world import PRODUCTION, QA, Execution, Lab, Stage
+from tests.support.world import IMAGE, PRODUCTION, QA, Execution, Lab, Stage
 
 READS = ("BatchGet", "Get", "List", "Describe", "Query", "Decrypt", "AssumeRole", "InvokeFunction")
 APPLICATION, OTHER = "previewed", "previewed-other"
@@ -41,7 +42,7 @@ class Previews:
 @pytest.fixture(scope="module")
 def previews(stacks: EmbeddedAws) -> Previews:
     lab, qa, production = Lab(), Stage("qa", QA), Stage("production", PRODUCTION)
-    sagemaker, ssm = lab.client("sagemaker"), qa.client("ssm")
+    sagemaker = lab.client("sagemaker")
     first = qa.execution_of(lab.train(APPLICATION, "first", metrics={"f1": 0.9})).output
     second = qa.execution_of(lab.train(APPLICATION, "second", metrics={"f1": 0.9})).output
     job = lab.train(APPLICATION, "third", tagged=False, metrics={"f1": 0.7})
@@ -56,7 +57,7 @@ def previews(stacks: EmbeddedAws) -> Previews:
         InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
     )["ModelPackageArn"]
     for application, settings in ((APPLICATION, SETTINGS), (OTHER, {"SmokeTest": "skip"})):
-        ssm.put_parameter(Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps(settings))
+        configure(qa, application, **settings)
     completed = {"TrainingJobName": job, "TrainingJobStatus": "Completed"}
     kinds: dict[str, tuple[Stage, dict[str, Any]]] = {
         "training job": (qa, {"training_job": job}),

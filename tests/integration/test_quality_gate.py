@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.test_carried_whole import Steps
-from tests.integration.test_sources import IMAGE, approve, tags
-from tests.support.world import Lab, Stage
+from tests.support.approvals import signal, waiting_approval
+from tests.support.settings import configure
+from tests.support.sources import approve, tags
+from tests.support.world import IMAGE, Lab, Stage
 
 
 def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:
-    stage.client("ssm").put_parameter(
-        Name=f"/model-promotion/{stage.name}/{application}",
-        Type="String",
-        Value=json.dumps({"QualityGate": rules}),
-        Overwrite=True,
-    )
+    configure(stage, application, QualityGate=rules)
 
 
 def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anything_is_made(
@@ -86,24 +81,3 @@ def test_the_metrics_of_a_package_are_those_of_its_file(lab: Lab, qa: Stage, app
     live = qa.live(application)
     assert live is not None
     assert json.loads(live["metrics"]) == {"mse": 4.9, "mse.standard_deviation": 0.1}
-
-
-def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_lock(
-    lab: Lab, qa: Stage, application: str
-) -> None:
-    rule = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0}
-    set_gate(qa, application, rule)
-    record = qa.execution_of(lab.train(application, "live", metrics={"f1": 0.9})).output
-    execution = record["execution"].replace(record["execution"].rsplit(":", 1)[1], application)
-    candidate = record | {
-        "created_at": "2100-01-01T00:00:00Z",
-        "endpoint_config_name": "another",
-        "metrics": {"f1": 0.8},
-        "quality_gate": [rule | {"value": 0.8, "live_value": 0.7, "passed": True, "reason": ""}],
-    }
-
-    inspected = Steps(qa).call("InspectEndpoint", {"promotion": candidate, "execution": execution, "table": qa.table})
-
-    assert inspected["outcome"] == "worse"
-    assert "f1 is 0.8, but" in inspected["reason"]
-    assert inspected["promotion"]["quality_gate"][0]["live_value"] == 0.9

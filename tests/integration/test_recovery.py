@@ -1,16 +1,17 @@
 """An execution that is stopped in the middle leaves the endpoint, after recovery, as it was, and free."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
-from tests.integration.test_announcements import mail
-from tests.integration.test_autoscaling import configure, instances, scale_by_hand
+from tests.support.events import lost_events_of_executions
+from tests.support.mail import mail
+from tests.support.scaling import scale_by_hand
+from tests.support.settings import configure, instances
+from tests.support.steps import failure
 from tests.support.world import QA, SLOW, Lab, Stage, wait_until
 
 
@@ -70,7 +71,7 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
             held = {key: {"S": value} for key, value in item.items()}
             qa.client("dynamodb").put_item(TableName=qa.table, Item=held)
         for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RestoreEndpointFunction"):
-            error = invoked(qa, function, late)
+            error = failure(qa, function, late)
             assert error["errorType"] == "PromotionRefusedError", error
             assert "no longer held by this execution" in error["errorMessage"]
         assert bool(qa.running(application)) is bool(holder)
@@ -80,15 +81,6 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
 
     assert (qa.endpoint(application), qa.scaling(application), qa.items("autoscaling"), qa.live(application)) == before
     assert qa.answer(application) == {"label": "good"}
-
-
-def invoked(stage: Stage, function: str, event: Any) -> Any:
-    """What one of the stage's functions answers."""
-    found = stage.client("cloudformation").describe_stack_resource(
-        StackName=f"model-promotion-{stage.name}", LogicalResourceId=function
-    )["StackResourceDetail"]
-    answer = stage.client("lambda").invoke(FunctionName=found["PhysicalResourceId"], Payload=json.dumps(event))
-    return json.loads(answer["Payload"].read())
 
 
 def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
@@ -177,15 +169,3 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
     assert by_hand.states[-1] == "Recovered", by_hand.cause
     assert qa.running(application) == []
     assert qa.answer(application) == {"label": "good"}
-
-
-@contextlib.contextmanager
-def lost_events_of_executions(qa: Stage) -> Iterator[None]:
-    """Nobody hears that executions end."""
-    events = qa.client("events")
-    names = [rule["Name"] for rule in events.list_rules()["Rules"] if "aws.states" in rule.get("EventPattern", "")]
-    for name in names:
-        events.disable_rule(Name=name)
-    yield
-    for name in names:
-        events.enable_rule(Name=name)

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.test_approval import signal, waiting_approval
+from tests.support.approvals import signal, waiting_approval
 from tests.support.world import Lab, Stage
 
 

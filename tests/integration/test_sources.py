@@ -7,22 +7,12 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.kernel import accounts
 from embedded_aws.services.stepfunctions import api as step_functions
-from tests.integration.test_approval import signal, waiting_approval
-from tests.integration.test_carried_whole import tune
-from tests.support.world import DEV, QA, Lab, Stage
-
-IMAGE = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1"
-
-
-def tags(application: str, suite: str) -> dict[str, str]:
-    return {"model-promotion:application": application, "model-promotion:smoke-test": suite}
-
-
-def event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
-    kind = {"source": "aws.sagemaker", "detail-type": detail_type}
-    return {"version": "0", **kind, "account": DEV, "region": accounts.REGION, "detail": detail}
+from tests.support.approvals import signal, waiting_approval
+from tests.support.events import event
+from tests.support.settings import configure
+from tests.support.sources import approve, tags, tune
+from tests.support.world import IMAGE, QA, Lab, Stage
 
 
 def register(lab: Lab, application: str, label: str) -> str:
@@ -43,17 +33,11 @@ def register(lab: Lab, application: str, label: str) -> str:
     )
 
 
-def approve(lab: Lab, package: str, status: str = "Approved") -> None:
-    lab.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus=status)
-
-
 def test_a_tuning_job_is_promoted_when_it_completes_and_its_training_jobs_are_left_alone(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     suite = lab.suite(application, "label == 'x'")
-    qa.client("ssm").put_parameter(
-        Name=f"/model-promotion/qa/{application}", Type="String", Value=json.dumps({"SmokeTest": "skip"})
-    )
+    configure(qa, application, SmokeTest="skip")
 
     tuning = tune(lab, application, tags(application, suite))
     execution = qa.execution_of(f":hyper-parameter-tuning-job/{tuning}")
@@ -141,9 +125,7 @@ def test_a_package_goes_into_production_through_the_approval_by_its_arn(
 ) -> None:
     url = put(qa, f"models/{application}/model.tar.gz", lab.artifact("v1"))
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'v1'"}]}
-    production.client("ssm").put_parameter(
-        Name=f"/model-promotion/production/{application}", Type="String", Value=json.dumps({"SmokeTest": suite})
-    )
+    configure(production, application, SmokeTest=suite)
     package = qa.client("sagemaker").create_model_package(
         ModelPackageName=application,
         InferenceSpecification={"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]},
@@ -175,9 +157,7 @@ def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_re
     iam = qa.client("iam")
     iam.create_role(RoleName=application, AssumeRolePolicyDocument=json.dumps(trust))
     iam.put_role_policy(RoleName=application, PolicyName="reads", PolicyDocument=json.dumps(reads))
-    production.client("ssm").put_parameter(
-        Name=f"/model-promotion/production/{application}", Type="String", Value='{"SmokeTest": "skip"}'
-    )
+    configure(production, application, SmokeTest="skip")
 
     def make(label: str, threads: str) -> None:
         url = put(qa, f"models/{application}/{label}/model.tar.gz", lab.artifact(label))

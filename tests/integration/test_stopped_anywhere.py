@@ -18,8 +18,9 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.stepfunctions import api as step_functions
-from tests.integration.test_autoscaling import configure, instances, scale_by_hand
 from tests.linter import Project
+from tests.support.scaling import scale_by_hand
+from tests.support.settings import configure, instances
 from tests.support.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
 
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.

@@ -8,10 +8,8 @@ import time
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.kernel import accounts
-from sandbox import stacks as project
-from tests.integration.test_autoscaling import configure
-from tests.support.world import DEV, Lab, Stage
+from tests.support.settings import configure
+from tests.support.world import Lab, Stage
 
 
 def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
@@ -45,14 +43,7 @@ def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
 
 def make_model(lab: Lab, application: str, number: int) -> str:
     name = f"{application}-{number}"
-    lab.client("sagemaker").create_model(
-        ModelName=name,
-        ExecutionRoleArn=f"arn:aws:iam::{DEV}:role/{project.TRAINING_ROLE}",
-        PrimaryContainer={
-            "Image": f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1",
-            "ModelDataUrl": lab.upload(f"{name}/model.tar.gz", lab.artifact(f"c{number}")),
-        },
-    )
+    lab.create_model(name, ModelDataUrl=lab.upload(f"{name}/model.tar.gz", lab.artifact(f"c{number}")))
     time.sleep(0.01)  # SageMaker tells times to the millisecond
     return name
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.test_autoscaling import configure
+from tests.support.settings import configure
 from tests.support.world import CANNOT_LOAD, Lab, Stage, wait_until
 
 

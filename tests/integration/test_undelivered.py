@@ -11,8 +11,8 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.iam import clients
-from tests.integration.test_announcements import mail
-from tests.support.world import DEV, QA, Lab, Stage, made, role_of, wait_until
+from tests.support.mail import mail
+from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of, wait_until
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_
     denied: tuple[str, str],
 ) -> None:
     principal = role_of(account, stack, role)
-    sqs, queue = clients.client_as_operator("sqs", account), made(account, stack, "DeadLetters")
+    sqs, queue = clients.client_as_operator("sqs", account), physical_id(account, stack, "DeadLetters")
 
     def look(job: str) -> dict[str, Any] | None:
         answer = sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"], VisibilityTimeout=1)
@@ -47,7 +47,7 @@ def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_
     with faults.injected(Call(principal, *denied), Kind.DENIED):
         job = lab.train(application, "good")
         # No further mail comes if it rings already.
-        mail(stacks, f'ALARM: "{made(account, stack, "UndeliveredEvents")}"')
+        mail(stacks, f'ALARM: "{physical_id(account, stack, "UndeliveredEvents")}"')
         kept = wait_until(lambda: look(job), f"the event of {job} in {queue}")
 
     assert kept["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"

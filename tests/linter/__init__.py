@@ -1,9 +1,9 @@
 """What no checker catches: rules of our own, each one function that yields what it finds as sentences.
 
-They read the files that are deployed; `tests/test_linter.py` shows of each rule that it bites.
+They read the files that are deployed, and the tests; `tests/test_linter.py` shows of each rule that it bites.
 """
 
-from tests.linter import access, calls, flow, resources
+from tests.linter import access, calls, flow, imports, resources
 from tests.linter.project import DEFINITION, TEMPLATE, TEMPLATES, Project
 from tests.linter.rules import RULES, findings
 
@@ -17,5 +17,6 @@ __all__ = [
     "calls",
     "findings",
     "flow",
+    "imports",
     "resources",
 ]

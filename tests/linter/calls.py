@@ -12,7 +12,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-from tests.linter.project import DEFINITION, SUBSTITUTION, Project, objects, payload_of, texts
+from tests.linter.project import DEFINITION, SUBSTITUTION, Project, imports, objects, payload_of, texts
 from tests.linter.rules import rule
 
 # The integrations that are not of the SDK, by how botocore calls their services. Step Functions developer guide,
@@ -224,17 +224,8 @@ def _answers(project: Project) -> dict[str, set[str]]:
 
 
 def _names_written(project: Project, module: str) -> set[str]:
-    imported = [f"functions/{name.replace('.', '/')}.py" for name in _imports(project.texts[module])]
+    imported = [f"functions/{name.replace('.', '/')}.py" for name in imports(project.texts[module])]
     return set().union(*(_written(project.texts[path]) for path in [module, *imported] if path in project.texts))
-
-
-@functools.cache
-def _imports(module: str) -> list[str]:
-    found = []
-    for node in ast.walk(ast.parse(module)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return found
 
 
 @functools.cache

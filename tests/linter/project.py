@@ -1,7 +1,8 @@
-"""The files that are deployed, as the rules read them."""
+"""The files that are deployed and the tests, as the rules read them."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import re
@@ -25,13 +26,17 @@ Place = tuple[str, dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """The definition, the templates and the modules of the functions: their texts, by path."""
+    """The definition, the templates, the modules of the functions and the tests: their texts, by path."""
 
     texts: Mapping[str, str] = dataclasses.field(repr=False)
 
     @classmethod
     def read(cls) -> Project:
-        modules = [path.relative_to(ROOT).as_posix() for path in (ROOT / "functions").rglob("*.py")]
+        modules = [
+            path.relative_to(ROOT).as_posix()
+            for folder in ("functions", "tests")
+            for path in (ROOT / folder).rglob("*.py")
+        ]
         return cls({path: (ROOT / path).read_text() for path in [DEFINITION, *TEMPLATES, *modules]})
 
     def template(self, path: str = TEMPLATE) -> dict[str, Any]:
@@ -140,6 +145,18 @@ def members(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
         return list(value.items())
     return [("", member) for member in value] if isinstance(value, list) else []
+
+
+@functools.cache
+def imports(module: str) -> list[str]:
+    """Return the names that the text of a module imports, and the modules that it imports them from."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(module)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
 
 
 def listed(value: Any) -> list[Any]:

@@ -43,3 +43,10 @@ def keys() -> list[str]:
     """Return the kind and the key of each item."""
     items = boto3.client("dynamodb").scan(TableName=NAME)["Items"]
     return sorted(f"{item['kind']['S']} {item['key']['S']}" for item in items)
+
+
+def get(kind: str, key: str) -> dict[str, str] | None:
+    """Return the attributes of an item, or None if there is no such item."""
+    name = {"kind": {"S": kind}, "key": {"S": key}}
+    found = boto3.client("dynamodb").get_item(TableName=NAME, Key=name).get("Item")
+    return {name: next(iter(value.values())) for name, value in found.items()} if found else None

@@ -50,7 +50,7 @@ def readers(project: Project) -> Usage:
             for key in re.findall(r"\$promotion\.(\w+)", text):
                 found.setdefault(key, set()).add(name)
     for module, text in project.texts.items():
-        if module.endswith(".py"):
+        if module.startswith("functions/"):
             for key in _read(ast.parse(text)):
                 found.setdefault(key, set()).add(states.get(module, _short(module)))
     for _, rule, logical_id in project.resources("AWS::Events::Rule"):

@@ -64,6 +64,17 @@ def push_list(ecr: Any, repository: str, images: dict[str, list[bytes]], tag: st
     return _put(ecr, repository, {"schemaVersion": 2, "mediaType": LIST, "manifests": children}, tag)
 
 
+def manifests(ecr: Any, repository: str, digest: str) -> dict[str, str]:
+    """The manifest of a digest and those it lists, to the byte, as ECR gives them to a client."""
+    found = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
+    assert found, f"{digest} is not in {repository}"
+    text = found[0]["imageManifest"]
+    whole = {digest: text}
+    for child in json.loads(text).get("manifests", []):
+        whole |= manifests(ecr, repository, child["digest"])
+    return whole
+
+
 def _put(ecr: Any, repository: str, manifest: dict[str, Any], tag: str | None) -> str:
     # Spaces and line ends are part of what a digest is of.
     text = json.dumps(manifest, indent=3)

@@ -22,6 +22,10 @@ from tests.support import registries
 
 DEV, QA, PRODUCTION = accounts.ACCOUNTS.values()
 DEV_BUCKET = f"sagemaker-{accounts.REGION}-{DEV}"
+ECR = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com"
+# The lab's image and role, of its training jobs and models unless another one is given.
+IMAGE = f"{ECR}/echo:1"
+ROLE = f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}"
 EVENTS = Path(__file__).parents[2] / "events"
 PATIENCE_SECONDS = 90
 # The session of a role in which a test tries what the role may do: no call of the application.
@@ -71,8 +75,8 @@ def _operators_client(service: str, account: str, _endpoint_url: str) -> Any:
     return clients.client_as_operator(service, account)
 
 
-def made(account: str, stack: str, logical_id: str) -> str:
-    """What CloudFormation knows a resource of a stack by."""
+def physical_id(account: str, stack: str, logical_id: str) -> str:
+    """Return the physical ID of a resource of a stack."""
     cloudformation = _operators_client("cloudformation", account, accounts.endpoint_url())
     found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
     return str(found["StackResourceDetail"]["PhysicalResourceId"])
@@ -81,7 +85,7 @@ def made(account: str, stack: str, logical_id: str) -> str:
 def role_of(account: str, stack: str, logical_id: str) -> str:
     """The ARN of a role of a stack."""
     iam = _operators_client("iam", account, accounts.endpoint_url())
-    return str(iam.get_role(RoleName=made(account, stack, logical_id))["Role"]["Arn"])
+    return str(iam.get_role(RoleName=physical_id(account, stack, logical_id))["Role"]["Arn"])
 
 
 def _lambda(name: str, account: str) -> clients.ServiceCall:
@@ -127,13 +131,21 @@ class Stage:
 
     def role(self, logical_id: str) -> str:
         """The ARN of a role of the stage, by its name in the template."""
-        return role_of(self.account, f"model-promotion-{self.name}", logical_id)
+        return role_of(self.account, self.stack, logical_id)
+
+    def physical_id(self, logical_id: str) -> str:
+        """Return the physical ID of a resource of the stage, by its name in the template."""
+        return physical_id(self.account, self.stack, logical_id)
 
     def _function(self, function: str) -> tuple[str, str]:
         """The name and the role of a function."""
-        name = made(self.account, f"model-promotion-{self.name}", function)
+        name = self.physical_id(function)
         configuration = self.client("lambda").get_function_configuration(FunctionName=name)
         return name, configuration["Role"]
+
+    @property
+    def stack(self) -> str:
+        return f"model-promotion-{self.name}"
 
     @property
     def state_machine(self) -> str:
@@ -145,7 +157,7 @@ class Stage:
 
     @property
     def table(self) -> str:
-        outputs = self.client("cloudformation").describe_stacks(StackName=f"model-promotion-{self.name}")
+        outputs = self.client("cloudformation").describe_stacks(StackName=self.stack)
         found = {o["OutputKey"]: o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]}
         return str(found["PromotionTableName"])
 
@@ -326,6 +338,12 @@ class Lab:
         wanted = {"repositoryName": name.partition("/")[2], "imageIds": [{"imageTag": tag}]}
         return f"{name}@{self.client('ecr').batch_get_image(**wanted)['images'][0]['imageId']['imageDigest']}"
 
+    def create_model(self, name: str, **container: Any) -> None:
+        """Create a model of one container."""
+        self.client("sagemaker").create_model(
+            ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE, **container}
+        )
+
     def suite(self, application: str, expect: str) -> str:
         suite = {"cases": [{"name": "answers", "body": {}, "expect": expect, "maximum_latency_ms": 30000}]}
         return self.upload(f"{application}/smoke-test-{abs(hash(expect))}.json", json.dumps(suite).encode())
@@ -348,7 +366,7 @@ class Lab:
         script: str = ECHO_LABEL,
         expect: str | None = None,
         tagged: bool = True,
-        image: str = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com/echo:1",
+        image: str = IMAGE,
         metrics: dict[str, float] | None = None,
     ) -> str:
         """A completed training job whose model answers {"label": <label>}; its name."""
@@ -372,7 +390,7 @@ class Lab:
                 "MetricDefinitions": [{"Name": name, "Regex": f"{name}=([0-9.]+);"} for name in metrics or {}],
             },
             HyperParameters=trains,
-            RoleArn=f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}",
+            RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
             StoppingCondition={"MaxRuntimeInSeconds": 60},

@@ -5,9 +5,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import hypothesis
 import pytest
+
+from promotion.aws import clients
+from tests.support import promotion_table
 
 # The same examples in every run, so that a failure is seen again by whoever looks into it.
 hypothesis.settings.register_profile("always the same", derandomize=True, deadline=None, database=None)
@@ -38,10 +43,20 @@ def moto_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An AWS that has nothing in it yet, for every client that the test makes."""
+def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An AWS that has nothing in it yet, for every client that the test or a handler makes."""
     urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=10).close()  # noqa: S310
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    clients.client.cache_clear()
+    yield
+    clients.client.cache_clear()
+
+
+@pytest.fixture
+def dynamodb(moto: None) -> Any:
+    """A client of DynamoDB, where an empty promotion table is."""
+    promotion_table.created()
+    return boto3.client("dynamodb")

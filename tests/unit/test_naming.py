@@ -7,12 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promotion.errors import InvalidRequestError
-from promotion.naming import endpoint_name, resource_name, resource_prefix, sha256_of
+from promotion.naming import application_name, endpoint_name, resource_name, resource_prefix, sha256_of
 
 # botocore's sagemaker model: ModelName, EndpointConfigName, EndpointName.
 SAGEMAKER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 TIME = "2026-01-02T03:04:05.000Z"
 DIGEST = "0a1b2c3d" + "f" * 56
+
+
+@pytest.mark.parametrize("name", ["a", "7", "reviews", "reviews-2", "a-b-c", "a" * 40])
+def test_an_endpoint_can_be_named_after_an_application(name: str) -> None:
+    assert application_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Reviews", "-a", "a-", "a--b", "a_b", "a b", "a.b", "ä", "a\n", "a" * 41, "a/../b"]
+)
+def test_an_application_has_up_to_40_lower_case_letters_digits_and_single_hyphens(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="up to 40 lower-case letters, digits and single hyphens"):
+        application_name(name)
 
 
 def test_an_endpoint_is_named_after_its_application_and_stage() -> None:

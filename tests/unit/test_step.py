@@ -1,4 +1,3 @@
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -6,11 +5,8 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from promotion.errors import PromotionRefusedError, TryAgainError
 from promotion.step import step
+from tests.support.lambda_context import CONTEXT
 from tests.support.s3_faults import client_error
-
-CONTEXT = SimpleNamespace(
-    function_name="step", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request"
-)
 
 
 def run(failure: Exception | None = None) -> dict[str, Any]:

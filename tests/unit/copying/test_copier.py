@@ -8,11 +8,9 @@ import pytest
 
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
-from promotion.copying.s3_client import S3Requests
-from promotion.copying.s3_copy_api import CopyRequests
 from promotion.errors import TryAgainError, UnfinishedError
 from tests.support.copies import content, copy, copy_on_loop, original, pinned, planned, refusal
-from tests.support.s3_service import GIB, MIB, OWN, S3, UPSTREAM, Stored, Upload, client
+from tests.support.s3_service import GIB, MIB, S3, Stored, Upload
 
 
 @pytest.fixture
@@ -65,16 +63,6 @@ def test_an_object_above_what_a_single_copy_takes_is_copied(s3: S3, size: int) -
     copy(s3, planned(s3, size=size))
 
     assert content(s3) == original(s3)
-
-
-@pytest.mark.parametrize("size", [1, 320 * 1024**3, 320 * 1024**3 + 1, 5 * 1024**4])
-def test_parts_are_whole_mebibytes_and_no_more_of_them_than_s3_allows(s3: S3, size: int) -> None:
-    upload = CopyRequests(S3Requests(client(), "stage"), OWN, UPSTREAM, PART_SIZE).upload(planned(s3, size=size), "id")
-    ranges = [upload.range_of(number) for number in range(1, upload.count + 1)]
-
-    assert len(ranges) <= 10_000
-    assert upload.part_size % 1024**2 == 0
-    assert [ranges[0][0], *(end for _, end in ranges)] == [*(first for first, _ in ranges), size]
 
 
 @BOTH

@@ -12,14 +12,15 @@ from promotion.copying.pinning import REQUESTS_IN_FLIGHT as HEADS_IN_FLIGHT
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import MAXIMUM_PARTS, CopyRequests
 from steps.copy_artifacts import _MARGIN_SECONDS
+from tests.linter import Project
 from tests.support.s3_service import GIB, MIB, client
-from tests.test_wiring import DEFINITION, FUNCTIONS
 
 SAID = (Path(__file__).parents[3] / "docs/decisions.md").read_text()
 OBJECTS, TB = 20_000, 10**12
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-MAP = DEFINITION["States"]["Copy artifacts"]
+PROJECT = Project.read()
+MAP = PROJECT.definition["States"]["Copy artifacts"]
 RETRIES = MAP["ItemProcessor"]["States"]["Copy batch"]["Retry"][0]["MaxAttempts"]
 # Of a batch: its iteration and its state, each begun and ended, and its task scheduled, started and succeeded.
 EVENTS, EVENTS_OF_A_TRY = 7, 3
@@ -44,7 +45,7 @@ def test_20_000_small_objects() -> None:
 
     assert f"{OBJECTS // 1000} listings, {OBJECTS:,} HEADs" in SAID
     assert f"{OBJECTS:,} {TIMES} 30 ms / {HEADS_IN_FLIGHT} in flight = {OBJECTS * 0.03 / HEADS_IN_FLIGHT:.1f} s" in SAID
-    assert f"The function has {FUNCTIONS['PlanCopyFunction']['Timeout']} s" in SAID
+    assert f"The function has {PROJECT.function('PlanCopyFunction')['Timeout']} s" in SAID
     assert f"{OBJECTS:,} lines of about 500 bytes = {len(text) // 10**6} MB" in SAID
     assert f"{len(batches)}, of {OBJECTS // len(batches):,} objects each" in SAID
     assert (
@@ -58,7 +59,7 @@ def test_one_object_of_5_tb() -> None:
     size, count = parts_of(5 * TB)
     seconds = size / 100e6
     rounds = math.ceil(count / REQUESTS_IN_FLIGHT)
-    run = FUNCTIONS["CopyArtifactsFunction"]["Timeout"] - _MARGIN_SECONDS
+    run = PROJECT.function("CopyArtifactsFunction")["Timeout"] - _MARGIN_SECONDS
     hours = (RETRIES + 1) * run / 3600
 
     assert f"{MAXIMUM_PARTS:,} at most, so {size // MIB} MiB each: {count:,}" in SAID

@@ -7,17 +7,15 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.copying.manifest import PinnedObject, manifest
+from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import REQUESTS_IN_FLIGHT, pin, pin_on_loop
 from promotion.copying.references import Reference
-from promotion.copying.s3_errors import explained
 from promotion.errors import PromotionRefusedError, TryAgainError
 from tests.support.copies import copy
 from tests.support.s3_faults import client_error
 from tests.support.s3_service import S3, Answer, Request, client, served
 
 UPSTREAM = "111111111111"
-GIB = 1024**3
 
 
 def one(uri: str) -> Reference:
@@ -339,16 +337,6 @@ def test_a_denied_listing_is_refused_with_the_statement_that_is_missing() -> Non
     assert "s3://artifacts/weights/ may not be read" in message
 
 
-def test_a_denied_key_is_told_from_a_denied_object() -> None:
-    key = f"arn:aws:kms:eu-west-1:{UPSTREAM}:key/2"
-    denied = client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on resource: {key} because no")
-
-    message = str(explained(denied, "s3:GetObject", "arn:aws:s3:::artifacts/m", "s3://artifacts/m"))
-
-    assert f'"Action": "kms:Decrypt", "Resource": "{key}"' in message
-    assert "An AWS managed key (aws/s3) cannot be shared" in message
-
-
 @pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop before"])
 @pytest.mark.parametrize("reference", [one("s3://artifacts/weights/a.bin"), many("s3://artifacts/weights/")])
 def test_troubles_of_s3_that_pass_are_overcome(
@@ -420,56 +408,3 @@ def test_what_is_pinned_of_an_object_is_what_its_copy_is_given(is_copied_by_part
     copy(s3, dataclasses.replace(found, target="models/x"), threshold=1 if is_copied_by_parts else 2000)
 
     assert s3.objects["stage", "models/x"].attributes == stored.attributes == attributes
-
-
-def planned(name: str, size: int) -> PinnedObject:
-    return PinnedObject("artifacts", f"weights/{name}", name, size, '"e"', None, "CRC64NVME", "c", target=f"m/{name}")
-
-
-def read_back(text: str, batches: list[dict[str, int]]) -> list[list[PinnedObject]]:
-    content = text.encode()
-    pieces = [content[batch["start"] : batch["end"]].decode() for batch in batches]
-    return [[PinnedObject.from_line(line) for line in piece.splitlines()] for piece in pieces]
-
-
-def test_the_batches_of_a_manifest_hold_every_object_once_and_in_order() -> None:
-    objects = [planned(f"größe \u2028 {number}", 1) for number in range(2500)]
-
-    text, batches = manifest(objects)
-
-    assert [len(batch) for batch in read_back(text, batches)] == [1000, 1000, 500]
-    assert [one for batch in read_back(text, batches) for one in batch] == objects
-
-
-@pytest.mark.parametrize(
-    ("sizes", "batches"),
-    [
-        ([1], [[1]]),
-        ([100, 100], [[100, 100]]),
-        ([100, 100, 1], [[100, 100], [1]]),
-        ([150, 100, 100], [[150], [100, 100]]),
-        ([1, 5000, 1], [[1], [5000], [1]]),
-        ([5000], [[5000]]),
-    ],
-)
-def test_a_batch_is_no_larger_than_a_function_can_copy_but_for_a_single_object(
-    sizes: list[int], batches: list[list[int]]
-) -> None:
-    text, pieces = manifest([planned(str(number), size * GIB) for number, size in enumerate(sizes)])
-
-    assert [[one.size // GIB for one in batch] for batch in read_back(text, pieces)] == batches
-
-
-def test_nothing_to_copy_makes_no_batch() -> None:
-    assert manifest([]) == ("", [])
-
-
-def test_the_batches_of_a_hundred_thousand_objects_are_no_more_than_a_state_can_hold() -> None:
-    class Short(PinnedObject):
-        def to_line(self) -> str:
-            return "{}\n"
-
-    _, batches = manifest([Short("b", "k", "n", 1, "e", None, None, None)] * 100_000)
-
-    assert len(batches) == 100
-    assert len(json.dumps(batches)) < 32 * 1024

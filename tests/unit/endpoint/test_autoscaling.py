@@ -6,37 +6,14 @@ import pytest
 from promotion.endpoint import autoscaling
 from promotion.endpoint.autoscaling import CONCURRENCY, INSTANCES
 from promotion.errors import InvalidRequestError, PromotionRefusedError
+from tests.support.scalable_targets import NIGHT, RESUMED, TRACKING, target
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 EARLIER, LATER = NOW - datetime.timedelta(days=1), NOW + datetime.timedelta(days=1)
-RESUMED = {
-    "DynamicScalingInSuspended": False,
-    "DynamicScalingOutSuspended": False,
-    "ScheduledScalingSuspended": False,
-}
-TRACKING = {
-    "PolicyName": "invocations",
-    "PolicyType": "TargetTrackingScaling",
-    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0},
-}
-NIGHT = {"ScheduledActionName": "night", "Schedule": "cron(0 22 * * ? *)", "ScalableTargetAction": {"MaxCapacity": 1}}
 GOOD = {"MinCapacity": 1, "MaxCapacity": 4, "ScalingPolicies": [TRACKING], "ScheduledActions": [NIGHT]}
 M5 = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
 C5 = M5 | {"InstanceType": "ml.c5.large"}
 SERVERLESS = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
-
-
-def target(variant: str = "AllTraffic", **members: Any) -> autoscaling.Target:
-    return {
-        "ResourceId": f"endpoint/reviews-qa/variant/{variant}",
-        "ScalableDimension": INSTANCES,
-        "MinCapacity": 1,
-        "MaxCapacity": 4,
-        "SuspendedState": RESUMED,
-        "ScalingPolicies": [],
-        "ScheduledActions": [],
-        **members,
-    }
 
 
 @pytest.mark.parametrize(

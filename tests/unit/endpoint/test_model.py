@@ -2,55 +2,16 @@ import copy
 import dataclasses
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore.validate import ParamValidator
 
-from promotion.endpoint.config import create_endpoint_config_request
-from promotion.endpoint.model import create_model_request, differences, own_tags, stage_containers, tag_list
+from promotion.endpoint.model import differences, own_tags, stage_containers, tag_list
 from promotion.errors import PromotionRefusedError
 from promotion.source.candidate import Candidate
-
-ROLE = "arn:aws:iam::222222222222:role/model-promotion/qa/serving/Serving"
-VPC = {"Subnets": ["subnet-qa"], "SecurityGroupIds": ["sg-qa"]}
-CONTAINER = {"Image": "image", "ModelDataUrl": "s3://stage/models/m.tar.gz", "Environment": {"THREADS": "2"}}
-CANDIDATE = Candidate(
-    application="reviews",
-    source={"kind": "training_job", "name": "reviews-1", "arn": "arn:aws:sagemaker:eu-west-1:1:training-job/reviews-1"},
-    created_at="2026-01-02T03:04:05.678Z",
-    containers=[CONTAINER],
-    tags={"team": "search"},
-)
-INSTANCES = {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
-
-
-def model_request(**changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "candidate": CANDIDATE,
-        "containers": [CONTAINER],
-        "stage": "qa",
-        "model": {},
-        "role_arn": ROLE,
-        "tags": {"team": "search"},
-    }
-    return create_model_request(**given | changes)
-
-
-def config_request(
-    endpoint_config: dict[str, Any] = INSTANCES, model_name: str = "reviews-qa-20260102-0304-0a1b2c3d"
-) -> dict[str, Any]:
-    return create_endpoint_config_request(
-        CANDIDATE, model_name, stage="qa", endpoint_config=endpoint_config, tags={"team": "search"}
-    )
+from tests.support.sagemaker_requests import CANDIDATE, CONTAINER, ROLE, VPC, config_request, is_taken_by, model_request
 
 
 def candidate(**changes: Any) -> Candidate:
     return dataclasses.replace(CANDIDATE, **changes)
-
-
-def is_taken_by(operation: str, request: dict[str, Any]) -> bool:
-    service = botocore.session.get_session().get_service_model("sagemaker")
-    return not ParamValidator().validate(request, service.operation_model(operation).input_shape).has_errors()
 
 
 def test_a_model_is_made_with_this_stages_role_and_the_candidates_container() -> None:
@@ -112,16 +73,14 @@ def test_the_vpc_is_this_stages_own(in_vpc: bool) -> None:
     assert request["VpcConfig"] == VPC
 
 
-def test_what_is_asked_of_sagemaker_is_what_it_takes() -> None:
+def test_a_request_for_a_model_is_one_that_sagemaker_takes() -> None:
     isolated = candidate(enable_network_isolation=True)
 
     assert is_taken_by("CreateModel", model_request(candidate=isolated, model={"VpcConfig": VPC}))
-    assert is_taken_by("CreateEndpointConfig", config_request())
 
 
-def test_the_same_candidate_and_settings_have_the_same_name() -> None:
+def test_the_same_candidate_and_settings_have_a_model_of_the_same_name() -> None:
     assert model_request()["ModelName"] == model_request(containers=[copy.deepcopy(CONTAINER)])["ModelName"]
-    assert config_request()["EndpointConfigName"] == config_request(copy.deepcopy(INSTANCES))["EndpointConfigName"]
 
 
 @pytest.mark.parametrize(
@@ -152,37 +111,6 @@ def test_two_models_trained_within_a_minute_are_two_models() -> None:
 
 def test_tags_do_not_change_a_name() -> None:
     assert model_request(tags={})["ModelName"] == model_request()["ModelName"]
-
-
-def test_an_endpoint_config_puts_the_model_on_this_stages_instances() -> None:
-    request = config_request({**INSTANCES, "KmsKeyId": "key"})
-
-    name = request.pop("EndpointConfigName")
-    assert name.startswith("reviews-qa-20260102-0304-")
-    assert request == {
-        "ProductionVariants": [
-            {
-                "VariantName": "AllTraffic",
-                "ModelName": "reviews-qa-20260102-0304-0a1b2c3d",
-                "InstanceType": "ml.m5.large",
-                "InitialInstanceCount": 1,
-            }
-        ],
-        "KmsKeyId": "key",
-        "Tags": [{"Key": "team", "Value": "search"}],
-    }
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        config_request(model_name="another-model"),
-        config_request({"ProductionVariants": [{"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}]}),
-        config_request({**INSTANCES, "KmsKeyId": "key"}),
-    ],
-)
-def test_another_model_instance_or_key_makes_another_endpoint_config(other: dict[str, Any]) -> None:
-    assert other["EndpointConfigName"] != config_request()["EndpointConfigName"]
 
 
 def test_the_environment_of_the_settings_goes_over_the_containers() -> None:

@@ -10,8 +10,8 @@ from promotion.endpoint.autoscaling import Target
 from promotion.endpoint.state import RollbackStep
 from promotion.errors import PromotionRefusedError
 from tests.support.s3_faults import client_error, not_found
-from tests.unit.endpoint.test_autoscaling import target
-from tests.unit.endpoint.test_update import BUSY, NEW, OLD, SageMaker
+from tests.support.sagemaker import BUSY, NEW, OLD, SageMaker
+from tests.support.scalable_targets import target
 
 PREVIOUS, OTHERS = target(), target(MaxCapacity=9)
 

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from promotion.endpoint import scalable_targets
 from promotion.errors import PromotionRefusedError, TryAgainError
 from tests.support.s3_faults import client_error
-from tests.unit.endpoint.test_autoscaling import NIGHT, TRACKING, target
+from tests.support.scalable_targets import NIGHT, TRACKING, target
 
 NAME = ("sagemaker", "endpoint/reviews-qa/variant/AllTraffic", "sagemaker:variant:DesiredInstanceCount")
 

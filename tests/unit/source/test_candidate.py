@@ -1,5 +1,3 @@
-import copy
-import datetime
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,64 +6,16 @@ import botocore.session
 import pytest
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import candidate, containers
+from promotion.source import candidate
 from promotion.source.candidate import Candidate, best_training_job, from_model, from_training_job, not_for_promotion
+from tests.support.containers import ARTIFACT, IMAGE, container
+from tests.support.descriptions import JOB_ARN, MODEL_ARN, TAGS, model, model_refusal, training_job
 
-JOB_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:training-job/reviews-1"
-MODEL_ARN = "arn:aws:sagemaker:eu-west-1:111111111111:model/reviews-1"
-IMAGE = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"
-ARTIFACT = "s3://artifacts/reviews-1/output/model.tar.gz"
 SUBMITTED = "s3://artifacts/reviews-1/source/sourcedir.tar.gz"
-ENDED = datetime.datetime(2026, 1, 2, 4, 4, 5, 678000, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
-TAGS = {"model-promotion:application": "reviews"}
-
-
-def training_job(**changes: Any) -> dict[str, Any]:
-    """DescribeTrainingJob's answer; a member changed to None is not there."""
-    job = {
-        "TrainingJobName": "reviews-1",
-        "TrainingJobArn": JOB_ARN,
-        "TrainingJobStatus": "Completed",
-        "ModelArtifacts": {"S3ModelArtifacts": ARTIFACT},
-        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        "CreationTime": ENDED - datetime.timedelta(hours=2),
-        "TrainingEndTime": ENDED,
-        "EnableNetworkIsolation": False,
-    }
-    return {key: value for key, value in (job | changes).items() if value is not None}
 
 
 def from_job(image: str | None = None, tags: dict[str, str] | None = None, **changes: Any) -> Candidate:
     return from_training_job(training_job(**changes), TAGS | (tags or {}), None, "eu-west-1", image)
-
-
-def model(**changes: Any) -> dict[str, Any]:
-    """DescribeModel's answer; a member changed to None is not there."""
-    description = {
-        "ModelName": "reviews-1",
-        "ModelArn": MODEL_ARN,
-        "PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": ARTIFACT, "Environment": {"THREADS": "2"}},
-        "ExecutionRoleArn": "arn:aws:iam::111111111111:role/serving",
-        "CreationTime": ENDED,
-        "EnableNetworkIsolation": False,
-        "ResponseMetadata": {"HTTPStatusCode": 200},
-    }
-    return {key: value for key, value in (description | changes).items() if value is not None}
-
-
-def container(**changes: Any) -> dict[str, Any]:
-    return {"Image": IMAGE, "ModelDataUrl": ARTIFACT, **changes}
-
-
-def s3_source(**changes: Any) -> dict[str, Any]:
-    location = {"S3Uri": "s3://artifacts/weights/", "S3DataType": "S3Prefix", "CompressionType": "None", **changes}
-    return {"S3DataSource": location}
-
-
-def model_refusal(**changes: Any) -> str:
-    with pytest.raises(PromotionRefusedError) as error:
-        from_model(model(**changes), TAGS, None)
-    return str(error.value)
 
 
 def test_a_completed_training_job_is_a_candidate() -> None:
@@ -330,67 +280,6 @@ def test_network_isolation_and_the_vpc_of_a_model_are_not_dropped_in_silence() -
     assert carried.in_vpc
 
 
-def test_every_field_of_a_container_that_means_something_is_carried() -> None:
-    full = {
-        "AdditionalModelDataSources": [{"ChannelName": "adapter", **s3_source()}],
-        "ContainerHostname": "predictor",
-        "ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsPath": "/metrics"}]},
-        "Environment": {"THREADS": "2"},
-        "Image": IMAGE,
-        "ImageConfig": {"RepositoryAccessMode": "Platform"},
-        "Mode": "MultiModel",
-        "ModelDataUrl": "s3://artifacts/models/",
-        "MultiModelConfig": {"ModelCacheSetting": "Disabled"},
-    }
-
-    assert from_model(model(PrimaryContainer=full), TAGS, None).containers == [full]
-
-
-def test_fields_that_sagemaker_leaves_empty_are_left_out() -> None:
-    empty = container(Environment={}, ImageConfig={}, AdditionalModelDataSources=[], ModelPackageName="")
-
-    assert from_model(model(PrimaryContainer=empty), TAGS, None).containers == [container()]
-
-
-ARCHIVE = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "CompressionType": "Gzip"}}
-UNPACKED = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "CompressionType": "None"}}
-
-
-@pytest.mark.parametrize(
-    ("described", "carried"),
-    [
-        (container(ModelDataSource=ARCHIVE), container()),
-        (container(ModelDataSource=UNPACKED), {"Image": IMAGE, "ModelDataSource": UNPACKED}),
-        (container(ModelDataSource=s3_source()), {"Image": IMAGE, "ModelDataSource": s3_source()}),
-        (
-            container(ModelDataSource=s3_source(CompressionType="Gzip")),
-            {"Image": IMAGE, "ModelDataSource": s3_source(CompressionType="Gzip")},
-        ),
-        ({"Image": IMAGE, "ModelDataSource": ARCHIVE}, {"Image": IMAGE, "ModelDataSource": ARCHIVE}),
-        (container(Mode="SingleModel"), container()),
-        (container(Mode="MultiModel"), container(Mode="MultiModel")),
-    ],
-)
-def test_a_container_is_carried_as_it_was_asked_for_and_not_as_sagemaker_describes_it(
-    described: dict[str, Any], carried: dict[str, Any]
-) -> None:
-    assert from_model(model(PrimaryContainer=described), TAGS, None).containers == [carried]
-
-
-def test_what_a_copy_has_anew_is_taken_out_of_its_source() -> None:
-    described = container(
-        ModelDataSource=s3_source(ETag="e", ManifestEtag="m"),
-        AdditionalModelDataSources=[{"ChannelName": "adapter", **s3_source(ETag="e")}],
-    )
-    before = copy.deepcopy(described)
-
-    carried = from_model(model(PrimaryContainer=described), TAGS, None).containers[0]
-
-    assert carried["ModelDataSource"] == s3_source()
-    assert carried["AdditionalModelDataSources"] == [{"ChannelName": "adapter", **s3_source()}]
-    assert described == before
-
-
 def test_an_unknown_field_of_a_model_stops_the_promotion_with_its_name() -> None:
     message = model_refusal(QuantumConfig={"Qubits": 2})
 
@@ -403,61 +292,6 @@ def test_an_unknown_field_that_is_empty_stops_nothing(empty: Any) -> None:
     from_model(model(QuantumConfig=empty, PrimaryContainer=container(QuantumConfig=empty)), TAGS, None)
 
 
-@pytest.mark.parametrize(
-    "unknown",
-    [
-        container(QuantumConfig={"Qubits": 2}),
-        container(ModelDataSource=s3_source(QuantumConfig="x")),
-        container(ModelDataSource={**s3_source(), "QuantumConfig": "x"}),
-        container(AdditionalModelDataSources=[{"ChannelName": "adapter", **s3_source(QuantumConfig="x")}]),
-        container(AdditionalModelDataSources=[{"ChannelName": "adapter", "QuantumConfig": "x", **s3_source()}]),
-    ],
-)
-def test_an_unknown_field_of_a_container_stops_the_promotion_with_its_name(unknown: dict[str, Any]) -> None:
-    message = model_refusal(PrimaryContainer=None, Containers=[container(), unknown])
-
-    assert "The model reviews-1 has the field QuantumConfig" in message
-
-
-@pytest.mark.parametrize(
-    ("refused", "why", "field"),
-    [
-        (
-            container(ImageConfig={"RepositoryAccessMode": "Vpc"}),
-            "its image comes from a registry inside a VPC",
-            "ImageConfig",
-        ),
-        (
-            container(ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "arn"})),
-            "it comes from a hub",
-            "HubAccessConfig",
-        ),
-        (
-            container(ModelDataSource=s3_source(ManifestS3Uri="s3://artifacts/manifest")),
-            "its artifacts are listed in a manifest",
-            "ManifestS3Uri",
-        ),
-        (
-            container(ModelDataSource=s3_source(ModelAccessConfig={"AcceptEula": True})),
-            "it is a gated model",
-            "ModelAccessConfig",
-        ),
-    ],
-)
-def test_what_may_not_be_carried_across_is_refused_with_the_reason(
-    refused: dict[str, Any], why: str, field: str
-) -> None:
-    message = model_refusal(PrimaryContainer=refused)
-
-    assert message.startswith(f"The model reviews-1 cannot be promoted: {why}")
-    assert message.endswith(f"({field}).")
-
-
-@pytest.mark.parametrize("imageless", [{"ModelDataUrl": ARTIFACT}, {"Image": ""}, {}, None])
-def test_a_model_without_an_image_is_refused(imageless: dict[str, Any] | None) -> None:
-    assert "a container without an Image, so nothing could serve it" in model_refusal(PrimaryContainer=imageless)
-
-
 SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
 
 
@@ -466,38 +300,15 @@ SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
     [
         ("CreateModelInput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL | {"Tags"}),
         ("DescribeModelOutput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL),
-        ("ContainerDefinition", containers.CARRIED_FROM_CONTAINER | containers.EXPANDED_IN_CONTAINER),
-        ("ModelDataSource", {"S3DataSource"}),
-        ("AdditionalModelDataSource", {"S3DataSource", "ChannelName"}),
-        (
-            "S3ModelDataSource",
-            containers.CARRIED_FROM_S3_SOURCE | containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE),
-        ),
     ],
 )
 def test_every_field_that_aws_has_is_carried_replaced_or_refused(shape: str, judged: set[str]) -> None:
     assert set(SAGEMAKER.shape_for(shape).members) - judged == set()
 
 
-@pytest.mark.parametrize(
-    ("shape", "judged"),
-    [
-        ("ContainerDefinition", containers.CARRIED_FROM_CONTAINER | containers.EXPANDED_IN_CONTAINER),
-        (
-            "S3ModelDataSource",
-            containers.CARRIED_FROM_S3_SOURCE | containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE),
-        ),
-        ("CreateModelInput", candidate.CARRIED_FROM_MODEL),
-    ],
-)
-def test_no_field_is_judged_that_aws_does_not_have(shape: str, judged: set[str]) -> None:
-    assert judged - set(SAGEMAKER.shape_for(shape).members) == set()
+def test_no_field_is_judged_that_aws_does_not_have() -> None:
+    assert candidate.CARRIED_FROM_MODEL - set(SAGEMAKER.shape_for("CreateModelInput").members) == set()
 
 
 def test_no_field_is_judged_in_two_ways() -> None:
     assert not candidate.CARRIED_FROM_MODEL & candidate.REPLACED_IN_MODEL
-    assert not containers.CARRIED_FROM_CONTAINER & containers.EXPANDED_IN_CONTAINER
-    assert not containers.CARRIED_FROM_S3_SOURCE & (
-        containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE)
-    )
-    assert not containers.REPLACED_IN_S3_SOURCE & set(containers.REFUSED_IN_S3_SOURCE)

@@ -12,7 +12,8 @@ from promotion.source.model_metrics import (
     read,
     uri_of_package,
 )
-from tests.unit.source.test_candidate import TAGS, container, model, training_job
+from tests.support.containers import container
+from tests.support.descriptions import TAGS, model, training_job
 
 STATISTICS = {"ContentType": "application/json", "S3Uri": "s3://artifacts/evaluation.json"}
 PACKAGE = {

@@ -8,6 +8,7 @@ from promotion.errors import PromotionRefusedError
 from promotion.source import model_package
 from promotion.source.candidate import Candidate, from_model, from_model_package, package_not_for_promotion
 from promotion.source.model_package import group_arn, names
+from tests.support.containers import s3_source
 
 UPSTREAM = "111111111111"
 ARN = f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model-package/reviews/3"
@@ -97,11 +98,6 @@ def test_every_container_is_carried_in_its_order_with_its_environment_and_host_n
     ]
 
     assert carried(package(*containers)).containers == containers
-
-
-def s3_source(**changes: Any) -> dict[str, Any]:
-    location = {"S3Uri": "s3://artifacts/weights/", "S3DataType": "S3Prefix", "CompressionType": "None", **changes}
-    return {"S3DataSource": location}
 
 
 def test_what_says_nothing_of_what_serves_is_left_behind() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.naming import application_name
 from promotion.source.request import SOURCES, Ignore, Promote, Recover, TellRejection, is_preview, read
 
 ROOT = Path(__file__).parents[3]
@@ -190,19 +189,6 @@ def test_an_approval_and_a_digest_have_their_form(key: str, value: str) -> None:
 
     assert message.startswith(f'"{key}" is ')
     assert {"approval": "the id of an Automation execution", "digest": "64 hexadecimal digits"}[key] in message
-
-
-@pytest.mark.parametrize("name", ["a", "7", "reviews", "reviews-2", "a-b-c", "a" * 40])
-def test_an_endpoint_can_be_named_after_an_application(name: str) -> None:
-    assert application_name(name) == name
-
-
-@pytest.mark.parametrize(
-    "name", ["", "Reviews", "-a", "a-", "a--b", "a_b", "a b", "a.b", "ä", "a\n", "a" * 41, "a/../b"]
-)
-def test_an_application_has_up_to_40_lower_case_letters_digits_and_single_hyphens(name: str) -> None:
-    with pytest.raises(InvalidRequestError, match="up to 40 lower-case letters, digits and single hyphens"):
-        application_name(name)
 
 
 def test_a_bad_name_is_told_in_one_short_line_of_ascii_whatever_is_in_it() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,17 +14,11 @@ from promotion.history import claims
 from promotion.plan import compatibility
 from promotion.source.candidate import Candidate
 from steps import copy_artifacts, plan_copy
+from tests.support.lambda_context import CONTEXT
 from tests.support.s3_service import OWN, S3, UPSTREAM, client, served
 
 OBJECTS = 20_000
 LIMIT = 32 * 1024
-CONTEXT = SimpleNamespace(
-    function_name="step",
-    memory_limit_in_mb=512,
-    invoked_function_arn="arn",
-    aws_request_id="request",
-    get_remaining_time_in_millis=lambda: 900_000,
-)
 CANDIDATE = Candidate(
     application="reviews",
     source={"kind": "model", "name": "reviews", "arn": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model/reviews"},

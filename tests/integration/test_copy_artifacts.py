@@ -82,8 +82,8 @@ def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
 
 COPY = """
 import sys, boto3
-from promotion.artifacts import PinnedObject
-from promotion.copying import Copier
+from promotion.copying.copier import Copier
+from promotion.copying.manifest import PinnedObject
 bucket, owner, source_owner, line = sys.argv[1:]
 Copier(boto3.client("s3"), bucket, owner, source_owner, in_flight=4).copy([PinnedObject.from_line(line)], 60)
 """
@@ -244,13 +244,10 @@ def test_a_copy_keeps_what_its_source_is_told_by_and_is_encrypted_by_the_stages_
 
     s3, place = qa.client("s3"), {"Bucket": qa.bucket, "Key": placed.target}
     head = s3.head_object(**place)
-    stage_key = qa.client("cloudformation").describe_stack_resource(
-        StackName="model-promotion-qa", LogicalResourceId="StageKey"
-    )["StackResourceDetail"]["PhysicalResourceId"]
     assert {name: head[name] for name in told} == told
     assert head["StorageClass"] == "STANDARD_IA"
     assert head["ServerSideEncryption"] == "aws:kms"
-    assert head["SSEKMSKeyId"].endswith(stage_key)
+    assert head["SSEKMSKeyId"].endswith(qa.physical_id("StageKey"))
     assert sorted(s3.get_object_tagging(**place)["TagSet"], key=str) == sorted(tags, key=str)
     assert summary.without_tags == 0
 

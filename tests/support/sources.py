@@ -1,0 +1,69 @@
+"""The sources of candidates in the lab: training jobs, tuning jobs and model packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.world import DEV_BUCKET, ECR, ROLE, Lab, wait_until
+
+SERVER_IMAGE = f"{ECR}/team/server:1.0"
+
+
+def tags(application: str, suite: str) -> dict[str, str]:
+    return {"model-promotion:application": application, "model-promotion:smoke-test": suite}
+
+
+def training_request(output: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "AlgorithmSpecification": {"TrainingImage": SERVER_IMAGE, "TrainingInputMode": "File"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": f"s3://{DEV_BUCKET}", **output},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "EnableNetworkIsolation": True,
+    }
+
+
+# Its artifact is the value it was given; the middle one of three is the best.
+TUNED = """
+import os, pathlib, sys
+value = float(sys.argv[sys.argv.index("--rate") + 1])
+pathlib.Path(os.environ["SM_MODEL_DIR"], "rate.txt").write_text(str(value))
+print(f"loss={abs(value - 0.5)}")
+"""
+
+
+def tune(lab: Lab, name: str, tags: dict[str, str]) -> str:
+    """A completed tuning job of three training jobs; its name."""
+    code = lab.upload(f"{name}/sourcedir.tar.gz", lab.artifact("", TUNED))
+    sagemaker = lab.client("sagemaker")
+    definition = training_request({}) | {
+        "StaticHyperParameters": {"sagemaker_program": "code/inference.py", "sagemaker_submit_directory": code},
+        "EnableNetworkIsolation": False,
+    }
+    definition["AlgorithmSpecification"] |= {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]}
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name,
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2},
+            "ParameterRanges": {
+                "ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0", "MaxValue": "1"}],
+            },
+        },
+        TrainingJobDefinition=definition,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+
+    def look() -> str | None:
+        found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        status = str(found["HyperParameterTuningJobStatus"])
+        return status if status != "InProgress" else None
+
+    assert wait_until(look, f"the end of {name}") == "Completed"
+    return name
+
+
+def approve(lab: Lab, package: str, status: str = "Approved") -> None:
+    lab.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus=status)

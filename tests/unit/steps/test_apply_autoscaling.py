@@ -1,0 +1,52 @@
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from promotion.errors import PromotionRefusedError
+from steps import apply_autoscaling
+from tests.support.lambda_context import CONTEXT
+from tests.support.moto_endpoints import ENDPOINT, make_endpoint
+from tests.support.promotion_table import FIRST, NAME, SECOND, put
+from tests.support.scalable_targets import TRACKING, target
+
+
+def apply(dynamodb: Any, *wanted: Any, holder: str = FIRST) -> None:
+    put("running", ENDPOINT, execution=holder, promotion="{}")
+    put("autoscaling", ENDPOINT, previous="[]", wanted=json.dumps(wanted))
+    apply_autoscaling.handler({"promotion": {"endpoint": ENDPOINT}, "execution": FIRST, "table": NAME}, CONTEXT)
+
+
+def scaling() -> tuple[list[tuple[int, int]], list[str]]:
+    """Return the capacities of all targets, and the names of all policies."""
+    client = boto3.client("application-autoscaling")
+    targets = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    policies = client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    return [(each["MinCapacity"], each["MaxCapacity"]) for each in targets], [each["PolicyName"] for each in policies]
+
+
+def test_an_endpoint_scales_as_the_journal_wants_it(dynamodb: Any) -> None:
+    make_endpoint("new")
+
+    apply(dynamodb, target(MaxCapacity=4, ScalingPolicies=[TRACKING]))
+
+    assert scaling() == ([(1, 4)], ["invocations"])
+
+
+def test_what_the_journal_does_not_want_is_removed(dynamodb: Any) -> None:
+    make_endpoint("new")
+    apply(dynamodb, target())
+
+    apply(dynamodb)
+
+    assert scaling() == ([], [])
+
+
+def test_the_scaling_of_an_endpoint_whose_lock_is_lost_is_not_touched(dynamodb: Any) -> None:
+    make_endpoint("new")
+
+    with pytest.raises(PromotionRefusedError, match="no longer held by this execution"):
+        apply(dynamodb, target(), holder=SECOND)
+
+    assert scaling() == ([], [])

@@ -1,0 +1,74 @@
+from typing import Any
+
+import boto3
+import pytest
+
+from steps import check_endpoint
+from tests.support.lambda_context import CONTEXT
+from tests.support.moto_endpoints import ENDPOINT, make_config, make_endpoint
+
+ALARM = f"{ENDPOINT}-5xx-rate"
+GUARDED = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": ALARM}]}}
+
+pytestmark = pytest.mark.usefixtures("moto")
+
+
+def check(previous: str = "old", **last: Any) -> dict[str, Any]:
+    promotion = {
+        "endpoint": ENDPOINT,
+        "endpoint_config_name": "new",
+        "previous_endpoint_config_name": previous,
+        "deployment_config": GUARDED,
+    }
+    first = {"changing": False, "looks": 0, "alarms": []}
+    return check_endpoint.handler({"promotion": promotion, "last": first | last}, CONTEXT)
+
+
+def ring(state: str) -> None:
+    cloudwatch = boto3.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=ALARM,
+        Namespace="AWS/SageMaker",
+        MetricName="Invocation5XXErrors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName=ALARM, StateValue=state, StateReason="a test")
+
+
+def test_an_endpoint_in_service_with_the_new_config_is_deployed() -> None:
+    make_endpoint("new")
+
+    assert check()["verdict"] == "deployed"
+
+
+def test_an_endpoint_that_is_back_on_the_old_config_after_a_change_has_failed() -> None:
+    make_endpoint("old")
+    make_config("new")
+
+    assert check(changing=True)["verdict"] == "failed"
+
+
+def test_an_endpoint_that_was_deleted_meanwhile_has_failed() -> None:
+    checked = check(changing=True)
+
+    assert checked["verdict"] == "failed"
+    assert "deleted" in checked["reason"]
+
+
+@pytest.mark.parametrize(("state", "alarms"), [("ALARM", [ALARM]), ("OK", [])])
+def test_an_alarm_that_rings_during_the_deployment_is_noted(state: str, alarms: list[str]) -> None:
+    make_endpoint("old")
+    ring(state)
+
+    assert list(check()["alarms"]) == alarms
+
+
+def test_an_alarm_that_was_noted_once_stays_so() -> None:
+    make_endpoint("old")
+    ring("OK")
+
+    assert list(check(alarms=[ALARM])["alarms"]) == [ALARM]

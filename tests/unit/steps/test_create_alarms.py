@@ -1,0 +1,66 @@
+from typing import Any
+
+import boto3
+import pytest
+
+from steps import create_alarms
+from tests.support.lambda_context import CONTEXT
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:notifications"
+
+pytestmark = pytest.mark.usefixtures("moto")
+
+
+def create(**settings: Any) -> dict[str, Any]:
+    variant = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    config = {"ProductionVariants": [variant], **settings}
+    return create_alarms.handler(
+        {
+            "promotion": {"endpoint": "reviews-qa", "model_name": "model"},
+            "endpoint_config": config,
+            "error_rate_percent": 5,
+            "latency_milliseconds": 800,
+            "topic_arn": TOPIC,
+        },
+        CONTEXT,
+    )
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    found = boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"]: alarm for alarm in found}
+
+
+def test_an_endpoint_gets_alarms_on_its_errors_and_its_latency_that_notify_the_operators() -> None:
+    assert create() == {"alarms": ["reviews-qa-5xx-rate", "reviews-qa-latency"]}
+
+    found = alarms()
+    assert {name: alarm["Threshold"] for name, alarm in found.items()} == {
+        "reviews-qa-5xx-rate": 0.05,
+        "reviews-qa-latency": 800_000,
+    }
+    assert all(alarm["AlarmActions"] == [TOPIC] for alarm in found.values())
+
+
+def test_an_asynchronous_endpoint_gets_no_alarm_on_its_latency() -> None:
+    create(AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://stage/answers"}})
+
+    assert list(alarms()) == ["reviews-qa-5xx-rate"]
+
+
+def test_alarms_that_exist_are_updated_to_what_the_stack_says() -> None:
+    create()
+    boto3.client("cloudwatch").put_metric_alarm(
+        AlarmName="reviews-qa-latency",
+        Namespace="AWS/SageMaker",
+        MetricName="ModelLatency",
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+
+    create()
+
+    assert alarms()["reviews-qa-latency"]["Threshold"] == 800_000

@@ -1,0 +1,84 @@
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from promotion.errors import PromotionRefusedError
+from steps import inspect_endpoint
+from tests.support.lambda_context import CONTEXT
+from tests.support.moto_endpoints import ENDPOINT, make_config, make_endpoint
+from tests.support.promotion_table import FIRST, NAME, get, put
+
+PROMOTION = {
+    "endpoint": ENDPOINT,
+    "endpoint_config_name": "new",
+    "application": "reviews",
+    "source_kind": "training_job",
+    "source_name": "reviews-2",
+    "by_event": False,
+    "created_at": "2026-01-02T00:00:00.000Z",
+    "metrics": {},
+    "quality_gate": [],
+}
+
+
+def inspect(dynamodb: Any, **promotion: Any) -> dict[str, Any]:
+    asked = PROMOTION | promotion
+    put("running", ENDPOINT, execution=FIRST, promotion=json.dumps(asked))
+    event = {"promotion": asked, "settings": "{}", "execution": FIRST, "table": NAME}
+    return inspect_endpoint.handler(event, CONTEXT)
+
+
+def journal(dynamodb: Any) -> Any:
+    return json.loads((get("running", ENDPOINT) or {})["promotion"])
+
+
+def test_what_a_first_deployment_is_about_to_change_is_in_the_journal(dynamodb: Any) -> None:
+    make_config("new")
+
+    inspected = inspect(dynamodb)
+
+    assert inspected["outcome"] == "change"
+    assert journal(dynamodb) == inspected["promotion"]
+    assert (journal(dynamodb)["changing"], journal(dynamodb)["previous_endpoint_config_name"]) == (True, "")
+
+
+def test_the_config_that_an_update_replaces_is_in_the_journal(dynamodb: Any) -> None:
+    make_endpoint("old")
+    make_config("new")
+
+    inspect(dynamodb)
+
+    assert journal(dynamodb)["previous_endpoint_config_name"] == "old"
+
+
+def test_an_endpoint_that_has_the_config_already_is_not_about_to_change(dynamodb: Any) -> None:
+    make_endpoint("new")
+
+    assert inspect(dynamodb)["outcome"] == "already_live"
+
+    assert "changing" not in journal(dynamodb)
+
+
+def test_a_deployment_that_an_alarm_would_roll_back_at_once_is_refused(dynamodb: Any) -> None:
+    make_endpoint("old")
+    make_config("new")
+    cloudwatch = boto3.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="mine",
+        Namespace="Mine",
+        MetricName="errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName="mine", StateValue="ALARM", StateReason="a test")
+    guarded = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "mine"}]}}
+
+    with pytest.raises(PromotionRefusedError, match="mine is in ALARM"):
+        inspect(dynamodb, deployment_config=guarded)
+
+    assert "changing" not in journal(dynamodb)

@@ -1,0 +1,64 @@
+import json
+import urllib.request
+from typing import Any
+
+import boto3
+import pytest
+
+from promotion.endpoint.smoke_test import SKIP, validated
+from steps import run_smoke_test
+from tests.support.lambda_context import CONTEXT
+from tests.support.moto_endpoints import ENDPOINT, make_endpoint
+
+
+@pytest.fixture(autouse=True)
+def runtime(moto: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_smoke_test, "runtime", boto3.client("sagemaker-runtime"))
+
+
+def answer(moto_url: str, *bodies: str) -> None:
+    """Have the endpoint answer with these bodies, one after the other."""
+    results = [{"Body": body, "ContentType": "application/json"} for body in bodies]
+    content = json.dumps({"region": "eu-west-1", "results": results}).encode()
+    request = urllib.request.Request(f"{moto_url}/moto-api/static/sagemaker/endpoint-results", content)  # noqa: S310
+    request.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
+
+
+def run(*cases: dict[str, Any]) -> dict[str, Any]:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="stage", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    suite = validated({"cases": [{"name": "answers", "body": {}, **case} for case in cases]}, "a test")
+    s3.put_object(Bucket="stage", Key="suite.json", Body=json.dumps(suite).encode())
+    promotion = {"smoke_test": "s3://stage/suite.json", "endpoint": ENDPOINT}
+    return run_smoke_test.handler({"promotion": promotion, "account": "123456789012", "bucket": "stage"}, CONTEXT)
+
+
+def test_right_answers_pass(moto_url: str) -> None:
+    make_endpoint("new")
+    answer(moto_url, '{"label": "good"}')
+
+    verdict = run({"expect": "label == 'good'"})
+
+    assert verdict["passed"], verdict
+    assert (verdict["invocations"], verdict["errors"]) == (1, 0)
+
+
+def test_a_wrong_answer_fails_the_smoke_test(moto_url: str) -> None:
+    make_endpoint("new")
+    answer(moto_url, '{"label": "bad"}')
+
+    verdict = run({"expect": "label == 'good'"})
+
+    assert not verdict["passed"]
+    assert "label == 'good'" in verdict["reason"]
+
+
+def test_a_smoke_test_that_is_skipped_asks_nothing() -> None:
+    verdict = run_smoke_test.handler(
+        {"promotion": {"smoke_test": SKIP, "endpoint": ENDPOINT}, "account": "123456789012", "bucket": "stage"},
+        CONTEXT,
+    )
+
+    assert verdict["passed"]
+    assert verdict["invocations"] == 0
