@@ -22,7 +22,7 @@ from embedded_aws.iam import clients, permissions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
-from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns, unchanged
+from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms, metrics
 from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions
@@ -45,6 +45,7 @@ from embedded_aws.services.stepfunctions import permissions as stepfunctions_per
 
 # In the order in which they start. They end in the opposite order: those that call others first.
 SERVICES = (
+    iam,
     s3,
     dynamodb,
     ecr,
