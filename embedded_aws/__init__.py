@@ -1,1 +1,1 @@
-"""An embedded AWS: three accounts on loopback that run the real templates, state machine and functions."""
+"""An embedded AWS: moto's server in this process, with the behavior that it lacks. See README.md beside this file."""

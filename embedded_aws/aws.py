@@ -1,4 +1,4 @@
-"""The embedded AWS as one thing that starts and stops: moto's server in this process and what moto lacks."""
+"""The embedded AWS: its services in their order, its start and its stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from embedded_aws.iam import clients, permissions
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
-from embedded_aws.services import application_autoscaling, dynamodb, ecr, sns, unchanged
+from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms, metrics
 from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions
@@ -45,6 +45,7 @@ from embedded_aws.services.stepfunctions import permissions as stepfunctions_per
 
 # In the order in which they start. They end in the opposite order: those that call others first.
 SERVICES = (
+    iam,
     s3,
     dynamodb,
     ecr,
@@ -92,13 +93,13 @@ def _list_of_moto_modules() -> tuple[str, ...]:
 
 class _QuietRequestHandler(MotoRequestHandler):
     def log_request(self, *_: object) -> None:
-        """Say nothing of each request: who uses the embedded AWS reads its own output."""
+        """Log no requests: they would bury the output of the caller."""
 
 
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
-    """One per process, since moto's state is the process's. Use it in a `with`, or call `start` and `stop`.
+    """An AWS on the loopback interface, one per process. Use it in a `with`, or call `start` and `stop`.
 
-    `directory` keeps what processes need on disk: unpacked models, the AWS config file.
+    `directory` holds the files of its processes and the AWS config file.
     """
 
     def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
@@ -113,7 +114,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
 
     @property
     def config_file(self) -> Path:
-        """The AWS config file with the profiles `dev`, `qa` and `production`."""
+        """Return the path of the AWS config file with one profile per account."""
         return self.directory / "aws" / "config"
 
     def start(self) -> EmbeddedAws:
@@ -126,7 +127,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)
-        # A proxy is for reaching others; this is no further than loopback.
+        # Requests to the loopback interface must not go through a proxy.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
         accounts.reach(f"http://127.0.0.1:{port}")
         thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)

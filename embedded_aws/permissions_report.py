@@ -1,4 +1,4 @@
-"""What the policies of stacks grant, and what of it was needed: by how many calls, and whether any would miss it."""
+"""The grants of a stack's policies, and their use: the number of calls, and those that fail without a grant."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Use:
         self._lock = threading.Lock()
 
     def see(self, decision: Decision) -> None:
-        """Take a decision into account; for `iam.watched`."""
+        """Record a decision; for `decisions.watched`."""
         if _session(decision) in self._leave_out:
             return
         with self._lock:

@@ -75,7 +75,11 @@ def test_the_newest_release_in_the_changelog_is_the_version_of_the_project() -> 
     assert releases[0] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
-@pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("events/*.md")], ids=str)
+@pytest.mark.parametrize(
+    "document",
+    [path for folder in (".", "docs", "events", "embedded_aws") for path in (ROOT / folder).glob("*.md")],
+    ids=str,
+)
 def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), target

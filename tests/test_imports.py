@@ -49,7 +49,7 @@ EDITS = [
 ]
 
 CHECK = "from importlinter.cli import lint_imports\nlint_imports(no_cache=True)"
-# Each edit by itself, in one process: it finds the packages of the copy, and starts but once.
+# One edit after another, in one process: it finds the packages of the copy, and starts only once.
 CHECK_EDITS = """
 import json, pathlib, sys
 from importlinter.cli import lint_imports

@@ -1,1 +1,1 @@
-"""What every request passes on its way to a service."""
+"""The way of every request to its service: faults, then authorization."""

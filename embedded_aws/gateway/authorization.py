@@ -1,4 +1,4 @@
-"""The one place that every request passes on its way to a service: IAM decides on it there."""
+"""The authorization of every request by IAM."""
 
 from __future__ import annotations
 

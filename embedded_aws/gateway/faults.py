@@ -1,7 +1,7 @@
-"""Troubles on demand: what comes to the n-th call of an operation by a caller instead of, before or after the real one.
+"""Faults on demand: errors, lost requests and lost responses for the n-th call of an operation by a caller.
 
-Real ones come at random; here they are given one by one, so that a test can go through all of them. The codes are those
-of each API reference's "Common Errors", of "Error responses" of S3, and of Lambda's Invoke.
+Real faults are random. Here a test injects them one by one, so that it can try all of them. The codes are those of each
+API reference's "Common Errors", of S3's "Error responses" and of Lambda's Invoke.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from embedded_aws.iam import clients, decisions
 
 
 class Kind(enum.Enum):
-    """What happens to a call."""
+    """The kinds of faults."""
 
     THROTTLED_TWICE = "throttled twice"
     THROTTLED = "throttled for good"
@@ -34,11 +34,11 @@ class Kind(enum.Enum):
 
     @property
     def lasts(self) -> bool:
-        """Whether it comes to every call from the first one on."""
+        """Return whether the fault affects every call from the first one on."""
         return _TIMES.get(self, 1) is None
 
 
-# How many calls one fault comes to; None is all from the first one on.
+# The number of calls that a fault affects; None is all from the first one on.
 _TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROTTLED_TWICE: 2}
 
 _THROTTLED = {"s3": (503, "SlowDown"), "lambda": (429, "TooManyRequestsException"), "sts": (400, "Throttling")}
@@ -57,7 +57,7 @@ class Call:
 
 @dataclasses.dataclass
 class _Watch:
-    """Those who look at the calls; without them a request is not looked at."""
+    """An observer of calls, with a fault or without. Requests are read only while there is one."""
 
     calls: list[Call]
     call: Call | None = None
@@ -67,7 +67,7 @@ class _Watch:
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def comes_to(self, principal: str, service: str, operation: str) -> Kind | None:
-        """Note a call; what is to happen to it, if anything."""
+        """Record a call, and return the fault that affects it."""
         with self.lock:
             same = Call(principal, service, operation)
             self.counts[same] += 1
@@ -89,7 +89,7 @@ _watches: list[_Watch] = []
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[Call]]:
-    """All calls that roles and services make meanwhile, in their order."""
+    """Yield a list to which the calls of roles and services are added, in their order."""
     watch = _Watch([])
     with _among(watch):
         yield watch.calls
@@ -97,7 +97,7 @@ def watched() -> Iterator[list[Call]]:
 
 @contextlib.contextmanager
 def injected(call: Call, kind: Kind) -> Iterator[_Watch]:
-    """Let a fault come to a call, and to those after it as its kind has it; `hits` of what is given counts them."""
+    """Inject a fault into a call, and into later ones as its kind defines. `hits` of the result counts them."""
     watch = _Watch([], call, kind)
     with _among(watch):
         yield watch

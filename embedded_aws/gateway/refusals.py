@@ -1,6 +1,6 @@
-"""How a service says that IAM refuses: its own error code, in its own protocol.
+"""Error responses: a refusal by IAM, or a fault, with the code and in the protocol of each service.
 
-The codes are those of each API reference's "Common Errors"; the words are those of "Troubleshoot access denied error
+The codes are those of each API reference's "Common Errors"; the messages are those of "Troubleshoot access denied error
 messages" (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html).
 """
 
@@ -13,11 +13,11 @@ import uuid
 from typing import Any
 from xml.sax.saxutils import escape
 
-# Where a service does not say AccessDenied (XML) or AccessDeniedException (JSON).
+# Services whose code is neither AccessDenied (XML) nor AccessDeniedException (JSON).
 _CODES = {"sns": "AuthorizationError"}
-# SNS has a word of its own for keys.
+# The codes for a denied KMS key.
 _KEY_CODES = {"sns": "KMSAccessDenied", "sqs": "KMS.AccessDeniedException"}
-# From before it spoke JSON.
+# The code of the query protocol, which SQS used before JSON.
 _COMPATIBLE = {"sqs": "AccessDenied"}
 
 _CHUNK = 1024 * 1024
@@ -60,7 +60,7 @@ def answer(service: str, protocol: str, code: str, message: str) -> Answer:
 
 
 def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answer a request in WSGI's way."""
+    """Send the response through WSGI."""
     read_to_the_end(environ)
     body = b"" if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
     status = f"{refusal.status} {http.HTTPStatus(refusal.status).phrase}"
@@ -69,7 +69,7 @@ def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[
 
 
 def read_to_the_end(environ: dict[str, Any]) -> None:
-    """Otherwise the caller, who still sends, would find the connection broken instead of the answer."""
+    """Read the rest of the request: otherwise the sender would find a broken connection instead of the response."""
     left = int(environ.get("CONTENT_LENGTH") or 0)
     while left > 0 and (chunk := environ["wsgi.input"].read(min(left, _CHUNK))):
         left -= len(chunk)

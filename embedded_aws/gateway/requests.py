@@ -1,8 +1,8 @@
-"""From an HTTP request to what it asks for: who signed it, for which operation, and what that needs.
+"""The reading of HTTP requests: their signature, their operation and the permissions that it requires.
 
-A request is read by botocore's model of its service: the protocol says where operation and parameters are
-(https://smithy.io/2.0/aws/protocols/index.html). The bodies of objects and invocations, which say nothing about rights,
-are left unread.
+botocore's model of a service defines the protocol, and with it the place of the operation and its parameters
+(https://smithy.io/2.0/aws/protocols/index.html). The bodies of objects and invocations, which affect no permission, are
+not read.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from embedded_aws.iam import permissions
 from embedded_aws.iam.permissions import Call, Need
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d*/([^/]*)/([^/]+)/aws4_request")
-# What services sign as differs from what botocore calls them.
+# Names of services in signatures that differ from botocore's.
 _MODELS = {"states": "stepfunctions", "monitoring": "cloudwatch", "email": "ses", "elasticmapreduce": "emr"}
-# Their operations are in the path, and nothing in a body decides on a right.
+# Their operations are in the path, and their bodies affect no permission.
 _UNREAD = {"lambda", "sagemaker-runtime"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What the Authorization header says: "Authenticating requests" (sigv4-auth-using-authorization-header)."""
+    """The Authorization header: "Authenticating requests" (sigv4-auth-using-authorization-header)."""
 
     access_key_id: str
     region: str
@@ -41,7 +41,7 @@ class Signature:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """An operation, and what it needs; what one needs that is not `is_known` may be only a part of it, or nothing."""
+    """An operation and the permissions that it requires: all of them if `is_known`, otherwise a part or none."""
 
     service: str
     operation: str
@@ -59,7 +59,7 @@ def signature(environ: dict[str, Any]) -> Signature | None:
 
 
 def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
-    """What a request of the caller's `account` is and needs."""
+    """Return the operation of a request from `account`, and the permissions that it requires."""
     service = signed.service
     if service == "s3":
         return _s3(environ, signed, account)
@@ -74,7 +74,7 @@ def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
         operation, path = get_service_router(name).match(request)
         environ["wsgi.input"] = io.BytesIO(body) if name not in _UNREAD else environ["wsgi.input"]
     except (NotFound, RuntimeError, LookupError, ValueError):
-        # moto raises each of them for what it has no route for; what is not known is refused.
+        # moto raises each of them for an unknown route.
         return Asked(service, "unknown", "json", [], False)
     if name in _UNREAD:
         parameters = path | {"Qualifier": request.args.get("Qualifier")}
@@ -91,7 +91,7 @@ def _needs(call: Call) -> tuple[list[Need], bool]:
     try:
         return permissions.of(call)
     except (KeyError, TypeError, ValueError, AttributeError):
-        # A request without what its operation requires: the service itself has the words for it, but not for strangers.
+        # The request lacks a required parameter.
         return [], False
 
 
@@ -107,7 +107,7 @@ def _s3(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
 
 
 def _body(environ: dict[str, Any]) -> bytes:
-    """The whole body, which stays there for whoever reads it next."""
+    """Return the whole body, and leave it in place for the next reader."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
@@ -115,7 +115,7 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 def _parameters(operation: Any, protocol: str, request: Request, body: bytes) -> dict[str, Any]:
     if protocol == "json":
-        # As it came: numbers and dates are of no interest here, and large requests are read once more by the service.
+        # Without botocore's parser: numbers and dates affect no permission.
         found = json.loads(body or b"{}")
         return found if isinstance(found, dict) else {}
     if protocol == "query":

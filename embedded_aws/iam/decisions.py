@@ -1,7 +1,6 @@
-"""IAM's decisions: who may do what, by all the policies that have a say in it.
+"""IAM's decisions: whether a caller may do an action on a resource, by all policies that apply.
 
-The policies are those of `iam_attached`, and `iam_evaluation` knows what they come to together. Who wants to know of
-every decision watches them.
+`attached_policies` finds the policies, and `evaluation` combines them. `watched` passes every decision to an observer.
 """
 
 from __future__ import annotations

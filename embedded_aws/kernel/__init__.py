@@ -1,1 +1,1 @@
-"""What every service of the embedded AWS stands on."""
+"""The parts that every service uses."""

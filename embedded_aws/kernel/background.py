@@ -1,4 +1,4 @@
-"""Work that goes on after a request is answered: daemon threads that end when the embedded AWS stops."""
+"""Background work of services: daemon threads that end when the embedded AWS stops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Background:
         return self._ending.is_set()
 
     def run(self, work: Callable[..., object], *arguments: Any) -> None:
-        """Do `work` in a thread of its own; nothing new is begun once the end has come."""
+        """Run `work` in a new thread, or not at all after `end`."""
         thread = threading.Thread(target=self._work, args=(work, *arguments), name=self._name, daemon=True)
         with self._lock:
             if self.ending:
@@ -30,7 +30,7 @@ class Background:
             thread.start()
 
     def pause(self, seconds: float) -> bool:
-        """Wait; False if the end came meanwhile and the work is to be left as it is."""
+        """Wait. Return False if `end` was called: then the work must stop."""
         return not self._ending.wait(seconds)
 
     def end(self) -> None:

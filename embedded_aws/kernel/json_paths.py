@@ -1,4 +1,4 @@
-"""The JSON paths that EventBridge and Automation know: dot notation, array indices and `[*]`."""
+"""The JSON paths of EventBridge and Automation: dot notation, array indices and `[*]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ABSENT = object()
 
 
 def find(path: str, document: Any) -> Any:
-    """What is at `$.items[0].name` or, as a list, at `$.items[*].name`; ABSENT if nothing is."""
+    """Return the value at a path such as `$.items[0].name`, a list for `$.items[*].name`, or ABSENT."""
     if not re.fullmatch(r"\$(\.[^.\[\]]+|\[(\d+|\*)\])*", path):
         return ABSENT
     found = [document]

@@ -1,7 +1,7 @@
-"""A script of a customer run as a process of its own, as SageMaker runs it in a container.
+"""Processes that run a customer's script, as SageMaker runs it in a container.
 
-It sees the project's Python environment, since there is no image here, but nothing else of ours: not this repository on
-its path, not our environment variables.
+There are no images here: a script has the packages of this Python environment, but neither this repository on its path
+nor the environment variables of this process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _running_lock = threading.Lock()
 
 
 class Process:
-    """A Python script in its own process group; `on_output` gets its lines as they come, several at a time."""
+    """A Python script in its own process group. `on_output` receives its lines as they arrive, several at a time."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Process:
         return self._process.poll() is None
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once the last line of output was passed on. Raises TimeoutError."""
+        """Wait for the end and for the last line of output, and return the exit code. Raise TimeoutError otherwise."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired as error:
@@ -71,7 +71,7 @@ class Process:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and whatever it started, and wait for that."""
+        """Kill the process and its children, and wait for its end."""
         self._signal(signal.SIGKILL)
         self.wait()
         if self._process.stdin:

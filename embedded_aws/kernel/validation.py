@@ -1,7 +1,7 @@
-"""A request checked against botocore's service model, refused in the words AWS refuses it with.
+"""Validation of requests by botocore's service models, with the error messages of AWS.
 
-The models hold every limit, pattern and enum of the API references; boto3 itself checks only some of them before it
-sends a request (https://docs.aws.amazon.com/sagemaker/latest/APIReference/CommonErrors.html, ValidationError).
+The models contain every limit, pattern and enum of the API references; boto3 checks only some of them before it sends a
+request (https://docs.aws.amazon.com/sagemaker/latest/APIReference/CommonErrors.html, ValidationError).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _JAVA_CLASSES = {
 
 
 class ApiError(ServiceException):
-    """An error answer, by code and message. moto looks an error up in the service whose module defines its class."""
+    """An error response. moto finds the shape of an error by the service whose module defines its class."""
 
 
 def check(service: str, operation: str, request: dict[str, Any], code: str = "ValidationException") -> None:
-    """Raise the error AWS answers with where `request` is not a valid input of the operation."""
+    """Raise AWS's error if `request` is not a valid input of the operation."""
     shape = _service(service).operation_model(operation).input_shape
     problems = list(_problems(shape, request, "")) if shape else []
     if problems:
@@ -96,7 +96,7 @@ def _broken_constraints(shape: Shape, value: Any) -> Iterator[str]:
 def _compiled(pattern: str) -> re.Pattern[str]:
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)
-    # A quantified end, as of CustomerMetadataKey, is an end; the length is checked by itself.
+    # A quantified end, as of CustomerMetadataKey, is an end; the length is checked separately.
     return re.compile(re.sub(r"\$\{\d+,\d+\}", "", pattern))
 
 

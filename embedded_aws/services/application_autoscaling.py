@@ -1,8 +1,7 @@
-"""Application Auto Scaling of SageMaker's variants, in place of moto's.
+"""Application Auto Scaling of SageMaker's variants: scalable targets, scaling policies and scheduled actions.
 
-https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. moto keeps policies and scheduled
-actions when their target goes, takes them for targets that are not there, does not know provisioned concurrency, and
-never changes a capacity. That alarms scale a variant out and in is left out: who calls changes the counts.
+https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. A new range moves the capacity of
+a variant into it. Alarms change no capacity.
 """
 
 from __future__ import annotations

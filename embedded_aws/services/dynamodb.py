@@ -1,7 +1,7 @@
-"""DynamoDB's transactions that are written once, however often they are asked for with the same token.
+"""DynamoDB's idempotent transactions, and the permissions that calls of DynamoDB require.
 
 "A client request token is valid for 10 minutes after the first request that uses it is completed"
-(https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html); moto does not look at it.
+(https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VALID_SECONDS = 600
 
 patches = Patches("5.2.5")
 _transact_in_moto = DynamoHandler.transact_write_items
-# What was asked for and answered with each token of an account, and when.
+# By account and token: the time, the request and the response.
 _completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
 
 

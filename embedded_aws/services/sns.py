@@ -1,4 +1,7 @@
-"""SNS where moto falls short: queues that must let a topic in, and a file in place of the mail AWS would send."""
+"""SNS: deliveries to queues under their policies, and a file in place of the mail that AWS would send.
+
+"Subscribing a queue" (subscribe-sqs-queue-to-sns-topic) and "Access control" of the SNS developer guide.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def _publish(
     deduplication_id: str | None = None,
     message_structure: str | None = None,
 ) -> str:
-    """Every message of every topic goes into the log, whoever has subscribed."""
+    """Write every message to the log, whoever has subscribed."""
     message_id = _publish_in_moto(
         topic, message, subject, message_attributes, group_id, deduplication_id, message_structure
     )
@@ -66,7 +69,7 @@ def _deliver(
     deduplication_id: str | None = None,
     message_structure: str | None = None,
 ) -> None:
-    """Send to a queue as SNS does: "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic)."""
+    """Send a message to a queue as SNS itself, so that the queue's policy applies."""
     if subscription.protocol != "sqs":
         _deliver_in_moto(
             subscription,

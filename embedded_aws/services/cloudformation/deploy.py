@@ -24,6 +24,7 @@ from samtranslator.translator.translator import Translator
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Host
+from embedded_aws.services import iam
 from embedded_aws.services.cloudformation import resource_types, stacks, templates
 
 _POLL_SECONDS = 0.1
@@ -39,7 +40,6 @@ class DeploymentError(Exception):
 
 def install(host: Host) -> None:
     resource_types.base.forget_clients()
-    resource_types.iam_kms.patches.apply()
     stacks.install(host)
 
 
@@ -91,7 +91,7 @@ def transform(document: dict[str, Any], parameters: dict[str, str], region: str)
     if "Transform" not in document:
         return document
     session = boto3.session.Session(region_name=region)
-    translator = Translator(resource_types.iam_kms.aws_policy_arns(), Parser(), boto_session=session)
+    translator = Translator(iam.aws_managed_policy_arns(), Parser(), boto_session=session)
     translated: dict[str, Any] = translator.translate(copy.deepcopy(document), dict(parameters))
     # Otherwise it warns that nobody asked for its metrics.
     translator.metrics.publish()

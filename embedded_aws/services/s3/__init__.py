@@ -1,1 +1,1 @@
-"""S3: conditional and multipart writes, copies and what moto leaves out of them."""
+"""S3: conditional and multipart writes, copies, checksums and default encryption."""

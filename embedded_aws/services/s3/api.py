@@ -1,7 +1,7 @@
-"""S3: what moto ignores and a pipeline that copies artifacts between accounts depends on.
+"""S3 as its API reference describes it, where moto differs.
 
-The modules beside this one follow the S3 API reference: `s3_content` (the bytes), `s3_objects` (checksums, encryption),
-`s3_writing` (PutObject, CopyObject), `s3_multipart` and `s3_reading`.
+The modules beside this one: `content` (the bytes), `objects` (checksums, encryption, tags), `writing` (PutObject,
+CopyObject), `multipart` (uploads) and `reading` (GetObject, HeadObject, GetObjectAttributes).
 """
 
 from __future__ import annotations

@@ -101,14 +101,3 @@ def test_a_state_machine_that_cannot_run_fails_its_deployment(deploy: Deploy) ->
 
     with pytest.raises(cloudformation.DeploymentError, match=r"M \(AWS::StepFunctions::StateMachine\).*Nowhere"):
         deploy({"R": ROLE, "M": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}})
-
-
-def test_model_package_group(deploy: Deploy, name: str) -> None:
-    properties = {"ModelPackageGroupName": name, "ModelPackageGroupDescription": "d"}
-    sagemaker = client("sagemaker")
-
-    outputs = deploy({"G": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": properties}}, attributes_of("G"))
-
-    group = sagemaker.describe_model_package_group(ModelPackageGroupName=name)
-    assert outputs["Ref"] == group["ModelPackageGroupArn"]
-    assert group["ModelPackageGroupDescription"] == "d"

@@ -71,21 +71,16 @@ def test_the_boundary_of_a_role(deploy: Deploy) -> None:
     assert not boundary_of()
 
 
-def test_policies_of_roles(deploy: Deploy, name: str) -> None:
+def test_a_managed_policy_that_names_its_roles(deploy: Deploy, name: str) -> None:
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
     resources = {
         "R": ROLE,
-        "P": {
-            "Type": "AWS::IAM::Policy",
-            "Properties": {"PolicyName": "p", "PolicyDocument": document, "Roles": [{"Ref": "R"}]},
-        },
         "M": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document, "Roles": [{"Ref": "R"}]}},
     }
     iam = client("iam")
 
     outputs = deploy(resources, {"R": {"Ref": "R"}, "M": {"Ref": "M"}})
 
-    assert iam.get_role_policy(RoleName=outputs["R"], PolicyName="p")["PolicyDocument"] == document
     assert iam.list_attached_role_policies(RoleName=outputs["R"])["AttachedPolicies"][0]["PolicyArn"] == outputs["M"]
 
     for number in range(7):
@@ -95,7 +90,6 @@ def test_policies_of_roles(deploy: Deploy, name: str) -> None:
     version = iam.get_policy(PolicyArn=outputs["M"])["Policy"]["DefaultVersionId"]
     read = iam.get_policy_version(PolicyArn=outputs["M"], VersionId=version)["PolicyVersion"]["Document"]
     assert read == document
-    assert iam.get_role_policy(RoleName=outputs["R"], PolicyName="p")["PolicyDocument"] == document
     delete_stack(name)
     with pytest.raises(iam.exceptions.NoSuchEntityException):
         iam.get_policy(PolicyArn=outputs["M"])
@@ -174,16 +168,15 @@ def test_the_quotas_of_managed_policies(deploy: Deploy) -> None:
         deploy(policies | {"N": policy(6145)})
 
 
-def test_key_and_alias(deploy: Deploy, name: str) -> None:
+def test_key(deploy: Deploy, name: str) -> None:
     root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
     policy = {"Version": "2012-10-17", "Statement": [root]}
     key = {"Type": "AWS::KMS::Key", "Properties": {"Description": "d", "KeyPolicy": policy, "EnableKeyRotation": True}}
-    alias = {"Type": "AWS::KMS::Alias", "Properties": {"AliasName": f"alias/{name}", "TargetKeyId": {"Ref": "K"}}}
     kms = client("kms")
 
-    outputs = deploy({"K": key, "A": alias}, attributes_of("K", "Arn", "KeyId"))
+    outputs = deploy({"K": key}, attributes_of("K", "Arn", "KeyId"))
 
-    described = kms.describe_key(KeyId=f"alias/{name}")["KeyMetadata"]
+    described = kms.describe_key(KeyId=outputs["Ref"])["KeyMetadata"]
     assert (described["KeyId"], described["Arn"]) == (outputs["Ref"], outputs["Arn"])
     assert described["Description"] == "d"
     assert kms.get_key_rotation_status(KeyId=outputs["Ref"])["KeyRotationEnabled"] is True
@@ -193,7 +186,5 @@ def test_key_and_alias(deploy: Deploy, name: str) -> None:
     deploy({"K": key}, attributes_of("K"))
 
     assert json.loads(kms.get_key_policy(KeyId=outputs["Ref"], PolicyName="default")["Policy"]) == policy
-    with pytest.raises(kms.exceptions.NotFoundException):
-        kms.describe_key(KeyId=f"alias/{name}")
     delete_stack(name)
     assert kms.describe_key(KeyId=outputs["Ref"])["KeyMetadata"]["KeyState"] == "PendingDeletion"

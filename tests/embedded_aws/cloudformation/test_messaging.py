@@ -145,7 +145,7 @@ def test_queue(deploy: Deploy, name: str) -> None:
     assert attributes(url)["MessageRetentionPeriod"] == "345600"
 
 
-def test_alarm_and_dashboard(deploy: Deploy, name: str) -> None:
+def test_alarm(deploy: Deploy, name: str) -> None:
     alarm = {
         "AlarmDescription": "d",
         "Namespace": "AWS/States",
@@ -159,11 +159,7 @@ def test_alarm_and_dashboard(deploy: Deploy, name: str) -> None:
         "TreatMissingData": "notBreaching",
         "AlarmActions": [f"arn:aws:sns:eu-west-1:{ACCOUNT}:t"],
     }
-    dashboard = {"DashboardName": name, "DashboardBody": {"Fn::Sub": '{"widgets": [{"x": "${AWS::Region}"}]}'}}
-    resources = {
-        "A": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
-        "D": {"Type": "AWS::CloudWatch::Dashboard", "Properties": dashboard},
-    }
+    resources = {"A": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}}
     cloudwatch = client("cloudwatch")
 
     outputs = deploy(resources, attributes_of("A", "Arn"))
@@ -173,8 +169,6 @@ def test_alarm_and_dashboard(deploy: Deploy, name: str) -> None:
     assert outputs["Arn"] == read["AlarmArn"]
     assert (read["Period"], read["Threshold"], read["TreatMissingData"]) == (60, 1.0, "notBreaching")
     assert read["Dimensions"] == alarm["Dimensions"]
-    body = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
-    assert body == {"widgets": [{"x": "eu-west-1"}]}
 
     alarm["Threshold"] = 5
     deploy(resources)

@@ -1,6 +1,7 @@
 """Every change to moto goes through `patching`, fits the moto that is locked, and changes what exists."""
 
 import ast
+import inspect
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import moto
 import pytest
 
-import embedded_aws.aws  # noqa: F401 - it imports every service
+from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import patching
 from embedded_aws.kernel.patching import MISSING, Patch, Patches
 
@@ -43,6 +44,11 @@ def test_every_patch_has_a_target_of_its_own_in_moto_and_a_reason() -> None:
     assert [target for target, count in Counter(patch.target for patch in declared).items() if count > 1] == []
     assert [patch.target for patch in declared if not patch.target.startswith("moto.")] == []
     assert [patch.target for patch in declared if not patch.reason.endswith(".")] == []
+
+
+def test_every_patch_is_applied_when_the_embedded_aws_starts(aws: EmbeddedAws) -> None:
+    for patch in patching.declared():
+        assert inspect.getattr_static(patch.owner, patch.name) is patch.value, patch.target
 
 
 class Moto:

@@ -1,4 +1,4 @@
-"""The types of resources that CloudFormation stacks may have: the modules here, each for some services."""
+"""The resource types that stacks may have, each of which is a class in one of the modules here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lambda, Step Functions and SageMaker."""
+"""Lambda and Step Functions."""
 
 from __future__ import annotations
 
@@ -97,30 +97,3 @@ class StateMachine(
             return json.dumps(self.properties["Definition"])
         content: bytes = self.call("s3", "get_object", self.properties["DefinitionS3Location"])["Body"].read()
         return content.decode()
-
-
-class ModelPackageGroup(
-    Resource,
-    of="AWS::SageMaker::ModelPackageGroup",
-    name="ModelPackageGroupName",
-    limit=63,
-    fixed=("ModelPackageGroupDescription",),
-):
-    def create(self) -> None:
-        group = {"ModelPackageGroupName": self.name}
-        arn = self.call("sagemaker", "create_model_package_group", self.properties | group)["ModelPackageGroupArn"]
-        self.made(arn, ModelPackageGroupArn=arn)
-        self._share({})
-
-    def update(self, old: dict[str, Any]) -> None:
-        self._share(old)
-
-    def delete(self) -> None:
-        self.call("sagemaker", "delete_model_package_group", {"ModelPackageGroupName": self.name})
-
-    def _share(self, old: dict[str, Any]) -> None:
-        group = {"ModelPackageGroupName": self.name}
-        if policy := self.properties.get("ModelPackageGroupPolicy"):
-            self.call("sagemaker", "put_model_package_group_policy", group | {"ResourcePolicy": policy})
-        elif "ModelPackageGroupPolicy" in old:
-            self.call("sagemaker", "delete_model_package_group_policy", group)

@@ -213,15 +213,3 @@ class Alarm(Resource, of="AWS::CloudWatch::Alarm", name="AlarmName", limit=255):
 
     def delete(self) -> None:
         self.call("cloudwatch", "delete_alarms", {"AlarmNames": [self.name]})
-
-
-class Dashboard(Resource, of="AWS::CloudWatch::Dashboard", name="DashboardName"):
-    def create(self) -> None:
-        self.call("cloudwatch", "put_dashboard", self.properties | {"DashboardName": self.name})
-        self.made(self.name)
-
-    def update(self, old: dict[str, Any]) -> None:
-        self.create()
-
-    def delete(self) -> None:
-        self.call("cloudwatch", "delete_dashboards", {"DashboardNames": [self.name]})
