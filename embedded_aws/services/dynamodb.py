@@ -1,24 +1,40 @@
-"""DynamoDB's transactions that are written once, however often they are asked for with the same token.
+"""DynamoDB's isolation: one request at a time, and every write all or nothing.
 
-"A client request token is valid for 10 minutes after the first request that uses it is completed"
-(https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html); moto does not look at it.
+AWS isolates a transaction from every other write and from every GetItem, and makes no change at all where a write fails
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). moto serves each request in
+its own thread, without a lock. With one, no request here meets an ongoing transaction, so that AWS's answers to that
+never occur: TransactionConflictException, TransactionInProgressException and the cancellation reason
+TransactionConflict. `Kind.CONFLICT_ONCE` of `embedded_aws.gateway.faults` gives the first and the last of them.
 """
 
 from __future__ import annotations
 
-import functools
+import collections
+import contextlib
+import copy
 import json
+import threading
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from moto.dynamodb.exceptions import DynamodbException
+from moto.dynamodb.models import DynamoDBBackend, Table
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.responses import DynamoHandler
 
 if TYPE_CHECKING:
     from embedded_aws.aws import EmbeddedAws
 
 _VALID_SECONDS = 600
-# What was asked for and answered with each token of an account, and when.
+
+_call_in_moto = DynamoHandler.call_action
+_transact_in_moto = DynamoHandler.transact_write_items
+_write_all_in_moto = DynamoDBBackend.transact_write_items
+_update_in_moto = DynamoDBBackend.update_item
+# Held until the response is serialized, because moto's results refer to the items themselves.
+_turn = threading.RLock()
+# By account and token: when the transaction was completed, its items and its result.
 _completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
 
 
@@ -31,22 +47,83 @@ class _MismatchError(DynamodbException):
 
 def install(_: EmbeddedAws) -> None:
     _completed.clear()
-    original = DynamoHandler.transact_write_items
-    if hasattr(original, "__wrapped__"):
-        return
+    DynamoHandler.call_action = _call_action
+    DynamoHandler.transact_write_items = _transact_write_items
+    DynamoDBBackend.transact_write_items = _write_all
+    DynamoDBBackend.update_item = _update_item
 
-    @functools.wraps(original)
-    def transact_write_items(handler: DynamoHandler) -> Any:
-        token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
-        if not token:
-            return original(handler)
-        key, now = (handler.current_account, token), time.monotonic()
-        if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
-            if before[1] != asked:
-                raise _MismatchError
-            return before[2]
-        answer = original(handler)
-        _completed[key] = (now, asked, answer)
-        return answer
 
-    DynamoHandler.transact_write_items = transact_write_items
+def _call_action(handler: DynamoHandler) -> Any:
+    with _turn:
+        return _call_in_moto(handler)
+
+
+def _transact_write_items(handler: DynamoHandler) -> Any:
+    """Write a transaction only once for each token; moto ignores the token.
+
+    "A client request token is valid for 10 minutes after the first request that uses it is completed"
+    (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+    """
+    token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
+    if not token:
+        return _transact_in_moto(handler)
+    key, now = (handler.current_account, token), time.monotonic()
+    if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
+        if before[1] != asked:
+            raise _MismatchError
+        return before[2]
+    answer = _transact_in_moto(handler)
+    _completed[key] = (now, asked, answer)
+    return answer
+
+
+def _write_all(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+    """Write all items or none; moto restores whole tables, and with them undoes the writes of others."""
+    with _staged(backend, [request for item in transact_items for request in item.values()]) as stage:
+        _write_all_in_moto(stage, transact_items)
+
+
+def _update_item(
+    backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *arguments: Any, **more_arguments: Any
+) -> Item:
+    """Update an item or leave it as it is; moto keeps half of an update that makes the item too large."""
+    with _staged(backend, [{"TableName": table_name, "Key": key}]) as stage:
+        return _update_in_moto(stage, table_name, key, *arguments, **more_arguments)
+
+
+@contextlib.contextmanager
+def _staged(backend: DynamoDBBackend, requests: list[dict[str, Any]]) -> Iterator[DynamoDBBackend]:
+    """Yield a backend with copies of the items that `requests` name, and write the items back if the block succeeds.
+
+    A request has a TableName, and a Key or an Item.
+    """
+    stage = copy.copy(backend)
+    stage.tables = {}
+    places = []
+    for request in requests:
+        table = backend.get_table(request["TableName"])
+        if table.name not in stage.tables:
+            stage.tables[table.name] = copy.copy(table)
+            stage.tables[table.name].items = collections.defaultdict(dict)
+            stage.tables[table.name].stream_shard = None
+        place = backend.get_keys_value(table, request["Item"] if "Item" in request else request["Key"])
+        if found := table.get_item(*place):
+            _place(stage.tables[table.name], place, copy.deepcopy(found))
+        places.append((table, place))
+    yield stage
+    for table, place in places:
+        old, new = table.get_item(*place), stage.tables[table.name].get_item(*place)
+        if new is None:
+            table.delete_item(*place)
+        elif old is None or new != old:
+            _place(table, place, new)
+            if table.stream_shard:
+                table.stream_shard.add(old, new)
+
+
+def _place(table: Table, place: tuple[DynamoType, DynamoType | None], item: Item) -> None:
+    hash_key, range_key = place
+    if range_key:
+        table.items[hash_key][range_key] = item
+    else:
+        table.items[hash_key] = item
