@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import json
 import socket
 import threading
 from collections import Counter
@@ -31,6 +32,7 @@ class Kind(enum.Enum):
     DENIED = "access denied"
     KILLED_BEFORE = "function killed before"
     KILLED_AFTER = "function killed after"
+    CONFLICT_ONCE = "transaction conflict once"
 
     @property
     def lasts(self) -> bool:
@@ -43,6 +45,14 @@ _TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROT
 
 _THROTTLED = {"s3": (503, "SlowDown"), "lambda": (429, "TooManyRequestsException"), "sts": (400, "Throttling")}
 _FAILED = {"s3": "InternalError", "lambda": "ServiceException", "dynamodb": "InternalServerError"}
+
+# The operations of DynamoDB that conflict with an ongoing transaction on an item of theirs: "Transaction conflict
+# handling in DynamoDB"
+# (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling).
+CONFLICTING = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"}
+# The message of the reason TransactionConflict (API reference of DynamoDB, TransactWriteItems, Errors).
+_CONFLICT = "Transaction is ongoing for the item"
+_CANCELED = "Transaction cancelled, please refer cancellation reasons for specific reasons"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -97,7 +107,12 @@ def watched() -> Iterator[list[Call]]:
 
 @contextlib.contextmanager
 def injected(call: Call, kind: Kind) -> Iterator[_Watch]:
-    """Inject a fault into a call, and into later ones as its kind defines. `hits` of the result counts them."""
+    """Inject a fault into a call, and into later ones as its kind defines. `hits` of the result counts them.
+
+    Raise ValueError if an operation that is not CONFLICTING is to have a transaction conflict.
+    """
+    if kind is Kind.CONFLICT_ONCE and call.operation not in CONFLICTING:
+        raise ValueError(f"{call.operation} does not conflict with transactions")
     watch = _Watch([], call, kind)
     with _among(watch):
         yield watch
@@ -124,7 +139,8 @@ class Faults:
         if found is None:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
-        kind, service, protocol = found
+        kind, asked = found
+        service, protocol = asked.service, asked.protocol
         match kind:
             case Kind.THROTTLED | Kind.THROTTLED_TWICE:
                 status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
@@ -135,6 +151,9 @@ class Faults:
             case Kind.DENIED:
                 message = f"User is not authorized to perform this operation of {service}"
                 return _answer(environ, start_response, service, protocol, "AccessDenied", message, None)
+            case Kind.CONFLICT_ONCE:
+                code, message, members = _conflict(asked.operation, environ)
+                return _answer(environ, start_response, service, protocol, code, message, None, **members)
             case Kind.LOST_UNDONE:
                 refusals.read_to_the_end(environ)
             case Kind.KILLED_BEFORE:
@@ -149,7 +168,7 @@ class Faults:
         return _hang_up(environ)
 
 
-def _kind(environ: dict[str, Any]) -> tuple[Kind, str, str] | None:
+def _kind(environ: dict[str, Any]) -> tuple[Kind, requests.Asked] | None:
     signed = requests.signature(environ)
     caller = clients.who_signed(signed.access_key_id) if signed else None
     if signed is None or caller is None or clients.is_operator(caller):
@@ -158,7 +177,17 @@ def _kind(environ: dict[str, Any]) -> tuple[Kind, str, str] | None:
     asked = requests.asked(environ, signed, account)
     kinds = [watch.comes_to(caller.principal, asked.service, asked.operation) for watch in list(_watches)]
     kind = next((kind for kind in kinds if kind), None)
-    return (kind, asked.service, asked.protocol) if kind else None
+    return (kind, asked) if kind else None
+
+
+def _conflict(operation: str, environ: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Return the error, its message and its other members for a conflict at the first item of a request."""
+    if not operation.startswith("Transact"):
+        return "TransactionConflictException", _CONFLICT, {}
+    others = len(json.load(environ["wsgi.input"])["TransactItems"]) - 1
+    reasons = [{"Code": "TransactionConflict", "Message": _CONFLICT}, *[{"Code": "None"}] * others]
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    return "TransactionCanceledException", f"{_CANCELED} [{codes}]", {"CancellationReasons": reasons}
 
 
 def _answer(
@@ -169,8 +198,9 @@ def _answer(
     code: str,
     message: str,
     status: int | None,
+    **members: Any,
 ) -> list[bytes]:
-    refusal = refusals.answer(service, protocol, code, message)
+    refusal = refusals.answer(service, protocol, code, message, **members)
     return refusals.send(dataclasses.replace(refusal, status=status or refusal.status), environ, start_response)
 
 

@@ -35,7 +35,8 @@ def denied(service: str, protocol: str, message: str, action: str = "") -> Answe
     return answer(service, protocol, codes.get(service, "AccessDenied"), message)
 
 
-def answer(service: str, protocol: str, code: str, message: str) -> Answer:
+def answer(service: str, protocol: str, code: str, message: str, **members: Any) -> Answer:
+    """Return the answer of an error; `members` are those of its shape besides the message, in JSON only."""
     request_id = str(uuid.uuid4())
     if protocol == "rest-xml":
         text = (
@@ -51,7 +52,7 @@ def answer(service: str, protocol: str, code: str, message: str) -> Answer:
         )
         return Answer(403, [("Content-Type", "text/xml")], text.encode())
     name = "AccessDeniedException" if code == "AccessDenied" else code
-    body = json.dumps({"__type": name, "message": message, "Message": message}).encode()
+    body = json.dumps({"__type": name, "message": message, "Message": message, **members}).encode()
     headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", name)]
     headers.append(("x-amzn-RequestId", request_id))
     if service in _COMPATIBLE:

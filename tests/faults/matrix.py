@@ -54,7 +54,7 @@ def cases(scenario: str, world: World) -> list[Case]:
             continue
         account = accounts.account_of(call.principal)
         for kind in Kind:
-            if kind not in _KILLED or "Function" in role or "upstream-of" in role:
+            if _suits(kind, call, role):
                 found.append(Case(scenario, account, role, call.service, call.operation, call.number, kind))
     return found
 
@@ -65,6 +65,13 @@ def tried(case: Case, world: World) -> Result:
     if result.wrong:
         world.give_up(trial.application)
     return result
+
+
+def _suits(kind: Kind, call: Call, role: str) -> bool:
+    """Return whether a fault can come to a call: only functions are killed, only some operations conflict."""
+    if kind is Kind.CONFLICT_ONCE:
+        return call.service == "dynamodb" and call.operation in faults.CONFLICTING
+    return kind not in _KILLED or "Function" in role or "upstream-of" in role
 
 
 def _stable(arn: str) -> str | None:

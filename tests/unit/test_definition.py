@@ -94,6 +94,42 @@ def test_every_expression_is_jsonata_and_nothing_else(expression: str) -> None:
     Jsonata(stripped[1])
 
 
+# Step Functions developer guide, "Perform DynamoDB CRUD operations with Step Functions", on exception prefixes.
+PREFIXES = {"states:::dynamodb:": "DynamoDB", "states:::aws-sdk:dynamodb:": "DynamoDb"}
+# The errors that may be retried: DynamoDB developer guide, "Error handling with DynamoDB" and "Transaction conflict
+# handling in DynamoDB". The SDK for Java, which Step Functions uses, ends their names in Exception.
+TRANSIENT_ERRORS_OF_DYNAMODB = [
+    "InternalServerErrorException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceededException",
+    "SdkClientException",
+    "ThrottlingException",
+    "TransactionCanceledException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+]
+
+
+@pytest.mark.parametrize("error", TRANSIENT_ERRORS_OF_DYNAMODB)
+def test_every_call_of_dynamodb_is_retried_after_a_transient_error(error: str) -> None:
+    calls = [
+        (name, prefix, state)
+        for name, state in PROJECT.states("Task")
+        for service, prefix in PREFIXES.items()
+        if service in state["Resource"]
+    ]
+    assert len(calls) == 4
+    for name, prefix, state in calls:
+        # The first retrier that has the error decides (Step Functions developer guide, "Retrying after an error").
+        attempts = [
+            retry["MaxAttempts"]
+            for retry in state["Retry"]
+            if {f"{prefix}.{error}", "States.ALL"} & set(retry["ErrorEquals"])
+        ]
+        assert attempts[0] > 1, name
+
+
 def turns(wait: str) -> int:
     """How often a state is waited in, at the most, with the template's defaults."""
     return int(PARAMETERS[BOUNDS[wait]]["Default"] / PARAMETERS["PollSeconds"]["Default"]) + 1

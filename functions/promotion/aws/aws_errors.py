@@ -48,21 +48,32 @@ _CODES = {
     "Throttling": Meaning.TRY_AGAIN,
     "ThrottlingException": Meaning.TRY_AGAIN,
     "ThrottledException": Meaning.TRY_AGAIN,
+    "RequestThrottled": Meaning.TRY_AGAIN,
+    "RequestThrottledException": Meaning.TRY_AGAIN,
+    "EC2ThrottledException": Meaning.TRY_AGAIN,
     "TooManyRequestsException": Meaning.TRY_AGAIN,
     "RequestLimitExceeded": Meaning.TRY_AGAIN,
+    "BandwidthLimitExceeded": Meaning.TRY_AGAIN,
+    "LimitExceededException": Meaning.TRY_AGAIN,
+    "ProvisionedThroughputExceededException": Meaning.TRY_AGAIN,
+    "AutomationExecutionLimitExceededException": Meaning.TRY_AGAIN,
     "SlowDown": Meaning.TRY_AGAIN,
+    "PriorRequestNotComplete": Meaning.TRY_AGAIN,
+    "TransactionConflictException": Meaning.TRY_AGAIN,
+    "TransactionInProgressException": Meaning.TRY_AGAIN,
     "ServiceUnavailable": Meaning.TRY_AGAIN,
+    "ServiceUnavailableException": Meaning.TRY_AGAIN,
     "InternalError": Meaning.TRY_AGAIN,
     "InternalFailure": Meaning.TRY_AGAIN,
     "InternalServerError": Meaning.TRY_AGAIN,
     "ServerException": Meaning.TRY_AGAIN,
     "UploadNotFoundException": Meaning.TRY_AGAIN,
     "InternalServiceException": Meaning.TRY_AGAIN,
+    "InternalServiceError": Meaning.TRY_AGAIN,
+    "InternalServiceFault": Meaning.TRY_AGAIN,
     "ConcurrentUpdateException": Meaning.TRY_AGAIN,
     "RequestTimeout": Meaning.TRY_AGAIN,
-    # The answer to a HEAD has no body, so that its code is the status.
-    "500": Meaning.TRY_AGAIN,
-    "503": Meaning.TRY_AGAIN,
+    "RequestTimeoutException": Meaning.TRY_AGAIN,
     "PreconditionFailed": Meaning.CHANGED,
     "ConditionalRequestConflict": Meaning.CHANGED,
     "ConditionalCheckFailedException": Meaning.CHANGED,
@@ -82,7 +93,13 @@ _VALIDATION_MESSAGES = (
 
 
 def meaning(error: ClientError) -> Meaning:
-    """What `error` says about the world, or UNKNOWN."""
+    """Return the meaning of `error`, or UNKNOWN; an unknown error with a status of 500 or more is TRY_AGAIN."""
+    known = _known(error)
+    is_of_server = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+    return Meaning.TRY_AGAIN if known is Meaning.UNKNOWN and is_of_server else known
+
+
+def _known(error: ClientError) -> Meaning:
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code == "ValidationException":
         if message.startswith("ModelPackage ") and message.endswith("does not exist."):

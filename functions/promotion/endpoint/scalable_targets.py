@@ -101,7 +101,9 @@ def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
             known_as = meaning(error)
             if known_as is Meaning.NOT_FOUND:
                 raise TryAgainError(f"The scaling of {target['ResourceId']}: {message(error)}") from error
-            if known_as is Meaning.TRY_AGAIN:
+            # Of other services it is a limit of concurrent requests, of this one a quota of targets or policies.
+            is_quota = error.response["Error"]["Code"] == "LimitExceededException"
+            if known_as is Meaning.TRY_AGAIN and not is_quota:
                 raise
             raise PromotionRefusedError(
                 f"The scaling of {target['ResourceId']} could not be set by {error.operation_name}: {message(error)}"

@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import pytest
@@ -120,6 +121,64 @@ def test_a_function_is_killed_at_a_call(
 
     assert keys(bucket) == there
     assert putting.result(bucket) == "done"
+
+
+@pytest.fixture
+def table(aws: EmbeddedAws, name: str) -> str:
+    clients.client_as_operator("dynamodb", QA).create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem", "DeleteItem"])
+def test_a_write_conflicts_with_a_transaction_once(role: str, table: str, operation: str) -> None:
+    dynamodb, key = client("dynamodb", role), {"key": {"S": "k"}}
+    update = {"UpdateExpression": "SET one = :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}
+    write = {
+        "PutItem": lambda: dynamodb.put_item(TableName=table, Item=key | {"one": {"N": "1"}}),
+        "UpdateItem": lambda: dynamodb.update_item(TableName=table, Key=key, **update),
+        "DeleteItem": lambda: dynamodb.delete_item(TableName=table, Key=key),
+    }[operation]
+    dynamodb.put_item(TableName=table, Item=key)
+
+    with faults.injected(Call(role, "dynamodb", operation), Kind.CONFLICT_ONCE):
+        with pytest.raises(dynamodb.exceptions.TransactionConflictException, match="Transaction is ongoing for the"):
+            write()
+        assert dynamodb.scan(TableName=table)["Items"] == [key]
+        write()
+
+    assert dynamodb.scan(TableName=table)["Items"] != [key]
+
+
+def test_a_transaction_is_cancelled_by_a_conflict_once(role: str, table: str) -> None:
+    dynamodb = client("dynamodb", role)
+    keys = [{"key": {"S": name}} for name in ("1", "2")]
+    puts = [{"Put": {"TableName": table, "Item": key}} for key in keys]
+    gets = [{"Get": {"TableName": table, "Key": key}} for key in keys]
+    for operation, transact in (
+        ("TransactWriteItems", functools.partial(dynamodb.transact_write_items, TransactItems=puts)),
+        ("TransactGetItems", functools.partial(dynamodb.transact_get_items, TransactItems=gets)),
+    ):
+        with faults.injected(Call(role, "dynamodb", operation), Kind.CONFLICT_ONCE):
+            with pytest.raises(dynamodb.exceptions.TransactionCanceledException) as error:
+                transact()
+            assert error.value.response["CancellationReasons"] == [
+                {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"},
+                {"Code": "None"},
+            ]
+            transact()
+
+    assert len(dynamodb.scan(TableName=table)["Items"]) == 2
+
+
+def test_a_conflict_is_refused_for_an_operation_without_conflicts(role: str) -> None:
+    call = Call(role, "dynamodb", "GetItem")
+    with pytest.raises(ValueError, match="GetItem"), faults.injected(call, Kind.CONFLICT_ONCE):
+        pass
 
 
 def test_operators_are_spared(aws: EmbeddedAws, bucket: str) -> None:

@@ -193,6 +193,28 @@ def test_a_function_gets_its_payload_and_its_errors_keep_their_names(run: Run, f
     assert invoke("x", f"{function}-not")["error"] == "Lambda.ResourceNotFoundException"
 
 
+@pytest.mark.parametrize(
+    ("resource", "operation", "error"),
+    [
+        ("dynamodb:putItem", "PutItem", "DynamoDB.TransactionConflictException"),
+        ("aws-sdk:dynamodb:putItem", "PutItem", "DynamoDb.TransactionConflictException"),
+        ("aws-sdk:dynamodb:transactWriteItems", "TransactWriteItems", "DynamoDb.TransactionCanceledException"),
+    ],
+)
+def test_a_transaction_conflict_is_retried_by_its_name(
+    run: Run, role: str, table: str, resource: str, operation: str, error: str
+) -> None:
+    put = {"TableName": table, "Item": {"id": {"S": resource}}}
+    arguments = put if operation == "PutItem" else {"TransactItems": [{"Put": put}]}
+    once = task(resource, arguments)
+
+    for state, status in ((once, "FAILED"), (once | {"Retry": [{"ErrorEquals": [error]}]}, "SUCCEEDED")):
+        with faults.injected(Call(role, "dynamodb", operation), Kind.CONFLICT_ONCE):
+            execution = run({"Put": state})
+        assert execution["status"] == status
+        assert execution.get("error") == (error if status == "FAILED" else None)
+
+
 def test_an_answer_that_is_lost_is_an_error_of_the_sdk(run: Run, role: str, function: str, table: str) -> None:
     invoke = task("lambda:invoke", {"FunctionName": function, "Payload": {}})
     put = {"TableName": table, "Item": {"id": {"S": "lost"}}}

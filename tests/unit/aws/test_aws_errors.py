@@ -2,9 +2,45 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from tests.support.s3_faults import client_error, not_found
+
+# Codes of transient errors, each with its source. AWS's SDKs retry those of the first source themselves (SDKs and Tools
+# reference guide, "Retry behavior"), but not those of transactions that conflict.
+TRANSIENT = {
+    "botocore's standard retry mode": [
+        *ThrottledRetryableChecker._THROTTLED_ERROR_CODES,
+        *TransientRetryableChecker._TRANSIENT_ERROR_CODES,
+    ],
+    "DynamoDB developer guide, Error handling with DynamoDB": [
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionInProgressException",
+    ],
+    "DynamoDB developer guide, Amazon DynamoDB Transactions: How it works": ["TransactionConflictException"],
+    "Systems Manager API reference, StartAutomationExecution": ["AutomationExecutionLimitExceededException"],
+    "Systems Manager API reference, GetParameter": ["InternalServerError"],
+    "CloudWatch API reference, GetMetricStatistics": ["InternalServiceError", "InternalServiceFault"],
+    "CloudWatch Logs API reference, CreateLogStream": ["ServiceUnavailableException"],
+    "Application Auto Scaling API reference, RegisterScalableTarget": [
+        "ConcurrentUpdateException",
+        "InternalServiceException",
+    ],
+    "ECR API reference, BatchGetImage": ["ServerException"],
+    "S3 API reference, Error responses": ["InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"],
+    "SageMaker API reference, Common errors": [
+        "InternalFailure",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ThrottlingException",
+    ],
+}
 
 ENDPOINT = '"arn:aws:sagemaker:eu-west-1:222222222222:endpoint/reviews-qa"'
 
@@ -34,6 +70,7 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
 @pytest.mark.parametrize(
     ("code", "known"),
     [
+        ("ConditionalCheckFailedException", Meaning.CHANGED),
         # DescribeTrainingJob, Parameter Store, Automation
         ("ResourceNotFound", Meaning.NOT_FOUND),
         ("ParameterNotFound", Meaning.NOT_FOUND),
@@ -49,20 +86,12 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("403", Meaning.DENIED),
         ("PreconditionFailed", Meaning.CHANGED),
         ("ConditionalRequestConflict", Meaning.CHANGED),
-        ("ConditionalCheckFailedException", Meaning.CHANGED),
-        ("ThrottlingException", Meaning.TRY_AGAIN),
-        ("SlowDown", Meaning.TRY_AGAIN),
-        ("InternalError", Meaning.TRY_AGAIN),
-        ("500", Meaning.TRY_AGAIN),
-        ("503", Meaning.TRY_AGAIN),
-        ("RequestTimeout", Meaning.TRY_AGAIN),
         # ECR
         ("RepositoryNotFoundException", Meaning.NOT_FOUND),
         ("LayersNotFoundException", Meaning.NOT_FOUND),
-        ("ServerException", Meaning.TRY_AGAIN),
         ("UploadNotFoundException", Meaning.TRY_AGAIN),
-        # Systems Manager and DynamoDB
-        ("InternalServerError", Meaning.TRY_AGAIN),
+        # DynamoDB, which also cancels a transaction whose condition does not hold
+        ("TransactionCanceledException", Meaning.UNKNOWN),
         ("ResourceLimitExceeded", Meaning.UNKNOWN),
         ("ValidationError", Meaning.UNKNOWN),
         ("ExpiredToken", Meaning.TRY_AGAIN),
@@ -72,6 +101,37 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
 )
 def test_of_any_other_error_the_exact_code_decides(code: str, known: Meaning) -> None:
     assert meaning(client_error(code, "Could not find it")) is known
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, id=f"{code}: {source}") for source, codes in TRANSIENT.items() for code in codes]
+)
+def test_a_transient_error_is_tried_again(code: str) -> None:
+    assert meaning(client_error(code)) is Meaning.TRY_AGAIN
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 530])
+@pytest.mark.parametrize("code", ["Unheard", "ValidationException", ""])
+def test_an_unknown_error_of_the_server_is_tried_again(code: str, status: int) -> None:
+    # S3 answers a HEAD with the status alone, which is then the code.
+    error = client_error(code or str(status), "Something else")
+    error.response["ResponseMetadata"] = {"HTTPStatusCode": status}
+
+    assert meaning(error) is Meaning.TRY_AGAIN
+
+
+def test_an_unknown_error_of_the_client_stays_unknown() -> None:
+    error = client_error("Unheard")
+    error.response["ResponseMetadata"] = {"HTTPStatusCode": 499}
+
+    assert meaning(error) is Meaning.UNKNOWN
+
+
+def test_a_known_error_is_what_its_code_says_whatever_its_status() -> None:
+    error = client_error("ResourceNotFound")
+    error.response["ResponseMetadata"] = {"HTTPStatusCode": 500}
+
+    assert meaning(error) is Meaning.NOT_FOUND
 
 
 @pytest.mark.parametrize("code", ["resourcenotfound", "AccessDeniedExceptionX", " 404", "NotFound.AccessDenied"])
