@@ -1,4 +1,4 @@
-"""Puts another inference script into a model archive: how a model gets broken without training it anew.
+"""Replace the inference script in a model archive, for example to break a model without training it again.
 
 python examples/repack.py model.tar.gz examples/broken/wrong_answers/inference.py broken.tar.gz
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def repack(archive: bytes, script: Path) -> bytes:
-    """The archive with `script` as its `code/inference.py`."""
+    """Return the archive with `script` as its `code/inference.py`."""
     packed = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as old,

@@ -1,9 +1,9 @@
-"""Turns the VADER lexicon, words rated by ten people each, into the classifier's training and validation data.
+"""Write the training and validation data of the classifier: the VADER lexicon, whose words ten people each have rated.
 
     python examples/reviews/data.py DIRECTORY
 
-The lexicon comes with the package vaderSentiment (C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model
-for Sentiment Analysis of Social Media Text", 2014; MIT licence).
+The lexicon is part of the package vaderSentiment (C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model
+for Sentiment Analysis of Social Media Text", 2014; MIT license).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ONE_IN = 5
 
 
 def write(directory: Path) -> None:
-    """`train/train.csv` and `validation/validation.csv`: each word is always in the same one of them."""
+    """Write `train/train.csv` and `validation/validation.csv`. Each word is always in the same file."""
     files = {}
     for name in ("train", "validation"):
         (directory / name).mkdir(parents=True, exist_ok=True)
@@ -37,10 +37,10 @@ def write(directory: Path) -> None:
 
 
 def _ratings() -> Iterator[tuple[str, float]]:
-    """The lexicon's words, without emoticons and acronyms, and their mean rating from -4 to 4."""
+    """Yield the words of the lexicon, without emoticons and acronyms, and their mean rating from -4 to 4."""
     spec = importlib.util.find_spec("vaderSentiment")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("The package vaderSentiment, which has the lexicon, is not installed")
+        raise ModuleNotFoundError("The package vaderSentiment (the lexicon) is not installed. Run `make setup`.")
     lexicon = Path(spec.submodule_search_locations[0]) / "vader_lexicon.txt"
     for line in lexicon.read_text(encoding="utf-8").splitlines():
         word, mean, *_ = line.split("\t")

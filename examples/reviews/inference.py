@@ -1,4 +1,4 @@
-"""Serves the classifier in a SageMaker container: texts in, labels and scores out."""
+"""Serve the classifier in a SageMaker container: texts in, labels and scores out."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ def model_fn(model_dir: str) -> Classifier:
 
 
 def input_fn(body: str, content_type: str) -> list[str]:
-    """`{"texts": [...]}` as JSON, or plain text with one review on each line."""
+    """Return the texts of a request: JSON like `{"texts": [...]}`, or plain text with one review on each line."""
     if content_type.startswith("application/json"):
         texts = json.loads(body)["texts"]
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -27,6 +27,6 @@ def predict_fn(texts: list[str], classifier: Classifier) -> list[float]:
 
 
 def output_fn(scores: list[float], accept: str) -> tuple[str, str]:
-    """How likely each text is positive, and the label that follows from it."""
+    """Return the label of each text and its score: the probability, from 0 to 1, that the text is positive."""
     labels = ["positive" if score > 0.5 else "negative" for score in scores]
     return json.dumps({"labels": labels, "scores": [round(score, 4) for score in scores]}), "application/json"

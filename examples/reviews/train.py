@@ -1,6 +1,6 @@
-"""Trains the classifier as a SageMaker training job in script mode.
+"""Train the classifier as a SageMaker training job in script mode.
 
-The data is in SM_CHANNEL_TRAIN and SM_CHANNEL_VALIDATION, the model and the code that serves it go to SM_MODEL_DIR.
+The data is in SM_CHANNEL_TRAIN and SM_CHANNEL_VALIDATION. The model and its inference code are written to SM_MODEL_DIR.
 """
 
 import argparse
@@ -12,13 +12,14 @@ from pathlib import Path
 
 from classifier import Classifier, Example
 
-# A model that is made of the job serves with the script that trained it, so that has to have inference's functions too.
+# A model of this job uses its training script for inference, so this module must contain the inference functions, too.
 from inference import input_fn, model_fn, output_fn, predict_fn  # noqa: F401
 
 SERVED_WITH = ("inference.py", "classifier.py")
 
 
 def read(directory: Path) -> list[Example]:
+    """Return the examples of all CSV files in `directory`."""
     examples = []
     for path in sorted(directory.glob("*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
@@ -29,14 +30,15 @@ def read(directory: Path) -> list[Example]:
 
 
 def accuracy(classifier: Classifier, examples: list[Example]) -> float:
-    right = [(classifier.probability(example.word) > 0.5) == example.positive for example in examples]
-    return right.count(True) / len(examples)
+    """Return the share of `examples` that are classified correctly, from 0 to 1."""
+    correct = [(classifier.probability(example.word) > 0.5) == example.positive for example in examples]
+    return correct.count(True) / len(examples)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ngrams", type=int, default=4, help="the longest run of letters that is looked at")
-    parser.add_argument("--share", type=float, default=1.0, help="how much of the training data is used, from 0 to 1")
+    parser.add_argument("--ngrams", type=int, default=4, help="the length of the longest n-gram")
+    parser.add_argument("--share", type=float, default=1.0, help="the share of the training data to use, from 0 to 1")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--model-dir", type=Path, default=os.environ.get("SM_MODEL_DIR"))
     parser.add_argument("--train", type=Path, default=os.environ.get("SM_CHANNEL_TRAIN"))
@@ -44,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     examples = read(arguments.train)
-    part = random.Random(0).sample(examples, round(len(examples) * arguments.share))  # noqa: S311 - always the same part
+    part = random.Random(0).sample(examples, round(len(examples) * arguments.share))  # noqa: S311 - reproducible, not secret
     classifier = Classifier(arguments.ngrams)
     classifier.fit(part, arguments.epochs)
 

@@ -1,4 +1,4 @@
-"""Written for a newer training script: it wants a vocabulary that the artifact does not hold."""
+"""Serve the classifier with a vocabulary that the artifact does not contain, so that the container fails to start."""
 
 import json
 from pathlib import Path

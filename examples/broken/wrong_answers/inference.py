@@ -1,4 +1,4 @@
-"""Loads and answers like the real one, with one mistake: the labels are listed in the wrong order."""
+"""Serve the classifier with one mistake: the labels are in the wrong order."""
 
 import json
 from pathlib import Path
