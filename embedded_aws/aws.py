@@ -7,8 +7,10 @@ import functools
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 from moto import backends
+from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -89,6 +91,11 @@ _list_modules_in_moto = backends.list_of_moto_modules
 @functools.cache
 def _list_of_moto_modules() -> tuple[str, ...]:
     return tuple(_list_modules_in_moto())
+
+
+@patches.replaces(BaseModel, "__new__", "moto keeps every model instance ever created, for its dashboard.")
+def _new(model: type, *_: object, **__: object) -> Any:
+    return object.__new__(model)
 
 
 class _QuietRequestHandler(MotoRequestHandler):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.iam.models import get_account_id_from, iam_backends
@@ -15,7 +13,8 @@ from moto.sts.models import sts_backends
 from embedded_aws.iam import decisions
 from embedded_aws.iam.decisions import Caller as Caller
 from embedded_aws.iam.decisions import ServiceCall as ServiceCall
-from embedded_aws.kernel.accounts import ACCOUNTS, REGION, account_of, endpoint_url
+from embedded_aws.kernel import sdk
+from embedded_aws.kernel.accounts import ACCOUNTS, REGION, account_of
 
 OPERATOR = "operator"
 
@@ -25,9 +24,6 @@ _ONE_ATTEMPT = Config(
     s3={"addressing_style": "path"},
     max_pool_connections=50,
 )
-# Each session would read a service's model anew, which takes longer than most calls. It makes one client at a time.
-_session = boto3.session.Session()
-_making = threading.Lock()
 _service_calls: dict[str, ServiceCall] = {}
 # Of access keys: who a key belongs to never changes, and moto looks through all sessions there ever were.
 _callers: dict[str, Caller] = {}
@@ -137,7 +133,4 @@ def is_operator(someone: Caller | ServiceCall) -> bool:
 
 
 def _client(service: str, credentials: dict[str, str], region: str) -> Any:
-    with _making:
-        return _session.client(
-            service, region_name=region, endpoint_url=endpoint_url(), config=_ONE_ATTEMPT, **credentials
-        )
+    return sdk.client(service, credentials, region, _ONE_ATTEMPT)

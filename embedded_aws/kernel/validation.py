@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import botocore.session
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from moto.core.exceptions import ServiceException
+
+from embedded_aws.kernel.sdk import service_model
 
 # The patterns are Java's; these are the character classes that Python spells in another way.
 _JAVA_CLASSES = {
@@ -38,16 +39,11 @@ class ApiError(ServiceException):
 
 def check(service: str, operation: str, request: dict[str, Any], code: str = "ValidationException") -> None:
     """Raise AWS's error if `request` is not a valid input of the operation."""
-    shape = _service(service).operation_model(operation).input_shape
+    shape = service_model(service).operation_model(operation).input_shape
     problems = list(_problems(shape, request, "")) if shape else []
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''}"
         raise ApiError(code, f"{count} detected: {'; '.join(problems)}")
-
-
-@functools.cache
-def _service(name: str) -> Any:
-    return botocore.session.get_session().get_service_model(name)
 
 
 def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:

@@ -14,13 +14,11 @@ import sys
 import time
 from typing import Any
 
-import boto3
-import botocore.session
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError, UnknownServiceError
 from botocore.exceptions import ConnectionError as NoAnswerError
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 from botocore.response import StreamingBody
 from moto.core.exceptions import ServiceException
 from moto.stepfunctions.parser import models as _every_module_of_the_interpreter  # noqa: F401
@@ -57,7 +55,7 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 
 from embedded_aws.iam import clients
-from embedded_aws.kernel import accounts
+from embedded_aws.kernel import sdk
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.stepfunctions.language import instant
 
@@ -146,9 +144,7 @@ def _assume(role_arn: str, session: dict[str, str], region: str) -> dict[str, st
 
 
 def _connect(service: str, session: dict[str, str], region: str) -> Any:
-    return boto3.session.Session(region_name=region, **session).client(
-        service, endpoint_url=accounts.endpoint_url(), config=_CONFIG
-    )
+    return sdk.client(service, session, region, _CONFIG)
 
 
 @patches.replaces(StateTask, "_eval_state_credentials", "moto calls with fixed credentials.")
@@ -161,14 +157,9 @@ def _eval_state_credentials(self: StateTask, env: Environment) -> _StateCredenti
     return _StateCredentials(env.stack.pop().role_arn, own, state_machine)
 
 
-@functools.cache
-def _service_model(boto_name: str) -> ServiceModel:
-    return botocore.session.get_session().get_service_model(boto_name)
-
-
 def _operation(boto_name: str, action: str) -> OperationModel:
     """The operation `describeEndpoint` (or, as moto spells it where it polls, `describe_endpoint`) of a service."""
-    model = _service_model(boto_name)
+    model = sdk.service_model(boto_name)
     wanted = action.replace("_", "").lower()
     (name,) = [name for name in model.operation_names if name.lower() == wanted]
     return model.operation_model(name)
@@ -194,9 +185,9 @@ def _sdk_action(self: StateTaskServiceAwsSdk, service_action_name: str | None = 
 def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
     # Step Functions knows its services and actions when a state machine is created.
     try:
-        model = _service_model(self._get_boto_service_name())
+        model = sdk.service_model(self._get_boto_service_name())
         _operation(self._get_boto_service_name(), self.resource.api_action)
-    except (botocore.exceptions.UnknownServiceError, ValueError):
+    except (UnknownServiceError, ValueError):
         model = None
     if model is None or str(model.service_id).replace(" ", "").lower() != self.resource.api_name:
         raise ValueError(
@@ -315,7 +306,7 @@ def _service(self: StateTaskService) -> str:
     """How errors of the integration call its service."""
     if type(self) in _OPTIMIZED:
         return _OPTIMIZED[type(self)][0]
-    return _java_name(str(_service_model(self._get_boto_service_name()).service_id))
+    return _java_name(str(sdk.service_model(self._get_boto_service_name()).service_id))
 
 
 def _task_failed(self: StateTaskService, env: Environment, error: str, cause: str) -> FailureEvent:

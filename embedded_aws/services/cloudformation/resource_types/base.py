@@ -14,11 +14,11 @@ import string
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import botocore.session
 from botocore import xform_name
-from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from embedded_aws.iam import clients
+from embedded_aws.kernel.sdk import service_model
 
 _SUFFIX = 12
 
@@ -94,7 +94,7 @@ class Resource(abc.ABC):
 
     def call(self, service: str, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Call the API with what it knows of the request, in its own types: a text for a policy, a number for "60"."""
-        shape = _model(service).operation_model(_operation_name(service, operation)).input_shape
+        shape = service_model(service).operation_model(_operation_name(service, operation)).input_shape
         fitted = _fit(request, shape) if shape else {}
         answer: dict[str, Any] = getattr(_client(service, self.account, self.region), operation)(**fitted)
         return answer
@@ -118,13 +118,8 @@ def _client(service: str, account: str, region: str) -> Any:
 
 
 @functools.cache
-def _model(service: str) -> ServiceModel:
-    return botocore.session.get_session().get_service_model(service)
-
-
-@functools.cache
 def _operation_name(service: str, operation: str) -> str:
-    (name,) = [name for name in _model(service).operation_names if xform_name(name) == operation]
+    (name,) = [name for name in service_model(service).operation_names if xform_name(name) == operation]
     return str(name)
 
 

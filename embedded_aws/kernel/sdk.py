@@ -1,0 +1,31 @@
+"""The AWS SDK of this process, with a single session, because every session loads the models of the services again."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.model import ServiceModel
+
+from embedded_aws.kernel.accounts import endpoint_url
+
+_botocore_session = botocore.session.get_session()
+_session = boto3.session.Session(botocore_session=_botocore_session)
+# A session may create only one client at a time.
+_creating = threading.Lock()
+
+
+def client(service: str, credentials: dict[str, str], region: str, config: Config) -> Any:
+    """Return a client of the embedded AWS. `credentials` have the keys of an AWS config file."""
+    with _creating:
+        return _session.client(service, region_name=region, endpoint_url=endpoint_url(), config=config, **credentials)
+
+
+@functools.cache
+def service_model(service: str) -> ServiceModel:
+    """Return the model of a service, by boto3's name of it."""
+    return _botocore_session.get_service_model(service)
