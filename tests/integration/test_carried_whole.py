@@ -20,7 +20,10 @@ ECR = f"{DEV}.dkr.ecr.{clients.REGION}.amazonaws.com"
 IMAGE = f"{ECR}/team/server:1.0"
 DIGEST = "sha256:" + "0f" * 32
 ROLE = f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}"
-DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
+DEFAULTS = {
+    "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]},
+    "Retention": {"Keep": 2},
+}
 
 
 @dataclasses.dataclass
@@ -36,7 +39,7 @@ class Steps:
     def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The model that comes of an input by hand, and the plan of its copy."""
         execution = f"arn:aws:states:{clients.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
-        common = {"execution": execution, "stage": "qa", "defaults": DEFAULTS}
+        common = {"execution": execution, "stage": "qa", "table": self.stage.table}
         where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
         found = self.call(
             "ResolveCandidate",
@@ -48,26 +51,23 @@ class Steps:
                 "upstream_role_arn": f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa",
                 "external_id": "model-promotion-qa",
                 "runbook": "model-promotion-qa",
-                "table": self.stage.table,
+                "defaults": DEFAULTS,
             },
         )
         assert found["outcome"] == "promote", found["reason"]
+        role = self._physical["SageMakerRole"]
+        role_arn = self.stage.client("iam").get_role(RoleName=role)["Role"]["Arn"]
         plan = self.call(
             "PlanCopy",
             common
             | where
-            | {"candidate": found["candidate"], "approved_digest": found["digest"]}
-            | {"image_copy": False, "image_repository": "model-promotion-qa"}
-            | {"table": self.stage.table, "preview": False},
+            | {"candidate": found["candidate"], "settings": found["settings"], "approved_digest": found["digest"]}
+            | {"image_copy": False, "image_repository": "model-promotion-qa", "sagemaker_role_arn": role_arn}
+            | {"preview": False},
         )
         for batch in plan["batches"]:
             self.call("CopyArtifacts", where | {"batch": batch, "manifest": plan["manifest"]})
-        role = self._physical["SageMakerRole"]
-        role_arn = self.stage.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-        made = self.call(
-            "CreateModel",
-            common | {"candidate": found["candidate"], "plan": plan, "sagemaker_role_arn": role_arn},
-        )
+        made = self.call("CreateModel", {"request": plan["model"]})
         return self.stage.client("sagemaker").describe_model(ModelName=made["model_name"]), plan
 
     def call(self, function: str, payload: dict[str, Any]) -> Any:
