@@ -19,7 +19,10 @@ from tests.support.steps import invoke
 from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, Lab, Stage
 
 DIGEST = "sha256:" + "0f" * 32
-DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
+DEFAULTS = {
+    "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]},
+    "Retention": {"Keep": 2},
+}
 
 
 @dataclasses.dataclass
@@ -31,7 +34,7 @@ class Steps:
     def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The model that comes of an input by hand, and the plan of its copy."""
         execution = f"arn:aws:states:{accounts.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
-        common = {"execution": execution, "stage": "qa", "defaults": DEFAULTS}
+        common = {"execution": execution, "stage": "qa", "table": self.stage.table}
         where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
         found = invoke(
             self.stage,
@@ -44,7 +47,7 @@ class Steps:
                 "upstream_role_arn": f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa",
                 "external_id": "model-promotion-qa",
                 "runbook": "model-promotion-qa",
-                "table": self.stage.table,
+                "defaults": DEFAULTS,
             },
         )
         assert found["outcome"] == "promote", found["reason"]
@@ -53,18 +56,17 @@ class Steps:
             "PlanCopyFunction",
             common
             | where
-            | {"candidate": found["candidate"], "approved_digest": found["digest"]}
-            | {"image_copy": False, "image_repository": "model-promotion-qa"}
-            | {"table": self.stage.table, "preview": False},
+            | {"candidate": found["candidate"], "settings": found["settings"], "approved_digest": found["digest"]}
+            | {
+                "image_copy": False,
+                "image_repository": "model-promotion-qa",
+                "sagemaker_role_arn": self.stage.role("SageMakerRole"),
+            }
+            | {"preview": False},
         )
         for batch in plan["batches"]:
             invoke(self.stage, "CopyArtifactsFunction", where | {"batch": batch, "manifest": plan["manifest"]})
-        made = invoke(
-            self.stage,
-            "CreateModelFunction",
-            common
-            | {"candidate": found["candidate"], "plan": plan, "sagemaker_role_arn": self.stage.role("SageMakerRole")},
-        )
+        made = invoke(self.stage, "CreateModelFunction", {"request": plan["model"]})
         return self.stage.client("sagemaker").describe_model(ModelName=made["model_name"]), plan
 
 

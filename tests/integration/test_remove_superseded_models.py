@@ -24,7 +24,8 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
     used = f"{application}-qa#{waiting}"
     wait_until(lambda: True if used in [item["key"] for item in qa.items("use")] else None, "the use")
     remove = {"promotion": second, "execution": f"{waiting.rsplit(':', 1)[0]}:other", "stage": "qa"}
-    where = {"account": qa.account, "bucket": qa.bucket, "table": qa.table, "defaults": {}}
+    where = {"account": qa.account, "bucket": qa.bucket, "table": qa.table}
+    where["settings"] = json.dumps({"Retention": {"Keep": 2}})
     third = second | {"model_name": "third", "endpoint_config_name": "third", "digest": "3" * 64}
     fourth = second | {"model_name": "fourth", "endpoint_config_name": "fourth", "digest": "4" * 64}
     for number, record in enumerate((third, fourth)):
