@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +11,7 @@ import pytest
 from promotion.copying.copier import Copier, Summary
 from promotion.copying.manifest import PinnedObject
 from promotion.errors import PromotionRefusedError
+from tests.support import idle_clock
 from tests.support.s3_service import OWN, S3, UPSTREAM, Content, Stored, client, served
 
 
@@ -49,7 +49,7 @@ async def copy_on_loop(
 
 
 def copy(s3: S3, *objects: PinnedObject, **options: Any) -> Summary:
-    return asyncio.run(copy_on_loop(s3, *objects, **options))
+    return idle_clock.run(copy_on_loop(s3, *objects, **options))
 
 
 def refusal(s3: S3, *objects: PinnedObject) -> str:

@@ -9,6 +9,7 @@ import pytest
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
 from promotion.errors import TryAgainError, UnfinishedError
+from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, pinned, planned, refusal
 from tests.support.s3_service import GIB, MIB, S3, Stored, Upload
 
@@ -378,7 +379,7 @@ def test_two_promotions_of_the_same_at_once_both_end_well(s3: S3) -> None:
     async def both() -> list[Summary]:
         return list(await asyncio.gather(copy_on_loop(s3, *objects), copy_on_loop(s3, *objects)))
 
-    summaries = asyncio.run(both())
+    summaries = idle_clock.run(both())
 
     assert [summary.copied + summary.already_there for summary in summaries] == [2, 2]
     assert all(content(s3, one.name) == original(s3, one.name) for one in objects)

@@ -16,6 +16,7 @@ from promotion.copying.copier import PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import TRIES
 from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
+from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal
 from tests.support.s3_faults import client_error
 from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Answer, Request, Stored
@@ -186,7 +187,7 @@ def test_a_copy_that_is_killed_at_any_request_is_taken_up_and_ends_whole(after: 
     for at in range(1, requests + 1):
         s3, objects = begin()
         kill = Kill(at, after)
-        asyncio.run(killed(s3, objects, kill))
+        idle_clock.run(killed(s3, objects, kill))
         assert kill.copying
         assert kill.copying.cancelled()
         s3.fault = lambda *_: ""

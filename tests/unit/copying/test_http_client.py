@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from promotion.copying.http_client import Answer, BrokenAnswerError, Connections, parsed
+from tests.support import idle_clock
 
 KEPT = "keep-alive"
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -108,7 +109,7 @@ def test_a_connection_is_kept_for_the_next_request() -> None:
                 assert (await to.exchange(REQUEST, 5)).body == b"ok"
             return len(opened)
 
-    assert asyncio.run(scenario()) == 1
+    assert idle_clock.run(scenario()) == 1
 
 
 def test_requests_at_once_have_a_connection_each() -> None:
@@ -122,7 +123,7 @@ def test_requests_at_once_have_a_connection_each() -> None:
                 await asyncio.gather(*[to.exchange(REQUEST, 5) for _ in range(10)])
             return len(opened)
 
-    assert asyncio.run(scenario()) == 10
+    assert idle_clock.run(scenario()) == 10
 
 
 @pytest.mark.parametrize("answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"surplus"])
@@ -136,7 +137,7 @@ def test_a_connection_that_is_to_be_closed_or_says_too_much_is_not_kept(answer: 
                 assert (await to.exchange(REQUEST, 5)).body == b"ok"
             return len(opened)
 
-    assert asyncio.run(scenario()) == 3
+    assert idle_clock.run(scenario()) == 3
 
 
 def test_a_connection_that_the_other_side_has_closed_meanwhile_is_replaced() -> None:
@@ -151,7 +152,7 @@ def test_a_connection_that_the_other_side_has_closed_meanwhile_is_replaced() -> 
                 await asyncio.sleep(0.05)
             return len(opened)
 
-    assert asyncio.run(scenario()) == 3
+    assert idle_clock.run(scenario()) == 3
 
 
 @pytest.mark.parametrize("answer", [b"", OK[:-1], OK[:20], b"nonsense\r\n\r\n"])
@@ -167,7 +168,7 @@ def test_an_answer_that_is_cut_off_is_an_error_and_its_connection_is_not_kept(an
                 await to.exchange(REQUEST, 5)
             return (await to.exchange(REQUEST, 5)).body
 
-    assert asyncio.run(scenario()) == b"ok"
+    assert idle_clock.run(scenario()) == b"ok"
 
 
 def test_silence_ends_a_request_but_slowness_does_not() -> None:
@@ -186,7 +187,7 @@ def test_silence_ends_a_request_but_slowness_does_not() -> None:
                 await to.exchange(REQUEST, 0.2)
             assert (await first).body == b"ok"
 
-    asyncio.run(scenario())
+    idle_clock.run(scenario())
 
 
 def test_a_host_that_is_not_there_is_an_error() -> None:
@@ -194,7 +195,7 @@ def test_a_host_that_is_not_there_is_an_error() -> None:
         port = reserved.getsockname()[1]
 
     with pytest.raises(ConnectionRefusedError):
-        asyncio.run(Connections("127.0.0.1", port, None).exchange(REQUEST, 5))
+        idle_clock.run(Connections("127.0.0.1", port, None).exchange(REQUEST, 5))
 
 
 def test_a_host_with_an_address_that_does_not_answer_is_reached_at_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,4 +211,4 @@ def test_a_host_with_an_address_that_does_not_answer_is_reached_at_another(monke
                 await to.exchange(REQUEST, 5)
             return (await to.exchange(REQUEST, 5)).body
 
-    assert asyncio.run(scenario()) == b"ok"
+    assert idle_clock.run(scenario()) == b"ok"

@@ -1,4 +1,3 @@
-import asyncio
 import dataclasses
 import json
 from typing import Any
@@ -11,6 +10,7 @@ from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import REQUESTS_IN_FLIGHT, pin, pin_on_loop
 from promotion.copying.references import Reference
 from promotion.errors import PromotionRefusedError, TryAgainError
+from tests.support import idle_clock
 from tests.support.copies import copy
 from tests.support.s3_faults import client_error
 from tests.support.s3_service import S3, Answer, Request, client, served
@@ -60,7 +60,7 @@ def pin_in(s3: S3, reference: Reference, owner: str = UPSTREAM) -> list[PinnedOb
         async with served(s3):
             return await pin_on_loop(client(), reference, owner)
 
-    return asyncio.run(scenario())
+    return idle_clock.run(scenario())
 
 
 def pinned(s3: S3, name: str = "model.tar.gz") -> PinnedObject:
