@@ -41,6 +41,8 @@ lint: setup checks/.venv/.locked ## Check format, style, types and templates.
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+	$(RUN) codespell
+	$(RUN) python -m checks.language
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml
 	checks/.venv/bin/python -W ignore -m checks
