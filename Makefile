@@ -8,7 +8,7 @@ STAGE ?= qa
 ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local setup hooks format unit picture clean test lint permissions faults hostile build deploy
+.PHONY: help demo local setup hooks format unit docs clean test lint permissions faults hostile build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -36,9 +36,10 @@ format: setup ## Format the code and apply ruff's fixes.
 unit: setup ## Run the tests that do not need the embedded AWS.
 	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
 
-picture: setup ## Draw the state machine and print the promotion record in docs/architecture.md.
+docs: setup ## Generate the state graph, the promotion record and the list of messages in docs/.
 	$(RUN) python -m docs.picture
 	PYTHONPATH=functions $(RUN) python -m docs.record
+	$(RUN) python -m docs.messages
 
 clean: ## Remove everything that was built or installed.
 	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv
@@ -53,6 +54,8 @@ lint: setup checks/.venv/.locked ## Check format, style, types, imports and temp
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+	$(RUN) codespell
+	$(RUN) python -m checks.language
 	PYTHONPATH=functions:. $(RUN) lint-imports --no-cache
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml

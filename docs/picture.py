@@ -1,4 +1,4 @@
-"""Draw the state machine into docs/architecture.md: `make picture`.
+"""Draw the state machine into docs/architecture.md: `make docs`.
 
 The page has a mark for each picture, with the name of the picture's first state. A picture shows the states of the
 definition from that one to the first state of the next picture. States of other pictures are drawn as flags.

@@ -1,4 +1,4 @@
-"""Print the promotion record as a table into docs/architecture.md: `make picture`."""
+"""Print the promotion record as a table into docs/architecture.md: `make docs`."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.la
 def test_the_pictures_of_the_architecture_are_the_state_machine_of_today() -> None:
     page = picture.PAGE.read_text()
 
-    assert picture.drawn_into(page) == page, "run `make picture`"
+    assert picture.drawn_into(page) == page, "run `make docs`"
 
 
 @pytest.mark.parametrize(
