@@ -45,7 +45,7 @@ def upstream(name: str, old: str, new: str = "") -> Edit:
 
 
 def catch(
-    errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Note what failed"
+    errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Capture failure"
 ) -> str:
     """Return a catch rule as the definition could have it in place of `${CatchAnyError}`."""
     return f"- {{ErrorEquals: [{errors}], Output: {output}, Next: {follower}}}"
@@ -81,7 +81,7 @@ FLOW = [
         Edit(DEFINITION, "", "TimeoutSeconds: ${PromotionTimeoutSeconds}\n"),
         resource("PromotionStateMachine", "        PromotionTimeoutSeconds: !Ref PromotionTimeoutSeconds\n"),
     ),
-    bite("choice_without_default", "Deployed?", state("Deployed?", "    Default: Note the failed deployment\n")),
+    bite("choice_without_default", "Deployed?", state("Deployed?", "    Default: Record deployment failure\n")),
     bite("end_without_a_cause", "Promotion failed", state("Promotion failed", "    Cause: '{% $failure.reason %}'\n")),
     bite("task_without_retry", "Apply autoscaling", state("Apply autoscaling", "Retry:", "Retries:")),
     bite("failure_nobody_catches", "Create model", state("Create model", CATCH, catch("States.Timeout"))),
@@ -93,43 +93,45 @@ FLOW = [
     ),
     bite(
         "all_errors_not_alone_and_last",
-        "Announce failure",
-        state("Announce failure", "    Retry:\n", f"    Retry:\n{ONCE_MORE}"),
+        "Publish failure",
+        state("Publish failure", "    Retry:\n", f"    Retry:\n{ONCE_MORE}"),
     ),
     bite("catch_that_loses_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
     bite(
         "catch_that_loses_the_error",
-        "Announce promotion",
-        state("Announce promotion", '$states.errorOutput.Error & " " & $states.errorOutput.Cause', '"something"'),
+        "Publish promotion",
+        state("Publish promotion", '$states.errorOutput.Error & " " & $states.errorOutput.Cause', '"something"'),
     ),
     bite(
         "catch_that_loses_the_error",
         "Request approval",
-        state("Request approval", CATCH, catch(follower="Announce rejection")),
+        state("Request approval", CATCH, catch(follower="Publish rejection")),
     ),
     bite("variable_nobody_writes", "Previewed", state("Previewed", "$preview", "$previews")),
     bite("variable_nobody_writes", "Copy batch", state("Copy batch", "$plan.manifest", "$plans.manifest")),
     bite(
         "variable_nobody_writes",
-        "Is the endpoint held?",
-        state("Resolve candidate", "          is_taken: false\n"),
+        "Lock held?",
+        state("Resolve candidate", "          lock_held: false\n"),
     ),
     bite("endless_loop", "Check endpoint", state("Deployed?", " and $millis() < $deployment_ends")),
     bite("endless_loop", "Check endpoint", state("Deployed?", "and $millis()", "or $millis()")),
     bite(
         "endless_loop",
-        "Restore endpoint",
-        state("Note the failed deployment", "${RestorationDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
+        "Roll back endpoint",
+        state("Record deployment failure", "${RestorationDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
     ),
     bite(
         "endless_loop",
-        "Take the endpoint",
-        state("Take the endpoint", "    Assign:\n", "    Assign:\n      waiting_ends: '{% $millis() + 1000 %}'\n"),
+        "Acquire endpoint lock",
+        state(
+            "Acquire endpoint lock", "    Assign:\n", "    Assign:\n      lock_wait_ends: '{% $millis() + 1000 %}'\n"
+        ),
     ),
     bite(
         "loop_that_does_not_wait",
         "Check endpoint",
-        state("Deployed?", "Next: Wait for the deployment", "Next: Check endpoint"),
+        state("Deployed?", "Next: Wait for deployment", "Next: Check endpoint"),
     ),
     bite("retry_without_end", "Copy ", resource("PromotionStateMachine", ' "MaxAttempts": 30,')),
     bite(
@@ -149,9 +151,9 @@ FLOW = [
     ),
     bite(
         "retry_of_what_stays_wrong",
-        "Give back the untouched endpoint",
+        "Release endpoint lock",
         state(
-            "Give back the untouched endpoint",
+            "Release endpoint lock",
             "- ${NoRetryIfConditionFailed}",
             "- {ErrorEquals: [DynamoDB.RequestLimitExceeded], MaxAttempts: 0}",
         ),
@@ -159,23 +161,23 @@ FLOW = [
     bite("token_nobody_gets", "Create model", state("Create model", ":invoke", ":invoke.waitForTaskToken")),
 ]
 
-RECORD = "Record promotion and give back the endpoint"
-UNTOUCHED = "Give back the untouched endpoint"
+RECORD = "Record promotion"
+UNTOUCHED = "Release endpoint lock"
 
 CALLS = [
     bite("unknown_integration", RECORD, state(RECORD, "transactWriteItems", "transactWriteItem")),
     bite("unknown_integration", RECORD, state(RECORD, "transactWriteItems", "TransactWriteItems")),
     bite("unknown_integration", RECORD, state(RECORD, "aws-sdk:dynamodb", "aws-sdk:dynamo")),
-    bite("unknown_integration", "Announce failure", state("Announce failure", "putEvents", "putEvent")),
-    bite("unknown_integration", "Announce failure", state("Announce failure", "events:put", "aws-sdk:events:put")),
+    bite("unknown_integration", "Publish failure", state("Publish failure", "putEvents", "putEvent")),
+    bite("unknown_integration", "Publish failure", state("Publish failure", "events:put", "aws-sdk:events:put")),
     bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "ConditionExpression:", "ConditionExpresion:")),
     bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "      TableName: ${PromotionTable}\n")),
     bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "${LockKey}", "{kind: {Text: running}}")),
     bite("argument_that_does_not_fit", RECORD, state(RECORD, "Key: ${LockKey}", "Keys: ${LockKey}")),
     bite(
         "argument_that_does_not_fit",
-        "Announce rejection",
-        state("Announce rejection", "        - Source", "          Source"),
+        "Publish rejection",
+        state("Publish rejection", "        - Source", "          Source"),
     ),
     bite(
         "substitution_nobody_supplies",
@@ -355,8 +357,8 @@ RESOURCES = [
     ),
     bite(
         "target_without_dead_letters",
-        "TellOfSuccess of template.yaml",
-        resource("TellOfSuccess", "DeadLetterConfig:", "RetryPolicy:"),
+        "NotifySuccess of template.yaml",
+        resource("NotifySuccess", "DeadLetterConfig:", "RetryPolicy:"),
     ),
     bite(
         "target_without_dead_letters",
@@ -370,8 +372,8 @@ RESOURCES = [
     ),
     bite(
         "target_without_dead_letters",
-        "NotificationByMail",
-        resource("NotificationByMail", "Protocol: email", "Protocol: https"),
+        "EmailSubscription",
+        resource("EmailSubscription", "Protocol: email", "Protocol: https"),
     ),
     bite(
         "function_without_dead_letters",
@@ -381,7 +383,7 @@ RESOURCES = [
     bite(
         "function_without_dead_letters",
         "CreateModelFunction",
-        resource("TellOfSuccess", "Arn: !Ref Notifications", "Arn: !GetAtt CreateModelFunction.Arn"),
+        resource("NotifySuccess", "Arn: !Ref Notifications", "Arn: !GetAtt CreateModelFunction.Arn"),
     ),
     bite(
         "dead_letters_nobody_watches",
@@ -412,8 +414,8 @@ RESOURCES = [
     ),
     bite(
         "hard_coded",
-        "RestoreEndpointFunction of template.yaml: has a region",
-        resource("RestoreEndpointFunction", "${AWS::Region}", "eu-west-1"),
+        "RollBackEndpointFunction of template.yaml: has a region",
+        resource("RollBackEndpointFunction", "${AWS::Region}", "eu-west-1"),
     ),
     bite(
         "hard_coded",

@@ -120,7 +120,7 @@ def holders(policy: str) -> set[str]:
 
 
 def test_a_function_has_managed_policies_beside_its_own_and_the_one_for_its_logs() -> None:
-    role = STACKS["template.yaml"]["RestoreEndpointFunctionRole"]["Properties"]
+    role = STACKS["template.yaml"]["RollBackEndpointFunctionRole"]["Properties"]
     basic, *managed = role["ManagedPolicyArns"]
     (own,) = role["Policies"]
 

@@ -71,7 +71,7 @@ def test_transient_errors_are_the_same_everywhere() -> None:
         tuple(rule["ErrorEquals"])
         for _, state in PROJECT.states()
         for rule in state.get("Retry", [])
-        if "TryAgainError" in rule["ErrorEquals"]
+        if "TransientError" in rule["ErrorEquals"]
     }
 
     assert len(lists) == 1
@@ -79,15 +79,15 @@ def test_transient_errors_are_the_same_everywhere() -> None:
 
 def test_from_taking_the_endpoint_on_every_failure_leads_to_giving_it_back() -> None:
     states = DEFINITION["States"]
-    given_back = {"Announce promotion", "Announce failure", "Announce rejection", "It would fail"}
+    given_back = {"Publish promotion", "Publish failure", "Publish rejection", "Preview: would fail"}
     held = _reachable("Inspect endpoint", until=given_back)
     ends = {name for name in held if states[name]["Type"] in ("Succeed", "Fail")}
 
-    assert ends == {"Already live", "Live before", "Leave it to the recovery"}
-    assert states["Give back the untouched endpoint"]["Next"] == "Why untouched?"
+    assert ends == {"Already live", "Already superseded", "Rollback interrupted"}
+    assert states["Release endpoint lock"]["Next"] == "Why not updated?"
     for name in held:
         for rule in states[name].get("Catch", []):
-            assert rule["Next"] in {"Note what failed", "Leave it to the recovery", "Why untouched?"}
+            assert rule["Next"] in {"Capture failure", "Rollback interrupted", "Why not updated?"}
 
 
 def _reachable(start: str, until: set[str]) -> set[str]:

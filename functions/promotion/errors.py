@@ -7,7 +7,7 @@ decision the state machine makes, not one for each cause:
   - InvalidRequestError    the input or the settings can never work      -> Promotion failed
   - PromotionRefusedError  the candidate or the endpoint must not be used -> Promotion failed
   - EndpointBusyError      someone else is changing the endpoint          -> waited for
-  - TryAgainError          AWS asks for another try                       -> retried, a few times
+  - TransientError          AWS asks for another try                       -> retried, a few times
   - UnfinishedError        time is over before the work is                -> called again, until it is done
 """
 
@@ -28,7 +28,7 @@ class EndpointBusyError(PromotionError):
     """The endpoint is being changed by someone else, or what is superseded on it is being removed."""
 
 
-class TryAgainError(PromotionError):
+class TransientError(PromotionError):
     """AWS asks for another try."""
 
 

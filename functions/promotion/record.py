@@ -36,7 +36,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the execution that promotes",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback, TellOfFailure, TellOfSuccess"),
+        ReadBy("history.rollback, NotifyFailure, NotifySuccess"),
     ]
     started_at: Annotated[
         str,
@@ -47,7 +47,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("PromotedUpstream, TellOfFailure, TellOfSuccess"),
+        ReadBy("PromotedUpstream, NotifyFailure, NotifySuccess"),
     ]
     application: Annotated[
         str,
@@ -55,7 +55,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Preview promotion, Update endpoint, Remove superseded models, history.approval_requests, "
-            "plan.preview, TellOfFailure, TellOfSuccess"
+            "plan.preview, NotifyFailure, NotifySuccess"
         ),
     ]
     endpoint: Annotated[
@@ -74,13 +74,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the source; for a rollback, the execution that it restores",
         WrittenBy("Resolve candidate"),
-        ReadBy("Inspect endpoint, Announce failure, history.approval_requests, plan.preview"),
+        ReadBy("Inspect endpoint, Publish failure, history.approval_requests, plan.preview"),
     ]
     source_arn: Annotated[
         str,
         "The ARN of the source that was trained or registered, the same in every stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("plan.preview, TellOfSuccess"),
+        ReadBy("plan.preview, NotifySuccess"),
     ]
     created_at: Annotated[
         str,
@@ -101,13 +101,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution, empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, May it come in?"),
+        ReadBy("Preview promotion, Approval required?"),
     ]
     approved_by: Annotated[
         str,
         "Who approved it, as far as Systems Manager says",
         WrittenBy("Resolve candidate"),
-        ReadBy("TellOfSuccess"),
+        ReadBy("NotifySuccess"),
     ]
     approval_comment: Annotated[
         str,
@@ -120,7 +120,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, TellOfSuccess"
+            "history.rollback, plan.preview, NotifySuccess"
         ),
     ]
     model_digest: Annotated[
@@ -183,9 +183,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the SageMaker model",
         WrittenBy("Create model"),
         ReadBy(
-            "Preview promotion, Request approval, Resolve images, Note the failed smoke test, Announce "
+            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
             "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request, TellOfSuccess"
+            "source.quality_gate, source.request, NotifySuccess"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -193,7 +193,7 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Restore endpoint, "
+            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
             "endpoint.state, history.retention, history.rollback"
         ),
     ]
@@ -201,21 +201,21 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The endpoint config to roll back to, empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Restore endpoint, history.retention"),
+        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, history.retention"),
     ]
     changing: Annotated[
         bool,
         "Whether the endpoint may have been changed, so that a failure rolls it back",
-        WrittenBy("Inspect endpoint, Write the record"),
-        ReadBy("Restore endpoint"),
+        WrittenBy("Inspect endpoint, Prepare promotion record"),
+        ReadBy("Roll back endpoint"),
     ]
     baking_seconds: Annotated[
         int,
         "How long the deployment waits beyond the start of instances",
         WrittenBy("Inspect endpoint"),
         ReadBy(
-            "Update endpoint, Wait for the deployment, Note the failed deployment, Note the failed smoke "
-            "test, Note what failed, Take over the endpoint, Wait for the restoration, history.lock"
+            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test "
+            "failure, Capture failure, Take over endpoint lock, Wait for rollback, history.lock"
         ),
     ]
     images: Annotated[
@@ -240,24 +240,24 @@ class PromotionRecord(TypedDict, total=False):
     ]
     status: Annotated[
         str,
-        "How the promotion ended: Succeeded, Failed, RestorationFailed or Rejected",
-        WrittenBy("Write the record, Write the failed record, Announce failure, Announce rejection"),
-        ReadBy("Announce failure, history.retention, history.rollback"),
+        "How the promotion ended: Succeeded, Failed, RollbackFailed or Rejected",
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        ReadBy("Publish failure, history.retention, history.rollback"),
     ]
     reason: Annotated[
         str,
         "Why it failed or was rejected",
-        WrittenBy("Write the record, Write the failed record, Announce failure, Announce rejection"),
-        ReadBy("TellOfFailure"),
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        ReadBy("NotifyFailure"),
     ]
     error: Annotated[
         str,
         "The error's name; only in the event of a failure",
-        WrittenBy("Announce failure"),
+        WrittenBy("Publish failure"),
     ]
     ended_at: Annotated[
         str,
         "When it ended (ISO 8601)",
-        WrittenBy("Write the record, Write the failed record, Announce rejection"),
-        ReadBy("Record promotion and give back the endpoint, Record failure and give back the endpoint"),
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection"),
+        ReadBy("Record promotion, Record failure"),
     ]

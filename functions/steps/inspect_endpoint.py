@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
     if record["by_event"] and (why := comes_again(records.history(table, endpoint), record)):
-        return {"outcome": "live_before", "reason": why, "promotion": record}
+        return {"outcome": "already_superseded", "reason": why, "promotion": record}
     if record["source_kind"] == "model_package":
         # Its approval may have been withdrawn while it was copied or waited for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]

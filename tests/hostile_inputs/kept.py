@@ -87,7 +87,7 @@ def states() -> Iterator[Hostile]:
             return bool(found["approval_comment"] == found["smoke_test"] == text)
 
         yield Hostile("state machine", f"a comment and a name of {what}", act, "carried as a text", None, is_text)
-    (tried,) = DEFINITION["States"]["Tried often enough?"]["Choices"]
+    (tried,) = DEFINITION["States"]["Recovery attempts exhausted?"]["Choices"]
     phrase = "Step Functions Execution Status Change " * 9
     for what, given in (
         ("by hand", {"training_job": phrase}),

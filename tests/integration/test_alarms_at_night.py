@@ -138,7 +138,7 @@ def test_an_endpoint_that_could_not_be_put_back_rings(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     promotion: Any = qa.execution_of(lab.train(application, "good")).output
-    alarm = quiet_alarm(stacks, qa, "EndpointsNotRestored")
+    alarm = quiet_alarm(stacks, qa, "RollbackFailures")
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
     # What serves is neither what this one has put there nor what was there before.
     interrupted = promotion | {"changing": True, "endpoint_config_name": "its", "previous_endpoint_config_name": "old"}
@@ -151,7 +151,7 @@ def test_an_endpoint_that_could_not_be_put_back_rings(
 
     recovery = qa.promote({"recover": f"{application}-qa"})
 
-    assert recovery.error == "RestorationFailed", recovery.cause
+    assert recovery.error == "RollbackFailed", recovery.cause
     alarm.wait_for_mail()
     alarm.wait_for("OK")
 
@@ -171,7 +171,7 @@ def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
     alarm.wait_for("OK")
 
 
-def test_an_event_that_cannot_be_delivered_rings_until_it_is_taken_out_of_the_queue(
+def test_an_event_that_cannot_be_delivered_rings_until_it_lock_held_out_of_the_queue(
     qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     empty_dead_letters(production)
@@ -198,11 +198,11 @@ def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
     waiting_approval(production, application)
-    alarm = quiet_alarm(stacks, production, "ApprovalsWaiting")
+    alarm = quiet_alarm(stacks, production, "PendingApprovals")
     look(production)
     alarm.wait_for("OK")
 
-    with deployed_with(production, ApprovalAlarmSeconds="1"):
+    with deployed_with(production, PendingApprovalAlarmSeconds="1"):
         look(production)
         alarm.wait_for_mail()
         decide_all(production)
@@ -228,9 +228,9 @@ def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
     job = lab.train(application, "slow", script=SLOW, tagged=False)
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'slow'"}]}
     configure(qa, application, SmokeTest=suite)
-    with deployed_with(qa, EndpointHeldAlarmSeconds="2"):
+    with deployed_with(qa, EndpointLockAlarmSeconds="2"):
         monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
-        alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
+        alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
 
         arn = qa.start({"training_job": job, "application": application})
         wait_until(lambda: qa.running(application) or None, "the endpoint to be held")
@@ -271,7 +271,7 @@ def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
         "taken_at": {"S": "2026-01-01T00:00:00+00:00"},
         "promotion": {"S": json.dumps({"endpoint": f"{application}-qa", "application": application})},
     }
-    alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
+    alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
     qa.client("dynamodb").put_item(TableName=qa.table, Item=key | journal)
 
     look(qa)
@@ -324,7 +324,7 @@ def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: Emb
 
 def test_when_nobody_looks_any_more_people_hear_of_it(qa: Stage, stacks: EmbeddedAws) -> None:
     look(qa)
-    alarm = Alarm(stacks, qa, "EndpointsHeld")
+    alarm = Alarm(stacks, qa, "EndpointLocksHeld")
     alarm.wait_for("OK")
 
     alarms.evaluate(time.time() + MUCH_LATER)

@@ -76,7 +76,7 @@ def test_of_a_first_deployment_that_is_undone_no_scaling_is_left(lab: Lab, qa: S
     applied: list[Any] = []
 
     def stop_when_applied(execution: Any, state: str) -> None:
-        if state == "Record promotion and give back the endpoint" and application in execution.execution_input:
+        if state == "Record promotion" and application in execution.execution_input:
             applied.append(qa.scaling(application)["targets"])
             qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
 
@@ -107,7 +107,7 @@ def test_of_policies_and_actions_those_of_the_settings_are_left_or_those_from_be
     }
 
     def stop_when_applied(execution: Any, state: str) -> None:
-        if state == "Record promotion and give back the endpoint" and application in execution.execution_input:
+        if state == "Record promotion" and application in execution.execution_input:
             qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
 
     before = qa.scaling(application)

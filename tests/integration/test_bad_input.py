@@ -61,11 +61,11 @@ def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, word
     assert words in (execution.cause or "")
     assert "Create model" not in execution.states
     assert execution.states == [
-        "Tried often enough?",
+        "Recovery attempts exhausted?",
         "Resolve candidate",
-        "Note what failed",
-        "Is the endpoint held?",
-        "Announce failure",
+        "Capture failure",
+        "Lock held?",
+        "Publish failure",
         "Recovered?",
         "Promotion failed",
     ]

@@ -286,7 +286,7 @@ def test_an_address_outside_of_what_the_stage_may_read_is_refused_wherever_it_st
     for what, execution in refused.items():
         assert execution.error == "PromotionRefusedError", (what, execution.error, execution.cause)
         assert "may not be read" in (execution.cause or ""), what
-        assert execution.states[-3:] == ["Announce failure", "Recovered?", "Promotion failed"], what
+        assert execution.states[-3:] == ["Publish failure", "Recovered?", "Promotion failed"], what
     assert qa.endpoint(application) is None
     copied = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")["Contents"]
     assert [found["Key"] for found in copied] == [f"models/{application}/secret.bin"]

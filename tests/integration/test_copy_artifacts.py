@@ -18,7 +18,7 @@ from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import pin
 from promotion.copying.references import Reference, targets
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.support.world import DEV, DEV_BUCKET, QA, Lab, Stage
 
 GIB = 1024**3
@@ -89,7 +89,7 @@ Copier(boto3.client("s3"), bucket, owner, source_owner, in_flight=4).copy([Pinne
 """
 
 
-def test_a_copy_whose_process_dies_is_taken_up_where_it_stopped(
+def test_a_copy_whose_process_dies_lock_held_up_where_it_stopped(
     lab: Lab, qa: Stage, copier: Copier, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 1), application)
@@ -175,7 +175,7 @@ def test_a_copy_that_turns_out_damaged_is_deleted_with_its_version(
     pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"as it is"), application)
     other = planned(lab, lab.upload(f"{application}/other.tar.gz", b"as it was"), application)
 
-    with pytest.raises(TryAgainError, match="is damaged"):
+    with pytest.raises(TransientError, match="is damaged"):
         copier.copy([dataclasses.replace(pinned, checksum=other.checksum)], seconds=60)
 
     left = qa.client("s3").list_object_versions(Bucket=qa.bucket, Prefix=pinned.target)

@@ -51,7 +51,7 @@ def test_each_state_is_a_line_with_its_seconds_and_what_takes_none_stands_beside
         events = [
             event("TaskStateEntered", 0, "Plan copy"),
             event("TaskStateExited", 1.5, "Plan copy"),
-            event("ChoiceStateEntered", 1.5, "May it come in?"),
+            event("ChoiceStateEntered", 1.5, "Approval required?"),
             event("MapStateEntered", 1.5, "Copy artifacts"),
         ]
         history.show(events)
@@ -65,7 +65,7 @@ def test_each_state_is_a_line_with_its_seconds_and_what_takes_none_stands_beside
         history.show(events)
 
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["", "a promotion", "Plan copy 1.5 s May it come in?", "Copy artifacts 0.5 s Copy batch"]
+    assert lines == ["", "a promotion", "Plan copy 1.5 s Approval required?", "Copy artifacts 0.5 s Copy batch"]
     assert history.ended
     assert history.last_state == "Promoted"
 

@@ -93,7 +93,7 @@ def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, q
     qa.client("sagemaker").delete_endpoint(EndpointName=f"{application}-qa")
     execution = qa.ended(arn)
 
-    assert execution.error == "RestorationFailed"
+    assert execution.error == "RollbackFailed"
     assert "deleted by someone" in (execution.cause or "")
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
@@ -133,14 +133,14 @@ def test_what_someone_else_brings_onto_an_endpoint_meanwhile_is_not_gone_over(
     with step_functions.watched(change):
         execution = qa.execution_of(lab.train(application, "third"))
 
-    assert execution.error == "RestorationFailed"
+    assert execution.error == "RollbackFailed"
     assert "Someone else changed the endpoint" in (execution.cause or "")
     assert qa.answer(application) == {"label": "first"}
-    assert qa.history(application)[-1]["status"] == "RestorationFailed"
+    assert qa.history(application)[-1]["status"] == "RollbackFailed"
     assert qa.running(application) == []
 
 
-def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
+def test_a_config_that_is_gone_when_it_is_needed_for_the_rollback_step_calls_people(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str
 ) -> None:
     first: Any = qa.execution_of(lab.train(application, "first")).output
@@ -152,11 +152,11 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
     with step_functions.watched(clean_up):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
 
-    assert execution.error == "RestorationFailed"
+    assert execution.error == "RollbackFailed"
     assert f"could not be brought back to {first['endpoint_config_name']}" in (execution.cause or "")
     assert "Could not find endpoint configuration" in (execution.cause or "")
     assert "The smoke test of" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
     assert status(qa, application) == "InService"
     assert qa.running(application) == []
 
@@ -165,7 +165,7 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
     ("service", "operation"),
     [("sagemaker", "UpdateEndpoint"), ("application-autoscaling", "RegisterScalableTarget")],
 )
-def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
+def test_a_rollback_step_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, service: str, operation: str
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
@@ -173,15 +173,15 @@ def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
     scale_by_hand(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
-    call = Call(qa.role("RestoreEndpointFunctionRole"), service, operation)
+    call = Call(qa.role("RollBackEndpointFunctionRole"), service, operation)
 
     with faults.injected(call, Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
-        mail(stacks, "People are needed (RecoveryGivenUp)", f"{application}-qa")
+        mail(stacks, "People are needed (RecoveryAbandoned)", f"{application}-qa")
     held = qa.running(application)
     by_hand = qa.promote({"recover": f"{application}-qa"})
 
-    assert execution.error == "RestorationInterrupted"
+    assert execution.error == "RollbackInterrupted"
     cause = execution.cause or ""
     assert cause.startswith(f"The endpoint {application}-qa is still held")
     assert all(words in cause for words in ("AccessDenied", operation, "tried again", "The smoke test of"))
@@ -202,10 +202,10 @@ def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
 
     execution = hasty.execution_of(lab.train(application, "next"))
 
-    assert execution.error == "RestorationFailed"
+    assert execution.error == "RollbackFailed"
     assert "It took longer than 10 seconds to bring it back" in (execution.cause or "")
     assert "The deployment took longer than 10 seconds" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
     assert status(hasty, application) == "Updating"
     configs = hasty.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
     assert len(configs) == 2
@@ -244,10 +244,10 @@ def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
 
     execution = qa.execution_of(job)
 
-    assert execution.error == "RestorationFailed", execution.cause
+    assert execution.error == "RollbackFailed", execution.cause
     assert "is UpdateRollbackFailed" in (execution.cause or "")
     assert "bring it to a config that works with UpdateEndpoint" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
     assert status(qa, application) == "UpdateRollbackFailed"
     assert qa.running(application) == []
 
@@ -275,7 +275,7 @@ def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: La
     configure(qa, application, EndpointConfig=two, DeploymentConfig=guarded)
 
     def remove(execution: Any, state: str) -> None:
-        if state == "Take the endpoint" and f"{application}-next" in execution.execution_input:
+        if state == "Acquire endpoint lock" and f"{application}-next" in execution.execution_input:
             cloudwatch.delete_alarms(AlarmNames=[alarm])
 
     with step_functions.watched(remove):

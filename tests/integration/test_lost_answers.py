@@ -23,7 +23,7 @@ MAKES = [
     ("CopyArtifactsFunctionRole", "s3", "CopyObject"),
     ("CreateModelFunctionRole", "sagemaker", "CreateModel"),
     ("CreateEndpointConfigFunctionRole", "sagemaker", "CreateEndpointConfig"),
-    ("TakeTheEndpointFunctionRole", "dynamodb", "PutItem"),
+    ("AcquireEndpointLockFunctionRole", "dynamodb", "PutItem"),
     ("InspectEndpointFunctionRole", "dynamodb", "TransactWriteItems"),
     ("PromotionRole", "dynamodb", "TransactWriteItems"),
     ("PromotionRole", "events", "PutEvents"),
@@ -68,20 +68,20 @@ def test_a_promotion_that_loses_every_answer_once_is_made_once(lab: Lab, qa: Sta
     assert qa.running(application) == []
 
 
-def test_a_way_back_that_loses_its_answers_leads_back(
+def test_a_rollback_step_that_loses_its_answers_leads_back(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An endpoint is gone by the time that its deletion is asked for again.
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.0)
     written = [("PromotionRole", "dynamodb", "TransactWriteItems")]
-    with lost(qa, [*written, ("RestoreEndpointFunctionRole", "sagemaker", "DeleteEndpoint")]):
+    with lost(qa, [*written, ("RollBackEndpointFunctionRole", "sagemaker", "DeleteEndpoint")]):
         first = qa.execution_of(lab.train(application, "first", expect="label == 'other'"))
 
     assert first.error == "SmokeTestFailed", first.cause
     assert qa.endpoint(application) is None
 
     assert qa.execution_of(lab.train(application, "good")).status == "SUCCEEDED"
-    with lost(qa, [*written, ("RestoreEndpointFunctionRole", "sagemaker", "UpdateEndpoint")]):
+    with lost(qa, [*written, ("RollBackEndpointFunctionRole", "sagemaker", "UpdateEndpoint")]):
         second = qa.execution_of(lab.train(application, "second", expect="label == 'other'"))
 
     assert second.error == "SmokeTestFailed", second.cause

@@ -100,9 +100,9 @@ def test_a_preview_says_how_each_would_end(previews: Previews) -> None:
         "rollback to": ("Previewed", "promoted"),
         "live already": ("Previewed", "promoted"),
         "model for production": ("Previewed", "approval_requested"),
-        "nothing to go back to": ("It would fail", "failed"),
-        "recovery": ("It would fail", "failed"),
-        "unknown": ("It would fail", "failed"),
+        "nothing to go back to": ("Preview: would fail", "failed"),
+        "recovery": ("Preview: would fail", "failed"),
+        "unknown": ("Preview: would fail", "failed"),
     }
     assert "There is no model unknown in account" in previews.of["unknown"].output["why"]
     assert all(len(json.dumps(one.output)) < 32 * 1024 for one in previews.of.values())

@@ -23,7 +23,7 @@ def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anyth
     execution = qa.execution_of(lab.train(application, "poor", metrics={"accuracy": 0.81, "loss": 0.1}))
     without = qa.execution_of(lab.train(application, "silent"))
 
-    assert execution.states[-2:] == ["Announce rejection", "Rejected"], execution.cause
+    assert execution.states[-2:] == ["Publish rejection", "Rejected"], execution.cause
     assert execution.output["reason"] == ("It does not pass the quality gate: accuracy is 0.81, but the least is 0.9.")
     assert "Copy artifacts" not in execution.states
     assert without.states[-1] == "Rejected"

@@ -15,7 +15,7 @@ from tests.support.steps import failure
 from tests.support.world import QA, SLOW, Lab, Stage, wait_until
 
 
-@pytest.mark.parametrize("stopped_in", ["Check endpoint", "Let the deployment begin", "Run smoke test"])
+@pytest.mark.parametrize("stopped_in", ["Check endpoint", "Wait for deployment to start", "Run smoke test"])
 def test_an_update_that_is_stopped_is_undone(lab: Lab, qa: Stage, application: str, stopped_in: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     before = qa.endpoint(application)
@@ -70,7 +70,7 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
             item = {"kind": "running", "key": f"{application}-qa", "execution": holder, "promotion": "{}"}
             held = {key: {"S": value} for key, value in item.items()}
             qa.client("dynamodb").put_item(TableName=qa.table, Item=held)
-        for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RestoreEndpointFunction"):
+        for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RollBackEndpointFunction"):
             error = failure(qa, function, late)
             assert error["errorType"] == "PromotionRefusedError", error
             assert "no longer held by this execution" in error["errorMessage"]
@@ -113,7 +113,7 @@ def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, ap
     recovery = qa.execution_of(arn)
 
     # The endpoint went back to the first model, which neither the promotion nor its recovery asked for.
-    assert recovery.error == "RestorationFailed"
+    assert recovery.error == "RollbackFailed"
     assert "Someone else changed the endpoint" in (recovery.cause or "")
     assert qa.answer(application) == {"label": "good"}
     assert qa.scaling(application) == scaling
@@ -136,7 +136,7 @@ def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa
         execution = qa.execution_of(lab.train(application, "next"))
 
     assert execution.status == "SUCCEEDED", execution.cause
-    assert "Wait for the other promotion" in execution.states
+    assert "Wait for endpoint lock" in execution.states
     assert qa.answer(application) == {"label": "next"}
     assert [record["status"] for record in qa.history(application)] == ["Succeeded", "Failed", "Succeeded"]
     assert qa.running(application) == []
@@ -161,9 +161,9 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
 
     given_up = qa.promote(kind | {"account": QA, "region": accounts.REGION, "detail": detail})
 
-    assert given_up.error == "RecoveryGivenUp"
+    assert given_up.error == "RecoveryAbandoned"
     assert f"{application}-qa could not be recovered in 3 tries and is still held" in (given_up.cause or "")
-    assert given_up.arn in mail(stacks, "People are needed (RecoveryGivenUp)", f"{application}-qa")
+    assert given_up.arn in mail(stacks, "People are needed (RecoveryAbandoned)", f"{application}-qa")
     assert len(qa.running(application)) == 1
     by_hand = qa.promote({"recover": f"{application}-qa"})
     assert by_hand.states[-1] == "Recovered", by_hand.cause

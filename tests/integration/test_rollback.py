@@ -38,7 +38,7 @@ def test_an_event_that_comes_again_does_not_undo_a_rollback(lab: Lab, qa: Stage,
 
     again = qa.promote(event)
 
-    assert again.states[-1] == "Live before"
+    assert again.states[-1] == "Already superseded"
     assert qa.answer(application) == {"label": "first"}
     assert qa.running(application) == []
 

@@ -178,7 +178,7 @@ def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_re
     assert production.endpoint(application) is None
 
 
-def test_a_package_whose_approval_is_taken_back_while_it_is_copied_does_not_go_live(
+def test_a_package_whose_approval_lock_held_back_while_it_is_copied_does_not_go_live(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     package = register(lab, application, "v1")

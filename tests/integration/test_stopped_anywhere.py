@@ -142,7 +142,7 @@ def waiting(lane: Lane, stop_in: str | None) -> list[str]:
     """Two at once, of which the first is stopped in the end, so that nothing comes of either."""
     first = lane.start("next", "Run smoke test")
     wait_until(lambda: "Inspect endpoint" in lane.watch.entered.get(first, []) or None, "the first of two")
-    second = lane.start("next", stop_in or "Wait for the other promotion")
+    second = lane.start("next", stop_in or "Wait for endpoint lock")
     return [first, second]
 
 

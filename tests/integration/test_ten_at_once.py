@@ -54,4 +54,4 @@ def held_by(qa: Stage, arn: str) -> tuple[datetime.datetime, datetime.datetime]:
     events = [event for page in pages for event in page["events"]]
     entered = {e["stateEnteredEventDetails"]["name"]: e["timestamp"] for e in events if "stateEnteredEventDetails" in e}
     left = {e["stateExitedEventDetails"]["name"]: e["timestamp"] for e in events if "stateExitedEventDetails" in e}
-    return (entered["Inspect endpoint"], left["Record promotion and give back the endpoint"])
+    return (entered["Inspect endpoint"], left["Record promotion"])

@@ -93,7 +93,7 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
     before = qa.endpoint(application)
     again = qa.promote(event_of_first)
-    assert again.states[-1] == "Live before", again.cause
+    assert again.states[-1] == "Already superseded", again.cause
     assert "does not bring settings that have changed" in again.output["reason"]
     assert qa.endpoint(application) == before
 
@@ -101,7 +101,7 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     by_hand = config_by_hand(qa, application, first.output["model_name"])
     qa.client("sagemaker").update_endpoint(EndpointName=f"{application}-qa", EndpointConfigName=by_hand)
     wait_until(lambda: True if config(qa, application) == by_hand else None, "the change by hand")
-    assert qa.promote(event_of_first).states[-1] == "Live before"
+    assert qa.promote(event_of_first).states[-1] == "Already superseded"
     assert config(qa, application) == by_hand
 
     # A newer one has gone live.
@@ -114,7 +114,7 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     # By hand the new settings are brought, since that is asked for.
     assert qa.promote({"rollback": f"{application}-qa"}).states[-1] == "Promoted"
     before = qa.endpoint(application)
-    assert qa.promote(event_of_first).states[-1] in ("Live before", "Already live")
+    assert qa.promote(event_of_first).states[-1] in ("Already superseded", "Already live")
     assert qa.endpoint(application) == before
     assert qa.promote({"training_job": event_of_first["detail"]["TrainingJobName"]}).states[-1] == "Promoted"
     assert qa.instances(application) == 2

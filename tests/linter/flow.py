@@ -24,7 +24,7 @@ PERMANENT = {
 # Whose failure may be forgotten, and why.
 FORGIVEN = {
     "Remove superseded models": "the promotion has succeeded, and the alarm FailedRetention tells of it",
-    "Announce failure": "what it failed to announce is how the execution ends, and that sets off an alarm by itself",
+    "Publish failure": "what it failed to announce is how the execution ends, and that sets off an alarm by itself",
 }
 
 Way = tuple[str, str, dict[str, Any]]

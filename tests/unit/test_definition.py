@@ -33,9 +33,9 @@ EVENTS_OF_AN_ITERATION = 2
 
 # What bounds each state that waits for something in a loop.
 BOUNDS = {
-    "Wait for the other promotion": "LockWaitSeconds",
-    "Wait for the deployment": "DeploymentTimeoutSeconds",
-    "Wait for the restoration": "DeploymentTimeoutSeconds",
+    "Wait for endpoint lock": "LockWaitSeconds",
+    "Wait for deployment": "DeploymentTimeoutSeconds",
+    "Wait for rollback": "DeploymentTimeoutSeconds",
 }
 
 
@@ -152,9 +152,9 @@ def test_every_loop_ends_after_what_its_parameter_says() -> None:
 
 
 @pytest.mark.parametrize("baking", [None, 0, 60, 3600, 28_800, 72_000])
-@pytest.mark.parametrize("wait", ["Wait for the deployment", "Wait for the restoration"])
+@pytest.mark.parametrize("wait", ["Wait for deployment", "Wait for rollback"])
 def test_a_deployment_that_bakes_is_looked_at_no_oftener_than_any_other(wait: str, baking: int | None) -> None:
-    if baking is None and wait == "Wait for the deployment":
+    if baking is None and wait == "Wait for deployment":
         return  # Inspect endpoint has noted it by then
     promotion = {} if baking is None else {"baking_seconds": baking}
     expression = Jsonata(STATES[wait]["Seconds"].strip("{%} "))

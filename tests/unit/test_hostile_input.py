@@ -378,7 +378,7 @@ def test_a_quality_gate_is_usable_or_refused(gate: Any, found: dict[str, float])
 
 
 @given(values | broken([{"Keep": 5}]))
-def test_a_retention_leaves_a_way_back_or_is_refused(retention_settings: Any) -> None:
+def test_a_retention_leaves_a_rollback_step_or_is_refused(retention_settings: Any) -> None:
     found, _ = tried(lambda: retention.validated(retention_settings, f"{PARAMETER}: Retention"))
 
     assert found is None or found["Keep"] >= 2

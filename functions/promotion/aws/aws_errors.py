@@ -19,7 +19,7 @@ class Meaning(enum.Enum):
     BUSY = enum.auto()
     DENIED = enum.auto()
     NOT_YET_VISIBLE = enum.auto()
-    TRY_AGAIN = enum.auto()
+    TRANSIENT = enum.auto()
     CHANGED = enum.auto()
     UNKNOWN = enum.auto()
 
@@ -43,37 +43,37 @@ _CODES = {
     "403": Meaning.DENIED,
     "KMS.AccessDeniedException": Meaning.DENIED,
     # Each try asks for the credentials anew.
-    "ExpiredToken": Meaning.TRY_AGAIN,
-    "ExpiredTokenException": Meaning.TRY_AGAIN,
-    "Throttling": Meaning.TRY_AGAIN,
-    "ThrottlingException": Meaning.TRY_AGAIN,
-    "ThrottledException": Meaning.TRY_AGAIN,
-    "RequestThrottled": Meaning.TRY_AGAIN,
-    "RequestThrottledException": Meaning.TRY_AGAIN,
-    "EC2ThrottledException": Meaning.TRY_AGAIN,
-    "TooManyRequestsException": Meaning.TRY_AGAIN,
-    "RequestLimitExceeded": Meaning.TRY_AGAIN,
-    "BandwidthLimitExceeded": Meaning.TRY_AGAIN,
-    "LimitExceededException": Meaning.TRY_AGAIN,
-    "ProvisionedThroughputExceededException": Meaning.TRY_AGAIN,
-    "AutomationExecutionLimitExceededException": Meaning.TRY_AGAIN,
-    "SlowDown": Meaning.TRY_AGAIN,
-    "PriorRequestNotComplete": Meaning.TRY_AGAIN,
-    "TransactionConflictException": Meaning.TRY_AGAIN,
-    "TransactionInProgressException": Meaning.TRY_AGAIN,
-    "ServiceUnavailable": Meaning.TRY_AGAIN,
-    "ServiceUnavailableException": Meaning.TRY_AGAIN,
-    "InternalError": Meaning.TRY_AGAIN,
-    "InternalFailure": Meaning.TRY_AGAIN,
-    "InternalServerError": Meaning.TRY_AGAIN,
-    "ServerException": Meaning.TRY_AGAIN,
-    "UploadNotFoundException": Meaning.TRY_AGAIN,
-    "InternalServiceException": Meaning.TRY_AGAIN,
-    "InternalServiceError": Meaning.TRY_AGAIN,
-    "InternalServiceFault": Meaning.TRY_AGAIN,
-    "ConcurrentUpdateException": Meaning.TRY_AGAIN,
-    "RequestTimeout": Meaning.TRY_AGAIN,
-    "RequestTimeoutException": Meaning.TRY_AGAIN,
+    "ExpiredToken": Meaning.TRANSIENT,
+    "ExpiredTokenException": Meaning.TRANSIENT,
+    "Throttling": Meaning.TRANSIENT,
+    "ThrottlingException": Meaning.TRANSIENT,
+    "ThrottledException": Meaning.TRANSIENT,
+    "RequestThrottled": Meaning.TRANSIENT,
+    "RequestThrottledException": Meaning.TRANSIENT,
+    "EC2ThrottledException": Meaning.TRANSIENT,
+    "TooManyRequestsException": Meaning.TRANSIENT,
+    "RequestLimitExceeded": Meaning.TRANSIENT,
+    "BandwidthLimitExceeded": Meaning.TRANSIENT,
+    "LimitExceededException": Meaning.TRANSIENT,
+    "ProvisionedThroughputExceededException": Meaning.TRANSIENT,
+    "AutomationExecutionLimitExceededException": Meaning.TRANSIENT,
+    "SlowDown": Meaning.TRANSIENT,
+    "PriorRequestNotComplete": Meaning.TRANSIENT,
+    "TransactionConflictException": Meaning.TRANSIENT,
+    "TransactionInProgressException": Meaning.TRANSIENT,
+    "ServiceUnavailable": Meaning.TRANSIENT,
+    "ServiceUnavailableException": Meaning.TRANSIENT,
+    "InternalError": Meaning.TRANSIENT,
+    "InternalFailure": Meaning.TRANSIENT,
+    "InternalServerError": Meaning.TRANSIENT,
+    "ServerException": Meaning.TRANSIENT,
+    "UploadNotFoundException": Meaning.TRANSIENT,
+    "InternalServiceException": Meaning.TRANSIENT,
+    "InternalServiceError": Meaning.TRANSIENT,
+    "InternalServiceFault": Meaning.TRANSIENT,
+    "ConcurrentUpdateException": Meaning.TRANSIENT,
+    "RequestTimeout": Meaning.TRANSIENT,
+    "RequestTimeoutException": Meaning.TRANSIENT,
     "PreconditionFailed": Meaning.CHANGED,
     "ConditionalRequestConflict": Meaning.CHANGED,
     "ConditionalCheckFailedException": Meaning.CHANGED,
@@ -86,17 +86,17 @@ _VALIDATION_MESSAGES = (
     ("Cannot create already existing ", Meaning.ALREADY_EXISTS),
     ("Cannot update in-progress ", Meaning.BUSY),
     # A scalable target that stands in the way of an update, or that was taken off a moment ago.
-    ("The variant(s) ", Meaning.TRY_AGAIN),
+    ("The variant(s) ", Meaning.TRANSIENT),
     # A role that was made a moment ago: IAM is eventually consistent.
     ("Could not assume role ", Meaning.NOT_YET_VISIBLE),
 )
 
 
 def meaning(error: ClientError) -> Meaning:
-    """Return the meaning of `error`, or UNKNOWN; an unknown error with a status of 500 or more is TRY_AGAIN."""
+    """Return the meaning of `error`, or UNKNOWN; an unknown error with a status of 500 or more is TRANSIENT."""
     known = _known(error)
     is_of_server = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
-    return Meaning.TRY_AGAIN if known is Meaning.UNKNOWN and is_of_server else known
+    return Meaning.TRANSIENT if known is Meaning.UNKNOWN and is_of_server else known
 
 
 def _known(error: ClientError) -> Meaning:

@@ -21,7 +21,7 @@ from promotion.copying.copy_errors import WRONG_PARTS, CopyErrors, code, was_rep
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests, Found, Upload
-from promotion.errors import TryAgainError, UnfinishedError
+from promotion.errors import TransientError, UnfinishedError
 
 MULTIPART_THRESHOLD = 128 * 1024**2
 """From here on parts in parallel are faster than one request; S3 itself demands parts above 5 GiB."""
@@ -71,7 +71,7 @@ class Copier:
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` within `seconds`.
 
-        Raises UnfinishedError when time runs out, TryAgainError when S3 asks for another try (another call takes up
+        Raises UnfinishedError when time runs out, TransientError when S3 asks for another try (another call takes up
         where this one stopped), and PromotionRefusedError when a source is not what was pinned any more, a target holds
         something else, or something is denied; then no upload of its own is left behind.
         """
@@ -136,7 +136,7 @@ class _Batch:
                 raise _StoppedError
             try:
                 return await work(*args, **kwargs)
-            except TryAgainError:
+            except TransientError:
                 raise
             except Exception as error:
                 self._failure = self._failure or error
@@ -167,7 +167,7 @@ class _Batch:
                     is_new = await self._copy_by_parts(pinned, may_be_there)
                 else:
                     is_new = await self._in_slot(self._copy_whole, pinned)
-            except TryAgainError:
+            except TransientError:
                 if not tries_left:
                     raise
                 await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter

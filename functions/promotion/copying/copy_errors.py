@@ -10,7 +10,7 @@ from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_copy_api import Upload
 from promotion.copying.s3_errors import explained, key_in
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 # What CompleteMultipartUpload answers to parts that are not there, or are of another size together than the object.
 WRONG_PARTS = {"EntityTooSmall", "InvalidPart", "InvalidRequest"}
@@ -56,13 +56,13 @@ class CopyErrors:
         if code(error) != "NoSuchUpload":
             return otherwise
         upload.is_ended = True
-        return TryAgainError(f"The upload of s3://{self.bucket}/{upload.pinned.target} was ended by someone else.")
+        return TransientError(f"The upload of s3://{self.bucket}/{upload.pinned.target} was ended by someone else.")
 
-    def busy(self, pinned: PinnedObject) -> TryAgainError:
-        return TryAgainError(f"s3://{self.bucket}/{pinned.target} is being written by someone else.")
+    def busy(self, pinned: PinnedObject) -> TransientError:
+        return TransientError(f"s3://{self.bucket}/{pinned.target} is being written by someone else.")
 
-    def damaged(self, pinned: PinnedObject, why: str) -> TryAgainError:
-        return TryAgainError(f"The copy of {_source(pinned)} to s3://{self.bucket}/{pinned.target} is damaged: {why}.")
+    def damaged(self, pinned: PinnedObject, why: str) -> TransientError:
+        return TransientError(f"The copy of {_source(pinned)} to s3://{self.bucket}/{pinned.target} is damaged: {why}.")
 
     def changed(self, pinned: PinnedObject) -> PromotionRefusedError:
         return PromotionRefusedError(

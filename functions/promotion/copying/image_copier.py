@@ -22,7 +22,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
+from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from promotion.source.images import Copy, Image, missing_grant, parse
 
 _LISTS = ("application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json")
@@ -99,7 +99,7 @@ class ImageCopier:
         for manifest in manifests:
             _manifest(self._ecr, target, {"imageDigest": manifest.digest})
         if left := self._missing(target, layers):
-            raise TryAgainError(f"{len(left)} layers of {copy.source} are not in {target.resource} yet.")
+            raise TransientError(f"{len(left)} layers of {copy.source} are not in {target.resource} yet.")
         return Summary(len(manifests), len(missing), len(layers) - len(missing), sum(missing.values()))
 
     def _manifests(self, image: Image, digest: str) -> Iterator[Manifest]:
@@ -146,7 +146,7 @@ class ImageCopier:
             self._upload_part(place, first, part)
             first += len(part)
         if first != size:
-            raise TryAgainError(f"The layer {digest} of {source.uri} came with {first} bytes instead of {size}.")
+            raise TransientError(f"The layer {digest} of {source.uri} came with {first} bytes instead of {size}.")
         if f"sha256:{content.hexdigest()}" != digest:
             raise PromotionRefusedError(
                 f"The layer {digest} of {source.uri} is damaged: the SHA-256 of what ECR has is {content.hexdigest()}. "
@@ -163,7 +163,7 @@ class ImageCopier:
         except self._exceptions.InvalidLayerPartException as error:
             # ECR takes each part once: the client may have sent it again for want of an answer.
             if error.response.get("lastValidByteReceived") != last:
-                raise TryAgainError(f"The upload {place['uploadId']} broke off: {message(error)}") from error
+                raise TransientError(f"The upload {place['uploadId']} broke off: {message(error)}") from error
 
     def _put(self, target: Image, manifest: Manifest, tag: str | None) -> None:
         request = _repository(target) | {
@@ -185,7 +185,7 @@ def _parts(url: str, part_bytes: int) -> Iterator[bytes]:
             while part := download.read(part_bytes):
                 yield part
     except (OSError, http.client.HTTPException) as error:
-        raise TryAgainError(f"The download of a layer broke off: {error}") from error
+        raise TransientError(f"The download of a layer broke off: {error}") from error
 
 
 def _manifest(ecr: Any, image: Image, wanted: dict[str, str]) -> Manifest:
@@ -226,7 +226,7 @@ def _explained(error: ClientError, image: Image) -> Exception:
             return PromotionRefusedError(
                 f"The image {image.uri} is not there (any more): {message(error)} Push it again."
             )
-        case Meaning.TRY_AGAIN:
-            return TryAgainError(f"{image.uri}: {message(error)}")
+        case Meaning.TRANSIENT:
+            return TransientError(f"{image.uri}: {message(error)}")
     unknown: Exception = error
     return unknown

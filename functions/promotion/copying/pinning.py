@@ -14,7 +14,7 @@ from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Reference, check_listed
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_errors import explained
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 logger = Logger(child=True)
 
@@ -161,7 +161,7 @@ class _Pinning:
             await self._s3.ask("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
         except ClientError as in_words:
             return in_words if meaning(in_words) is Meaning.DENIED else error
-        except TryAgainError:
+        except TransientError:
             return error
         return error
 

@@ -25,7 +25,7 @@ from botocore.httpsession import get_cert_path
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.http_client import Answer, BrokenAnswerError, Connections
 from promotion.copying.sigv4 import TIME_FORMAT, encoded, query_string, signed_headers
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 TRIES = 8
 _FIRST_PAUSE_SECONDS = 0.1
@@ -97,7 +97,7 @@ class S3Requests:
     ) -> Reply:
         """Send a request until it is answered for good: with an element `wanted`, if the answer has to have one.
 
-        Raises ClientError (of the operation, as boto3 has it) for an error that stays, and TryAgainError when all
+        Raises ClientError (of the operation, as boto3 has it) for an error that stays, and TransientError when all
         tries came to nothing.
         """
         last: Exception | None = None
@@ -124,7 +124,7 @@ class S3Requests:
             except OSError as error:
                 last = error
         words = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
-        raise TryAgainError(f"{operation} of s3://{self._bucket}/{key} failed {TRIES} times: {words}") from last
+        raise TransientError(f"{operation} of s3://{self._bucket}/{key} failed {TRIES} times: {words}") from last
 
     async def pages(
         self, operation: str, key: str, query: dict[str, str], headers: dict[str, str], markers: dict[str, str]
@@ -238,7 +238,7 @@ def _name(element: ElementTree.Element) -> str:
 
 def _is_passing(error: ClientError) -> bool:
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return status in _PASSING_STATUSES or meaning(error) is Meaning.TRY_AGAIN
+    return status in _PASSING_STATUSES or meaning(error) is Meaning.TRANSIENT
 
 
 def _other_region(error: ClientError, place: _Place) -> str | None:

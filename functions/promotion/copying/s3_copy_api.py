@@ -13,7 +13,7 @@ from promotion.aws.aws_errors import Meaning, meaning
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import Reply, S3Requests
 from promotion.copying.sigv4 import encoded
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 MAXIMUM_PARTS = 10_000
 
@@ -204,7 +204,7 @@ class CopyRequests:
         """End `upload` and what has been copied of it, if S3 lets us: else the bucket's lifecycle will."""
         upload.is_ended = True
         target, query = upload.pinned.target, {"uploadId": upload.upload_id}
-        with contextlib.suppress(ClientError, TryAgainError):
+        with contextlib.suppress(ClientError, TransientError):
             await self._s3.ask("AbortMultipartUpload", "DELETE", target, query, self._owned)
 
     async def head(self, pinned: PinnedObject) -> Found:

@@ -8,7 +8,7 @@ import re
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 
 def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
@@ -34,8 +34,8 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         )
     if known is Meaning.NOT_FOUND:
         return PromotionRefusedError(f"{what} does not exist (any more).")
-    if known is Meaning.TRY_AGAIN:
-        return TryAgainError(f"{what}: {message(error)}")
+    if known is Meaning.TRANSIENT:
+        return TransientError(f"{what}: {message(error)}")
     unknown: Exception = error
     return unknown
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.endpoint.model import differences
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 
 def create(
@@ -32,8 +32,8 @@ def create(
                     ) from error
                 return False
             # What the new one refers to may have been made a moment ago.
-            case Meaning.TRY_AGAIN | Meaning.NOT_YET_VISIBLE | Meaning.NOT_FOUND:
-                raise TryAgainError(f"The {what} {name}: {message(error)}") from error
+            case Meaning.TRANSIENT | Meaning.NOT_YET_VISIBLE | Meaning.NOT_FOUND:
+                raise TransientError(f"The {what} {name}: {message(error)}") from error
             case Meaning.DENIED:
                 raise PromotionRefusedError(f"The {what} {name} may not be created: {message(error)}") from error
             case _:

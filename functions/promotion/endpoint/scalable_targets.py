@@ -12,7 +12,7 @@ from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_foun
 from promotion.endpoint import autoscaling
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from promotion.naming import VARIANT
 
 
@@ -29,13 +29,13 @@ def wanted(
 ) -> list[Target]:
     """Return the targets that `endpoint` is to have with a new endpoint config, as `autoscaling.wanted` does.
 
-    Raise TryAgainError if SageMaker does not know the endpoint config yet.
+    Raise TransientError if SageMaker does not know the endpoint config yet.
     """
     if settings is None and not previous:
         return []
     variants = variants_of(sagemaker, endpoint_config)
     if variants is None:
-        raise TryAgainError(f"SageMaker does not know the endpoint config {endpoint_config} yet.")
+        raise TransientError(f"SageMaker does not know the endpoint config {endpoint_config} yet.")
     return autoscaling.wanted(endpoint, settings, previous, variants)
 
 
@@ -87,8 +87,8 @@ def _deregister(client: Any, target: Target) -> None:
 def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
     """Change the targets of an endpoint from the `actual` to the `wanted` ones.
 
-    Raise TryAgainError if AWS does not know yet what was registered a moment ago, and PromotionRefusedError, with AWS's
-    words, if it refuses something.
+    Raise TransientError if AWS does not know yet what was registered a moment ago, and PromotionRefusedError, with
+    AWS's words, if it refuses something.
     """
     known, kept = {key_of(target): target for target in actual}, {key_of(target) for target in wanted}
     for target in actual:
@@ -100,10 +100,10 @@ def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
         except ClientError as error:
             known_as = meaning(error)
             if known_as is Meaning.NOT_FOUND:
-                raise TryAgainError(f"The scaling of {target['ResourceId']}: {message(error)}") from error
+                raise TransientError(f"The scaling of {target['ResourceId']}: {message(error)}") from error
             # Of other services it is a limit of concurrent requests, of this one a quota of targets or policies.
             is_quota = error.response["Error"]["Code"] == "LimitExceededException"
-            if known_as is Meaning.TRY_AGAIN and not is_quota:
+            if known_as is Meaning.TRANSIENT and not is_quota:
                 raise
             raise PromotionRefusedError(
                 f"The scaling of {target['ResourceId']} could not be set by {error.operation_name}: {message(error)}"

@@ -13,7 +13,7 @@ from promotion.endpoint import scalable_targets
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
 from promotion.endpoint.state import BUSY
-from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TransientError
 
 
 def create_endpoint(sagemaker: Any, endpoint: str, endpoint_config: str, tags: dict[str, str]) -> None:
@@ -34,7 +34,7 @@ def update_endpoint(
     """Update the endpoint from its config `previous` to `endpoint_config`; without guardrails if there are none.
 
     Raise EndpointBusyError if someone else is changing it, PromotionRefusedError if someone else has changed it or AWS
-    denies the update, and TryAgainError if AWS cannot see the config yet.
+    denies the update, and TransientError if AWS cannot see the config yet.
     """
     with _once(sagemaker, endpoint, endpoint_config):
         description = describe_endpoint(sagemaker, endpoint)
@@ -46,7 +46,7 @@ def update_endpoint(
             _assert_unchanged(description, previous, endpoint_config)
             if describe_endpoint_config(sagemaker, endpoint_config) is None:
                 # Its instance count decides whether the endpoint keeps its size.
-                raise TryAgainError(f"The endpoint config {endpoint_config} of {endpoint} cannot be seen yet.")
+                raise TransientError(f"The endpoint config {endpoint_config} of {endpoint} cannot be seen yet.")
             scalable_targets.deregister_blocking(scaling, sagemaker, endpoint, description, endpoint_config)
         sagemaker.update_endpoint(
             EndpointName=endpoint,
@@ -67,9 +67,9 @@ def _once(sagemaker: Any, endpoint: str, endpoint_config: str) -> Iterator[None]
         known = meaning(error)
         if known in (Meaning.BUSY, Meaning.ALREADY_EXISTS):
             _assert_ours({"EndpointName": endpoint} | (describe_endpoint(sagemaker, endpoint) or {}), endpoint_config)
-        elif known in (Meaning.NOT_FOUND, Meaning.TRY_AGAIN):
+        elif known in (Meaning.NOT_FOUND, Meaning.TRANSIENT):
             # CreateEndpoint's documentation: a config made a moment ago may not be seen yet.
-            raise TryAgainError(f"The endpoint {endpoint}: {message(error)}") from error
+            raise TransientError(f"The endpoint {endpoint}: {message(error)}") from error
         elif known is Meaning.DENIED or error.response["Error"]["Code"] == "ResourceLimitExceeded":
             raise PromotionRefusedError(f"The endpoint {endpoint} cannot be changed: {message(error)}") from error
         else:

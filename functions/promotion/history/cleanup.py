@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history import claims, lock, records
 from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected
 from promotion.history.table import PromotionTable
@@ -180,6 +180,6 @@ def _delete_objects(s3: Any, place: Place, folder: str) -> int:
             Bucket=place.bucket, Delete={"Objects": keys, "Quiet": True}, ExpectedBucketOwner=place.account
         )
         if errors := answer.get("Errors"):
-            raise TryAgainError(f"{len(errors)} objects below {folder} could not be deleted: {errors[0]}")
+            raise TransientError(f"{len(errors)} objects below {folder} could not be deleted: {errors[0]}")
         count += len(keys)
     return count

@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from promotion.aws.executions import is_running
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history import lock
 from promotion.history.lock import Holder
 from promotion.history.table import PromotionTable
@@ -18,7 +18,7 @@ from promotion.source.request import Recover
 def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[str, Any]:
     """Return what there is to recover: the `outcome`, its `reason`, and the dead `execution` and its `promotion`.
 
-    The outcome is "recover", "nothing_to_recover" or "given_up". Raise TryAgainError if the execution is still running.
+    The outcome is "recover", "nothing_to_recover" or "given_up". Raise TransientError if the execution still runs.
     """
     by_hand = not asked.executions
     left = _left_behind(table, asked)
@@ -28,7 +28,7 @@ def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[s
     endpoint = left.record["endpoint"]
     if is_running(stepfunctions, left.execution):
         if left.execution in asked.executions or (by_hand and not left.recoveries):
-            raise TryAgainError(
+            raise TransientError(
                 f"The promotion {left.execution} of {endpoint} is still running. Stop it first; it is then recovered "
                 "by itself."
             )

@@ -24,7 +24,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 Item = dict[str, Any]
 
@@ -77,7 +77,7 @@ class PromotionTable:
     def transact(self, what: str, *writes: dict[str, Any]) -> bool:
         """Do all `writes` or none; return False if the condition of one does not hold.
 
-        A write is {"Put": `put_request`} or {"Update": `update_request`}. Raise TryAgainError, saying that `what` could
+        A write is {"Put": `put_request`} or {"Update": `update_request`}. Raise TransientError, which names `what` could
         not be written, if DynamoDB cancels the transaction for another reason.
         """
         try:
@@ -86,7 +86,7 @@ class PromotionTable:
             reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" in reasons:
                 return False
-            raise TryAgainError(f"{what} could not be written: {', '.join(map(str, reasons))}") from error
+            raise TransientError(f"{what} could not be written: {', '.join(map(str, reasons))}") from error
         return True
 
     def put_request(self, item: Item, condition: str = "", **values: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def verdict(
     if inspection.outcome == "unusable":
         return "failed", inspection.reason
     if again and record["by_event"]:
-        return "live_before", again
+        return "already_superseded", again
     if asks_for_approval:
         return "approval_requested", f"{endpoint} would get {model} once an approver has let it in."
     if inspection.outcome == "busy":

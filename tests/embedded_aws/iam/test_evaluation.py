@@ -106,7 +106,7 @@ def test_what_is_refused_without_the_action_on_the_resource_that_allowed_it(
     assert [not evaluation.judge(evaluation.without(asked, match)).allowed for match in by] == needed
 
 
-def test_what_is_taken_away_is_that_action_on_that_resource_and_no_more() -> None:
+def test_what_lock_held_away_is_that_action_on_that_resource_and_no_more() -> None:
     both = [{"Action": ["s3:GetObject", "s3:PutObject"], "Resource": [f"{BUCKET}/*", "arn:aws:s3:::another/*"]}]
     asked = case(Consent.EITHER, both, [])
     (match,) = evaluation.judge(asked).by

@@ -89,12 +89,12 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         # ECR
         ("RepositoryNotFoundException", Meaning.NOT_FOUND),
         ("LayersNotFoundException", Meaning.NOT_FOUND),
-        ("UploadNotFoundException", Meaning.TRY_AGAIN),
+        ("UploadNotFoundException", Meaning.TRANSIENT),
         # DynamoDB, which also cancels a transaction whose condition does not hold
         ("TransactionCanceledException", Meaning.UNKNOWN),
         ("ResourceLimitExceeded", Meaning.UNKNOWN),
         ("ValidationError", Meaning.UNKNOWN),
-        ("ExpiredToken", Meaning.TRY_AGAIN),
+        ("ExpiredToken", Meaning.TRANSIENT),
         ("ExpiredTokens", Meaning.UNKNOWN),
         ("", Meaning.UNKNOWN),
     ],
@@ -107,7 +107,7 @@ def test_of_any_other_error_the_exact_code_decides(code: str, known: Meaning) ->
     "code", [pytest.param(code, id=f"{code}: {source}") for source, codes in TRANSIENT.items() for code in codes]
 )
 def test_a_transient_error_is_tried_again(code: str) -> None:
-    assert meaning(client_error(code)) is Meaning.TRY_AGAIN
+    assert meaning(client_error(code)) is Meaning.TRANSIENT
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 530])
@@ -117,7 +117,7 @@ def test_an_unknown_error_of_the_server_is_tried_again(code: str, status: int) -
     error = client_error(code or str(status), "Something else")
     error.response["ResponseMetadata"] = {"HTTPStatusCode": status}
 
-    assert meaning(error) is Meaning.TRY_AGAIN
+    assert meaning(error) is Meaning.TRANSIENT
 
 
 def test_an_unknown_error_of_the_client_stays_unknown() -> None:
@@ -175,6 +175,6 @@ def test_what_is_not_found_is_none() -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ValidationException", "Unheard"])
-def test_no_other_error_is_taken_for_not_found(code: str) -> None:
+def test_no_other_error_lock_held_for_not_found(code: str) -> None:
     with pytest.raises(ClientError, match=code):
         none_if_not_found(raising(client_error(code)))

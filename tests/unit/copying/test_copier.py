@@ -8,7 +8,7 @@ import pytest
 
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
-from promotion.errors import TryAgainError, UnfinishedError
+from promotion.errors import TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, pinned, planned, refusal
 from tests.support.s3_service import GIB, MIB, S3, Stored, Upload
@@ -358,7 +358,7 @@ def test_an_upload_that_another_promotion_ended_is_begun_again(s3: S3, after: in
 def test_an_upload_that_another_promotion_ends_again_and_again_is_left_to_the_next_try(s3: S3) -> None:
     s3.on_part = lambda _: s3.uploads.clear()
 
-    with pytest.raises(TryAgainError, match=r"The upload of s3://stage/models/model.tar.gz was ended by someone else"):
+    with pytest.raises(TransientError, match=r"The upload of s3://stage/models/model.tar.gz was ended by someone else"):
         copy(s3, planned(s3, size=LARGE))
 
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from promotion.copying.copier import PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import TRIES
-from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
+from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal
 from tests.support.s3_faults import client_error
@@ -82,7 +82,7 @@ def test_a_passing_fault_of_any_request_is_overcome(s3: S3, operation: str, faul
         *[(operation, fault) for operation in ("HeadObject", "AbortMultipartUpload") for fault in WITHOUT_DOCUMENT],
     ],
 )
-def test_a_passing_fault_when_a_copy_is_taken_up_is_overcome(s3: S3, operation: str, fault: str) -> None:
+def test_a_passing_fault_when_a_copy_lock_held_up_is_overcome(s3: S3, operation: str, fault: str) -> None:
     one, there = planned(s3, size=LARGE), planned(s3, "there", LARGE)
     copy(s3, there)
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_a_fault_that_does_not_pass_is_left_to_the_next_try(s3: S3, size: int, f
     s3.fault = always(operation, fault)
     one = planned(s3, size=size)
 
-    with pytest.raises(TryAgainError, match=f"{operation} of s3://stage/models/model.tar.gz failed {TRIES} times: "):
+    with pytest.raises(TransientError, match=f"{operation} of s3://stage/models/model.tar.gz failed {TRIES} times: "):
         copy(s3, one)
     s3.fault = lambda *_: ""
     copy(s3, one)
@@ -168,7 +168,7 @@ class Kill:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_copy_that_is_killed_at_any_request_is_taken_up_and_ends_whole(after: bool) -> None:
+def test_a_copy_that_is_killed_at_any_request_lock_held_up_and_ends_whole(after: bool) -> None:
     def begin() -> tuple[S3, list[PinnedObject]]:
         s3 = S3()
         return s3, [planned(s3, "large", 16 * MIB), planned(s3, "small", SMALL), planned(s3, "old", 2, None)]
@@ -227,7 +227,7 @@ class Truncating(S3):
 
 # Of an upload S3 itself compares the size, before it completes it.
 @pytest.mark.parametrize(("size", "algorithm"), [(SMALL, "CRC64NVME"), (SMALL, None), (LARGE, "CRC64NVME")])
-def test_a_copy_that_is_damaged_is_taken_away_and_made_again(size: int, algorithm: str | None) -> None:
+def test_a_copy_that_is_damaged_lock_held_away_and_made_again(size: int, algorithm: str | None) -> None:
     s3 = Truncating()
 
     summary = copy(s3, planned(s3, size=size, algorithm=algorithm))
@@ -251,7 +251,7 @@ def test_a_part_that_is_damaged_is_copied_again_and_no_other(algorithm: str | No
 def test_a_copy_that_is_damaged_each_time_is_never_left_there() -> None:
     s3 = Truncating(times=100)
 
-    with pytest.raises(TryAgainError) as error:
+    with pytest.raises(TransientError) as error:
         copy(s3, planned(s3))
 
     assert "The copy of s3://upstream/reviews/model.tar.gz to s3://stage/models/model.tar.gz is damaged" in str(
@@ -418,7 +418,7 @@ def test_a_target_that_is_always_being_written_is_left_to_the_next_try(s3: S3, s
     operation = "CopyObject" if size == SMALL else "CompleteMultipartUpload"
     s3.fault = always(operation, "ConditionalRequestConflict")
 
-    with pytest.raises(TryAgainError, match=r"s3://stage/models/model.tar.gz is being written by someone else"):
+    with pytest.raises(TransientError, match=r"s3://stage/models/model.tar.gz is being written by someone else"):
         copy(s3, planned(s3, size=size))
 
 

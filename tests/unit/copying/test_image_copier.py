@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.copying.image_copier import ImageCopier, digest_of
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from promotion.source.images import Copy, parse
 from tests.support.registries import MANIFEST, sha256
 from tests.support.s3_faults import client_error
@@ -157,7 +157,7 @@ def test_a_part_that_is_refused_counts_only_if_ecr_has_it(
     if received_before == 0:
         assert copied(registry).bytes_copied == 102
     else:
-        with pytest.raises(TryAgainError, match="broke off"):
+        with pytest.raises(TransientError, match="broke off"):
             copied(registry)
 
 
@@ -173,7 +173,7 @@ def test_layers_that_are_not_the_registrys_to_hand_on_are_left_out(tmp_path: Pat
 def test_a_download_that_breaks_off_is_tried_again(registry: Registry) -> None:
     registry.content[sha256(LAYER)] = LAYER[:50]
 
-    with pytest.raises(TryAgainError, match="came with 50 bytes instead of 100"):
+    with pytest.raises(TransientError, match="came with 50 bytes instead of 100"):
         copied(registry)
     assert sha256(LAYER) not in registry.layers
 
@@ -181,7 +181,7 @@ def test_a_download_that_breaks_off_is_tried_again(registry: Registry) -> None:
 def test_a_download_that_cannot_be_had_is_tried_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "get_download_url_for_layer", lambda **_: {"downloadUrl": "file:///nowhere/at/all"})
 
-    with pytest.raises(TryAgainError, match="The download of a layer broke off"):
+    with pytest.raises(TransientError, match="The download of a layer broke off"):
         copied(registry)
 
 
@@ -221,8 +221,8 @@ def test_a_manifest_of_a_kind_that_cannot_be_copied_is_refused(tmp_path: Path) -
     [
         ("AccessDeniedException", PromotionRefusedError, '"Action": ["ecr:BatchGetImage"'),
         ("RepositoryNotFoundException", PromotionRefusedError, "is not there (any more)"),
-        ("ThrottlingException", TryAgainError, "ThrottlingException"),
-        ("ServerException", TryAgainError, "ServerException"),
+        ("ThrottlingException", TransientError, "ThrottlingException"),
+        ("ServerException", TransientError, "ServerException"),
     ],
 )
 def test_what_ecr_refuses_is_told_by_what_it_calls_for(

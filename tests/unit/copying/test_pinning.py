@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import REQUESTS_IN_FLIGHT, pin, pin_on_loop
 from promotion.copying.references import Reference
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.support import idle_clock
 from tests.support.copies import copy
 from tests.support.s3_faults import client_error
@@ -357,7 +357,7 @@ def test_troubles_of_s3_that_do_not_pass_are_left_to_the_next_try(
     s3 = denied("none")
     s3.fault = lambda request, _: "SlowDown" if request.operation == operation else ""
 
-    with pytest.raises(TryAgainError, match=f"{operation} of s3://artifacts/.* failed 8 times: "):
+    with pytest.raises(TransientError, match=f"{operation} of s3://artifacts/.* failed 8 times: "):
         pin_in(s3, many("s3://artifacts/weights/"))
 
 

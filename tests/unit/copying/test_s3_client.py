@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from promotion.copying import http_client, s3_client
 from promotion.copying.s3_client import TRIES, Reply, S3Requests
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 Handler = Callable[[bytes], bytes]
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
@@ -273,7 +273,7 @@ def test_what_passes_is_tried_again_and_signed_anew(monkeypatch: pytest.MonkeyPa
 def test_what_does_not_pass_is_left_to_the_next_try(monkeypatch: pytest.MonkeyPatch, passing: bytes | OSError) -> None:
     wire = Wire(monkeypatch, passing)
 
-    with pytest.raises(TryAgainError, match=f"CopyObject of s3://bucket/k failed {TRIES} times: ."):
+    with pytest.raises(TransientError, match=f"CopyObject of s3://bucket/k failed {TRIES} times: ."):
         ask(s3(), wanted="ETag")
 
     assert len(wire.sent) == TRIES
@@ -300,7 +300,7 @@ def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.uniform", note)
     Wire(monkeypatch, answer(SLOW_DOWN, 503))
 
-    with pytest.raises(TryAgainError):
+    with pytest.raises(TransientError):
         ask(s3())
 
     assert paused == [(0, pause) for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5)]

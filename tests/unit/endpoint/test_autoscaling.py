@@ -25,7 +25,7 @@ SERVERLESS = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB"
         GOOD | {"ScheduledActions": [NIGHT | {"StartTime": "2026-01-02T03:04:05Z", "Timezone": "Europe/Dublin"}]},
     ],
 )
-def test_what_the_api_takes_is_taken_as_it_is(good: dict[str, Any]) -> None:
+def test_what_the_api_takes_lock_held_as_it_is(good: dict[str, Any]) -> None:
     assert autoscaling.validated(good, "here") == good
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sagemaker_requests import INSTANCES, config_request, is_taken_by
+from tests.support.sagemaker_requests import INSTANCES, config_request, lock_held_by
 
 
 def test_an_endpoint_config_puts_the_model_on_this_stages_instances() -> None:
@@ -26,7 +26,7 @@ def test_an_endpoint_config_puts_the_model_on_this_stages_instances() -> None:
 
 
 def test_a_request_for_an_endpoint_config_is_one_that_sagemaker_takes() -> None:
-    assert is_taken_by("CreateEndpointConfig", config_request())
+    assert lock_held_by("CreateEndpointConfig", config_request())
 
 
 def test_the_same_model_and_settings_have_an_endpoint_config_of_the_same_name() -> None:

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint.creation import create
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.support.s3_faults import already_exists, client_error
 
 REQUEST = {"ModelName": "m", "ExecutionRoleArn": "role", "Tags": [{"Key": "a", "Value": "b"}]}
@@ -69,7 +69,7 @@ def test_what_is_there_with_other_content_is_never_reused() -> None:
     ],
 )
 def test_what_passes_or_is_not_visible_yet_is_tried_again(failure: ClientError) -> None:
-    with pytest.raises(TryAgainError) as error:
+    with pytest.raises(TransientError) as error:
         create_model(SageMaker(failure))
 
     assert str(error.value).startswith(f"The model m: {failure.response['Error']['Code']}: ")

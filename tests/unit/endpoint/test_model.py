@@ -7,7 +7,15 @@ import pytest
 from promotion.endpoint.model import differences, own_tags, stage_containers, tag_list
 from promotion.errors import PromotionRefusedError
 from promotion.source.candidate import Candidate
-from tests.support.sagemaker_requests import CANDIDATE, CONTAINER, ROLE, VPC, config_request, is_taken_by, model_request
+from tests.support.sagemaker_requests import (
+    CANDIDATE,
+    CONTAINER,
+    ROLE,
+    VPC,
+    config_request,
+    lock_held_by,
+    model_request,
+)
 
 
 def candidate(**changes: Any) -> Candidate:
@@ -34,7 +42,7 @@ def test_a_pipeline_keeps_its_containers_in_their_order_and_its_mode() -> None:
     assert request["Containers"] == containers
     assert request["InferenceExecutionConfig"] == {"Mode": "Direct"}
     assert "PrimaryContainer" not in request
-    assert is_taken_by("CreateModel", request)
+    assert lock_held_by("CreateModel", request)
 
 
 def test_a_mode_is_not_dropped_even_of_a_single_container() -> None:
@@ -76,7 +84,7 @@ def test_the_vpc_is_this_stages_own(in_vpc: bool) -> None:
 def test_a_request_for_a_model_is_one_that_sagemaker_takes() -> None:
     isolated = candidate(enable_network_isolation=True)
 
-    assert is_taken_by("CreateModel", model_request(candidate=isolated, model={"VpcConfig": VPC}))
+    assert lock_held_by("CreateModel", model_request(candidate=isolated, model={"VpcConfig": VPC}))
 
 
 def test_the_same_candidate_and_settings_have_a_model_of_the_same_name() -> None:

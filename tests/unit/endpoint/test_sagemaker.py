@@ -37,7 +37,7 @@ def test_an_endpoint_that_is_not_there_is_none() -> None:
         client_error("InternalFailure"),
     ],
 )
-def test_no_other_error_is_taken_for_an_endpoint_that_is_not_there(failure: ClientError) -> None:
+def test_no_other_error_lock_held_for_an_endpoint_that_is_not_there(failure: ClientError) -> None:
     with pytest.raises(ClientError) as error:
         describe_endpoint(SageMaker(failure), "reviews-qa")
 

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint import scalable_targets
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.support.s3_faults import client_error
 from tests.support.scalable_targets import NIGHT, TRACKING, target
 
@@ -84,7 +84,7 @@ def test_a_target_that_is_not_wanted_goes_and_may_be_gone() -> None:
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("ObjectNotFoundException", TryAgainError),
+        ("ObjectNotFoundException", TransientError),
         ("ConcurrentUpdateException", ClientError),
         ("ThrottlingException", ClientError),
         ("ValidationException", PromotionRefusedError),

@@ -200,7 +200,7 @@ def test_an_endpoint_that_is_gone_was_deleted_by_someone() -> None:
 @pytest.mark.parametrize("previous", [PREVIOUS, None])
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS, OTHER])
 @pytest.mark.parametrize("status", sorted(BUSY))
-def test_on_the_way_back_a_changing_endpoint_is_waited_for(status: str, config: str, previous: str | None) -> None:
+def test_on_the_rollback_step_a_changing_endpoint_is_waited_for(status: str, config: str, previous: str | None) -> None:
     assert rollback_step(endpoint(status, config), REQUESTED, previous) == RollbackStep(
         "wait", f"The endpoint reviews-qa is {status}."
     )
@@ -233,7 +233,7 @@ def test_on_the_way_back_a_changing_endpoint_is_waited_for(status: str, config: 
         ("UpdateRollbackFailed", OTHER, None, "stuck"),
     ],
 )
-def test_the_way_back_undoes_what_this_promotion_did_and_nothing_else(
+def test_the_rollback_step_undoes_what_this_promotion_did_and_nothing_else(
     status: str, config: str, previous: str | None, step: str
 ) -> None:
     assert rollback_step(endpoint(status, config), REQUESTED, previous).step == step

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint.update import create_endpoint, update_endpoint
-from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TransientError
 from tests.support.s3_faults import already_exists, client_error, not_found
 from tests.support.sagemaker import BUSY, NEW, OLD, SageMaker
 
@@ -63,7 +63,7 @@ def test_an_endpoint_that_someone_else_has_changed_is_not_updated() -> None:
 def test_a_config_that_cannot_be_seen_yet_is_to_be_tried_again() -> None:
     sagemaker = SageMaker(counts={OLD: 1})
 
-    with pytest.raises(TryAgainError, match=f"The endpoint config {NEW} of reviews-qa cannot be seen yet"):
+    with pytest.raises(TransientError, match=f"The endpoint config {NEW} of reviews-qa cannot be seen yet"):
         update(sagemaker)
 
     assert sagemaker.requests == []
@@ -110,8 +110,8 @@ def test_an_endpoint_of_that_name_with_another_config_is_someone_elses() -> None
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
-        (not_found("endpoint-configuration", NEW), TryAgainError),
-        (client_error("ThrottlingException"), TryAgainError),
+        (not_found("endpoint-configuration", NEW), TransientError),
+        (client_error("ThrottlingException"), TransientError),
         (client_error("AccessDeniedException"), PromotionRefusedError),
         (client_error("ResourceLimitExceeded"), PromotionRefusedError),
         (client_error("ValidationException", "something new"), ClientError),

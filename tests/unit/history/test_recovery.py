@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history import lock
 from promotion.history.lock import Holder
 from promotion.history.recovery import recover_all_dead, recover_if_dead, resolve
@@ -127,7 +127,7 @@ def test_without_a_lock_there_is_nothing_to_recover(table: PromotionTable, asked
 
 @pytest.mark.parametrize("asked", [BY_HAND, BY_EVENT])
 def test_a_holder_that_is_still_running_is_to_be_tried_again(table: PromotionTable, asked: Recover) -> None:
-    with pytest.raises(TryAgainError, match=f"The promotion {HOLDER} of reviews-qa is still running"):
+    with pytest.raises(TransientError, match=f"The promotion {HOLDER} of reviews-qa is still running"):
         resolve(table, StepFunctions("RUNNING"), asked)
 
 

@@ -35,7 +35,7 @@ def test_the_newest_good_promotions_stay() -> None:
 
 
 def test_a_failed_promotion_does_not_count_as_one_of_them() -> None:
-    history = [*HISTORY, record("bad", "Failed"), record("worse", "RestorationFailed")]
+    history = [*HISTORY, record("bad", "Failed"), record("worse", "RollbackFailed")]
 
     assert kept(history, HISTORY[-1], None, [], 2).names == names("third", "fourth")
 
@@ -65,7 +65,7 @@ def test_what_an_interrupted_promotion_is_brought_back_to_stays() -> None:
     assert stays.used_digests == {"fifth-digest"}
 
 
-def test_what_was_live_before_a_good_promotion_is_no_way_back_any_more() -> None:
+def test_what_was_already_superseded_a_good_promotion_is_no_rollback_step_any_more() -> None:
     history = [*HISTORY[:3], record("fourth") | {"previous_endpoint_config_name": "first-config"}]
 
     assert "first-config" not in kept(history, history[-1], None, [], 2).names
@@ -151,6 +151,6 @@ def test_artifacts_that_somebody_elses_model_is_made_of_stay(uri: str, goes: lis
         (5, "has to be an object"),
     ],
 )
-def test_a_setting_that_would_leave_no_way_back_or_is_no_number_is_refused(value: Any, words: str) -> None:
+def test_a_setting_that_would_leave_no_rollback_step_or_is_no_number_is_refused(value: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         validated(value, "Retention")

@@ -24,7 +24,7 @@ def test_it_goes_back_to_the_last_good_promotion_before_the_live_one() -> None:
     assert earlier(history, record("third"), "reviews-qa", None)["model_name"] == "second"
 
 
-def test_after_a_rollback_it_goes_back_to_what_was_live_before() -> None:
+def test_after_a_rollback_it_goes_back_to_what_was_already_superseded() -> None:
     history = [record("first"), record("second"), record("first")]
 
     assert earlier(history, record("first"), "reviews-qa", None)["model_name"] == "second"
@@ -47,7 +47,7 @@ def test_a_model_can_be_named() -> None:
     ],
     ids=["nothing", "only-one", "live", "unknown", "only-failures"],
 )
-def test_without_a_way_back_it_says_what_there_is(
+def test_without_a_rollback_step_it_says_what_there_is(
     history: list[PromotionRecord], live: PromotionRecord | None, to: str | None, words: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=words):
@@ -81,7 +81,7 @@ HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
         (of("second", "old") | {"digest": "another"}, "second-old was brought onto"),
     ],
 )
-def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_are_now(
+def test_an_event_of_what_was_already_superseded_brings_nothing_whatever_the_settings_are_now(
     promotion: PromotionRecord, words: str
 ) -> None:
     assert words in (comes_again(HISTORY, promotion) or "")
@@ -113,7 +113,7 @@ class SageMaker:
 
 
 def promoted(number: int) -> dict[str, Any]:
-    """Write the record of a promotion, which is live until the next one."""
+    """Prepare promotion record of a promotion, which is live until the next one."""
     found = {
         **PROMOTION,
         "execution": FIRST,

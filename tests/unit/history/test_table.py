@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history.table import PromotionTable
 from tests.support import promotion_table
 from tests.support.promotion_table import NAME
@@ -92,7 +92,7 @@ class Contended:
 def test_a_transaction_that_conflicts_with_another_is_to_be_tried_again() -> None:
     table = PromotionTable(Contended(), NAME)
 
-    with pytest.raises(TryAgainError, match=r"^The journal of reviews-qa could not be written: .*TransactionConflict"):
+    with pytest.raises(TransientError, match=r"^The journal of reviews-qa could not be written: .*TransactionConflict"):
         table.transact("The journal of reviews-qa", {"Put": table.put_request(ITEM)})
 
 
@@ -101,7 +101,7 @@ class Denied:
         raise client_error("AccessDeniedException")
 
 
-def test_no_other_error_is_taken_for_a_condition_that_does_not_hold(moto: None) -> None:
+def test_no_other_error_lock_held_for_a_condition_that_does_not_hold(moto: None) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         PromotionTable(Denied(), NAME).put(ITEM, ABSENT)
     table = promotion_table.missing()

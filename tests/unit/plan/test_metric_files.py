@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.plan import metric_files
 from promotion.plan.metric_files import Metrics
 from promotion.plan.stage_files import Placed
@@ -72,5 +72,5 @@ def test_a_file_of_metrics_that_cannot_be_read_fails_only_a_gate_that_asks_for_o
 
 
 def test_a_passing_trouble_is_not_taken_for_a_file_that_cannot_be_read() -> None:
-    with pytest.raises(TryAgainError):
+    with pytest.raises(TransientError):
         fetched(client_error("SlowDown"))

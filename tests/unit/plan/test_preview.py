@@ -52,7 +52,7 @@ def verdict(
             "would change from c1",
         ),
         (Inspection("change", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
-        (Inspection("change", "c1"), {"again": "It was live.", "by_event": True}, "live_before", "It was live."),
+        (Inspection("change", "c1"), {"again": "It was live.", "by_event": True}, "already_superseded", "It was live."),
         (Inspection("change", "c1"), {"again": "It was live."}, "promoted", "would change from c1"),
     ],
 )

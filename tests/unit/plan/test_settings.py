@@ -356,7 +356,7 @@ def test_a_serverless_variant_has_nothing_of_the_stacks_instances() -> None:
     assert read(document, PARAMETER, DEFAULTS)["EndpointConfig"]["ProductionVariants"] == [variant]
 
 
-def test_autoscaling_is_taken_as_it_is_and_a_mistake_in_it_named() -> None:
+def test_autoscaling_lock_held_as_it_is_and_a_mistake_in_it_named() -> None:
     assert read(json.dumps({"Autoscaling": {"MinCapacity": 1, "MaxCapacity": 4}}), PARAMETER, DEFAULTS)[
         "Autoscaling"
     ] == {

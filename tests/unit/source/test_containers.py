@@ -57,7 +57,7 @@ def test_a_container_is_carried_as_it_was_asked_for_and_not_as_sagemaker_describ
     assert from_model(model(PrimaryContainer=described), TAGS, None).containers == [carried]
 
 
-def test_what_a_copy_has_anew_is_taken_out_of_its_source() -> None:
+def test_what_a_copy_has_anew_lock_held_out_of_its_source() -> None:
     described = container(
         ModelDataSource=s3_source(ETag="e", ManifestEtag="m"),
         AdditionalModelDataSources=[{"ChannelName": "adapter", **s3_source(ETag="e")}],

@@ -10,8 +10,9 @@ BETTER = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0}
 
 
 def check(**promotion: Any) -> dict[str, Any]:
-    plan = {"quality_gate": [BETTER], "metrics_note": ""}
-    return check_quality_gate.handler({"promotion": PROMOTION | promotion, "plan": plan, "table": NAME}, CONTEXT)
+    settings = json.dumps({"QualityGate": [BETTER]})
+    event = {"promotion": PROMOTION | promotion, "settings": settings, "metrics_note": "", "table": NAME}
+    return check_quality_gate.handler(event, CONTEXT)
 
 
 def make_live(dynamodb: Any, f1: float) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import boto3
 
-from steps import take_the_endpoint
+from steps import acquire_endpoint_lock
 from tests.support.lambda_context import CONTEXT
 from tests.support.promotion_table import FIRST, NAME, get, put
 
@@ -11,7 +11,7 @@ PROMOTION = {"endpoint": "reviews-qa", "application": "reviews"}
 
 
 def take() -> dict[str, Any]:
-    return take_the_endpoint.handler({"promotion": PROMOTION, "execution": FIRST, "table": NAME}, CONTEXT)
+    return acquire_endpoint_lock.handler({"promotion": PROMOTION, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
 def start_another() -> str:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import PromotionRefusedError
-from steps import restore_endpoint
+from steps import roll_back_endpoint
 from tests.support.lambda_context import CONTEXT
 from tests.support.moto_endpoints import ENDPOINT, endpoints, make_endpoint
 from tests.support.promotion_table import FIRST, NAME, SECOND, put
@@ -16,7 +16,7 @@ def restore(previous: str = "", **promotion: Any) -> dict[str, Any]:
         "previous_endpoint_config_name": previous,
         "changing": True,
     }
-    return restore_endpoint.handler({"promotion": given | promotion, "execution": FIRST, "table": NAME}, CONTEXT)
+    return roll_back_endpoint.handler({"promotion": given | promotion, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
 def hold(dynamodb: Any, execution: str = FIRST) -> None:
