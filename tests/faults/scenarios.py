@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services import sns
-from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage
 
 # All that is remembered of an application is read again by each of its promotions.
 _TRIALS_OF_AN_APPLICATION = 15

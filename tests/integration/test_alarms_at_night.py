@@ -19,7 +19,8 @@ from sandbox import stacks as project
 from tests.support.approvals import waiting_approval
 from tests.support.events import lost_events_of_executions
 from tests.support.settings import configure
-from tests.support.world import SLOW, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import SLOW, Lab, Stage
 
 WATCH = "WatchPromotionsFunction"
 # In the minutes of the embedded AWS, far beyond all periods.

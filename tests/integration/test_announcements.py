@@ -10,7 +10,8 @@ from embedded_aws.services.cloudformation import deploy
 from sandbox import stacks as project
 from tests.support.approvals import signal, waiting_approval
 from tests.support.mail import mail
-from tests.support.world import DEV, QA, Lab, Stage, physical_id, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV, QA, Lab, Stage, physical_id
 
 
 def test_a_promotion_is_told_with_what_is_live_where(

@@ -34,7 +34,7 @@ def test_the_benchmark_tells_who_has_copied_rightly_and_leaves_no_copy(aws: Embe
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
         check=False,
     )
 

@@ -18,7 +18,8 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from tests.support.scaling import POLICY
 from tests.support.settings import configure
-from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage
 
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"

@@ -16,7 +16,8 @@ from sandbox import stacks as project
 from tests.support.mail import mail
 from tests.support.scaling import scale_by_hand
 from tests.support.settings import configure, instances
-from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage
 
 
 def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, application: str) -> None:

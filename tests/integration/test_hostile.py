@@ -8,7 +8,8 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.mail import mail
-from tests.support.world import Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import Lab, Stage
 
 MARKUP = 'no "way"\n<script>alert(1)</script> {"status": "Succeeded"} <reason> $.detail {% 1 %} \\ é'
 

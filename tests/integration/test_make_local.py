@@ -40,7 +40,7 @@ def test_it_says_how_to_reach_it_serves_any_client_and_stops_on_ctrl_c(tmp_path:
             )
         finally:
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=60)
+            code = process.wait(timeout=180)
 
     assert f"AWS_CONFIG_FILE={config}" in said
     assert client.stdout.strip() == "222222222222"

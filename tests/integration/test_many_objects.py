@@ -8,7 +8,7 @@ from typing import Any
 
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.settings import configure
-from tests.support.world import DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
+from tests.support.world import DEV_BUCKET, ECHO_LABEL, Lab, Stage
 
 # What grows with the number of objects is the list of batches alone. How 20,000 are planned and copied by the steps is
 # shown by a unit test; here is what the state machine makes of them.
@@ -16,17 +16,6 @@ OBJECTS = 200
 IN_FULL = 20_000
 BATCH = '{"start": 10000000, "end": 10000000}, '
 LIMIT = 32 * 1024
-
-
-def promoted(stage: Stage, given: dict[str, str]) -> Execution:
-    """The end of an execution that takes longer than others."""
-    arn, client = stage.start(given), stage.client("stepfunctions")
-
-    def look() -> bool | None:
-        return client.describe_execution(executionArn=arn)["status"] != "RUNNING" or None
-
-    wait_until(look, f"the end of {arn}", seconds=300)
-    return stage.ended(arn)
 
 
 def payloads(stage: Stage, arn: str) -> list[str]:
@@ -37,12 +26,13 @@ def payloads(stage: Stage, arn: str) -> list[str]:
     return [detail[key] for detail in details for key in ("input", "output", "parameters") if key in detail]
 
 
-def copies(stage: Stage, arn: str) -> dict[str, int]:
-    """What the batches of an execution came to in all."""
+def handled(stage: Stage, arn: str) -> int:
+    """How many objects the batches of an execution copied or found."""
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
     summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
-    return {count: sum(summary[count] for summary in summaries) for count in ("copied", "already_there")}
+    # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
+    return sum(summary["copied"] + summary["already_there"] for summary in summaries)
 
 
 def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
@@ -88,13 +78,19 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
     configure(qa, application, SmokeTest="skip")
     asked = {"model": application, "application": application}
 
-    first = promoted(qa, asked)
-    again = promoted(qa, asked)
+    first = qa.promote(asked)
+    again = qa.promote(asked)
 
     assert first.status == "SUCCEEDED", first.cause
     assert qa.answer(application) == {"label": "many"}
-    assert copies(qa, first.arn) == {"copied": len(files), "already_there": 0}
+    assert handled(qa, first.arn) == len(files)
     assert again.status == "SUCCEEDED", again.cause
-    assert copies(qa, again.arn) == {"copied": 0, "already_there": len(files)}
+    assert handled(qa, again.arn) == len(files)
+    versions = (
+        qa.client("s3")
+        .get_paginator("list_object_versions")
+        .paginate(Bucket=qa.bucket, Prefix=f"models/{application}/")
+    )
+    assert sum(len(page["Versions"]) for page in versions) == len(files)
     further = len(BATCH) * IN_FULL // 1_000
     assert max(len(text) for text in payloads(qa, first.arn)) + further < LIMIT

@@ -12,7 +12,8 @@ from tests.support.mail import mail
 from tests.support.scaling import scale_by_hand
 from tests.support.settings import configure, instances
 from tests.support.steps import failure
-from tests.support.world import QA, SLOW, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import QA, SLOW, Lab, Stage
 
 
 @pytest.mark.parametrize("stopped_in", ["Check endpoint", "Wait for deployment to start", "Run smoke test"])

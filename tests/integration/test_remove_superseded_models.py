@@ -9,7 +9,8 @@ from botocore.exceptions import ClientError
 
 from tests.support.retention import keep, of, promoted, removes, there
 from tests.support.steps import invoke
-from tests.support.world import Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import Lab, Stage
 
 
 def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: str) -> None:

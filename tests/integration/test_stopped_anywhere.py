@@ -21,7 +21,8 @@ from embedded_aws.services.stepfunctions import api as step_functions
 from tests.linter import Project
 from tests.support.scaling import scale_by_hand
 from tests.support.settings import configure, instances
-from tests.support.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.world import ECHO_LABEL, Lab, Stage
 
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
 STOPPABLE = {"Task", "Wait", "Map", "Parallel"}

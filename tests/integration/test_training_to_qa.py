@@ -3,7 +3,8 @@
 import json
 
 from tests.support.settings import configure
-from tests.support.world import CANNOT_LOAD, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import CANNOT_LOAD, Lab, Stage
 
 
 def test_a_completed_training_job_reaches_qa_by_its_event(lab: Lab, qa: Stage, application: str) -> None:

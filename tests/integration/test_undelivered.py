@@ -12,7 +12,8 @@ from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.iam import clients
 from tests.support.mail import mail
-from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of
 
 
 @pytest.mark.parametrize(

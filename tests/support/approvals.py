@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.support.world import Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import Stage
 
 
 def waiting_approval(production: Stage, application: str) -> dict[str, Any]:

@@ -39,13 +39,13 @@ def moto_url() -> Iterator[str]:
         assert server.stdin
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         server.stdin.close()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 @pytest.fixture
 def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An AWS that has nothing in it yet, for every client that the test or a handler makes."""
-    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=10).close()  # noqa: S310
+    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=60).close()  # noqa: S310
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.cloudwatch import alarms
 from tests.embedded_aws.support.customers import DEV, Queue, client
+from tests.support.waiting import wait_for
 
 MEMBERS: dict[str, Any] = {
     "Namespace": "AWS/SageMaker",
@@ -22,8 +23,9 @@ MEMBERS: dict[str, Any] = {
 
 
 def put(name: str, **members: Any) -> None:
-    """An alarm on the metric `name` of a namespace of our own, above zero."""
-    request = MEMBERS | {"Namespace": "Tests", "MetricName": name, "Threshold": 0, "TreatMissingData": "notBreaching"}
+    """An alarm on the metric `name` of a namespace of our own, above zero, whose period lasts 2.5 seconds here."""
+    own = {"Namespace": "Tests", "MetricName": name, "Period": 300}
+    request = MEMBERS | own | {"Threshold": 0, "TreatMissingData": "notBreaching"}
     client("cloudwatch").put_metric_alarm(AlarmName=name, **request | members)
 
 
@@ -32,11 +34,8 @@ def state(name: str) -> str:
     return str(alarm["StateValue"])
 
 
-def wait_for(name: str, wanted: str) -> None:
-    end = time.monotonic() + 20
-    while state(name) != wanted and time.monotonic() < end:
-        time.sleep(0.1)
-    assert state(name) == wanted
+def wait_for_state(name: str, wanted: str) -> None:
+    wait_for(lambda: state(name) == wanted, f"{name} to be {wanted}")
 
 
 def count(name: str, value: float) -> None:
@@ -73,12 +72,12 @@ def test_an_alarm_that_is_put_again_has_its_new_threshold_and_its_old_state(aws:
 
 def test_an_alarm_rings_when_its_metric_is_above_the_threshold_and_is_over_later(aws: EmbeddedAws, name: str) -> None:
     put(name)
-    wait_for(name, "OK")
+    wait_for_state(name, "OK")
 
     count(name, 1)
 
-    wait_for(name, "ALARM")
-    wait_for(name, "OK")
+    wait_for_state(name, "ALARM")
+    wait_for_state(name, "OK")
 
 
 def test_each_change_of_state_is_published_to_topics_that_let_cloudwatch_in(aws: EmbeddedAws, name: str) -> None:
@@ -86,10 +85,10 @@ def test_each_change_of_state_is_published_to_topics_that_let_cloudwatch_in(aws:
     topic = make_topic(name, queue, open_to_alarms=True)
     put(name, AlarmActions=[topic], OKActions=[topic])
 
-    wait_for(name, "OK")
+    wait_for_state(name, "OK")
     count(name, 1)
-    wait_for(name, "ALARM")
-    wait_for(name, "OK")
+    wait_for_state(name, "ALARM")
+    wait_for_state(name, "OK")
 
     told = [json.loads(body) for body in queue.bodies(count=3)]
     assert sorted(message["Subject"] for message in told) == [f'ALARM: "{name}"', f'OK: "{name}"', f'OK: "{name}"']
@@ -102,14 +101,14 @@ def test_a_topic_that_does_not_let_cloudwatch_in_hears_nothing(aws: EmbeddedAws,
     put(name, AlarmActions=[make_topic(name, queue, open_to_alarms=False)])
 
     count(name, 1)
-    wait_for(name, "ALARM")
+    wait_for_state(name, "ALARM")
 
     assert queue.bodies(seconds=1) == []
 
 
 def test_a_sum_counts_what_is_missing_as_the_number_it_is_filled_with(aws: EmbeddedAws, name: str) -> None:
     def stat(metric: str) -> dict[str, Any]:
-        watched = {"Metric": {"Namespace": "Tests", "MetricName": metric}, "Period": 60, "Stat": "Sum"}
+        watched = {"Metric": {"Namespace": "Tests", "MetricName": metric}, "Period": 300, "Stat": "Sum"}
         return {"Id": metric[-1], "MetricStat": watched, "ReturnData": False}
 
     whole = {"Id": "whole", "Expression": "SUM([FILL(a, 0), b, FILL(c, -1)])"}
@@ -120,7 +119,7 @@ def test_a_sum_counts_what_is_missing_as_the_number_it_is_filled_with(aws: Embed
         EvaluationPeriods=1,
         Threshold=2,
     )
-    wait_for(name, "OK")
+    wait_for_state(name, "OK")
     count(f"{name}b", 2)
     time.sleep(1)
     assert state(name) == "OK"
@@ -128,7 +127,7 @@ def test_a_sum_counts_what_is_missing_as_the_number_it_is_filled_with(aws: Embed
     for each in "ab":
         count(f"{name}{each}", 2)
 
-    wait_for(name, "ALARM")
+    wait_for_state(name, "ALARM")
 
 
 @pytest.mark.parametrize(

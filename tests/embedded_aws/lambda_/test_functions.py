@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.embedded_aws.support.lambda_functions import (
     create_role,
     zipped,
 )
+from tests.support.waiting import wait_for
 
 
 def test_a_function_gets_its_event_and_returns_its_result(function: MakeFunction) -> None:
@@ -287,19 +287,17 @@ def test_a_function_that_takes_too_long_is_killed_and_the_next_one_starts_anew(f
             time.sleep(event)
             return os.getpid()
         """,
-        Timeout=1,
+        Timeout=3,
     )
     first = slow.result(0)
 
-    began = time.monotonic()
-    answer = slow.invoke(30)
+    answer = slow.invoke(600)
     error = json.loads(answer["Payload"].read())
 
-    assert time.monotonic() - began < 5
     request_id = answer["ResponseMetadata"]["RequestId"]
     assert error == {
         "errorType": "Sandbox.Timedout",
-        "errorMessage": f"RequestId: {request_id} Error: Task timed out after 1.00 seconds",
+        "errorMessage": f"RequestId: {request_id} Error: Task timed out after 3.00 seconds",
     }
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
@@ -310,7 +308,7 @@ def test_an_import_that_takes_too_long_is_tried_once_more_within_the_time_of_the
     function: MakeFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedded_aws.services.lambda_.environments._INIT_SECONDS", 0.3)
-    slow = function("import time\ntime.sleep(1)\ndef handler(event, context): return 'loaded'", Timeout=5)
+    slow = function("import time\ntime.sleep(1)\ndef handler(event, context): return 'loaded'", Timeout=60)
 
     assert slow.result() == "loaded"
     slow.client.update_function_configuration(FunctionName=slow.name, Timeout=1, Description="too short")
@@ -351,7 +349,7 @@ def test_a_process_that_died_idle_is_replaced_unseen(function: MakeFunction) -> 
     first = idle.result()
 
     os.kill(first, signal.SIGKILL)
-    time.sleep(0.2)
+    wait_for(lambda: not lives(first))
 
     assert idle.result() != first
 
@@ -496,30 +494,36 @@ def test_a_function_that_is_deleted_is_gone_with_its_processes(function: MakeFun
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
-def test_reserved_concurrency_throttles_what_goes_beyond_it(function: MakeFunction) -> None:
-    slow = function("import time\ndef handler(event, context): time.sleep(event)")
+def test_reserved_concurrency_throttles_what_goes_beyond_it(function: MakeFunction, tmp_path: Path) -> None:
+    slow = function("""
+        import pathlib, time
+        def handler(event, context):
+            here = pathlib.Path(event)
+            (here / "begun").touch()
+            while not (here / "end").exists():
+                time.sleep(0.05)
+        """)
     slow.client.put_function_concurrency(FunctionName=slow.name, ReservedConcurrentExecutions=1)
-    busy = threading.Thread(target=slow.result, args=[3])
+    busy = threading.Thread(target=slow.result, args=[str(tmp_path)])
     busy.start()
-    time.sleep(1)
+    wait_for((tmp_path / "begun").exists)
 
     with pytest.raises(slow.client.exceptions.TooManyRequestsException) as raised:
-        slow.invoke(0)
+        slow.invoke(str(tmp_path))
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
     assert raised.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
 
+    (tmp_path / "end").touch()
     busy.join()
-    slow.result(0)
+    slow.result(str(tmp_path))
     slow.client.put_function_concurrency(FunctionName=slow.name, ReservedConcurrentExecutions=0)
     with pytest.raises(slow.client.exceptions.TooManyRequestsException):
-        slow.invoke(0)
+        slow.invoke(str(tmp_path))
 
 
 def attempts(path: Path, count: int) -> int:
-    """How many lines `path` has once it has `count`, or 15 seconds went by."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and (not path.exists() or path.read_text().count("\n") < count):
-        time.sleep(0.1)
+    """How many lines `path` has once it has `count`."""
+    wait_for(lambda: path.exists() and path.read_text().count("\n") >= count)
     return path.read_text().count("\n")
 
 
@@ -723,7 +727,4 @@ def test_no_process_outlives_the_embedded_aws(tmp_path: Path, end: str) -> None:
             parent.stdin.close()
             assert parent.stdout.readline().split() == ["MainThread"]
 
-    deadline = time.monotonic() + 10
-    while lives(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not lives(pid)
+    wait_for(lambda: not lives(pid))

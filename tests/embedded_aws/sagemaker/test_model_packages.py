@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
-from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, refused, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, refused
+from tests.support.waiting import wait_for
 
 CONTAINER = {
     "Image": IMAGE,

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.customers import DEV, QA, Queue, as_role, client, make_role, until
+from tests.embedded_aws.support.customers import DEV, QA, Queue, as_role, client, make_role
 from tests.embedded_aws.support.runbooks import (
     OPERATOR,
     SLEEP,
@@ -24,6 +24,7 @@ from tests.embedded_aws.support.runbooks import (
     step,
     waiting,
 )
+from tests.support.waiting import wait_for
 
 
 def test_an_approved_step_lets_the_runbook_go_on(aws: EmbeddedAws, name: str) -> None:
@@ -305,7 +306,7 @@ def test_a_cancelled_automation_stops_its_state_machine(aws: EmbeddedAws, name: 
     )
     execution_id = start(name)
     states = client("stepfunctions")
-    (running,) = until(lambda: states.list_executions(stateMachineArn=arn)["executions"])
+    (running,) = wait_for(lambda: states.list_executions(stateMachineArn=arn)["executions"])
 
     client("ssm").stop_automation_execution(AutomationExecutionId=execution_id)
 

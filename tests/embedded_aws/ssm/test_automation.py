@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
-from tests.embedded_aws.support.customers import DEV, Queue, client, make_role, stack_output, until
+from tests.embedded_aws.support.customers import DEV, Queue, client, make_role, stack_output
 from tests.embedded_aws.support.runbooks import (
     OPERATOR,
     SLEEP,
@@ -25,6 +25,7 @@ from tests.embedded_aws.support.runbooks import (
     step,
     waiting,
 )
+from tests.support.waiting import wait_for
 
 
 def test_the_steps_of_a_runbook_run_one_after_the_other(aws: EmbeddedAws, name: str) -> None:
@@ -182,7 +183,7 @@ def test_a_failed_step_decides_how_it_goes_on(
 def test_a_step_is_tried_as_often_as_it_says(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, {**call("GetParameter", Name=f"/{name}"), "maxAttempts": 5})
     execution_id = start(name)
-    until(lambda: step(describe(execution_id)).get("FailureMessage") or step(describe(execution_id))["Inputs"])
+    wait_for(lambda: step(describe(execution_id)).get("FailureMessage") or step(describe(execution_id))["Inputs"])
 
     client("ssm").put_parameter(Name=f"/{name}", Value="here", Type="String")
 
@@ -272,7 +273,7 @@ def test_a_rule_starts_a_runbook_through_a_template(aws: EmbeddedAws, name: str)
 
     put(name, {"what": "churn"})
 
-    execution = until(lambda: started(name))
+    execution = wait_for(lambda: started(name))
     assert describe(execution["AutomationExecutionId"])["Parameters"] == {"What": ["churn"], "Where": ["a", "b"]}
     assert execution["ExecutedBy"].startswith(f"arn:aws:sts::{DEV}:assumed-role/{name}/")
     assert dead.bodies(seconds=0.5) == []

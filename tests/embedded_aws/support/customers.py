@@ -3,11 +3,11 @@
 import functools
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 DEV = accounts.ACCOUNTS["dev"]
 QA = accounts.ACCOUNTS["qa"]
@@ -40,7 +40,7 @@ class Queue:
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.url = self._sqs.create_queue(QueueName=name, Attributes={"Policy": policy, **attributes})["QueueUrl"]
 
-    def messages(self, count: int = 1, seconds: float = 10) -> list[dict[str, Any]]:
+    def messages(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> list[dict[str, Any]]:
         """The messages that came within `seconds`, as soon as there are `count`."""
         messages: list[dict[str, Any]] = []
         end = time.monotonic() + seconds
@@ -53,7 +53,7 @@ class Queue:
                 time.sleep(0.1)
         return messages
 
-    def bodies(self, count: int = 1, seconds: float = 10) -> list[str]:
+    def bodies(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> list[str]:
         return [message["Body"] for message in self.messages(count, seconds)]
 
     def body(self) -> Any:
@@ -81,15 +81,6 @@ def as_role(service: str, role_arn: str, session_name: str = "session") -> Any:
     source_arn = f"arn:aws:lambda:{accounts.REGION}:{accounts.account_of(role_arn)}:function:any"
     by = clients.ServiceCall("lambda.amazonaws.com", source_arn)
     return clients.client_as_role(service, role_arn, session_name, by)
-
-
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.1)
-    raise AssertionError("It did not happen in time.")
 
 
 def make_rule(
@@ -131,7 +122,7 @@ def stack_output(name: str, account: str = DEV) -> str:
         (stack,) = client("cloudformation", account).describe_stacks(StackName=name)["Stacks"]
         return str(stack["Outputs"][0]["OutputValue"]) if stack["StackStatus"].endswith("_COMPLETE") else None
 
-    return str(until(look))
+    return str(wait_for(look))
 
 
 def attribute(message: dict[str, Any], name: str) -> str:

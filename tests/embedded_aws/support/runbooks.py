@@ -4,7 +4,8 @@ from typing import Any
 
 import yaml
 
-from tests.embedded_aws.support.customers import DEV, client, until
+from tests.embedded_aws.support.customers import DEV, client
+from tests.support.waiting import wait_for
 
 SLEEP = {"action": "aws:sleep", "inputs": {"Duration": "PT0.1S"}}
 OPERATOR = f"arn:aws:iam::{DEV}:user/operator"
@@ -39,7 +40,7 @@ def ended(execution_id: str) -> dict[str, Any]:
         execution = describe(execution_id)
         return execution if "ExecutionEndTime" in execution else None
 
-    return dict(until(look))
+    return dict(wait_for(look))
 
 
 def run(name: str, **parameters: str) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def waiting(execution_id: str) -> dict[str, Any]:
         execution = describe(execution_id)
         return execution if execution["AutomationExecutionStatus"] == "Waiting" else None
 
-    return dict(until(look))
+    return dict(wait_for(look))
 
 
 def signal(execution_id: str, kind: str = "Approve", by: Any = None, comment: str = "") -> None:

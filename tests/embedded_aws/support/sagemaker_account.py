@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from tests.support.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 VARIANT = "AllTraffic"
@@ -55,16 +55,6 @@ def archive(files: dict[str, str]) -> bytes:
 def greeter(greeting: str, script: str = SCRIPT) -> bytes:
     """A model.tar.gz that greets."""
     return archive({"greeting.txt": greeting, "code/inference.py": script})
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("it did not come to pass")
-        time.sleep(0.05)
-    return answer
 
 
 class Account:

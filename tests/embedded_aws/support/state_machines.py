@@ -7,6 +7,7 @@ from typing import Any
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ACCOUNT = accounts.ACCOUNTS["qa"]
 OTHER_ACCOUNT = accounts.ACCOUNTS["dev"]
@@ -36,19 +37,17 @@ def definition(states: dict[str, Any], **top: Any) -> str:
 
 
 def wait_for_end(states: Any, execution: str) -> Execution:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    def ended() -> Execution | None:
         description: Execution = states.describe_execution(executionArn=execution)
-        if description["status"] != "RUNNING":
-            return description
-        time.sleep(0.05)
-    raise AssertionError(f"{execution} still runs")
+        return description if description["status"] != "RUNNING" else None
+
+    return wait_until(ended, f"the end of {execution}", pause=0.05)
 
 
 def messages(queue: str, count: int) -> list[Any]:
     sqs = clients.client_as_operator("sqs", ACCOUNT)
     found: list[Any] = []
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_SECONDS
     while len(found) < count and time.monotonic() < end:
         answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         found += [json.loads(message["Body"]) for message in answer.get("Messages", [])]

@@ -15,7 +15,7 @@ from promotion.plan import compatibility
 from promotion.source.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.support.lambda_context import CONTEXT
-from tests.support.s3_service import OWN, S3, UPSTREAM, client, served
+from tests.support.s3_service import OWN, S3, UPSTREAM, Stored, client, served
 
 OBJECTS = 20_000
 LIMIT = 32 * 1024
@@ -67,8 +67,8 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
 
 
-def promote() -> tuple[list[Any], dict[str, int]]:
-    """What the state machine would do: everything that goes in and out of its states, and what was copied."""
+def promote() -> tuple[list[Any], int]:
+    """Do what the state machine does: everything that goes in and out of its states, and the number of objects."""
     where = {"bucket": "stage", "account": OWN, "upstream_account": UPSTREAM}
     asked: dict[str, Any] = {
         **where,
@@ -87,8 +87,8 @@ def promote() -> tuple[list[Any], dict[str, int]]:
         given = {**where, "batch": batch, "manifest": plan["manifest"]}
         batches.append(copy_artifacts.handler(given, CONTEXT))
         payloads.append(given)
-    done = {count: sum(batch[count] for batch in batches) for count in ("copied", "already_there")}
-    return [*payloads, batches], done
+    # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
+    return [*payloads, batches], sum(batch["copied"] + batch["already_there"] for batch in batches)
 
 
 @pytest.mark.usefixtures("_steps")
@@ -98,14 +98,16 @@ def test_20_000_objects_have_a_small_payload_and_are_copied_once() -> None:
     for number in range(OBJECTS):
         s3.put("upstream", f"m/shards/{number:05}.bin", 1000 + number)
 
+    def copies() -> dict[str, Stored]:
+        return {key: stored for (bucket, key), stored in s3.objects.items() if bucket == "stage"}
+
     async def promote_twice() -> list[Any]:
         async with served(s3):
-            return [await asyncio.to_thread(promote) for _ in range(2)]
+            return [(*await asyncio.to_thread(promote), copies()) for _ in range(2)]
 
-    (payloads, first), (_, again) = asyncio.run(promote_twice())
+    (payloads, handled, first), (_, handled_again, again) = asyncio.run(promote_twice())
 
-    copies = {key: stored.content for (bucket, key), stored in s3.objects.items() if bucket == "stage"}
-    assert len(copies) == OBJECTS
-    assert first == {"copied": OBJECTS, "already_there": 0}
-    assert again == {"copied": 0, "already_there": OBJECTS}
+    assert handled == handled_again == len(first) == OBJECTS
+    assert again.keys() == first.keys()
+    assert all(again[key] is first[key] for key in first)
     assert max(len(json.dumps(payload)) for payload in payloads) < LIMIT

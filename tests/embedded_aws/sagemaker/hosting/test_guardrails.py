@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.sagemaker_account import VARIANT, Account, wait_for
+from tests.embedded_aws.support.sagemaker_account import VARIANT, Account
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from tests.embedded_aws.support.sagemaker_account import (
     arn,
     greeter,
     refused,
-    wait_for,
 )
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_maintenance_is_a_status_in_which_the_endpoint_answers_and_cannot_be_cha
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config)
 
-    hosting.maintain(qa.id, qa.name, seconds=1.0)
+    hosting.maintain(qa.id, qa.name, seconds=5.0)
 
     assert qa.describe()["EndpointStatus"] == "SystemUpdating"
     assert refused(qa.sagemaker.delete_endpoint, EndpointName=qa.name)[1].startswith(

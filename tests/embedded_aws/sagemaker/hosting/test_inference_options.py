@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.sagemaker_account import IMAGE, VARIANT, Account, archive, greeter, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, VARIANT, Account, archive, greeter
+from tests.support.waiting import wait_for
 
 SHOUT = "def model_fn(d): return lambda text: text.upper()"
 

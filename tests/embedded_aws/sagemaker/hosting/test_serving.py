@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from tests.embedded_aws.support.sagemaker_account import (
     archive,
     greeter,
     refused,
-    wait_for,
 )
 from tests.support import registries
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -71,12 +70,10 @@ def test_a_model_that_takes_longer_than_sagemaker_waits_is_an_error(
     slow = "import time\ndef model_fn(model_dir): return lambda data: time.sleep(600)"
     qa.endpoint(qa.config(qa.model("a", archive({"code/inference.py": slow}))))
 
-    begun = time.monotonic()
     code, message = refused(qa.greet)
 
     assert code == "ModelError"
     assert "Your invocation timed out while waiting for a response from container primary" in message
-    assert time.monotonic() - begun < 10
 
 
 def test_a_body_over_six_megabytes_is_refused(qa: Account) -> None:
@@ -264,7 +261,7 @@ def test_containers_end_with_the_embedded_aws_however_it_ends(end: str, tmp_path
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     container = int(ended.stdout)
@@ -276,4 +273,4 @@ def test_containers_end_with_the_embedded_aws_however_it_ends(end: str, tmp_path
             return True
         return False
 
-    wait_for(gone, seconds=5)
+    wait_for(gone)

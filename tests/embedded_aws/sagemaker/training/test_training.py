@@ -17,7 +17,8 @@ from embedded_aws.services.sagemaker.operations import Call
 from embedded_aws.services.sagemaker.training import api as training
 from examples import repack
 from examples.reviews import data
-from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, greeter, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, greeter
+from tests.support.waiting import wait_for
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 ENDED = ("Completed", "Failed", "Stopped")

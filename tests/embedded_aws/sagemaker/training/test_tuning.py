@@ -8,7 +8,8 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.sagemaker.training.tuning import sampled
-from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, refused, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, refused
+from tests.support.waiting import wait_for
 
 SCRIPT = """
 import os, pathlib, sys
@@ -57,7 +58,7 @@ def begin(dev: Account, low: float, high: float, script: str = SCRIPT) -> None:
 def tune(dev: Account, low: float, high: float) -> dict[str, Any]:
     """A tuning job as it is when it has ended."""
     begin(dev, low, high)
-    return dict(wait_for(lambda: ended(dev), seconds=60))
+    return dict(wait_for(lambda: ended(dev)))
 
 
 def jobs_of(dev: Account) -> list[dict[str, Any]]:
