@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 from pathlib import Path
 from typing import Any
 
-from moto import backends
 from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import (
@@ -21,7 +19,7 @@ from werkzeug.serving import make_server
 
 from embedded_aws.gateway import authorization, faults
 from embedded_aws.iam import clients, permissions
-from embedded_aws.kernel import accounts
+from embedded_aws.kernel import accounts, caches
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
@@ -82,15 +80,6 @@ PERMISSIONS = (
 )
 
 patches = Patches("5.2.5")
-_list_modules_in_moto = backends.list_of_moto_modules
-
-
-@patches.replaces(
-    backends, "list_of_moto_modules", "moto reads its folder for each request: longer than most requests."
-)
-@functools.cache
-def _list_of_moto_modules() -> tuple[str, ...]:
-    return tuple(_list_modules_in_moto())
 
 
 @patches.replaces(BaseModel, "__new__", "moto keeps every model instance ever created, for its dashboard.")
@@ -127,6 +116,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     def start(self) -> EmbeddedAws:
         self.directory.mkdir(parents=True, exist_ok=True)
         patches.apply()
+        caches.patches.apply()
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))

@@ -64,8 +64,13 @@ def _operators_client(service: str, account: str, _endpoint_url: str) -> Any:
 
 
 def physical_id(account: str, stack: str, logical_id: str) -> str:
-    """Return the physical ID of a resource of a stack."""
-    cloudformation = _operators_client("cloudformation", account, accounts.endpoint_url())
+    """Return the physical ID of a resource of a stack. No test replaces resources of the project's stacks."""
+    return _physical_id(account, stack, logical_id, accounts.endpoint_url())
+
+
+@functools.cache
+def _physical_id(account: str, stack: str, logical_id: str, endpoint_url: str) -> str:
+    cloudformation = _operators_client("cloudformation", account, endpoint_url)
     found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
     return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
@@ -94,7 +99,12 @@ class Execution:
     output: Any
     error: str | None
     cause: str | None
-    states: list[str]
+    stage: Stage
+
+    @functools.cached_property
+    def states(self) -> list[str]:
+        """Return the states it entered, in order."""
+        return self.stage.states(self.arn)
 
 
 @dataclasses.dataclass
@@ -145,9 +155,7 @@ class Stage:
 
     @property
     def table(self) -> str:
-        outputs = self.client("cloudformation").describe_stacks(StackName=self.stack)
-        found = {o["OutputKey"]: o["OutputValue"] for o in outputs["Stacks"][0]["Outputs"]}
-        return str(found["PromotionTableName"])
+        return self.physical_id("PromotionTable")
 
     def start(self, given: Any) -> str:
         answer = self.client("stepfunctions").start_execution(
@@ -174,7 +182,7 @@ class Stage:
             output=json.loads(found.get("output") or "null"),
             error=found.get("error"),
             cause=found.get("cause"),
-            states=self.states(arn),
+            stage=self,
         )
 
     def states(self, arn: str) -> list[str]:

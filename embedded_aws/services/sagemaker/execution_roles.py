@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from embedded_aws.iam import clients, decisions
@@ -21,6 +22,11 @@ class RoleError(Exception):
 def client(service: str, role_arn: str) -> Any:
     """A boto3 client that acts as the role, once the role is known to trust SageMaker."""
     assert_trust(role_arn)
+    return _client(service, role_arn, accounts.endpoint_url())
+
+
+@functools.lru_cache(maxsize=64)
+def _client(service: str, role_arn: str, _endpoint_url: str) -> Any:
     return clients.client_as_role(service, role_arn, _SESSION, _call(role_arn))
 
 

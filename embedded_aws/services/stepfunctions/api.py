@@ -110,6 +110,11 @@ class _History(EventManager):
                 watch(self.execution, entered["name"])
         return number
 
+    def get_event_history(self) -> list[Any]:
+        """Return the events, which never change; moto copies them."""
+        with self._adding:
+            return list(self._history_event_list)
+
 
 class _Worker(ExecutionWorker):
     """Has its environment from the start, so that an execution can be stopped at any time."""
@@ -363,7 +368,11 @@ def _get_execution_history(self: StepFunctionResponse) -> ActionResult:
         history.reverse()
     start = int(self._get_param("nextToken") or 0)
     end = start + (self._get_int_param("maxResults") or _HISTORY_PAGE)
-    return ActionResult({"events": history[start:end], "nextToken": str(end) if end < len(history) else None})
+    # moto would have each time read by dateutil.
+    events = [
+        {**event, "timestamp": datetime.datetime.fromisoformat(event["timestamp"])} for event in history[start:end]
+    ]
+    return ActionResult({"events": events, "nextToken": str(end) if end < len(history) else None})
 
 
 @patches.replaces(StepFunctionResponse, "stop_execution", "moto ignores the error and the cause.")
