@@ -73,7 +73,7 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
         for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RollBackEndpointFunction"):
             error = failure(qa, function, late)
             assert error["errorType"] == "PromotionRefusedError", error
-            assert "no longer held by this execution" in error["errorMessage"]
+            assert "no longer holds the lock" in error["errorMessage"]
         assert bool(qa.running(application)) is bool(holder)
     qa.client("dynamodb").delete_item(
         TableName=qa.table, Key={"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
@@ -162,7 +162,7 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
     given_up = qa.promote(kind | {"account": QA, "region": accounts.REGION, "detail": detail})
 
     assert given_up.error == "RecoveryAbandoned"
-    assert f"{application}-qa could not be recovered in 3 tries and is still held" in (given_up.cause or "")
+    assert f"{application}-qa could not be recovered in 3 attempts and is still locked" in (given_up.cause or "")
     assert given_up.arn in mail(stacks, "People are needed (RecoveryAbandoned)", f"{application}-qa")
     assert len(qa.running(application)) == 1
     by_hand = qa.promote({"recover": f"{application}-qa"})
