@@ -276,24 +276,44 @@ def step(status: str = "Success", decision: str = '{"Approver": "a", "Comment": 
 
 def granted(execution: Any) -> approval.Decision:
     found = approval.read(Reader(get_automation_execution={"AutomationExecution": execution}), IDENTIFIER)
-    return approval.granted(found, RUNBOOK, ASKED)
+    return approval.granted_decision(found, RUNBOOK, ASKED)
 
 
 def approvals() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "approval")
     for what, execution, says in (
-        ("of another runbook", automation(DocumentName="AWS-RestartEC2Instance"), "is of the runbook AWS-Restart"),
-        ("that was used before", automation(AutomationExecutionStatus="Success"), "is Success; an approval counts"),
-        ("whose time was over", automation(AutomationExecutionStatus="TimedOut"), "is TimedOut; an approval counts"),
-        ("that nobody has given yet", automation(StepExecutions=[step("Waiting")]), "was not given: it is Waiting"),
-        ("that was rejected", automation(StepExecutions=[step("Failed")]), "was not given: it is Failed"),
-        ("without its step", automation(StepExecutions=[]), "was not given"),
-        ("with a step without a name", automation(StepExecutions=[{"StepStatus": "Success"}]), "was not given"),
-        ("of another candidate", automation(Parameters=parameters(SourceName="other")), "is for SourceName other"),
-        ("of another kind", automation(Parameters=parameters(SourceKind="training_job")), "is for SourceKind"),
-        ("of another digest", automation(Parameters=parameters(Digest="cd" * 32)), "is for Digest cd"),
+        (
+            "of another runbook",
+            automation(DocumentName="AWS-RestartEC2Instance"),
+            "is an execution of the runbook AWS-Restart",
+        ),
+        (
+            "that was used before",
+            automation(AutomationExecutionStatus="Success"),
+            "has the status Success. An approval is valid once",
+        ),
+        (
+            "whose time was over",
+            automation(AutomationExecutionStatus="TimedOut"),
+            "has the status TimedOut. An approval is valid once",
+        ),
+        (
+            "that nobody has given yet",
+            automation(StepExecutions=[step("Waiting")]),
+            "was not granted: its step Approve has the status Waiting",
+        ),
+        (
+            "that was rejected",
+            automation(StepExecutions=[step("Failed")]),
+            "was not granted: its step Approve has the status Failed",
+        ),
+        ("without its step", automation(StepExecutions=[]), "was not granted"),
+        ("with a step without a name", automation(StepExecutions=[{"StepStatus": "Success"}]), "was not granted"),
+        ("of another candidate", automation(Parameters=parameters(SourceName="other")), "is for the SourceName other"),
+        ("of another kind", automation(Parameters=parameters(SourceKind="training_job")), "is for the SourceKind"),
+        ("of another digest", automation(Parameters=parameters(Digest="cd" * 32)), "is for the Digest cd"),
         ("of another application", automation(Parameters=parameters(Application="victim")), "application victim"),
-        ("without parameters", automation(Parameters={}), "is for SourceKind None"),
+        ("without parameters", automation(Parameters={}), "is for the SourceKind None"),
     ):
         yield hostile(what, functools.partial(granted, execution), says)
     odd: list[tuple[str, Any, str]] = [

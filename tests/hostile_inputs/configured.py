@@ -261,7 +261,7 @@ def gate() -> Iterator[Hostile]:
         act = functools.partial(read, {"Retention": {"Keep": keep}})
         yield Hostile("settings, Retention", f"{what} to be kept", act, says, where=PARAMETER)
     act = functools.partial(read, {"Retention": 5})
-    yield Hostile("settings, Retention", "a number", act, "Retention has to be an object like")
+    yield Hostile("settings, Retention", "a number", act, "Retention must be an object")
 
 
 def _rule(**members: Any) -> dict[str, Any]:

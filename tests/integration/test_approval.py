@@ -135,7 +135,7 @@ def test_a_newer_candidate_takes_the_place_of_one_that_still_waits(
     rejection = production.execution_of(older)
 
     assert rejection.states[-1] == "Rejected", rejection.cause
-    assert rejection.output["reason"] == f"{newer}, which is newer, asks for approval in its place"
+    assert f"the newer candidate {newer} superseded this one" in rejection.output["reason"]
     assert automation_ended(production, older) == "Cancelled"
     waiting = waiting_approval(production, application)
     assert waiting["Parameters"]["SourceName"] == [newer]

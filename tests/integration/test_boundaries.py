@@ -15,7 +15,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients, decisions, permissions
 from embedded_aws.kernel import accounts
 from promotion.history import cleanup
-from promotion.history.cleanup import Place
+from promotion.history.cleanup import Scope
 from promotion.history.retention import Kept
 from tests.support.mail import mail
 from tests.support.settings import configure
@@ -377,8 +377,8 @@ def test_what_an_application_is_called_reaches_no_other_ones_models(lab: Lab, qa
     nothing_kept = Kept(frozenset(), frozenset(), frozenset())
     executions = first["execution"].rsplit(":", 1)[0] + ":"
 
-    found = cleanup.find(sagemaker, s3, Place(application, "qa", qa.bucket, QA, executions), nothing_kept)
-    of_longer = cleanup.find(sagemaker, s3, Place(longer, "qa", qa.bucket, QA, executions), nothing_kept)
+    found = cleanup.find_superseded(sagemaker, s3, Scope(application, "qa", qa.bucket, QA, executions), nothing_kept)
+    of_longer = cleanup.find_superseded(sagemaker, s3, Scope(longer, "qa", qa.bucket, QA, executions), nothing_kept)
 
     assert first["model_name"].startswith(f"{application}-qa-")
     assert not found

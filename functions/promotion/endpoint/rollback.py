@@ -32,15 +32,15 @@ def take_step(
             case "delete":
                 scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
                 sagemaker.delete_endpoint(EndpointName=endpoint)
-            case "restored":
+            case "rolled_back":
                 return _restore_targets(scaling, endpoint, description, targets)
-            case "stuck":
+            case "failed":
                 more = scalable_targets.restore_missing(scaling, endpoint, description, targets)
                 return dataclasses.replace(step, reason=step.reason + more)
     except PromotionRefusedError as error:
         if isinstance(error.__cause__, ClientError) and meaning(error.__cause__) is Meaning.DENIED:
             raise
-        return RollbackStep("stuck", str(error))
+        return RollbackStep("failed", str(error))
     except ClientError as error:
         match meaning(error):
             case Meaning.BUSY:
@@ -50,7 +50,7 @@ def take_step(
             case Meaning.NOT_FOUND:
                 to = previous or "not existing"
                 why = f"The endpoint {endpoint} could not be brought back to {to}: {message(error)}"
-                return RollbackStep("stuck", why)
+                return RollbackStep("failed", why)
             case _:
                 # A missing permission or a quota can be fixed, and then the recovery goes on.
                 raise
@@ -74,9 +74,9 @@ def _restore_targets(
     """Restore the targets of an endpoint that has its previous config; the next step verifies them."""
     if description is None:
         scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     actual = scalable_targets.read(scaling, endpoint, description)
     if autoscaling.alike(actual, targets):
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     scalable_targets.apply(scaling, actual, targets)
     return RollbackStep("wait", f"The scaling of {endpoint} is being put back.")

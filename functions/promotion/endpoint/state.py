@@ -15,7 +15,7 @@ from promotion.record import PromotionRecord
 # API reference, DescribeEndpoint: in these the endpoint can be neither updated nor deleted.
 BUSY = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 
-_UNCHANGED_LOOKS = 2
+_UNCHANGED_CHECKS = 2
 """How often an untouched endpoint is seen before it counts as rolled back: the first look may be stale."""
 
 
@@ -23,18 +23,18 @@ _UNCHANGED_LOOKS = 2
 class Inspection:
     """What is to be done with an endpoint before anything was changed; `previous` is the config it has."""
 
-    outcome: Literal["change", "already_live", "newer_live", "busy", "unusable"]
+    outcome: Literal["update", "already_live", "newer_live", "busy", "unusable"]
     previous: str | None = None
     reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a deployment is. `looks` counts how often the endpoint was seen unchanged."""
+    """How far a deployment is. `unchanged_checks` counts how often the endpoint was seen unchanged."""
 
     verdict: Literal["in_progress", "deployed", "failed"]
     changing: bool = False
-    looks: int = 0
+    unchanged_checks: int = 0
     reason: str = ""
     alarms: tuple[str, ...] = ()
 
@@ -43,7 +43,7 @@ class Progress:
 class RollbackStep:
     """The next step of rolling an endpoint back."""
 
-    step: Literal["restored", "wait", "update", "delete", "stuck"]
+    step: Literal["rolled_back", "wait", "update", "delete", "failed"]
     reason: str = ""
 
 
@@ -56,7 +56,7 @@ def inspect(
     promotion, if any.
     """
     if description is None:
-        return Inspection("change")
+        return Inspection("update")
     name, status, current = (
         description["EndpointName"],
         description["EndpointStatus"],
@@ -75,7 +75,7 @@ def inspect(
             f"{live['model_name']}, which is live on {name}, is of {live['created_at']} and so newer than this "
             f"candidate of {created_at}.",
         )
-    return Inspection("change", current)
+    return Inspection("update", current)
 
 
 def progress(
@@ -83,15 +83,15 @@ def progress(
     requested: str,
     previous: str | None,
     changing: bool,
-    looks: int,
+    unchanged_checks: int,
     alarms: tuple[str, ...] = (),
 ) -> Progress:
     """How far the change from `previous` (None for a new endpoint) to `requested` is.
 
-    `changing` and `looks` are what the last look returned; `alarms` are those of its DeploymentConfig that were seen in
-    ALARM meanwhile.
+    `changing` and `unchanged_checks` are what the last check returned; `alarms` are those of its DeploymentConfig that
+    were seen in ALARM meanwhile.
     """
-    found = _progress(description, requested, previous, changing, looks)
+    found = _progress(description, requested, previous, changing, unchanged_checks)
     if found.verdict == "failed" and alarms:
         why = f"{found.reason.rstrip('.')}. In ALARM during the deployment: {', '.join(alarms)}."
         return dataclasses.replace(found, alarms=alarms, reason=why)
@@ -99,7 +99,7 @@ def progress(
 
 
 def _progress(
-    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, looks: int
+    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, unchanged_checks: int
 ) -> Progress:
     if description is None:
         return Progress("failed", reason="Someone deleted the endpoint during the deployment.")
@@ -116,8 +116,12 @@ def _progress(
     if status == "InService" and current == requested and not pending:
         return Progress("deployed")
     if current == previous or pending == requested:
-        if not changing and looks + 1 < _UNCHANGED_LOOKS:
-            return Progress("in_progress", looks=looks + 1, reason=f"The endpoint {name} has not begun to change.")
+        if not changing and unchanged_checks + 1 < _UNCHANGED_CHECKS:
+            return Progress(
+                "in_progress",
+                unchanged_checks=unchanged_checks + 1,
+                reason=f"The endpoint {name} has not begun to change.",
+            )
         why = description.get("FailureReason") or "SageMaker gave no reason"
         return Progress("failed", reason=f"SageMaker put the endpoint {name} back to {current}: {why}")
     if current == requested:
@@ -129,13 +133,13 @@ def rollback_step(description: dict[str, Any] | None, requested: str, previous: 
     """Return the next step of rolling the endpoint back from `requested`, or from wherever it is, to `previous`.
 
     `previous` None means that there was no endpoint before. Only what this promotion did is undone: an endpoint that
-    someone else changed meanwhile is left alone and "stuck" says so.
+    someone else changed meanwhile is left alone and "failed" says so.
     """
     if description is None:
         if previous is None:
-            return RollbackStep("restored")
+            return RollbackStep("rolled_back")
         return RollbackStep(
-            "stuck",
+            "failed",
             f"The endpoint was deleted by someone during the promotion. Its config was {previous}; create it anew with "
             "that config, or promote again.",
         )
@@ -149,15 +153,15 @@ def rollback_step(description: dict[str, Any] | None, requested: str, previous: 
     if previous is None and current == requested:
         return RollbackStep("delete")
     if status not in ("InService", "OutOfService"):
-        return RollbackStep("stuck", _unusable(description))
+        return RollbackStep("failed", _unusable(description))
     if current == previous:
         if description.get("PendingDeploymentSummary"):
             return RollbackStep("wait", f"The endpoint {name} is about to change.")
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     if current == requested:
         return RollbackStep("update")
     return RollbackStep(
-        "stuck",
+        "failed",
         f"Someone else changed the endpoint {name} to the config {current} during the promotion, so it was left as it "
         f"is. Its config was {previous or 'none: it did not exist'} before.",
     )

@@ -73,13 +73,13 @@ def test_an_endpoint_is_restored_when_its_targets_are(targets: Targets) -> None:
         "wait", "The scaling of reviews-qa is being put back."
     )
     assert targets.actual == [PREVIOUS]
-    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("restored")
+    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("rolled_back")
 
 
 def test_an_endpoint_that_did_not_exist_is_restored_without_targets(targets: Targets) -> None:
     targets.actual = [OTHERS]
 
-    assert step(Hosting(None), targets, None) == RollbackStep("restored")
+    assert step(Hosting(None), targets, None) == RollbackStep("rolled_back")
 
     assert targets.actual == []
 
@@ -87,7 +87,7 @@ def test_an_endpoint_that_did_not_exist_is_restored_without_targets(targets: Tar
 def test_an_endpoint_that_someone_else_changed_gets_only_the_targets_it_lacks(targets: Targets) -> None:
     stuck = step(Hosting("another"), targets, OLD, PREVIOUS)
 
-    assert stuck.step == "stuck"
+    assert stuck.step == "failed"
     assert targets.actual == [PREVIOUS]
     targets.actual = [OTHERS]
     assert step(Hosting("another"), targets, OLD, PREVIOUS) == stuck
@@ -119,7 +119,7 @@ def test_an_endpoint_that_changes_meanwhile_is_waited_for(
 def test_without_the_previous_config_there_is_no_rollback(targets: Targets) -> None:
     found = step(Hosting(NEW, refusal=not_found("endpoint-configuration", OLD)), targets)
 
-    assert found.step == "stuck"
+    assert found.step == "failed"
     assert f"The endpoint reviews-qa could not be brought back to {OLD}: ValidationException" in found.reason
 
 
@@ -139,4 +139,4 @@ def test_targets_that_are_refused_for_good_are_a_failed_rollback(targets: Target
 
     found = step(Hosting(), targets, OLD, PREVIOUS)
 
-    assert found == RollbackStep("stuck", "The scaling could not be set.")
+    assert found == RollbackStep("failed", "The scaling could not be set.")

@@ -42,11 +42,11 @@ def test_every_status_that_aws_has_is_judged() -> None:
 
 
 def test_an_endpoint_that_is_not_there_is_made() -> None:
-    assert inspect(None, REQUESTED, TIME, None) == Inspection("change", previous=None)
+    assert inspect(None, REQUESTED, TIME, None) == Inspection("update", previous=None)
 
 
 def test_an_endpoint_that_was_deleted_is_made_again_whatever_is_on_record() -> None:
-    assert inspect(None, REQUESTED, TIME, live(OTHER, LATER)) == Inspection("change", previous=None)
+    assert inspect(None, REQUESTED, TIME, live(OTHER, LATER)) == Inspection("update", previous=None)
 
 
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS])
@@ -80,13 +80,13 @@ def test_the_requested_config_in_service_is_already_live() -> None:
 
 
 def test_the_requested_config_out_of_service_is_not_live() -> None:
-    assert inspect(endpoint("OutOfService", REQUESTED), REQUESTED, TIME, None) == Inspection("change", REQUESTED)
+    assert inspect(endpoint("OutOfService", REQUESTED), REQUESTED, TIME, None) == Inspection("update", REQUESTED)
 
 
 @pytest.mark.parametrize("status", REST)
 @pytest.mark.parametrize("record", [None, live(PREVIOUS, EARLIER), live(PREVIOUS, TIME), live(OTHER, LATER)])
 def test_another_config_that_is_not_newer_is_changed(record: PromotionRecord | None, status: str) -> None:
-    assert inspect(endpoint(status, PREVIOUS), REQUESTED, TIME, record) == Inspection("change", PREVIOUS)
+    assert inspect(endpoint(status, PREVIOUS), REQUESTED, TIME, record) == Inspection("update", PREVIOUS)
 
 
 @pytest.mark.parametrize("status", REST)
@@ -100,16 +100,18 @@ def test_a_newer_model_stays_live(status: str) -> None:
 
 
 def test_a_newer_model_on_record_that_someone_replaced_by_hand_holds_up_nothing() -> None:
-    assert inspect(endpoint("InService", OTHER), REQUESTED, TIME, live(PREVIOUS, LATER)).outcome == "change"
+    assert inspect(endpoint("InService", OTHER), REQUESTED, TIME, live(PREVIOUS, LATER)).outcome == "update"
 
 
 @pytest.mark.parametrize("previous", [PREVIOUS, None])
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS, OTHER])
 @pytest.mark.parametrize("status", sorted(BUSY))
 def test_a_changing_endpoint_is_in_progress(status: str, config: str, previous: str | None) -> None:
-    seen = progress(endpoint(status, config), REQUESTED, previous, changing=False, looks=1)
+    seen = progress(endpoint(status, config), REQUESTED, previous, changing=False, unchanged_checks=1)
 
-    assert seen == Progress("in_progress", changing=True, looks=0, reason=f"The endpoint reviews-qa is {status}.")
+    assert seen == Progress(
+        "in_progress", changing=True, unchanged_checks=0, reason=f"The endpoint reviews-qa is {status}."
+    )
 
 
 @pytest.mark.parametrize("changing", [True, False])
@@ -117,12 +119,12 @@ def test_a_changing_endpoint_is_in_progress(status: str, config: str, previous: 
 def test_the_requested_config_in_service_is_deployed(previous: str | None, changing: bool) -> None:
     in_service = endpoint("InService", REQUESTED, FailureReason="of an earlier update")
 
-    assert progress(in_service, REQUESTED, previous, changing, looks=0) == Progress("deployed")
+    assert progress(in_service, REQUESTED, previous, changing, unchanged_checks=0) == Progress("deployed")
 
 
 @pytest.mark.parametrize("previous", [PREVIOUS, None])
 def test_the_requested_config_out_of_service_has_failed(previous: str | None) -> None:
-    seen = progress(endpoint("OutOfService", REQUESTED), REQUESTED, previous, changing=True, looks=0)
+    seen = progress(endpoint("OutOfService", REQUESTED), REQUESTED, previous, changing=True, unchanged_checks=0)
 
     assert seen == Progress(
         "failed", reason=f"The endpoint reviews-qa is OutOfService with the new config {REQUESTED}."
@@ -132,7 +134,9 @@ def test_the_requested_config_out_of_service_has_failed(previous: str | None) ->
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS])
 @pytest.mark.parametrize("status", BROKEN)
 def test_a_broken_endpoint_has_failed_with_the_reason(status: str, config: str) -> None:
-    seen = progress(endpoint(status, config, FailureReason="no capacity"), REQUESTED, PREVIOUS, True, looks=0)
+    seen = progress(
+        endpoint(status, config, FailureReason="no capacity"), REQUESTED, PREVIOUS, True, unchanged_checks=0
+    )
 
     assert seen.verdict == "failed"
     assert f"The endpoint reviews-qa is {status}: no capacity." in seen.reason
@@ -142,7 +146,7 @@ def test_a_broken_endpoint_has_failed_with_the_reason(status: str, config: str) 
 def test_in_service_with_the_old_config_after_a_change_is_a_rollback_and_no_success(status: str) -> None:
     rolled_back = endpoint(status, PREVIOUS, FailureReason="The primary container did not pass the ping health check.")
 
-    seen = progress(rolled_back, REQUESTED, PREVIOUS, changing=True, looks=0)
+    seen = progress(rolled_back, REQUESTED, PREVIOUS, changing=True, unchanged_checks=0)
 
     assert seen == Progress(
         "failed",
@@ -152,22 +156,26 @@ def test_in_service_with_the_old_config_after_a_change_is_a_rollback_and_no_succ
 
 
 def test_a_rollback_without_a_reason_is_told_as_such() -> None:
-    seen = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, changing=True, looks=0)
+    seen = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, changing=True, unchanged_checks=0)
 
     assert seen.reason == f"SageMaker put the endpoint reviews-qa back to {PREVIOUS}: SageMaker gave no reason"
 
 
 def test_the_first_look_at_an_unchanged_endpoint_may_be_stale_and_the_second_is_not() -> None:
-    first = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, changing=False, looks=0)
-    second = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, first.changing, first.looks)
+    first = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, changing=False, unchanged_checks=0)
+    second = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, first.changing, first.unchanged_checks)
 
-    assert first == Progress("in_progress", looks=1, reason="The endpoint reviews-qa has not begun to change.")
+    assert first == Progress(
+        "in_progress", unchanged_checks=1, reason="The endpoint reviews-qa has not begun to change."
+    )
     assert not first.changing
     assert second.verdict == "failed"
 
 
 def test_a_config_that_is_still_pending_is_not_deployed() -> None:
-    seen = progress(endpoint("InService", PREVIOUS, **pending(REQUESTED)), REQUESTED, PREVIOUS, False, looks=0)
+    seen = progress(
+        endpoint("InService", PREVIOUS, **pending(REQUESTED)), REQUESTED, PREVIOUS, False, unchanged_checks=0
+    )
 
     assert seen.verdict == "in_progress"
 
@@ -175,7 +183,7 @@ def test_a_config_that_is_still_pending_is_not_deployed() -> None:
 def test_an_empty_pending_deployment_is_none() -> None:
     settled = endpoint("InService", REQUESTED, PendingDeploymentSummary=None)
 
-    assert progress(settled, REQUESTED, PREVIOUS, changing=True, looks=0) == Progress("deployed")
+    assert progress(settled, REQUESTED, PREVIOUS, changing=True, unchanged_checks=0) == Progress("deployed")
 
 
 @pytest.mark.parametrize("previous", [PREVIOUS, None])
@@ -184,7 +192,7 @@ def test_an_empty_pending_deployment_is_none() -> None:
 def test_a_config_that_is_neither_old_nor_new_was_brought_by_someone_else(
     status: str, changing: bool, previous: str | None
 ) -> None:
-    seen = progress(endpoint(status, OTHER), REQUESTED, previous, changing, looks=0)
+    seen = progress(endpoint(status, OTHER), REQUESTED, previous, changing, unchanged_checks=0)
 
     assert seen == Progress(
         "failed", reason=f"Someone else changed the endpoint reviews-qa to the config {OTHER} meanwhile."
@@ -192,7 +200,7 @@ def test_a_config_that_is_neither_old_nor_new_was_brought_by_someone_else(
 
 
 def test_an_endpoint_that_is_gone_was_deleted_by_someone() -> None:
-    assert progress(None, REQUESTED, PREVIOUS, changing=True, looks=0) == Progress(
+    assert progress(None, REQUESTED, PREVIOUS, changing=True, unchanged_checks=0) == Progress(
         "failed", reason="Someone deleted the endpoint during the deployment."
     )
 
@@ -211,26 +219,26 @@ def test_on_the_rollback_step_a_changing_endpoint_is_waited_for(status: str, con
     [
         ("InService", REQUESTED, PREVIOUS, "update"),
         ("OutOfService", REQUESTED, PREVIOUS, "update"),
-        ("InService", PREVIOUS, PREVIOUS, "restored"),
-        ("OutOfService", PREVIOUS, PREVIOUS, "restored"),
-        ("OutOfService", REQUESTED, REQUESTED, "restored"),
-        ("InService", OTHER, PREVIOUS, "stuck"),
-        ("OutOfService", OTHER, PREVIOUS, "stuck"),
-        ("Failed", REQUESTED, PREVIOUS, "stuck"),
-        ("Failed", PREVIOUS, PREVIOUS, "stuck"),
-        ("Failed", OTHER, PREVIOUS, "stuck"),
-        ("UpdateRollbackFailed", REQUESTED, PREVIOUS, "stuck"),
-        ("UpdateRollbackFailed", PREVIOUS, PREVIOUS, "stuck"),
-        ("UpdateRollbackFailed", OTHER, PREVIOUS, "stuck"),
+        ("InService", PREVIOUS, PREVIOUS, "rolled_back"),
+        ("OutOfService", PREVIOUS, PREVIOUS, "rolled_back"),
+        ("OutOfService", REQUESTED, REQUESTED, "rolled_back"),
+        ("InService", OTHER, PREVIOUS, "failed"),
+        ("OutOfService", OTHER, PREVIOUS, "failed"),
+        ("Failed", REQUESTED, PREVIOUS, "failed"),
+        ("Failed", PREVIOUS, PREVIOUS, "failed"),
+        ("Failed", OTHER, PREVIOUS, "failed"),
+        ("UpdateRollbackFailed", REQUESTED, PREVIOUS, "failed"),
+        ("UpdateRollbackFailed", PREVIOUS, PREVIOUS, "failed"),
+        ("UpdateRollbackFailed", OTHER, PREVIOUS, "failed"),
         # What this promotion created is deleted, however it ended.
         ("InService", REQUESTED, None, "delete"),
         ("OutOfService", REQUESTED, None, "delete"),
         ("Failed", REQUESTED, None, "delete"),
         ("UpdateRollbackFailed", REQUESTED, None, "delete"),
-        ("InService", OTHER, None, "stuck"),
-        ("OutOfService", OTHER, None, "stuck"),
-        ("Failed", OTHER, None, "stuck"),
-        ("UpdateRollbackFailed", OTHER, None, "stuck"),
+        ("InService", OTHER, None, "failed"),
+        ("OutOfService", OTHER, None, "failed"),
+        ("Failed", OTHER, None, "failed"),
+        ("UpdateRollbackFailed", OTHER, None, "failed"),
     ],
 )
 def test_the_rollback_step_undoes_what_this_promotion_did_and_nothing_else(
@@ -240,13 +248,13 @@ def test_the_rollback_step_undoes_what_this_promotion_did_and_nothing_else(
 
 
 def test_an_endpoint_that_did_not_exist_and_does_not_is_restored() -> None:
-    assert rollback_step(None, REQUESTED, None) == RollbackStep("restored")
+    assert rollback_step(None, REQUESTED, None) == RollbackStep("rolled_back")
 
 
 def test_an_endpoint_that_someone_deleted_is_not_made_again_by_itself() -> None:
     way = rollback_step(None, REQUESTED, PREVIOUS)
 
-    assert way.step == "stuck"
+    assert way.step == "failed"
     assert f"Its config was {PREVIOUS}; create it anew with that config, or promote again" in way.reason
 
 
@@ -324,16 +332,20 @@ def test_what_runs_is_not_smaller_than_a_config_whose_variants_have_other_names(
 
 
 @pytest.mark.parametrize("changing", [True, False])
-@pytest.mark.parametrize("looks", [0, 1, 2])
+@pytest.mark.parametrize("unchanged_checks", [0, 1, 2])
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS, OTHER])
 @pytest.mark.parametrize("status", STATUSES)
 def test_alarms_change_no_verdict_but_are_named_when_it_failed(
-    status: str, config: str, looks: int, changing: bool
+    status: str, config: str, unchanged_checks: int, changing: bool
 ) -> None:
-    given = (endpoint(status, config), REQUESTED, PREVIOUS, changing, looks)
+    given = (endpoint(status, config), REQUESTED, PREVIOUS, changing, unchanged_checks)
 
     silent, loud = progress(*given), progress(*given, ("errors", "latency"))
 
-    assert (loud.verdict, loud.changing, loud.looks) == (silent.verdict, silent.changing, silent.looks)
+    assert (loud.verdict, loud.changing, loud.unchanged_checks) == (
+        silent.verdict,
+        silent.changing,
+        silent.unchanged_checks,
+    )
     assert loud.alarms == ("errors", "latency")
     assert ("In ALARM during the deployment: errors, latency." in loud.reason) is (loud.verdict == "failed")

@@ -10,12 +10,12 @@ from tests.support.promotion_table import FIRST, NAME, get, put
 PROMOTION = {"endpoint": "reviews-qa", "application": "reviews"}
 
 
-def take() -> dict[str, Any]:
+def acquire() -> dict[str, Any]:
     return acquire_endpoint_lock.handler({"promotion": PROMOTION, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
 def start_another() -> str:
-    """Start another execution of the state machine, which keeps running; its ARN."""
+    """Start another execution of the state machine, which keeps running, and return its ARN."""
     stepfunctions = boto3.client("stepfunctions")
     machine = stepfunctions.create_state_machine(
         name="model-promotion-qa",
@@ -25,44 +25,47 @@ def start_another() -> str:
     return str(stepfunctions.start_execution(stateMachineArn=machine, name="another")["executionArn"])
 
 
-def started(arn: str) -> list[dict[str, Any]]:
-    """Return the inputs of all executions of the state machine of an execution."""
+def inputs_of_executions(arn: str) -> list[dict[str, Any]]:
+    """Return the inputs of all executions of the state machine that the execution `arn` belongs to."""
     stepfunctions = boto3.client("stepfunctions")
     machine = arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
-    found = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
-    return [json.loads(stepfunctions.describe_execution(executionArn=each["executionArn"])["input"]) for each in found]
+    executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+    return [
+        json.loads(stepfunctions.describe_execution(executionArn=execution["executionArn"])["input"])
+        for execution in executions
+    ]
 
 
-def test_a_free_endpoint_is_locked_with_the_promotion_in_its_journal(dynamodb: Any) -> None:
-    assert take() == {"taken": True, "holder": ""}
+def test_a_free_lock_is_acquired_with_the_record_in_its_journal(dynamodb: Any) -> None:
+    assert acquire() == {"acquired": True, "holder": ""}
 
-    locked = get("running", "reviews-qa")
+    locked = get("lock", "reviews-qa")
     assert locked
     assert locked["execution"] == FIRST
     assert json.loads(locked["promotion"]) == PROMOTION
 
 
-def test_a_second_try_of_the_same_execution_has_the_lock_already(dynamodb: Any) -> None:
-    take()
+def test_a_retry_of_the_same_execution_holds_the_lock(dynamodb: Any) -> None:
+    acquire()
 
-    assert take() == {"taken": True, "holder": ""}
+    assert acquire() == {"acquired": True, "holder": ""}
 
 
-def test_an_endpoint_that_a_running_promotion_holds_is_left_to_it(dynamodb: Any) -> None:
+def test_the_lock_of_a_running_promotion_is_not_acquired(dynamodb: Any) -> None:
     holder = start_another()
-    put("running", "reviews-qa", execution=holder, promotion="{}")
+    put("lock", "reviews-qa", execution=holder, promotion="{}")
 
-    assert take() == {"taken": False, "holder": holder}
+    assert acquire() == {"acquired": False, "holder": holder}
 
-    assert (get("running", "reviews-qa") or {})["execution"] == holder
-    assert started(holder) == [{}]
+    assert (get("lock", "reviews-qa") or {})["execution"] == holder
+    assert inputs_of_executions(holder) == [{}]
 
 
-def test_the_recovery_of_a_promotion_that_has_ended_is_started(dynamodb: Any) -> None:
+def test_the_lock_of_an_ended_execution_starts_a_recovery(dynamodb: Any) -> None:
     holder = start_another()
-    put("running", "reviews-qa", execution=holder, promotion="{}")
+    put("lock", "reviews-qa", execution=holder, promotion="{}")
     boto3.client("stepfunctions").stop_execution(executionArn=holder)
 
-    assert take() == {"taken": False, "holder": holder}
+    assert acquire() == {"acquired": False, "holder": holder}
 
-    assert {"recover": "reviews-qa"} in started(holder)
+    assert {"recover": "reviews-qa"} in inputs_of_executions(holder)

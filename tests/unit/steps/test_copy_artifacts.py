@@ -1,4 +1,4 @@
-"""A prefix of 20,000 objects goes through the steps that plan and copy it, twice."""
+"""Two promotions of a prefix of 20,000 objects, through the steps that plan and copy it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SETTINGS = {
 
 
 class Client:
-    """A boto3 client whose own few requests are answered from memory; where a bucket is, botocore's says."""
+    """A boto3 client that keeps manifests in memory; botocore's client resolves the endpoint of a bucket."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
@@ -48,10 +48,10 @@ class Client:
     def __getattr__(self, name: str) -> Any:
         return getattr(client(), name)
 
-    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803 - as boto3 has it
+    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803 - boto3's name
         self.bodies[Key] = Body
 
-    def get_object(self, *, Key: str, Range: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - as boto3 has it
+    def get_object(self, *, Key: str, Range: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's name
         first, last = Range.removeprefix("bytes=").split("-")
         return {"Body": io.BytesIO(self.bodies[Key][int(first) : int(last) + 1])}
 
@@ -62,16 +62,16 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_copy, "s3", s3)
     monkeypatch.setattr(compatibility, "live_config", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
-    # What it says in the promotion table is no part of what is measured.
+    # The claim in the promotion table is not part of the measurement.
     monkeypatch.setattr(claims, "use", lambda *_: None)
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
 
 
 def promote() -> tuple[list[Any], int]:
-    """Do what the state machine does: everything that goes in and out of its states, and the number of objects."""
-    where = {"bucket": "stage", "account": OWN, "upstream_account": UPSTREAM}
-    asked: dict[str, Any] = {
-        **where,
+    """Run the steps as the state machine does, and return the payloads of all states and the number of objects."""
+    names = {"bucket": "stage", "account": OWN, "upstream_account": UPSTREAM}
+    request: dict[str, Any] = {
+        **names,
         "candidate": CANDIDATE.to_json(),
         "approved_digest": None,
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
@@ -81,12 +81,12 @@ def promote() -> tuple[list[Any], int]:
         "sagemaker_role_arn": f"arn:aws:iam::{OWN}:role/model-promotion/qa/sagemaker",
         "settings": json.dumps(SETTINGS),
     }
-    plan = plan_copy.handler(asked | {"table": "promotions", "preview": False}, CONTEXT)
-    payloads, batches = [asked, plan], []
+    plan = plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)
+    payloads, batches = [request, plan], []
     for batch in plan["batches"]:
-        given = {**where, "batch": batch, "manifest": plan["manifest"]}
-        batches.append(copy_artifacts.handler(given, CONTEXT))
-        payloads.append(given)
+        payload = {**names, "batch": batch, "manifest": plan["manifest"]}
+        batches.append(copy_artifacts.handler(payload, CONTEXT))
+        payloads.append(payload)
     # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
     return [*payloads, batches], sum(batch["copied"] + batch["already_there"] for batch in batches)
 
