@@ -24,7 +24,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         record["endpoint_config_name"],
         record["previous_endpoint_config_name"] or None,
         last["changing"],
-        last["looks"],
+        last["unchanged_checks"],
         tuple(sorted(alarmed)),
     )
     logger.info("Deployment checked", verdict=progress.verdict, alarms=progress.alarms)

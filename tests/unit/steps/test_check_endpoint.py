@@ -20,7 +20,7 @@ def check(previous: str = "old", **last: Any) -> dict[str, Any]:
         "previous_endpoint_config_name": previous,
         "deployment_config": GUARDED,
     }
-    first = {"changing": False, "looks": 0, "alarms": []}
+    first = {"changing": False, "unchanged_checks": 0, "alarms": []}
     return check_endpoint.handler({"promotion": promotion, "last": first | last}, CONTEXT)
 
 
