@@ -119,7 +119,7 @@ FLOW = [
     bite(
         "endless_loop",
         "Roll back endpoint",
-        state("Record deployment failure", "${RestorationDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
+        state("Record deployment failure", "${RollbackDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
     ),
     bite(
         "endless_loop",

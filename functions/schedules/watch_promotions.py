@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC)
     # The locks come first, since reading the approvals may fail.
     held = {each.endpoint: each.unexplained_seconds(now) for each in lock.all_held(table)}
-    _put_metric(stage, "EndpointHeldSeconds", held)
+    _put_metric(stage, "LockHeldSeconds", held)
     recovering = recovery.recover_all_dead(table, client("stepfunctions"), now)
     waiting = approval_requests.waiting_seconds(table, client("ssm"), now)
     _put_metric(stage, "ApprovalWaitingSeconds", waiting)

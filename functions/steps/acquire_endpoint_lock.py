@@ -19,10 +19,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     table = PromotionTable(client("dynamodb"), event["table"])
     endpoint, now = record["endpoint"], datetime.datetime.now(datetime.UTC)
     if lock.acquire(table, event["execution"], record, now.isoformat()):
-        return {"taken": True, "holder": ""}
+        return {"acquired": True, "holder": ""}
     holder = lock.holder(table, endpoint)
     if holder and recover_if_dead(table, client("stepfunctions"), endpoint, holder, now):
         logger.info("Recovery started", endpoint=endpoint, of=holder.execution)
     name = holder.execution if holder else ""
     logger.info("Endpoint held", endpoint=endpoint, holder=name)
-    return {"taken": False, "holder": name}
+    return {"acquired": False, "holder": name}

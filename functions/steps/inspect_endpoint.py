@@ -10,7 +10,7 @@ from promotion.endpoint import alarms, guardrails, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import lock, records
-from promotion.history.rollback import comes_again
+from promotion.history.rollback import duplicate_delivery_reason
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
@@ -32,23 +32,23 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
     if inspection.outcome == "unusable":
         raise PromotionRefusedError(inspection.reason)
-    if inspection.outcome != "change":
+    if inspection.outcome != "update":
         return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
-    if record["by_event"] and (why := comes_again(records.history(table, endpoint), record)):
+    if record["by_event"] and (why := duplicate_delivery_reason(records.history(table, endpoint), record)):
         return {"outcome": "already_superseded", "reason": why, "promotion": record}
     if record["source_kind"] == "model_package":
         # Its approval may have been withdrawn while it was copied or waited for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
         upstream = upstream_client("sagemaker", role_arn, event["external_id"], session)
         if why := reader.why_withdrawn(upstream, record["source_name"]):
-            return {"outcome": "withdrawn", "reason": why, "promotion": record}
+            return {"outcome": "approval_withdrawn", "reason": why, "promotion": record}
     if not is_rollback:
         # Something better may have gone live since the gate was passed.
         checks = quality_gate.check(record["quality_gate"], record["metrics"], live)
         record = record | {"quality_gate": checks}
         if why := quality_gate.why_failed(checks):
-            return {"outcome": "worse", "reason": why, "promotion": record}
+            return {"outcome": "quality_gate_failed", "reason": why, "promotion": record}
 
     deployment_config = record.get("deployment_config", {}) if inspection.previous else {}
     alarms.assert_none_in_alarm(client("cloudwatch"), endpoint, guardrails.alarm_names(deployment_config))

@@ -10,7 +10,7 @@ from promotion.endpoint import state
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
 from promotion.history import cleanup, records
 from promotion.history.cleanup import Place
-from promotion.history.rollback import comes_again
+from promotion.history.rollback import duplicate_delivery_reason
 from promotion.history.table import PromotionTable
 from promotion.plan import preview
 from promotion.record import PromotionRecord
@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     would, why = preview.verdict(
         record,
         inspection,
-        already_superseded=comes_again(records.history(table, name), record),
+        already_superseded=duplicate_delivery_reason(records.history(table, name), record),
         requests_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
             *preview.conflicts("model", model_name, model, existing_model),

@@ -30,6 +30,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             targets=lock.recorded_scaling(table, endpoint).previous,
         )
     else:
-        taken = RollbackStep("restored", "Nothing had been changed.")
+        taken = RollbackStep("rolled_back", "Nothing had been changed.")
     logger.info("Rollback step taken", step=taken.step)
     return dataclasses.asdict(taken)

@@ -143,7 +143,7 @@ def test_an_endpoint_that_could_not_be_put_back_rings(
     # What serves is neither what this one has put there nor what was there before.
     interrupted = promotion | {"changing": True, "endpoint_config_name": "its", "previous_endpoint_config_name": "old"}
     for kind, more in {
-        "running": {"promotion": json.dumps(interrupted), "taken_at": "2026-01-01T00:00:00+00:00"},
+        "lock": {"promotion": json.dumps(interrupted), "acquired_at": "2026-01-01T00:00:00+00:00"},
         "autoscaling": {"previous": "[]", "wanted": "[]"},
     }.items():
         item = {"kind": kind, "key": f"{application}-qa", "execution": dead} | more
@@ -264,11 +264,11 @@ def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
     qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
-    key = {"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
+    key = {"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
     journal = {
         "execution": {"S": dead},
         "recoveries": {"N": "3"},
-        "taken_at": {"S": "2026-01-01T00:00:00+00:00"},
+        "acquired_at": {"S": "2026-01-01T00:00:00+00:00"},
         "promotion": {"S": json.dumps({"endpoint": f"{application}-qa", "application": application})},
     }
     alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")

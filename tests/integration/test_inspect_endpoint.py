@@ -25,6 +25,6 @@ def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_loc
         qa, "InspectEndpointFunction", {"promotion": candidate, "execution": execution, "table": qa.table}
     )
 
-    assert inspected["outcome"] == "worse"
+    assert inspected["outcome"] == "quality_gate_failed"
     assert "f1 is 0.8, but" in inspected["reason"]
     assert inspected["promotion"]["quality_gate"][0]["live_value"] == 0.9

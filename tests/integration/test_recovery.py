@@ -67,7 +67,7 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
 
     for holder in ("", good.arn):
         if holder:
-            item = {"kind": "running", "key": f"{application}-qa", "execution": holder, "promotion": "{}"}
+            item = {"kind": "lock", "key": f"{application}-qa", "execution": holder, "promotion": "{}"}
             held = {key: {"S": value} for key, value in item.items()}
             qa.client("dynamodb").put_item(TableName=qa.table, Item=held)
         for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RollBackEndpointFunction"):
@@ -76,7 +76,7 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
             assert "no longer held by this execution" in error["errorMessage"]
         assert bool(qa.running(application)) is bool(holder)
     qa.client("dynamodb").delete_item(
-        TableName=qa.table, Key={"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
+        TableName=qa.table, Key={"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
     )
 
     assert (qa.endpoint(application), qa.scaling(application), qa.items("autoscaling"), qa.live(application)) == before
@@ -149,7 +149,7 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
     promotion = {"endpoint": f"{application}-qa", "application": application, "stage": "qa", "execution": dead}
     journal = {
-        "kind": {"S": "running"},
+        "kind": {"S": "lock"},
         "key": {"S": f"{application}-qa"},
         "execution": {"S": dead},
         "recoveries": {"N": "3"},

@@ -36,7 +36,7 @@ def put(kind: str, key: str, **attributes: Any) -> None:
 
 
 def hold(endpoint: str, execution: str, **more: Any) -> None:
-    put("running", endpoint, execution=execution, promotion=json.dumps({"endpoint": endpoint}), **more)
+    put("lock", endpoint, execution=execution, promotion=json.dumps({"endpoint": endpoint}), **more)
 
 
 def keys() -> list[str]:

@@ -303,7 +303,7 @@ class Stage:
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in found]
 
     def running(self, application: str) -> list[dict[str, str]]:
-        return [item for item in self.items("running") if item["key"] == f"{application}-{self.name}"]
+        return [item for item in self.items("lock") if item["key"] == f"{application}-{self.name}"]
 
     def live(self, application: str) -> dict[str, str] | None:
         found = [item for item in self.items("live") if item["key"] == f"{application}-{self.name}"]

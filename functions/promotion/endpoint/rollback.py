@@ -32,7 +32,7 @@ def take_step(
             case "delete":
                 scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
                 sagemaker.delete_endpoint(EndpointName=endpoint)
-            case "restored":
+            case "rolled_back":
                 return _restore_targets(scaling, endpoint, description, targets)
             case "failed":
                 more = scalable_targets.restore_missing(scaling, endpoint, description, targets)
@@ -74,9 +74,9 @@ def _restore_targets(
     """Restore the targets of an endpoint that has its previous config. The next step verifies them."""
     if description is None:
         scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     actual = scalable_targets.read(scaling, endpoint, description)
     if autoscaling.are_equivalent(actual, targets):
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     scalable_targets.apply(scaling, actual, targets)
     return RollbackStep("wait", f"The autoscaling of the endpoint {endpoint} is being restored.")

@@ -23,7 +23,7 @@ _UNCHANGED_CHECKS = 2
 class Inspection:
     """What a promotion has to do with an endpoint; `previous` is its current config."""
 
-    outcome: Literal["change", "already_live", "newer_live", "busy", "unusable"]
+    outcome: Literal["update", "already_live", "newer_live", "busy", "unusable"]
     previous: str | None = None
     reason: str = ""
 
@@ -43,7 +43,7 @@ class Progress:
 class RollbackStep:
     """The next step of the rollback of an endpoint."""
 
-    step: Literal["restored", "wait", "update", "delete", "failed"]
+    step: Literal["rolled_back", "wait", "update", "delete", "failed"]
     reason: str = ""
 
 
@@ -56,7 +56,7 @@ def inspect(
     promotion, if any.
     """
     if description is None:
-        return Inspection("change")
+        return Inspection("update")
     name, status, current = (
         description["EndpointName"],
         description["EndpointStatus"],
@@ -72,10 +72,10 @@ def inspect(
         return Inspection(
             "newer_live",
             current,
-            f"{live['model_name']}, which is live on the endpoint {name}, is newer than this candidate. It was created at "
-            f"{live['created_at']}, the candidate at {created_at}.",
+            f"{live['model_name']}, which is live on the endpoint {name}, is newer than this candidate. It was created "
+            f"at {live['created_at']}, the candidate at {created_at}.",
         )
-    return Inspection("change", current)
+    return Inspection("update", current)
 
 
 def progress(
@@ -134,7 +134,7 @@ def rollback_step(description: dict[str, Any] | None, requested: str, previous: 
     """
     if description is None:
         if previous is None:
-            return RollbackStep("restored")
+            return RollbackStep("rolled_back")
         return RollbackStep(
             "failed",
             f"Someone deleted the endpoint during the promotion. Create it again with its previous endpoint config "
@@ -154,7 +154,7 @@ def rollback_step(description: dict[str, Any] | None, requested: str, previous: 
     if current == previous:
         if description.get("PendingDeploymentSummary"):
             return RollbackStep("wait", f"The endpoint {name} has a pending deployment.")
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     if current == requested:
         return RollbackStep("update")
     return RollbackStep(

@@ -47,10 +47,10 @@ def acquire(table: PromotionTable, execution: str, record: PromotionRecord, now:
     """Acquire the lock of the endpoint of `record` for `execution`; return False if another execution holds it."""
     return table.put(
         {
-            "kind": "running",
+            "kind": "lock",
             "key": record["endpoint"],
             "execution": execution,
-            "taken_at": now,
+            "acquired_at": now,
             "promotion": json.dumps(record),
         },
         # The answer to an earlier request of this execution may have been lost.
@@ -61,20 +61,20 @@ def acquire(table: PromotionTable, execution: str, record: PromotionRecord, now:
 
 def holder(table: PromotionTable, endpoint: str) -> Holder | None:
     """Return the promotion that holds the lock of `endpoint`, if any."""
-    item = table.get("running", endpoint)
+    item = table.get("lock", endpoint)
     return _holder(item) if item else None
 
 
 def holder_with_execution(table: PromotionTable, execution: str) -> Holder | None:
     """Return the promotion that `execution` (an ARN) acts for, if it holds a lock."""
-    return next(map(_holder, table.query("running", where="execution = :execution", execution=execution)), None)
+    return next(map(_holder, table.query("lock", where="execution = :execution", execution=execution)), None)
 
 
 def all_held(table: PromotionTable) -> list[Lock]:
     """Return the locks that are held."""
     return [
-        Lock(item["key"], datetime.datetime.fromisoformat(item["taken_at"]), _holder(item))
-        for item in table.query("running")
+        Lock(item["key"], datetime.datetime.fromisoformat(item["acquired_at"]), _holder(item))
+        for item in table.query("lock")
     ]
 
 
@@ -99,7 +99,7 @@ def record_change(
     """
     endpoint = record["endpoint"]
     journal = table.update_request(
-        "running",
+        "lock",
         endpoint,
         "SET promotion = :promotion",
         "execution = :execution",

@@ -18,7 +18,7 @@ from promotion.source.request import Recover
 def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[str, Any]:
     """Return what there is to recover: the `outcome`, its `reason`, and the dead `execution` and its `promotion`.
 
-    The outcome is "recover", "nothing_to_recover" or "given_up". Raise TransientError if the execution still runs.
+    The outcome is "recover", "nothing_to_recover" or "abandoned". Raise TransientError if the execution still runs.
     """
     by_hand = not asked.executions
     left = _left_behind(table, asked)
@@ -40,7 +40,7 @@ def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[s
             "tries and is still held. Look at the last one, put right what stopped it, and start this state machine "
             f'with {{"recover": "{endpoint}"}}.'
         )
-        return {"outcome": "given_up", "reason": reason, "promotion": left.record}
+        return {"outcome": "abandoned", "reason": reason, "promotion": left.record}
     return {"outcome": "recover", "reason": asked.reason, "execution": left.execution, "promotion": left.record}
 
 

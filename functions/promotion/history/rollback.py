@@ -82,7 +82,7 @@ def earlier(
     )
 
 
-def comes_again(history: list[PromotionRecord], record: PromotionRecord) -> str | None:
+def duplicate_delivery_reason(history: list[PromotionRecord], record: PromotionRecord) -> str | None:
     """Return why an event for `record` changes nothing, if its candidate was promoted before; None otherwise.
 
     `history` are all records of the endpoint, oldest first. A candidate is recognized by its config, or by its digest

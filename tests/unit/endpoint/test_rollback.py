@@ -71,13 +71,13 @@ def test_an_endpoint_is_restored_after_its_targets(targets: Targets) -> None:
 
     assert step(sagemaker, targets, OLD, PREVIOUS).step == "wait"
     assert targets.actual == [PREVIOUS]
-    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("restored")
+    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("rolled_back")
 
 
 def test_an_endpoint_that_did_not_exist_is_restored_without_targets(targets: Targets) -> None:
     targets.actual = [OTHERS]
 
-    assert step(Hosting(None), targets, None) == RollbackStep("restored")
+    assert step(Hosting(None), targets, None) == RollbackStep("rolled_back")
 
     assert targets.actual == []
 

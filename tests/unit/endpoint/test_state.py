@@ -42,11 +42,11 @@ def test_every_status_of_the_service_model_is_known() -> None:
 
 
 def test_a_missing_endpoint_is_created() -> None:
-    assert inspect(None, REQUESTED, TIME, None) == Inspection("change", previous=None)
+    assert inspect(None, REQUESTED, TIME, None) == Inspection("update", previous=None)
 
 
 def test_a_deleted_endpoint_is_created_again_even_with_a_live_record() -> None:
-    assert inspect(None, REQUESTED, TIME, live(OTHER, LATER)) == Inspection("change", previous=None)
+    assert inspect(None, REQUESTED, TIME, live(OTHER, LATER)) == Inspection("update", previous=None)
 
 
 @pytest.mark.parametrize("config", [REQUESTED, PREVIOUS])
@@ -80,13 +80,13 @@ def test_the_requested_config_in_service_is_already_live() -> None:
 
 
 def test_the_requested_config_out_of_service_is_not_live() -> None:
-    assert inspect(endpoint("OutOfService", REQUESTED), REQUESTED, TIME, None) == Inspection("change", REQUESTED)
+    assert inspect(endpoint("OutOfService", REQUESTED), REQUESTED, TIME, None) == Inspection("update", REQUESTED)
 
 
 @pytest.mark.parametrize("status", REST)
 @pytest.mark.parametrize("record", [None, live(PREVIOUS, EARLIER), live(PREVIOUS, TIME), live(OTHER, LATER)])
 def test_a_config_that_is_not_newer_is_replaced(record: PromotionRecord | None, status: str) -> None:
-    assert inspect(endpoint(status, PREVIOUS), REQUESTED, TIME, record) == Inspection("change", PREVIOUS)
+    assert inspect(endpoint(status, PREVIOUS), REQUESTED, TIME, record) == Inspection("update", PREVIOUS)
 
 
 @pytest.mark.parametrize("status", REST)
@@ -99,7 +99,7 @@ def test_a_newer_model_stays_live(status: str) -> None:
 
 
 def test_a_newer_model_that_someone_replaced_manually_does_not_prevent_the_update() -> None:
-    assert inspect(endpoint("InService", OTHER), REQUESTED, TIME, live(PREVIOUS, LATER)).outcome == "change"
+    assert inspect(endpoint("InService", OTHER), REQUESTED, TIME, live(PREVIOUS, LATER)).outcome == "update"
 
 
 @pytest.mark.parametrize("previous", [PREVIOUS, None])
@@ -216,9 +216,9 @@ def test_a_rollback_waits_for_an_endpoint_that_is_being_updated(status: str, con
     [
         ("InService", REQUESTED, PREVIOUS, "update"),
         ("OutOfService", REQUESTED, PREVIOUS, "update"),
-        ("InService", PREVIOUS, PREVIOUS, "restored"),
-        ("OutOfService", PREVIOUS, PREVIOUS, "restored"),
-        ("OutOfService", REQUESTED, REQUESTED, "restored"),
+        ("InService", PREVIOUS, PREVIOUS, "rolled_back"),
+        ("OutOfService", PREVIOUS, PREVIOUS, "rolled_back"),
+        ("OutOfService", REQUESTED, REQUESTED, "rolled_back"),
         ("InService", OTHER, PREVIOUS, "failed"),
         ("OutOfService", OTHER, PREVIOUS, "failed"),
         ("Failed", REQUESTED, PREVIOUS, "failed"),
@@ -245,7 +245,7 @@ def test_a_rollback_reverts_only_the_update_of_the_promotion(
 
 
 def test_an_endpoint_that_was_never_created_is_restored() -> None:
-    assert rollback_step(None, REQUESTED, None) == RollbackStep("restored")
+    assert rollback_step(None, REQUESTED, None) == RollbackStep("rolled_back")
 
 
 def test_an_endpoint_that_someone_deleted_is_not_created_again() -> None:

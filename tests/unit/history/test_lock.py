@@ -30,8 +30,8 @@ def test_the_holder_of_a_lock_is_found_by_endpoint_and_by_execution(table: Promo
 
 
 def test_all_locks_that_are_held_are_found_with_their_holder_and_since_when(table: PromotionTable) -> None:
-    hold("reviews-qa", FIRST, taken_at="2026-11-28T10:00:00+00:00")
-    hold("other-qa", SECOND, taken_at="2026-11-28T11:00:00+00:00", recoveries=1)
+    hold("reviews-qa", FIRST, acquired_at="2026-11-28T10:00:00+00:00")
+    hold("other-qa", SECOND, acquired_at="2026-11-28T11:00:00+00:00", recoveries=1)
 
     held = {each.endpoint: each for each in lock.all_held(table)}
 
@@ -98,7 +98,7 @@ def test_an_execution_that_lost_the_lock_records_nothing(table: PromotionTable) 
 
     assert "The endpoint reviews-qa is no longer held by this execution, so nothing was changed" in str(error.value)
     assert lock.holder(table, "reviews-qa") == Holder(SECOND, 0, {"endpoint": "reviews-qa"})
-    assert promotion_table.keys() == ["running reviews-qa"]
+    assert promotion_table.keys() == ["lock reviews-qa"]
 
 
 def test_without_a_lock_nothing_is_recorded(table: PromotionTable) -> None:

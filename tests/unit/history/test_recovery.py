@@ -143,7 +143,7 @@ def test_a_recovery_that_failed_three_times_is_given_up_unless_it_is_by_hand(tab
 
     given_up = resolve(table, StepFunctions("FAILED"), BY_EVENT)
 
-    assert given_up["outcome"] == "given_up"
+    assert given_up["outcome"] == "abandoned"
     assert given_up["promotion"] == {"endpoint": "reviews-qa"}
     assert "could not be recovered in 3 tries" in given_up["reason"]
     assert resolve(table, StepFunctions("FAILED"), BY_HAND)["outcome"] == "recover"
@@ -152,4 +152,4 @@ def test_a_recovery_that_failed_three_times_is_given_up_unless_it_is_by_hand(tab
 def test_four_dead_executions_in_a_row_are_given_up(table: PromotionTable) -> None:
     found = resolve(table, StepFunctions("FAILED"), Recover((OTHER, OTHER, OTHER, HOLDER), None, "why"))
 
-    assert found["outcome"] == "given_up"
+    assert found["outcome"] == "abandoned"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.history.rollback import comes_again, earlier, resolve
+from promotion.history.rollback import duplicate_delivery_reason, earlier, resolve
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
@@ -84,7 +84,7 @@ HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
 def test_an_event_of_what_was_already_superseded_brings_nothing_whatever_the_settings_are_now(
     promotion: PromotionRecord, words: str
 ) -> None:
-    assert words in (comes_again(HISTORY, promotion) or "")
+    assert words in (duplicate_delivery_reason(HISTORY, promotion) or "")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_event_of_what_was_already_superseded_brings_nothing_whatever_the_set
     ],
 )
 def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: PromotionRecord) -> None:
-    assert comes_again(HISTORY, promotion) is None
+    assert duplicate_delivery_reason(HISTORY, promotion) is None
 
 
 class SageMaker:

@@ -42,33 +42,33 @@ def verdict(
 @pytest.mark.parametrize(
     ("inspection", "circumstances", "would_be", "reason"),
     [
-        (Inspection("change"), {}, "promoted", "The endpoint reviews-qa would be created with reviews-2."),
-        (Inspection("change", "c1"), {}, "promoted", "would be updated from c1 to reviews-2."),
+        (Inspection("update"), {}, "promoted", "The endpoint reviews-qa would be created with reviews-2."),
+        (Inspection("update", "c1"), {}, "promoted", "would be updated from c1 to reviews-2."),
         (Inspection("busy", "c1", "It is Updating."), {}, "promoted", "It is Updating. The promotion would wait"),
         (Inspection("already_live", "c1", "It has it."), {}, "already_live", "It has it."),
         (Inspection("newer_live", "c1", "It is newer."), {}, "rejected", "It is newer."),
         (Inspection("unusable", "c1", "It is Failed."), {}, "failed", "It is Failed."),
         (
-            Inspection("change", "c1"),
+            Inspection("update", "c1"),
             {"approval": True},
             "approval_requested",
             "would be updated to reviews-2 after an approval",
         ),
-        (Inspection("change", "c1"), {"quality_gate": FAILED}, "rejected", "f1 is 0.1, but the least is 0.9"),
+        (Inspection("update", "c1"), {"quality_gate": FAILED}, "rejected", "f1 is 0.1, but the least is 0.9"),
         (
-            Inspection("change", "c1"),
+            Inspection("update", "c1"),
             {"quality_gate": FAILED, "source_kind": "rollback"},
             "promoted",
             "would be updated from c1",
         ),
-        (Inspection("change", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
+        (Inspection("update", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
         (
-            Inspection("change", "c1"),
+            Inspection("update", "c1"),
             {"already_superseded": "It was live.", "by_event": True},
             "already_superseded",
             "It was live.",
         ),
-        (Inspection("change", "c1"), {"already_superseded": "It was live."}, "promoted", "would be updated from c1"),
+        (Inspection("update", "c1"), {"already_superseded": "It was live."}, "promoted", "would be updated from c1"),
     ],
 )
 def test_a_preview_has_the_outcome_of_the_promotion(

@@ -32,15 +32,15 @@ def highest(metric: str) -> float:
 def test_where_nothing_is_locked_and_nothing_waits_the_metrics_are_zero(dynamodb: Any) -> None:
     assert watch() == {"held": {}, "recovering": [], "waiting": {}}
 
-    assert highest("EndpointHeldSeconds") == 0
+    assert highest("LockHeldSeconds") == 0
     assert highest("ApprovalWaitingSeconds") == 0
 
 
 def test_a_lock_is_measured_from_when_it_was_acquired(dynamodb: Any) -> None:
     since = (NOW - datetime.timedelta(seconds=1000)).isoformat()
     # It was given up, so that no recovery is started.
-    put("running", "reviews-qa", execution=FIRST, promotion="{}", taken_at=since, recoveries=3)
+    put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=3)
 
     assert list(watch()["held"]) == ["reviews-qa"]
 
-    assert highest("EndpointHeldSeconds") == pytest.approx(1000, abs=600)
+    assert highest("LockHeldSeconds") == pytest.approx(1000, abs=600)

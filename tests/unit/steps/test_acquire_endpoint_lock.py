@@ -34,9 +34,9 @@ def started(arn: str) -> list[dict[str, Any]]:
 
 
 def test_a_free_endpoint_is_locked_with_the_promotion_in_its_journal(dynamodb: Any) -> None:
-    assert take() == {"taken": True, "holder": ""}
+    assert take() == {"acquired": True, "holder": ""}
 
-    locked = get("running", "reviews-qa")
+    locked = get("lock", "reviews-qa")
     assert locked
     assert locked["execution"] == FIRST
     assert json.loads(locked["promotion"]) == PROMOTION
@@ -45,24 +45,24 @@ def test_a_free_endpoint_is_locked_with_the_promotion_in_its_journal(dynamodb: A
 def test_a_second_try_of_the_same_execution_has_the_lock_already(dynamodb: Any) -> None:
     take()
 
-    assert take() == {"taken": True, "holder": ""}
+    assert take() == {"acquired": True, "holder": ""}
 
 
 def test_an_endpoint_that_a_running_promotion_holds_is_left_to_it(dynamodb: Any) -> None:
     holder = start_another()
-    put("running", "reviews-qa", execution=holder, promotion="{}")
+    put("lock", "reviews-qa", execution=holder, promotion="{}")
 
-    assert take() == {"taken": False, "holder": holder}
+    assert take() == {"acquired": False, "holder": holder}
 
-    assert (get("running", "reviews-qa") or {})["execution"] == holder
+    assert (get("lock", "reviews-qa") or {})["execution"] == holder
     assert started(holder) == [{}]
 
 
 def test_the_recovery_of_a_promotion_that_has_ended_is_started(dynamodb: Any) -> None:
     holder = start_another()
-    put("running", "reviews-qa", execution=holder, promotion="{}")
+    put("lock", "reviews-qa", execution=holder, promotion="{}")
     boto3.client("stepfunctions").stop_execution(executionArn=holder)
 
-    assert take() == {"taken": False, "holder": holder}
+    assert take() == {"acquired": False, "holder": holder}
 
     assert {"recover": "reviews-qa"} in started(holder)

@@ -13,7 +13,7 @@ from tests.support.scalable_targets import TRACKING, target
 
 
 def apply(dynamodb: Any, *wanted: Any, holder: str = FIRST) -> None:
-    put("running", ENDPOINT, execution=holder, promotion="{}")
+    put("lock", ENDPOINT, execution=holder, promotion="{}")
     put("autoscaling", ENDPOINT, previous="[]", wanted=json.dumps(wanted))
     apply_autoscaling.handler({"promotion": {"endpoint": ENDPOINT}, "execution": FIRST, "table": NAME}, CONTEXT)
 

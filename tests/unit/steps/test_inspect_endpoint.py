@@ -25,13 +25,13 @@ PROMOTION = {
 
 def inspect(dynamodb: Any, **promotion: Any) -> dict[str, Any]:
     asked = PROMOTION | promotion
-    put("running", ENDPOINT, execution=FIRST, promotion=json.dumps(asked))
+    put("lock", ENDPOINT, execution=FIRST, promotion=json.dumps(asked))
     event = {"promotion": asked, "settings": "{}", "execution": FIRST, "table": NAME}
     return inspect_endpoint.handler(event, CONTEXT)
 
 
 def journal(dynamodb: Any) -> Any:
-    return json.loads((get("running", ENDPOINT) or {})["promotion"])
+    return json.loads((get("lock", ENDPOINT) or {})["promotion"])
 
 
 def test_what_a_first_deployment_is_about_to_change_is_in_the_journal(dynamodb: Any) -> None:
@@ -39,7 +39,7 @@ def test_what_a_first_deployment_is_about_to_change_is_in_the_journal(dynamodb: 
 
     inspected = inspect(dynamodb)
 
-    assert inspected["outcome"] == "change"
+    assert inspected["outcome"] == "update"
     assert journal(dynamodb) == inspected["promotion"]
     assert (journal(dynamodb)["changing"], journal(dynamodb)["previous_endpoint_config_name"]) == (True, "")
 

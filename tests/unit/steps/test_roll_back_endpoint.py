@@ -20,14 +20,14 @@ def restore(previous: str = "", **promotion: Any) -> dict[str, Any]:
 
 
 def hold(dynamodb: Any, execution: str = FIRST) -> None:
-    put("running", ENDPOINT, execution=execution, promotion="{}")
+    put("lock", ENDPOINT, execution=execution, promotion="{}")
     put("autoscaling", ENDPOINT, previous="[]", wanted="[]")
 
 
 def test_an_endpoint_that_was_not_touched_is_left_as_it_is(dynamodb: Any) -> None:
     make_endpoint("old")
 
-    assert restore(changing=False)["step"] == "restored"
+    assert restore(changing=False)["step"] == "rolled_back"
 
     assert endpoints() == {ENDPOINT: "old"}
 
@@ -39,14 +39,14 @@ def test_a_first_endpoint_is_deleted_and_then_restored(dynamodb: Any) -> None:
     assert restore()["step"] == "delete"
 
     assert endpoints() == {}
-    assert restore()["step"] == "restored"
+    assert restore()["step"] == "rolled_back"
 
 
 def test_an_endpoint_that_is_back_on_its_old_config_is_restored(dynamodb: Any) -> None:
     hold(dynamodb)
     make_endpoint("old")
 
-    assert restore(previous="old")["step"] == "restored"
+    assert restore(previous="old")["step"] == "rolled_back"
 
     assert endpoints() == {ENDPOINT: "old"}
 

@@ -21,7 +21,7 @@ def update(previous: str = "") -> dict[str, Any]:
 
 
 def test_a_first_endpoint_is_created_with_the_application_as_a_tag(dynamodb: Any) -> None:
-    put("running", ENDPOINT, execution=FIRST, promotion="{}")
+    put("lock", ENDPOINT, execution=FIRST, promotion="{}")
     make_config("new")
 
     update()
@@ -36,7 +36,7 @@ def test_a_first_endpoint_is_created_with_the_application_as_a_tag(dynamodb: Any
 def test_an_endpoint_whose_lock_is_lost_is_not_touched(dynamodb: Any, holder: str | None) -> None:
     make_config("new")
     if holder:
-        put("running", ENDPOINT, execution=holder, promotion="{}")
+        put("lock", ENDPOINT, execution=holder, promotion="{}")
 
     with pytest.raises(PromotionRefusedError, match="no longer held by this execution"):
         update()
@@ -45,7 +45,7 @@ def test_an_endpoint_whose_lock_is_lost_is_not_touched(dynamodb: Any, holder: st
 
 
 def test_a_config_that_someone_else_has_brought_onto_the_endpoint_is_not_overwritten(dynamodb: Any) -> None:
-    put("running", ENDPOINT, execution=FIRST, promotion="{}")
+    put("lock", ENDPOINT, execution=FIRST, promotion="{}")
     make_endpoint("by-hand")
     make_config("new")
 
