@@ -58,7 +58,7 @@ def _document(policy: Any) -> str:
 
 
 def _entity(principal: str) -> Any:
-    """moto's user or role."""
+    """Moto's user or role."""
     *_, account, kind_and_name = principal.split(":", 5)
     backend = iam_backends[account]["aws"]
     if kind_and_name.startswith("user/"):

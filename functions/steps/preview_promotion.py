@@ -36,8 +36,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     would, why = preview.verdict(
         record,
         inspection,
-        again=duplicate_delivery_reason(records.history(table, name), record),
-        asks_for_approval=event["require_approval"] and not is_rollback and not record["approval"],
+        already_superseded=duplicate_delivery_reason(records.history(table, name), record),
+        requests_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
             *preview.conflicts("model", model_name, model, existing_model),
             *preview.conflicts("endpoint config", config_name, config, existing_config),

@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return whether the smoke test `passed`, the `reason` if not, and its statistics."""
     uri, endpoint, owner = event["promotion"]["smoke_test"], event["promotion"]["endpoint"], event["account"]
     if uri == SKIP:
-        return {"passed": True, "reason": None, "answered": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
+        return {"passed": True, "reason": None, "response": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
     ends, s3 = time.monotonic() + _MAXIMUM_SECONDS, client("s3")
     suite = json.loads(invocation.read_object(s3, uri, owner))
     if is_asynchronous(describe_endpoint(client("sagemaker"), endpoint) or {}):

@@ -102,7 +102,8 @@ class _Step:
 
 class Steps:
     """The steps of one thing that runs, each with how long it took. On a terminal the clock of the present one ticks;
-    elsewhere its name is written when it begins and the rest of the line when it ends."""
+    elsewhere its name is written when it begins and the rest of the line when it ends.
+    """
 
     def __init__(self, console: Console, status: Status) -> None:
         self._console = console

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.endpoint.model import assert_taken, stage_containers
+from promotion.endpoint.model import assert_accepted, stage_containers
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.plan import compatibility, settings
 from promotion.plan.compatibility import Deployment
@@ -38,10 +38,10 @@ def container(**members: Any) -> dict[str, Any]:
 def documents() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "settings", where=PARAMETER)
     for what, document, says in (
-        ("no JSON", "{'EndpointConfig': {}}", "are no JSON"),
-        ("empty", "", "are no JSON"),
-        ("a list", "[]", "are no JSON object"),
-        ("a dynamic reference", "{{resolve:secretsmanager:production}}", "are no JSON"),
+        ("no JSON", "{'EndpointConfig': {}}", "are not valid JSON"),
+        ("empty", "", "are not valid JSON"),
+        ("a list", "[]", "are not a JSON object"),
+        ("a dynamic reference", "{{resolve:secretsmanager:production}}", "are not valid JSON"),
         ("nested 1,000 levels deep", '{"Model":' * 1_000 + "1" + "}" * 1_000, "more than 100 levels deep"),
         ("nested 100,000 levels deep", "[" * 100_000, "more than 100 levels deep"),
         ("with half of a surrogate pair", r'{"Model": "\ud800"}', "half of a character"),
@@ -76,14 +76,14 @@ def endpoint() -> Iterator[Hostile]:
         ),
         ("a weight of 10^399", variant(InitialVariantWeight=10**399), f"[0].{weight} is 1000"),
         ('a weight of "1"', variant(InitialVariantWeight="1"), f"[0].{weight} is '1', not a number"),
-        ("a model of its own", variant(ModelName="other"), "ProductionVariants[0].ModelName is filled in"),
+        ("a model of its own", variant(ModelName="other"), "ProductionVariants[0].ModelName is set by the promotion"),
         ("a volume of 10^6 GB", variant(VolumeSizeInGB=10**6), "[0].VolumeSizeInGB is 1000000"),
         (
             "two variants of one name",
             {"EndpointConfig": {"ProductionVariants": [VARIANT | {"VariantName": "a"}] * 2}},
             "the same VariantName twice",
         ),
-        ("no variant", {"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list"),
+        ("no variant", {"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants must be a list"),
         (
             "a role of another account",
             {"EndpointConfig": {"ExecutionRoleArn": f"arn:aws:iam::{STRANGER}:role/admin"}},
@@ -140,19 +140,19 @@ def model() -> Iterator[Hostile]:
         (
             "a role of another account",
             {"Model": {"ExecutionRoleArn": f"arn:aws:iam::{STRANGER}:role/admin"}},
-            "Model.ExecutionRoleArn is filled in by the promotion",
+            "Model.ExecutionRoleArn is set by the promotion",
         ),
         (
             "a role of this account",
             {"Model": {"ExecutionRoleArn": f"arn:aws:iam::{OWN}:role/admin"}},
-            "Model.ExecutionRoleArn is filled in by the promotion",
+            "Model.ExecutionRoleArn is set by the promotion",
         ),
-        ("tags", {"Model": {"Tags": []}}, "Model.Tags is filled in"),
-        ("artifacts", container(ModelDataUrl="s3://b/k"), "ModelDataUrl is filled in"),
+        ("tags", {"Model": {"Tags": []}}, "Model.Tags is set by the promotion"),
+        ("artifacts", container(ModelDataUrl="s3://b/k"), "ModelDataUrl is set by the promotion"),
         (
             "a function that has the password of a registry",
             container(ImageConfig={"RepositoryAccessMode": "Vpc"}),
-            "ImageConfig is filled in",
+            "ImageConfig is set by the promotion",
         ),
         ("an image with a space", container(Image="a b"), "Image is 'a b', which does not match"),
         ("an image of 256 characters", container(Image="x" * 256), "Image has 256 characters"),
@@ -191,7 +191,7 @@ def model() -> Iterator[Hostile]:
     def crowded() -> Any:
         own, more = ({f"{name}{n}": "x" for n in range(60)} for name in "AB")
         whole = stage_containers([{"Image": IMAGE, "Environment": own}], container(Environment=more)["Model"])
-        return assert_taken(whole, "reviews-1")
+        return assert_accepted(whole, "reviews-1")
 
     says = "Containers[0].Environment has 120 members, and the most is 100"
     yield hostile("60 variables beside 60 of the model's", crowded, says, PromotionRefusedError, where="")
@@ -202,8 +202,12 @@ def scaling() -> Iterator[Hostile]:
     good = {"MinCapacity": 1, "MaxCapacity": 4}
     for what, document, says in (
         ("a text", "max", "Autoscaling is not an object"),
-        ("-1 at the least", good | {"MinCapacity": -1}, "MinCapacity has to be at least 0"),
-        ("more at the least than at the most", {"MinCapacity": 5, "MaxCapacity": 4}, "at most MaxCapacity"),
+        ("-1 at the least", good | {"MinCapacity": -1}, "Autoscaling.MinCapacity is -1. It must be from 0"),
+        (
+            "more at the least than at the most",
+            {"MinCapacity": 5, "MaxCapacity": 4},
+            "from 0 to MaxCapacity, which is 4",
+        ),
         ('"1" at the least', good | {"MinCapacity": "1"}, "Autoscaling.MinCapacity is '1', not a whole number"),
         ("1.5 at the least", good | {"MinCapacity": 1.5}, "Autoscaling.MinCapacity is 1.5, not a whole number"),
         ("true at the least", good | {"MinCapacity": True}, "Autoscaling.MinCapacity is true or false"),

@@ -229,7 +229,7 @@ def places() -> Iterator[Hostile]:
     yield hostile("a key that grows over 1,024 bytes", long_key, "S3 allows 1,024. Shorten its key")
 
     def long_address() -> None:
-        model.assert_taken([{"Image": IMAGE, "ModelDataUrl": f"s3://{'b' * 63}/{'k' * 1000}"}], "reviews-1")
+        model.assert_accepted([{"Image": IMAGE, "ModelDataUrl": f"s3://{'b' * 63}/{'k' * 1000}"}], "reviews-1")
 
     says = "Containers[0].ModelDataUrl has 1069 characters, and the most is 1024"
     yield hostile("an address that grows over 1,024 characters", long_address, says)

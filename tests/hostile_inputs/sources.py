@@ -319,7 +319,7 @@ def tags() -> Iterator[Hostile]:
     def full() -> dict[str, str]:
         found = read("training_job", TAGS | {f"key-{number}": "x" for number in range(46)})
         assert isinstance(found, Candidate)
-        return model.own_tags(found, "d" * 64, "arn", "s3://x/y")
+        return model.resource_tags(found, "d" * 64, "arn", "s3://x/y")
 
     yield hostile("46 tags of the owner's", full, "SageMaker allows 50", PromotionRefusedError)
 

@@ -107,7 +107,7 @@ def test_an_artifact_that_changed_after_the_approval_was_asked_for_is_refused(
     execution = production.execution_of(waiting["AutomationExecutionId"])
 
     assert execution.error == "PromotionRefusedError"
-    assert "not what was approved" in (execution.cause or "")
+    assert "has changed since its approval" in (execution.cause or "")
     assert production.endpoint(application) is None
 
 

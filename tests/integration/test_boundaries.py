@@ -153,7 +153,7 @@ def test_what_a_model_is_asked_answers_and_knows_is_in_no_log_record_or_mail(
             for event in history(qa, ended[name].arn)
             if event.get("stateExitedEventDetails", {}).get("name") == "Run smoke test"
         ]
-        assert secret in json.loads(output)["Payload"]["answered"]
+        assert secret in json.loads(output)["Payload"]["response"]
 
 
 def test_a_hostile_text_is_one_line_of_the_log(qa: Stage, application: str) -> None:

@@ -374,6 +374,6 @@ def test_an_endpoint_of_every_kind_is_changed_or_stays_as_it_was(
                 "history": ["Succeeded", *{"success": ["Succeeded"], "refused": []}.get(row.outcome, ["Failed"])]
             }
             if row.outcome == "alarm rings before":
-                assert f"{scene.endpoint}-5xx-rate is in ALARM already" in (second.cause or "")
+                assert f"is in ALARM: {scene.endpoint}-5xx-rate." in (second.cause or "")
             if row.outcome == "alarm fires":
                 assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")

@@ -43,7 +43,7 @@ def test_an_endpoint_that_has_failed_is_left_alone_and_said_so(lab: Lab, qa: Sta
 
     assert execution.error == "PromotionRefusedError"
     assert f"The endpoint {application}-qa is Failed" in (execution.cause or "")
-    assert "deleting" in (execution.cause or "")
+    assert "Delete the endpoint" in (execution.cause or "")
     assert status(qa, application) == "Failed"
     assert qa.running(application) == []
 
@@ -95,7 +95,7 @@ def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, q
     execution = qa.ended(arn)
 
     assert execution.error == "RollbackFailed"
-    assert "deleted by someone" in (execution.cause or "")
+    assert "Someone deleted the endpoint" in (execution.cause or "")
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
 
@@ -154,7 +154,7 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_rollback_step_calls_peo
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
 
     assert execution.error == "RollbackFailed"
-    assert f"could not be brought back to {first['endpoint_config_name']}" in (execution.cause or "")
+    assert f"could not be rolled back to the endpoint config {first['endpoint_config_name']}" in (execution.cause or "")
     assert "Could not find endpoint configuration" in (execution.cause or "")
     assert "The smoke test of" in (execution.cause or "")
     assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
@@ -247,7 +247,7 @@ def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
 
     assert execution.error == "RollbackFailed", execution.cause
     assert "is UpdateRollbackFailed" in (execution.cause or "")
-    assert "bring it to a config that works with UpdateEndpoint" in (execution.cause or "")
+    assert "Update it to a working endpoint config with UpdateEndpoint" in (execution.cause or "")
     assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
     assert status(qa, application) == "UpdateRollbackFailed"
     assert qa.running(application) == []
@@ -283,7 +283,7 @@ def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: La
         execution = qa.execution_of(lab.train(application, "next"))
 
     assert execution.error == "PromotionRefusedError"
-    assert f"there is no alarm {alarm} any more" in (execution.cause or "")
+    assert f"no longer exists: {alarm}." in (execution.cause or "")
     assert qa.endpoint(application) == before
     assert qa.running(application) == []
 

@@ -110,7 +110,7 @@ def test_a_tag_that_is_moved_after_the_approval_was_asked_for_is_refused_with_wh
     refused = production.execution_of(waiting)
 
     assert refused.error == "PromotionRefusedError"
-    assert f"What changed: Containers[0].Image (approved was {before}, now it is {after})." in (refused.cause or "")
+    assert f"Changes: Containers[0].Image (approved was {before}, now it is {after})." in (refused.cause or "")
     assert production.endpoint(application) is None
 
 

@@ -128,7 +128,7 @@ def test_a_preview_tells_what_is_there_already(previews: Previews) -> None:
 
     # The settings have another instance type by now, so that the same model would get another config.
     assert again["copy"]["objects"] == 0
-    assert again["create"][0] == f"The model {previews.second['model_name']} is there already."
+    assert again["create"][0] == f"The model {previews.second['model_name']} already exists."
     assert again["create"][1].endswith("would be created.")
     assert again["change"]["in_the_model"] == []
     assert back["change"]["endpoint_config"]["to"] == previews.first["endpoint_config_name"]

@@ -174,7 +174,7 @@ def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_re
     execution = production.execution_of(waiting)
 
     assert execution.error == "PromotionRefusedError"
-    assert "What changed: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
+    assert "Changes: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
     assert production.endpoint(application) is None
 
 

@@ -149,7 +149,7 @@ def test_a_model_that_cannot_load_is_rolled_back(lab: Lab, qa: Stage, applicatio
 
     assert execution.status == "FAILED"
     assert execution.error == "DeploymentFailed"
-    assert "put the endpoint" in (execution.cause or "")
+    assert "rolled back the endpoint" in (execution.cause or "")
     assert qa.answer(application) == {"label": "good"}
     assert qa.running(application) == []
 

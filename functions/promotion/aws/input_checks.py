@@ -1,4 +1,4 @@
-"""Read members of an input or an event strictly, and say of a wrong one what it is."""
+"""Checks of an input's or an event's members, and the parts of the messages about wrong ones."""
 
 from __future__ import annotations
 
