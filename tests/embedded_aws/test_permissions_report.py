@@ -94,7 +94,7 @@ def test_a_bucket_policy_grants_what_the_bucket_does(aws: Any, name: str) -> Non
 
 
 def test_what_is_used_is_counted_and_missed_if_nothing_else_grants_it(role: str, name: str) -> None:
-    use = Use(leave_out=["trying"])
+    use = Use(excluded_sessions=["trying"])
     client("ssm", QA).put_parameter(Name=name, Value="x", Type="String")
 
     with decisions.watched(use.see):

@@ -37,7 +37,7 @@ def environment(role_arn: str) -> dict[str, str]:
 
 
 def assert_trust(role_arn: str) -> None:
-    if not decisions.may_assume(_call(role_arn), role_arn, _SESSION).allowed:
+    if not decisions.decide_assume_role(_call(role_arn), role_arn, _SESSION).allowed:
         raise RoleError(f"{role_arn} does not exist or does not trust {SERVICE}")
 
 

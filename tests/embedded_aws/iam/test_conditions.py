@@ -316,4 +316,4 @@ def test_what_cannot_be_judged_is_refused_and_said(condition: Any, caplog: pytes
     with caplog.at_level(logging.WARNING):
         assert not asked(condition, context).allowed
         assert asked(condition, context, "Deny").denied
-    assert "policy[0] counts against s3:ListBucket" in caplog.text
+    assert "policy[0] does not allow s3:ListBucket" in caplog.text
