@@ -60,7 +60,7 @@ class _Call:
 
     @property
     def targets(self) -> dict[str, _Target]:
-        """Return the targets of the request's dimension by resource ID, kept in moto's backend for SageMaker to read."""
+        """Return the dimension's targets by resource ID, from moto's backend, where SageMaker can read them."""
         targets: dict[str, _Target] = self.backend.targets.setdefault(self.request["ScalableDimension"], {})
         return targets
 
