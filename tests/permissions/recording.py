@@ -36,7 +36,7 @@ def recorded(directory: Path | None, process: str) -> Iterator[None]:
     if directory is None:
         yield
         return
-    use = Use(leave_out=[TRYING])
+    use = Use(excluded_sessions=[TRYING])
     with decisions.watched(use.see):
         yield
     directory.mkdir(parents=True, exist_ok=True)
