@@ -1,12 +1,21 @@
-"""Read members of an input or an event strictly, and say of a wrong one what it is."""
+"""Checks of an input's or an event's members, and the parts of the messages about wrong ones."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from promotion.errors import InvalidRequestError
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean "rollback"?)` for an unknown `value` that resembles a `known` one, or an empty string."""
+    by_folded = {name.casefold(): name for name in known}
+    similar = difflib.get_close_matches(value.casefold(), by_folded, n=1)
+    return f' (did you mean "{by_folded[similar[0]]}"?)' if similar else ""
 
 
 def text_of(detail: dict[str, Any], key: str) -> str:

@@ -8,7 +8,6 @@ does not understand are left to AWS.
 from __future__ import annotations
 
 import datetime
-import difflib
 import functools
 import re
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ import botocore.session
 import botocore.utils
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from promotion.aws.input_checks import did_you_mean
 from promotion.aws.strict_json import is_number
 
 _FEW = 10
@@ -108,7 +108,7 @@ def _problems_of_members(shape: StructureShape, value: dict[str, Any], path: str
         if name in shape.members:
             yield from problems(shape.members[name], member, f"{path}.{name}")
         else:
-            yield f"{path} has the unknown key {name!a:.100}{_like(name, list(shape.members))}"
+            yield f"{path} has the unknown key {name!a:.100}{did_you_mean(name, shape.members)}"
     for name in shape.required_members:
         if name not in value:
             yield f"{path}.{name} is missing"
@@ -133,7 +133,7 @@ def _broken_limits(shape: Shape, value: Any) -> Iterator[str]:
         return
     if "enum" in limits and value not in limits["enum"]:
         values = limits["enum"]
-        known = f"; it has to be one of {', '.join(values)}" if len(values) <= _FEW else _like(value, values)
+        known = f"; it must be one of {', '.join(values)}" if len(values) <= _FEW else did_you_mean(value, values)
         yield f"is {value!a:.100}, which AWS does not know{known}"
     pattern = _compiled(limits.get("pattern", ""))
     if pattern and not pattern.fullmatch(value):
@@ -146,11 +146,6 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
         return re.compile(pattern) if pattern else None
     except re.error:
         return None
-
-
-def _like(given: str, known: list[str]) -> str:
-    found = difflib.get_close_matches(given, known, n=3)
-    return f"; like it are {', '.join(found)}" if found else ""
 
 
 def _is(type_name: str, value: Any) -> bool:

@@ -185,11 +185,11 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ),
         (
             {"EndpointConfig": {"KmsKey": "x"}},
-            "EndpointConfig has the unknown key 'KmsKey'; like it are KmsKeyId",
+            "EndpointConfig has the unknown key 'KmsKey' (did you mean \"KmsKeyId\"?)",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceTyp": "x"}]}},
-            "EndpointConfig.ProductionVariants[0] has the unknown key 'InstanceTyp'; like it are InstanceType",
+            "EndpointConfig.ProductionVariants[0] has the unknown key 'InstanceTyp' (did you mean \"InstanceType\"?)",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
@@ -213,11 +213,11 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
-            "InstanceType is 'ml.m5.larg', which AWS does not know; like it are ml.m5.large",
+            "InstanceType is 'ml.m5.larg', which AWS does not know (did you mean \"ml.m5.large\"",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"RoutingConfig": {"RoutingStrategy": "BEST"}}]}},
-            "RoutingStrategy is 'BEST', which AWS does not know; it has to be one of LEAST_OUTSTANDING_REQUESTS,",
+            "RoutingStrategy is 'BEST', which AWS does not know; it must be one of LEAST_OUTSTANDING_REQUESTS,",
         ),
         (
             {"EndpointConfig": {"KmsKeyId": "key!"}},
