@@ -50,7 +50,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 now=time.time(),
                 is_preview=request.is_preview(event["input"]),
             )
-        case request.TellRejection():
+        case request.PublishRejection():
             answer = rejection.resolve(table, ssm, asked, runbook=event["runbook"], stage=stage, execution=execution)
         case request.Ignore():
             answer = {"outcome": "not_for_promotion", "reason": asked.reason}

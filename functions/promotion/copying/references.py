@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.aws.s3_uri import bucket_and_key, is_resolved_away
+from promotion.aws.s3_uri import bucket_and_key, has_dot_segments
 from promotion.copying.manifest import PinnedObject
 from promotion.errors import PromotionRefusedError
 
@@ -53,7 +53,7 @@ def check_listed(keys: list[str], uri: str) -> None:
             raise PromotionRefusedError(
                 f"Below {uri} there is {key!a:.200}, which has characters that cannot be shown. Rename it."
             )
-        if is_resolved_away(key):
+        if has_dot_segments(key):
             raise PromotionRefusedError(
                 f"Below {uri} there is {key!a:.200}, which has '.' or '..' as a part, which clients resolve away. "
                 "Rename it."

@@ -16,7 +16,12 @@ from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
 from promotion.source import quality_gate
-from promotion.source.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER, WHY_NOT, credentials_in
+from promotion.source.containers import (
+    CARRIED_FROM_CONTAINER,
+    CREDENTIALS_REASON,
+    EXPANDED_IN_CONTAINER,
+    credentials_in,
+)
 
 # What each AWS part of the document is validated against: an operation's input, or a member of it.
 _OPERATIONS = {
@@ -137,7 +142,9 @@ def _validated(parameter: str, part: str, value: Any) -> dict[str, Any]:
     found = list(service_model.problems(shape.members[member] if member else shape, whole, part))
     if part == "Model" and not found:
         environment = value.get("PrimaryContainer", {}).get("Environment", {})
-        found = [f"Model.PrimaryContainer.Environment.{name} {WHY_NOT}" for name in credentials_in(environment)]
+        found = [
+            f"Model.PrimaryContainer.Environment.{name} {CREDENTIALS_REASON}" for name in credentials_in(environment)
+        ]
     if found:
         raise InvalidRequestError(f"The settings in {parameter} are wrong: {service_model.listed(found)}.")
     return dict(value)

@@ -32,7 +32,7 @@ def test_settings_are_kept_below_their_stage_and_application() -> None:
 
 @pytest.mark.parametrize("application", ["My Reviews", "reviews:3", "../production/reviews", "a/b", ""])
 def test_nothing_is_looked_up_for_what_is_no_application(application: str) -> None:
-    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+    with pytest.raises(InvalidRequestError, match="lowercase letters"):
         parameter_name("qa", application)
 
 
@@ -193,23 +193,23 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 1.5}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": True}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true or false, not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true, not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 0}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, and the least is 1",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, below the minimum of 1",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"VolumeSizeInGB": 513}]}},
-            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, and the most is 512",
+            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, above the maximum of 512",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
@@ -235,11 +235,11 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ),
         (
             {"Model": {"VpcConfig": {"Subnets": [], "SecurityGroupIds": ["sg-1"]}}},
-            "Model.VpcConfig.Subnets has 0 members, and the least is 1",
+            "Model.VpcConfig.Subnets has 0 members, below the minimum of 1",
         ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"A": 1}}}},
-            "Model.PrimaryContainer.Environment.A is 1, not a text",
+            "Model.PrimaryContainer.Environment.A is 1, not a string",
         ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"1A": "x"}}}},
@@ -269,7 +269,7 @@ def test_of_several_mistakes_each_is_named() -> None:
     message = refusal(json.dumps({"EndpointConfig": {"KmsKey": "x", "ProductionVariants": [{"VolumeSizeInGB": "1"}]}}))
 
     assert "EndpointConfig has the unknown key 'KmsKey'" in message
-    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not a whole number" in message
+    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not an integer" in message
 
 
 def test_several_variants_each_go_over_the_stacks() -> None:
@@ -377,7 +377,7 @@ def test_a_quality_gate_and_a_retention_are_the_settings_over_the_stacks() -> No
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"QualityGate": [{"MetricName": "f1"}]}, "/model-promotion/qa/reviews: QualityGate[0] asks for nothing"),
+        ({"QualityGate": [{"MetricName": "f1"}]}, "/model-promotion/qa/reviews: QualityGate[0] has no limit"),
         ({"Retention": {"Keep": 1}}, "/model-promotion/qa/reviews: Retention.Keep is '1'"),
     ],
 )
