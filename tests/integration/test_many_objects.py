@@ -42,7 +42,7 @@ def copies(stage: Stage, arn: str) -> dict[str, int]:
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
     summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
-    return {count: sum(summary[count] for summary in summaries) for count in ("copied", "already_there")}
+    return {count: sum(summary[count] for summary in summaries) for count in ("copied", "already_present")}
 
 
 def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
@@ -93,8 +93,8 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
 
     assert first.status == "SUCCEEDED", first.cause
     assert qa.answer(application) == {"label": "many"}
-    assert copies(qa, first.arn) == {"copied": len(files), "already_there": 0}
+    assert copies(qa, first.arn) == {"copied": len(files), "already_present": 0}
     assert again.status == "SUCCEEDED", again.cause
-    assert copies(qa, again.arn) == {"copied": 0, "already_there": len(files)}
+    assert copies(qa, again.arn) == {"copied": 0, "already_present": len(files)}
     further = len(BATCH) * IN_FULL // 1_000
     assert max(len(text) for text in payloads(qa, first.arn)) + further < LIMIT

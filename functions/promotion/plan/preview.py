@@ -88,7 +88,7 @@ def copy(s3: Any, stage: Stage, prefix: str, objects: list[PinnedObject], images
         "to": to,
         "objects": len(missing),
         "bytes": size,
-        "objects_already_there": len(objects) - len(missing),
+        "objects_already_present": len(objects) - len(missing),
         "first": [
             {"from": f"s3://{pinned.bucket}/{pinned.key}"[:_SHOWN_CHARACTERS], "bytes": pinned.size}
             for pinned in missing[:_SHOWN_OBJECTS]

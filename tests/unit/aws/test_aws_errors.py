@@ -144,13 +144,13 @@ def test_a_denied_or_throttled_request_is_never_classified_as_not_found() -> Non
         assert meaning(client_error(code, 'Could not find endpoint "e".')) is not Meaning.NOT_FOUND
 
 
-def test_a_message_has_the_code_and_the_text_of_aws() -> None:
+def test_a_message_has_the_code_and_the_message_of_aws() -> None:
     assert message(client_error("SlowDown", "Please reduce your request rate.")) == (
         "SlowDown: Please reduce your request rate."
     )
 
 
-def test_an_error_without_a_text_has_a_message() -> None:
+def test_an_error_without_a_message_is_reported_by_its_code() -> None:
     error = client_error("404")
     del error.response["Error"]["Message"]
 

@@ -87,7 +87,7 @@ def promote() -> tuple[list[Any], dict[str, int]]:
         given = {**where, "batch": batch, "manifest": plan["manifest"]}
         batches.append(copy_artifacts.handler(given, CONTEXT))
         payloads.append(given)
-    done = {count: sum(batch[count] for batch in batches) for count in ("copied", "already_there")}
+    done = {count: sum(batch[count] for batch in batches) for count in ("copied", "already_present")}
     return [*payloads, batches], done
 
 
@@ -106,6 +106,6 @@ def test_20_000_objects_have_a_small_payload_and_are_copied_once() -> None:
 
     copies = {key: stored.content for (bucket, key), stored in s3.objects.items() if bucket == "stage"}
     assert len(copies) == OBJECTS
-    assert first == {"copied": OBJECTS, "already_there": 0}
-    assert again == {"copied": 0, "already_there": OBJECTS}
+    assert first == {"copied": OBJECTS, "already_present": 0}
+    assert again == {"copied": 0, "already_present": OBJECTS}
     assert max(len(json.dumps(payload)) for payload in payloads) < LIMIT
