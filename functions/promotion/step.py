@@ -1,4 +1,4 @@
-"""What every Task's handler has in common: its log, and that passing troubles of AWS are told from the rest."""
+"""The common part of every Task's handler: logging, and the classification of transient AWS errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = Logger()
 
 
 def step(handle: Handler) -> Handler:
-    """Make a Task's handler of `handle`: what AWS asks to try again becomes the error that is retried."""
+    """Return `handle` as a Task's handler, which logs the context and converts transient AWS errors."""
 
     @logger.inject_lambda_context
     @functools.wraps(handle)

@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 now=time.time(),
                 is_preview=request.is_preview(event["input"]),
             )
-        case request.TellRejection():
+        case request.PublishRejection():
             result = rejection.resolve(
                 table, ssm, requested, runbook=event["runbook"], stage=stage, execution=execution
             )

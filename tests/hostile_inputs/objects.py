@@ -167,11 +167,11 @@ def _listed(keys: list[str]) -> list[PinnedObject]:
 
 
 def _too_many() -> None:
-    pinning.assert_not_too_much([_object("a")] * 100_001)
+    pinning.assert_within_limits([_object("a")] * 100_001)
 
 
 def _too_large() -> None:
-    pinning.assert_not_too_much([_object("a", size=1024**4)] * 1024)
+    pinning.assert_within_limits([_object("a", size=1024**4)] * 1024)
 
 
 def _object(name: str, size: int = 1) -> PinnedObject:

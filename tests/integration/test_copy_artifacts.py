@@ -77,7 +77,7 @@ def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
     assert head["ETag"].endswith('-192"')
     assert summary.verified_by == {"CRC64NVME": 1}
     again = copier.copy([pinned], seconds=120)
-    assert (again.copied, again.already_there) == (0, 1)
+    assert (again.copied, again.already_present) == (0, 1)
 
 
 COPY = """

@@ -57,9 +57,9 @@ def test_a_two_architecture_image_is_copied_between_registries_with_equal_digest
     for layer in (shared, arm, intel):
         assert copied[registries.sha256(layer)] == layer
     # Three layers and the config of each architecture; the layer that both share was copied once.
-    assert (summary.layers_copied, summary.layers_already_there) == (5, 0)
+    assert (summary.layers_copied, summary.layers_already_present) == (5, 0)
     again = copier(qa).copy(copy_of(repository, digest), seconds=60)
-    assert (again.layers_copied, again.layers_already_there, again.bytes_copied) == (0, 5, 0)
+    assert (again.layers_copied, again.layers_already_present, again.bytes_copied) == (0, 5, 0)
     named = qa.client("ecr").describe_images(repositoryName="model-promotion-qa", imageIds=[{"imageDigest": digest}])
     assert named["imageDetails"][0]["imageTags"] == [copy_of(repository, digest).tag]
 
@@ -83,7 +83,7 @@ def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, 
     found = qa.client("ecr").batch_get_image(repositoryName="model-promotion-qa", imageIds=[{"imageDigest": digest}])
     assert not found["images"]
     rest = copier(qa).copy(copy_of(repository, digest), seconds=60)
-    assert (rest.layers_already_there, rest.layers_copied) == (2, 3)
+    assert (rest.layers_already_present, rest.layers_copied) == (2, 3)
     assert registries.manifests(qa.client("ecr"), "model-promotion-qa", digest)
 
 

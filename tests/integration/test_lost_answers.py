@@ -128,7 +128,7 @@ def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
     s3 = qa.client("s3")
     head = s3.head_object(Bucket=qa.bucket, Key=placed.target, ChecksumMode="ENABLED")
     assert (head["ContentLength"], head[f"Checksum{placed.checksum_algorithm}"]) == (placed.size, placed.checksum)
-    assert (summary.copied, summary.already_there) == (1, 0)
+    assert (summary.copied, summary.already_present) == (1, 0)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=placed.target)
     versions = s3.list_object_versions(Bucket=qa.bucket, Prefix=placed.target)
     assert len(versions["Versions"]) == 1

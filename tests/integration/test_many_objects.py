@@ -32,7 +32,7 @@ def handled(stage: Stage, arn: str) -> int:
     exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
     summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
     # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
-    return sum(summary["copied"] + summary["already_there"] for summary in summaries)
+    return sum(summary["copied"] + summary["already_present"] for summary in summaries)
 
 
 def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(

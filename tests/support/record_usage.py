@@ -124,7 +124,9 @@ def _keys_read(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.FunctionDef) and node.name == "_read_promotion_event":
             # The event is not a PromotionRecord, since another account published it.
             calls = [call for call in ast.walk(node) if isinstance(call, ast.Call)]
-            yield from (key for call in calls if _is_named(call.func, "text_of") for key in _constant(call.args[1]))
+            yield from (
+                key for call in calls if _is_named(call.func, "string_member") for key in _constant(call.args[1])
+            )
 
 
 def _constant(node: ast.expr) -> Iterator[str]:

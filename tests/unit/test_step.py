@@ -32,7 +32,7 @@ def test_a_step_returns_what_its_handler_returns() -> None:
         (ReadTimeoutError(endpoint_url="https://sagemaker"), "Read timeout on endpoint URL"),
     ],
 )
-def test_what_aws_asks_to_try_again_is_tried_again(failure: Exception, words: str) -> None:
+def test_a_transient_aws_error_becomes_a_transient_error(failure: Exception, words: str) -> None:
     with pytest.raises(TransientError, match=words):
         run(failure)
 

@@ -8,11 +8,11 @@ from promotion.history import approval, approval_requests
 from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name
 from promotion.record import PromotionRecord
-from promotion.source.request import TellRejection
+from promotion.source.request import PublishRejection
 
 
 def resolve(
-    table: PromotionTable, ssm: Any, request: TellRejection, *, runbook: str, stage: str, execution: str
+    table: PromotionTable, ssm: Any, request: PublishRejection, *, runbook: str, stage: str, execution: str
 ) -> dict[str, Any]:
     """Return the `outcome`, the `reason` for the rejection, and the rejected `promotion`.
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from promotion.aws.aws_errors import Meaning, meaning
 from promotion.copying import digest, references
 from promotion.copying.manifest import PinnedObject
-from promotion.copying.pinning import assert_not_too_much, pin
+from promotion.copying.pinning import assert_within_limits, pin
 from promotion.copying.references import Path, Reference
 from promotion.errors import PromotionRefusedError
 from promotion.source import images
@@ -58,7 +58,7 @@ def pinned(s3: Any, candidate: Candidate, stage: Stage, image_digest: Callable[[
     containers = images.pinned(candidate.containers, stage.region, image_digest)
     found = references.references(containers)
     objects = {reference.path: pin(s3, reference, stage.upstream_account) for reference in found}
-    assert_not_too_much([each for several in objects.values() for each in several])
+    assert_within_limits([each for several in objects.values() for each in several])
     content = Content(dataclasses.replace(candidate, containers=containers), found, objects)
     _assert_etags(content)
     return content

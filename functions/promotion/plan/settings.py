@@ -17,7 +17,12 @@ from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
 from promotion.source import quality_gate
-from promotion.source.containers import CARRIED_FROM_CONTAINER, EXPANDED_IN_CONTAINER, WHY_NOT, credentials_in
+from promotion.source.containers import (
+    CARRIED_FROM_CONTAINER,
+    CREDENTIALS_REASON,
+    EXPANDED_IN_CONTAINER,
+    credentials_in,
+)
 
 # The operation, or the member of its input, that each of these parts is validated against.
 _OPERATIONS = {
@@ -139,7 +144,9 @@ def _validated_members(part: str, value: Any) -> dict[str, Any]:
     problems = list(service_model.problems(shape.members[member] if member else shape, whole, part))
     if part == "Model" and not problems:
         environment = value.get("PrimaryContainer", {}).get("Environment", {})
-        problems = [f"Model.PrimaryContainer.Environment.{name} {WHY_NOT}" for name in credentials_in(environment)]
+        problems = [
+            f"Model.PrimaryContainer.Environment.{name} {CREDENTIALS_REASON}" for name in credentials_in(environment)
+        ]
     if problems:
         raise InvalidRequestError(f"{service_model.listed(problems)}.")
     return dict(value)

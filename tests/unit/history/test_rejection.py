@@ -5,7 +5,7 @@ import pytest
 from promotion.history import approval_requests
 from promotion.history.rejection import resolve
 from promotion.history.table import PromotionTable
-from promotion.source.request import TellRejection
+from promotion.source.request import PublishRejection
 from tests.support.promotion_table import FIRST, PROMOTION
 
 IDENTIFIER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -33,7 +33,7 @@ class SystemsManager:
 
 
 def resolved(table: PromotionTable, status: str, ssm: SystemsManager) -> dict[str, Any]:
-    return resolve(table, ssm, TellRejection(IDENTIFIER, status), runbook=RUNBOOK, stage="qa", execution=FIRST)
+    return resolve(table, ssm, PublishRejection(IDENTIFIER, status), runbook=RUNBOOK, stage="qa", execution=FIRST)
 
 
 @pytest.mark.parametrize(

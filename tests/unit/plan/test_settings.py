@@ -32,7 +32,7 @@ def test_the_parameter_name_has_the_stage_and_the_application() -> None:
 
 @pytest.mark.parametrize("application", ["My Reviews", "reviews:3", "../production/reviews", "a/b", ""])
 def test_an_invalid_application_name_has_no_parameter(application: str) -> None:
-    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+    with pytest.raises(InvalidRequestError, match="lowercase letters"):
         parameter_name("qa", application)
 
 
@@ -211,23 +211,23 @@ def test_an_unknown_key_is_refused_with_a_suggestion_and_the_valid_keys(key: str
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 1.5}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": True}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true or false, not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true, not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 0}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, and the least is 1",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, below the minimum of 1",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"VolumeSizeInGB": 513}]}},
-            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, and the most is 512",
+            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, above the maximum of 512",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
@@ -253,11 +253,11 @@ def test_an_unknown_key_is_refused_with_a_suggestion_and_the_valid_keys(key: str
         ),
         (
             {"Model": {"VpcConfig": {"Subnets": [], "SecurityGroupIds": ["sg-1"]}}},
-            "Model.VpcConfig.Subnets has 0 members, and the least is 1",
+            "Model.VpcConfig.Subnets has 0 members, below the minimum of 1",
         ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"A": 1}}}},
-            "Model.PrimaryContainer.Environment.A is 1, not a text",
+            "Model.PrimaryContainer.Environment.A is 1, not a string",
         ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"1A": "x"}}}},
@@ -287,7 +287,7 @@ def test_all_mistakes_of_a_part_are_named() -> None:
     message = refusal(json.dumps({"EndpointConfig": {"KmsKey": "x", "ProductionVariants": [{"VolumeSizeInGB": "1"}]}}))
 
     assert "EndpointConfig has the unknown key 'KmsKey'" in message
-    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not a whole number" in message
+    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not an integer" in message
 
 
 def test_each_of_several_variants_overrides_the_default_variant() -> None:

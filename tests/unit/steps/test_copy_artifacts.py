@@ -88,7 +88,7 @@ def promote() -> tuple[list[Any], int]:
         batches.append(copy_artifacts.handler(payload, CONTEXT))
         payloads.append(payload)
     # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
-    return [*payloads, batches], sum(batch["copied"] + batch["already_there"] for batch in batches)
+    return [*payloads, batches], sum(batch["copied"] + batch["already_present"] for batch in batches)
 
 
 @pytest.mark.usefixtures("_steps")
