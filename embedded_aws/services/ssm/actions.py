@@ -90,7 +90,7 @@ def approve(run: Run) -> None:
 def _notify(run: Run, topic_arn: str, message: str) -> None:
     if not topic_arn.split(":")[-1].startswith("Automation"):
         raise StepFailedError(f"The name of the topic {topic_arn} must begin with Automation.")
-    with _failing_step("Publish API of sns"):
+    with _step_failure("Publish API of sns"):
         run.client("sns").publish(
             TopicArn=topic_arn, Subject="Automation approval request", Message=f"{message}\n\n{run.title}".strip()
         )
@@ -103,10 +103,10 @@ def execute_state_machine(run: Run) -> None:
     """
     states = run.client("stepfunctions")
     request = {name: run.inputs[name] for name in ("stateMachineArn", "name", "input") if run.inputs.get(name)}
-    with _failing_step("StartExecution API of stepfunctions"):
+    with _step_failure("StartExecution API of stepfunctions"):
         arn = states.start_execution(**request)["executionArn"]
     while True:
-        with _failing_step("DescribeExecution API of stepfunctions"):
+        with _step_failure("DescribeExecution API of stepfunctions"):
             execution = states.describe_execution(executionArn=arn)
         for name in (
             "executionArn",
@@ -130,7 +130,7 @@ def execute_state_machine(run: Run) -> None:
         try:
             run.pause(_POLL_SECONDS)
         except StepInterruptedError:
-            with _failing_step("StopExecution API of stepfunctions"):
+            with _step_failure("StopExecution API of stepfunctions"):
                 states.stop_execution(executionArn=arn)
             raise
 
@@ -164,7 +164,7 @@ def _call(run: Run) -> Any:
     operation = getattr(client, xform_name(api), None)
     if operation is None:
         raise StepFailedError(f"The service {service} has no API {api}.")
-    with _failing_step(f"{api} API of {service}"):
+    with _step_failure(f"{api} API of {service}"):
         return operation(**request)
 
 

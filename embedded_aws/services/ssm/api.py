@@ -188,7 +188,7 @@ def _find(handler: SimpleSystemManagerResponse) -> Execution:
 
 
 def _assume_role(handler: SimpleSystemManagerResponse, definition: Runbook, arguments: dict[str, list[str]]) -> str:
-    """Return the assume role; refuse one that fails "Automation execution failed to start" (automation-troubleshooting)."""
+    """Return the assume role; refuse an invalid one as in "Automation execution failed to start"."""
     role = runbook.resolve(
         definition.assume_role, lambda name: runbook.typed(arguments[name], definition.parameters[name])
     )

@@ -60,7 +60,7 @@ def test_a_runbook_can_be_written_in_json_and_named_by_its_arn(aws: EmbeddedAws,
         ({"type": "String", "allowedValues": ["a", "b"]}, "c", "allowedValues"),
         ({"type": "Integer"}, "many", "integer"),
         ({"type": "Boolean"}, "perhaps", "true or false"),
-        ({"type": "String", "maxChars": 3}, "abcd", "length"),
+        ({"type": "String", "maxChars": 3}, "abcd", "too short or too long"),
         ({"type": "String"}, None, "required parameters are missing: P"),
     ],
     ids=str,
@@ -253,15 +253,15 @@ def test_the_ends_of_a_step_and_of_an_automation_are_events(aws: EmbeddedAws, na
 
     execution_id = run(name)["AutomationExecutionId"]
 
-    heard = {event["detail-type"]: event for event in map(json.loads, queue.bodies(count=2))}
-    step_event = heard["EC2 Automation Step Status-change Notification"]
+    received = {event["detail-type"]: event for event in map(json.loads, queue.bodies(count=2))}
+    step_event = received["EC2 Automation Step Status-change Notification"]
     assert step_event["resources"] == [
         f"arn:aws:ssm:eu-west-1:{DEV}:automation-execution/{execution_id}",
         f"arn:aws:ssm:eu-west-1:{DEV}:automation-definition/{name}:1",
     ]
     detail = step_event["detail"]
     assert (detail["StepName"], detail["Action"], detail["Status"]) == ("one", "aws:sleep", "Success")
-    detail = heard["EC2 Automation Execution Status-change Notification"]["detail"]
+    detail = received["EC2 Automation Execution Status-change Notification"]["detail"]
     assert (detail["ExecutionId"], detail["DefinitionVersion"]) == (execution_id, 1.0)
     assert (detail["Status"], detail["ExecutedBy"]) == ("Success", OPERATOR)
 
