@@ -18,7 +18,7 @@ from tests.embedded_aws.support.customers import QA, as_role, client
 def made(kind: str, properties: dict[str, Any], **attributes: Any) -> Any:
     """Return an existing resource of a stack."""
     resource = TYPES[kind]("stack", QA, "eu-west-1", "Logical", properties)
-    resource.made("physical", **attributes)
+    resource.set_identity("physical", **attributes)
     return resource
 
 
