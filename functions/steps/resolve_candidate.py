@@ -62,7 +62,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _decision(ssm: Any, runbook: str, asked: request.Promote) -> Decision:
     if not asked.approval:
-        return Decision(by="-", comment="")
+        return Decision(by="", comment="")
     return approval.granted(approval.read(ssm, asked.approval), runbook, asked)
 
 
