@@ -100,7 +100,7 @@ FLOW = [
     bite(
         "catch_that_loses_the_error",
         "Publish promotion",
-        state("Publish promotion", '$states.errorOutput.Error & " " & $states.errorOutput.Cause', '"something"'),
+        state("Publish promotion", '$states.errorOutput.Error & ": " & $states.errorOutput.Cause', '"something"'),
     ),
     bite(
         "catch_that_loses_the_error",
@@ -271,7 +271,7 @@ ACCESS = [
     bite(
         "star_resource_without_reason",
         "CheckEndpointFunction of template.yaml",
-        resource("CheckEndpointFunction", " # composite alarms are shown only to who may see all (API_DescribeAlarms)"),
+        resource("CheckEndpointFunction", " # composite alarms require permission for all alarms (API_DescribeAlarms)"),
     ),
     bite(
         "star_resource_without_reason",
@@ -431,7 +431,11 @@ RESOURCES = [
     bite(
         "unused_condition",
         "IsBlue",
-        upstream("Conditions", "  TellsByMail:", "  IsBlue: !Equals [!Ref DownstreamStage, blue]\n  TellsByMail:"),
+        upstream(
+            "Conditions",
+            "  HasNotificationEmail:",
+            "  IsBlue: !Equals [!Ref DownstreamStage, blue]\n  HasNotificationEmail:",
+        ),
     ),
 ]
 

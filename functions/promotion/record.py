@@ -47,15 +47,15 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("PromotedUpstream, NotifyFailure, NotifySuccess"),
+        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess"),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Remove superseded models, history.approval_requests, "
-            "plan.preview, NotifyFailure, NotifySuccess"
+            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish failure, "
+            "Publish rejection, history.approval_requests, plan.preview"
         ),
     ]
     endpoint: Annotated[
@@ -68,7 +68,10 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
-        ReadBy("Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream"),
+        ReadBy(
+            "Inspect endpoint, Publish promotion, history.approval_requests, plan.preview, ForwardPromotions, "
+            "PromotedUpstream"
+        ),
     ]
     source_name: Annotated[
         str,
@@ -101,13 +104,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution, empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?"),
+        ReadBy("Preview promotion, Approval required?, Publish promotion"),
     ]
     approved_by: Annotated[
         str,
-        "Who approved it, as far as Systems Manager says",
+        "Who approved it, as far as Systems Manager says; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("NotifySuccess"),
+        ReadBy("Publish promotion"),
     ]
     approval_comment: Annotated[
         str,
@@ -138,7 +141,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The s3:// address of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test"),
+        ReadBy("Run smoke test, Publish promotion"),
     ]
     metrics: Annotated[
         dict[str, float],
@@ -185,7 +188,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
             "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request, NotifySuccess"
+            "source.quality_gate, source.request"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -201,13 +204,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The endpoint config to roll back to, empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, history.retention"),
+        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, Publish failure, history.retention"),
     ]
     changing: Annotated[
         bool,
         "Whether the endpoint may have been changed, so that a failure rolls it back",
         WrittenBy("Inspect endpoint, Prepare promotion record"),
-        ReadBy("Roll back endpoint"),
+        ReadBy("Roll back endpoint, Publish failure"),
     ]
     baking_seconds: Annotated[
         int,
@@ -248,12 +251,17 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "Why it failed or was rejected",
         WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
-        ReadBy("NotifyFailure"),
     ]
     error: Annotated[
         str,
         "The error's name; only in the event of a failure",
         WrittenBy("Publish failure"),
+    ]
+    summary: Annotated[
+        str,
+        "The text of the email about the promotion; only in events",
+        WrittenBy("Publish promotion, Publish failure, Publish rejection"),
+        ReadBy("NotifyFailure, NotifySuccess"),
     ]
     ended_at: Annotated[
         str,

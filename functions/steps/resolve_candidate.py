@@ -65,7 +65,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
     if not requested.approval:
-        return Decision(by="-", comment="")
+        return Decision(by="", comment="")
     return approval.granted_decision(approval.read(ssm, requested.approval), runbook, requested)
 
 

@@ -21,17 +21,18 @@ def test_a_promotion_is_told_with_what_is_live_where(
 
     told = mail(stacks, f"{application}-qa", "is live on")
 
-    assert promotion["model_name"] in told
+    assert f"[qa] {application}: promoted. Model {promotion['model_name']} is live" in told
     assert f"endpoint {application}-qa" in told
     assert promotion["source_arn"] in told
     assert promotion["digest"] in told
+    assert "No approval required in qa." in told
 
 
 def test_a_failure_is_told_with_its_reason(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     job = lab.train(application, "bad", expect="label == 'good'")
     execution = qa.execution_of(job)
 
-    told = mail(stacks, f"{application}-qa", "Model Promotion Failed")
+    told = mail(stacks, f"{application}-qa", "promotion failed")
 
     assert "The smoke test of" in told
     assert "label == 'good'" in told
@@ -45,7 +46,7 @@ def test_a_rejection_is_told_with_who_rejected_it_and_why(
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     signal(production, waiting, "Reject", "not before Monday")
 
-    told = mail(stacks, application, "Model Promotion Rejected")
+    told = mail(stacks, application, "promotion rejected")
 
     assert "user/operator" in told
     assert "not before Monday" in told
@@ -58,7 +59,7 @@ def test_an_approval_that_is_withdrawn_is_told_as_a_rejection(
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     production.client("ssm").stop_automation_execution(AutomationExecutionId=waiting, Type="Cancel")
 
-    told = mail(stacks, application, "Model Promotion Rejected")
+    told = mail(stacks, application, "promotion rejected")
 
     assert "cancelled" in told
     assert production.endpoint(application) is None
@@ -70,7 +71,9 @@ def test_a_failure_before_anything_is_known_is_told_with_the_name_it_was_started
     execution = qa.promote({"training_job": application, "application": "reviews", "endpoint": "reviews-qa"})
 
     assert execution.status == "FAILED"
-    assert f"It was started for: {application}." in mail(stacks, application, "Model Promotion Failed")
+    told = mail(stacks, application, "[qa] Not started: invalid request.")
+    assert f"The request was for {application}." in told
+    assert "Nothing was changed." in told
 
 
 def test_a_promotion_that_cannot_be_announced_says_why(lab: Lab, qa: Stage, application: str) -> None:
@@ -79,8 +82,8 @@ def test_a_promotion_that_cannot_be_announced_says_why(lab: Lab, qa: Stage, appl
     with faults.injected(Call(machine["roleArn"], "events", "PutEvents"), Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "good"))
 
-    assert execution.error == "AnnouncementFailed"
-    assert "it could not be announced" in str(execution.cause)
+    assert execution.error == "PublishFailed"
+    assert "its event was not published" in str(execution.cause)
     assert "EventBridge" in str(execution.cause)
     assert "not authorized" in str(execution.cause)
     assert qa.answer(application) == {"label": "good"}

@@ -179,7 +179,7 @@ def test_upstream_tells_nobody_of_what_is_live_here(
     bus = f"arn:aws:events:{accounts.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
 
     def tell(stage: Stage, kind: str, who: str) -> None:
-        members = told | {"stage": "production", "endpoint": f"{who}-{application}", "reason": "x", "execution": "x"}
+        members = told | {"stage": "production", "summary": f"{who}-{application}: {kind}.", "execution": "x"}
         # Only what is told of success starts a promotion, and a rollback does not.
         entry = {"Source": "model-promotion", "DetailType": kind, "EventBusName": bus}
         detail = json.dumps(members | {"source_kind": "rollback"})
@@ -189,8 +189,8 @@ def test_upstream_tells_nobody_of_what_is_live_here(
         tell(qa, kind, "upstream")
         tell(production, kind, "own")
 
-    for words in ("is live on the endpoint", "Model Promotion Failed", "Model Promotion Rejected"):
-        mail(stacks, f"own-{application}", words)
+    for kind in ("Model Promotion Succeeded", "Model Promotion Failed", "Model Promotion Rejected"):
+        mail(stacks, f"own-{application}", kind)
     assert f"upstream-{application}" not in (stacks.directory / "notifications.log").read_text()
 
 

@@ -157,7 +157,7 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_rollback_step_calls_peo
     assert f"could not be rolled back to the endpoint config {first['endpoint_config_name']}" in (execution.cause or "")
     assert "Could not find endpoint configuration" in (execution.cause or "")
     assert "The smoke test of" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
+    assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
     assert status(qa, application) == "InService"
     assert qa.running(application) == []
 
@@ -178,14 +178,14 @@ def test_a_rollback_step_that_is_denied_calls_people_and_goes_on_once_it_is_allo
 
     with faults.injected(call, Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
-        mail(stacks, "People are needed (RecoveryAbandoned)", f"{application}-qa")
+        mail(stacks, "] RecoveryAbandoned: ", f"{application}-qa")
     held = qa.running(application)
     by_hand = qa.promote({"recover": f"{application}-qa"})
 
     assert execution.error == "RollbackInterrupted"
     cause = execution.cause or ""
-    assert cause.startswith(f"The endpoint {application}-qa is still held")
-    assert all(words in cause for words in ("AccessDenied", operation, "tried again", "The smoke test of"))
+    assert cause.startswith(f"The rollback of endpoint {application}-qa was interrupted")
+    assert all(words in cause for words in ("AccessDenied", operation, "retried automatically", "The smoke test of"))
     assert "stackTrace" not in cause
     assert len(held) == 1
     assert by_hand.states[-1] == "Recovered", by_hand.cause
@@ -204,9 +204,9 @@ def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
     execution = hasty.execution_of(lab.train(application, "next"))
 
     assert execution.error == "RollbackFailed"
-    assert "It took longer than 10 seconds to bring it back" in (execution.cause or "")
-    assert "The deployment took longer than 10 seconds" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
+    assert "The rollback did not finish within 10 seconds" in (execution.cause or "")
+    assert f"The deployment of endpoint {application}-qa did not finish within 10 seconds" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
     assert status(hasty, application) == "Updating"
     configs = hasty.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
     assert len(configs) == 2
@@ -248,7 +248,7 @@ def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
     assert execution.error == "RollbackFailed", execution.cause
     assert "is UpdateRollbackFailed" in (execution.cause or "")
     assert "Update it to a working endpoint config with UpdateEndpoint" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RollbackFailed)", f"{application}-qa")
+    assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
     assert status(qa, application) == "UpdateRollbackFailed"
     assert qa.running(application) == []
 

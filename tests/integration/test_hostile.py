@@ -64,7 +64,7 @@ def test_a_comment_is_on_record_and_in_the_mail_as_it_was_written(
 
     signal(production, automation, "Reject", MARKUP)
 
-    told = mail(stacks, f"{application}-production", "Model Promotion Rejected")
+    told = mail(stacks, f"{application}-production", "promotion rejected")
     assert "<script>alert(1)</script>" in told
     assert '{"status": "Succeeded"}' in told.replace('\\"', '"')
     rejected = production.execution_of(automation)

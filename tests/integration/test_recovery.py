@@ -164,7 +164,7 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
 
     assert given_up.error == "RecoveryAbandoned"
     assert f"{application}-qa could not be recovered in 3 attempts and is still locked" in (given_up.cause or "")
-    assert given_up.arn in mail(stacks, "People are needed (RecoveryAbandoned)", f"{application}-qa")
+    assert given_up.arn in mail(stacks, "] RecoveryAbandoned: ", f"{application}-qa")
     assert len(qa.running(application)) == 1
     by_hand = qa.promote({"recover": f"{application}-qa"})
     assert by_hand.states[-1] == "Recovered", by_hand.cause

@@ -55,7 +55,7 @@ GRANTED = [
         "AWS's pages name the runbook in two ways, of which one is enough, and none says which one counts.",
     ),
     Unused(
-        "upstream.yaml NotificationsKey TheAccountDecidesByItsPolicies",
+        "upstream.yaml NotificationsKey EnableIAMPolicies",
         ("kms:*",),
         "Without it nobody could change or delete the key any more, says AWS. No role of the stack uses it.",
     ),
