@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms
 from embedded_aws.services.events import schedules
-from sandbox import stacks as project
+from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
 from tests.support.events import lost_events_of_executions
 from tests.support.settings import configure
-from tests.support.waiting import wait_until
+from tests.support.stacks import deployed_with
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.support.world import SLOW, Lab, Stage
 
 WATCH = "WatchPromotionsFunction"
@@ -46,10 +45,12 @@ class Alarm:
     def wait_for(self, state: str) -> None:
         wait_until(lambda: True if self.state() == state else None, f"{self.logical_id} to be {state}")
 
+    def has_told(self, state: str = "ALARM") -> bool:
+        """Whether there are more mails than there had been."""
+        return self._mails(state) > self.mails[state]
+
     def wait_for_mail(self, state: str = "ALARM") -> None:
-        """Wait for one more than there had been."""
-        seen = self.mails[state]
-        wait_until(lambda: True if self._mails(state) > seen else None, f"a mail that {self.logical_id} is {state}")
+        wait_until(lambda: self.has_told(state) or None, f"a mail that {self.logical_id} is {state}")
 
     def _mails(self, state: str) -> int:
         log = self.aws.directory / "notifications.log"
@@ -66,26 +67,6 @@ def quiet_alarm(aws: EmbeddedAws, stage: Stage, logical_id: str) -> Alarm:
 def look(stage: Stage) -> None:
     """The quarter of an hour is over."""
     schedules.run(stage.account, stage.physical_id(f"{WATCH}EveryQuarterOfAnHour"))
-
-
-@contextlib.contextmanager
-def deployed_with(stage: Stage, **parameters: str) -> Iterator[None]:
-    client, name = stage.client("cloudformation"), f"model-promotion-{stage.name}"
-    before = {
-        parameter["ParameterKey"]: parameter["ParameterValue"]
-        for parameter in client.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
-    }
-
-    def deploy(given: dict[str, str]) -> None:
-        cloudformation.deploy(
-            template=project.ROOT / "template.yaml", stack_name=name, account=stage.account, parameters=given
-        )
-
-    deploy(parameters)
-    try:
-        yield
-    finally:
-        deploy({key: before[key] for key in parameters})
 
 
 @contextlib.contextmanager
@@ -224,21 +205,28 @@ def decide_all(stage: Stage) -> None:
 
 
 def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
-    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
-    job = lab.train(application, "slow", script=SLOW, tagged=False)
-    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'slow'"}]}
+    job = lab.train(application, "good", tagged=False)
+    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'good'"}]}
     configure(qa, application, SmokeTest=suite)
-    with deployed_with(qa, EndpointLockAlarmSeconds="2"):
-        monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
-        alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
+    told = threading.Event()
 
+    def wait_until_told(execution: Any, state: str) -> None:
+        if state == "Check endpoint" and application in execution.execution_input:
+            told.wait(PATIENCE_SECONDS)
+
+    with deployed_with(qa, EndpointLockAlarmSeconds="2"), step_functions.watched(wait_until_told):
+        alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
         arn = qa.start({"training_job": job, "application": application})
         wait_until(lambda: qa.running(application) or None, "the endpoint to be held")
-        time.sleep(3)
-        look(qa)
 
-        alarm.wait_for_mail()
+        def has_told_after_a_look() -> bool | None:
+            look(qa)
+            return alarm.has_told() or None
+
+        wait_until(has_told_after_a_look, "a mail that the endpoint is held", pause=1)
+        told.set()
         assert qa.ended(arn).status == "SUCCEEDED"
         look(qa)
         alarm.wait_for("OK")

@@ -13,6 +13,7 @@ from promotion.copying.image_copier import ImageCopier
 from promotion.errors import PromotionRefusedError, UnfinishedError
 from promotion.source.images import Copy
 from tests.support import registries
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.world import DEV, ECR, QA, Lab, Stage
 
 MIB = 1024**2
@@ -48,7 +49,7 @@ def test_a_two_architecture_image_is_copied_between_registries_with_equal_digest
         lab.client("ecr"), repository, {"arm64": [shared, arm], "amd64": [shared, intel]}, tag="1"
     )
 
-    summary = copier(qa).copy(copy_of(repository, digest), seconds=60)
+    summary = copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
 
     source = registries.manifests(lab.client("ecr"), repository, digest)
     assert registries.manifests(qa.client("ecr"), "model-promotion-qa", digest) == source
@@ -58,7 +59,7 @@ def test_a_two_architecture_image_is_copied_between_registries_with_equal_digest
         assert copied[registries.sha256(layer)] == layer
     # Three layers and the config of each architecture; the layer that both share was copied once.
     assert (summary.layers_copied, summary.layers_already_present) == (5, 0)
-    again = copier(qa).copy(copy_of(repository, digest), seconds=60)
+    again = copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
     assert (again.layers_copied, again.layers_already_present, again.bytes_copied) == (0, 5, 0)
     named = qa.client("ecr").describe_images(repositoryName="model-promotion-qa", imageIds=[{"imageDigest": digest}])
     assert named["imageDetails"][0]["imageTags"] == [copy_of(repository, digest).tag]
@@ -78,11 +79,11 @@ def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, 
     slow.meta.events.register("before-call.ecr.CompleteLayerUpload", stop_after_two)
 
     with pytest.raises(TimeoutError):
-        ImageCopier(slow, in_flight=1).copy(copy_of(repository, digest), seconds=60)
+        ImageCopier(slow, in_flight=1).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
 
     found = qa.client("ecr").batch_get_image(repositoryName="model-promotion-qa", imageIds=[{"imageDigest": digest}])
     assert not found["images"]
-    rest = copier(qa).copy(copy_of(repository, digest), seconds=60)
+    rest = copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
     assert (rest.layers_already_present, rest.layers_copied) == (2, 3)
     assert registries.manifests(qa.client("ecr"), "model-promotion-qa", digest)
 
@@ -101,6 +102,6 @@ def test_a_layer_that_is_damaged_is_never_put_into_an_image(lab: Lab, qa: Stage,
     contents[registries.sha256(layer)] = os.urandom(100)
 
     with pytest.raises(PromotionRefusedError, match=f"The layer {registries.sha256(layer)} of .* is damaged"):
-        copier(qa).copy(copy_of(repository, digest), seconds=60)
+        copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
 
     assert registries.sha256(layer) not in layers(QA, "model-promotion-qa")

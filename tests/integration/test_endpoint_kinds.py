@@ -282,7 +282,7 @@ def volume_key(qa: Stage) -> str:
 def pace(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployment begins soon, and bakes long enough to be seen doing so while others go their way."""
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.3)
-    monkeypatch.setattr(stacks.pace, "guardrail_wait", 3.0)
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 8.0)
 
 
 def at_once(go: Callable[[str], Any], names: Iterator[str]) -> dict[str, Any]:

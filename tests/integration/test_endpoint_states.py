@@ -1,7 +1,5 @@
 """Whatever state the endpoint is in, a promotion waits for it, refuses it, or says what became of it."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,15 +7,14 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
-from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.stepfunctions import api as step_functions
-from sandbox import stacks as project
 from tests.support.mail import mail
 from tests.support.scaling import scale_by_hand
 from tests.support.settings import configure, instances
+from tests.support.stacks import deployed_with
 from tests.support.waiting import wait_until
-from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage
+from tests.support.world import CANNOT_LOAD, QA, SLOW, Execution, Lab, Stage
 
 
 def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, application: str) -> None:
@@ -63,19 +60,24 @@ def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
 def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hide_for_a_moment(execution: Any, state: str) -> None:
+    def hide(execution: Any, state: str) -> None:
         if state == "Update endpoint" and application in execution.execution_input:
-            newest = qa.client("sagemaker").list_endpoint_configs(NameContains=application, SortBy="CreationTime")
-            age = datetime.now(UTC) - newest["EndpointConfigs"][0]["CreationTime"]
-            monkeypatch.setattr(stacks.pace, "endpoint_config_lag", age.total_seconds() + 0.4)
+            monkeypatch.setattr(stacks.pace, "endpoint_config_lag", 3600.0)
+
+    def promoted_once_it_is_seen(label: str) -> Execution:
+        job = lab.train(application, label)
+        arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+        wait_until(lambda: True if has_failed_once(qa, arn) else None, "a try that does not see the config")
+        monkeypatch.setattr(stacks.pace, "endpoint_config_lag", 0.0)
+        return qa.ended(arn)
 
     role = qa.role("UpdateEndpointFunctionRole")
-    with step_functions.watched(hide_for_a_moment):
+    with step_functions.watched(hide):
         with faults.watched() as creating:
-            created = qa.execution_of(lab.train(application, "good"))
+            created = promoted_once_it_is_seen("good")
         qa.scale_out(application, 2)
         with faults.watched() as updating:
-            updated = qa.execution_of(lab.train(application, "next"))
+            updated = promoted_once_it_is_seen("next")
 
     assert (created.status, updated.status) == ("SUCCEEDED", "SUCCEEDED"), f"{created.cause} {updated.cause}"
     assert Call(role, "sagemaker", "CreateEndpoint", 2) in creating
@@ -196,28 +198,29 @@ def test_a_rollback_step_that_is_denied_calls_people_and_goes_on_once_it_is_allo
 
 
 def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
-    stacks: EmbeddedAws, lab: Lab, hasty: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first: Any = hasty.execution_of(lab.train(application, "good")).output
-    monkeypatch.setattr(stacks.pace, "endpoint_change", 60.0)
+    first: Any = qa.execution_of(lab.train(application, "good")).output
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 600.0)
 
-    execution = hasty.execution_of(lab.train(application, "next"))
+    with deployed_with(qa, DeploymentTimeoutSeconds="10"):
+        execution = qa.execution_of(lab.train(application, "next"))
 
     assert execution.error == "RollbackFailed"
     assert "The rollback did not finish within 10 seconds" in (execution.cause or "")
     assert f"The deployment of endpoint {application}-qa did not finish within 10 seconds" in (execution.cause or "")
     assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
-    assert status(hasty, application) == "Updating"
-    configs = hasty.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
+    assert status(qa, application) == "Updating"
+    configs = qa.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
     assert len(configs) == 2
     assert first["endpoint_config_name"] in [each["EndpointConfigName"] for each in configs]
-    assert hasty.running(application) == []
+    assert qa.running(application) == []
 
 
 def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stacks.pace, "guardrail_wait", 3.0)
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 10.0)
     two = {"ProductionVariants": [{"InitialInstanceCount": 2}]}
     alarm = f"{application}-qa-5xx-rate"
     rolling = {
@@ -288,21 +291,10 @@ def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: La
     assert qa.running(application) == []
 
 
-@pytest.fixture
-def hasty(stacks: EmbeddedAws) -> Iterator[Stage]:
-    """QA, while it waits for no deployment longer than ten seconds."""
-
-    def deploy(seconds: str) -> None:
-        cloudformation.deploy(
-            template=project.ROOT / "template.yaml",
-            stack_name="model-promotion-qa",
-            account=QA,
-            parameters={"DeploymentTimeoutSeconds": seconds},
-        )
-
-    deploy("10")
-    yield Stage("qa", QA)
-    deploy("5400")
+def has_failed_once(qa: Stage, arn: str) -> bool:
+    """Whether a task of an execution has failed, be it tried again or not."""
+    pages = qa.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    return any(event["type"] == "TaskFailed" for page in pages for event in page["events"])
 
 
 def status(qa: Stage, application: str) -> str | None:

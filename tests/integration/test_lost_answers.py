@@ -14,6 +14,7 @@ from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
 from promotion.copying.pinning import pin
 from promotion.copying.references import Reference, targets
 from tests.support.approvals import automation_ended, signal, waiting_approval
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.world import DEV, QA, Lab, Stage
 
 # Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it. Who
@@ -123,7 +124,7 @@ def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
 
     with lost(qa, [("CopyArtifactsFunctionRole", "s3", operation) for operation in operations]):
         copier = Copier(qa.acting_as("CopyArtifactsFunction", "s3"), qa.bucket, QA, DEV)
-        summary = copier.copy([placed], seconds=100)
+        summary = copier.copy([placed], seconds=PATIENCE_SECONDS)
 
     s3 = qa.client("s3")
     head = s3.head_object(Bucket=qa.bucket, Key=placed.target, ChecksumMode="ENABLED")

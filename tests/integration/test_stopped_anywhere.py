@@ -27,7 +27,7 @@ from tests.support.world import ECHO_LABEL, Lab, Stage
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
 STOPPABLE = {"Task", "Wait", "Map", "Parallel"}
 SUITE = {"cases": [{"name": "answers", "body": {}, "expect": "contains(['good', 'next', 'slow'], label)"}]}
-SLOW_TO_LOAD = f"import time\ntime.sleep(4)\n{ECHO_LABEL}"
+SLOW_TO_LOAD = f"import time\ntime.sleep(10)\n{ECHO_LABEL}"
 
 
 class Watch:
@@ -223,7 +223,7 @@ def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
         longest = sorted(plan.items(), key=lambda item: list(SCENARIOS).index(item[1]), reverse=True)
         problems = list(pool.map(lambda item: what_is_wrong(free, *item), longest))
 
-    assert [problem for problem in problems if problem] == []
+    assert not any(problems), "\n".join(filter(None, problems))
 
 
 def scout(free: dict[str, queue.Queue[Lane]], scenario: Scenario) -> list[str]:
@@ -260,4 +260,5 @@ def what_is_wrong(free: dict[str, queue.Queue[Lane]], state: str, scenario: Scen
     free[SCENARIOS[scenario]].put(lane)
     if state not in [lane.watch.stopped.get(arn) for arn in executions]:
         return f"no execution was stopped in {state}: {[lane.watch.entered[arn] for arn in executions]}"
-    return "" if after == before else f"stopped in {state}: {before} became {after}"
+    changes = [f"{part} {before[part]} became {after[part]}" for part in before if before[part] != after[part]]
+    return f"stopped in {state}: {'; '.join(changes)}" if changes else ""

@@ -54,7 +54,8 @@ if __name__ == "__main__":
     print(told["--say"])
 """
 )
-SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(3)\n    return {")
+# Takes longer to answer than a test takes to stop its smoke test.
+SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(60)\n    return {")
 CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
 
 
