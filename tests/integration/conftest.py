@@ -1,4 +1,4 @@
-"""The project's stacks on the embedded AWS, once for each pytest process; every test has an application of its own."""
+"""The stacks of the project on the embedded AWS, one set for each pytest process; each test has its own application."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def application(name: str) -> str:
 
 @pytest.fixture
 def copying(stacks: EmbeddedAws) -> Iterator[Stage]:
-    """QA, while it copies images."""
+    """Yield QA with ImageCopy switched on."""
     stage = Stage("qa", QA)
     with deployed_with(stage, ImageCopy="true"):
         yield stage

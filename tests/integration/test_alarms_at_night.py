@@ -1,4 +1,4 @@
-"""What goes wrong when nobody looks: each alarm rings for its cause, says so by mail, and is over when that is."""
+"""Each alarm goes into ALARM for its cause, sends an email, and returns to OK once the cause is over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MUCH_LATER = 24 * 3600
 
 @dataclasses.dataclass
 class Alarm:
-    """An alarm of a stage, by its name in the template, that has not yet rung since the test began."""
+    """An alarm of a stage, by its name in the template, that has not gone into ALARM since the test began."""
 
     aws: EmbeddedAws
     stage: Stage
@@ -45,12 +45,12 @@ class Alarm:
     def wait_for(self, state: str) -> None:
         wait_until(lambda: True if self.state() == state else None, f"{self.logical_id} to be {state}")
 
-    def has_told(self, state: str = "ALARM") -> bool:
-        """Whether there are more mails than there had been."""
+    def has_new_mail(self, state: str = "ALARM") -> bool:
+        """Return whether there are more emails than before."""
         return self._mails(state) > self.mails[state]
 
     def wait_for_mail(self, state: str = "ALARM") -> None:
-        wait_until(lambda: self.has_told(state) or None, f"a mail that {self.logical_id} is {state}")
+        wait_until(lambda: self.has_new_mail(state) or None, f"a mail that {self.logical_id} is {state}")
 
     def _mails(self, state: str) -> int:
         log = self.aws.directory / "notifications.log"
@@ -58,20 +58,20 @@ class Alarm:
 
 
 def quiet_alarm(aws: EmbeddedAws, stage: Stage, logical_id: str) -> Alarm:
-    """An alarm that does not ring, whatever has happened in the stage before."""
+    """Return an alarm that is not in ALARM, whatever has happened in the stage before."""
     alarm = Alarm(aws, stage, logical_id)
     wait_until(lambda: True if alarm.state() != "ALARM" else None, f"{logical_id} to be over")
     return Alarm(aws, stage, logical_id)
 
 
 def look(stage: Stage) -> None:
-    """The quarter of an hour is over."""
+    """Run the monitor, as its schedule does every 15 minutes."""
     schedules.run(stage.account, stage.physical_id(f"{WATCH}EveryQuarterOfAnHour"))
 
 
 @contextlib.contextmanager
 def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
-    """A role of the template may not do something any more."""
+    """Deny an action to a role of the template for a while."""
     statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam, name = stage.client("iam"), stage.physical_id(role)
@@ -83,7 +83,7 @@ def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
 
 
 def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
-    """What was in the dead-letter queue, as an operator takes it out."""
+    """Receive and delete the messages of the dead-letter queue, as an operator does."""
     sqs, url = stage.client("sqs"), stage.physical_id("DeadLetters")
     found = []
     while messages := sqs.receive_message(
@@ -95,9 +95,7 @@ def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_execution_that_fails_rings_until_five_minutes_have_passed(
-    qa: Stage, stacks: EmbeddedAws, application: str
-) -> None:
+def test_a_failed_execution_raises_an_alarm_for_five_minutes(qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     alarm = quiet_alarm(stacks, qa, "FailedPromotions")
 
     assert qa.promote({"training_job": application}).status == "FAILED"
@@ -106,7 +104,7 @@ def test_an_execution_that_fails_rings_until_five_minutes_have_passed(
     alarm.wait_for("OK")
 
 
-def test_an_execution_that_is_aborted_rings(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+def test_an_aborted_execution_raises_an_alarm(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
     alarm = quiet_alarm(stacks, qa, "FailedPromotions")
 
@@ -116,9 +114,7 @@ def test_an_execution_that_is_aborted_rings(lab: Lab, qa: Stage, stacks: Embedde
     alarm.wait_for_mail()
 
 
-def test_an_endpoint_that_could_not_be_put_back_rings(
-    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
-) -> None:
+def test_a_failed_rollback_raises_an_alarm(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     promotion: Any = qa.execution_of(lab.train(application, "good")).output
     alarm = quiet_alarm(stacks, qa, "RollbackFailures")
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
@@ -138,7 +134,7 @@ def test_an_endpoint_that_could_not_be_put_back_rings(
     alarm.wait_for("OK")
 
 
-def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
+def test_a_failed_retention_raises_an_alarm_but_the_promotion_succeeds(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     job = lab.train(application, "good", tagged=False)
@@ -153,7 +149,7 @@ def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
     alarm.wait_for("OK")
 
 
-def test_an_event_that_cannot_be_delivered_rings_until_it_lock_held_out_of_the_queue(
+def test_an_undeliverable_event_raises_an_alarm_until_it_is_removed_from_the_queue(
     qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     empty_dead_letters(production)
@@ -175,7 +171,7 @@ def test_an_event_that_cannot_be_delivered_rings_until_it_lock_held_out_of_the_q
     alarm.wait_for("OK")
 
 
-def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
+def test_an_approval_that_is_pending_too_long_raises_an_alarm_until_a_decision(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -187,7 +183,7 @@ def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
     with deployed_with(production, PendingApprovalAlarmSeconds="1"):
         look(production)
         alarm.wait_for_mail()
-        decide_all(production)
+        cancel_all_approvals(production)
         look(production)
         alarm.wait_for("OK")
 
@@ -195,8 +191,8 @@ def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
     assert [item["ended"] for item in ended] == [""]
 
 
-def decide_all(stage: Stage) -> None:
-    """Take back every approval that waits, those of other tests included."""
+def cancel_all_approvals(stage: Stage) -> None:
+    """Cancel every pending approval, including those of other tests."""
     ssm = stage.client("ssm")
     waiting = [{"Key": "ExecutionStatus", "Values": ["Waiting"]}]
     for page in ssm.get_paginator("describe_automation_executions").paginate(Filters=waiting):
@@ -204,7 +200,7 @@ def decide_all(stage: Stage) -> None:
             ssm.stop_automation_execution(AutomationExecutionId=found["AutomationExecutionId"], Type="Cancel")
 
 
-def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
+def test_a_lock_that_is_held_too_long_raises_an_alarm_until_it_is_released(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     job = lab.train(application, "good", tagged=False)
@@ -212,29 +208,27 @@ def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
     configure(qa, application, SmokeTest=suite)
     told = threading.Event()
 
-    def wait_until_told(execution: Any, state: str) -> None:
+    def wait_for_release(execution: Any, state: str) -> None:
         if state == "Check endpoint" and application in execution.execution_input:
             told.wait(PATIENCE_SECONDS)
 
-    with deployed_with(qa, EndpointLockAlarmSeconds="2"), step_functions.watched(wait_until_told):
+    with deployed_with(qa, EndpointLockAlarmSeconds="2"), step_functions.watched(wait_for_release):
         alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
         arn = qa.start({"training_job": job, "application": application})
         wait_until(lambda: qa.running(application) or None, "the endpoint to be held")
 
-        def has_told_after_a_look() -> bool | None:
+        def has_new_mail_after_a_check() -> bool | None:
             look(qa)
-            return alarm.has_told() or None
+            return alarm.has_new_mail() or None
 
-        wait_until(has_told_after_a_look, "a mail that the endpoint is held", pause=1)
+        wait_until(has_new_mail_after_a_check, "a mail that the endpoint is held", pause=1)
         told.set()
         assert qa.ended(arn).status == "SUCCEEDED"
         look(qa)
         alarm.wait_for("OK")
 
 
-def test_an_endpoint_whose_holder_has_died_unheard_is_recovered_by_the_next_look(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_a_dead_lock_holder_without_an_event_is_recovered_by_the_monitor(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -249,7 +243,7 @@ def test_an_endpoint_whose_holder_has_died_unheard_is_recovered_by_the_next_look
     assert qa.running(application) == []
 
 
-def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
+def test_an_abandoned_recovery_requires_an_operator_and_raises_an_alarm(
     qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
@@ -272,7 +266,7 @@ def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
     alarm.wait_for("OK")
 
 
-def test_a_look_that_fails_is_tried_again_and_then_rings_as_undelivered(qa: Stage, stacks: EmbeddedAws) -> None:
+def test_a_failed_check_of_the_monitor_is_retried_and_then_raises_an_alarm(qa: Stage, stacks: EmbeddedAws) -> None:
     empty_dead_letters(qa)
     alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
 
@@ -288,7 +282,7 @@ def test_a_look_that_fails_is_tried_again_and_then_rings_as_undelivered(qa: Stag
     alarm.wait_for("OK")
 
 
-def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: EmbeddedAws) -> None:
+def test_a_check_of_the_monitor_that_cannot_start_is_a_dead_letter(qa: Stage, stacks: EmbeddedAws) -> None:
     empty_dead_letters(qa)
     alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
     functions, name = qa.client("lambda"), qa.physical_id(WATCH)
@@ -311,7 +305,7 @@ def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: Emb
     alarm.wait_for("OK")
 
 
-def test_when_nobody_looks_any_more_people_hear_of_it(qa: Stage, stacks: EmbeddedAws) -> None:
+def test_operators_are_notified_when_the_monitor_stops(qa: Stage, stacks: EmbeddedAws) -> None:
     look(qa)
     alarm = Alarm(stacks, qa, "EndpointLocksHeld")
     alarm.wait_for("OK")

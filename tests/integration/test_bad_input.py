@@ -1,4 +1,4 @@
-"""Bad input by hand ends within one step, with one sentence that says what to do, and creates nothing."""
+"""Bad manual input ends in the first step with one sentence of instructions, and creates nothing."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
         "no-approval",
     ],
 )
-def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, words: str) -> None:
+def test_bad_input_fails_immediately_with_instructions(qa: Stage, given: Any, words: str) -> None:
     execution = qa.promote(given)
 
     assert execution.status == "FAILED"
@@ -93,7 +93,7 @@ def test_a_job_that_failed_is_refused_with_its_reason(lab: Lab, qa: Stage, appli
     assert qa.endpoint(application) is None
 
 
-def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_candidate_without_a_smoke_test_is_not_promoted(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
 
     execution = qa.promote({"training_job": job, "application": application})
@@ -103,7 +103,7 @@ def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, applicati
     assert qa.endpoint(application) is None
 
 
-def test_settings_that_are_wrong_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
+def test_invalid_settings_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": "one"}]})
 

@@ -1,4 +1,4 @@
-"""Artifacts are carried across whole, whatever their size, and exactly those that were planned."""
+"""Artifacts of any size are copied completely, and exactly as planned."""
 
 import dataclasses
 import itertools
@@ -28,7 +28,7 @@ FUNCTIONS = str(Path(__file__).parents[2] / "functions")
 
 
 def big_object(lab: Lab, key: str, gib: int) -> str:
-    """An object of that size in dev, made of one part that is copied again and again."""
+    """Create an object of a size in dev, composed of one part that is copied repeatedly."""
     s3 = lab.client("s3")
     part = 64 * 1024**2
     s3.put_object(Bucket=DEV_BUCKET, Key=f"{key}.seed", Body=bytes(range(256)) * (part // 256))
@@ -53,7 +53,7 @@ def big_object(lab: Lab, key: str, gib: int) -> str:
 
 @pytest.fixture
 def copier(qa: Stage) -> Copier:
-    """As the function has it, with its rights."""
+    """Return the copier as its function has it, with the permissions of the function."""
     session = qa.acting_as("CopyArtifactsFunction", "s3")
     return Copier(session, qa.bucket, QA, DEV)
 
@@ -64,7 +64,7 @@ def planned(lab: Lab, uri: str, application: str) -> PinnedObject:
     return placed
 
 
-def test_an_object_of_6_gb_is_copied_by_parts_and_verified(
+def test_an_object_of_6_gb_is_copied_in_parts_and_verified(
     lab: Lab, qa: Stage, copier: Copier, application: str
 ) -> None:
     pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 6), application)
@@ -91,7 +91,7 @@ Copier(boto3.client("s3"), bucket, owner, source_owner, in_flight=4).copy([Pinne
 """
 
 
-def test_a_copy_whose_process_dies_lock_held_up_where_it_stopped(
+def test_a_copy_is_resumed_after_its_process_has_died(
     lab: Lab, qa: Stage, copier: Copier, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 1), application)
@@ -143,7 +143,7 @@ def test_a_copy_whose_process_dies_lock_held_up_where_it_stopped(
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=pinned.target)
 
 
-def test_what_a_copy_leaves_behind_and_nobody_takes_up_is_removed_by_the_bucket_itself(qa: Stage) -> None:
+def test_an_abandoned_multipart_upload_expires(qa: Stage) -> None:
     rules = qa.client("s3").get_bucket_lifecycle_configuration(Bucket=qa.bucket)["Rules"]
 
     (rule,) = (rule for rule in rules if "AbortIncompleteMultipartUpload" in rule)
@@ -181,9 +181,7 @@ def test_an_artifact_that_is_deleted_between_plan_and_copy_is_refused(
     assert qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=pinned.target)["KeyCount"] == 0
 
 
-def test_a_copy_that_turns_out_damaged_is_deleted_with_its_version(
-    lab: Lab, qa: Stage, copier: Copier, application: str
-) -> None:
+def test_a_damaged_copy_is_deleted_with_its_version(lab: Lab, qa: Stage, copier: Copier, application: str) -> None:
     pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"as it is"), application)
     other = planned(lab, lab.upload(f"{application}/other.tar.gz", b"as it was"), application)
 
@@ -197,7 +195,7 @@ def test_a_copy_that_turns_out_damaged_is_deleted_with_its_version(
 
 @pytest.fixture
 def versioned(lab: Lab) -> Iterator[None]:
-    """The lab's bucket keeps all versions meanwhile."""
+    """Enable versioning of the lab's bucket for a while."""
     s3 = lab.client("s3")
     s3.put_bucket_versioning(Bucket=DEV_BUCKET, VersioningConfiguration={"Status": "Enabled"})
     yield
@@ -205,7 +203,7 @@ def versioned(lab: Lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("versioned")
-def test_of_a_versioned_artifact_the_version_is_pinned(lab: Lab, qa: Stage, application: str) -> None:
+def test_the_version_of_a_versioned_artifact_is_pinned(lab: Lab, qa: Stage, application: str) -> None:
     promotion = qa.execution_of(lab.train(application, "good"))
 
     assert promotion.status == "SUCCEEDED", promotion.cause
@@ -233,7 +231,7 @@ MIB = 1024**2
 
 
 @pytest.mark.parametrize("threshold", [5 * MIB, 100 * MIB], ids=["by-parts", "whole"])
-def test_a_copy_keeps_what_its_source_is_told_by_and_is_encrypted_by_the_stages_key(
+def test_a_copy_keeps_metadata_and_tags_and_is_encrypted_with_the_key_of_the_stage(
     lab: Lab, qa: Stage, application: str, threshold: int
 ) -> None:
     key = f"{application}/model.tar.gz"
@@ -290,7 +288,7 @@ def test_a_bucket_of_another_account_than_upstream_is_refused(qa: Stage, lab: La
         pin(qa.client("s3"), reference, DEV)
 
 
-def test_what_is_copied_is_recorded_with_what_verified_it(lab: Lab, qa: Stage, application: str) -> None:
+def test_the_record_contains_how_each_copy_was_verified(lab: Lab, qa: Stage, application: str) -> None:
     promotion = qa.execution_of(lab.train(application, "good")).output
 
     assert promotion["objects"] == 1

@@ -21,7 +21,7 @@ MIB = 1024**2
 
 @pytest.fixture
 def repository(lab: Lab, application: str) -> str:
-    """A repository of the lab that every stage may pull from; its name."""
+    """Create a repository of the lab that every stage can pull from, and return its name."""
     registries.ensure_repository(lab.client("ecr"), f"team/{application}")
     return f"team/{application}"
 
@@ -32,12 +32,12 @@ def copy_of(repository: str, digest: str) -> Copy:
 
 
 def copier(stage: Stage) -> ImageCopier:
-    """As the function has it, with its rights."""
+    """Return the copier as its function has it, with the permissions of the function."""
     return ImageCopier(stage.acting_as("CopyImagesFunction", "ecr"))
 
 
 def layers(account: str, repository: str) -> dict[str, bytes]:
-    """What is in the layers of a repository."""
+    """Return the content of the layers of a repository, by their digest."""
     return dict(vars(ecr_backends[account][accounts.REGION].repositories[repository]).get("layer_contents", {}))
 
 
@@ -65,7 +65,7 @@ def test_a_two_architecture_image_is_copied_between_registries_with_equal_digest
     assert named["imageDetails"][0]["imageTags"] == [copy_of(repository, digest).tag]
 
 
-def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, qa: Stage, repository: str) -> None:
+def test_a_stopped_copy_is_resumed_with_the_remaining_layers(lab: Lab, qa: Stage, repository: str) -> None:
     parts = [os.urandom(1024 + size) for size in range(4)]
     digest = registries.push_image(lab.client("ecr"), repository, parts, tag="1")
     slow = qa.acting_as("CopyImagesFunction", "ecr")
@@ -88,14 +88,14 @@ def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, 
     assert registries.manifests(qa.client("ecr"), "model-promotion-qa", digest)
 
 
-def test_a_copy_without_time_left_asks_for_another_try(lab: Lab, qa: Stage, repository: str) -> None:
+def test_a_copy_without_time_left_is_unfinished(lab: Lab, qa: Stage, repository: str) -> None:
     digest = registries.push_image(lab.client("ecr"), repository, [os.urandom(100)], tag="1")
 
     with pytest.raises(UnfinishedError, match="The next try goes on with what is left"):
         copier(qa).copy(copy_of(repository, digest), seconds=-1)
 
 
-def test_a_layer_that_is_damaged_is_never_put_into_an_image(lab: Lab, qa: Stage, repository: str) -> None:
+def test_a_damaged_layer_is_never_added_to_an_image(lab: Lab, qa: Stage, repository: str) -> None:
     layer = os.urandom(100)
     digest = registries.push_image(lab.client("ecr"), repository, [layer], tag="1")
     contents = vars(ecr_backends[DEV][accounts.REGION].repositories[repository])["layer_contents"]

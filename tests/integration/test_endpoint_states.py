@@ -1,4 +1,4 @@
-"""Whatever state the endpoint is in, a promotion waits for it, refuses it, or says what became of it."""
+"""For every state of an endpoint, a promotion waits, is refused, or reports the result."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import CANNOT_LOAD, QA, SLOW, Execution, Lab, Stage
 
 
-def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_promotion_waits_while_sagemaker_patches_the_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     hosting.maintain(QA, f"{application}-qa", 6)
 
@@ -27,7 +27,7 @@ def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, a
     assert qa.answer(application) == {"label": "next"}
 
 
-def test_an_endpoint_that_has_failed_is_left_alone_and_said_so(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_failed_endpoint_is_not_changed_and_the_error_says_so(lab: Lab, qa: Stage, application: str) -> None:
     deployed = qa.execution_of(lab.train(application, "good")).output
     sagemaker = qa.client("sagemaker")
     sagemaker.delete_endpoint(EndpointName=deployed["endpoint"])
@@ -45,7 +45,7 @@ def test_an_endpoint_that_has_failed_is_left_alone_and_said_so(lab: Lab, qa: Sta
     assert qa.running(application) == []
 
 
-def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
+def test_a_stale_first_description_does_not_count_as_a_rollback(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -57,7 +57,7 @@ def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
     assert execution.states.count("Check endpoint") >= 2
 
 
-def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
+def test_a_promotion_waits_for_an_endpoint_config_that_is_not_visible_yet(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hide(execution: Any, state: str) -> None:
@@ -87,7 +87,9 @@ def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
     assert qa.instances(application) == 2
 
 
-def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, qa: Stage, application: str) -> None:
+def test_an_endpoint_that_someone_deletes_during_the_promotion_is_not_created_again(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "next", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -102,7 +104,7 @@ def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, q
     assert qa.running(application) == []
 
 
-def test_more_instances_than_the_account_may_have_are_refused_and_the_endpoint_is_left_alone(
+def test_an_exceeded_instance_quota_is_refused_and_the_endpoint_is_unchanged(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -122,9 +124,7 @@ def test_more_instances_than_the_account_may_have_are_refused_and_the_endpoint_i
     assert qa.running(application) == []
 
 
-def test_what_someone_else_brings_onto_an_endpoint_meanwhile_is_not_gone_over(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_a_concurrent_update_by_someone_else_is_not_overwritten(lab: Lab, qa: Stage, application: str) -> None:
     first: Any = qa.execution_of(lab.train(application, "first")).output
     qa.execution_of(lab.train(application, "second"))
     sagemaker = qa.client("sagemaker")
@@ -143,7 +143,7 @@ def test_what_someone_else_brings_onto_an_endpoint_meanwhile_is_not_gone_over(
     assert qa.running(application) == []
 
 
-def test_a_config_that_is_gone_when_it_is_needed_for_the_rollback_step_calls_people(
+def test_a_rollback_without_its_endpoint_config_requires_an_operator(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str
 ) -> None:
     first: Any = qa.execution_of(lab.train(application, "first")).output
@@ -168,7 +168,7 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_rollback_step_calls_peo
     ("service", "operation"),
     [("sagemaker", "UpdateEndpoint"), ("application-autoscaling", "RegisterScalableTarget")],
 )
-def test_a_rollback_step_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
+def test_a_denied_rollback_requires_an_operator_and_continues_once_it_is_permitted(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, service: str, operation: str
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
@@ -197,7 +197,7 @@ def test_a_rollback_step_that_is_denied_calls_people_and_goes_on_once_it_is_allo
     assert qa.running(application) == []
 
 
-def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
+def test_a_deployment_that_never_ends_requires_an_operator(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first: Any = qa.execution_of(lab.train(application, "good")).output
@@ -217,7 +217,7 @@ def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
     assert qa.running(application) == []
 
 
-def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
+def test_an_endpoint_in_an_inconsistent_status_requires_an_operator(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stacks.pace, "guardrail_wait", 10.0)
@@ -256,7 +256,7 @@ def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
     assert qa.running(application) == []
 
 
-def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: Lab, qa: Stage, application: str) -> None:
+def test_an_update_without_the_alarm_in_its_deployment_config_is_refused(lab: Lab, qa: Stage, application: str) -> None:
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
     qa.execution_of(lab.train(application, "good"))
     before = qa.endpoint(application)
@@ -292,7 +292,7 @@ def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: La
 
 
 def has_failed_once(qa: Stage, arn: str) -> bool:
-    """Whether a task of an execution has failed, be it tried again or not."""
+    """Return whether a task of an execution has failed, retried or not."""
     pages = qa.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     return any(event["type"] == "TaskFailed" for page in pages for event in page["events"])
 
@@ -303,7 +303,7 @@ def status(qa: Stage, application: str) -> str | None:
 
 
 def make_broken_config(lab: Lab, qa: Stage, application: str, deployed: dict[str, Any]) -> str:
-    """A config made by someone's hand, whose model cannot be loaded."""
+    """Create an endpoint config outside of the pipeline, whose model cannot be loaded."""
     key = f"models/{application}/by-hand/model.tar.gz"
     qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("broken", CANNOT_LOAD))
     sagemaker = qa.client("sagemaker")

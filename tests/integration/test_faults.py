@@ -1,4 +1,4 @@
-"""A sample of what `make faults` tries whole, the same one in every run."""
+"""A fixed sample of the trials of `make faults`."""
 
 import random
 
@@ -11,7 +11,7 @@ from tests.faults.scenarios import World
 TRIED = 4
 
 
-def test_a_promotion_with_a_fault_is_proven_or_as_before(
+def test_a_promotion_with_a_fault_ends_promoted_or_restored(
     stacks: EmbeddedAws, name: str, subtests: pytest.Subtests
 ) -> None:
     world = World(name, stacks)

@@ -1,4 +1,4 @@
-"""A call whose answer is lost after it was carried out is known as one's own when it is asked again."""
+"""A call whose response is lost after it was executed is recognized when it is repeated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UPDATES = [*MAKES, ("UpdateEndpointFunctionRole", "sagemaker", "UpdateEndpoint")
 
 @contextlib.contextmanager
 def lost(stage: Stage, calls: list[tuple[str, str, str]]) -> Iterator[None]:
-    """The first answer to each of these calls is lost; each has to be asked, or nothing was tried."""
+    """Lose the first response to each of these calls, and require that each is made."""
     with contextlib.ExitStack() as stack:
         watches = {
             call: stack.enter_context(faults.injected(Call(stage.role(call[0]), call[1], call[2]), Kind.LOST_DONE))
@@ -46,13 +46,15 @@ def lost(stage: Stage, calls: list[tuple[str, str, str]]) -> Iterator[None]:
 
 
 def made(stage: Stage, application: str) -> list[int]:
-    """How many models and endpoint configs there are of an application."""
+    """Return the number of models and endpoint configs of an application."""
     sagemaker, name = stage.client("sagemaker"), f"{application}-{stage.name}-"
     models = sagemaker.list_models(NameContains=name)["Models"]
     return [len(models), len(sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"])]
 
 
-def test_a_promotion_that_loses_every_answer_once_is_made_once(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_promotion_that_loses_every_response_once_creates_everything_once(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     for label, calls in (("first", CREATES), ("second", UPDATES)):
         with lost(qa, calls):
             execution = qa.execution_of(lab.train(application, label))
@@ -69,7 +71,7 @@ def test_a_promotion_that_loses_every_answer_once_is_made_once(lab: Lab, qa: Sta
     assert qa.running(application) == []
 
 
-def test_a_rollback_step_that_loses_its_answers_leads_back(
+def test_a_rollback_that_loses_its_responses_restores_the_endpoint(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An endpoint is gone by the time that its deletion is asked for again.
@@ -91,7 +93,7 @@ def test_a_rollback_step_that_loses_its_answers_leads_back(
     assert qa.running(application) == []
 
 
-def test_an_approval_whose_answer_is_lost_is_asked_for_once(
+def test_an_approval_whose_response_is_lost_is_requested_once(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     asks = [
@@ -114,7 +116,7 @@ def test_an_approval_whose_answer_is_lost_is_asked_for_once(
     assert production.answer(application) == {"label": "good"}
 
 
-def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
+def test_a_large_copy_that_loses_its_responses_is_complete_and_leaves_no_upload(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     uri = lab.upload(f"{application}/model.tar.gz", bytes(MULTIPART_THRESHOLD))

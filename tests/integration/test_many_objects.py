@@ -1,4 +1,4 @@
-"""A prefix of many small objects: the state machine's payload does not grow with it, and nothing is copied twice."""
+"""A prefix of many small objects: the payload of the state machine does not grow, and nothing is copied twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT = 32 * 1024
 
 
 def payloads(stage: Stage, arn: str) -> list[str]:
-    """Every input and output in an execution's history."""
+    """Return every input and output in the history of an execution."""
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     details = [value for page in pages for event in page["events"] for value in event.values()]
     details = [detail for detail in details if isinstance(detail, dict)]
@@ -27,7 +27,7 @@ def payloads(stage: Stage, arn: str) -> list[str]:
 
 
 def handled(stage: Stage, arn: str) -> int:
-    """How many objects the batches of an execution copied or found."""
+    """Return the number of objects that the batches of an execution copied or found."""
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
     summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
@@ -35,9 +35,7 @@ def handled(stage: Stage, arn: str) -> int:
     return sum(summary["copied"] + summary["already_present"] for summary in summaries)
 
 
-def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_an_object_added_after_the_plan_is_not_part_of_the_model(lab: Lab, qa: Stage, application: str) -> None:
     files = {"label.txt": "planned", "code/inference.py": ECHO_LABEL, "shards/1.bin": "1"}
     for name, text in files.items():
         lab.upload(f"{application}/{name}", text.encode())

@@ -1,4 +1,4 @@
-"""A preview says what a promotion would do, and does nothing."""
+"""A preview reports what a promotion would do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {
 
 @dataclasses.dataclass
 class Previews:
-    """Previews of every kind, what the accounts were before and after, and what the roles wrote meanwhile."""
+    """Previews of every kind, the accounts before and after them, and the writes of the roles meanwhile."""
 
     first: dict[str, Any]
     second: dict[str, Any]
@@ -88,7 +88,7 @@ def test_a_preview_of_each_kind_changes_nothing(previews: Previews) -> None:
     assert previews.written == []
 
 
-def test_a_preview_says_how_each_would_end(previews: Previews) -> None:
+def test_a_preview_reports_the_expected_outcome(previews: Previews) -> None:
     ends = {kind: (one.states[-1], (one.output or {}).get("would_be")) for kind, one in previews.of.items()}
 
     assert ends == {
@@ -108,7 +108,7 @@ def test_a_preview_says_how_each_would_end(previews: Previews) -> None:
     assert all(len(json.dumps(one.output)) < 32 * 1024 for one in previews.of.values())
 
 
-def test_a_preview_says_what_would_be_copied_created_changed_and_removed(previews: Previews, qa: Stage) -> None:
+def test_a_preview_lists_what_would_be_copied_created_changed_and_removed(previews: Previews, qa: Stage) -> None:
     first, second, output = previews.first, previews.second, previews.of["training job"].output
 
     assert output["why"] == "It does not pass the quality gate: f1 is 0.7, but the least is 0.8."
@@ -123,7 +123,7 @@ def test_a_preview_says_what_would_be_copied_created_changed_and_removed(preview
     assert output["remove"]["artifacts"] == [f"s3://{qa.bucket}/models/{APPLICATION}/{first['digest']}/"]
 
 
-def test_a_preview_tells_what_is_there_already(previews: Previews) -> None:
+def test_a_preview_reports_what_already_exists(previews: Previews) -> None:
     again, back = previews.of["live already"].output, previews.of["rollback"].output
 
     # The settings have another instance type by now, so that the same model would get another config.

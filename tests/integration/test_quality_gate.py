@@ -1,4 +1,4 @@
-"""A candidate that does not pass the quality gate stays out, with the numbers."""
+"""A candidate that does not pass the quality gate is rejected with the numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:
     configure(stage, application, QualityGate=rules)
 
 
-def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anything_is_made(
+def test_a_candidate_below_the_minimum_is_rejected_before_anything_is_created(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     set_gate(qa, application, {"MetricName": "accuracy", "Minimum": 0.9}, {"MetricName": "loss", "Maximum": 0.2})
@@ -32,7 +32,7 @@ def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anyth
     assert qa.client("sagemaker").list_models(NameContains=application)["Models"] == []
 
 
-def test_production_compares_what_qa_took_in_with_what_is_live(
+def test_production_compares_the_model_of_qa_with_its_live_model(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     set_gate(production, application, {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0.05})

@@ -1,4 +1,4 @@
-"""An execution that is stopped in the middle leaves the endpoint, after recovery, as it was, and free."""
+"""After the recovery of a stopped execution, the endpoint has its previous state and no lock."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.world import QA, SLOW, Lab, Stage
 
 
 @pytest.mark.parametrize("stopped_in", ["Check endpoint", "Wait for deployment to start", "Run smoke test"])
-def test_an_update_that_is_stopped_is_undone(lab: Lab, qa: Stage, application: str, stopped_in: str) -> None:
+def test_a_stopped_update_is_rolled_back(lab: Lab, qa: Stage, application: str, stopped_in: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     before = qa.endpoint(application)
     job = lab.train(application, "next", script=SLOW)
@@ -40,7 +40,7 @@ def test_an_update_that_is_stopped_is_undone(lab: Lab, qa: Stage, application: s
     assert "changed my mind" in failed["reason"]
 
 
-def test_after_a_recovery_the_endpoint_is_free_for_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_recovery_releases_the_lock_for_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -54,7 +54,7 @@ def test_after_a_recovery_the_endpoint_is_free_for_the_next_promotion(lab: Lab, 
     assert qa.answer(application) == {"label": "next"}
 
 
-def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab, qa: Stage, application: str) -> None:
+def test_writes_by_functions_of_a_dead_execution_are_refused(lab: Lab, qa: Stage, application: str) -> None:
     good = qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -84,7 +84,7 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
     assert qa.answer(application) == {"label": "good"}
 
 
-def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_stopped_first_deployment_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "first", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
     wait_until(lambda: True if "Check endpoint" in qa.states(arn) else None, "the deployment")
@@ -97,7 +97,7 @@ def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Sta
     assert qa.running(application) == []
 
 
-def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_recovery_does_not_overwrite_a_change_by_someone_else(lab: Lab, qa: Stage, application: str) -> None:
     first: Any = qa.execution_of(lab.train(application, "good")).output
     second: Any = qa.execution_of(lab.train(application, "better")).output
     # The promotion takes off what scales the endpoint, for its other instances.
@@ -121,13 +121,13 @@ def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, ap
     assert qa.running(application) == []
 
 
-def test_a_recovery_by_hand_of_an_endpoint_that_nobody_holds_has_nothing_to_do(qa: Stage, application: str) -> None:
+def test_a_manual_recovery_without_a_lock_has_nothing_to_do(qa: Stage, application: str) -> None:
     execution = qa.promote({"recover": f"{application}-qa"})
 
     assert execution.states[-1] == "Nothing to recover"
 
 
-def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_missing_recovery_is_started_by_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -143,7 +143,7 @@ def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa
     assert qa.running(application) == []
 
 
-def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for_their_try(
+def test_a_recovery_that_failed_too_often_requires_an_operator_and_keeps_the_journal(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))

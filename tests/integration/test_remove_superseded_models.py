@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import Lab, Stage
 
 
-def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: str) -> None:
+def test_resources_of_a_running_execution_are_kept(lab: Lab, qa: Stage, application: str) -> None:
     keep(qa, application, 2)
     job = lab.train(application, "first")
     first = qa.execution_of(job).output
@@ -54,7 +54,7 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
     assert there(qa, application) == of(second)
 
 
-def test_only_what_the_stage_has_made_may_be_deleted(qa: Stage, application: str) -> None:
+def test_only_resources_of_the_stage_can_be_deleted(qa: Stage, application: str) -> None:
     remover = qa.trying_as("RemoveSupersededModelsFunction", "sagemaker")
     role = next(r["Arn"] for r in qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"])
     name = f"{application}-qa-20260101-0000-12345678"

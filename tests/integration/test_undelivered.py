@@ -1,4 +1,4 @@
-"""An event that cannot be delivered is told and kept with its reason, and a promotion can be started with it."""
+"""An undelivered event raises an alarm and is kept with its reason, and it can start a promotion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of
     ],
     ids=["not-started", "not-forwarded"],
 )
-def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_by_hand(
+def test_an_undelivered_event_raises_an_alarm_is_kept_and_can_start_a_promotion(
     lab: Lab,
     qa: Stage,
     stacks: EmbeddedAws,
