@@ -91,7 +91,7 @@ def test_a_rejected_package_is_refused_by_hand(lab: Lab, qa: Stage, application:
     execution = qa.promote({"model_package": package})
 
     assert execution.error == "PromotionRefusedError"
-    assert "is Rejected; approve it in its account first" in (execution.cause or "")
+    assert "has the approval status Rejected" in (execution.cause or "")
 
 
 def test_an_artifact_that_was_overwritten_since_it_was_registered_is_refused(
@@ -192,7 +192,7 @@ def test_a_package_whose_approval_lock_held_back_while_it_is_copied_does_not_go_
         execution = qa.execution_of(package)
 
     assert execution.states[-1] == "Rejected", execution.cause
-    assert f"The model package {package} is Rejected" in execution.output["reason"]
+    assert f"The model package {package} has the approval status Rejected" in execution.output["reason"]
     assert "Update endpoint" not in execution.states
     assert qa.endpoint(application) is None
     assert qa.live(application) is None
@@ -211,7 +211,7 @@ def test_a_package_that_is_deleted_while_it_is_copied_does_not_go_live(lab: Lab,
         execution = qa.execution_of(package)
 
     assert execution.states[-1] == "Rejected", execution.cause
-    assert "was deleted meanwhile" in execution.output["reason"]
+    assert "no longer exists in its account" in execution.output["reason"]
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
 
