@@ -284,7 +284,7 @@ def test_an_s3_uri_outside_of_the_upstream_buckets_is_refused_in_every_place(
 
     for what, execution in refused.items():
         assert execution.error == "PromotionRefusedError", (what, execution.error, execution.cause)
-        assert "may not be read" in (execution.cause or ""), what
+        assert "cannot be read" in (execution.cause or ""), what
         assert execution.states[-3:] == ["Publish failure", "Recovered?", "Promotion failed"], what
     assert qa.endpoint(application) is None
     copied = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")["Contents"]
@@ -305,7 +305,7 @@ def test_a_smoke_test_outside_of_the_upstream_buckets_is_refused(
     execution = qa.promote({"training_job": job})
 
     assert execution.error == "PromotionRefusedError"
-    assert f"The smoke test s3://{bucket_beside}/smoke-test.json may not be read" in (execution.cause or "")
+    assert f"The smoke test s3://{bucket_beside}/smoke-test.json cannot be read" in (execution.cause or "")
 
 
 # Keys.
@@ -355,7 +355,7 @@ def test_a_copy_denied_by_the_key_of_the_stage_is_refused_with_the_name_of_the_k
     allow_again()
 
     assert execution.error == "PromotionRefusedError"
-    assert "may not be written" in (execution.cause or "")
+    assert "has no permission to write s3://" in (execution.cause or "")
     assert "kms:GenerateDataKey" in (execution.cause or "")
     assert key in (execution.cause or "")
     assert "upstream account does not let" not in (execution.cause or "")

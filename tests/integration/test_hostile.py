@@ -34,7 +34,7 @@ def test_an_event_about_a_missing_model_promotes_nothing(qa: Stage, production: 
 
     assert execution.status == "FAILED"
     assert execution.error == "InvalidRequestError"
-    assert f"There is no model {application}-forged" in execution.cause
+    assert f"The model {application}-forged does not exist" in execution.cause
     assert [item for item in production.items("approval") if application in item["key"]] == []
 
 

@@ -32,8 +32,11 @@ def made(qa: Stage, application: str, execution: Execution) -> list[str]:
 
 
 OBJECTS: dict[str, tuple[dict[str, Any], str]] = {
-    "archived": ({"Body": b"x", "StorageClass": "GLACIER"}, "is archived in GLACIER. Restore it, then promote again."),
-    "empty": ({"Body": b""}, "is an empty file, which no container can unpack."),
+    "archived": (
+        {"Body": b"x", "StorageClass": "GLACIER"},
+        "is archived in GLACIER. Restore the object, and start the promotion again.",
+    ),
+    "empty": ({"Body": b""}, "is empty, so no container can unpack it. Upload the archive again."),
 }
 
 
@@ -52,11 +55,14 @@ def test_an_object_that_cannot_be_served_is_refused(lab: Lab, qa: Stage, applica
 
 
 KEYS = {
-    "nothing": ([], "There is nothing below"),
-    "folders": (["", "deep/"], "There is nothing below"),
-    "one name in two forms": (["gro\u0308\u00dfe.bin", "gr\u00f6\u00dfe.bin"], "are one name, written in two ways"),
-    "percent and dots": (["%2e%2e/a.bin"], "has '.' or '..' as a part"),
-    "turned around": (["a\u202eb.bin"], "has characters that cannot be shown"),
+    "nothing": ([], "which contains no objects"),
+    "folders": (["", "deep/"], "which contains no objects"),
+    "one name in two forms": (
+        ["gro\u0308\u00dfe.bin", "gr\u00f6\u00dfe.bin"],
+        "differ only in their Unicode normalization",
+    ),
+    "percent and dots": (["%2e%2e/a.bin"], "has '.' or '..' as a segment"),
+    "turned around": (["a\u202eb.bin"], "contains unprintable characters"),
 }
 
 
@@ -103,7 +109,7 @@ def test_a_model_does_not_keep_its_own_role(lab: Lab, qa: Stage, application: st
     execution = promoted(qa, application)
 
     assert execution.error == "PromotionRefusedError"
-    assert f"The model {application} has an environment whose AWS_SECRET_ACCESS_KEY says as whom" in (
+    assert f"The environment variable AWS_SECRET_ACCESS_KEY of the model {application} sets credentials" in (
         execution.cause or ""
     )
     assert secret not in (execution.cause or "")

@@ -38,8 +38,8 @@ def test_an_image_without_pull_permission_is_refused_with_the_missing_statement(
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (f"{ECR}/echo:never-pushed", f"The image {ECR}/echo:never-pushed is not there (any more)"),
-        (f"{AWS_IMAGE.replace('eu-west-1', 'us-east-1')}:1", "It is AWS's own, which AWS keeps in each region under"),
+        (f"{ECR}/echo:never-pushed", f"The image {ECR}/echo:never-pushed does not exist in ECR"),
+        (f"{AWS_IMAGE.replace('eu-west-1', 'us-east-1')}:1", "Use AWS's image for eu-west-1 instead"),
     ],
     ids=["a tag that is not there", "an image of AWS's in another region"],
 )
@@ -112,7 +112,7 @@ def test_a_tag_that_moved_after_the_approval_request_is_refused_with_the_change(
     refused = production.execution_of(waiting)
 
     assert refused.error == "PromotionRefusedError"
-    assert f"Changes: Containers[0].Image (approved was {before}, now it is {after})." in (refused.cause or "")
+    assert f"What changed: Containers[0].Image (approved: {before}, current: {after})." in (refused.cause or "")
     assert production.endpoint(application) is None
 
 
@@ -143,7 +143,7 @@ def test_a_stage_with_image_copy_does_not_need_the_upstream_registry(
 def test_only_the_next_stage_reads_the_repository_of_a_stage(lab: Lab, qa: Stage, production: Stage) -> None:
     image = parse(f"{QA}.dkr.ecr.{accounts.REGION}.amazonaws.com/model-promotion-qa:none")
 
-    with pytest.raises(PromotionRefusedError, match="is not there"):
+    with pytest.raises(PromotionRefusedError, match="does not exist in ECR"):
         digest_of(production.acting_as("PlanCopyFunction", "ecr"), image)
     with pytest.raises(PromotionRefusedError, match="AccessDenied"):
         digest_of(lab.client("ecr"), image)

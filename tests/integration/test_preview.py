@@ -104,14 +104,14 @@ def test_a_preview_reports_the_expected_outcome(previews: Previews) -> None:
         "recovery": ("Preview: would fail", "failed"),
         "unknown": ("Preview: would fail", "failed"),
     }
-    assert "There is no model unknown in account" in previews.of["unknown"].output["why"]
+    assert "The model unknown does not exist in account" in previews.of["unknown"].output["why"]
     assert all(len(json.dumps(one.output)) < 32 * 1024 for one in previews.of.values())
 
 
 def test_a_preview_lists_what_would_be_copied_created_changed_and_removed(previews: Previews, qa: Stage) -> None:
     first, second, output = previews.first, previews.second, previews.of["training job"].output
 
-    assert output["why"] == "It does not pass the quality gate: f1 is 0.7, but the least is 0.8."
+    assert output["why"] == "The candidate does not pass the quality gate: f1 is 0.7, but the minimum is 0.8."
     assert output["copy"]["sentence"].startswith("2 objects of ")
     assert output["copy"]["first"][0]["from"].endswith(f"{previews.job}/output/model.tar.gz")
     assert all(sentence.endswith("would be created.") for sentence in output["create"])

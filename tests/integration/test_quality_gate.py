@@ -24,10 +24,12 @@ def test_a_candidate_below_the_minimum_is_rejected_before_anything_is_created(
     without = qa.execution_of(lab.train(application, "silent"))
 
     assert execution.states[-2:] == ["Publish rejection", "Rejected"], execution.cause
-    assert execution.output["reason"] == ("It does not pass the quality gate: accuracy is 0.81, but the least is 0.9.")
+    assert execution.output["reason"] == (
+        "The candidate does not pass the quality gate: accuracy is 0.81, but the minimum is 0.9."
+    )
     assert "Copy artifacts" not in execution.states
     assert without.states[-1] == "Rejected"
-    assert "accuracy is not among its metrics; it has none at all" in without.output["reason"]
+    assert "it has no metric accuracy; it has no metrics" in without.output["reason"]
     assert qa.endpoint(application) is None
     assert qa.client("sagemaker").list_models(NameContains=application)["Models"] == []
 
@@ -47,7 +49,7 @@ def test_production_compares_the_model_of_qa_with_its_live_model(
     in_production = production.execution_of(worse["model_name"])
 
     assert approved.output["metrics"] == {"f1": 0.9}
-    assert "nothing is live" in approved.output["quality_gate"][0]["reason"]
+    assert "no model is live" in approved.output["quality_gate"][0]["reason"]
     assert in_production.states[-1] == "Rejected", in_production.cause
     assert "f1 is 0.84, but" in in_production.output["reason"]
     assert "has 0.9, and it may be worse by 0.05 at most" in in_production.output["reason"]

@@ -89,7 +89,7 @@ def test_a_manual_promotion_of_a_rejected_package_is_refused(lab: Lab, qa: Stage
     execution = qa.promote({"model_package": package})
 
     assert execution.error == "PromotionRefusedError"
-    assert "is Rejected; approve it in its account first" in (execution.cause or "")
+    assert "has the approval status Rejected" in (execution.cause or "")
 
 
 def test_an_artifact_overwritten_after_registration_is_refused(lab: Lab, qa: Stage, application: str) -> None:
@@ -188,7 +188,7 @@ def test_a_package_whose_approval_is_withdrawn_during_the_copy_does_not_go_live(
         execution = qa.execution_of(package)
 
     assert execution.states[-1] == "Rejected", execution.cause
-    assert f"The model package {package} is Rejected" in execution.output["reason"]
+    assert f"The model package {package} has the approval status Rejected" in execution.output["reason"]
     assert "Update endpoint" not in execution.states
     assert qa.endpoint(application) is None
     assert qa.live(application) is None
@@ -207,7 +207,7 @@ def test_a_package_deleted_during_the_copy_does_not_go_live(lab: Lab, qa: Stage,
         execution = qa.execution_of(package)
 
     assert execution.states[-1] == "Rejected", execution.cause
-    assert "was deleted meanwhile" in execution.output["reason"]
+    assert "no longer exists in its account" in execution.output["reason"]
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
 

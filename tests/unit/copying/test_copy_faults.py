@@ -19,7 +19,7 @@ from promotion.errors import PromotionRefusedError, TransientError, UnfinishedEr
 from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal
 from tests.support.s3_faults import client_error
-from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Answer, Request, Stored
+from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Request, Response, Stored
 
 SMALL, LARGE = 1000, 5 * PART_SIZE + 1
 THEIR_KEY, OWN_KEY = (f"arn:aws:kms:eu-west-1:{account}:key/1a-2b" for account in (UPSTREAM, OWN))
@@ -217,7 +217,7 @@ class Truncating(S3):
             made = dataclasses.replace(made, content=((origin, start, end - 1),))
         return super().written(request, made)
 
-    def upload_part_copy(self, request: Request) -> Answer:
+    def upload_part_copy(self, request: Request) -> Response:
         response = super().upload_part_copy(request)
         if self.times and int(request.query["partNumber"]) == self.part:
             self.times -= 1
@@ -280,11 +280,11 @@ def test_an_upload_with_a_part_of_other_content_is_restarted(s3: S3) -> None:
 class Replaced(Truncating):
     """An S3 where another client replaces a damaged copy before it can be deleted."""
 
-    def carried_out(self, request: Request) -> Answer:
+    def executed(self, request: Request) -> Response:
         if request.operation == "DeleteObject":
             self.theirs = self.put(request.bucket, request.key, 5)
             return 412, {}, ""
-        return super().carried_out(request)
+        return super().executed(request)
 
 
 def test_only_the_copy_of_the_same_attempt_is_deleted() -> None:

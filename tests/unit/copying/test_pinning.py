@@ -13,7 +13,7 @@ from promotion.errors import PromotionRefusedError, TransientError
 from tests.support import idle_clock
 from tests.support.copies import copy
 from tests.support.s3_faults import client_error
-from tests.support.s3_service import S3, Answer, Request, client, served
+from tests.support.s3_service import S3, Request, Response, client, served
 
 UPSTREAM = "111111111111"
 
@@ -46,10 +46,10 @@ class Object(S3):
             name.replace("_", "-"): value for name, value in head.items()
         }
 
-    def head_object(self, request: Request) -> Answer:
+    def head_object(self, request: Request) -> Response:
         return 200, self.head, ""
 
-    def get_object_tagging(self, request: Request) -> Answer:
+    def get_object_tagging(self, request: Request) -> Response:
         if int(self.head.get("x-amz-tagging-count", 0)):
             raise client_error("AccessDenied", "no identity-based policy allows the s3:GetObjectTagging action")
         return 200, {}, "<Tagging/>"
