@@ -14,7 +14,7 @@ from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.stepfunctions import api as step_functions
 from sandbox import stacks as project
 from tests.support.mail import mail
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
 from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
 
@@ -170,7 +170,7 @@ def test_a_rollback_step_that_is_denied_calls_people_and_goes_on_once_it_is_allo
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
     # The promotion takes off what scales the endpoint, for its other instances.
-    scale_by_hand(qa, application)
+    scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
     call = Call(qa.role("RollBackEndpointFunctionRole"), service, operation)

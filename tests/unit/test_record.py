@@ -36,5 +36,5 @@ def test_a_key_is_read_by_whom_the_record_says(key: str) -> None:
 def test_the_record_in_the_architecture_is_that_of_today() -> None:
     page = record.PAGE.read_text()
 
-    assert record.printed_into(page) == page, "run `make docs`"
+    assert record.with_table(page) == page, "run `make docs`"
     assert all(f"| `{key}` |" in page for key in KEYS)

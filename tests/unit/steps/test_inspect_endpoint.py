@@ -78,7 +78,7 @@ def test_a_deployment_that_an_alarm_would_roll_back_at_once_is_refused(dynamodb:
     cloudwatch.set_alarm_state(AlarmName="mine", StateValue="ALARM", StateReason="a test")
     guarded = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "mine"}]}}
 
-    with pytest.raises(PromotionRefusedError, match="mine is in ALARM"):
+    with pytest.raises(PromotionRefusedError, match="in ALARM: mine"):
         inspect(dynamodb, deployment_config=guarded)
 
     assert "changing" not in journal(dynamodb)
