@@ -24,7 +24,7 @@ DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.la
 def test_the_pictures_of_the_architecture_are_the_state_machine_of_today() -> None:
     page = picture.PAGE.read_text()
 
-    assert picture.drawn_into(page) == page, "run `make docs`"
+    assert picture.with_diagrams(page) == page, "run `make docs`"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_page_whose_pictures_would_leave_out_states_is_refused(marks: list[str
     page = "".join(f"<!-- picture from {mark} -->\n<!-- end of the picture -->\n" for mark in marks)
 
     with pytest.raises(ValueError, match=refusal):
-        picture.drawn_into(page)
+        picture.with_diagrams(page)
 
 
 def test_every_state_and_every_catch_is_in_a_picture() -> None:

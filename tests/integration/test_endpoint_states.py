@@ -10,7 +10,7 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.mail import mail
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
 from tests.support.stacks import deployed_with
 from tests.support.waiting import wait_until
@@ -173,7 +173,7 @@ def test_a_denied_rollback_requires_an_operator_and_continues_once_it_is_permitt
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
     # The promotion takes off what scales the endpoint, for its other instances.
-    scale_by_hand(qa, application)
+    scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
     call = Call(qa.role("RollBackEndpointFunctionRole"), service, operation)

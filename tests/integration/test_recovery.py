@@ -9,7 +9,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
 from tests.support.events import lost_events_of_executions
 from tests.support.mail import mail
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
 from tests.support.steps import failure
 from tests.support.waiting import wait_until
@@ -101,7 +101,7 @@ def test_a_recovery_does_not_overwrite_a_change_by_someone_else(lab: Lab, qa: St
     first: Any = qa.execution_of(lab.train(application, "good")).output
     second: Any = qa.execution_of(lab.train(application, "better")).output
     # The promotion takes off what scales the endpoint, for its other instances.
-    scale_by_hand(qa, application)
+    scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
     job = lab.train(application, "stopped", script=SLOW)

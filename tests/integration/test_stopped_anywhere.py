@@ -19,7 +19,7 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.linter import Project
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.support.world import ECHO_LABEL, Lab, Stage
@@ -189,7 +189,7 @@ def make_lane(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, c
     arn = target.start("good")
     assert qa.ended(arn).status == "SUCCEEDED", qa.ended(arn).cause
     if changes:
-        scale_by_hand(qa, application)
+        scale_manually(qa, application)
         configure(qa, application, SmokeTest=SUITE, EndpointConfig=instances("ml.c5.large"))
     return target
 

@@ -36,5 +36,5 @@ def test_the_declared_readers_of_a_key_are_its_readers(key: str) -> None:
 def test_the_architecture_page_shows_the_current_record() -> None:
     page = record.PAGE.read_text()
 
-    assert record.printed_into(page) == page, "run `make docs`"
+    assert record.with_table(page) == page, "run `make docs`"
     assert all(f"| `{key}` |" in page for key in KEYS)

@@ -78,7 +78,7 @@ def test_a_deployment_is_refused_while_one_of_its_alarms_is_in_alarm(dynamodb: A
     cloudwatch.set_alarm_state(AlarmName="mine", StateValue="ALARM", StateReason="a test")
     guarded = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "mine"}]}}
 
-    with pytest.raises(PromotionRefusedError, match="mine is in ALARM"):
+    with pytest.raises(PromotionRefusedError, match="in ALARM: mine"):
         inspect(dynamodb, deployment_config=guarded)
 
     assert "changing" not in journal(dynamodb)
