@@ -45,7 +45,7 @@ def tried(one: Hostile) -> tuple[str, str]:
         assert said.isprintable(), f"{one.door}: {one.what} is not one line that can be shown: {said!a:.500}"
         assert 15 < len(said) <= LONGEST_MESSAGE, f"{one.door}: {one.what} takes {len(said)} characters to say so"
         return type(error).__name__, said
-    assert one.refusal is None, f"{one.door}: {one.what} was let in: {result!a:.500}"
+    assert one.refusal is None, f"{one.door}: {one.what} was accepted: {result!a:.500}"
     assert one.holds(result), f"{one.door}: {one.what} became {result!a:.500}"
     return "", one.says
 

@@ -122,10 +122,10 @@ def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str)
 
 
 def test_the_report_tells_what_a_shared_policy_grants_of_each_role_that_has_it(stacks: EmbeddedAws) -> None:
-    told = recording.told(Use())
+    usage = recording.usage(Use())
     finding = {
         granted.statement: granted.resource
-        for granted in told.calls
+        for granted in usage.calls
         if " FindSupersededResources " in granted.statement and granted.action == "sagemaker:ListModels"
     }
 

@@ -1,4 +1,4 @@
-"""The list of hostile inputs: each ends as it has to, and the list leaves out no door."""
+"""Every hostile input is rejected or has no effect, and the trial detects one that is not."""
 
 from collections import Counter
 
@@ -12,24 +12,24 @@ ALL = list(every())
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: ascii(f"{one.door}, {one.what}")[1:-1][:100])
-def test_a_hostile_input_is_refused_by_name_or_stays_a_mere_text(one: Hostile) -> None:
+def test_a_hostile_input_is_rejected_or_stays_a_plain_string(one: Hostile) -> None:
     tried(one)
 
 
-def test_each_is_on_the_list_once() -> None:
+def test_no_hostile_input_is_listed_twice() -> None:
     twice = [one for one, count in Counter((one.door, one.what) for one in ALL).items() if count > 1]
 
     assert twice == []
 
 
-def test_every_refusal_names_what_is_wrong() -> None:
+def test_every_rejection_names_the_problem() -> None:
     assert [one.what for one in ALL if one.refusal and len(one.says) < 5] == []
 
 
 @pytest.mark.parametrize(
     ("one", "why"),
     [
-        (Hostile("door", "nothing refused", lambda: 1, "x"), "was let in"),
+        (Hostile("door", "nothing refused", lambda: 1, "x"), "was accepted"),
         (Hostile("door", "another exception", lambda: int("x"), "x"), "ended in ValueError"),
         (Hostile("door", "refused wrongly", lambda: _refuse("no such thing here"), "field", None), "ended in Invalid"),
         (Hostile("door", "another field", lambda: _refuse("the other thing is wrong"), "field"), "says"),
@@ -41,7 +41,7 @@ def test_every_refusal_names_what_is_wrong() -> None:
     ],
     ids=lambda value: value.what if isinstance(value, Hostile) else "",
 )
-def test_the_trial_itself_sees_what_ends_wrongly(one: Hostile, why: str) -> None:
+def test_the_trial_detects_a_wrong_outcome(one: Hostile, why: str) -> None:
     with pytest.raises(AssertionError, match=why):
         tried(one)
 
