@@ -1,4 +1,4 @@
-"""One embedded AWS for each pytest process, started by the first test that asks for it."""
+"""One embedded AWS for each pytest process, started by the first test that requests it."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--e2e", action="store_true", help="test a stage that is deployed to AWS")
     parser.addoption("--stack", default="model-promotion-qa", help="the name of its stack")
     parser.addoption("--profile", default=None, help="the AWS profile of its account")
-    note = "write down there what the whole-machine tests need of policies, for python -m tests.permissions"
+    note = "record the permissions that the whole-machine tests require, for python -m tests.permissions"
     parser.addoption("--permissions", type=Path, nargs="?", const=recording.DIRECTORY, help=note)
 
 
@@ -47,7 +47,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_sessionstart(session: pytest.Session) -> None:
     directory = session.config.getoption("--permissions")
     if directory and not hasattr(session.config, "workerinput"):
-        recording.forget(directory)
+        recording.clear(directory)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,7 +29,7 @@ def test_autoscaling_from_the_settings_survives_later_promotions(lab: Lab, qa: S
     assert applied["actions"] == [NIGHT]
     assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
 
-    # Another instance type, for which SageMaker demands that the target is taken off, and a model that fails.
+    # Another instance type, for which SageMaker requires that the target is deregistered, and a model that fails.
     configure(qa, application, EndpointConfig=instances("ml.c5.large"), Autoscaling=AUTOSCALING | {"MaxCapacity": 9})
     failed = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
     assert failed.error == "SmokeTestFailed", failed.cause
@@ -43,7 +43,7 @@ def test_autoscaling_from_the_settings_survives_later_promotions(lab: Lab, qa: S
     assert qa.scaling(application) == applied
     assert variant(qa, application) == {"instances": 2, "type": "ml.c5.large"}
 
-    # And on the way back by hand.
+    # And on a manual rollback.
     configure(qa, application, Autoscaling={"MinCapacity": 1, "MaxCapacity": 2, "ScalingPolicies": [POLICY]})
     back = qa.promote({"rollback": f"{application}-qa"})
     assert back.status == "SUCCEEDED", back.cause

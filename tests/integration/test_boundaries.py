@@ -124,7 +124,7 @@ def test_requests_responses_and_secrets_of_a_model_are_in_no_log_record_or_email
     assert ended["well"].states[-1] == "Promoted", ended["well"].cause
     assert [ended[name].error for name in ("wrong", "wrong-kind", "fails")] == ["SmokeTestFailed"] * 3
     assert ended["cannot-load"].error == "DeploymentFailed"
-    # They are looked after by executions of their own, which read why they ended.
+    # Separate executions recover them, and read why they ended.
     recoveries = [qa.execution_of(execution.arn) for name, execution in ended.items() if execution.status == "FAILED"]
     assert {recovery.states[-1] for recovery in recoveries} == {"Nothing to recover"}
 
@@ -144,7 +144,7 @@ def test_requests_responses_and_secrets_of_a_model_are_in_no_log_record_or_email
         told = mail(stacks, f"Execution: {execution.arn}")
         assert secret not in told
     assert secret not in (stacks.directory / "notifications.log").read_text()
-    # It is where access is a right of its own, and the cause says where.
+    # The history has separate permissions, and the cause names it.
     for name in ("wrong", "wrong-kind", "fails"):
         assert "in the output of Run smoke test" in (ended[name].cause or "")
         (output,) = [
@@ -179,7 +179,7 @@ def test_an_upstream_account_cannot_send_notifications_of_a_stage(
 
     def tell(stage: Stage, kind: str, who: str) -> None:
         members = told | {"stage": "production", "summary": f"{who}-{application}: {kind}.", "execution": "x"}
-        # Only what is told of success starts a promotion, and a rollback does not.
+        # Only the event of a success starts a promotion; that of a rollback does not.
         entry = {"Source": "model-promotion", "DetailType": kind, "EventBusName": bus}
         detail = json.dumps(members | {"source_kind": "rollback"})
         assert stage.client("events").put_events(Entries=[entry | {"Detail": detail}])["FailedEntryCount"] == 0

@@ -123,13 +123,13 @@ UPDATES = {
     "asynchronous-broken": Row(ASYNCHRONOUS, guarded("ALL_AT_ONCE"), outcome="container fails"),
     "canary-aborted": Row(TWO, CANARY, outcome="aborted", scaled_to=3),
     "serverless-wrong": Row(SERVERLESS, outcome="smoke test fails"),
-    "alarmed-before": Row(TWO, CANARY, outcome="alarm rings before"),
+    "alarmed-before": Row(TWO, CANARY, outcome="alarm is in ALARM before"),
     "turned-serverless": Row(SERVERLESS, before=TWO, outcome="refused"),
 }
 ERRORS = {
     "container fails": "DeploymentFailed",
     "alarm fires": "DeploymentFailed",
-    "alarm rings before": "PromotionRefusedError",
+    "alarm is in ALARM before": "PromotionRefusedError",
     "smoke test fails": "SmokeTestFailed",
     "refused": "InvalidRequestError",
 }
@@ -286,7 +286,7 @@ def pace(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def at_once(go: Callable[[str], Any], names: Iterator[str]) -> dict[str, Any]:
-    """Run two rows at a time: more would require more function processes, which take longer to start than to wait for."""
+    """Run two rows at a time. More would require more function processes, which take long to start."""
     with ThreadPoolExecutor(2) as pool:
         going = {name: pool.submit(go, name) for name in names}
         return {name: future.result() for name, future in going.items()}
@@ -357,7 +357,7 @@ def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
         scene.with_settings(row.settings, row.deployment)
         if row.scaled_to:
             qa.scale_out(scene.application, row.scaled_to)
-        if row.outcome == "alarm rings before":
+        if row.outcome == "alarm is in ALARM before":
             scene.ring()
         return first, scene.promote("second", row.outcome)
 
@@ -368,12 +368,12 @@ def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
             live = (second if succeeded else first).output["model_name"]
             settings = row.settings if succeeded or not row.before else row.before
             assert second.error == ERRORS.get(row.outcome), second.cause
-            # An endpoint that was not touched has had no deployment config yet.
+            # An endpoint that was not updated has no deployment config yet.
             deployment = {} if "before" in row.outcome or row.outcome == "refused" else row.deployment
             assert scene.world() == scene.expected(settings, live, deployment) | {
                 "history": ["Succeeded", *{"success": ["Succeeded"], "refused": []}.get(row.outcome, ["Failed"])]
             }
-            if row.outcome == "alarm rings before":
+            if row.outcome == "alarm is in ALARM before":
                 assert f"is in ALARM: {scene.endpoint}-5xx-rate." in (second.cause or "")
             if row.outcome == "alarm fires":
                 assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")

@@ -172,7 +172,7 @@ def test_a_denied_rollback_requires_an_operator_and_continues_once_it_is_permitt
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, service: str, operation: str
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
-    # The promotion takes off what scales the endpoint, for its other instances.
+    # The promotion removes the autoscaling of the endpoint, because the instances differ.
     scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
@@ -240,7 +240,7 @@ def test_an_endpoint_in_an_inconsistent_status_requires_an_operator(
         return pending[0].get("CurrentInstanceCount") == 2 or None
 
     wait_until(half_way, "the second of two instances")
-    # The way back of a rolling update starts the old model anew, which is not there any more.
+    # The rollback of a rolling update starts the old model again, which no longer exists.
     model = qa.client("sagemaker").describe_model(ModelName=first["model_name"])
     bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
     qa.client("s3").delete_object(Bucket=bucket, Key=key)

@@ -17,8 +17,8 @@ from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.world import DEV, QA, Lab, Stage
 
-# Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it. Who
-# asks is named by its role.
+# The calls of a successful promotion, by role, service and operation. The state machine itself writes the record and
+# publishes the event.
 MAKES = [
     ("PlanCopyFunctionRole", "dynamodb", "PutItem"),
     ("CopyArtifactsFunctionRole", "s3", "CopyObject"),

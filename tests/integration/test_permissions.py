@@ -61,7 +61,7 @@ def test_the_reader_role_is_only_for_the_stage_that_knows_its_external_id(qa: St
     assert reader.assume_role(**session, ExternalId="model-promotion-qa")["Credentials"]
     assert "sts:AssumeRole" in refused(reader.assume_role, **session)
     assert "sts:AssumeRole" in refused(reader.assume_role, **session, ExternalId="model-promotion-production")
-    # The operator may do anything in its account, but is not below /model-promotion/qa/.
+    # The operator has all permissions in its account, but is not under /model-promotion/qa/.
     operator = qa.client("sts")
     assert "sts:AssumeRole" in refused(operator.assume_role, **session, ExternalId="model-promotion-qa")
 
@@ -122,10 +122,10 @@ def test_a_model_can_only_have_the_role_of_the_stage(qa: Stage, application: str
 
 
 def test_the_report_lists_the_grants_of_a_shared_policy_for_each_role(stacks: EmbeddedAws) -> None:
-    told = recording.told(Use())
+    usage = recording.usage(Use())
     finding = {
         granted.statement: granted.resource
-        for granted in told.calls
+        for granted in usage.calls
         if " FindSupersededResources " in granted.statement and granted.action == "sagemaker:ListModels"
     }
 

@@ -68,7 +68,7 @@ def previews(stacks: EmbeddedAws) -> Previews:
         "rollback to": (qa, {"rollback": f"{APPLICATION}-qa", "to": first["model_name"]}),
         "live already": (qa, {"training_job": second["source_name"]}),
         "model for production": (production, {"model": second["model_name"]}),
-        "nothing to go back to": (qa, {"rollback": "nothing-qa"}),
+        "no earlier promotion": (qa, {"rollback": "nothing-qa"}),
         "recovery": (qa, {"recover": f"{APPLICATION}-qa"}),
         "unknown": (production, {"model": "unknown"}),
     }
@@ -100,7 +100,7 @@ def test_a_preview_reports_the_expected_outcome(previews: Previews) -> None:
         "rollback to": ("Previewed", "promoted"),
         "live already": ("Previewed", "promoted"),
         "model for production": ("Previewed", "approval_requested"),
-        "nothing to go back to": ("Preview: would fail", "failed"),
+        "no earlier promotion": ("Preview: would fail", "failed"),
         "recovery": ("Preview: would fail", "failed"),
         "unknown": ("Preview: would fail", "failed"),
     }

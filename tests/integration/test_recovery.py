@@ -100,7 +100,7 @@ def test_a_stopped_first_deployment_leaves_no_endpoint(lab: Lab, qa: Stage, appl
 def test_a_recovery_does_not_overwrite_a_change_by_someone_else(lab: Lab, qa: Stage, application: str) -> None:
     first: Any = qa.execution_of(lab.train(application, "good")).output
     second: Any = qa.execution_of(lab.train(application, "better")).output
-    # The promotion takes off what scales the endpoint, for its other instances.
+    # The promotion removes the autoscaling of the endpoint, because the instances differ.
     scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
@@ -113,7 +113,7 @@ def test_a_recovery_does_not_overwrite_a_change_by_someone_else(lab: Lab, qa: St
 
     recovery = qa.execution_of(arn)
 
-    # The endpoint went back to the first model, which neither the promotion nor its recovery asked for.
+    # The endpoint was rolled back to the first model, which neither the promotion nor its recovery requested.
     assert recovery.error == "RollbackFailed"
     assert "Someone else changed the endpoint" in (recovery.cause or "")
     assert qa.answer(application) == {"label": "good"}

@@ -19,7 +19,7 @@ def test_resources_of_a_running_execution_are_kept(lab: Lab, qa: Stage, applicat
     first = qa.execution_of(job).output
     second = promoted(lab, qa, application, "second")
     dynamodb = qa.client("dynamodb")
-    # Whoever wants to use the first again says so, and waits.
+    # An execution that uses the first one again claims it, and waits.
     removes(qa, application, 60)
     waiting = qa.start({"training_job": job})
     used = f"{application}-qa#{waiting}"

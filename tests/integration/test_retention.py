@@ -38,7 +38,7 @@ def test_a_rollback_and_a_rollback_of_the_rollback_with_retention_at_two_in_betw
     assert too_far.error == "InvalidRequestError"
     assert "Retention keeps only the newest" in (too_far.cause or "")
 
-    # What was removed is made anew where it is asked for again, here only to find that it is too old by now.
+    # Removed resources are created again on request; here, the candidate is too old by now.
     again = qa.promote({"training_job": job})
     assert again.states[-1] == "Rejected", again.cause
     assert there(qa, application) == of(first, second, third)

@@ -183,7 +183,7 @@ def jobs(lab: Lab, application: str) -> dict[str, str]:
     return {label: lab.train(application, label, script=script, tagged=False) for label, script in scripts.items()}
 
 
-def make_lane(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, changes: bool) -> EndpointUnderTest:
+def make_target(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, changes: bool) -> EndpointUnderTest:
     configure(qa, application, SmokeTest=SUITE)
     target = EndpointUnderTest(qa, application, watch, jobs)
     arn = target.start("good")
@@ -204,10 +204,10 @@ def test_an_execution_stopped_in_any_state_is_recovered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
-    qa = copying  # with all that a stage can be told to do
+    qa = copying  # with every feature of a stage
     names = [f"{application}{number}" for number in range(4)]
     with ThreadPoolExecutor(len(names) + 1) as pool:
-        made = list(pool.map(lambda n: make_lane(qa, watch, jobs, n, changes=n != names[0]), names))
+        made = list(pool.map(lambda n: make_target(qa, watch, jobs, n, changes=n != names[0]), names))
         live = qa.live(names[0]) or {}
         free: dict[str, queue.Queue[EndpointUnderTest]] = {kind: queue.Queue() for kind in SCENARIOS.values()}
         free["steady"].put(made[0])

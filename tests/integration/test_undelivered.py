@@ -47,7 +47,7 @@ def test_an_undelivered_event_raises_an_alarm_is_kept_and_can_start_a_promotion(
 
     with faults.injected(Call(principal, *denied), Kind.DENIED):
         job = lab.train(application, "good")
-        # No further mail comes if it rings already.
+        # No further email is sent while it is in ALARM.
         mail(stacks, f'ALARM: "{physical_id(account, stack, "UndeliveredEvents")}"')
         kept = wait_until(lambda: look(job), f"the event of {job} in {queue}")
 

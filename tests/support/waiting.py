@@ -11,7 +11,7 @@ def wait_until[T](look: Callable[[], T | None], what: str, pause: float = 0.2) -
     """Return what `look` returns as soon as that is not None. Raise AssertionError if it never is."""
     ends = time.monotonic() + PATIENCE_SECONDS
     while (found := look()) is None:
-        assert time.monotonic() < ends, f"waited {PATIENCE_SECONDS} s in vain for {what}"
+        assert time.monotonic() < ends, f"waited {PATIENCE_SECONDS} s for {what}"
         time.sleep(pause)
     return found
 

@@ -124,7 +124,7 @@ class Stage:
         return clients.client_as_role(service, role, name, _lambda(name, self.account))
 
     def trying_as(self, function: str, service: str) -> Any:
-        """A client with the rights of one of the stage's functions, to try what they are."""
+        """Return a client with the permissions of one of the stage's functions, to test them."""
         name, role = self._function(function)
         return clients.client_as_role(service, role, TRYING, _lambda(name, self.account))
 

@@ -14,7 +14,7 @@ import pytest
 from promotion.aws import clients
 from tests.support import promotion_table
 
-# The same examples in every run, so that a failure is seen again by whoever looks into it.
+# The same examples in every run, so that everybody can reproduce a failure.
 hypothesis.settings.register_profile("always the same", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("always the same")
 
@@ -24,7 +24,7 @@ from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer(port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()  # until whoever started it has gone
+sys.stdin.read()  # until its parent ends
 server.stop()
 """
 
