@@ -241,7 +241,7 @@ def failure(case: dict[str, Any], response: Response) -> Finding | None:
     maximum = case["maximum_latency_ms"]
     if maximum is not None and response.latency_ms > maximum:
         return Finding(
-            f"the case {case['name']!a} took {response.latency_ms:.0f} ms; its maximum_latency_ms is {maximum:g}"
+            f"the case {case['name']!a}: it took {response.latency_ms:.0f} ms; its maximum_latency_ms is {maximum:g}"
         )
     return None
 

@@ -244,7 +244,7 @@ def test_a_response_above_the_maximum_latency_is_a_failure(latency: float, slow:
     found = failure(case(maximum_latency_ms=2000), Response(latency, RIGHT))
 
     assert found == (
-        Finding(f"the case 'a good review' took {latency:.0f} ms; its maximum_latency_ms is 2000") if slow else None
+        Finding(f"the case 'a good review': it took {latency:.0f} ms; its maximum_latency_ms is 2000") if slow else None
     )
 
 
@@ -297,7 +297,8 @@ def test_slow_responses_count_as_errors() -> None:
     found = verdict(whole, slow)
 
     assert found["reason"] == (
-        "2 of 10 invocations failed. The first is the case 'a good review' took 201 ms; its maximum_latency_ms is 200."
+        "2 of 10 invocations failed. The first is the case 'a good review': it took 201 ms; its maximum_latency_ms is "
+        "200."
     )
 
 
