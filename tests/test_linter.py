@@ -178,7 +178,7 @@ CALLS = [
     violation("unknown_integration", "Publish failure", state("Publish failure", "events:put", "aws-sdk:events:put")),
     violation("invalid_argument", RELEASE, state(RELEASE, "ConditionExpression:", "ConditionExpresion:")),
     violation("invalid_argument", RELEASE, state(RELEASE, "      TableName: ${PromotionTable}\n")),
-    violation("invalid_argument", RELEASE, state(RELEASE, "${LockKey}", "{kind: {Text: running}}")),
+    violation("invalid_argument", RELEASE, state(RELEASE, "${LockKey}", "{kind: {Text: lock}}")),
     violation("invalid_argument", RECORD, state(RECORD, "Key: ${LockKey}", "Keys: ${LockKey}")),
     violation(
         "invalid_argument",

@@ -1,11 +1,11 @@
-"""The catalogue of hostile inputs: each has the required outcome, and each is listed once."""
+"""The catalog of hostile inputs: each has the required outcome, and each is listed once."""
 
 from collections import Counter
 
 import pytest
 
 from promotion import errors
-from tests.hostile_inputs.catalogue import every
+from tests.hostile_inputs.catalog import every
 from tests.hostile_inputs.trial import Hostile, Reader, tried
 
 ALL = list(every())
