@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.hostile_inputs.catalogue import every
+from tests.hostile_inputs.catalog import every
 from tests.hostile_inputs.trial import tried
 
 _WIDTH = 170

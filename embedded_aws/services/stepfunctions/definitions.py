@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from moto.stepfunctions.parser.api import InvalidDefinition
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 
 from embedded_aws.services.stepfunctions.language import parse
+from embedded_aws.services.stepfunctions.substitutions import substitute
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: what JSONata states no longer have.
 _JSONPATH_FIELDS = ("InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath", "SecondsPath")
@@ -129,24 +129,3 @@ def _reachable(machine: Mapping[str, Any]) -> set[str]:
         found |= new
         new = {target for _, target in _transitions({name: states.get(name, {}) for name in new})} - found
     return found
-
-
-def substitute(definition: str, substitutions: Mapping[str, Any]) -> str:
-    """Return a state machine's definition with its `${name}`s replaced, repeatedly until none is left to replace.
-
-    A value may contain other `${name}`s; a name without a value stays as it is. Raises ValueError if a value leads back
-    to its own name. Source: `transformDefinition` in DefinitionProcessor.java of
-    https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-stepfunctions, which calls
-    `StringUtils.replaceEachRepeatedly` of Apache Commons Lang; the message is the one of that library.
-    """
-    values = {f"${{{name}}}": _text(value) for name, value in substitutions.items()}
-    names = re.compile("|".join(map(re.escape, values)) or "(?!)")
-    for _ in range(len(values) + 1):
-        definition, replaced = names.subn(lambda found: values[found[0]], definition)
-        if not replaced:
-            return definition
-    raise ValueError("Aborting to protect against StackOverflowError - output of one loop is the input of another")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from promotion import errors
-from tests.hostile_inputs.catalogue import every
+from tests.hostile_inputs.catalog import every
 from tests.hostile_inputs.trial import Hostile, Reader, tried
 
 ALL = list(every())
