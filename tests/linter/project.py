@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from embedded_aws.services.cloudformation import templates
-from embedded_aws.services.stepfunctions import definitions
+from embedded_aws.services.stepfunctions.substitutions import substitute
 
 ROOT = Path(__file__).parents[2]
 DEFINITION, TEMPLATE = "statemachine/promotion.asl.yaml", "template.yaml"
@@ -56,7 +56,7 @@ class Project:
 
         A value that only a deployment determines, such as the ARN of a function, stays `${...}`.
         """
-        return definitions.substitute(self.texts[DEFINITION], self._known_substitutions())
+        return substitute(self.texts[DEFINITION], self._known_substitutions())
 
     def substitutions(self) -> dict[str, Any]:
         """Return the DefinitionSubstitutions of the template."""
@@ -71,7 +71,7 @@ class Project:
                     known[name] = value
                 case {"Ref": parameter} if parameter in defaults:
                     known[name] = defaults[parameter]
-                case {"Fn::Sub": text} if "${" not in (substituted := definitions.substitute(text, defaults)):
+                case {"Fn::Sub": text} if "${" not in (substituted := substitute(text, defaults)):
                     known[name] = substituted
         return known
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonata import Jsonata
 
-from embedded_aws.services.stepfunctions import definitions
+from embedded_aws.services.stepfunctions.substitutions import substitute
 from tests import linter
 from tests.linter.flow import loops, transitions
 from tests.linter.project import texts
@@ -141,7 +141,7 @@ def test_every_loop_ends_after_the_time_in_its_parameter() -> None:
     # The deadlines contain the names of the parameters instead of their defaults.
     supplied = PROJECT.substitutions().items()
     expressions = {name: value["Fn::Sub"] for name, value in supplied if isinstance(value, dict) and "Fn::Sub" in value}
-    text = definitions.substitute(TEXT, expressions)
+    text = substitute(TEXT, expressions)
     assert set(LOOPS) == set(BOUNDS)
     for wait, bound in BOUNDS.items():
         [condition] = [rule["Condition"] for _, end, rule in transitions(PROJECT.definition) if end == wait]

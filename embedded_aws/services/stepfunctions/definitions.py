@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from moto.stepfunctions.parser.api import InvalidDefinition
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 
 from embedded_aws.services.stepfunctions.language import parse
+from embedded_aws.services.stepfunctions.substitutions import substitute
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: fields that JSONata states do not have.
 _JSONPATH_FIELDS = ("InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath", "SecondsPath")
@@ -129,24 +129,3 @@ def _reachable(machine: Mapping[str, Any]) -> set[str]:
         reachable |= new
         new = {target for _, target in _transitions({name: states.get(name, {}) for name in new})} - reachable
     return reachable
-
-
-def substitute(definition: str, substitutions: Mapping[str, Any]) -> str:
-    """Return a state machine's definition with every `${name}` replaced, repeatedly until nothing changes.
-
-    A value can contain other names; a name without a value is not replaced. Raises ValueError for a circular
-    substitution. Source: `transformDefinition` in DefinitionProcessor.java of
-    https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-stepfunctions, which calls
-    `StringUtils.replaceEachRepeatedly` of Apache Commons Lang; the error message is the one of that library.
-    """
-    values = {f"${{{name}}}": _text(value) for name, value in substitutions.items()}
-    names = re.compile("|".join(map(re.escape, values)) or "(?!)")
-    for _ in range(len(values) + 1):
-        definition, replaced = names.subn(lambda match: values[match[0]], definition)
-        if not replaced:
-            return definition
-    raise ValueError("Aborting to protect against StackOverflowError - output of one loop is the input of another")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
