@@ -53,11 +53,11 @@ def test_metrics_are_put_beside_the_model_and_nothing_is_where_there_are_none() 
 @pytest.mark.parametrize(
     ("answer", "uri", "why"),
     [
-        (b"no JSON", "s3://artifacts/evaluation.json", "it is no JSON"),
+        (b"no JSON", "s3://artifacts/evaluation.json", "it is not valid JSON"),
         (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it has more than 1048576 bytes"),
         (client_error("NoSuchKey"), "s3://artifacts/evaluation.json", "does not exist"),
-        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "The statement that is missing there"),
-        (b"{}", "https://artifacts/evaluation.json", "is not the address of an object in S3"),
+        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "add this statement"),
+        (b"{}", "https://artifacts/evaluation.json", "is not the URI of an S3 object"),
     ],
 )
 def test_a_file_of_metrics_that_cannot_be_read_fails_only_a_gate_that_asks_for_one_of_them(
