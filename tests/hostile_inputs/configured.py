@@ -38,10 +38,10 @@ def container(**members: Any) -> dict[str, Any]:
 def documents() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "settings", where=PARAMETER)
     for what, document, says in (
-        ("not JSON", "{'EndpointConfig': {}}", " JSON"),
-        ("empty", "", " JSON"),
-        ("a list", "[]", "JSON object"),
-        ("a dynamic reference", "{{resolve:secretsmanager:production}}", " JSON"),
+        ("no JSON", "{'EndpointConfig': {}}", "are no JSON"),
+        ("empty", "", "are no JSON"),
+        ("a list", "[]", "are no JSON object"),
+        ("a dynamic reference", "{{resolve:secretsmanager:production}}", "are no JSON"),
         ("nested 1,000 levels deep", '{"Model":' * 1_000 + "1" + "}" * 1_000, "more than 100 levels deep"),
         ("nested 100,000 levels deep", "[" * 100_000, "more than 100 levels deep"),
         ("with half of a surrogate pair", r'{"Model": "\ud800"}', "unpaired surrogate"),
@@ -83,7 +83,7 @@ def endpoint() -> Iterator[Hostile]:
             {"EndpointConfig": {"ProductionVariants": [VARIANT | {"VariantName": "a"}] * 2}},
             "the same VariantName twice",
         ),
-        ("no variant", {"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants"),
+        ("no variant", {"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list"),
         (
             "a role of another account",
             {"EndpointConfig": {"ExecutionRoleArn": f"arn:aws:iam::{STRANGER}:role/admin"}},
@@ -202,8 +202,8 @@ def scaling() -> Iterator[Hostile]:
     good = {"MinCapacity": 1, "MaxCapacity": 4}
     for what, document, says in (
         ("a string", "max", "Autoscaling is not an object"),
-        ("a minimum of -1", good | {"MinCapacity": -1}, "MinCapacity"),
-        ("a minimum above the maximum", {"MinCapacity": 5, "MaxCapacity": 4}, "at most MaxCapacity"),
+        ("-1 at the least", good | {"MinCapacity": -1}, "MinCapacity has to be at least 0"),
+        ("more at the least than at the most", {"MinCapacity": 5, "MaxCapacity": 4}, "at most MaxCapacity"),
         ('a minimum of "1"', good | {"MinCapacity": "1"}, "Autoscaling.MinCapacity is '1', not an integer"),
         ("a minimum of 1.5", good | {"MinCapacity": 1.5}, "Autoscaling.MinCapacity is 1.5, not an integer"),
         ("a minimum of true", good | {"MinCapacity": True}, "Autoscaling.MinCapacity is true"),
@@ -261,7 +261,7 @@ def gate() -> Iterator[Hostile]:
         act = functools.partial(read, {"Retention": {"Keep": keep}})
         yield Hostile("settings, Retention", f"{what} to be kept", act, says, where=PARAMETER)
     act = functools.partial(read, {"Retention": 5})
-    yield Hostile("settings, Retention", "a number", act, "Retention")
+    yield Hostile("settings, Retention", "a number", act, "Retention has to be an object like")
 
 
 def _rule(**members: Any) -> dict[str, Any]:
