@@ -41,7 +41,7 @@ def test_the_benchmark_reports_correct_copies_and_deletes_them(aws: EmbeddedAws,
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "|" in line]
     told = {row[0]: row[-1] for row in rows[2:]}
     assert told == {
-        "this project's plan, which comes before it": "-",
+        "this project's planning, before the copy step": "-",
         "this project's copy step": "yes",
         "s3transfer, one manager, 64 MiB and 100 threads": "yes",
     }, done.stderr

@@ -56,7 +56,7 @@ def test_metrics_are_written_next_to_the_model_unless_there_are_none() -> None:
         (b"f1=0.5", "s3://artifacts/evaluation.json", "JSON"),
         (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it is larger than 1048576 bytes"),
         (client_error("NoSuchKey"), "s3://artifacts/evaluation.json", "does not exist"),
-        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "The statement that is missing there"),
+        (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "add this statement"),
         (b"{}", "https://artifacts/evaluation.json", "'https://artifacts/evaluation.json' is not "),
     ],
 )

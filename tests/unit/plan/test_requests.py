@@ -102,5 +102,5 @@ def test_the_image_of_the_settings_is_pinned_and_copied() -> None:
 def test_a_serverless_endpoint_cannot_use_an_image_of_another_account() -> None:
     serverless = [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]
 
-    with pytest.raises(PromotionRefusedError, match="only images of its own"):
+    with pytest.raises(PromotionRefusedError, match="only images in its own account"):
         in_stage({"EndpointConfig": {"ProductionVariants": serverless}})
