@@ -225,7 +225,7 @@ def test_an_error_in_an_iteration_is_the_map_states_error(run: Run) -> None:
         }
     )
 
-    assert execution["output"] == {"Error": "BadItem", "Cause": "as told"}
+    assert execution["output"] == {"Error": "BadItem", "Cause": "as defined"}
 
 
 def test_a_reserved_error_name_leaves_an_iteration_as_it_is(run: Run) -> None:
