@@ -82,7 +82,7 @@ def suites() -> Iterator[Hostile]:
         ("with a container ../x", cases(target_container_hostname="../x"), "target_container_hostname"),
         ("without an expectation", cases(expect=None), "cases[0].expect"),
         ("with an expectation that is true", cases(expect=True), "cases[0].expect"),
-        ("with an expectation that is no JMESPath", cases(expect="label =="), "cases[0].expect is no JMESPath"),
+        ("with an invalid expectation", cases(expect="label =="), "cases[0].expect is not a valid JMESPath"),
         ("with a function that does not exist", cases(expect="exec('x')"), "Unknown function: exec()"),
         ("with an expectation of 1 MB", cases(expect="a" * 10**6), "cases[0].expect is not a valid JMESPath"),
         ("with 9,000 parentheses", cases(expect="(" * 9_000 + "a"), "it is nested too deeply"),
