@@ -61,7 +61,7 @@ def test_a_canceled_approval_is_published_as_a_rejection(
 
     told = mail(stacks, application, "promotion rejected")
 
-    assert "cancelled" in told
+    assert "canceled" in told
     assert production.endpoint(application) is None
 
 

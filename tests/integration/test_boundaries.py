@@ -141,7 +141,7 @@ def test_requests_responses_and_secrets_of_a_model_are_in_no_log_record_or_email
     assert application in records
     assert secret not in records
     for execution in ended.values():
-        told = mail(stacks, f"Execution: {execution.arn}")
+        told = mail(stacks, execution.arn)
         assert secret not in told
     assert secret not in (stacks.directory / "notifications.log").read_text()
     # The history has separate permissions, and the cause names it.

@@ -91,7 +91,7 @@ def test_a_stopped_copy_is_resumed_with_the_remaining_layers(lab: Lab, qa: Stage
 def test_a_copy_without_time_left_is_unfinished(lab: Lab, qa: Stage, repository: str) -> None:
     digest = registries.push_image(lab.client("ecr"), repository, [os.urandom(100)], tag="1")
 
-    with pytest.raises(UnfinishedError, match="The next try goes on with what is left"):
+    with pytest.raises(UnfinishedError, match="The next invocation copies the rest"):
         copier(qa).copy(copy_of(repository, digest), seconds=-1)
 
 

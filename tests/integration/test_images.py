@@ -30,7 +30,7 @@ def test_an_image_without_pull_permission_is_refused_with_the_missing_statement(
     assert "Create model" not in refused.states
     arn = f"arn:aws:ecr:{accounts.REGION}:{DEV}:repository/{application}"
     assert "AccessDenied" in (refused.cause or "")
-    assert f"with {arn} among its RepositoryArns" in (refused.cause or "")
+    assert f"with {arn} in RepositoryArns" in (refused.cause or "")
     assert f'"Resource": "{arn}"' in (refused.cause or "")
     assert qa.endpoint(application) is None
 
@@ -112,7 +112,7 @@ def test_a_tag_that_moved_after_the_approval_request_is_refused_with_the_change(
     refused = production.execution_of(waiting)
 
     assert refused.error == "PromotionRefusedError"
-    assert f"What changed: Containers[0].Image (approved: {before}, current: {after})." in (refused.cause or "")
+    assert f"Changes: Containers[0].Image (approved: {before}, current: {after})." in (refused.cause or "")
     assert production.endpoint(application) is None
 
 

@@ -52,7 +52,7 @@ def test_production_compares_the_model_of_qa_with_its_live_model(
     assert "no model is live" in approved.output["quality_gate"][0]["reason"]
     assert in_production.states[-1] == "Rejected", in_production.cause
     assert "f1 is 0.84, but" in in_production.output["reason"]
-    assert "has 0.9, and it may be worse by 0.05 at most" in in_production.output["reason"]
+    assert "has 0.9, and the maximum difference is 0.05" in in_production.output["reason"]
     assert "Request approval" not in in_production.states
     assert production.answer(application) == {"label": "first"}
 

@@ -78,7 +78,7 @@ def test_a_package_whose_approval_was_withdrawn_before_its_event_is_not_for_prom
     execution = qa.promote(event("SageMaker Model Package State Change", late))
 
     assert execution.states[-1] == "Not for promotion"
-    assert f"is {status}" in execution.output["reason"]
+    assert f"the approval status {status}" in execution.output["reason"]
     assert qa.endpoint(application) is None
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import json
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -39,14 +40,20 @@ class Watch:
         self.stops: dict[str, str] = {}  # by the ARN of an execution
         self.stops_of_recoveries: dict[str, str] = {}  # by that of the execution which they recover
         self.stopped: dict[str, str] = {}
+        self.holds: dict[str, threading.Event] = {}  # the stop of an execution waits for its event
+        self.releases: dict[str, threading.Event] = {}  # set once an execution waits for the lock, or is stopped
 
     def __call__(self, execution: Any, state: str) -> None:
         arn = execution.exec_arn
         self.entered.setdefault(arn, []).append(state)
         self.inputs[arn] = execution.execution_input
+        if arn in self.releases and state in ("Wait for endpoint lock", self.stops.get(arn)):
+            self.releases.pop(arn).set()
         of = next((other for other in list(self.stops_of_recoveries) if self._is_recovery(arn, other)), "")
         if self.stops.get(arn) == state:
             del self.stops[arn]
+            if hold := self.holds.pop(arn, None):
+                hold.wait(PATIENCE_SECONDS)
         elif self.stops_of_recoveries.get(of) == state:
             del self.stops_of_recoveries[of]
         else:
@@ -83,16 +90,20 @@ class EndpointUnderTest:
             {"training_job": self.jobs[label], "application": self.application}, stop_in, stop_recovery_in
         )
 
+    def arn_of_run(self, number: int) -> str:
+        """Return the ARN of the execution that the `number`th start makes."""
+        machine = self.stage.state_machine.replace(":stateMachine:", ":execution:")
+        return f"{machine}:{self.application}-{number:03}"
+
     def start_with(self, given: Any, stop_in: str | None, stop_recovery_in: str | None = None) -> str:
         self.runs += 1
-        name = f"{self.application}-{self.runs:03}"
-        arn = f"{self.stage.state_machine.replace(':stateMachine:', ':execution:')}:{name}"
+        arn = self.arn_of_run(self.runs)
         if stop_in:
             self.watch.stops[arn] = stop_in
         if stop_recovery_in:
             self.watch.stops_of_recoveries[arn] = stop_recovery_in
         self.stage.client("stepfunctions").start_execution(
-            stateMachineArn=self.stage.state_machine, name=name, input=json.dumps(given)
+            stateMachineArn=self.stage.state_machine, name=arn.rsplit(":", 1)[-1], input=json.dumps(given)
         )
         return arn
 
@@ -141,6 +152,9 @@ def recovered(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
 
 def waiting(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
     """Start two promotions at once; the first is stopped in the end, so that neither succeeds."""
+    second_waits = threading.Event()
+    target.watch.holds[target.arn_of_run(target.runs + 1)] = second_waits
+    target.watch.releases[target.arn_of_run(target.runs + 2)] = second_waits
     first = target.start("next", "Run smoke test")
     wait_until(lambda: "Inspect endpoint" in target.watch.entered.get(first, []) or None, "the first of two")
     second = target.start("next", stop_in or "Wait for endpoint lock")

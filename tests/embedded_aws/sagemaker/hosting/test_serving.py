@@ -52,7 +52,7 @@ def test_the_error_of_a_model_is_returned(qa: Account) -> None:
 def test_a_container_that_exits_is_restarted(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello", EXIT_ON_BOMB))
 
-    assert refused(qa.greet, who="bomb")[0] == "ModelError"
+    assert refused(qa.greet, person="bomb")[0] == "ModelError"
 
     def greets() -> bool:
         try:
