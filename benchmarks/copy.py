@@ -1,13 +1,12 @@
-"""How fast this project's copy step is, beside what people use instead, on any S3.
+"""Compare the speed of this project's copy step with other tools, on any S3.
 
     python benchmarks/copy.py --source s3://bucket/benchmark/ --target s3://other-bucket/benchmark/
-    python benchmarks/copy.py --endpoint http://127.0.0.1:9000 ...     (a stand-in for S3)
+    python benchmarks/copy.py --endpoint http://127.0.0.1:9000 ...     (an S3-compatible server)
 
-Makes its source objects where there are none, and deletes what it has copied. On S3 itself that costs money: above all
-the storage of up to 500 GB while it runs, some thousand requests for each peer, and traffic if the buckets are in two
-Regions.
+The benchmark creates missing source objects and deletes its copies. On S3 itself it costs money: mainly storage of up
+to 500 GB while it runs, a few thousand requests for each tool, and data transfer if the buckets are in two regions.
 """
-# ruff: noqa: E402 - the first statements decide where imports come from
+# ruff: noqa: E402 - the first statements set the import path
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ import os
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Not this file's folder, in which `import copy` would find this file.
+# Replaces this file's folder, where `import copy` would find this file.
 sys.path[:1] = [ROOT, os.path.join(ROOT, "functions")]
 
 import argparse
@@ -33,12 +32,12 @@ from typing import Any
 
 import boto3
 
-from benchmarks.peers import BEST, IN_PYTHON, OURS, PLAN, Job, Tool, below, tools
+from benchmarks.peers import BEST, IN_PYTHON, OURS, PLAN, Job, Tool, objects_under, tools
 from promotion.copying.manifest import PinnedObject
 
 MIB = 1024**2
 SLOW_SECONDS = 10
-"""Who takes longer is not run again."""
+"""Slower tools are not run again."""
 
 ATTRIBUTES = {"ContentType": "application/x-tar", "Metadata": {"made-by": "benchmark"}}
 
@@ -60,7 +59,7 @@ CASES = {
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """`verdict` says whether all was copied, rightly; it begins with "no" where it was not."""
+    """One run of a tool; `verdict` begins with "no" unless all objects were copied correctly."""
 
     peer: str
     seconds: float
@@ -69,7 +68,7 @@ class Result:
     verdict: str
 
     @property
-    def is_right(self) -> bool:
+    def is_correct(self) -> bool:
         return not self.verdict.startswith("no")
 
 
@@ -81,7 +80,7 @@ def main() -> None:
         case = CASES[name]
         source = Job(options.endpoint, account, f"{options.source}{name}/", f"{options.target}{name}/")
         _make_sources(source, case)
-        wanted = {pinned.name: pinned for pinned in below(source, source.source)}
+        expected = {pinned.name: pinned for pinned in objects_under(source, source.source)}
         results: list[Result] = []
         with tempfile.TemporaryDirectory() as folder:
             peers = {**dict.fromkeys(IN_PYTHON), **tools(source, Path(folder))}
@@ -89,7 +88,7 @@ def main() -> None:
                 for peer, tool in peers.items():
                     is_slow = any(result.peer == peer and result.seconds > SLOW_SECONDS for result in results)
                     if not is_slow and (re.search(options.peers, peer) or peer in (OURS, PLAN)):
-                        results.append(_measured(peer, tool, source, wanted, folder, options.longest))
+                        results.append(_measured(peer, tool, source, expected, folder, options.longest))
                         print(f"# {case.title}: {results[-1]}", file=sys.stderr, flush=True)
         print("\n".join(_table(case, results)), flush=True)
     print(f"\nPython {platform.python_version()}, boto3 {boto3.__version__}, {os.cpu_count()} CPUs")
@@ -99,21 +98,21 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--source", required=True, help="s3://bucket/prefix/ for the objects to copy")
     parser.add_argument("--target", required=True, help="s3://bucket/prefix/ for the copies, which are deleted")
-    parser.add_argument("--endpoint", help="of an S3 other than that of AWS")
-    parser.add_argument("--account", help="that both buckets belong to; default: that of the credentials")
-    parser.add_argument("--cases", default="one,many,shards", help="default: %(default)s; there is also trial")
-    parser.add_argument("--peers", default="", help="a regular expression over the names of the others")
-    parser.add_argument("--repeat", type=int, default=1, help="how many runs; of each peer the fastest counts")
-    parser.add_argument("--longest", type=float, default=900, help="seconds after which a peer is ended")
+    parser.add_argument("--endpoint", help="endpoint URL of another S3 than AWS's")
+    parser.add_argument("--account", help="owner of both buckets; default: account of the credentials")
+    parser.add_argument("--cases", default="one,many,shards", help="default: %(default)s; also available: trial")
+    parser.add_argument("--peers", default="", help="regular expression for the names of other tools")
+    parser.add_argument("--repeat", type=int, default=1, help="number of runs; the fastest of each tool counts")
+    parser.add_argument("--longest", type=float, default=900, help="time-out of a tool in seconds")
     return parser.parse_args()
 
 
 def _pass_on_credentials() -> None:
-    """In the environment, where every tool looks first."""
+    """Set the credentials in the environment, where all tools read them first."""
     session = boto3.Session()
     credentials = session.get_credentials()
     if credentials is None or not session.region_name:
-        sys.exit("There are no AWS credentials, or no Region.")
+        sys.exit("There are no AWS credentials, or no AWS region is set.")
     frozen = credentials.get_frozen_credentials()
     os.environ |= {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
     os.environ |= {"AWS_SESSION_TOKEN": frozen.token} if frozen.token else {}
@@ -121,13 +120,13 @@ def _pass_on_credentials() -> None:
 
 
 def _make_sources(job: Job, case: Case) -> None:
-    """One from parts that are copies of the same few bytes, and the others from it."""
+    """Create the first object, from copies of one part if it is large, and the others as copies of it."""
     s3, (bucket, prefix, *_) = job.client(110), job.places
     keys = [f"{prefix}model-{number:05}.bin" for number in range(case.objects)]
     missing = sorted(set(keys) - set(job.keys(s3)))
     if not missing:
         return
-    print(f"# making {len(missing)} objects for {case.title}", file=sys.stderr, flush=True)
+    print(f"# creating {len(missing)} objects for {case.title}", file=sys.stderr, flush=True)
     first, others = missing[0], missing[1:]
     if case.size <= 64 * MIB:
         s3.put_object(Bucket=bucket, Key=first, Body=bytes(case.size), **ATTRIBUTES)
@@ -158,7 +157,7 @@ def _make_large(s3: Any, bucket: str, key: str, size: int) -> None:
 
 
 def _measured(
-    peer: str, tool: Tool | None, job: Job, wanted: dict[str, PinnedObject], folder: str, longest: float
+    peer: str, tool: Tool | None, job: Job, expected: dict[str, PinnedObject], folder: str, longest: float
 ) -> Result:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:2])}
     memory = ""
@@ -180,15 +179,15 @@ def _measured(
         ]
         seconds, cpu, output, errors = _run(words, environment, ROOT, longest)
         if output:
-            told = output.split()
-            seconds, cpu, memory = float(told[0]), float(told[1]), (told[2:] or [""])[0]
-    verdict = "no: " + " ".join(errors.split())[-120:] if errors else "-" if peer == PLAN else _verdict(job, wanted)
+            figures = output.split()
+            seconds, cpu, memory = float(figures[0]), float(figures[1]), (figures[2:] or [""])[0]
+    verdict = "no: " + " ".join(errors.split())[-120:] if errors else "-" if peer == PLAN else _verdict(job, expected)
     _delete(job)
     return Result(peer, seconds, cpu, memory, verdict)
 
 
 def _run(command: list[str], environment: dict[str, str], folder: str, longest: float) -> tuple[float, float, str, str]:
-    """Seconds, seconds of CPU, and what it wrote: to its output, and of errors if it failed or took too long."""
+    """Return wall time and CPU time in seconds, the output, and the error output if the command failed."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=errors)  # noqa: S603
@@ -205,13 +204,13 @@ def _run(command: list[str], environment: dict[str, str], folder: str, longest: 
         return wall, usage.ru_utime + usage.ru_stime, output.read(), words
 
 
-def _verdict(job: Job, wanted: dict[str, PinnedObject]) -> str:
-    """Whether each copy has its source's size, checksum (where both have one of the same kind) and metadata."""
-    found = {pinned.name: pinned for pinned in below(job, job.target)}
-    whole = [name for name, copy in found.items() if name in wanted and _is_same(wanted[name], copy)]
-    if len(whole) != len(wanted) or len(found) != len(wanted):
-        return f"no: {len(whole)} of {len(wanted)} are there and right, {len(found) - len(whole)} others"
-    has_all = all(found[name].attributes == source.attributes for name, source in wanted.items())
+def _verdict(job: Job, expected: dict[str, PinnedObject]) -> str:
+    """Return whether each copy has its source's size, checksum (if the algorithms are equal) and metadata."""
+    found = {pinned.name: pinned for pinned in objects_under(job, job.target)}
+    whole = [name for name, copy in found.items() if name in expected and _is_same(expected[name], copy)]
+    if len(whole) != len(expected) or len(found) != len(expected):
+        return f"no: {len(whole)} of {len(expected)} are correct, {len(found) - len(whole)} are unexpected"
+    has_all = all(found[name].attributes == source.attributes for name, source in expected.items())
     return "yes" if has_all else "yes, metadata lost"
 
 
@@ -233,19 +232,19 @@ def _delete(job: Job) -> None:
 
 
 def _table(case: Case, results: list[Result]) -> Iterator[str]:
-    """In Markdown, the fastest first; "times ours" says how many times as long as our copy step a peer takes."""
+    """Yield a Markdown table, the fastest first; "times ours" is the time relative to this project's copy step."""
     best: dict[str, Result] = {}
-    for result in sorted(results, key=lambda result: (not result.is_right, result.seconds)):
+    for result in sorted(results, key=lambda result: (not result.is_correct, result.seconds)):
         best.setdefault(result.peer, result)
     yield f"\n### {case.title[0].upper()}{case.title[1:]}\n"
-    yield "| | seconds | times ours | GB/s | objects/s | CPU, s | memory, MiB | right |"
+    yield "| | seconds | times ours | GB/s | objects/s | CPU, s | memory, MiB | correct |"
     yield "|---|--:|--:|--:|--:|--:|--:|---|"
     for result in best.values():
         facts = [""] * 6
-        if result.is_right:
+        if result.is_correct:
             facts[:2] = f"{result.seconds:.2f}", f"{result.seconds / best[OURS].seconds:.1f}"
             facts[4:] = f"{result.cpu_seconds:.1f}", result.memory_mib
-        if result.is_right and result.peer != PLAN:
+        if result.is_correct and result.peer != PLAN:
             rate = case.objects / result.seconds
             facts[2:4] = f"{rate * case.size / 10**9:.1f}", f"{rate:,.0f}" if case.objects > 1 else ""
         yield f"| {result.peer} | {' | '.join(facts)} | {result.verdict} |"

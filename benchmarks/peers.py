@@ -1,4 +1,4 @@
-"""Whoever copies in S3: this project's copy step, what boto3 offers, and the command line tools that are installed."""
+"""Tools that copy in S3: this project's copy step, boto3 and s3transfer, and the installed command line tools."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MIB = 1024**2
 BEST = TransferConfig(multipart_threshold=64 * MIB, multipart_chunksize=64 * MIB, max_concurrency=100)
 
 OURS = "this project's copy step"
-PLAN = "this project's plan, which comes before it"
+PLAN = "this project's planning, before the copy step"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What to copy: all below `source` (s3://bucket/prefix/) to below `target`."""
+    """A copy of all objects under `source` (s3://bucket/prefix/) to `target`."""
 
     endpoint: str | None
     account: str
@@ -41,10 +41,10 @@ class Job:
 
     @property
     def places(self) -> tuple[str, str, str, str]:
-        """The source's bucket and prefix, and the target's."""
+        """Return bucket and prefix of the source and of the target."""
         bucket, _, prefix = self.source.removeprefix("s3://").partition("/")
-        to, _, below = self.target.removeprefix("s3://").partition("/")
-        return bucket, prefix, to, below
+        to, _, target_prefix = self.target.removeprefix("s3://").partition("/")
+        return bucket, prefix, to, target_prefix
 
     def client(self, connections: int = 10) -> Any:
         return boto3.client("s3", endpoint_url=self.endpoint, config=Config(max_pool_connections=connections))
@@ -55,20 +55,20 @@ class Job:
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
-def below(job: Job, address: str) -> list[PinnedObject]:
-    """All that is below an address, as our plan sees it; nothing if nothing is there."""
+def objects_under(job: Job, uri: str) -> list[PinnedObject]:
+    """Return the pinned objects under a URI, or an empty list."""
     try:
-        return pin(job.client(), Reference((0, "ModelDataSource"), address, is_prefix=True), job.account)
+        return pin(job.client(), Reference((0, "ModelDataSource"), uri, is_prefix=True), job.account)
     except PromotionRefusedError:
         return []
 
 
 def planned(job: Job) -> list[PinnedObject]:
-    return [dataclasses.replace(one, target=job.places[3] + one.name) for one in below(job, job.source)]
+    return [dataclasses.replace(one, target=job.places[3] + one.name) for one in objects_under(job, job.source)]
 
 
 Ready = Callable[[], object]
-"""The copy itself, once there is a client."""
+"""The copy, after its client has been created."""
 
 
 def ours(job: Job) -> Ready:
@@ -82,22 +82,22 @@ def our_plan(job: Job) -> Ready:
 
 
 def boto3_copy(config: TransferConfig | None, connections: int, job: Job) -> Ready:
-    """client.copy, one object after the other."""
+    """Copy with client.copy, one object after the other."""
     s3 = job.client(connections)
-    bucket, prefix, to, below = job.places
+    bucket, prefix, to, target_prefix = job.places
 
     def copy() -> None:
         for key in job.keys(s3):
-            s3.copy({"Bucket": bucket, "Key": key}, to, below + key.removeprefix(prefix), Config=config)
+            s3.copy({"Bucket": bucket, "Key": key}, to, target_prefix + key.removeprefix(prefix), Config=config)
 
     return copy
 
 
 def s3transfer_manager(job: Job) -> Ready:
-    """One manager for all objects, so that their parts share its threads."""
+    """Copy with one manager for all objects, so that their parts share its threads."""
     s3 = job.client(200)
-    bucket, prefix, to, below = job.places
-    # Of its threads that submit, each waits for the HEAD of one object.
+    bucket, prefix, to, target_prefix = job.places
+    # Each submission thread waits for the HEAD of one object.
     config = ManagerConfig(
         multipart_threshold=64 * MIB,
         multipart_chunksize=64 * MIB,
@@ -110,7 +110,7 @@ def s3transfer_manager(job: Job) -> Ready:
     def copy() -> None:
         with TransferManager(s3, config) as manager:
             copies = [
-                manager.copy({"Bucket": bucket, "Key": key}, to, below + key.removeprefix(prefix))
+                manager.copy({"Bucket": bucket, "Key": key}, to, target_prefix + key.removeprefix(prefix))
                 for key in job.keys(s3)
             ]
             for one in copies:
@@ -130,16 +130,16 @@ IN_PYTHON: dict[str, Callable[[Job], Ready]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A command line tool: its words, where {source}, {target} and {endpoint} are filled in, and its environment."""
+    """A command line tool with its command and its environment."""
 
     command: list[str]
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     idle: tuple[str, ...] = ("--help",)
-    """What it does nothing with, to know how long it takes to start."""
+    """The arguments for a run without work, which measures the start-up time."""
 
 
 def tools(job: Job, folder: Path) -> dict[str, Tool]:
-    """Those that are installed, at their best settings."""
+    """Return the installed tools with their best settings."""
     (folder / "aws").write_text(
         "[default]\ns3 =\n  max_concurrent_requests = 100\n  max_queue_size = 10000\n"
         "  multipart_threshold = 64MB\n  multipart_chunksize = 64MB\n"
@@ -174,7 +174,7 @@ def tools(job: Job, folder: Path) -> dict[str, Tool]:
 
 
 def main(name: str, endpoint: str, account: str, source: str, target: str) -> None:
-    """Run one of IN_PYTHON as a process of its own. It prints seconds of the copy, seconds of CPU, and MiB at most."""
+    """Run one of IN_PYTHON in this process, and print wall time and CPU time in seconds, and peak memory in MiB."""
     copy = IN_PYTHON[name](Job(endpoint or None, account, source, target))
     began, cpu = time.perf_counter(), time.process_time()
     copy()
@@ -182,7 +182,7 @@ def main(name: str, endpoint: str, account: str, source: str, target: str) -> No
 
 
 def _peak_mib() -> int | None:
-    # Not by getrusage, which begins with the memory of the process that started this one.
+    # getrusage would include the memory of the parent process.
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), None)

@@ -1,7 +1,7 @@
 """Check the templates as CloudFormation gets them: `python -m checks`, in the environment of this folder.
 
-Most of what is wrong with a policy or a definition shows only after SAM's translation, in which the state machine's
-definition is put back as an object. Written to .aws-sam/checks: cfn-lint, checkov and parliament read it there.
+Most faults of a policy or a definition are visible only after SAM's translation. The translated templates, with the
+definition of the state machine as an object, are written to .aws-sam/checks for cfn-lint, checkov and parliament.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRANSLATED = ROOT / ".aws-sam/checks"
 TEMPLATES = ["template.yaml", "upstream.yaml"]
 REGION, ACCOUNT = "eu-west-1", "222222222222"
 
-# What `Ref` and `Fn::GetAtt` of a resource come to where it is not its name.
+# The ARNs that `Ref` and `Fn::GetAtt` resolve to, by resource type.
 _ARNS = {
     "AWS::CloudWatch::Alarm": "cloudwatch:{region}:{account}:alarm:{name}",
     "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{name}",
@@ -51,8 +51,8 @@ _ARNS = {
 _REFERENCED_BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 
 
-class _Made:
-    """Resources as they would be called once they were made."""
+class _Deployed:
+    """The resources of a template, with the names that they could have after deployment."""
 
     def __init__(self, resources: dict[str, Any]) -> None:
         self._types = {name: resource["Type"] for name, resource in resources.items()}
@@ -68,18 +68,18 @@ class _Made:
         return f"arn:aws:{arn}"
 
 
-# What parliament says that is no fault here: where and what, as a pattern, and why.
+# Findings of parliament that are accepted: a pattern for each, and the reason.
 _ACCEPTED = {
     r"WatchPromotionsFunctionRole: NO_VERSION": "SAM writes the policy of a failure's destination without a version",
     r"RESOURCE_MISMATCH: .*states:\*:\*:express": "only executions of express state machines have that ARN",
-    r"RESOURCE_MISMATCH: .*sagemaker:(Create|Update)Endpoint": "endpoint and endpoint config stand in a statement each",
-    r"RESOURCE_STAR: .*cloudwatch:DescribeAlarms": "composite alarms are shown only to who may see all alarms",
+    r"RESOURCE_MISMATCH: .*sagemaker:(Create|Update)Endpoint": "endpoint and config are in separate statements",
+    r"RESOURCE_STAR: .*cloudwatch:DescribeAlarms": "composite alarms require permission for all alarms",
     r"RESOURCE_STAR: .*logs:PutLogEvents": "log delivery is granted as Step Functions documents it",
 }
 
 
 def translate(name: str) -> Path:
-    """Write a template as SAM translates it, with the definition of its state machine inside; where."""
+    """Write a template as SAM translates it, including the definition of its state machine; return the path."""
     document = yaml_parse((ROOT / name).read_text())
     machines = []
     for logical_id, resource in document["Resources"].items():
@@ -101,7 +101,7 @@ def translate(name: str) -> Path:
 
 
 def policies() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy of every environment of samconfig.toml, with where it stands."""
+    """Yield the place and document of every policy, for every environment of samconfig.toml."""
     for environment, config in tomllib.loads((ROOT / "samconfig.toml").read_text()).items():
         deployment = config.get("deploy", {}).get("parameters", {}) if isinstance(config, dict) else {}
         if "stack_name" not in deployment:
@@ -111,10 +111,10 @@ def policies() -> Iterator[tuple[str, dict[str, Any]]]:
         parameters = dict(pair.split("=", 1) for pair in deployment["parameter_overrides"])
         pseudo = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::StackName": deployment["stack_name"]}
         template = Template(document, parameters, pseudo)
-        made = _Made(template.resources)
+        deployed = _Deployed(template.resources)
         for logical_id, resource in template.resources.items():
             for found in _documents(resource.get("Properties", {})):
-                yield f"{environment}: {logical_id}", template.resolve(found, made)
+                yield f"{environment}: {logical_id}", template.resolve(found, deployed)
 
 
 def _documents(value: Any) -> Iterator[dict[str, Any]]:
@@ -130,7 +130,7 @@ def _documents(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def parliament_findings() -> Iterator[str]:
-    """What parliament says of the policies; of a resource's own policies nothing, whose grammar it does not know."""
+    """Yield the findings of parliament in identity-based policies; it does not support resource-based ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from parliament import analyze_policy_string, enhance_finding
@@ -144,7 +144,7 @@ def parliament_findings() -> Iterator[str]:
 
 
 def run(*command: str) -> tuple[bool, str]:
-    """Whether a checker that stands beside this Python found nothing, and what it printed."""
+    """Run a checker of this Python environment; return whether it found nothing, and its output."""
     done = subprocess.run(  # noqa: S603
         [Path(sys.executable).parent / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -158,15 +158,15 @@ def parliament() -> tuple[bool, str]:
 
 def main() -> None:
     os.environ["AWS_DEFAULT_REGION"] = REGION
-    logging.disable(logging.WARNING)  # samtranslator misses metrics that nobody wants
+    logging.disable(logging.WARNING)  # samtranslator warns that it has no metrics publisher
     translated = [str(translate(name).relative_to(ROOT)) for name in TEMPLATES]
     checkers = [
         ["checkov", "--config-file", "checks/checkov.yaml", "--framework", "cloudformation", "--skip-download",
          "--compact", "--quiet", "--file", *translated],
         ["cfn-lint", "--include-checks", "I", "--template", *TEMPLATES],
         ["cfn-lint", "--include-checks", "I", "--template", *translated],
-        # Tracing (WS1000) would tell of calls that the state machine's history tells of; every function does have a
-        # log group with a retention (WS1004), one for all.
+        # Tracing of functions (WS1000): the execution history shows their calls. A log group for each function
+        # (WS1004): all functions share one, which has a retention.
         ["cfn-lint", "--append-rules", "cfn_lint_serverless.rules", "--ignore-checks", "WS1000", "WS1004",
          "--template", *TEMPLATES],
     ]  # fmt: skip

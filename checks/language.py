@@ -37,7 +37,7 @@ PHRASES = {
     r"\ba text\b|\ba whole number\b|\bwhole numbers\b|\bno JSON\b|\bno UTF-8\b": "a string, an integer, not valid JSON",
     r"\b(?:has|have|had|having) to be\b": "must be",
     r"\bbelow (?:/|s3:|a prefix|the prefix|it\b|its\b)": "under",
-    r"\bask(?:s|ed|ing)? (?:AWS|S3|IAM|Sage ?Maker|Cloud ?Watch|Dynamo ?DB|Lambda|for it|the operators)\b": "call, request",
+    r"\bask(?:s|ed|ing)? (?:AWS|S3|IAM|Sage ?Maker|Cloud ?Watch|Dynamo ?DB|Lambda|for it|the op\w+)\b": "call, request",
     r"\bpassing troubles?\b": "transient error",
     r"\bcom(?:e|es|ing) again\b|\bcame again\b": "duplicate delivery",
     r"\bstuck\b": "rollback failed",

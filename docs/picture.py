@@ -1,9 +1,9 @@
 """Draw the state machine into docs/architecture.md: `make docs`.
 
-The page has a mark for each picture, with the name of the picture's first state. A picture shows the states of the
-definition from that one to the first state of the next picture. States of other pictures are drawn as flags.
+The page has a mark for each diagram, with the name of the diagram's first state. A diagram shows the states of the
+definition from that state up to the first state of the next diagram. States of other diagrams are drawn as flags.
 
-Most errors lead to one state. The states that they come from have a dashed red border instead of an arrow each.
+Most errors lead to the same state. States with such an error have a dashed red border instead of an arrow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.linter import Project
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/architecture.md"
 _MARK = "<!-- picture from {} -->"
-_PICTURE = re.compile(f"{_MARK.format('(?P<first>[^\n]+)')}\n.*?<!-- end of the picture -->", re.DOTALL)
+_DIAGRAM = re.compile(f"{_MARK.format('(?P<first>[^\n]+)')}\n.*?<!-- end of the picture -->", re.DOTALL)
 
 _SHAPES = {"Task": "[{}]", "Map": "[[{}]]", "Choice": "{{{{{}}}}}", "Succeed": "([{}])", "Fail": "([{}])"}
 _OTHER_SHAPE, _FLAG = "({})", ">{}]"
@@ -27,31 +27,31 @@ _SPACING = '%%{init: {"flowchart": {"nodeSpacing": 30, "rankSpacing": 35}}}%%'
 _ANY_ERROR = "States.ALL"
 _ANY_CAUGHT = '    caught["any error of a state<br/>with a dashed red border"]'
 _WIDE = 5
-"""If more arrows than this leave one state, a picture from left to right is narrower."""
+"""If a state has more outgoing arrows than this, the diagram is drawn from left to right, which is narrower."""
 
 States = dict[str, dict[str, Any]]
 
 
-def drawn_into(page: str) -> str:
-    """Return `page` with the pictures of the current definition between its marks."""
+def with_diagrams(page: str) -> str:
+    """Return `page` with diagrams of the current definition between its marks."""
     states: States = Project.read().definition["States"]
     names = list(states)
-    firsts = [found["first"] for found in _PICTURE.finditer(page)]
+    firsts = [mark["first"] for mark in _DIAGRAM.finditer(page)]
     if unknown := set(firsts) - set(names):
         raise ValueError(f"{PAGE.name}: the definition has no state {', '.join(sorted(unknown))}.")
     starts = [names.index(first) for first in firsts]
     if not starts or starts[0] != 0 or starts != sorted(starts):
         raise ValueError(f"{PAGE.name}: the marks must be in the order of the definition and begin with {names[0]}.")
-    pictures = iter([_picture(states, names[a:b]) for a, b in itertools.pairwise([*starts, len(names)])])
+    diagrams = iter([_diagram(states, names[a:b]) for a, b in itertools.pairwise([*starts, len(names)])])
 
-    def block(found: re.Match[str]) -> str:
-        mark = _MARK.format(found["first"])
-        return f"{mark}\n```mermaid\n{next(pictures)}\n```\n<!-- end of the picture -->"
+    def block(match: re.Match[str]) -> str:
+        mark = _MARK.format(match["first"])
+        return f"{mark}\n```mermaid\n{next(diagrams)}\n```\n<!-- end of the picture -->"
 
-    return _PICTURE.sub(block, page)
+    return _DIAGRAM.sub(block, page)
 
 
-def _picture(states: States, shown: list[str]) -> str:
+def _diagram(states: States, shown: list[str]) -> str:
     """Return a Mermaid flowchart of the states `shown`."""
     handler = _failure_handler(states)
     caught = [name for name in shown if (_ANY_ERROR, handler) in _catches(states[name]) and handler not in shown]
@@ -85,7 +85,7 @@ def _picture(states: States, shown: list[str]) -> str:
 
 
 def _failure_handler(states: States) -> str:
-    """Return the state that most errors lead to."""
+    """Return the state that handles most errors."""
     targets = collections.Counter(target for state in states.values() for _, target in _catches(state))
     return targets.most_common(1)[0][0]
 
@@ -113,4 +113,4 @@ def _list(ids: dict[str, str], names: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(drawn_into(PAGE.read_text()))
+    PAGE.write_text(with_diagrams(PAGE.read_text()))

@@ -1,4 +1,4 @@
-"""Print the promotion record as a table into docs/architecture.md: `make docs`."""
+"""Write the promotion record as a table into docs/architecture.md: `make docs`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TABLE = re.compile("<!-- record -->\n.*?<!-- end of the record -->", re.DOTALL)
 
 def keys() -> dict[str, tuple[type, str, WrittenBy, ReadBy]]:
     """Return the type, the meaning, the writers and the readers of each key."""
-    found = {}
+    columns = {}
     for key, hint in get_type_hints(PromotionRecord, include_extras=True).items():
         kind, meaning, written_by, *read_by = get_args(hint)
-        found[key] = (kind, meaning, written_by, read_by[0] if read_by else ReadBy(""))
-    return found
+        columns[key] = (kind, meaning, written_by, read_by[0] if read_by else ReadBy(""))
+    return columns
 
 
 def table() -> str:
@@ -30,10 +30,10 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def printed_into(page: str) -> str:
-    """Return `page` with the table between its marks."""
+def with_table(page: str) -> str:
+    """Return `page` with the current table between its marks."""
     return _TABLE.sub(lambda _: f"<!-- record -->\n{table()}\n<!-- end of the record -->", page)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(printed_into(PAGE.read_text()))
+    PAGE.write_text(with_table(PAGE.read_text()))

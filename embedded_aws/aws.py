@@ -1,4 +1,4 @@
-"""The embedded AWS: its services in their order, its start and its stop."""
+"""The embedded AWS: the order of its services, its start and its stop."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from embedded_aws.services.ssm import permissions as ssm_permissions
 from embedded_aws.services.stepfunctions import api as stepfunctions
 from embedded_aws.services.stepfunctions import permissions as stepfunctions_permissions
 
-# In the order in which they start. They end in the opposite order: those that call others first.
+# In the order of their start. They stop in reverse order, so that a service stops before the services that it calls.
 SERVICES = (
     iam,
     s3,
@@ -81,15 +81,24 @@ PERMISSIONS = (
 patches = Patches("5.2.5")
 
 
-@patches.replaces(BaseModel, "__new__", "moto keeps every model instance ever created, for its dashboard.")
+@patches.replaces(BaseModel, "__new__", "moto keeps every model instance for its dashboard.")
 def _new(model: type, *_: object, **__: object) -> Any:
     return object.__new__(model)
 
 
-class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
-    """An AWS on the loopback interface, one per process. Use it in a `with`, or call `start` and `stop`.
+<<<<<<< HEAD
+=======
+class _QuietRequestHandler(MotoRequestHandler):
+    def log_request(self, *_: object) -> None:
+        """Log no requests: they would bury the caller's output."""
 
-    `directory` holds the files of its processes and the AWS config file.
+
+>>>>>>> main
+class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
+    """An AWS on the loopback interface, one per process.
+
+    Use it in a `with` statement, or call `start` and `stop`. `directory` contains the files of its processes and the
+    AWS config file. `port` 0 selects a free port.
     """
 
     def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
@@ -100,6 +109,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
 
     @property
     def endpoint_url(self) -> str:
+        """Return the URL for `AWS_ENDPOINT_URL`."""
         return accounts.endpoint_url()
 
     @property
@@ -108,6 +118,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         return self.directory / "aws" / "config"
 
     def start(self) -> EmbeddedAws:
+        """Start the server and all services, and write the AWS config file."""
         self.directory.mkdir(parents=True, exist_ok=True)
         patches.apply()
         caches.patches.apply()
@@ -120,7 +131,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         os.environ["MOTO_PORT"] = str(port)
         # Requests to the loopback interface must not go through a proxy.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-        accounts.reach(f"http://127.0.0.1:{port}")
+        accounts.set_endpoint_url(f"http://127.0.0.1:{port}")
         thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
         thread.start()
         self._host.exits.callback(thread.join)
@@ -135,6 +146,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         return self
 
     def stop(self) -> None:
+        """Stop all services and their processes, then the server."""
         self._host.exits.close()
 
     def __enter__(self) -> EmbeddedAws:

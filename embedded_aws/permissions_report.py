@@ -1,4 +1,4 @@
-"""The grants of a stack's policies, and their use: the number of calls, and those that fail without a grant."""
+"""The grants in a stack's policies, and their use: the number of calls, and the calls that fail without a grant."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from embedded_aws.services.cloudformation.resource_types.base import Resource
 
 @dataclasses.dataclass(frozen=True)
 class Grant:
-    """One action of a statement on one of its resources, as the policy has them.
+    """One action of a statement on one of its resources, as written in the policy.
 
-    `policy` is the name by which decisions know the statement's policy, `label` the statement's own or its place. A
-    managed policy is a grant of its own for each role that it is attached to.
+    `policy` is the policy's name in decisions, `label` the statement's Sid or its index. A managed policy has separate
+    grants for each role that it is attached to.
     """
 
     policy: str
@@ -29,16 +29,17 @@ class Grant:
 
     @classmethod
     def of(cls, match: Match) -> Grant:
+        """Return the grant by which a statement matched."""
         return cls(match.statement.policy, _label(match.statement), match.action, match.resource)
 
 
 def granted(resource: Resource) -> set[Grant]:
-    """What the policies allow that a resource of a stack has, or puts on another one."""
+    """Return the grants in the policies of a stack's resource, or in those that it attaches to another resource."""
     statements = [
         statement
         for arn in bearers(resource)
         for statement in attached_policies.of_resource(arn)
-        # A repository is under the policy of its registry, too.
+        # The policy of the registry applies to a repository, too.
         if statement.policy == arn
     ]
     if resource.cf_resource_type == "AWS::IAM::Role":
@@ -48,13 +49,13 @@ def granted(resource: Resource) -> set[Grant]:
         for statement in statements
         if statement.allows
         for action in listed(statement.body.get("Action", ["NotAction"]))
-        # The policy of a role, a repository or a key may leave out what it is attached to.
+        # The policy of a role, a repository or a key may omit the resource.
         for on in listed(statement.body.get("Resource", ["NotResource" if "NotResource" in statement.body else "*"]))
     }
 
 
 def bearers(resource: Resource) -> Iterator[str]:
-    """The ARNs of what bears the policies that a resource is, or has."""
+    """Yield the ARNs of the resources to which a stack's resource attaches policies, which include itself."""
     properties, account, region = resource.properties, resource.account, resource.region
     match resource.cf_resource_type:
         case "AWS::DynamoDB::Table" | "AWS::ECR::Repository" | "AWS::IAM::Role" | "AWS::KMS::Key":
@@ -84,7 +85,7 @@ def _label(statement: Statement) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """A call that is or would be refused."""
+    """A call that is denied, or would be denied without a grant."""
 
     principal: str
     action: str
@@ -93,23 +94,24 @@ class Refusal:
 
 
 class Use:
-    """What decisions needed; `leave_out` are the sessions of those who only try what a role may do.
+    """The grants that decisions were based on; the role sessions `excluded_sessions` are not recorded.
 
-    `missed_by` has for each grant what is refused without it: of calls alike but for the resource, the first.
+    `missed_by` maps each grant to the calls that are denied without it: the first of those that differ only in the
+    resource.
     """
 
-    def __init__(self, leave_out: Iterable[str] = ()) -> None:
+    def __init__(self, excluded_sessions: Iterable[str] = ()) -> None:
         self.decided = 0
         self.calls: Counter[Grant] = Counter()
         self.missed_by: dict[Grant, dict[tuple[str, str, str], Refusal]] = {}
         self.denied: Counter[Refusal] = Counter()
-        self._leave_out = frozenset(leave_out)
-        self._asked: set[tuple[str, str, str, tuple[Match, ...]]] = set()
+        self._excluded_sessions = frozenset(excluded_sessions)
+        self._seen: set[tuple[str, str, str, tuple[Match, ...]]] = set()
         self._lock = threading.Lock()
 
     def see(self, decision: Decision) -> None:
         """Record a decision; for `decisions.watched`."""
-        if _session(decision) in self._leave_out:
+        if _session(decision) in self._excluded_sessions:
             return
         with self._lock:
             self.decided += 1
@@ -118,11 +120,11 @@ class Use:
                 return
             self.calls.update(Grant.of(match) for match in decision.by)
             question = (decision.principal, decision.action, decision.resource, decision.by)
-            if question not in self._asked:
-                self._asked.add(question)
-                self._take_away_each(decision)
+            if question not in self._seen:
+                self._seen.add(question)
+                self._decide_without_each_grant(decision)
 
-    def _take_away_each(self, decision: Decision) -> None:
+    def _decide_without_each_grant(self, decision: Decision) -> None:
         for match in decision.by:
             missed_by = self.missed_by.setdefault(Grant.of(match), {})
             cases = [evaluation.without(case, match) for case in decision.cases]
@@ -133,8 +135,8 @@ class Use:
 
 
 def _session(decision: Decision) -> str:
-    """The name of the session that a role's caller has, or that a service wants of a role."""
+    """Return the session name of an assumed role, or the one in a request for sts:AssumeRole."""
     if "assumed-role/" in decision.caller:
         return decision.caller.rpartition("/")[2]
-    wanted = decision.cases[0].question.context.get("sts:rolesessionname") if decision.cases else None
-    return str(wanted or "")
+    requested = decision.cases[0].question.context.get("sts:rolesessionname") if decision.cases else None
+    return str(requested or "")

@@ -1,6 +1,6 @@
-"""Keep the embedded AWS running with this project deployed, until Ctrl-C: `make local`.
+"""Run the embedded AWS with this project deployed until Ctrl-C: `make local`.
 
-It keeps its files in `.local`, or in the directory that is given as the only argument.
+Its files are in `.local`, or in the directory that is passed as the only argument.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from sandbox import stacks
 
 
 def main() -> int:
+    """Run until SIGINT or SIGTERM and return the exit code."""
     port = int(os.environ.get("LOCAL_PORT", "4566"))
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else stacks.ROOT / ".local"
-    ended = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: stopped.set())
     try:
         aws = EmbeddedAws(directory, port).start()
     except OSError as error:
-        print(f"Port {port} cannot be used ({error.strerror}). Choose another one: LOCAL_PORT=4567 make local")
+        print(f"Port {port} is not available: {error.strerror}. Choose another port: LOCAL_PORT=4567 make local")
         return 1
     try:
         stacks.deploy(print)
-        print(f"\nThe embedded AWS is at {aws.endpoint_url}. In another terminal:")
+        print(f"\nThe embedded AWS runs at {aws.endpoint_url}. To use it in another terminal:")
         print(f"\n    export AWS_CONFIG_FILE={aws.config_file} AWS_SHARED_CREDENTIALS_FILE=/dev/null")
-        print("    AWS_PROFILE=qa aws sagemaker list-endpoints     # or any boto3 script\n")
+        print("    AWS_PROFILE=qa aws sagemaker list-endpoints     # or a boto3 script\n")
         for profile, account in accounts.ACCOUNTS.items():
             print(f"    profile {profile:<11} account {account}")
-        print(f"\nMail that AWS would send is in {aws.directory / 'notifications.log'}.")
-        print("\nReady. Ctrl-C stops it.", flush=True)
-        ended.wait()
+        print(f"\nEmail notifications are written to {aws.directory / 'notifications.log'}.")
+        print("\nReady. Press Ctrl-C to stop.", flush=True)
+        stopped.wait()
+        print("\nStopping…", flush=True)
     finally:
         aws.stop()
     return 0

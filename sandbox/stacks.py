@@ -1,4 +1,4 @@
-"""This project's stacks on the embedded AWS: every environment of samconfig.toml, in its order."""
+"""Deployment of this project's stacks to the embedded AWS: all environments of samconfig.toml, in their order."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from embedded_aws.services.cloudformation import deploy as cloudformation
 ROOT = Path(__file__).parent.parent
 TRAINING_ROLE = "SageMakerTraining"
 
-# What AWS takes minutes for takes a second here, so it is looked at every second.
-_FASTER = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2"}
+# Operations that take minutes on AWS take a second here, so the polling intervals and retry delays are short.
+_SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2"}
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def deploy(say: Say, parameters: dict[str, str] | None = None) -> None:
-    """Deploy all stacks, each into the account of its environment: `qa-upstream` goes where `qa` goes.
+def deploy(report: Report, parameters: dict[str, str] | None = None) -> None:
+    """Deploy every stack to the account of its environment: both `qa` and `qa-upstream` to the QA account.
 
-    `parameters` go over those of samconfig.toml, where a template has them.
+    `parameters` override those of samconfig.toml if the template declares them. `report` receives a line per stack.
     """
     prepare_training(accounts.ACCOUNTS["dev"])
     environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
     for name, environment in environments.items():
         if isinstance(environment, dict):
-            _deploy(name, environment["deploy"]["parameters"], _FASTER | (parameters or {}), say)
+            _deploy(name, environment["deploy"]["parameters"], _SHORT_INTERVALS | (parameters or {}), report)
 
 
-def _deploy(name: str, settings: dict[str, Any], overrides: dict[str, str], say: Say) -> None:
+def _deploy(name: str, settings: dict[str, Any], overrides: dict[str, str], report: Report) -> None:
     template = ROOT / str(settings.get("template_file", "template.yaml"))
-    declared = template.read_text()
-    given = dict(line.split("=", 1) for line in settings["parameter_overrides"])
-    given |= {key: value for key, value in overrides.items() if f"\n  {key}:\n" in declared}
+    body = template.read_text()
+    values = dict(line.split("=", 1) for line in settings["parameter_overrides"])
+    values |= {key: value for key, value in overrides.items() if f"\n  {key}:\n" in body}
     account = accounts.ACCOUNTS[name.split("-")[0]]
-    cloudformation.deploy(template=template, stack_name=str(settings["stack_name"]), account=account, parameters=given)
-    say(f"{settings['stack_name']} deployed in account {account}")
+    cloudformation.deploy(template=template, stack_name=str(settings["stack_name"]), account=account, parameters=values)
+    report(f"{settings['stack_name']} deployed to account {account}")
 
 
 def prepare_training(account: str) -> None:
-    """What SageMaker's SDK and an account's administrator make before the first training: the bucket and the role."""
+    """Create the default bucket of SageMaker's SDK and a role for training jobs."""
     s3 = clients.client_as_operator("s3", account)
     bucket = f"sagemaker-{accounts.REGION}-{account}"
     iam = clients.client_as_operator("iam", account)
@@ -59,7 +59,7 @@ def prepare_training(account: str) -> None:
             ),
         )
     except ClientError as error:
-        # They are there already: the stacks are deployed a second time.
+        # The stacks are being deployed again.
         if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"):
             raise
     iam.put_role_policy(

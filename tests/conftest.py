@@ -1,4 +1,4 @@
-"""One embedded AWS for each pytest process, started by the first test that asks for it."""
+"""One embedded AWS for each pytest process, started by the first test that requests it."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--e2e", action="store_true", help="test a stage that is deployed to AWS")
     parser.addoption("--stack", default="model-promotion-qa", help="the name of its stack")
     parser.addoption("--profile", default=None, help="the AWS profile of its account")
-    note = "write down there what the whole-machine tests need of policies, for python -m tests.permissions"
+    note = "record the permissions that the whole-machine tests require, for python -m tests.permissions"
     parser.addoption("--permissions", type=Path, nargs="?", const=recording.DIRECTORY, help=note)
 
 
@@ -51,7 +51,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     session.config.stash[_PEAK] = Peak()
     if directory := session.config.getoption("--permissions"):
-        recording.forget(directory)
+        recording.clear(directory)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""What `make build` makes of the template."""
+"""The package that `make build` creates for the functions."""
 
 import io
 import tomllib
@@ -11,12 +11,12 @@ ROOT = Path(__file__).parent.parent
 BUILT = ROOT / ".aws-sam/build"
 
 
-@pytest.mark.skipif(not BUILT.exists(), reason="nothing is built: run `make build`")
-def test_every_functions_zip_is_under_2_mb() -> None:
+@pytest.mark.skipif(not BUILT.exists(), reason="the build directory is missing: run `make build`")
+def test_the_zip_file_of_each_function_is_smaller_than_2_mb() -> None:
     functions = [path for path in BUILT.iterdir() if path.is_dir()]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        # All functions have one code, which sam builds once: the first is like the others.
+        # All functions have the same code, which sam builds once.
         for path in sorted(functions)[0].rglob("*"):
             packed.write(path, path.relative_to(functions[0].parent))
 
@@ -24,7 +24,7 @@ def test_every_functions_zip_is_under_2_mb() -> None:
     assert 100_000 < len(archive.getvalue()) < 2_000_000
 
 
-def test_what_lambda_gets_is_what_is_tested() -> None:
+def test_the_requirements_of_the_functions_are_the_tested_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "functions/requirements.txt").read_text().splitlines()
 

@@ -1,4 +1,4 @@
-"""The documentation is checked where it can be."""
+"""The documentation matches the code, the examples and the templates."""
 
 import json
 import re
@@ -21,25 +21,25 @@ SETTINGS = sorted((ROOT / "events/settings").glob("*.json"))
 DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
 
 
-def test_the_pictures_of_the_architecture_are_the_state_machine_of_today() -> None:
+def test_the_pictures_of_the_architecture_are_current() -> None:
     page = picture.PAGE.read_text()
 
-    assert picture.drawn_into(page) == page, "run `make docs`"
+    assert picture.with_diagrams(page) == page, "run `make docs`"
 
 
 @pytest.mark.parametrize(
-    ("marks", "refusal"),
+    ("marks", "message"),
     [
         ([], "begin with"),
         (["Plan copy"], "begin with"),
         (["No such state"], "has no state No such state"),
     ],
 )
-def test_a_page_whose_pictures_would_leave_out_states_is_refused(marks: list[str], refusal: str) -> None:
+def test_a_page_whose_pictures_omit_states_is_rejected(marks: list[str], message: str) -> None:
     page = "".join(f"<!-- picture from {mark} -->\n<!-- end of the picture -->\n" for mark in marks)
 
-    with pytest.raises(ValueError, match=refusal):
-        picture.drawn_into(page)
+    with pytest.raises(ValueError, match=message):
+        picture.with_diagrams(page)
 
 
 def test_every_state_and_every_catch_is_in_a_picture() -> None:
@@ -47,14 +47,14 @@ def test_every_state_and_every_catch_is_in_a_picture() -> None:
     pictures = re.findall(r"```mermaid\n(%%.*?)```", picture.PAGE.read_text(), re.DOTALL)
 
     drawn = {name for found in pictures for name in re.findall(r'(?m)^    s\d+[^>"]*"([^"<]+)', found)}
-    ways = [way for found in pictures for way in _ways(found)]
+    arrows = [arrow for found in pictures for arrow in _arrows(found)]
 
     assert drawn == set(states)
-    assert {(name, catch["Next"]) for name, state in states.items() for catch in state.get("Catch", [])} <= set(ways)
+    assert {(name, catch["Next"]) for name, state in states.items() for catch in state.get("Catch", [])} <= set(arrows)
 
 
-def _ways(flowchart: str) -> list[tuple[str, str]]:
-    """Return the arrows of a picture; the one that stands for many states is an arrow of each."""
+def _arrows(flowchart: str) -> list[tuple[str, str]]:
+    """Return the arrows of a picture; the arrow for a group of states is one arrow for each of them."""
     names = dict(re.findall(r'(?m)^    (s\d+)\W+"([^"<]+)', flowchart))
     grouped = re.findall(r"(?m)^    class ([\w,]+),caught caught$", flowchart)
     sources = {"caught": grouped[0].split(",") if grouped else []}
@@ -72,25 +72,25 @@ def test_the_events_in_the_readme_are_excerpts_of_the_examples() -> None:
         assert shown.items() <= whole.items()
 
 
-def test_the_newest_release_in_the_changelog_is_the_version_of_the_project() -> None:
+def test_the_latest_release_in_the_changelog_is_the_version_of_the_project() -> None:
     releases = re.findall(r"(?m)^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text())
 
     assert releases[0] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
+def test_every_linked_file_exists(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("event", sorted((ROOT / "events").glob("*.json")), ids=lambda path: path.stem)
-def test_every_event_is_one_that_starts_something(event: Path) -> None:
+def test_every_example_of_an_event_is_accepted(event: Path) -> None:
     given = json.loads(event.read_text())
 
-    asked = request.read(given, given.get("account", "111111111111"), "222222222222", "eu-west-1")
+    accepted = request.read(given, given.get("account", "111111111111"), "222222222222", "eu-west-1")
 
-    assert isinstance(asked, request.Promote | request.Recover | request.RollBack)
+    assert isinstance(accepted, request.Promote | request.Recover | request.RollBack)
 
 
 def test_the_smoke_test_of_the_example_is_valid() -> None:
@@ -101,16 +101,16 @@ def test_the_smoke_test_of_the_example_is_valid() -> None:
 
 @pytest.mark.parametrize("example", SETTINGS, ids=lambda path: path.stem)
 def test_every_example_of_settings_is_valid_and_can_be_deployed(example: Path) -> None:
-    in_force = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS)
+    loaded = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS)
 
     refusals = compatibility.refusals(
         compatibility.Deployment(
-            settings=in_force,
+            settings=loaded,
             containers=[{"Image": "image", "ModelDataUrl": "s3://stage/model.tar.gz"}],
             mode="",
             isolated=False,
-            suite=in_force.get("SmokeTest", "skip"),
-            body_sizes=[0] if "SmokeTest" in in_force else [],
+            suite=loaded.get("SmokeTest", "skip"),
+            body_sizes=[0] if "SmokeTest" in loaded else [],
             endpoint="reviews-qa",
             live=None,
             alarms=set(),
@@ -132,14 +132,14 @@ def test_the_documented_settings_are_the_examples_with_comments() -> None:
     assert documented == {example.stem: json.loads(example.read_text()) for example in SETTINGS}
 
 
-def test_every_example_of_settings_is_listed_with_the_events() -> None:
+def test_the_readme_of_the_events_lists_every_example_of_settings() -> None:
     listed = re.findall(r"`settings/([\w-]+)\.json` \|", (ROOT / "events/README.md").read_text())
 
     assert sorted(listed) == [example.stem for example in SETTINGS]
 
 
 @pytest.mark.parametrize("template", ["template.yaml", "upstream.yaml"])
-def test_every_alarm_is_explained_to_operators_with_what_to_do(template: str) -> None:
+def test_the_operating_page_explains_every_alarm_and_the_required_action(template: str) -> None:
     alarms = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm\n", (ROOT / template).read_text(), re.MULTILINE)
     section = (ROOT / "docs/operating.md").read_text().split("\n## Alarms\n")[1].split("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if "|" in line]
@@ -150,12 +150,12 @@ def test_every_alarm_is_explained_to_operators_with_what_to_do(template: str) ->
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_link_to_a_section_leads_somewhere(document: Path) -> None:
+def test_every_linked_section_exists(document: Path) -> None:
     for target, section in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
         assert section in _sections(document.parent / target if target else document), (target, section)
 
 
 def _sections(document: Path) -> set[str]:
-    """Return the anchors that GitHub gives the headings of a page."""
+    """Return GitHub's anchors of the headings of a page."""
     titles = re.findall(r"(?m)^##+ (.+)$", document.read_text())
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts in pyproject.toml are kept, and an import that breaks one is found."""
+"""The import contracts in pyproject.toml are kept, and an import that breaks one is detected."""
 
 import graphlib
 import json
@@ -19,7 +19,7 @@ FOR_TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from emb
 
 
 class Edit(NamedTuple):
-    """An import added to a file, which is new where there is none, and the contract that it breaks."""
+    """An import that is added to a file, which may be new, and the contract that it breaks."""
 
     contract: str
     file: str
@@ -49,7 +49,7 @@ EDITS = [
 ]
 
 CHECK = "from importlinter.cli import lint_imports\nlint_imports(no_cache=True)"
-# One edit after another, in one process: it finds the packages of the copy, and starts only once.
+# All edits run in one process, which saves its start-up time and imports the packages from the copy.
 CHECK_EDITS = """
 import json, pathlib, sys
 from importlinter.cli import lint_imports
@@ -65,7 +65,7 @@ for contract, file, added in json.loads(sys.argv[1]):
 
 
 def run(script: str, *arguments: str, root: Path) -> str:
-    """Run a script on the tree under `root`; return its output."""
+    """Run a script on the tree under `root` and return its output."""
     return subprocess.run(  # noqa: S603 - the scripts are those above
         [sys.executable, "-c", script, *arguments],
         cwd=root,
@@ -94,12 +94,12 @@ def test_every_contract_is_kept() -> None:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.contract}-{edit.file}")
-def test_an_import_that_breaks_a_contract_is_found(outputs: dict[Edit, str], edit: Edit) -> None:
+def test_an_import_that_breaks_a_contract_is_detected(outputs: dict[Edit, str], edit: Edit) -> None:
     assert "Contracts: 0 kept, 1 broken." in outputs[edit]
 
 
-def test_no_module_imports_itself_through_others() -> None:
-    """The contract compares siblings; this covers a package whose modules import the package itself, too."""
+def test_no_module_is_part_of_an_import_cycle() -> None:
+    """Check modules that import their own package, too, which the contract does not."""
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=False, cache_dir=None)
 
     modules = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}

@@ -1,4 +1,4 @@
-"""Each banned phrase is found wherever it stands, and docs/messages.md is current."""
+"""Each banned phrase is found anywhere, and docs/messages.md is current."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def found(text: str) -> list[tuple[int, str]]:
     return [(finding.line, finding.phrase.strip()) for finding in language.findings("file.py", text)]
 
 
-def test_every_phrase_of_the_table_has_an_example_that_it_finds() -> None:
+def test_every_phrase_of_the_table_finds_its_example() -> None:
     finding_phrases = [list(language.findings("file.md", example)) for example in EXAMPLES]
 
     assert all(len(findings) == 1 for findings in finding_phrases)
@@ -79,5 +79,5 @@ def test_words_that_contain_a_phrase_are_not_found() -> None:
     assert found("The planet below surprises. Strings are arranged by range.") == []
 
 
-def test_the_page_of_messages_is_current() -> None:
+def test_the_list_of_messages_is_current() -> None:
     assert messages.MESSAGES.read_text() == messages.page(), "run `make docs`"

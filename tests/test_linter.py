@@ -1,4 +1,4 @@
-"""The rules of our own find nothing in what is deployed and in the tests, and each of them bites."""
+"""The project violates no rule of the linter, and each rule detects a violation."""
 
 import re
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ PROJECT = Project.read()
 
 
 class Edit(NamedTuple):
-    """A text put in the place of another one, within a named block of a file or anywhere in it."""
+    """A replacement of a string, within a named block of a file or anywhere in it."""
 
     file: str
     block: str
     old: str
     new: str = ""
 
-    def made_in(self, project: Project) -> Project:
+    def apply(self, project: Project) -> Project:
         text = project.texts[self.file]
         start, end = self._span(text) if self.block else (0, len(text))
         assert self.old in text[start:end], self
@@ -26,7 +26,7 @@ class Edit(NamedTuple):
         return Project({**project.texts, self.file: edited})
 
     def _span(self, text: str) -> tuple[int, int]:
-        """The lines of a block: its name, and all that are further in."""
+        """Return the span of a block: the line with its name and the lines that are indented further."""
         found = re.search(rf"(?m)^( *){re.escape(self.block)}:\n(?:(?:\1 .*)?\n)*", text)
         assert found, self
         return found.span()
@@ -45,20 +45,20 @@ def upstream(name: str, old: str, new: str = "") -> Edit:
 
 
 def catch(
-    errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Note what failed"
+    errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Capture failure"
 ) -> str:
-    """Return a catch rule as the definition could have it in place of `${CatchAnyError}`."""
+    """Return a catch rule in place of `${CatchAnyError}`."""
     return f"- {{ErrorEquals: [{errors}], Output: {output}, Next: {follower}}}"
 
 
-def bite(rule: str, place: str, *edits: Edit) -> Any:
-    """After these edits that rule finds something, at that place."""
+def violation(rule: str, place: str, *edits: Edit) -> Any:
+    """Return the parameters of a test: after `edits`, `rule` and no other has a finding, which names `place`."""
     return pytest.param(rule, place, edits, id=f"{rule}-{place}")
 
 
 CATCH = "- ${CatchAnyError}"
 RETRY = "- ${RetryTransientErrors}"
-ONCE_MORE = "      - ErrorEquals:\n          - States.ALL\n        MaxAttempts: 1\n"
+RETRY_ONCE = "      - ErrorEquals:\n          - States.ALL\n        MaxAttempts: 1\n"
 HANDLER = "      Handler: steps.create_model.handler\n"
 SCHEDULE = """\
       Events:
@@ -72,133 +72,141 @@ SCHEDULE = """\
 SOURCE_ACCOUNT = "            Condition: {StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}\n"
 
 FLOW = [
-    bite("task_without_time_out", "Create model", state("Create model", "    TimeoutSeconds: 120\n")),
-    bite("task_without_time_out", "Copy batch", state("Copy batch", "          TimeoutSeconds: 960\n")),
-    bite("task_without_time_out", "Copy images", state("Copy images", "TimeoutSeconds: 960", "TimeoutSeconds: 90000")),
-    bite(
-        "machine_without_time_out",
+    violation("task_without_time_out", "Create model", state("Create model", "    TimeoutSeconds: 120\n")),
+    violation("task_without_time_out", "Copy batch", state("Copy batch", "          TimeoutSeconds: 960\n")),
+    violation(
+        "task_without_time_out", "Copy images", state("Copy images", "TimeoutSeconds: 960", "TimeoutSeconds: 90000")
+    ),
+    violation(
+        "state_machine_without_time_out",
         "The state machine",
         Edit(DEFINITION, "", "TimeoutSeconds: ${PromotionTimeoutSeconds}\n"),
         resource("PromotionStateMachine", "        PromotionTimeoutSeconds: !Ref PromotionTimeoutSeconds\n"),
     ),
-    bite("choice_without_default", "Deployed?", state("Deployed?", "    Default: Note the failed deployment\n")),
-    bite("end_without_a_cause", "Promotion failed", state("Promotion failed", "    Cause: '{% $failure.reason %}'\n")),
-    bite("task_without_retry", "Apply autoscaling", state("Apply autoscaling", "Retry:", "Retries:")),
-    bite("failure_nobody_catches", "Create model", state("Create model", CATCH, catch("States.Timeout"))),
-    bite("failure_nobody_catches", "Copy artifacts", state("Copy artifacts", CATCH, catch("States.Timeout"))),
-    bite(
-        "all_errors_not_alone_and_last",
+    violation("choice_without_default", "Deployed?", state("Deployed?", "    Default: Record deployment failure\n")),
+    violation(
+        "fail_state_without_cause",
+        "Promotion failed",
+        state("Promotion failed", "    Cause: '{% $failure.reason %}'\n"),
+    ),
+    violation("task_without_retry", "Apply autoscaling", state("Apply autoscaling", "Retry:", "Retries:")),
+    violation("uncaught_error", "Create model", state("Create model", CATCH, catch("States.Timeout"))),
+    violation("uncaught_error", "Copy artifacts", state("Copy artifacts", CATCH, catch("States.Timeout"))),
+    violation(
+        "states_all_not_alone_and_last",
         "Create model",
         state("Create model", CATCH, catch("States.ALL, States.Timeout")),
     ),
-    bite(
-        "all_errors_not_alone_and_last",
-        "Announce failure",
-        state("Announce failure", "    Retry:\n", f"    Retry:\n{ONCE_MORE}"),
+    violation(
+        "states_all_not_alone_and_last",
+        "Publish failure",
+        state("Publish failure", "    Retry:\n", f"    Retry:\n{RETRY_ONCE}"),
     ),
-    bite("catch_that_loses_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
-    bite(
-        "catch_that_loses_the_error",
-        "Announce promotion",
-        state("Announce promotion", '$states.errorOutput.Error & " " & $states.errorOutput.Cause', '"something"'),
+    violation("catch_that_discards_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
+    violation(
+        "catch_that_discards_the_error",
+        "Publish promotion",
+        state("Publish promotion", '$states.errorOutput.Error & ": " & $states.errorOutput.Cause', '"something"'),
     ),
-    bite(
-        "catch_that_loses_the_error",
+    violation(
+        "catch_that_discards_the_error",
         "Request approval",
-        state("Request approval", CATCH, catch(follower="Announce rejection")),
+        state("Request approval", CATCH, catch(follower="Publish rejection")),
     ),
-    bite("variable_nobody_writes", "Previewed", state("Previewed", "$preview", "$previews")),
-    bite("variable_nobody_writes", "Copy batch", state("Copy batch", "$plan.manifest", "$plans.manifest")),
-    bite(
-        "variable_nobody_writes",
-        "Is the endpoint held?",
-        state("Resolve candidate", "          is_taken: false\n"),
+    violation("unassigned_variable", "Previewed", state("Previewed", "$preview", "$previews")),
+    violation("unassigned_variable", "Copy batch", state("Copy batch", "$plan.manifest", "$plans.manifest")),
+    violation(
+        "unassigned_variable",
+        "Lock held?",
+        state("Resolve candidate", "          lock_held: false\n"),
     ),
-    bite("endless_loop", "Check endpoint", state("Deployed?", " and $millis() < $deployment_ends")),
-    bite("endless_loop", "Check endpoint", state("Deployed?", "and $millis()", "or $millis()")),
-    bite(
+    violation("endless_loop", "Check endpoint", state("Deployed?", " and $millis() < $deployment_ends")),
+    violation("endless_loop", "Check endpoint", state("Deployed?", "and $millis()", "or $millis()")),
+    violation(
         "endless_loop",
-        "Restore endpoint",
-        state("Note the failed deployment", "${RestorationDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
+        "Roll back endpoint",
+        state("Record deployment failure", "${RollbackDeadline}", "'{% ${DeploymentTimeoutSeconds} * 1000 %}'"),
     ),
-    bite(
+    violation(
         "endless_loop",
-        "Take the endpoint",
-        state("Take the endpoint", "    Assign:\n", "    Assign:\n      waiting_ends: '{% $millis() + 1000 %}'\n"),
+        "Acquire endpoint lock",
+        state(
+            "Acquire endpoint lock", "    Assign:\n", "    Assign:\n      lock_wait_ends: '{% $millis() + 1000 %}'\n"
+        ),
     ),
-    bite(
-        "loop_that_does_not_wait",
+    violation(
+        "loop_without_wait",
         "Check endpoint",
-        state("Deployed?", "Next: Wait for the deployment", "Next: Check endpoint"),
+        state("Deployed?", "Next: Wait for deployment", "Next: Check endpoint"),
     ),
-    bite("retry_without_end", "Copy ", resource("PromotionStateMachine", ' "MaxAttempts": 30,')),
-    bite(
-        "retry_without_end",
+    violation("unlimited_retry", "Copy ", resource("PromotionStateMachine", ' "MaxAttempts": 30,')),
+    violation(
+        "unlimited_retry",
         "Create model",
         state("Create model", RETRY, "- {ErrorEquals: ${TransientErrors}, IntervalSeconds: 2, MaxAttempts: 20}"),
     ),
-    bite(
-        "retry_of_what_stays_wrong",
+    violation(
+        "retry_of_permanent_error",
         "Create model",
         state("Create model", RETRY, "- {ErrorEquals: [InvalidRequestError], MaxAttempts: 6, ${RetryDelays}}"),
     ),
-    bite(
-        "retry_of_what_stays_wrong",
+    violation(
+        "retry_of_permanent_error",
         "Apply autoscaling",
-        state("Apply autoscaling", "    Catch:\n", f"{ONCE_MORE}    Catch:\n"),
+        state("Apply autoscaling", "    Catch:\n", f"{RETRY_ONCE}    Catch:\n"),
     ),
-    bite(
-        "retry_of_what_stays_wrong",
-        "Give back the untouched endpoint",
+    violation(
+        "retry_of_permanent_error",
+        "Release endpoint lock",
         state(
-            "Give back the untouched endpoint",
+            "Release endpoint lock",
             "- ${NoRetryIfConditionFailed}",
             "- {ErrorEquals: [DynamoDB.RequestLimitExceeded], MaxAttempts: 0}",
         ),
     ),
-    bite("token_nobody_gets", "Create model", state("Create model", ":invoke", ":invoke.waitForTaskToken")),
+    violation("unused_task_token", "Create model", state("Create model", ":invoke", ":invoke.waitForTaskToken")),
 ]
 
-RECORD = "Record promotion and give back the endpoint"
-UNTOUCHED = "Give back the untouched endpoint"
+RECORD = "Record promotion"
+RELEASE = "Release endpoint lock"
 
 CALLS = [
-    bite("unknown_integration", RECORD, state(RECORD, "transactWriteItems", "transactWriteItem")),
-    bite("unknown_integration", RECORD, state(RECORD, "transactWriteItems", "TransactWriteItems")),
-    bite("unknown_integration", RECORD, state(RECORD, "aws-sdk:dynamodb", "aws-sdk:dynamo")),
-    bite("unknown_integration", "Announce failure", state("Announce failure", "putEvents", "putEvent")),
-    bite("unknown_integration", "Announce failure", state("Announce failure", "events:put", "aws-sdk:events:put")),
-    bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "ConditionExpression:", "ConditionExpresion:")),
-    bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "      TableName: ${PromotionTable}\n")),
-    bite("argument_that_does_not_fit", UNTOUCHED, state(UNTOUCHED, "${LockKey}", "{kind: {Text: running}}")),
-    bite("argument_that_does_not_fit", RECORD, state(RECORD, "Key: ${LockKey}", "Keys: ${LockKey}")),
-    bite(
-        "argument_that_does_not_fit",
-        "Announce rejection",
-        state("Announce rejection", "        - Source", "          Source"),
+    violation("unknown_integration", RECORD, state(RECORD, "transactWriteItems", "transactWriteItem")),
+    violation("unknown_integration", RECORD, state(RECORD, "transactWriteItems", "TransactWriteItems")),
+    violation("unknown_integration", RECORD, state(RECORD, "aws-sdk:dynamodb", "aws-sdk:dynamo")),
+    violation("unknown_integration", "Publish failure", state("Publish failure", "putEvents", "putEvent")),
+    violation("unknown_integration", "Publish failure", state("Publish failure", "events:put", "aws-sdk:events:put")),
+    violation("invalid_argument", RELEASE, state(RELEASE, "ConditionExpression:", "ConditionExpresion:")),
+    violation("invalid_argument", RELEASE, state(RELEASE, "      TableName: ${PromotionTable}\n")),
+    violation("invalid_argument", RELEASE, state(RELEASE, "${LockKey}", "{kind: {Text: lock}}")),
+    violation("invalid_argument", RECORD, state(RECORD, "Key: ${LockKey}", "Keys: ${LockKey}")),
+    violation(
+        "invalid_argument",
+        "Publish rejection",
+        state("Publish rejection", "        - Source", "          Source"),
     ),
-    bite(
-        "substitution_nobody_supplies",
+    violation(
+        "undefined_substitution",
         "${AccountId}",
         resource("PromotionStateMachine", "        AccountId: !Ref AWS::AccountId\n"),
     ),
-    bite(
-        "substitution_nobody_supplies",
+    violation(
+        "undefined_substitution",
         "${Region}",
         resource("PromotionStateMachine", '"States.ALL"], "Output"', '"States.ALL"], "Comment": "${Region}", "Output"'),
     ),
-    bite(
-        "substitution_nobody_uses",
+    violation(
+        "unused_substitution",
         "${Region}",
         resource("PromotionStateMachine", "        Stage:", "        Region: !Ref AWS::Region\n        Stage:"),
     ),
-    bite(
+    violation(
         "function_that_outlasts_its_task",
         "Create model",
         resource("CreateModelFunction", HANDLER, f"{HANDLER}      Timeout: 120\n"),
     ),
-    bite(
-        "payload_nobody_reads",
+    violation(
+        "unread_payload_field",
         "Create model",
         state(
             "Create model",
@@ -206,34 +214,38 @@ CALLS = [
             "        request: '{% $plan.model %}'\n        table: ${PromotionTable}\n",
         ),
     ),
-    bite("payload_nobody_writes", "Request approval", state("Request approval", "        runbook: ${RunbookName}\n")),
-    bite(
-        "event_that_goes_out_of_sight",
+    violation(
+        "missing_payload_field", "Request approval", state("Request approval", "        runbook: ${RunbookName}\n")
+    ),
+    violation(
+        "event_passed_to_another_module",
         "functions/steps/create_model.py",
         Edit("functions/steps/create_model.py", "", 'name = request["ModelName"]', "name = event"),
     ),
-    bite("answer_nobody_gives", "Request approval", state("Request approval", "Payload.outcome", "Payload.result")),
-    bite("answer_nobody_gives", "Deployed?", state("Deployed?", "$progress.verdict", "$progress.judgement")),
+    violation(
+        "missing_result_field", "Request approval", state("Request approval", "Payload.outcome", "Payload.result")
+    ),
+    violation("missing_result_field", "Deployed?", state("Deployed?", "$progress.verdict", "$progress.judgment")),
 ]
 
 ACCESS = [
-    bite(
-        "open_to_all",
+    violation(
+        "public_access",
         "DeadLettersPolicy of template.yaml",
         resource("DeadLettersPolicy", "Principal: {Service: events.amazonaws.com}", "Principal: '*'"),
     ),
-    bite(
-        "open_to_all",
+    violation(
+        "public_access",
         "ArtifactBucketPolicy of upstream.yaml",
         upstream("ArtifactBucketPolicy", "!Sub arn:${AWS::Partition}:iam::${DownstreamAccountId}:root", "'*'"),
     ),
-    bite(
-        "service_for_anybody",
+    violation(
+        "service_without_source_condition",
         "NotificationsPolicy of template.yaml",
         resource("NotificationsPolicy", SOURCE_ACCOUNT),
     ),
-    bite(
-        "service_for_anybody",
+    violation(
+        "service_without_source_condition",
         "ForwardingRole of upstream.yaml",
         upstream(
             "ForwardingRole",
@@ -241,56 +253,58 @@ ACCESS = [
             "ArnLikeIfExists:",
         ),
     ),
-    bite(
-        "condition_that_never_holds",
+    violation(
+        "source_condition_that_never_matches",
         "NotificationsPolicy of template.yaml",
         resource(
             "NotificationsPolicy", "!Ref Notifications\n          -", f"!Ref Notifications\n{SOURCE_ACCOUNT}          -"
         ),
     ),
-    bite(
-        "star_action",
+    violation(
+        "wildcard_action",
         "CheckQualityGateFunction of template.yaml",
         resource("CheckQualityGateFunction", "dynamodb:GetItem", "dynamodb:Get*"),
     ),
-    bite(
-        "star_action",
+    violation(
+        "wildcard_action",
         "CheckQualityGateFunction of template.yaml",
         resource("CheckQualityGateFunction", "Action: dynamodb:GetItem", "NotAction: dynamodb:PutItem"),
     ),
-    bite(
-        "star_action", "StageKey of template.yaml", resource("StageKey", "[kms:GenerateDataKey, kms:Decrypt]", "kms:*")
+    violation(
+        "wildcard_action",
+        "StageKey of template.yaml",
+        resource("StageKey", "[kms:GenerateDataKey, kms:Decrypt]", "kms:*"),
     ),
-    bite(
-        "star_action",
+    violation(
+        "wildcard_action",
         "FindSupersededResources of template.yaml",
         resource("FindSupersededResources", "sagemaker:DescribeModelPackage", "sagemaker:Describe*"),
     ),
-    bite(
-        "star_resource_without_reason",
+    violation(
+        "wildcard_resource_without_reason",
         "CheckEndpointFunction of template.yaml",
-        resource("CheckEndpointFunction", " # composite alarms are shown only to who may see all (API_DescribeAlarms)"),
+        resource("CheckEndpointFunction", " # composite alarms require permission for all alarms (API_DescribeAlarms)"),
     ),
-    bite(
-        "star_resource_without_reason",
+    violation(
+        "wildcard_resource_without_reason",
         "ReadEndpointState of template.yaml",
         resource(
             "ReadEndpointState",
             "            # Application Auto Scaling supports no resources for its Describe actions.\n",
         ),
     ),
-    bite(
-        "role_passed_to_anybody",
+    violation(
+        "unrestricted_pass_role",
         "CreateModelFunction of template.yaml",
         resource("CreateModelFunction", "!GetAtt SageMakerRole.Arn", "!Sub arn:${AWS::Partition}:iam::*:role/*"),
     ),
-    bite(
-        "role_passed_to_anybody",
+    violation(
+        "unrestricted_pass_role",
         "CreateModelFunction of template.yaml",
         resource("CreateModelFunction", "iam:PassedToService", "aws:PrincipalTag/service"),
     ),
-    bite(
-        "role_passed_to_anybody",
+    violation(
+        "unrestricted_pass_role",
         "ScaleEndpoints of template.yaml",
         resource("ScaleEndpoints", "sagemaker:UpdateEndpointWeightsAndCapacities", "iam:PassRole"),
     ),
@@ -299,37 +313,39 @@ ACCESS = [
 BUCKET = "ArtifactBucket of template.yaml"
 
 RESOURCES = [
-    bite(
-        "machine_without_log", "PromotionStateMachine", resource("PromotionStateMachine", "Level: ALL", "Level: ERROR")
+    violation(
+        "state_machine_without_log",
+        "PromotionStateMachine",
+        resource("PromotionStateMachine", "Level: ALL", "Level: ERROR"),
     ),
-    bite(
-        "machine_without_tracing",
+    violation(
+        "state_machine_without_tracing",
         "PromotionStateMachine",
         resource("PromotionStateMachine", "Enabled: true", "Enabled: false"),
     ),
-    bite(
-        "queue_or_topic_not_encrypted",
+    violation(
+        "unencrypted_queue_or_topic",
         "DeadLetters of upstream.yaml",
         upstream("DeadLetters", "SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
     ),
-    bite(
-        "queue_or_topic_not_encrypted",
+    violation(
+        "unencrypted_queue_or_topic",
         "Notifications of template.yaml",
         resource("Notifications", "      KmsMasterKeyId: !GetAtt StageKey.Arn\n"),
     ),
-    bite(
-        "table_that_can_be_lost",
+    violation(
+        "unprotected_table",
         "PromotionTable of template.yaml",
         resource("PromotionTable", "SSEEnabled: true", "SSEEnabled: false"),
     ),
-    bite(
-        "table_that_can_be_lost",
+    violation(
+        "unprotected_table",
         "PromotionTable of template.yaml",
         resource("PromotionTable", "RecoveryEnabled: true", "RecoveryEnabled: false"),
     ),
-    bite("bucket_that_is_not_closed", BUCKET, resource("ArtifactBucket", "aws:kms", "AES256")),
-    bite(
-        "bucket_that_is_not_closed",
+    violation("unprotected_bucket", BUCKET, resource("ArtifactBucket", "aws:kms", "AES256")),
+    violation(
+        "unprotected_bucket",
         BUCKET,
         resource(
             "ArtifactBucket",
@@ -337,105 +353,113 @@ RESOURCES = [
             "VersioningConfiguration: {Status: Suspended}",
         ),
     ),
-    bite(
-        "bucket_that_is_not_closed",
+    violation(
+        "unprotected_bucket",
         BUCKET,
         resource("ArtifactBucket", "IgnorePublicAcls: true", "IgnorePublicAcls: false"),
     ),
-    bite("bucket_that_is_not_closed", BUCKET, resource("ArtifactBucket", "BucketOwnerEnforced", "ObjectWriter")),
-    bite(
-        "bucket_without_encrypted_transport",
+    violation("unprotected_bucket", BUCKET, resource("ArtifactBucket", "BucketOwnerEnforced", "ObjectWriter")),
+    violation(
+        "bucket_without_tls",
         BUCKET,
         resource("ArtifactBucketPolicy", "aws:SecureTransport", "aws:ViaAWSService"),
     ),
-    bite(
-        "bucket_without_encrypted_transport",
+    violation(
+        "bucket_without_tls",
         "ArtifactBucketPolicy of upstream.yaml",
         upstream("ArtifactBucketPolicy", "aws:SecureTransport: 'true'", "aws:SecureTransport: 'false'"),
     ),
-    bite(
-        "target_without_dead_letters",
-        "TellOfSuccess of template.yaml",
-        resource("TellOfSuccess", "DeadLetterConfig:", "RetryPolicy:"),
+    violation(
+        "target_without_dead_letter_queue",
+        "NotifySuccess of template.yaml",
+        resource("NotifySuccess", "DeadLetterConfig:", "RetryPolicy:"),
     ),
-    bite(
-        "target_without_dead_letters",
+    violation(
+        "target_without_dead_letter_queue",
         "ApprovalEnded of template.yaml",
         resource("ApprovalEnded", "DeadLetterConfig:", "RetryPolicy:"),
     ),
-    bite(
-        "target_without_dead_letters",
+    violation(
+        "target_without_dead_letter_queue",
         "ForwardTraining of upstream.yaml",
         upstream("ForwardTraining", "DeadLetterConfig:", "RetryPolicy:"),
     ),
-    bite(
-        "target_without_dead_letters",
-        "NotificationByMail",
-        resource("NotificationByMail", "Protocol: email", "Protocol: https"),
+    violation(
+        "target_without_dead_letter_queue",
+        "EmailSubscription",
+        resource("EmailSubscription", "Protocol: email", "Protocol: https"),
     ),
-    bite(
-        "function_without_dead_letters",
+    violation(
+        "function_without_dead_letter_queue",
         "CreateModelFunction",
         resource("CreateModelFunction", HANDLER, HANDLER + SCHEDULE),
     ),
-    bite(
-        "function_without_dead_letters",
+    violation(
+        "function_without_dead_letter_queue",
         "CreateModelFunction",
-        resource("TellOfSuccess", "Arn: !Ref Notifications", "Arn: !GetAtt CreateModelFunction.Arn"),
+        resource("NotifySuccess", "Arn: !Ref Notifications", "Arn: !GetAtt CreateModelFunction.Arn"),
     ),
-    bite(
-        "dead_letters_nobody_watches",
+    violation(
+        "dead_letter_queue_without_alarm",
         "DeadLetters of template.yaml",
         resource("UndeliveredEvents", "!GetAtt DeadLetters.QueueName", "other"),
     ),
-    bite(
-        "dead_letters_nobody_watches",
+    violation(
+        "dead_letter_queue_without_alarm",
         "DeadLetters of upstream.yaml",
         upstream("UndeliveredEvents", "OfMessagesVisible", "OfMessagesNotVisible"),
     ),
-    bite("alarm_nobody_hears", "FailedRetention", resource("FailedRetention", "[!Ref Notifications]", "[]")),
-    bite(
+    violation("alarm_without_action", "FailedRetention", resource("FailedRetention", "[!Ref Notifications]", "[]")),
+    violation(
         "log_without_retention",
         "StateMachineLogs",
         resource("StateMachineLogs", "      RetentionInDays: !Ref LogRetentionDays\n"),
     ),
-    bite(
+    violation(
         "log_without_retention",
         "CreateModelFunction",
         resource("CreateModelFunction", HANDLER, f"{HANDLER}      LoggingConfig:\n        LogGroup: other\n"),
     ),
-    bite("hard_coded", "Create model: has a partition", state("Create model", "${Partition}", "aws")),
-    bite(
-        "hard_coded",
-        "ReaderRole of upstream.yaml: has a partition",
+    violation("hard_coded_value", "Create model: contains a partition", state("Create model", "${Partition}", "aws")),
+    violation(
+        "hard_coded_value",
+        "ReaderRole of upstream.yaml: contains a partition",
         upstream("ReaderRole", "${AWS::Partition}", "aws-cn"),
     ),
-    bite(
-        "hard_coded",
-        "RestoreEndpointFunction of template.yaml: has a region",
-        resource("RestoreEndpointFunction", "${AWS::Region}", "eu-west-1"),
+    violation(
+        "hard_coded_value",
+        "RollBackEndpointFunction of template.yaml: contains a region",
+        resource("RollBackEndpointFunction", "${AWS::Region}", "eu-west-1"),
     ),
-    bite(
-        "hard_coded",
-        "UpdateEndpoints of template.yaml: has a region",
+    violation(
+        "hard_coded_value",
+        "UpdateEndpoints of template.yaml: contains a region",
         resource("UpdateEndpoints", "${AWS::Region}", "eu-west-1"),
     ),
-    bite(
-        "hard_coded",
-        "ForwardingRole of upstream.yaml: has an account number",
+    violation(
+        "hard_coded_value",
+        "ForwardingRole of upstream.yaml: contains an account number",
         upstream("ForwardingRole", "!Ref AWS::AccountId", "'111111111111'"),
     ),
-    bite("unused_parameter", "Colour", resource("Parameters", "  Stage:\n", "  Colour:\n    Type: String\n  Stage:\n")),
-    bite(
+    violation(
+        "unused_parameter", "Color", resource("Parameters", "  Stage:\n", "  Color:\n    Type: String\n  Stage:\n")
+    ),
+    violation(
         "unused_condition",
         "IsBlue",
-        upstream("Conditions", "  TellsByMail:", "  IsBlue: !Equals [!Ref DownstreamStage, blue]\n  TellsByMail:"),
+        upstream(
+            "Conditions",
+            "  HasNotificationEmail:",
+            "  IsBlue: !Equals [!Ref DownstreamStage, blue]\n  HasNotificationEmail:",
+        ),
     ),
 ]
 
 STEP = "tests/unit/test_step.py"
 IMPORTS = [
-    bite("import_of_a_test_module", f"{STEP}: imports from {module}", Edit(STEP, "", "import pytest\n", f"{line}\n"))
+    violation(
+        "import_of_a_test_module", f"{STEP}: imports from {module}", Edit(STEP, "", "import pytest\n", f"{line}\n")
+    )
     for module, line in [
         ("tests.unit.test_naming", "from tests.unit.test_naming import TIME"),
         ("tests.unit.test_naming", "from tests.unit import test_naming"),
@@ -444,19 +468,19 @@ IMPORTS = [
     ]
 ]
 
-BITES = [*FLOW, *CALLS, *ACCESS, *RESOURCES, *IMPORTS]
+VIOLATIONS = [*FLOW, *CALLS, *ACCESS, *RESOURCES, *IMPORTS]
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_project_keeps_the_rule(rule: str) -> None:
+def test_the_project_does_not_violate_the_rule(rule: str) -> None:
     assert list(RULES[rule](PROJECT)) == []
 
 
-@pytest.mark.parametrize(("rule", "place", "edits"), BITES)
-def test_a_rule_bites_and_no_other(rule: str, place: str, edits: tuple[Edit, ...]) -> None:
+@pytest.mark.parametrize(("rule", "place", "edits"), VIOLATIONS)
+def test_only_the_violated_rule_has_a_finding(rule: str, place: str, edits: tuple[Edit, ...]) -> None:
     project = PROJECT
     for edit in edits:
-        project = edit.made_in(project)
+        project = edit.apply(project)
 
     found = findings(project)
 
@@ -464,5 +488,5 @@ def test_a_rule_bites_and_no_other(rule: str, place: str, edits: tuple[Edit, ...
     assert all(place in sentence for sentence in found[rule]), found
 
 
-def test_every_rule_is_shown_to_bite() -> None:
-    assert {param.values[0] for param in BITES} == set(RULES)
+def test_every_rule_has_a_violation() -> None:
+    assert {param.values[0] for param in VIOLATIONS} == set(RULES)

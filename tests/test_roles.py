@@ -1,4 +1,4 @@
-"""Who may assume and pass a role, and which managed policies it has, as SAM translates the templates."""
+"""The trust policies, passed roles and managed policies in the translated templates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UPLOADED = {"Bucket": "bucket", "Key": "key"}
 
 
 def translated(name: str) -> dict[str, Any]:
-    """The resources of a template, with code and definition in a bucket as `sam deploy` puts them there."""
+    """Return the resources of a template after SAM's translation, with code and definition in a bucket."""
     document = templates.load((stacks.ROOT / name).read_text())
     document.get("Globals", {}).get("Function", {})["CodeUri"] = UPLOADED
     for resource in document["Resources"].values():
@@ -38,7 +38,7 @@ FUNCTIONS = {role for role, statements in TRUSTS.items() if "lambda.amazonaws.co
 
 
 def statements(value: Any) -> Iterator[dict[str, Any]]:
-    """Every statement of every policy, in whatever branch of the template."""
+    """Yield every statement of every policy in `value`."""
     if isinstance(value, list):
         for item in value:
             yield from statements(item)
@@ -49,7 +49,7 @@ def statements(value: Any) -> Iterator[dict[str, Any]]:
             yield from statements(item)
 
 
-def test_there_is_a_role_for_each_function_and_each_service_that_acts_for_the_stack() -> None:
+def test_every_role_is_of_a_function_or_of_a_known_service_or_account() -> None:
     assert {role.split(": ")[1] for role in TRUSTS.keys() - FUNCTIONS} == {
         "PromotionRole",
         "StartRole",
@@ -79,14 +79,14 @@ def test_a_role_trusts_one_principal_for_one_source_or_with_an_external_id(role:
 
 
 @pytest.mark.parametrize("role", sorted(FUNCTIONS))
-def test_the_role_of_a_function_trusts_lambda_alone(role: str) -> None:
+def test_the_role_of_a_function_trusts_only_lambda(role: str) -> None:
     (trust,) = TRUSTS[role]
 
     assert trust["Action"] == ["sts:AssumeRole"]
     assert trust["Principal"] == {"Service": ["lambda.amazonaws.com"]}
 
 
-def test_each_role_that_is_passed_is_named_and_passed_to_the_service_that_it_trusts() -> None:
+def test_a_role_is_passed_by_name_and_only_to_the_service_that_it_trusts() -> None:
     passing = [
         (resources, each)
         for resources in STACKS.values()
@@ -119,8 +119,8 @@ def holders(policy: str) -> set[str]:
     }
 
 
-def test_a_function_has_managed_policies_beside_its_own_and_the_one_for_its_logs() -> None:
-    role = STACKS["template.yaml"]["RestoreEndpointFunctionRole"]["Properties"]
+def test_a_function_has_managed_policies_its_own_policy_and_one_for_its_logs() -> None:
+    role = STACKS["template.yaml"]["RollBackEndpointFunctionRole"]["Properties"]
     basic, *managed = role["ManagedPolicyArns"]
     (own,) = role["Policies"]
 
@@ -131,12 +131,12 @@ def test_a_function_has_managed_policies_beside_its_own_and_the_one_for_its_logs
 
 
 @pytest.mark.parametrize("policy", MANAGED_POLICIES)
-def test_a_managed_policy_is_shared_and_attached_by_its_roles_alone(policy: str) -> None:
+def test_a_managed_policy_is_shared_and_attached_only_by_its_roles(policy: str) -> None:
     assert len(holders(policy)) > 1
     assert MANAGED_POLICIES[policy].keys() == {"Description", "Path", "PolicyDocument"}
 
 
-def test_no_role_is_granted_the_same_twice() -> None:
+def test_no_role_is_granted_a_permission_twice() -> None:
     for name, resource in STACKS["template.yaml"].items():
         if resource["Type"] == "AWS::IAM::Role":
             own = resource["Properties"].get("Policies", [])

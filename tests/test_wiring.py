@@ -1,4 +1,4 @@
-"""Names that have to agree across the state machine, the template and the functions: each pair is checked."""
+"""The state machine, the template and the functions use the same names."""
 
 import ast
 import importlib
@@ -8,7 +8,7 @@ import pytest
 
 from promotion import errors
 from tests import linter
-from tests.linter.flow import ways
+from tests.linter.flow import transitions
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,18 +41,18 @@ def test_every_module_of_steps_and_of_schedules_is_a_function(folder: str, funct
     assert modules == {FUNCTIONS[name]["Handler"].split(".")[1] for name in functions}
 
 
-def test_every_function_is_called_by_the_state_machine_and_may_be_or_by_a_schedule() -> None:
+def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_a_schedule() -> None:
     called = {f"{name}Arn" for name in CALLED}
     role = TEMPLATE["Resources"]["PromotionRole"]["Properties"]
-    may_call = role["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
+    invocable = role["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
 
     assert called == {name for name in MACHINE["DefinitionSubstitutions"] if name.endswith("FunctionArn")}
-    assert [arn["Fn::GetAtt"] for arn in may_call] == [[name, "Arn"] for name in CALLED]
+    assert [arn["Fn::GetAtt"] for arn in invocable] == [[name, "Arn"] for name in CALLED]
     assert {event["Type"] for name in SCHEDULED for event in FUNCTIONS[name]["Events"].values()} == {"Schedule"}
     assert sorted([*CALLED, *SCHEDULED]) == sorted(FUNCTIONS)
 
 
-def test_every_error_the_state_machine_names_is_one_of_ours_and_back() -> None:
+def test_the_state_machine_names_every_error_of_the_functions_and_no_other() -> None:
     named = {
         error
         for _, state in PROJECT.states()
@@ -60,10 +60,10 @@ def test_every_error_the_state_machine_names_is_one_of_ours_and_back() -> None:
         for error in rule["ErrorEquals"]
         if "." not in error
     }
-    ours = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
 
-    assert named <= ours
-    assert ours - named == {"PromotionError", "InvalidRequestError", "PromotionRefusedError"}
+    assert named <= defined
+    assert defined - named == {"PromotionError", "InvalidRequestError", "PromotionRefusedError"}
 
 
 def test_transient_errors_are_the_same_everywhere() -> None:
@@ -71,23 +71,23 @@ def test_transient_errors_are_the_same_everywhere() -> None:
         tuple(rule["ErrorEquals"])
         for _, state in PROJECT.states()
         for rule in state.get("Retry", [])
-        if "TryAgainError" in rule["ErrorEquals"]
+        if "TransientError" in rule["ErrorEquals"]
     }
 
     assert len(lists) == 1
 
 
-def test_from_taking_the_endpoint_on_every_failure_leads_to_giving_it_back() -> None:
+def test_every_failure_with_the_lock_leads_to_its_release() -> None:
     states = DEFINITION["States"]
-    given_back = {"Announce promotion", "Announce failure", "Announce rejection", "It would fail"}
-    held = _reachable("Inspect endpoint", until=given_back)
+    released = {"Publish promotion", "Publish failure", "Publish rejection", "Preview: would fail"}
+    held = _reachable("Inspect endpoint", until=released)
     ends = {name for name in held if states[name]["Type"] in ("Succeed", "Fail")}
 
-    assert ends == {"Already live", "Live before", "Leave it to the recovery"}
-    assert states["Give back the untouched endpoint"]["Next"] == "Why untouched?"
+    assert ends == {"Already live", "Already superseded", "Rollback interrupted"}
+    assert states["Release endpoint lock"]["Next"] == "Why not updated?"
     for name in held:
         for rule in states[name].get("Catch", []):
-            assert rule["Next"] in {"Note what failed", "Leave it to the recovery", "Why untouched?"}
+            assert rule["Next"] in {"Capture failure", "Rollback interrupted", "Why not updated?"}
 
 
 def _reachable(start: str, until: set[str]) -> set[str]:
@@ -98,11 +98,11 @@ def _reachable(start: str, until: set[str]) -> set[str]:
         if name in found or name in until:
             continue
         found.add(name)
-        waiting += [end for start, end, _ in ways(DEFINITION) if start == name]
+        waiting += [end for start, end, _ in transitions(DEFINITION) if start == name]
     return found
 
 
-def test_functions_import_only_what_lambda_has() -> None:
+def test_functions_import_only_packages_that_lambda_has() -> None:
     allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath", "promotion", "schedules", "steps"}
     for path in (ROOT / "functions").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,1 +1,1 @@
-"""The way of every request to its service: faults, then authorization."""
+"""The layers in front of the services: faults, then authorization."""

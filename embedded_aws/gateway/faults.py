@@ -1,7 +1,7 @@
-"""Faults on demand: errors, lost requests and lost responses for the n-th call of an operation by a caller.
+"""Fault injection: errors, lost requests and lost responses for the n-th call of an operation by a caller.
 
-Real faults are random. Here a test injects them one by one, so that it can try all of them. The codes are those of each
-API reference's "Common Errors", of S3's "Error responses" and of Lambda's Invoke.
+Real faults are random. A test injects them one by one and can cover all of them. The codes are those in each API
+reference's "Common Errors", in S3's "Error responses" and in Lambda's Invoke.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Kind(enum.Enum):
     """The kinds of faults."""
 
     THROTTLED_TWICE = "throttled twice"
-    THROTTLED = "throttled for good"
+    THROTTLED = "throttled permanently"
     FAILED_ONCE = "500 once"
-    FAILED = "500 for good"
-    LOST_UNDONE = "no answer, not done"
-    LOST_DONE = "no answer, done"
+    FAILED = "500 permanently"
+    LOST_UNDONE = "no response, not done"
+    LOST_DONE = "no response, done"
     DENIED = "access denied"
     KILLED_BEFORE = "function killed before"
     KILLED_AFTER = "function killed after"
@@ -40,14 +40,14 @@ class Kind(enum.Enum):
         return _TIMES.get(self, 1) is None
 
 
-# The number of calls that a fault affects; None is all from the first one on.
+# The number of calls that a fault affects, if not one. None means the first and all later ones.
 _TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROTTLED_TWICE: 2}
 
 _THROTTLED = {"s3": (503, "SlowDown"), "lambda": (429, "TooManyRequestsException"), "sts": (400, "Throttling")}
 _FAILED = {"s3": "InternalError", "lambda": "ServiceException", "dynamodb": "InternalServerError"}
 
-# The operations of DynamoDB that conflict with an ongoing transaction on an item of theirs: "Transaction conflict
-# handling in DynamoDB"
+# The operations of DynamoDB that conflict with an ongoing transaction on the same item: "Transaction conflict handling
+# in DynamoDB"
 # (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling).
 CONFLICTING = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"}
 # The message of the reason TransactionConflict (API reference of DynamoDB, TransactWriteItems, Errors).
@@ -57,7 +57,7 @@ _CANCELED = "Transaction cancelled, please refer cancellation reasons for specif
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Call:
-    """The `number`-th call of an operation by a principal, counted from one."""
+    """The `number`-th call of an operation by a principal, starting at 1."""
 
     principal: str
     service: str
@@ -67,7 +67,7 @@ class Call:
 
 @dataclasses.dataclass
 class _Watch:
-    """An observer of calls, with a fault or without. Requests are read only while there is one."""
+    """An observer of calls, with or without a fault. Requests are read only while an observer exists."""
 
     calls: list[Call]
     call: Call | None = None
@@ -76,7 +76,7 @@ class _Watch:
     counts: Counter[Call] = dataclasses.field(default_factory=Counter)
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
-    def comes_to(self, principal: str, service: str, operation: str) -> Kind | None:
+    def record(self, principal: str, service: str, operation: str) -> Kind | None:
         """Record a call, and return the fault that affects it."""
         with self.lock:
             same = Call(principal, service, operation)
@@ -99,7 +99,7 @@ _watches: list[_Watch] = []
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[Call]]:
-    """Yield a list to which the calls of roles and services are added, in their order."""
+    """Yield a list to which the calls of roles and services are added in order."""
     watch = _Watch([])
     with _among(watch):
         yield watch.calls
@@ -107,12 +107,12 @@ def watched() -> Iterator[list[Call]]:
 
 @contextlib.contextmanager
 def injected(call: Call, kind: Kind) -> Iterator[_Watch]:
-    """Inject a fault into a call, and into later ones as its kind defines. `hits` of the result counts them.
+    """Inject a fault into a call and, depending on its kind, later ones; `hits` of the result counts them.
 
-    Raise ValueError if an operation that is not CONFLICTING is to have a transaction conflict.
+    Raise ValueError for a transaction conflict in an operation that is not in CONFLICTING.
     """
     if kind is Kind.CONFLICT_ONCE and call.operation not in CONFLICTING:
-        raise ValueError(f"{call.operation} does not conflict with transactions")
+        raise ValueError(f"{call.operation} cannot have a transaction conflict.")
     watch = _Watch([], call, kind)
     with _among(watch):
         yield watch
@@ -128,19 +128,20 @@ def _among(watch: _Watch) -> Iterator[None]:
 
 
 class Faults:
-    """A WSGI application before another one; `kill_functions` ends every process that runs a function."""
+    """A WSGI middleware that injects faults. `kill_functions` ends every process that runs a function."""
 
     def __init__(self, application: Any, kill_functions: Callable[[], None]) -> None:
         self._application = application
         self._kill_functions = kill_functions
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        found = _kind(environ) if _watches else None
-        if found is None:
+        """Pass a request on, or inject the fault that affects it."""
+        fault = _fault(environ) if _watches else None
+        if fault is None:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
-        kind, asked = found
-        service, protocol = asked.service, asked.protocol
+        kind, requested = fault
+        service, protocol = requested.service, requested.protocol
         match kind:
             case Kind.THROTTLED | Kind.THROTTLED_TWICE:
                 status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
@@ -152,7 +153,7 @@ class Faults:
                 message = f"User is not authorized to perform this operation of {service}"
                 return _answer(environ, start_response, service, protocol, "AccessDenied", message, None)
             case Kind.CONFLICT_ONCE:
-                code, message, members = _conflict(asked.operation, environ)
+                code, message, members = _conflict(requested.operation, environ)
                 return _answer(environ, start_response, service, protocol, code, message, None, **members)
             case Kind.LOST_UNDONE:
                 refusals.read_to_the_end(environ)
@@ -160,28 +161,27 @@ class Faults:
                 refusals.read_to_the_end(environ)
                 self._kill_functions()
             case Kind.LOST_DONE | Kind.KILLED_AFTER:
-                done = self._application(environ, lambda *_: lambda _: None)
-                for _ in done:
+                for _ in self._application(environ, lambda *_: lambda _: None):
                     pass
                 if kind is Kind.KILLED_AFTER:
                     self._kill_functions()
         return _hang_up(environ)
 
 
-def _kind(environ: dict[str, Any]) -> tuple[Kind, requests.Asked] | None:
+def _fault(environ: dict[str, Any]) -> tuple[Kind, requests.Operation] | None:
     signed = requests.signature(environ)
     caller = clients.who_signed(signed.access_key_id) if signed else None
     if signed is None or caller is None or clients.is_operator(caller):
         return None
     account = caller.account if isinstance(caller, decisions.Caller) else caller.source_account
-    asked = requests.asked(environ, signed, account)
-    kinds = [watch.comes_to(caller.principal, asked.service, asked.operation) for watch in list(_watches)]
+    requested = requests.read_operation(environ, signed, account)
+    kinds = [watch.record(caller.principal, requested.service, requested.operation) for watch in list(_watches)]
     kind = next((kind for kind in kinds if kind), None)
-    return (kind, asked) if kind else None
+    return (kind, requested) if kind else None
 
 
 def _conflict(operation: str, environ: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """Return the error, its message and its other members for a conflict at the first item of a request."""
+    """Return the code, the message and the other members of the error for a conflict on a request's first item."""
     if not operation.startswith("Transact"):
         return "TransactionConflictException", _CONFLICT, {}
     others = len(json.load(environ["wsgi.input"])["TransactItems"]) - 1
@@ -207,4 +207,4 @@ def _answer(
 def _hang_up(environ: dict[str, Any]) -> Iterable[bytes]:
     with contextlib.suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-    raise ConnectionAbortedError("hung up by a fault")
+    raise ConnectionAbortedError("A fault closed the connection.")

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-# On PutEvents: the call carries an event of another bus, by the token that is the header's value.
+# On PutEvents: the call forwards an event from another bus, identified by the token in the header.
 FORWARDED_EVENT = "x-embedded-aws-forwarded-event"

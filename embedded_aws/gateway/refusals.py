@@ -1,6 +1,6 @@
-"""Error responses: a refusal by IAM, or a fault, with the code and in the protocol of each service.
+"""Error responses, of IAM or of a fault, with the code and in the protocol of each service.
 
-The codes are those of each API reference's "Common Errors"; the messages are those of "Troubleshoot access denied error
+The codes are those in each API reference's "Common Errors"; the messages are those of "Troubleshoot access denied error
 messages" (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html).
 """
 
@@ -25,18 +25,21 @@ _CHUNK = 1024 * 1024
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
+    """An HTTP response."""
+
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
 
 def denied(service: str, protocol: str, message: str, action: str = "") -> Answer:
+    """Return a service's response to a call that IAM denies; its code may depend on the denied action."""
     codes = _KEY_CODES if action.startswith("kms:") and service in _KEY_CODES else _CODES
     return answer(service, protocol, codes.get(service, "AccessDenied"), message)
 
 
 def answer(service: str, protocol: str, code: str, message: str, **members: Any) -> Answer:
-    """Return the answer of an error; `members` are those of its shape besides the message, in JSON only."""
+    """Return an error response. `members` are the other members of the error's shape, in JSON only."""
     request_id = str(uuid.uuid4())
     if protocol == "rest-xml":
         text = (
@@ -70,7 +73,7 @@ def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[
 
 
 def read_to_the_end(environ: dict[str, Any]) -> None:
-    """Read the rest of the request: otherwise the sender would find a broken connection instead of the response."""
+    """Read the rest of the request: otherwise the sender gets a broken connection instead of the response."""
     left = int(environ.get("CONTENT_LENGTH") or 0)
     while left > 0 and (chunk := environ["wsgi.input"].read(min(left, _CHUNK))):
         left -= len(chunk)

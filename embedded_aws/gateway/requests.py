@@ -1,8 +1,8 @@
-"""The reading of HTTP requests: their signature, their operation and the permissions that it requires.
+"""The parsing of HTTP requests: the signature, the operation and the permissions that it requires.
 
-botocore's model of a service defines the protocol, and with it the place of the operation and its parameters
-(https://smithy.io/2.0/aws/protocols/index.html). The bodies of objects and invocations, which affect no permission, are
-not read.
+botocore's model of a service defines the protocol, and thus the location of the operation and its parameters
+(https://smithy.io/2.0/aws/protocols/index.html). The bodies of objects and invocations are not read, because they
+affect no permission.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from embedded_aws.iam import permissions
 from embedded_aws.iam.permissions import Call, Need
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d*/([^/]*)/([^/]+)/aws4_request")
-# Names of services in signatures that differ from botocore's.
+# The services whose names in signatures differ from botocore's.
 _MODELS = {"states": "stepfunctions", "monitoring": "cloudwatch", "email": "ses", "elasticmapreduce": "emr"}
 # Their operations are in the path, and their bodies affect no permission.
 _UNREAD = {"lambda", "sagemaker-runtime"}
@@ -40,8 +40,8 @@ class Signature:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """An operation and the permissions that it requires: all of them if `is_known`, otherwise a part or none."""
+class Operation:
+    """A requested operation and the permissions that it requires, which are complete only if `is_known`."""
 
     service: str
     operation: str
@@ -51,6 +51,7 @@ class Asked:
 
 
 def signature(environ: dict[str, Any]) -> Signature | None:
+    """Return the signature of a request, which may be in its query string, or None if it is not signed."""
     match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     if match is None and "X-Amz-Credential" in environ.get("QUERY_STRING", ""):
         credential = Request(environ).args.get("X-Amz-Credential", "")
@@ -58,7 +59,7 @@ def signature(environ: dict[str, Any]) -> Signature | None:
     return Signature(match[1], match[2], match[3].lower()) if match else None
 
 
-def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
+def read_operation(environ: dict[str, Any], signed: Signature, account: str) -> Operation:
     """Return the operation of a request from `account`, and the permissions that it requires."""
     service = signed.service
     if service == "s3":
@@ -74,8 +75,8 @@ def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
         operation, path = get_service_router(name).match(request)
         environ["wsgi.input"] = io.BytesIO(body) if name not in _UNREAD else environ["wsgi.input"]
     except (NotFound, RuntimeError, LookupError, ValueError):
-        # moto raises each of them for an unknown route.
-        return Asked(service, "unknown", "json", [], False)
+        # moto raises any of these for an unknown route.
+        return Operation(service, "unknown", "json", [], False)
     if name in _UNREAD:
         parameters = path | {"Qualifier": request.args.get("Qualifier")}
         parameters["TargetModel"] = request.headers.get("X-Amzn-SageMaker-Target-Model")
@@ -84,7 +85,7 @@ def asked(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
     if headers.FORWARDED_EVENT in request.headers:
         parameters["forwarded"] = True
     call = Call(service, operation.name, parameters, account, signed.region)
-    return Asked(service, operation.name, protocol, *_needs(call))
+    return Operation(service, operation.name, protocol, *_needs(call))
 
 
 def _needs(call: Call) -> tuple[list[Need], bool]:
@@ -95,19 +96,19 @@ def _needs(call: Call) -> tuple[list[Need], bool]:
         return [], False
 
 
-def _s3(environ: dict[str, Any], signed: Signature, account: str) -> Asked:
+def _s3(environ: dict[str, Any], signed: Signature, account: str) -> Operation:
     request = Request(environ)
     try:
         operation, path = get_service_router("s3").match(request)
     except NotFound:
-        return Asked("s3", "unknown", "rest-xml", [], False)
+        return Operation("s3", "unknown", "rest-xml", [], False)
     body = _body(environ) if operation.name == "DeleteObjects" else b""
     call = Call("s3", operation.name, path, account, signed.region, request.args, request.headers, body)
-    return Asked("s3", operation.name, "rest-xml", *_needs(call))
+    return Operation("s3", operation.name, "rest-xml", *_needs(call))
 
 
 def _body(environ: dict[str, Any]) -> bytes:
-    """Return the whole body, and leave it in place for the next reader."""
+    """Return the body, and restore it for the next reader."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
@@ -115,9 +116,9 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 def _parameters(operation: Any, protocol: str, request: Request, body: bytes) -> dict[str, Any]:
     if protocol == "json":
-        # Without botocore's parser: numbers and dates affect no permission.
-        found = json.loads(body or b"{}")
-        return found if isinstance(found, dict) else {}
+        # botocore's parser is not needed: numbers and dates affect no permission.
+        parameters = json.loads(body or b"{}")
+        return parameters if isinstance(parameters, dict) else {}
     if protocol == "query":
         parser = PROTOCOL_PARSERS[protocol](operation)
         parsed: dict[str, Any] = parser.parse(

@@ -1,4 +1,4 @@
-"""Which policies there are: of users and roles, and of what they call; read from moto's backends.
+"""The policies attached to users, roles and resources, read from moto's backends.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html
 """
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 def of_identity(principal: str) -> list[Statement]:
-    """Return the statements of a user or role; a policy is named after that, and by its own name or its ARN."""
+    """Return the statements of a user or role. A policy is named by the user or role and its own name or ARN."""
     entity = _entity(principal)
     if entity is None:
         return []
@@ -41,7 +41,7 @@ def of_identity(principal: str) -> list[Statement]:
 
 
 def boundary_of(principal: str) -> list[Statement] | None:
-    """The permissions boundary of a user or role, if it has one."""
+    """Return the permissions boundary of a user or role, or None if it has none."""
     arn = getattr(_entity(principal), "permissions_boundary_arn", None)
     if not arn:
         return None
@@ -50,7 +50,7 @@ def boundary_of(principal: str) -> list[Statement] | None:
 
 
 def _document(policy: Any) -> str:
-    """The version of a managed policy that counts."""
+    """Return the default version of a managed policy."""
     for version in policy.versions:
         if version.version_id == policy.default_version_id:
             return str(version.document)
@@ -58,7 +58,7 @@ def _document(policy: Any) -> str:
 
 
 def _entity(principal: str) -> Any:
-    """moto's user or role."""
+    """Return moto's user or role, or None."""
     *_, account, kind_and_name = principal.split(":", 5)
     backend = iam_backends[account]["aws"]
     if kind_and_name.startswith("user/"):
@@ -67,13 +67,13 @@ def _entity(principal: str) -> Any:
 
 
 def of_resource(arn: str) -> list[Statement]:
-    """The statements of the policies attached to a resource, or to what it lies in, after which they are named."""
+    """Return the statements of the policies attached to a resource or its parent, by whose ARN they are named."""
     policies = _resource_policies(arn) if _is_arn(arn) else {}
     return [statement for name, document in policies.items() if document for statement in parse(document, name)]
 
 
 def registry_arn(account: str, region: str) -> str:
-    """What the policy of a private registry is named after, which has no ARN of its own."""
+    """Return the name of a private registry's policy, because a registry has no ARN."""
     return f"arn:aws:ecr:{region}:{account}:registry"
 
 
@@ -83,8 +83,8 @@ def _resource_policies(arn: str) -> dict[str, Any]:
         case "s3":
             bucket = resource.partition("/")[0]
             account = owner(bucket) or ""
-            found = s3_backends[account]["aws"].buckets.get(bucket) if account else None
-            return {f"arn:aws:s3:::{bucket}": found.policy.decode() if found and found.policy else None}
+            model = s3_backends[account]["aws"].buckets.get(bucket) if account else None
+            return {f"arn:aws:s3:::{bucket}": model.policy.decode() if model and model.policy else None}
         case "kms":
             return {arn: getattr(_key(arn), "policy", None)}
         case "events":
@@ -118,7 +118,7 @@ def _of_function(account: str, region: str, resource: str) -> dict[str, Any]:
     function = _function(account, region, resource)
     if function is None:
         return {}
-    # moto keeps an account's number as it came, where AWS's GetPolicy has {"AWS": ...}.
+    # moto keeps an account ID as it is in the request, where AWS's GetPolicy returns {"AWS": ...}.
     statements = [
         {**each, "Principal": {"AWS": each["Principal"]}} if isinstance(each["Principal"], str) else each
         for each in function.policy.statements
@@ -127,18 +127,21 @@ def _of_function(account: str, region: str, resource: str) -> dict[str, Any]:
 
 
 def is_managed_by_aws(key_arn: str) -> bool:
-    """AWS's own keys let in whoever may use the service in their account ("AWS managed keys", concepts)."""
+    """Return whether a key is an AWS managed key, which all users of its service in the account can use.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html, "AWS managed keys"
+    """
     key = _key(key_arn)
     return key is not None and any(alias in RESERVED_ALIASES for alias in key.aliases)
 
 
 def is_open_to_its_account(resource: str) -> bool:
-    """Of a key that does not exist, the account may be told so."""
+    """Return whether a KMS key is an AWS managed key or does not exist, which its account can learn."""
     return ":kms:" in resource and (_key(resource) is None or is_managed_by_aws(resource))
 
 
 def exists(arn: str) -> bool:
-    """Of what a service calls without a role: it is told that a thing is gone rather than that it may not have it."""
+    """Return whether a target of a service's call without a role exists: otherwise the error is not AccessDenied."""
     _, _, service, region, account, resource = arn.split(":", 5)
     match service:
         case "sqs":
@@ -163,32 +166,32 @@ def _key(arn: str) -> Any:
 
 
 def _is_arn(text: str) -> bool:
-    """Resources are as the caller wrote them."""
+    """Return whether a resource, which the caller may have written in another form, is an ARN."""
     return text.startswith("arn:") and text.count(":") >= _ARN_COLONS
 
 
 def parse(document: Any, name: str) -> list[Statement]:
-    """The statements of a policy; one that is none, which AWS would not have taken, denies everything."""
+    """Return the statements of a policy. An invalid one, which AWS would have rejected, denies everything."""
     text = document if isinstance(document, str) else json.dumps(document)
     try:
         return list(iam_policies.parse(text, name))
     except iam_policies.PolicyError as error:
-        _logger.warning("%s; it denies everything", error)
+        _logger.warning("%s. It denies everything.", error)
         everything = {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
         return [Statement(name, 0, everything)]
 
 
 def owner(bucket: str) -> str | None:
-    """Return the account that a bucket belongs to; None if there is no such bucket."""
-    found = s3_backends.bucket_accounts.get(bucket)
-    return str(found[1]) if found else None
+    """Return the account that owns a bucket, or None if the bucket does not exist."""
+    partition_and_account = s3_backends.bucket_accounts.get(bucket)
+    return str(partition_and_account[1]) if partition_and_account else None
 
 
-def account_of(resource: str, callers: str) -> str:
-    """The account a resource belongs to, or would belong to."""
+def account_of(resource: str, caller_account: str) -> str:
+    """Return the account that owns a resource; the caller's account if the resource does not name one."""
     if not _is_arn(resource):
-        return callers
+        return caller_account
     _, _, service, _, account, name = resource.split(":", 5)
     if service == "s3":
-        account = owner(name.partition("/")[0]) or callers
-    return account or callers
+        account = owner(name.partition("/")[0]) or caller_account
+    return account or caller_account

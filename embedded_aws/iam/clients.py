@@ -1,4 +1,4 @@
-"""Clients that act as a role, a user or an AWS service, and the callers that access keys stand for."""
+"""Clients that act as a role, a user or an AWS service, and the owners of access keys."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ONE_ATTEMPT = Config(
     max_pool_connections=50,
 )
 _service_calls: dict[str, ServiceCall] = {}
-# Of access keys: who a key belongs to never changes, and moto looks through all sessions there ever were.
+# By access key. The owner of a key never changes, and moto searches all sessions for it.
 _callers: dict[str, Caller] = {}
 
 
 def create_operators() -> None:
-    """One IAM user `operator` with all rights and one access key in every account."""
+    """Create an IAM user `operator` with all permissions and one access key in every account."""
     for account in ACCOUNTS.values():
         backend = iam_backends[account]["aws"]
         backend.create_user(REGION, OPERATOR)
@@ -43,17 +43,17 @@ def create_operators() -> None:
 
 
 def operator_credentials(account: str) -> dict[str, str]:
-    """The access key of an account's `operator`, in the words of an AWS config file."""
+    """Return the access key of an account's `operator`, with the keys of an AWS config file."""
     (key,) = iam_backends[account]["aws"].list_access_keys(OPERATOR)
     return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
 
 
 def role_credentials(role_arn: str, session_name: str, by: ServiceCall) -> dict[str, str]:
-    """What sts:AssumeRole would hand to a service that assumes its role, in the words of an AWS config file.
+    """Return the credentials of a service that assumes a role, with the keys of an AWS config file.
 
-    Raises ClientError where there is no such role, or it does not trust the service for what it does.
+    Raise ClientError AccessDenied if the role does not exist or its trust policy does not allow the call.
     """
-    decision = decisions.may_assume(by, role_arn, session_name)
+    decision = decisions.decide_assume_role(by, role_arn, session_name)
     if not decision.allowed:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": decision.reason}}, "AssumeRole")
     session = sts_backends[account_of(role_arn)]["aws"].assume_role(
@@ -72,17 +72,17 @@ def role_credentials(role_arn: str, session_name: str, by: ServiceCall) -> dict[
 
 
 def client_as_role(service: str, role_arn: str, session_name: str, by: ServiceCall, region: str = REGION) -> Any:
-    """A boto3 client whose calls are made by `role_arn`, as those of an AWS service acting for us are."""
+    """Return a boto3 client that acts as `role_arn`, as an AWS service does on a customer's behalf."""
     return _client(service, role_credentials(role_arn, session_name, by), region)
 
 
 def client_as_operator(service: str, account: str, region: str = REGION) -> Any:
-    """A boto3 client whose calls are made by the account's `operator`."""
+    """Return a boto3 client that acts as the account's `operator`."""
     return _client(service, operator_credentials(account), region)
 
 
 def client_as_caller(service: str, access_key_id: str, region: str = REGION) -> Any:
-    """A boto3 client whose calls are made by whoever signed a request with `access_key_id`."""
+    """Return a boto3 client that acts as the user or role session that owns `access_key_id`."""
     account = get_account_id_from(access_key_id)
     key = iam_backends[account]["aws"].access_keys[access_key_id]
     credentials = {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
@@ -93,13 +93,13 @@ def client_as_caller(service: str, access_key_id: str, region: str = REGION) -> 
 
 
 def client_as_service(service: str, principal: str, source_arn: str, account: str, region: str = REGION) -> Any:
-    """A boto3 client whose calls the AWS service `principal` makes for `source_arn`, to a resource of `account`."""
+    """Return a boto3 client that acts as the AWS service `principal` for `source_arn`, on resources of `account`."""
     call = ServiceCall(principal, source_arn)
     access_key_id = "ASVC" + hashlib.sha256(repr(call).encode()).hexdigest()[:16].upper()
     _service_calls[access_key_id] = call
     client = _client(service, {"aws_access_key_id": access_key_id, "aws_secret_access_key": principal}, region)
 
-    # moto finds the account of a request by its access key, and a service has none in the account it calls.
+    # moto derives the account of a request from its access key, and a service has none in the account that it calls.
     def name_account(request: Any, **_: object) -> None:
         request.headers["x-moto-account-id"] = account
 
@@ -108,7 +108,7 @@ def client_as_service(service: str, principal: str, source_arn: str, account: st
 
 
 def caller(access_key_id: str) -> Caller:
-    """Who an access key belongs to."""
+    """Return the user or role session that owns an access key."""
     if access_key_id not in _callers:
         account = get_account_id_from(access_key_id)
         key = iam_backends[account]["aws"].access_keys.get(access_key_id)
@@ -121,15 +121,16 @@ def caller(access_key_id: str) -> Caller:
 
 
 def who_signed(access_key_id: str) -> Caller | ServiceCall | None:
-    """The user, role or service that an access key stands for; None for a key that does not exist."""
+    """Return the user, role session or service that owns an access key, or None if the key does not exist."""
     if access_key_id in _service_calls:
         return _service_calls[access_key_id]
     account = get_account_id_from(access_key_id)
     return caller(access_key_id) if access_key_id in iam_backends[account]["aws"].access_keys else None
 
 
-def is_operator(someone: Caller | ServiceCall) -> bool:
-    return isinstance(someone, Caller) and someone.arn == f"arn:aws:iam::{someone.account}:user/{OPERATOR}"
+def is_operator(principal: Caller | ServiceCall) -> bool:
+    """Return whether this is the `operator` of an account."""
+    return isinstance(principal, Caller) and principal.arn == f"arn:aws:iam::{principal.account}:user/{OPERATOR}"
 
 
 def _client(service: str, credentials: dict[str, str], region: str) -> Any:

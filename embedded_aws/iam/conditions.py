@@ -2,7 +2,8 @@
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html,
 reference_policies_condition-logic-multiple-context-keys-or-values.html and
-reference_policies_condition-single-vs-multi-valued-context-keys.html. What cannot be judged raises UnknownError.
+reference_policies_condition-single-vs-multi-valued-context-keys.html. A condition that cannot be evaluated raises
+UnknownError.
 """
 
 from __future__ import annotations
@@ -16,38 +17,38 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# What is known of a call: a key that the call does not have is None, one that nobody looked for is not there at all.
+# The condition keys of a call. A key that the call does not have is None; a key that is unknown here is missing.
 Context = Mapping[str, str | list[str] | None]
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SPECIAL = {"*": "*", "?": "?", "$": "$"}
 _ARN_PARTS = 6
-# The keys that end in the key of a tag, and what is in a context where all tags of that family are.
+# The prefixes of keys that end in a tag's key, and the key that is in a context with all tags of that family.
 _TAG_FAMILIES = {"aws:requesttag/": "aws:tagkeys", "aws:resourcetag/": "aws:resourcetag/"}
 
 
 class UnknownError(Exception):
-    """An operator that does not exist, or a condition key of which nothing is known for this call."""
+    """An operator that does not exist, or a condition key that is unknown for this call."""
 
 
 class AbsentError(Exception):
-    """A policy variable that this call has no value for: then nothing matches."""
+    """A policy variable without a value in this call, which matches nothing."""
 
 
 def value_of(context: Context, key: str) -> str | list[str] | None:
-    """What a call has for a condition key, whose name is not case-sensitive."""
+    """Return the value of a condition key in a call. Its name is not case-sensitive. Raise UnknownError if unknown."""
     name = key.lower()
     if name in context:
         return context[name]
-    # A request that names no tags has none of any key, and so has a resource whose tags are known.
+    # If all tags of the family are known, the call does not have this one.
     for family, marker in _TAG_FAMILIES.items():
         if name.startswith(family) and marker in context:
             return None
-    raise UnknownError(f"the condition key {key} is not known for this call")
+    raise UnknownError(f"The condition key {key} is unknown for this call.")
 
 
 def resolve(text: str, context: Context) -> str:
-    """A regular expression for a text with wildcards and policy variables (reference_policies_variables)."""
+    """Return a regular expression for a string with wildcards and policy variables (reference_policies_variables)."""
     pattern, end = "", 0
     for variable in _VARIABLE.finditer(text):
         pattern += _wild(text[end : variable.start()]) + re.escape(_variable(variable[1], context))
@@ -76,11 +77,12 @@ def _literally(text: str) -> str:
 
 
 def plain(text: str, context: Context) -> str:
-    """A text with its policy variables replaced and no wildcards."""
+    """Return a string with the values of its policy variables. Wildcards in it have no special meaning."""
     return _VARIABLE.sub(lambda variable: _variable(variable[1], context), text)
 
 
 def like(pattern: str, value: str, context: Context) -> bool:
+    """Return whether a value matches a pattern with wildcards and policy variables, as of StringLike."""
     if "${" in pattern:
         return re.fullmatch(resolve(pattern, context), value, re.DOTALL) is not None
     return _expression(pattern).fullmatch(value) is not None
@@ -92,7 +94,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def arn_like(pattern: str, value: str, context: Context) -> bool:
-    """Each of the six parts is compared by itself: "Amazon Resource Name (ARN) condition operators"."""
+    """Return whether each of the six parts of an ARN matches: "Amazon Resource Name (ARN) condition operators"."""
     # A variable may have colons in its name and in its value, but no wildcards.
     written = _VARIABLE.sub(lambda found: _literally(_variable(found[1], context)), pattern)
     patterns, values = written.split(":", _ARN_PARTS - 1), value.split(":", _ARN_PARTS - 1)
@@ -102,7 +104,7 @@ def arn_like(pattern: str, value: str, context: Context) -> bool:
 
 
 def hold(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
-    """Whether all conditions hold: all operators, all keys of each, one of the values of each key."""
+    """Return whether all conditions are met: all operators, all keys of each, and one of the values of each key."""
     verdicts = [
         _holds(name, key, [str_of(value) for value in listed(values)], context)
         for name, block in conditions.items()
@@ -112,10 +114,12 @@ def hold(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
 
 
 def listed(value: Any) -> list[Any]:
+    """Return a policy element's values, which may be a single value or a list."""
     return value if isinstance(value, list) else [value]
 
 
 def str_of(value: Any) -> str:
+    """Return a condition's value as the string that it is compared as."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -127,7 +131,7 @@ def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
     if_exists = base.endswith("IfExists")
     base = base.removesuffix("IfExists")
     if base not in _OPERATORS or (separator and quantifier not in ("ForAnyValue", "ForAllValues")):
-        raise UnknownError(f"the condition operator {name} is not known")
+        raise UnknownError(f"The condition operator {name} is unknown.")
     positive, test = _OPERATORS[base]
 
     def passes(value: str) -> bool:
@@ -136,15 +140,15 @@ def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
         except AbsentError:
             return False
 
-    # For a set operator a value that is an empty text is none, too ("resolves to a null data set").
+    # For a set operator, an empty string is no value ("resolves to a null data set").
     if given is None or given == [] or (separator and given in ("", [""])):
         if if_exists and not given:
             return True
-        # "If the key is not present": a negated operator holds, an empty set is all of anything and has nothing in it.
+        # Without a key, a negated operator and ForAllValues are true, and ForAnyValue is false.
         return quantifier == "ForAllValues" if separator else not positive
     if not separator:
         if isinstance(given, list):
-            raise UnknownError(f"{key} has many values, which {name} cannot compare")
+            raise UnknownError(f"{key} has several values, which {name} cannot compare.")
         return passes(given)
     values = given if isinstance(given, list) else [given]
     return all(map(passes, values)) if quantifier == "ForAllValues" else any(map(passes, values))
@@ -152,7 +156,7 @@ def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
 
 def _is_null(given: str | list[str] | None, wanted: list[str]) -> bool:
     if any(want not in ("true", "false") for want in wanted):
-        raise UnknownError(f"Null is true or false, not {wanted}")
+        raise UnknownError(f"The value of Null must be true or false, not {wanted}.")
     return any((given is None or given == []) == (want == "true") for want in wanted)
 
 
@@ -163,11 +167,11 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UnknownError(f"{text} is no number") from error
+        raise UnknownError(f"{text} is not a number.") from error
 
 
 def _date(text: str) -> float:
-    """ISO 8601, or seconds since 1970."""
+    """Return the seconds since 1970 of an ISO 8601 date, or of a number of seconds."""
     try:
         return float(text)
     except ValueError:
@@ -175,12 +179,12 @@ def _date(text: str) -> float:
     try:
         date = datetime.datetime.fromisoformat(text)
     except ValueError as error:
-        raise UnknownError(f"{text} is no date") from error
+        raise UnknownError(f"{text} is not a date.") from error
     return (date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 def _compared(read: Callable[[str], float], compare: Callable[[float, float], bool]) -> Test:
-    """Numbers and dates, in which a policy variable is none."""
+    """Return a comparison of numbers or dates, in which policy variables are not resolved."""
     return lambda want, value, _: compare(read(value), read(want))
 
 
@@ -188,7 +192,7 @@ def _in_network(want: str, value: str, _: Context) -> bool:
     try:
         return ipaddress.ip_address(value) in ipaddress.ip_network(want, strict=False)
     except ValueError as error:
-        raise UnknownError(f"{want} or {value} is no IP address") from error
+        raise UnknownError(f"{want} or {value} is not an IP address.") from error
 
 
 def _equals(want: str, value: str, context: Context) -> bool:
@@ -203,10 +207,10 @@ def _same_bytes(want: str, value: str, _: Context) -> bool:
     try:
         return base64.b64decode(want, validate=True) == base64.b64decode(value, validate=True)
     except ValueError as error:
-        raise UnknownError(f"{want} or {value} is not in base 64") from error
+        raise UnknownError(f"{want} or {value} is not Base64-encoded.") from error
 
 
-# By name: whether one match makes it hold, and how a value of the policy is compared with one of the call.
+# By name: whether a match makes the condition true, and the comparison of a policy's value with a call's.
 _OPERATORS: dict[str, tuple[bool, Test]] = {
     "StringEquals": (True, _equals),
     "StringNotEquals": (False, _equals),

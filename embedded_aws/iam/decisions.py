@@ -1,4 +1,4 @@
-"""IAM's decisions: whether a caller may do an action on a resource, by all policies that apply.
+"""IAM's decisions: whether a caller has permission for an action on a resource, by all policies that apply.
 
 `attached_policies` finds the policies, and `evaluation` combines them. `watched` passes every decision to an observer.
 """
@@ -17,12 +17,12 @@ from embedded_aws.iam.permissions import Need
 from embedded_aws.iam.policies import Match, Principal, Question, Statement
 
 # "Unlike other AWS resource policies, a KMS key policy does not automatically give permission to the account"
-# (key-policy-overview), and nobody assumes a role but by its trust policy.
-_RESOURCE_HAS_TO_ALLOW = ("kms:", "sts:AssumeRole")
+# (key-policy-overview), and a role can be assumed only by its trust policy.
+_RESOURCE_MUST_ALLOW = ("kms:", "sts:AssumeRole")
 # Lambda's aws:SourceArn "applies only to policies where your Lambda function is the target resource"
-# (permissions-source-function-arn), and no page has one for the roles that it takes.
+# (permissions-source-function-arn), and no page documents one for the roles that Lambda assumes.
 _WITHOUT_SOURCE = ("lambda.amazonaws.com",)
-# What AWS's own keys, queues and the like cannot say is absent from a call, rather than unknown.
+# Keys that are absent from a call, rather than unknown, unless the call has a value for them.
 _ABSENT = (
     "aws:calledvia",
     "aws:federatedprovider",
@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """Who signed a request: `arn` as sts:GetCallerIdentity has it, `principal` the user or role that policies name."""
+    """The signer of a request: `arn` is that of sts:GetCallerIdentity, `principal` the user or role in policies."""
 
     account: str
     arn: str
@@ -56,21 +56,23 @@ class Caller:
 
 @dataclasses.dataclass(frozen=True)
 class ServiceCall:
-    """What IAM sees when an AWS service calls for a customer's resource without a role of theirs."""
+    """An AWS service that calls on behalf of a customer's resource, without a role of the customer."""
 
     principal: str
     source_arn: str
 
     @property
     def source_account(self) -> str:
+        """Return the account of the customer's resource."""
         return self.source_arn.split(":")[4]
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """One action on one resource: `by` are the statements that allowed or denied it, `why` says it of a refusal.
+    """The decision on an action on a resource.
 
-    `principal` is whom policies name for the `caller`; `cases` are what was decided on, one for each form of it.
+    `by` are the statements that allowed or denied it, `why` is the reason of a denial. `principal` is the user, role or
+    service that policies name for the `caller`. `cases` has one case for each form of the resource.
     """
 
     caller: str
@@ -84,7 +86,7 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """A refusal in the words of "Troubleshoot access denied error messages" (troubleshoot_access-denied)."""
+        """Return AWS's error message: "Troubleshoot access denied error messages" (troubleshoot_access-denied)."""
         shown = f'"{self.resource}"' if self.action.startswith("s3:") else self.resource
         return f"User: {self.caller} is not authorized to perform: {self.action} on resource: {shown} {self.why}"
 
@@ -94,7 +96,7 @@ _watchers: list[Callable[[Decision], object]] = []
 
 @contextlib.contextmanager
 def watched(watch: Callable[[Decision], object]) -> Iterator[None]:
-    """Show `watch` every decision that is made meanwhile."""
+    """Pass every decision inside the `with` statement to `watch`."""
     _watchers.append(watch)
     try:
         yield
@@ -103,7 +105,7 @@ def watched(watch: Callable[[Decision], object]) -> Iterator[None]:
 
 
 def decide(caller: Caller | ServiceCall, need: Need, about: Mapping[str, str | list[str] | None]) -> Decision:
-    """Whether the caller may; `about` is what is known of the request for conditions, whatever the need."""
+    """Decide on a required permission. `about` has the condition keys of the request that every permission shares."""
     cases = tuple(_case(caller, need, resource, about) for resource in need.resources)
     case, verdict = evaluation.judge_forms(cases)
     resource = case.question.resource
@@ -114,17 +116,17 @@ def decide(caller: Caller | ServiceCall, need: Need, about: Mapping[str, str | l
     )
 
 
-def may_assume(call: ServiceCall, role_arn: str, session_name: str) -> Decision:
-    """Whether a service may take a role for what it does: by the role's trust policy alone."""
+def decide_assume_role(call: ServiceCall, role_arn: str, session_name: str) -> Decision:
+    """Decide whether a service may assume a role: by the role's trust policy alone."""
     context: dict[str, str | None] = {"sts:externalid": None, "sts:rolesessionname": session_name}
     if call.principal in _WITHOUT_SOURCE:
         context |= {"aws:sourcearn": None, "aws:sourceaccount": None}
     return decide(call, Need("sts:AssumeRole", (role_arn,), context), {})
 
 
-def refuse_unknown(caller: Caller | ServiceCall, action: str) -> Decision:
-    """For an operation that nothing is known of."""
-    why = "because the embedded AWS does not know what it needs"
+def deny_unknown(caller: Caller | ServiceCall, action: str) -> Decision:
+    """Deny an operation whose required permissions are unknown."""
+    why = "because the embedded AWS does not know the permissions that it requires"
     return _show(Decision(_name(caller), caller.principal, action, "*", False, why=why))
 
 
@@ -141,7 +143,7 @@ def _name(caller: Caller | ServiceCall) -> str:
 
 
 def resource_admits(caller: Caller, action: str, resource: str) -> bool:
-    """Whether the policy of another account's resource may let the caller in: its conditions are of a later call."""
+    """Return whether the policy of a resource in another account can allow the action, if its conditions are met."""
     allowing = [
         dataclasses.replace(statement, body={**statement.body, "Condition": {}})
         for statement in attached_policies.of_resource(resource)
@@ -152,7 +154,7 @@ def resource_admits(caller: Caller, action: str, resource: str) -> bool:
 
 
 def _case(caller: Caller | ServiceCall, need: Need, resource: str, about: Mapping[str, str | list[str] | None]) -> Case:
-    """All policies that have a say."""
+    """Return the question with all policies that apply to it."""
     context = {**_context(caller, resource, about), **need.context}
     question = Question(_principal(caller), need.action, resource, context)
     consent, of_resource = _consent(caller, need.action, resource), tuple(attached_policies.of_resource(resource))
@@ -166,7 +168,7 @@ def _consent(caller: Caller | ServiceCall, action: str, resource: str) -> Consen
         return Consent.RESOURCE_ALONE if attached_policies.exists(resource) else Consent.NOBODY
     if _is_foreign(resource, action, caller):
         return Consent.BOTH
-    if action.startswith(_RESOURCE_HAS_TO_ALLOW) and not attached_policies.is_open_to_its_account(resource):
+    if action.startswith(_RESOURCE_MUST_ALLOW) and not attached_policies.is_open_to_its_account(resource):
         return Consent.RESOURCE
     if action.startswith("kms:") and attached_policies.is_managed_by_aws(resource):
         return Consent.NOBODY
@@ -182,7 +184,10 @@ def _principal(caller: Caller | ServiceCall) -> Principal:
 def _context(
     caller: Caller | ServiceCall, resource: str, about: Mapping[str, str | list[str] | None]
 ) -> dict[str, str | list[str] | None]:
-    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html"""
+    """Return the global condition keys of a call.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
     now = datetime.datetime.now(datetime.UTC)
     context: dict[str, str | list[str] | None] = dict.fromkeys(_ABSENT)
     context |= {
@@ -197,8 +202,8 @@ def _context(
         context |= {
             "aws:principalisawsservice": "true",
             "aws:principalservicename": caller.principal,
-            "aws:sourcearn": caller.source_arn if _says_for_whom(caller, resource, about) else None,
-            "aws:sourceaccount": caller.source_account if _says_for_whom(caller, resource, about) else None,
+            "aws:sourcearn": caller.source_arn if _has_source(caller, resource, about) else None,
+            "aws:sourceaccount": caller.source_account if _has_source(caller, resource, about) else None,
             "aws:principalarn": None,
             "aws:principalaccount": None,
             "aws:principaltype": None,
@@ -215,18 +220,18 @@ def _context(
     return {**context, **about}
 
 
-def _says_for_whom(caller: ServiceCall, resource: str, about: Mapping[str, str | list[str] | None]) -> bool:
-    """EventBridge does not when it publishes to a topic, nor when it uses the topic's key for that.
+def _has_source(caller: ServiceCall, resource: str, about: Mapping[str, str | list[str] | None]) -> bool:
+    """Return whether a service's call has aws:SourceArn and aws:SourceAccount.
 
-    EventBridge user guide, "Troubleshooting Amazon EventBridge"; SNS developer guide, "Managing Amazon SNS encryption
-    keys and costs".
+    EventBridge sets neither when it publishes to a topic or uses the topic's key: EventBridge user guide,
+    "Troubleshooting Amazon EventBridge"; SNS developer guide, "Managing Amazon SNS encryption keys and costs".
     """
     is_for_topic = ":sns:" in resource or str(about.get("kms:viaservice")).startswith("sns.")
     return caller.principal != "events.amazonaws.com" or not is_for_topic
 
 
 def _limits(caller: Caller) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
-    """Session policies and permissions boundaries."""
+    """Return the session policy and the permissions boundary of a caller."""
     limits = []
     if caller.session_policy:
         limits.append(("a session", tuple(attached_policies.parse(caller.session_policy, f"session {caller.arn}"))))
@@ -237,5 +242,5 @@ def _limits(caller: Caller) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
 
 
 def _is_foreign(resource: str, action: str, caller: Caller) -> bool:
-    # A bucket's name may be taken in another account, which is for S3 to say.
+    # The name of a new bucket may belong to another account; S3 reports that, not IAM.
     return action != "s3:CreateBucket" and attached_policies.account_of(resource, caller.account) != caller.account

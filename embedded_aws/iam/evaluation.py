@@ -1,7 +1,7 @@
-"""What all policies together say of one action on one resource: whose have to allow it, and that none denies it.
+"""The evaluation of all policies that apply to one action on one resource.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html and, for a resource of another
-account, reference_policies_evaluation-logic-cross-account.html. Nothing here knows of an account's roles or resources.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html and, for a resource in another
+account, reference_policies_evaluation-logic-cross-account.html. This module reads no roles or resources of accounts.
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from embedded_aws.iam.policies import Match, Question, Statement
 
 
 class Consent(enum.Enum):
-    """Whose policies have to allow it; no one else's may deny it."""
+    """The policies that must allow an action; a deny in any other policy overrides them."""
 
-    EITHER = "the caller's or the resource's, where it names the caller itself"
+    EITHER = "the caller's, or the resource's if it names the caller itself"
     BOTH = "the caller's and the resource's"
-    RESOURCE = "the resource's, and the caller's where it names no more than the account"
+    RESOURCE = "the resource's, and the caller's as well if the resource's names only the account"
     RESOURCE_ALONE = "the resource's"
-    NOBODY = "nobody's"
+    NOBODY = "none"
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A question, and all policies that have a say in it. `limits` allow nothing by themselves: each has its kind."""
+    """A question and all policies that apply to it.
+
+    `limits` are pairs of a kind, such as "a session", and its statements. A limit must allow the action, too, but
+    grants nothing.
+    """
 
     question: Question
     consent: Consent
@@ -38,7 +42,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """`by` are the statements that allowed or denied it, `why` says of a refusal what of which policy it is."""
+    """The result: `by` are the statements that allowed or denied the action, `why` is the reason of a denial."""
 
     allowed: bool
     by: tuple[Match, ...] = ()
@@ -46,7 +50,7 @@ class Verdict:
 
 
 def judge(case: Case) -> Verdict:
-    """Whether it is allowed."""
+    """Evaluate a case: an explicit deny first, then the limits, then the policies that must allow the action."""
     question = case.question
     of_identity = policies.evaluate(case.of_identity, question)
     of_resource = policies.evaluate(case.of_resource, question, of_resource=True)
@@ -59,34 +63,37 @@ def judge(case: Case) -> Verdict:
             return Verdict(False, (), f"because no {kind.split(' ', 1)[1]} allows the {question.action} action")
     by = _allowing(case.consent, of_identity.allowed, of_resource.allowed)
     if by is None:
-        is_missing_there = case.consent is Consent.RESOURCE_ALONE or bool(of_identity.allowed)
-        kind = "resource-based" if is_missing_there else "identity-based"
+        resource_lacks_it = case.consent is Consent.RESOURCE_ALONE or bool(of_identity.allowed)
+        kind = "resource-based" if resource_lacks_it else "identity-based"
         return Verdict(False, (), f"because no {kind} policy allows the {question.action} action")
     return Verdict(True, by)
 
 
 def judge_forms(cases: Iterable[Case]) -> tuple[Case, Verdict]:
-    """Of several forms of one resource it is enough that one is allowed, if none is denied; which case decided."""
-    found = [(case, judge(case)) for case in cases]
-    denied = next(((case, verdict) for case, verdict in found if not verdict.allowed and verdict.by), None)
-    allowed = [(case, verdict) for case, verdict in found if verdict.allowed]
+    """Return the deciding case and the verdict on several forms of one resource.
+
+    It is allowed if one form is allowed and none is explicitly denied.
+    """
+    judged = [(case, judge(case)) for case in cases]
+    denied = next(((case, verdict) for case, verdict in judged if not verdict.allowed and verdict.by), None)
+    allowed = [(case, verdict) for case, verdict in judged if verdict.allowed]
     if denied or not allowed:
-        return denied or found[0]
+        return denied or judged[0]
     by = tuple(dict.fromkeys(match for _, verdict in allowed for match in verdict.by))
     return allowed[0][0], Verdict(True, by)
 
 
 def without(case: Case, match: Match) -> Case:
-    """The same case, were the action on the resource by which a statement matched not in that statement."""
+    """Return the case with the action and resource of `match` removed from the statement that matched."""
 
-    def rest(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    def remaining(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
         return tuple(
-            left
+            part
             for statement in statements
-            for left in (_parts_without(match) if statement == match.statement else [statement])
+            for part in (_parts_without(match) if statement == match.statement else [statement])
         )
 
-    return dataclasses.replace(case, of_identity=rest(case.of_identity), of_resource=rest(case.of_resource))
+    return dataclasses.replace(case, of_identity=remaining(case.of_identity), of_resource=remaining(case.of_resource))
 
 
 def _parts_without(match: Match) -> list[Statement]:
@@ -102,7 +109,7 @@ def _parts_without(match: Match) -> list[Statement]:
 def _allowing(
     consent: Consent, of_identity: tuple[Match, ...], of_resource: tuple[Match, ...]
 ) -> tuple[Match, ...] | None:
-    """The statements that together allow it, or None."""
+    """Return the statements that together allow the action, or None if they do not."""
     itself = tuple(match for match in of_resource if not match.whole_account)
     match consent:
         case Consent.NOBODY:

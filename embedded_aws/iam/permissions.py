@@ -1,8 +1,8 @@
-"""The permissions that a call requires: actions, each on a resource, as the service authorization reference has them.
+"""The permissions that a call requires: actions on resources, from the service authorization reference.
 
-https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html,
-for each service the table of actions. This module is the registry: each service lists in its own `PERMISSIONS` what its
-operations require.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+has a table of actions for each service. This module is the registry: the `PERMISSIONS` of each service list the
+permissions that its operations require.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from moto.kms.models import kms_backends
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """One action on one resource, and the values of its condition keys beside those that every call has.
+    """A required permission: one action on one resource, and the action's condition keys beyond the global ones.
 
-    `resources` are the forms in which AWS's pages write the resource: permission for one of them is enough.
+    `resources` are the forms in which AWS documents the resource: permission for one of them is enough.
     """
 
     action: str
@@ -31,9 +31,9 @@ Needs = Iterator[Need]
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A request, read by botocore's model of its service, as the caller's `account` sent it.
+    """A request from the caller's `account`, read by botocore's model of its service.
 
-    `query`, `headers` and `body` are those of a request to S3.
+    `query`, `headers` and `body` are set only in requests to S3.
     """
 
     service: str
@@ -46,15 +46,16 @@ class Call:
     body: bytes = b""
 
     def arn(self, service: str, resource: str) -> str:
+        """Return the ARN of a resource in the caller's account and the request's region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Permissions:
-    """The permissions that the calls of one service require.
+    """The permissions that the operations of one service require.
 
-    An operation is known if `required` yields something for it or if it is `free`. Where `required` may yield only a
-    part, `known` lists the operations for which it yields everything.
+    An operation is known if `required` yields a permission for it or if it is `free`. If `required` is incomplete for
+    some operations, `known` lists those for which it is complete.
     """
 
     required: Callable[[Call], Needs]
@@ -66,12 +67,12 @@ _services: dict[str, Permissions] = {}
 
 
 def register(services: Mapping[str, Permissions]) -> None:
-    """Add services by the names under which requests to them are signed."""
+    """Add services, by their names in request signatures."""
     _services.update(services)
 
 
 def of(call: Call) -> tuple[list[Need], bool]:
-    """Return the permissions that a call requires, and whether they are known to be all."""
+    """Return the permissions that a call requires, and whether they are complete."""
     service = _services.get(call.service)
     if service is None:
         return [], False
@@ -83,8 +84,8 @@ def of(call: Call) -> tuple[list[Need], bool]:
 
 def tags(request: Mapping[str, Any]) -> dict[str, str | list[str] | None]:
     """Return the condition keys of the tags in a request."""
-    given = {tag.get("Key", tag.get("key")): tag.get("Value", tag.get("value")) for tag in request.get("Tags") or []}
-    return {"aws:tagkeys": list(given), **{f"aws:requesttag/{key}".lower(): value for key, value in given.items()}}
+    values = {tag.get("Key", tag.get("key")): tag.get("Value", tag.get("value")) for tag in request.get("Tags") or []}
+    return {"aws:tagkeys": list(values), **{f"aws:requesttag/{key}".lower(): value for key, value in values.items()}}
 
 
 def key(
@@ -97,19 +98,22 @@ def key(
 
 
 def key_arn(key_id: str, account: str, region: str) -> str:
-    """Return the ARN of a key, given by its ID, its ARN or one of its aliases."""
+    """Return the ARN of a key from its ID, its ARN or one of its aliases."""
     if ":key/" in key_id:
         return key_id
     if key_id.startswith("arn:"):
         region, account, key_id = key_id.split(":", 5)[3:]
     if not key_id.startswith("alias/"):
         return f"arn:aws:kms:{region}:{account}:key/{key_id}"
-    found = kms_backends[account][region].get_key_id_from_alias(key_id)
-    return f"arn:aws:kms:{region}:{account}:key/{found or key_id}"
+    target = kms_backends[account][region].get_key_id_from_alias(key_id)
+    return f"arn:aws:kms:{region}:{account}:key/{target or key_id}"
 
 
 def pass_role(role_arn: Any, service: str, resource: str) -> Needs:
-    """https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html"""
+    """Yield the permission to pass a role, if there is one, to a service.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+    """
     if role_arn:
         context = {"iam:passedtoservice": service, "iam:associatedresourcearn": resource}
         yield Need("iam:PassRole", (str(role_arn),), context)

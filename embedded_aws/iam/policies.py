@@ -1,7 +1,7 @@
-"""IAM policy documents, and what they say of one action on one resource.
+"""IAM policy documents, and the statements in them that match an action on a resource.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html, of each of the elements. Nothing here
-knows of an account's roles or resources: documents and a question go in, the statements that answer it come out.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html, with a page for each element. This
+module reads no roles or resources of accounts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Principal:
-    """Who calls, as policies name callers: a user or role, the session of a role, or a service of AWS.
+    """The caller as policies name it: a user or role, the session of a role, or an AWS service.
 
     `account` is empty for a service.
     """
@@ -49,7 +49,7 @@ class Principal:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """May `principal` do the action on the resource? `resource` is empty where a policy is of the resource itself."""
+    """The question whether `principal` has permission for an action on a resource, with the request's context."""
 
     principal: Principal
     action: str
@@ -59,7 +59,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-    """A statement, and where it stands: `policy` is the policy's owner and name, `index` its place there."""
+    """A statement and its place: `policy` is the owner and name of its policy, `index` its position there."""
 
     policy: str
     index: int
@@ -67,6 +67,7 @@ class Statement:
 
     @property
     def allows(self) -> bool:
+        """Return whether the effect is Allow."""
         return bool(self.body["Effect"] == "Allow")
 
     def __str__(self) -> str:
@@ -75,9 +76,9 @@ class Statement:
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A statement that speaks of the question, and by which of its actions and resources.
+    """A statement that matches a question, and the action and resource in it that match.
 
-    `whole_account` is a statement that names only the caller's account, not the caller itself.
+    `whole_account` is true if the statement names only the caller's account, not the caller itself.
     """
 
     statement: Statement
@@ -88,19 +89,19 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """The statements that allow and deny; "an explicit deny in any of these policies overrides the allow"."""
+    """The matching statements: "an explicit deny in any of these policies overrides the allow"."""
 
     allowed: tuple[Match, ...] = ()
     denied: tuple[Match, ...] = ()
 
 
 class PolicyError(Exception):
-    """A policy that is none."""
+    """An invalid policy document."""
 
 
 @functools.lru_cache(maxsize=4096)
 def parse(document: str, policy: str) -> tuple[Statement, ...]:
-    """The statements of a policy document; `policy` says whose it is."""
+    """Return the statements of a policy document. Raise PolicyError if it is not valid. `policy` is its name."""
     try:
         loaded = json.loads(document)
         if loaded.get("Version") != _WITH_VARIABLES:
@@ -110,22 +111,22 @@ def parse(document: str, policy: str) -> tuple[Statement, ...]:
         for body in statements:
             _check(body, policy)
     except (ValueError, AttributeError, TypeError) as error:
-        raise PolicyError(f"{policy} is no policy document: {error}") from error
+        raise PolicyError(f"The policy document of {policy} is not valid: {error}") from error
     return tuple(Statement(policy, index, body) for index, body in enumerate(statements))
 
 
 def _check(body: Mapping[str, Any], policy: str) -> None:
     if unknown := set(body) - _ELEMENTS:
-        raise PolicyError(f"{policy} has unknown elements: {', '.join(sorted(unknown))}")
+        raise PolicyError(f"The policy document of {policy} has unknown elements: {', '.join(sorted(unknown))}")
     if body.get("Effect") not in ("Allow", "Deny") or ("Action" in body) == ("NotAction" in body):
-        raise PolicyError(f"{policy} has a statement without an effect or an action")
+        raise PolicyError(f"The policy document of {policy} has a statement without an effect or an action")
     for operator, block in body.get("Condition", {}).items():
         if not isinstance(block, dict):
-            raise PolicyError(f"{policy} has a condition {operator} that is none")
+            raise PolicyError(f"The policy document of {policy} has a condition {operator} that is not an object")
 
 
 def evaluate(statements: Iterable[Statement], question: Question, of_resource: bool = False) -> Answer:
-    """What statements say: those of an identity, or `of_resource` those of a resource, which name principals."""
+    """Return the statements that match: of identity-based policies or, with `of_resource`, of resource-based ones."""
     allowed: list[Match] = []
     denied: list[Match] = []
     for statement in statements:
@@ -152,8 +153,9 @@ def _match(statement: Statement, question: Question, of_resource: bool) -> Match
     except AbsentError:
         return None
     except UnknownError as unknown:
-        # What cannot be judged is refused: such a statement does not allow, but it does deny.
-        _logger.warning("%s counts against %s on %s: %s", statement, question.action, question.resource, unknown)
+        # A statement that cannot be evaluated does not allow, but it does deny.
+        message = "The statement %s does not allow %s on %s, because it cannot be evaluated: %s"
+        _logger.warning(message, statement, question.action, question.resource, unknown)
         if statement.allows:
             return None
         resource = "*"
@@ -161,7 +163,7 @@ def _match(statement: Statement, question: Question, of_resource: bool) -> Match
 
 
 def _action(body: Mapping[str, Any], action: str) -> str:
-    """The pattern that the action matches; they are not case-sensitive."""
+    """Return the pattern that matches the action. Actions are not case-sensitive."""
     for pattern in listed(body.get("Action", [])):
         if _matches_action(pattern, action):
             return str(pattern)
@@ -187,7 +189,7 @@ def _resource(body: Mapping[str, Any], question: Question, of_resource: bool) ->
     for pattern in listed(body.get("Resource", [])):
         if _matches_resource(pattern, question):
             return str(pattern)
-    # The policy of a role, a repository or a key may leave out what it is attached to.
+    # The policy of a role, a repository or a key may omit the resource.
     return "*" if of_resource and "Resource" not in body else ""
 
 
@@ -200,9 +202,9 @@ def _matches_resource(pattern: str, question: Question) -> bool:
 
 
 def _principal(body: Mapping[str, Any], caller: Principal) -> str:
-    """Whether a statement is about the caller: "" if not, "account" if it names no more than the caller's account."""
+    """Return "itself" if a statement names the caller, "account" if only the caller's account, otherwise ""."""
     if "NotPrincipal" in body:
-        # "NotPrincipal" with Allow would let in everybody else, which AWS advises against and this never does.
+        # "NotPrincipal" with Allow, which AWS advises against, is not supported: it allows nothing.
         if body["Effect"] == "Allow":
             return ""
         return "" if _named(body["NotPrincipal"], caller) else "itself"
@@ -210,7 +212,10 @@ def _principal(body: Mapping[str, Any], caller: Principal) -> str:
 
 
 def _named(principals: Any, caller: Principal) -> str:
-    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html"""
+    """Return how `principals` names the caller.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+    """
     if principals == "*":
         return "itself"
     if not isinstance(principals, dict):

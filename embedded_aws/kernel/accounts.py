@@ -1,4 +1,4 @@
-"""The accounts and the region of the embedded AWS, and the address at which it answers."""
+"""The accounts, the region and the endpoint URL of the embedded AWS."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ ACCOUNTS = {"dev": "111111111111", "qa": "222222222222", "production": "33333333
 _endpoint_url = ""
 
 
-def reach(endpoint_url: str) -> None:
-    """Make every later client call the embedded AWS at `endpoint_url`."""
+def set_endpoint_url(endpoint_url: str) -> None:
+    """Set the endpoint URL of all clients that are created from now on."""
     global _endpoint_url
     _endpoint_url = endpoint_url
 

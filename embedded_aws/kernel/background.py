@@ -10,6 +10,8 @@ _END_SECONDS = 10.0
 
 
 class Background:
+    """The threads of one service."""
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._ending = threading.Event()
@@ -18,10 +20,11 @@ class Background:
 
     @property
     def ending(self) -> bool:
+        """Return whether `end` was called."""
         return self._ending.is_set()
 
     def run(self, work: Callable[..., object], *arguments: Any) -> None:
-        """Run `work` in a new thread, or not at all after `end`."""
+        """Run `work` in a new thread. Ignore it after `end`."""
         thread = threading.Thread(target=self._work, args=(work, *arguments), name=self._name, daemon=True)
         with self._lock:
             if self.ending:
@@ -30,10 +33,11 @@ class Background:
             thread.start()
 
     def pause(self, seconds: float) -> bool:
-        """Wait. Return False if `end` was called: then the work must stop."""
+        """Wait, and return False if `end` was called: the work must stop then."""
         return not self._ending.wait(seconds)
 
     def end(self) -> None:
+        """Stop all pauses and wait for the threads, at most 10 seconds for each."""
         with self._lock:
             self._ending.set()
             threads = list(self._threads)

@@ -42,7 +42,9 @@ patches.replace(
 )
 
 
-@patches.replaces(ResponseSerializer, "get_value", "moto spells each member anew for each object of a response.")
+@patches.replaces(
+    ResponseSerializer, "get_value", "moto converts the name of each member for each object of a response."
+)
 def _get_value(self: ResponseSerializer, value: Any, key: str, shape: Shape) -> Any:
     picker = self._value_picker
     if type(value) is not dict or not isinstance(picker, XFormedAttributePicker) or picker.response_transformers:

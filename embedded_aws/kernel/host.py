@@ -1,4 +1,4 @@
-"""What a service may use of the embedded AWS that it belongs to."""
+"""The parts of the embedded AWS that its services may use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 @dataclasses.dataclass
 class Pace:
-    """How long processes take here that take minutes on AWS, in seconds."""
+    """The durations, in seconds, of processes that take minutes on AWS."""
 
     endpoint_change: float = 1.0
-    endpoint_status_lag: float = 0.0  # how long DescribeEndpoint may still show the state before an update
-    endpoint_config_lag: float = 0.0  # how long a new endpoint config may remain invisible
-    health_check: float = 20.0  # the time limit for a container's first answer to a ping
+    endpoint_status_lag: float = 0.0  # the time for which DescribeEndpoint shows the state before an update
+    endpoint_config_lag: float = 0.0  # the time for which a new endpoint config remains invisible
+    health_check: float = 20.0  # the time limit for a container's first response to a ping
     guardrail_wait: float = 2.0  # the time limit of each wait that a deployment config requests
     training_start: float = 0.1
     waiting: float = 1.0  # the duration of one second of a wait in a state machine or a delivery
@@ -25,10 +25,10 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """A service's surroundings.
+    """The environment of a service.
 
-    `directory` holds the files of its processes. `exits` is closed when the embedded AWS stops, last in first out: a
-    service that starts threads or processes ends them there.
+    `directory` contains the files of its processes. `exits` is closed when the embedded AWS stops, last in, first out:
+    a service that starts threads or processes registers their end there.
     """
 
     directory: Path

@@ -12,14 +12,14 @@ def find(path: str, document: Any) -> Any:
     """Return the value at a path such as `$.items[0].name`, a list for `$.items[*].name`, or ABSENT."""
     if not re.fullmatch(r"\$(\.[^.\[\]]+|\[(\d+|\*)\])*", path):
         return ABSENT
-    found = [document]
+    values = [document]
     for name, index in re.findall(r"\.([^.\[\]]+)|\[(\d+|\*)\]", path):
         if name:
-            found = [value[name] for value in found if isinstance(value, dict) and name in value]
+            values = [value[name] for value in values if isinstance(value, dict) and name in value]
         elif index == "*":
-            found = [element for value in found if isinstance(value, list) for element in value]
+            values = [element for value in values if isinstance(value, list) for element in value]
         else:
-            found = [value[int(index)] for value in found if isinstance(value, list) and int(index) < len(value)]
+            values = [value[int(index)] for value in values if isinstance(value, list) and int(index) < len(value)]
     if "[*]" in path:
-        return found
-    return found[0] if found else ABSENT
+        return values
+    return values[0] if values else ABSENT

@@ -1,8 +1,8 @@
-"""The one way to change moto: put something else in the place of a function, method or value of its.
+"""Patches of moto: replacements of its functions, methods and values.
 
-moto's server answers the API. Where it departs from AWS, a module here declares a patch beside the code that replaces
-moto's, with the reason, or the issue of moto's that describes it, and with the version of moto that was read for it. A
-service applies its patches when it is installed. A test compares every patch with the moto that is locked.
+moto's server implements the API. Where it differs from AWS, a module declares a patch next to the replacement, with
+the reason or the issue in moto's repository, and with the version of moto that the replacement was written for. A
+service applies its patches when it is installed. A test compares every patch with the locked version of moto.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KINDS = (staticmethod, classmethod, property)
 
 @dataclasses.dataclass(frozen=True)
 class Patch:
-    """One replacement. `original` is what moto has there, or MISSING; a patch that `adds` expects nothing there."""
+    """One replacement. `original` is moto's value, or MISSING, which is expected only of a patch that `adds`."""
 
     owner: type | ModuleType
     name: str
@@ -33,6 +33,7 @@ class Patch:
 
     @property
     def target(self) -> str:
+        """Return the full name of the replaced attribute."""
         owner = self.owner
         place = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
         return f"{place}.{self.name}"
@@ -75,6 +76,6 @@ class Patches:
         _declared.append(patch)
 
     def apply(self) -> None:
-        """Put all replacements in their places; doing it again changes nothing."""
+        """Apply all replacements. A second call changes nothing."""
         for patch in self._patches:
             setattr(patch.owner, patch.name, patch.value)

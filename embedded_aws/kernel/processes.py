@@ -1,7 +1,7 @@
 """Processes that run a customer's script, as SageMaker runs it in a container.
 
-There are no images here: a script has the packages of this Python environment, but neither this repository on its path
-nor the environment variables of this process.
+No image is used: a script has the packages of this Python environment, but neither this repository on its path nor the
+environment variables of this process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _running_lock = threading.Lock()
 
 
 class Process:
-    """A Python script in its own process group. `on_output` receives its lines as they arrive, several at a time."""
+    """A Python script in its own process group. `on_output` receives its lines of output, several at a time."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class Process:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         self._on_output = on_output
-        self._process = subprocess.Popen(  # noqa: S603 - what is run is the customer's script, in a sandbox of AWS's kind
-            # -P: neither the script's directory nor the working directory goes on the path.
+        self._process = subprocess.Popen(  # noqa: S603 - the customer's script is meant to run
+            # -P keeps the script's directory and the working directory off the path.
             [sys.executable, "-P", "-u", str(script), *arguments],
             env={**base, "PYTHONDONTWRITEBYTECODE": "1", **environment},
             cwd=directory,
@@ -56,18 +56,23 @@ class Process:
 
     @property
     def alive(self) -> bool:
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and for the last line of output, and return the exit code. Raise TimeoutError otherwise."""
+        """Wait for the end and for the last line of output, and return the exit code.
+
+        Raise TimeoutError if the process still runs after `timeout` seconds.
+        """
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"still running after {timeout} s") from error
+            raise TimeoutError(f"The process was still running after {timeout} seconds.") from error
         self._reader.join(timeout=10)
         return code
 
     def terminate(self) -> None:
+        """Send SIGTERM to the process and its children."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -82,7 +87,7 @@ class Process:
     def _signal(self, number: int) -> None:
         try:
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):  # macOS answers the latter for a group of zombies
+        except (ProcessLookupError, PermissionError):  # macOS raises the latter for a group of zombies
             return
 
     def _read(self) -> None:
@@ -97,6 +102,7 @@ class Process:
 
 
 def kill_all() -> None:
+    """Kill all running processes."""
     with _running_lock:
         running = list(_running)
     for process in running:

@@ -1,4 +1,4 @@
-"""The AWS SDK of this process, with a single session, because every session loads the models of the services again."""
+"""The AWS SDK of this process, with a single session, because each session loads the service models again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _creating = threading.Lock()
 
 
 def client(service: str, credentials: dict[str, str], region: str, config: Config) -> Any:
-    """Return a client of the embedded AWS. `credentials` have the keys of an AWS config file."""
+    """Return a client of the embedded AWS. `credentials` has the keys of an AWS config file."""
     with _creating:
         return _session.client(service, region_name=region, endpoint_url=endpoint_url(), config=config, **credentials)
 
 
 @functools.cache
 def service_model(service: str) -> ServiceModel:
-    """Return the model of a service, by boto3's name of it."""
+    """Return the model of a service, which is given by its name in boto3."""
     return _botocore_session.get_service_model(service)

@@ -1,6 +1,6 @@
-"""Validation of requests by botocore's service models, with the error messages of AWS.
+"""Validation of requests by botocore's service models, with AWS's error messages.
 
-The models contain every limit, pattern and enum of the API references; boto3 checks only some of them before it sends a
+The models contain every limit, pattern and enum in the API references; boto3 checks only some of them before it sends a
 request (https://docs.aws.amazon.com/sagemaker/latest/APIReference/CommonErrors.html, ValidationError).
 """
 
@@ -16,7 +16,7 @@ from moto.core.exceptions import ServiceException
 
 from embedded_aws.kernel.sdk import service_model
 
-# The patterns are Java's; these are the character classes that Python spells in another way.
+# The patterns are Java's; Python writes these character classes differently.
 _JAVA_CLASSES = {
     r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010ffff",
     r"\p{Print}+": r"[\x20-\x7e]+",
@@ -34,11 +34,11 @@ _JAVA_CLASSES = {
 
 
 class ApiError(ServiceException):
-    """An error response. moto finds the shape of an error by the service whose module defines its class."""
+    """An error response. moto derives the shape of an error from the service whose module defines its class."""
 
 
 def check(service: str, operation: str, request: dict[str, Any], code: str = "ValidationException") -> None:
-    """Raise AWS's error if `request` is not a valid input of the operation."""
+    """Raise ApiError with `code` if `request` is not a valid input of the operation."""
     shape = service_model(service).operation_model(operation).input_shape
     problems = list(_problems(shape, request, "")) if shape else []
     if problems:
@@ -92,7 +92,7 @@ def _broken_constraints(shape: Shape, value: Any) -> Iterator[str]:
 def _compiled(pattern: str) -> re.Pattern[str]:
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)
-    # A quantified end, as of CustomerMetadataKey, is an end; the length is checked separately.
+    # Python has no quantifier of `$`, which the pattern of CustomerMetadataKey has. The length is checked separately.
     return re.compile(re.sub(r"\$\{\d+,\d+\}", "", pattern))
 
 

@@ -1,1 +1,1 @@
-"""The services, each in a module or a package of its own."""
+"""The services, each in its own module or package."""

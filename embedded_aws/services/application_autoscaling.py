@@ -1,7 +1,7 @@
-"""Application Auto Scaling of SageMaker's variants: scalable targets, scaling policies and scheduled actions.
+"""Application Auto Scaling for SageMaker variants: scalable targets, scaling policies and scheduled actions.
 
-https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. A new range moves the capacity of
-a variant into it. Alarms change no capacity.
+https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. A new capacity range changes the
+capacity of a variant that is outside it. Alarms do not change capacity.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
-# The service-linked role that scales endpoints, and the service that it is for.
+# The service-linked role that scales endpoints, and its service.
 _SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
 _ROLE_NAME = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 _ROLE = f"aws-service-role/{_SERVICE}/{_ROLE_NAME}"
@@ -60,7 +60,7 @@ class _Call:
 
     @property
     def targets(self) -> dict[str, _Target]:
-        """The targets of the request's dimension by their resource, where moto keeps its own: SageMaker reads them."""
+        """Return the dimension's targets by resource ID, from moto's backend, where SageMaker can read them."""
         targets: dict[str, _Target] = self.backend.targets.setdefault(self.request["ScalableDimension"], {})
         return targets
 
@@ -73,6 +73,7 @@ class _Call:
 
 
 def install(host: Host) -> None:
+    """Apply the patches."""
     patches.apply()
 
 
@@ -89,19 +90,19 @@ def _method(name: str, operation: Callable[[_Call], dict[str, Any]]) -> Callable
 
 
 def _register(call: _Call) -> dict[str, Any]:
-    given: dict[str, Any] = {
+    limits: dict[str, Any] = {
         name: call.request[name] for name in ("MinCapacity", "MaxCapacity") if name in call.request
     }
     target = call.targets.get(call.request["ResourceId"])
     if target is None:
-        if len(given) < 2:
-            raise _invalid("A new scalable target needs MinCapacity and MaxCapacity.")
+        if len(limits) < 2:
+            raise _invalid("A new scalable target requires MinCapacity and MaxCapacity.")
         arn = f"arn:aws:application-autoscaling:{call.region}:{call.account}:scalable-target/{uuid.uuid4().hex}"
         role = f"arn:aws:iam::{call.account}:role/{_ROLE}"
         created = {"CreationTime": time.time(), "ScalableTargetARN": arn, "RoleARN": role, "SuspendedState": _RESUMED}
         target = call.targets[call.request["ResourceId"]] = _Target(call.identity | created)
-        _make_role(call.account)
-    target.description |= given
+        _create_role(call.account)
+    target.description |= limits
     target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
     if target.description["MinCapacity"] > target.description["MaxCapacity"]:
         raise _invalid("Maximum capacity cannot be less than minimum capacity")
@@ -109,8 +110,8 @@ def _register(call: _Call) -> dict[str, Any]:
     return {"ScalableTargetARN": target.description["ScalableTargetARN"]}
 
 
-def _make_role(account: str) -> None:
-    """Create the service-linked role, as the account's first scalable target does."""
+def _create_role(account: str) -> None:
+    """Create the service-linked role with the account's first scalable target."""
     if not _has_role(account):
         trust = {"Effect": "Allow", "Principal": {"Service": _SERVICE}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -123,20 +124,20 @@ def _has_role(account: str) -> bool:
 
 
 def _move_into_range(call: _Call, target: dict[str, Any]) -> None:
-    """API_RegisterScalableTarget.html: the capacity of a resource that is active gets into the range."""
+    """Change the capacity of an endpoint that is InService to one in the range (API_RegisterScalableTarget.html)."""
     if target["ScalableDimension"] != _INSTANCES:
         return
     _, endpoint, _, name = target["ResourceId"].split("/")
     sagemaker = clients.client_as_operator("sagemaker", call.account, call.region)
     try:
-        found = sagemaker.describe_endpoint(EndpointName=endpoint)
-        variants = {v["VariantName"]: v.get("DesiredInstanceCount") for v in found.get("ProductionVariants", [])}
+        description = sagemaker.describe_endpoint(EndpointName=endpoint)
+        variants = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
         count = variants.get(name)
-        if count is None or found["EndpointStatus"] != "InService":
+        if count is None or description["EndpointStatus"] != "InService":
             return
-        within = min(max(count, target["MinCapacity"]), target["MaxCapacity"])
-        if within != count:
-            desired = {"VariantName": name, "DesiredInstanceCount": within}
+        new_count = min(max(count, target["MinCapacity"]), target["MaxCapacity"])
+        if new_count != count:
+            desired = {"VariantName": name, "DesiredInstanceCount": new_count}
             sagemaker.update_endpoint_weights_and_capacities(
                 EndpointName=endpoint, DesiredWeightsAndCapacities=[desired]
             )
@@ -161,7 +162,7 @@ def _put_policy(call: _Call) -> dict[str, Any]:
     arn = call.arn(f"scalingPolicy:{identifier}:resource/sagemaker/{call.request['ResourceId']}:policyName/{name}")
     configuration = f"{kind}PolicyConfiguration"
     if configuration not in call.request:
-        raise _invalid(f"A policy of the type {kind} needs a {configuration}.")
+        raise _invalid(f"A scaling policy of type {kind} requires {configuration}.")
     target.policies[name] = {
         **call.identity,
         "PolicyARN": known.get("PolicyARN", arn),
@@ -184,7 +185,7 @@ def _put_action(call: _Call) -> dict[str, Any]:
     target, name = _find(call), call.request["ScheduledActionName"]
     known = target.actions.get(name, {})
     if not known and not {"Schedule", "ScalableTargetAction"} <= call.request.keys():
-        raise _invalid("A new scheduled action needs Schedule and ScalableTargetAction.")
+        raise _invalid("A new scheduled action requires Schedule and ScalableTargetAction.")
     arn = call.arn(f"scheduledAction:{uuid.uuid4()}:resource/sagemaker/{call.request['ResourceId']}:{name}")
     created = {"CreationTime": time.time(), "ScheduledActionARN": arn}
     # "If you don't specify start and end times, the old values are deleted."
@@ -202,21 +203,21 @@ def _delete_action(call: _Call) -> dict[str, Any]:
 def _describe_targets(call: _Call) -> dict[str, Any]:
     resources = call.request.get("ResourceIds")
     if call.request.get("ScalableDimension") and not resources:
-        raise _invalid("ScalableDimension needs ResourceIds.")
-    found = [t.description for t in _of(call) if not resources or t.description["ResourceId"] in resources]
-    return _page(call, "ScalableTargets", found)
+        raise _invalid("ScalableDimension requires ResourceIds.")
+    targets = [t.description for t in _all_targets(call) if not resources or t.description["ResourceId"] in resources]
+    return _page(call, "ScalableTargets", targets)
 
 
 def _describe_policies(call: _Call) -> dict[str, Any]:
-    return _page(call, "ScalingPolicies", [policy for t in _asked(call) for policy in t.policies.values()])
+    return _page(call, "ScalingPolicies", [policy for t in _requested_targets(call) for policy in t.policies.values()])
 
 
 def _describe_actions(call: _Call) -> dict[str, Any]:
-    return _page(call, "ScheduledActions", [action for t in _asked(call) for action in t.actions.values()])
+    return _page(call, "ScheduledActions", [action for t in _requested_targets(call) for action in t.actions.values()])
 
 
-def _of(call: _Call) -> list[_Target]:
-    """The targets of the account in the namespace and, where it is given, the dimension."""
+def _all_targets(call: _Call) -> list[_Target]:
+    """Return the account's targets in the request's namespace and, if it has one, dimension."""
     dimension = call.request.get("ScalableDimension")
     return [
         target
@@ -227,15 +228,15 @@ def _of(call: _Call) -> list[_Target]:
     ]
 
 
-def _asked(call: _Call) -> list[_Target]:
+def _requested_targets(call: _Call) -> list[_Target]:
     resource = call.request.get("ResourceId")
-    return [target for target in _of(call) if resource in (None, target.description["ResourceId"])]
+    return [target for target in _all_targets(call) if resource in (None, target.description["ResourceId"])]
 
 
-def _page(call: _Call, members: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+def _page(call: _Call, member: str, items: list[dict[str, Any]]) -> dict[str, Any]:
     start, size = int(call.request.get("NextToken", 0)), call.request.get("MaxResults", _DEFAULT_PAGE)
-    page: dict[str, Any] = {members: found[start : start + size]}
-    return page | ({"NextToken": str(start + size)} if start + size < len(found) else {})
+    page: dict[str, Any] = {member: items[start : start + size]}
+    return page | ({"NextToken": str(start + size)} if start + size < len(items) else {})
 
 
 def _find(call: _Call) -> _Target:
@@ -258,10 +259,10 @@ def _invalid(message: str) -> JsonRESTError:
 
 
 def _required(call: ApiCall) -> Needs:
-    """The service names all targets alike, and checks what its caller may do to the variant itself.
+    """Yield the permission for the operation, and those for the variant, which the service checks as its caller.
 
     https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html, with the
-    actions of "Auto scaling prerequisites" in the SageMaker developer guide.
+    actions in "Auto scaling prerequisites" in the SageMaker developer guide.
     """
     request, operation = call.parameters, call.operation
     if operation.startswith("Describe"):
@@ -306,5 +307,5 @@ for _name, _operation in {
         ApplicationAutoScalingResponse,
         camelcase_to_underscores(_name),
         _method(_name, _operation),
-        "moto does not join policies and actions to their target, knows one dimension, and never changes a capacity.",
+        "moto does not relate policies and actions to their target, has one dimension, and never changes capacity.",
     )

@@ -1,10 +1,10 @@
-"""DynamoDB's isolation: one request at a time, and every write all or nothing.
+"""DynamoDB's isolation: one request at a time, and every write is all or nothing.
 
-AWS isolates a transaction from every other write and from every GetItem, and makes no change at all where a write fails
+AWS isolates a transaction from every other write and from every GetItem, and changes nothing if a write fails
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). moto serves each request in
-its own thread, without a lock. With one, no request here meets an ongoing transaction, so that AWS's answers to that
-never occur: TransactionConflictException, TransactionInProgressException and the cancellation reason
-TransactionConflict. `Kind.CONFLICT_ONCE` of `embedded_aws.gateway.faults` gives the first and the last of them.
+its own thread, without a lock. With the lock of this module, no request coincides with an ongoing transaction, so
+these errors do not occur: TransactionConflictException, TransactionInProgressException and the cancellation reason
+TransactionConflict. `Kind.CONFLICT_ONCE` of `embedded_aws.gateway.faults` injects the first and the last of them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _call_in_moto = DynamoHandler.call_action
 _transact_in_moto = DynamoHandler.transact_write_items
 _write_all_in_moto = DynamoDBBackend.transact_write_items
 _update_in_moto = DynamoDBBackend.update_item
-# Held until the response is serialized, because moto's results refer to the items themselves.
-_turn = threading.RLock()
-# By account and token: when the transaction was completed, its items and its result.
+# Held until the response is serialized, because moto's results refer to the stored items.
+_request_lock = threading.RLock()
+# By account and token: the time of the transaction's completion, its items and its result.
 _completed: dict[tuple[str, str], tuple[float, str, Any]] = {}
 
 
@@ -50,88 +50,89 @@ class _MismatchError(DynamodbException):
     error_type = "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException"
 
     def __init__(self) -> None:
-        super().__init__(self.error_type, "The client request token was used with other parameters before.")
+        super().__init__(self.error_type, "The client request token was already used with other parameters.")
 
 
 def install(host: Host) -> None:
+    """Apply the patches."""
     _completed.clear()
     patches.apply()
 
 
 @patches.replaces(DynamoHandler, "call_action", "moto serves requests concurrently without a lock.")
 def _call_action(handler: DynamoHandler) -> Any:
-    with _turn:
+    with _request_lock:
         return _call_in_moto(handler)
 
 
 @patches.replaces(DynamoHandler, "transact_write_items", "moto ignores ClientRequestToken.")
 def _transact_write_items(handler: DynamoHandler) -> Any:
-    """Write a transaction only once for each token; moto ignores the token.
+    """Write a transaction only once for each token.
 
     "A client request token is valid for 10 minutes after the first request that uses it is completed"
     (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
     """
-    token, asked = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
+    token, items = handler.body.get("ClientRequestToken"), json.dumps(handler.body["TransactItems"], sort_keys=True)
     if not token:
         return _transact_in_moto(handler)
     key, now = (handler.current_account, token), time.monotonic()
-    if (before := _completed.get(key)) and now - before[0] < _VALID_SECONDS:
-        if before[1] != asked:
+    if (earlier := _completed.get(key)) and now - earlier[0] < _VALID_SECONDS:
+        if earlier[1] != items:
             raise _MismatchError
-        return before[2]
-    answer = _transact_in_moto(handler)
-    _completed[key] = (now, asked, answer)
-    return answer
+        return earlier[2]
+    result = _transact_in_moto(handler)
+    _completed[key] = (now, items, result)
+    return result
 
 
 @patches.replaces(DynamoDBBackend, "transact_write_items", "moto restores whole tables after a failed transaction.")
 def _write_all(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
-    """Write all items or none; moto restores whole tables, and with them undoes the writes of others."""
+    """Write all items or none. moto restores whole tables, which also undoes the writes of other requests."""
     with _staged(backend, [request for item in transact_items for request in item.values()]) as stage:
         _write_all_in_moto(stage, transact_items)
 
 
-@patches.replaces(DynamoDBBackend, "update_item", "moto keeps half of an update that makes the item too large.")
+@patches.replaces(DynamoDBBackend, "update_item", "moto keeps part of an update that makes the item too large.")
 def _update_item(
     backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *arguments: Any, **more_arguments: Any
 ) -> Item:
-    """Update an item or leave it as it is; moto keeps half of an update that makes the item too large."""
+    """Update an item, or leave it unchanged if the update fails."""
     with _staged(backend, [{"TableName": table_name, "Key": key}]) as stage:
         return _update_in_moto(stage, table_name, key, *arguments, **more_arguments)
 
 
 @contextlib.contextmanager
 def _staged(backend: DynamoDBBackend, requests: list[dict[str, Any]]) -> Iterator[DynamoDBBackend]:
-    """Yield a backend with copies of the items that `requests` name, and write the items back if the block succeeds.
+    """Yield a backend with copies of the items in `requests`, and store the copies if the block succeeds.
 
     A request has a TableName, and a Key or an Item.
     """
     stage = copy.copy(backend)
     stage.tables = {}
-    places = []
+    locations = []
     for request in requests:
         table = backend.get_table(request["TableName"])
         if table.name not in stage.tables:
             stage.tables[table.name] = copy.copy(table)
             stage.tables[table.name].items = collections.defaultdict(dict)
             stage.tables[table.name].stream_shard = None
-        place = backend.get_keys_value(table, request["Item"] if "Item" in request else request["Key"])
-        if found := table.get_item(*place):
-            _place(stage.tables[table.name], place, copy.deepcopy(found))
-        places.append((table, place))
+        keys = backend.get_keys_value(table, request["Item"] if "Item" in request else request["Key"])
+        if item := table.get_item(*keys):
+            _store(stage.tables[table.name], keys, copy.deepcopy(item))
+        locations.append((table, keys))
     yield stage
-    for table, place in places:
-        old, new = table.get_item(*place), stage.tables[table.name].get_item(*place)
+    for table, keys in locations:
+        old, new = table.get_item(*keys), stage.tables[table.name].get_item(*keys)
         if new is None:
-            table.delete_item(*place)
+            table.delete_item(*keys)
         elif old is None or new != old:
-            _place(table, place, new)
+            _store(table, keys, new)
             if table.stream_shard:
                 table.stream_shard.add(old, new)
 
 
-def _place(table: Table, place: tuple[DynamoType, DynamoType | None], item: Item) -> None:
-    hash_key, range_key = place
+def _store(table: Table, keys: tuple[DynamoType, DynamoType | None], item: Item) -> None:
+    hash_key, range_key = keys
     if range_key:
         table.items[hash_key][range_key] = item
     else:

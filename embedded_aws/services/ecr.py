@@ -1,6 +1,6 @@
-"""ECR: registries that images are really pushed to and pulled from, from other accounts as well.
+"""ECR: registries with the content of images, for pushes and pulls, from other accounts as well.
 
-https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and its siblings.
+https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html and the pages of the other operations.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ _DOWNLOADS = "/layers/"
 patches = Patches("5.2.5")
 _upload_in_moto = ECRBackend.upload_layer_part
 _complete_in_moto = ECRBackend.complete_layer_upload
-# By the secret in its address, what a layer's download is.
+# The content of a layer by the secret in its URL.
 _downloads: dict[str, bytes] = {}
 
 
 class LayerDownloads:
-    """A WSGI application before another one: the addresses that GetDownloadUrlForLayer gives away answer anybody."""
+    """A WSGI middleware that serves the URLs of GetDownloadUrlForLayer, which need no signature."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve a layer, or pass the request on."""
         content = _downloads.get(environ.get("PATH_INFO", "").removeprefix(_DOWNLOADS))
         if content is None:
             answer: Iterable[bytes] = self._application(environ, start_response)
@@ -51,6 +52,7 @@ class LayerDownloads:
 
 
 def install(host: Host) -> None:
+    """Apply the patches."""
     patches.apply()
 
 
@@ -61,17 +63,17 @@ def _validate_registry_policy_action(backend: ECRBackend, policy_text: str) -> N
     """Accept every action: "all ECR actions in the policy" (user guide, registry-permissions)."""
 
 
-@patches.replaces(ECRResponse, "ecr_backend", "moto searches for every repository in the caller's account.")
+@patches.replaces(ECRResponse, "ecr_backend", "moto searches the caller's account for every repository.")
 def _backend(response: ECRResponse) -> ECRBackend:
-    """That of the registry which the request names: who may call it was decided before."""
+    """Return the backend of the registry in the request. Its authorization is already complete."""
     registry = response._get_param("registryId")
     known = registry in accounts.ACCOUNTS.values()
     return ecr_backends[registry if known else response.current_account][response.region]
 
 
 def _contents(repository: Repository) -> dict[str, bytes]:
-    found: dict[str, bytes] = vars(repository).setdefault("layer_contents", {})
-    return found
+    contents: dict[str, bytes] = vars(repository).setdefault("layer_contents", {})
+    return contents
 
 
 @patches.replaces(ECRBackend, "upload_layer_part", "moto accepts parts of any size.")
@@ -87,7 +89,7 @@ def _upload_layer_part(
     size = len(layer_part_blob)
     if size > _LARGEST_PART or size != part_last_byte - part_first_byte + 1:
         raise ApiError(
-            "InvalidParameterException", f"The layer part has {size} bytes, and at most {_LARGEST_PART} are allowed."
+            "InvalidParameterException", f"The layer part has {size} bytes. The maximum is {_LARGEST_PART} bytes."
         )
     answer: dict[str, Any] = _upload_in_moto(
         backend, repository_name, upload_id, part_first_byte, part_last_byte, layer_part_blob, registry_id
@@ -96,7 +98,7 @@ def _upload_layer_part(
     return answer
 
 
-@patches.replaces(ECRBackend, "complete_layer_upload", "moto keeps no layers and compares no digests.")
+@patches.replaces(ECRBackend, "complete_layer_upload", "moto neither stores layers nor compares digests.")
 def _complete_layer_upload(
     backend: ECRBackend,
     repository_name: str,
@@ -127,9 +129,12 @@ def _complete_layer_upload(
     return answer
 
 
-@patches.replaces(ECRResponse, "get_download_url_for_layer", "moto has not implemented it.")
+@patches.replaces(ECRResponse, "get_download_url_for_layer", "moto does not implement it.")
 def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
-    """API_GetDownloadUrlForLayer: "You can only get URLs for image layers that are referenced in an image"."""
+    """Return a layer's URL: "You can only get URLs for image layers that are referenced in an image".
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html
+    """
     name, digest = response._get_param("repositoryName"), response._get_param("layerDigest")
     repository = response.ecr_backend._get_repository(name, response._get_param("registryId"))
     referenced = {layer for image in repository.images for layer in _layers(json.loads(image.image_manifest))}
@@ -140,7 +145,7 @@ def _get_download_url_for_layer(response: ECRResponse) -> ActionResult:
     return ActionResult({"downloadUrl": f"{accounts.endpoint_url()}{_DOWNLOADS}{secret}", "layerDigest": digest})
 
 
-@patches.replaces(ECRBackend, "put_image", "moto invents the digests of manifests, and does not require their layers.")
+@patches.replaces(ECRBackend, "put_image", "moto generates random digests of manifests, and does not check layers.")
 def _put_image(
     backend: ECRBackend,
     repository_name: str,
@@ -153,7 +158,7 @@ def _put_image(
     manifest = json.loads(image_manifest)
     media_type = image_manifest_mediatype or manifest.get("mediaType")
     if not media_type:
-        raise ApiError("InvalidParameterException", "The image manifest has no mediaType, and neither has the request.")
+        raise ApiError("InvalidParameterException", "Neither the image manifest nor the request has a media type.")
     actual = _sha256(image_manifest.encode())
     if digest not in (None, actual):
         raise ApiError(
@@ -188,7 +193,7 @@ def _put_image(
 
 
 def _layers(manifest: dict[str, Any]) -> list[str]:
-    """The digests of a manifest's layers and its config, which ECR keeps as a layer."""
+    """Return the digests of a manifest's layers and of its config, which ECR stores as a layer."""
     parts = [*([manifest["config"]] if "config" in manifest else []), *manifest.get("layers", [])]
     return [part["digest"] for part in parts]
 

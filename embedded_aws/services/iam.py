@@ -1,6 +1,6 @@
-"""IAM's managed policies: those that AWS itself manages, and the quotas (reference_iam-quotas).
+"""IAM's managed policies: AWS managed policies, and the quotas (reference_iam-quotas).
 
-Who may do what is decided by `embedded_aws.iam`.
+`embedded_aws.iam` makes the decisions on permissions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 
 _POLICIES_PER_ROLE = 10
-# White space does not count.
+# In characters without white space.
 _POLICY_SIZE = 6144
 _AWS_POLICY = "arn:aws:iam::aws:policy"
 
@@ -29,6 +29,7 @@ _delete_in_moto = IAMBackend.delete_policy
 
 
 def install(host: Host) -> None:
+    """Apply the patches."""
     patches.apply()
 
 
@@ -39,14 +40,14 @@ def _aws_policies() -> dict[str, dict[str, Any]]:
 
 
 def aws_managed_policy_arns() -> dict[str, str]:
-    """Return the ARN of every AWS managed policy by its name."""
+    """Return the ARNs of all AWS managed policies by name."""
     return {name: f"{_AWS_POLICY}{policy['Path']}{name}" for name, policy in _aws_policies().items()}
 
 
 @patches.replaces(
     IAMBackend,
     "attach_role_policy",
-    "moto loads all AWS managed policies (in seconds) or none, and has no quota. Here each is loaded on demand.",
+    "moto loads all AWS managed policies (in seconds) or none, and has no quota. The replacement loads each on demand.",
 )
 def _attach_role_policy(self: IAMBackend, policy_arn: str, role_name: str) -> None:
     name = policy_arn.rpartition("/")[2]

@@ -1,6 +1,6 @@
-"""SNS: deliveries to queues under their policies, and a file in place of the mail that AWS would send.
+"""SNS: deliveries to queues subject to their policies, and a file instead of email.
 
-"Subscribing a queue" (subscribe-sqs-queue-to-sns-topic) and "Access control" of the SNS developer guide.
+SNS developer guide, "Subscribing a queue" (subscribe-sqs-queue-to-sns-topic) and "Access control".
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ _deliver_in_moto = Subscription.publish
 
 
 def install(host: Host) -> None:
+    """Write messages to `notifications.log` in the host's directory, and apply the patches."""
     global _log
     _log = host.directory / LOG
     patches.apply()
 
 
-@patches.replaces(Topic, "publish", "moto sends no mail, and so leaves nothing to read.")
+@patches.replaces(Topic, "publish", "moto sends no email.")
 def _publish(
     topic: Topic,
     message: str,
@@ -46,7 +47,7 @@ def _publish(
     deduplication_id: str | None = None,
     message_structure: str | None = None,
 ) -> str:
-    """Write every message to the log, whoever has subscribed."""
+    """Publish a message, and write it to the log, whether or not an email address is subscribed."""
     message_id = _publish_in_moto(
         topic, message, subject, message_attributes, group_id, deduplication_id, message_structure
     )
@@ -58,7 +59,7 @@ def _publish(
     return str(message_id)
 
 
-@patches.replaces(Subscription, "publish", "moto delivers to queues whatever their policies say.")
+@patches.replaces(Subscription, "publish", "moto ignores the policies of queues.")
 def _deliver(
     subscription: Subscription,
     message: str,

@@ -1,4 +1,4 @@
-"""Services that moto answers without any change here: the permissions that calls of SQS, STS, KMS and Logs require."""
+"""Services of moto without patches: the permissions that calls to SQS, STS, KMS and CloudWatch Logs require."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sqs(call: Call) -> Needs:
     )
     yield Need(f"sqs:{action}", (arn,), tags({}))
     queue = sqs_backends[account][call.region].queues.get(name)
-    # "Key management" of the SQS developer guide (sqs-key-management): producers need both, consumers only the second.
+    # SQS developer guide, "Key management" (sqs-key-management): producers need both, consumers only Decrypt.
     if queue and queue.kms_master_key_id and action in ("SendMessage", "ReceiveMessage"):
         for use in ("GenerateDataKey", "Decrypt") if action == "SendMessage" else ("Decrypt",):
             yield key(use, queue.kms_master_key_id, account, call.region, "sqs", {"aws:sqs:arn": arn})
@@ -40,7 +40,7 @@ def _logs(call: Call) -> Needs:
         call.arn("logs", f"log-group:{group}:log-stream:{stream}"),
     )
     match call.operation:
-        # The reference has a group with and without a star behind it, and messages of refusals have the stream.
+        # The reference has a log group's ARN with and without a final asterisk; AWS's denials name the stream.
         case "CreateLogGroup" | "DescribeLogStreams" | "FilterLogEvents" | "DescribeLogGroups":
             yield Need(f"logs:{call.operation}", (of_group, of_stream), tags({}))
         case "CreateLogStream" | "PutLogEvents" | "GetLogEvents":

@@ -1,36 +1,36 @@
-"""What can go wrong, by the name the state machine knows it.
+"""The exceptions of the functions, by the names that the state machine catches.
 
-The Lambda runtime reports the bare class name and no inheritance, so there is one exception for each
-decision the state machine makes, not one for each cause:
+The Lambda runtime reports only the class name, without its base classes. So there is one exception for each decision of
+the state machine, not one for each cause:
 
 * PromotionError
-  - InvalidRequestError    the input or the settings can never work      -> Promotion failed
-  - PromotionRefusedError  the candidate or the endpoint must not be used -> Promotion failed
-  - EndpointBusyError      someone else is changing the endpoint          -> waited for
-  - TryAgainError          AWS asks for another try                       -> retried, a few times
-  - UnfinishedError        time is over before the work is                -> called again, until it is done
+  - InvalidRequestError    the input or the settings are invalid           -> Promotion failed
+  - PromotionRefusedError  the candidate or the endpoint cannot be used     -> Promotion failed
+  - EndpointBusyError      another party is changing the endpoint           -> wait
+  - TransientError         AWS reported a transient error                   -> retry a few times
+  - UnfinishedError        the function ran out of time                     -> invoke again until done
 """
 
 
 class PromotionError(Exception):
-    """Everything this application raises on purpose; its message is for the operator."""
+    """The base class of the application's exceptions; the message is for the operator."""
 
 
 class InvalidRequestError(PromotionError):
-    """The input or the settings can never work."""
+    """The input or the settings are invalid."""
 
 
 class PromotionRefusedError(PromotionError):
-    """The candidate or the endpoint is in a state in which the promotion must not go on."""
+    """The candidate or the endpoint is in a state that does not permit the promotion to continue."""
 
 
 class EndpointBusyError(PromotionError):
-    """The endpoint is being changed by someone else, or what is superseded on it is being removed."""
+    """Another party is changing the endpoint or removing its superseded resources."""
 
 
-class TryAgainError(PromotionError):
-    """AWS asks for another try."""
+class TransientError(PromotionError):
+    """AWS reported a transient error."""
 
 
 class UnfinishedError(PromotionError):
-    """The function's time is over before its work is; the next call goes on with what is left."""
+    """The function ran out of time; the next invocation continues its work."""

@@ -1,12 +1,12 @@
-"""The promotion record: what is known of one promotion, from its start to the history.
+"""The promotion record: the data of one promotion, from its start to the history.
 
 The state machine keeps it in the variable `promotion` and passes it to functions under that name. The promotion table
-stores it as JSON, and it is the detail of the events that a stage publishes. A key exists from the first state on that
-writes it.
+stores it as JSON, and it is the detail of the events that a stage publishes. Each key exists as soon as the first state
+has written it.
 
 Each key is annotated with its meaning, the states that write it, and its readers: states (their expressions, or the
-functions that they call), modules of the functions, and rules of template.yaml that match it or put it into an email.
-A test compares both with the definition, the template and the code; docs/architecture.md prints them.
+functions that they call), modules of the functions, and rules of template.yaml that match it or use it in an email. A
+test compares writers and readers with the definition, the template and the code; docs/architecture.md lists them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class WrittenBy(str):
 
 
 class ReadBy(str):
-    """What reads a key, separated by commas."""
+    """The readers of a key, separated by commas."""
 
     __slots__ = ()
 
@@ -34,28 +34,28 @@ class PromotionRecord(TypedDict, total=False):
 
     execution: Annotated[
         str,
-        "The ARN of the execution that promotes",
+        "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback, TellOfFailure, TellOfSuccess"),
+        ReadBy("history.rollback, NotifyFailure, NotifySuccess"),
     ]
     started_at: Annotated[
         str,
-        "When that execution started (ISO 8601)",
+        "The start time of that execution (ISO 8601)",
         WrittenBy("Resolve candidate"),
     ]
     stage: Annotated[
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("PromotedUpstream, TellOfFailure, TellOfSuccess"),
+        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess"),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Remove superseded models, history.approval_requests, "
-            "plan.preview, TellOfFailure, TellOfSuccess"
+            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish failure, "
+            "Publish rejection, history.approval_requests, plan.preview"
         ),
     ]
     endpoint: Annotated[
@@ -68,23 +68,26 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
-        ReadBy("Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream"),
+        ReadBy(
+            "Inspect endpoint, Publish promotion, history.approval_requests, plan.preview, ForwardPromotions, "
+            "PromotedUpstream"
+        ),
     ]
     source_name: Annotated[
         str,
-        "The name of the source; for a rollback, the execution that it restores",
+        "The name of the source; for a rollback, the execution of the promotion to roll back to",
         WrittenBy("Resolve candidate"),
-        ReadBy("Inspect endpoint, Announce failure, history.approval_requests, plan.preview"),
+        ReadBy("Inspect endpoint, Publish failure, history.approval_requests, plan.preview"),
     ]
     source_arn: Annotated[
         str,
-        "The ARN of the source that was trained or registered, the same in every stage",
+        "The ARN of the trained or registered source, the same in every stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("plan.preview, TellOfSuccess"),
+        ReadBy("plan.preview, NotifySuccess"),
     ]
     created_at: Annotated[
         str,
-        "When the candidate was trained or registered (ISO 8601), the same in every stage",
+        "The time when the candidate was trained or registered (ISO 8601), the same in every stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Preview promotion, Request approval, Inspect endpoint, endpoint.state, "
@@ -93,74 +96,74 @@ class PromotionRecord(TypedDict, total=False):
     ]
     by_event: Annotated[
         bool,
-        "Whether an event started the promotion, not an operator",
+        "Whether an event started the promotion instead of an operator",
         WrittenBy("Resolve candidate"),
         ReadBy("Check quality gate, Request approval, Inspect endpoint, plan.preview"),
     ]
     approval: Annotated[
         str,
-        "The ID of the approval runbook's execution, empty without an approval",
+        "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, May it come in?"),
+        ReadBy("Preview promotion, Approval required?, Publish promotion"),
     ]
     approved_by: Annotated[
         str,
-        "Who approved it, as far as Systems Manager says",
+        "The approvers, according to Systems Manager; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("TellOfSuccess"),
+        ReadBy("Publish promotion"),
     ]
     approval_comment: Annotated[
         str,
-        "What the approvers wrote",
+        "The comments of the approvers",
         WrittenBy("Resolve candidate"),
     ]
     digest: Annotated[
         str,
-        "The SHA-256 digest of the candidate, to which an approval is bound",
+        "The SHA-256 digest of the candidate; an approval covers only this digest",
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, TellOfSuccess"
+            "history.rollback, plan.preview, NotifySuccess"
         ),
     ]
     model_digest: Annotated[
         str,
-        "The digest of the model as it is in this stage, with the image and environment of the settings",
+        "The digest of the model in this stage, with the image and environment of the settings",
         WrittenBy("Plan copy, Resolve images"),
     ]
     digest_without_images: Annotated[
         str,
-        "The same digest without images, to complete it once the images are resolved",
+        "The same digest without images, completed when the images are resolved",
         WrittenBy("Plan copy"),
         ReadBy("Resolve images"),
     ]
     smoke_test: Annotated[
         str,
-        "The s3:// address of the smoke test's suite, or skip",
+        "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test"),
+        ReadBy("Run smoke test, Publish promotion"),
     ]
     metrics: Annotated[
         dict[str, float],
-        "The metrics of the candidate by name",
+        "The candidate's metrics by name",
         WrittenBy("Plan copy"),
         ReadBy("Check quality gate, Inspect endpoint, plan.preview, source.quality_gate"),
     ]
     deployment_config: Annotated[
         dict[str, Any],
-        "The DeploymentConfig of the settings, empty for none",
+        "The DeploymentConfig of the settings; empty without one",
         WrittenBy("Plan copy"),
         ReadBy("Inspect endpoint, Update endpoint, Check endpoint"),
     ]
     quality_gate: Annotated[
         list[dict[str, Any]],
-        "Each rule of the quality gate with the values that it compared and its result",
+        "Each rule of the quality gate with the compared values and its result",
         WrittenBy("Check quality gate, Inspect endpoint"),
         ReadBy("Preview promotion, Inspect endpoint, plan.preview"),
     ]
     objects: Annotated[
         int,
-        "The number of objects that the model's artifacts consist of",
+        "The number of objects of the model's artifacts",
         WrittenBy("Copy artifacts"),
     ]
     bytes: Annotated[
@@ -175,7 +178,7 @@ class PromotionRecord(TypedDict, total=False):
     ]
     verified_by: Annotated[
         str,
-        "How the copies were verified, such as by CRC64NVME",
+        "The verification of the copies, for example by CRC64NVME",
         WrittenBy("Copy artifacts"),
     ]
     model_name: Annotated[
@@ -183,9 +186,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the SageMaker model",
         WrittenBy("Create model"),
         ReadBy(
-            "Preview promotion, Request approval, Resolve images, Note the failed smoke test, Announce "
+            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
             "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request, TellOfSuccess"
+            "source.quality_gate, source.request"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -193,71 +196,76 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Restore endpoint, "
+            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
             "endpoint.state, history.retention, history.rollback"
         ),
     ]
     previous_endpoint_config_name: Annotated[
         str,
-        "The endpoint config to roll back to, empty for a new endpoint",
+        "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Restore endpoint, history.retention"),
+        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, Publish failure, history.retention"),
     ]
     changing: Annotated[
         bool,
-        "Whether the endpoint may have been changed, so that a failure rolls it back",
-        WrittenBy("Inspect endpoint, Write the record"),
-        ReadBy("Restore endpoint"),
+        "Whether the promotion may have updated the endpoint, so that a failure rolls it back",
+        WrittenBy("Inspect endpoint, Prepare promotion record"),
+        ReadBy("Roll back endpoint, Publish failure"),
     ]
     baking_seconds: Annotated[
         int,
-        "How long the deployment waits beyond the start of instances",
+        "The total wait time of the deployment in seconds, without the start of instances",
         WrittenBy("Inspect endpoint"),
         ReadBy(
-            "Update endpoint, Wait for the deployment, Note the failed deployment, Note the failed smoke "
-            "test, Note what failed, Take over the endpoint, Wait for the restoration, history.lock"
+            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test "
+            "failure, Capture failure, Take over endpoint lock, Wait for rollback, history.lock"
         ),
     ]
     images: Annotated[
         list[str],
-        "The images that the endpoint runs, by digest",
+        "The images of the endpoint with their digests",
         WrittenBy("Resolve images"),
     ]
     smoke_test_invocations: Annotated[
         int,
-        "The number of the smoke test's invocations",
+        "The number of invocations in the smoke test",
         WrittenBy("Run smoke test"),
     ]
     smoke_test_errors: Annotated[
         int,
-        "The number of those that failed or were too slow",
+        "The number of invocations that failed or were too slow",
         WrittenBy("Run smoke test"),
     ]
     smoke_test_p95_latency_ms: Annotated[
         int,
-        "The 95th percentile of their latency in milliseconds",
+        "The p95 latency of the invocations in milliseconds",
         WrittenBy("Run smoke test"),
     ]
     status: Annotated[
         str,
-        "How the promotion ended: Succeeded, Failed, RestorationFailed or Rejected",
-        WrittenBy("Write the record, Write the failed record, Announce failure, Announce rejection"),
-        ReadBy("Announce failure, history.retention, history.rollback"),
+        "The result of the promotion: Succeeded, Failed, RollbackFailed or Rejected",
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        ReadBy("Publish failure, history.retention, history.rollback"),
     ]
     reason: Annotated[
         str,
-        "Why it failed or was rejected",
-        WrittenBy("Write the record, Write the failed record, Announce failure, Announce rejection"),
-        ReadBy("TellOfFailure"),
+        "The reason for a failure or rejection",
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
     ]
     error: Annotated[
         str,
-        "The error's name; only in the event of a failure",
-        WrittenBy("Announce failure"),
+        "The name of the error; only in the event of a failure",
+        WrittenBy("Publish failure"),
+    ]
+    summary: Annotated[
+        str,
+        "The text of the email about the promotion; only in events",
+        WrittenBy("Publish promotion, Publish failure, Publish rejection"),
+        ReadBy("NotifyFailure, NotifySuccess"),
     ]
     ended_at: Annotated[
         str,
-        "When it ended (ISO 8601)",
-        WrittenBy("Write the record, Write the failed record, Announce rejection"),
-        ReadBy("Record promotion and give back the endpoint, Record failure and give back the endpoint"),
+        "The end time (ISO 8601)",
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection"),
+        ReadBy("Record promotion, Record failure"),
     ]

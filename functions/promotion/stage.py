@@ -1,4 +1,4 @@
-"""The stage that an execution promotes into."""
+"""The stage that an execution promotes a model into."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from promotion import naming
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Where a promotion puts a candidate, and the account that it takes the candidate from."""
+    """The destination of a promotion, and the account of its sources."""
 
     name: str
     account: str
@@ -22,5 +22,5 @@ class Stage:
         return naming.endpoint_name(application, self.name)
 
     def uri(self, key: str) -> str:
-        """Return the `s3://` address of a key in the stage's bucket."""
+        """Return the `s3://` URI of a key in the stage's bucket."""
         return f"s3://{self.bucket}/{key}"

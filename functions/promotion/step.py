@@ -1,4 +1,4 @@
-"""What every Task's handler has in common: its log, and that passing troubles of AWS are told from the rest."""
+"""The common part of every Task's handler: logging, and the classification of transient AWS errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -18,7 +18,7 @@ logger = Logger()
 
 
 def step(handle: Handler) -> Handler:
-    """Make a Task's handler of `handle`: what AWS asks to try again becomes the error that is retried."""
+    """Return `handle` as a Task's handler, which logs the context and converts transient AWS errors."""
 
     @logger.inject_lambda_context
     @functools.wraps(handle)
@@ -26,11 +26,11 @@ def step(handle: Handler) -> Handler:
         try:
             return handle(event, context)
         except ClientError as error:
-            if meaning(error) is Meaning.TRY_AGAIN:
-                raise TryAgainError(f"{error.operation_name}: {message(error)}") from error
+            if meaning(error) is Meaning.TRANSIENT:
+                raise TransientError(f"{error.operation_name}: {message(error)}") from error
             raise
         except (ConnectionError, HTTPClientError) as error:
-            raise TryAgainError(str(error)) from error
+            raise TransientError(str(error)) from error
 
     decorated: Handler = handler
     return decorated

@@ -1,1 +1,1 @@
-"""One module for each function that is called by a schedule, named after it."""
+"""The functions that a schedule invokes: one module for each function, named after it."""

@@ -1,4 +1,4 @@
-"""Monitor held locks and pending approvals: send how long they last to CloudWatch, and recover from lost events."""
+"""Monitor held locks and pending approvals: publish their ages as metrics, and start recoveries after lost events."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return the seconds that locks are `held` and approvals are `waiting`, and the endpoints in recovery."""
     stage, table = event["stage"], PromotionTable(client("dynamodb"), event["table"])
     now = datetime.datetime.now(datetime.UTC)
-    # The locks come first, since reading the approvals may fail.
+    # The locks are checked first, since reading the approvals can fail.
     held = {each.endpoint: each.unexplained_seconds(now) for each in lock.all_held(table)}
-    _put_metric(stage, "EndpointHeldSeconds", held)
+    _put_metric(stage, "LockHeldSeconds", held)
     recovering = recovery.recover_all_dead(table, client("stepfunctions"), now)
     waiting = approval_requests.waiting_seconds(table, client("ssm"), now)
     _put_metric(stage, "ApprovalWaitingSeconds", waiting)
-    logger.info("Looked", held=held, recovering=recovering, waiting=waiting)
+    logger.info("Locks and approvals checked", held=held, recovering=recovering, waiting=waiting)
     return {"held": held, "recovering": recovering, "waiting": waiting}
 
 
 def _put_metric(stage: str, metric: str, seconds: dict[str, float]) -> None:
-    """Put the longest time, or zero if there is none, which ends the alarm on it."""
+    """Put the longest time, or zero if there is none, so that the alarm returns to OK."""
     client("cloudwatch").put_metric_data(
         Namespace="ModelPromotion",
         MetricData=[

@@ -1,1 +1,1 @@
-"""One module for each Task state of the state machine, named after it."""
+"""The functions of the state machine: one module for each Task state, named after the state."""

@@ -1,4 +1,4 @@
-"""Apply the autoscaling of the settings to the new variant, or the autoscaling that it had before."""
+"""Apply the autoscaling of the settings to the endpoint or, without one in the settings, the previous autoscaling."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Register the scalable targets that the journal wants, and deregister all others."""
     endpoint, table = event["promotion"]["endpoint"], PromotionTable(client("dynamodb"), event["table"])
     wanted = lock.recorded_scaling(table, endpoint).wanted
     targets = client("application-autoscaling")

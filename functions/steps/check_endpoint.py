@@ -14,9 +14,10 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return the progress of the deployment, given the `last` progress."""
     record: PromotionRecord = event["promotion"]
     last = event["last"]
-    # An alarm may be over when SageMaker has rolled back, so it is checked each time.
+    # An alarm may have left the ALARM state by the time SageMaker has rolled back, so each check records the alarms.
     monitored = guardrails.alarm_names(record.get("deployment_config", {}))
     alarmed = {*last["alarms"], *alarms.in_alarm(client("cloudwatch"), monitored)}
     progress = state.progress(
@@ -24,7 +25,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         record["endpoint_config_name"],
         record["previous_endpoint_config_name"] or None,
         last["changing"],
-        last["looks"],
+        last["unchanged_checks"],
         tuple(sorted(alarmed)),
     )
     logger.info("Deployment checked", verdict=progress.verdict, alarms=progress.alarms)

@@ -1,4 +1,4 @@
-"""Hold the candidate's metrics against the application's quality gate, and against what is live."""
+"""Compare the candidate's metrics with the application's quality gate and with the live model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return whether the quality gate `passed`, the `reason` if not, and the record with the checks."""
     record: PromotionRecord = event["promotion"]
     live = records.live(PromotionTable(client("dynamodb"), event["table"]), record["endpoint"])
-    # An event that comes again is for what is live already, whatever the gate asks for by now.
-    comes_again = record["by_event"] and live is not None and live["digest"] == record["digest"]
-    rules = [] if comes_again else json.loads(event["settings"]).get("QualityGate", [])
+    # A duplicate delivery of the live model's event passes, even if the quality gate has become stricter since.
+    is_duplicate = record["by_event"] and live is not None and live["digest"] == record["digest"]
+    rules = [] if is_duplicate else json.loads(event["settings"]).get("QualityGate", [])
     checks = quality_gate.check(rules, record["metrics"], live, event["metrics_note"])
     reason = quality_gate.why_failed(checks)
     logger.info("Quality gate checked", passed=reason is None, checks=checks)

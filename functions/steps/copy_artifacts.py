@@ -10,12 +10,13 @@ from promotion.copying.copier import Copier
 from promotion.copying.manifest import PinnedObject
 from promotion.step import logger, step
 
-# What is kept of the function's time to end in good order.
+# The time reserved for the function to return.
 _MARGIN_SECONDS = 20
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Copy the objects of a `batch` of the `manifest`, and return a summary."""
     batch, s3 = event["batch"], client("s3")
     lines = s3.get_object(
         Bucket=event["bucket"],
@@ -27,6 +28,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     copier = Copier(s3, event["bucket"], event["account"], event["upstream_account"])
     summary = copier.copy(objects, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
     if summary.without_tags:
-        logger.warning("Tags left out: s3:PutObjectTagging is not granted", objects=summary.without_tags)
+        logger.warning("Tags not copied: the permission s3:PutObjectTagging is missing", objects=summary.without_tags)
     logger.info("Batch copied", **dataclasses.asdict(summary))
     return dataclasses.asdict(summary)

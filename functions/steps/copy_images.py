@@ -11,12 +11,13 @@ from promotion.copying.image_copier import ImageCopier
 from promotion.source.images import Copy
 from promotion.step import logger, step
 
-# What is kept of the function's time to end in good order: a part that is on its way may take as long as a request.
+# The time reserved for the function to return: the upload of a part can take as long as one request.
 _MARGIN_SECONDS = 70
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Copy the planned `images`, and return their URIs in this stage."""
     ends = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     copier = ImageCopier(client("ecr"))
     for planned in event["images"]:

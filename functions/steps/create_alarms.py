@@ -1,4 +1,4 @@
-"""Create the endpoint's own alarms, which a DeploymentConfig may name, or update them to the stack's thresholds."""
+"""Create the alarms of the endpoint, to which a DeploymentConfig can refer, or update their thresholds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Put the alarms of the endpoint, and return their names."""
     record: PromotionRecord = event["promotion"]
     requests = alarms.requests_of(
         record["endpoint"],
@@ -23,5 +24,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     for request in requests:
         client("cloudwatch").put_metric_alarm(**request)
     names = [request["AlarmName"] for request in requests]
-    logger.info("Alarms put", endpoint=record["endpoint"], alarms=names)
+    logger.info("Alarms created or updated", endpoint=record["endpoint"], alarms=names)
     return {"alarms": names}

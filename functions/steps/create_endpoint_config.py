@@ -1,4 +1,4 @@
-"""Create the endpoint config that puts the model on this stage's instances, as it was planned."""
+"""Create the planned endpoint config, which deploys the model to the instances of this stage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Create the endpoint config of `request` unless it already exists, and return its name."""
     request, sagemaker = event["request"], client("sagemaker")
     name = request["EndpointConfigName"]
     new = create(
@@ -21,5 +22,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request,
         "EndpointConfigName",
     )
-    logger.info("Endpoint config created" if new else "Endpoint config is there already", endpoint_config=name)
+    logger.info("Endpoint config created" if new else "Endpoint config already exists", endpoint_config=name)
     return {"endpoint_config_name": name}

@@ -1,4 +1,4 @@
-"""Create the candidate's model in this account, as it was planned."""
+"""Create the planned model of the candidate in this account."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Create the model of `request` unless it already exists, and return its name."""
     request, sagemaker = event["request"], client("sagemaker")
     name = request["ModelName"]
     new = create("model", name, sagemaker.create_model, sagemaker.describe_model, request, "ModelName")
-    logger.info("Model created" if new else "Model is there already", model=name)
+    logger.info("Model created" if new else "Model already exists", model=name)
     return {"model_name": name}

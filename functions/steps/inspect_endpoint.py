@@ -1,4 +1,4 @@
-"""Inspect what is live now, and record in the journal what is about to be changed."""
+"""Inspect the endpoint before the update, and write its present state to the journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from promotion.endpoint import alarms, guardrails, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import lock, records
-from promotion.history.rollback import comes_again
+from promotion.history.rollback import duplicate_delivery_reason
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
@@ -19,36 +19,40 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return whether to update the endpoint as `outcome`, the `reason` if not, and the record."""
     record: PromotionRecord = event["promotion"]
     execution, sagemaker = event["execution"], client("sagemaker")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
     description = describe_endpoint(sagemaker, endpoint)
-    # The candidate of a rollback is older than what is live, and has passed its gate.
+    # The candidate of a rollback is older than the live one, and has passed the quality gate.
     live = None if is_rollback else records.live(table, endpoint)
     inspection = state.inspect(description, config, record["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
-        raise EndpointBusyError(f"{inspection.reason} It is being changed by someone else; it was waited for in vain.")
+        raise EndpointBusyError(
+            f"{inspection.reason} Someone else is changing the endpoint, and the change did not complete in time. "
+            "Start the promotion again when the endpoint is InService."
+        )
     if inspection.outcome == "unusable":
         raise PromotionRefusedError(inspection.reason)
-    if inspection.outcome != "change":
+    if inspection.outcome != "update":
         return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
-    if record["by_event"] and (why := comes_again(records.history(table, endpoint), record)):
-        return {"outcome": "live_before", "reason": why, "promotion": record}
+    if record["by_event"] and (reason := duplicate_delivery_reason(records.history(table, endpoint), record)):
+        return {"outcome": "already_superseded", "reason": reason, "promotion": record}
     if record["source_kind"] == "model_package":
-        # Its approval may have been withdrawn while it was copied or waited for the lock.
+        # The approval may have been withdrawn during the copy or the wait for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
         upstream = upstream_client("sagemaker", role_arn, event["external_id"], session)
-        if why := reader.why_withdrawn(upstream, record["source_name"]):
-            return {"outcome": "withdrawn", "reason": why, "promotion": record}
+        if reason := reader.why_withdrawn(upstream, record["source_name"]):
+            return {"outcome": "approval_withdrawn", "reason": reason, "promotion": record}
     if not is_rollback:
-        # Something better may have gone live since the gate was passed.
+        # A better candidate may have become live since the quality gate passed.
         checks = quality_gate.check(record["quality_gate"], record["metrics"], live)
         record = record | {"quality_gate": checks}
-        if why := quality_gate.why_failed(checks):
-            return {"outcome": "worse", "reason": why, "promotion": record}
+        if reason := quality_gate.why_failed(checks):
+            return {"outcome": "quality_gate_failed", "reason": reason, "promotion": record}
 
     deployment_config = record.get("deployment_config", {}) if inspection.previous else {}
     alarms.assert_none_in_alarm(client("cloudwatch"), endpoint, guardrails.alarm_names(deployment_config))

@@ -1,4 +1,4 @@
-"""List and pin every object and image, name the candidate by its content, and split the work into batches."""
+"""Pin every object and image of the candidate, compute the digest of its content, and plan the copy in batches."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ s3 = client("s3")
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return the plan: the requests of the model and endpoint config, the images, and the batches of objects."""
     execution, settings = event["execution"], json.loads(event["settings"])
     region, execution_name = execution.split(":")[3], execution.rsplit(":", 1)[-1]
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
 
-    found = content.pinned(s3, Candidate.from_json(event["candidate"]), stage, image_digest)
-    candidate, identity = found.candidate, found.identity(found.candidate.containers)
+    pinned_content = content.pinned(s3, Candidate.from_json(event["candidate"]), stage, image_digest)
+    candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     content.assert_approved(s3, stage, candidate.source["name"], identity, event["approved_digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
     digest = digest_of(identity)
     prefix = f"models/{candidate.application}/{digest}"
-    containers, artifacts = found.placed(prefix, stage)
+    containers, artifacts = pinned_content.placed(prefix, stage)
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
     metrics = metric_files.read(s3, candidate, stage.upstream_account)
@@ -57,7 +58,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
-    identity_in_stage = found.identity(containers)
+    identity_in_stage = pinned_content.identity(containers)
     return {
         "promotion": PromotionRecord(
             digest=digest,

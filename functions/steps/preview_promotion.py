@@ -1,4 +1,4 @@
-"""Say what the promotion would copy, create, change and remove. Its role can do nothing but read."""
+"""Preview what a promotion or a rollback would copy, create, change and remove, with a read-only role."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from promotion.aws.clients import client
 from promotion.endpoint import state
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
 from promotion.history import cleanup, records
-from promotion.history.cleanup import Place
-from promotion.history.rollback import comes_again
+from promotion.history.cleanup import Scope
+from promotion.history.rollback import duplicate_delivery_reason
 from promotion.history.table import PromotionTable
 from promotion.plan import preview
 from promotion.record import PromotionRecord
@@ -21,10 +21,11 @@ _NO_COPY = {"sentence": "Nothing would be copied.", "objects": 0}
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    plan, given, sagemaker = event["plan"], event["promotion"], client("sagemaker")
-    model, config = (plan["model"], plan["endpoint_config"]) if plan else _recorded(sagemaker, given)
+    """Return the preview for the operator."""
+    plan, promotion, sagemaker = event["plan"], event["promotion"], client("sagemaker")
+    model, config = (plan["model"], plan["endpoint_config"]) if plan else _recorded(sagemaker, promotion)
     model_name, config_name = model["ModelName"], config["EndpointConfigName"]
-    record: PromotionRecord = given | {"model_name": model_name, "endpoint_config_name": config_name}
+    record: PromotionRecord = promotion | {"model_name": model_name, "endpoint_config_name": config_name}
     table, name, is_rollback = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"], plan is None
 
     live = None if is_rollback else records.live(table, name)
@@ -35,8 +36,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     would, why = preview.verdict(
         record,
         inspection,
-        again=comes_again(records.history(table, name), record),
-        asks_for_approval=event["require_approval"] and not is_rollback and not record["approval"],
+        already_superseded=duplicate_delivery_reason(records.history(table, name), record),
+        requests_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
             *preview.conflicts("model", model_name, model, existing_model),
             *preview.conflicts("endpoint config", config_name, config, existing_config),
@@ -46,10 +47,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     served = live_config["ProductionVariants"][0].get("ModelName") if live_config else None
     live_model = describe_model(sagemaker, served) if served else None
     executions = event["execution"].rpartition(":")[0] + ":"
-    place = Place(record["application"], event["stage"], event["bucket"], event["account"], executions)
+    scope = Scope(record["application"], event["stage"], event["bucket"], event["account"], executions)
     retention, next_live = json.loads(event["settings"])["Retention"], record | {"status": "Succeeded"}
-    keep = cleanup.needed(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
-    superseded = cleanup.find(sagemaker, client("s3"), place, keep)
+    keep = cleanup.resources_to_keep(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
+    superseded = cleanup.find_superseded(sagemaker, client("s3"), scope, keep)
     return {
         "outcome": "preview",
         "would_be": would,
@@ -63,17 +64,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ],
         "change": {
             "endpoint": name,
-            "endpoint_status": description["EndpointStatus"] if description else "There is no such endpoint yet.",
+            "endpoint_status": description["EndpointStatus"] if description else "The endpoint does not exist yet.",
             "endpoint_config": {"from": inspection.previous, "to": config_name},
             "in_the_model": preview.changes(model, live_model),
             "in_the_endpoint_config": preview.changes(config, live_config),
         },
-        "remove": preview.removed(superseded, f"s3://{place.bucket}/{place.folder}"),
+        "remove": preview.removed(superseded, f"s3://{scope.bucket}/{scope.folder}"),
     }
 
 
 def _recorded(sagemaker: Any, record: PromotionRecord) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The requests that created the model and the endpoint config of an earlier promotion, as far as they exist."""
+    """Return the requests that created the model and the endpoint config of an earlier promotion, empty if deleted."""
     model_name, config_name = record["model_name"], record["endpoint_config_name"]
     model = describe_model(sagemaker, model_name) or {}
     config = describe_endpoint_config(sagemaker, config_name) or {"ProductionVariants": []}

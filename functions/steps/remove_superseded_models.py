@@ -9,37 +9,38 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.history import claims, cleanup
-from promotion.history.cleanup import Place
+from promotion.history.cleanup import Scope
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
-# More than the clocks of two functions differ.
+# More than the difference between the clocks of two functions.
 _MARGIN_SECONDS = 5
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Remove the superseded resources of the endpoint, and return their numbers."""
     record: PromotionRecord = event["promotion"]
     execution = event["execution"]
     endpoint, application = record["endpoint"], record["application"]
     table, stepfunctions = PromotionTable(client("dynamodb"), event["table"]), client("stepfunctions")
     retention = json.loads(event["settings"])["Retention"]
-    place = Place(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")
+    scope = Scope(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")
 
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000 + _MARGIN_SECONDS
     claims.begin_removal(table, endpoint, execution, ends_at)
     try:
-        keep = cleanup.needed(table, stepfunctions, endpoint, retention["Keep"])
-        found = cleanup.find(client("sagemaker"), client("s3"), place, keep)
-        objects = cleanup.remove(client("sagemaker"), client("s3"), place, found)
+        keep = cleanup.resources_to_keep(table, stepfunctions, endpoint, retention["Keep"])
+        superseded = cleanup.find_superseded(client("sagemaker"), client("s3"), scope, keep)
+        objects = cleanup.remove(client("sagemaker"), client("s3"), scope, superseded)
     finally:
         claims.end_removal(table, endpoint, execution)
     claims.clear(table, stepfunctions, endpoint, time.time())
-    logger.info("Superseded models removed", **dataclasses.asdict(found), objects=objects)
+    logger.info("Superseded resources removed", **dataclasses.asdict(superseded), objects=objects)
     return {
-        "endpoint_configs": len(found.endpoint_configs),
-        "models": len(found.models),
-        "artifacts": len(found.digests),
+        "endpoint_configs": len(superseded.endpoint_configs),
+        "models": len(superseded.models),
+        "artifacts": len(superseded.digests),
         "objects": objects,
     }

@@ -14,25 +14,30 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return whether the approval was requested as `outcome`, and the `reason`."""
     record: PromotionRecord = event["promotion"]
     execution, ssm = event["execution"], client("ssm")
     table = PromotionTable(client("dynamodb"), event["table"])
     live = records.live(table, record["endpoint"])
     if live and live["digest"] == record["digest"] and record["by_event"]:
-        return {"outcome": "already_live", "reason": f"{record['endpoint']} already serves {live['model_name']}."}
+        reason = f"The model {live['model_name']} is already live on the endpoint {record['endpoint']}."
+        return {"outcome": "already_live", "reason": reason}
     if live and is_older(record["created_at"], live["created_at"]):
-        reason = f"{live['model_name']}, which is live on {record['endpoint']}, is newer than this candidate."
+        reason = (
+            f"The model {live['model_name']}, which is live on the endpoint {record['endpoint']}, is newer than this "
+            "candidate."
+        )
         return {"outcome": "newer_live", "reason": reason}
 
     last = approval_requests.last(table, record)
     if last and last.execution != execution:
-        why_not = approval_requests.why_not_again(ssm, client("stepfunctions"), last, record["by_event"])
-        if why_not:
-            return {"outcome": "already_requested", "reason": why_not}
+        reason_not = approval_requests.reason_not_to_request(ssm, client("stepfunctions"), last, record["by_event"])
+        if reason_not:
+            return {"outcome": "already_requested", "reason": reason_not}
     if not approval_requests.claim(table, execution, record, last):
-        return {"outcome": "already_requested", "reason": "Another execution asks for the approval right now."}
+        return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
     automation = approval_requests.start(ssm, event["runbook"], execution, record)
     approval_requests.record_started(table, record, automation)
     superseded = approval_requests.supersede_older(table, ssm, record)
     logger.info("Approval requested", automation=automation, superseded=[older.automation for older in superseded])
-    return {"outcome": "requested", "reason": f"The approval {automation} was asked for."}
+    return {"outcome": "requested", "reason": f"The approval {automation} was requested."}

@@ -1,4 +1,4 @@
-"""Read the execution's input into what it requests: the promotion of a candidate, a rollback, or a recovery."""
+"""Resolve the execution's input to a promotion of a candidate, a rollback, a recovery or a rejection."""
 
 from __future__ import annotations
 
@@ -22,68 +22,76 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return the `outcome` that selects the next state, and the variables of the state machine."""
     execution, stage, started_at = event["execution"], event["stage"], event["started_at"]
     region, own_account = execution.split(":")[3:5]
     table, ssm = PromotionTable(client("dynamodb"), event["table"]), client("ssm")
-    asked = request.read(event["input"], event["upstream_account"], own_account, region)
-    # Not all of it, since it may contain others' words, such as why an execution failed.
-    logger.info("Request read", execution=execution, asks_to=type(asked).__name__)
+    requested = request.read(event["input"], event["upstream_account"], own_account, region)
+    # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
+    logger.info("Request read", execution=execution, kind=type(requested).__name__)
     settings_of = functools.cache(lambda application: load(ssm, stage, application, event["defaults"]))
-    match asked:
+    match requested:
         case request.Promote():
-            decision = _decision(ssm, event["runbook"], asked)
+            decision = _decision(ssm, event["runbook"], requested)
             role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
             sagemaker = upstream_client("sagemaker", role_arn, event["external_id"], session)
             upstream = Upstream(sagemaker, event["upstream_account"], region, role_arn)
-            found = reader.read(upstream, asked, settings_of)
-            answer = _promote(asked, found, decision, execution, started_at, stage)
+            candidate = reader.read(upstream, requested, settings_of)
+            result = _promote(requested, candidate, decision, execution, started_at, stage)
         case request.Recover():
-            answer = recovery.resolve(table, client("stepfunctions"), asked)
+            result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
-            answer = rollback.resolve(
+            result = rollback.resolve(
                 table,
                 client("sagemaker"),
                 client("stepfunctions"),
-                asked,
+                requested,
                 execution=execution,
                 started_at=started_at,
                 now=time.time(),
                 is_preview=request.is_preview(event["input"]),
             )
-        case request.TellRejection():
-            answer = rejection.resolve(table, ssm, asked, runbook=event["runbook"], stage=stage, execution=execution)
+        case request.PublishRejection():
+            result = rejection.resolve(
+                table, ssm, requested, runbook=event["runbook"], stage=stage, execution=execution
+            )
         case request.Ignore():
-            answer = {"outcome": "not_for_promotion", "reason": asked.reason}
-    if answer["outcome"] in ("promote", "rollback"):
-        answer["settings"] = json.dumps(settings_of(answer["promotion"]["application"]))
-    nothing = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
-    return nothing | answer
+            result = {"outcome": "not_for_promotion", "reason": requested.reason}
+    if result["outcome"] in ("promote", "rollback"):
+        result["settings"] = json.dumps(settings_of(result["promotion"]["application"]))
+    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
+    return unset | result
 
 
-def _decision(ssm: Any, runbook: str, asked: request.Promote) -> Decision:
-    if not asked.approval:
-        return Decision(by="-", comment="")
-    return approval.granted(approval.read(ssm, asked.approval), runbook, asked)
+def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
+    if not requested.approval:
+        return Decision(by="", comment="")
+    return approval.granted_decision(approval.read(ssm, requested.approval), runbook, requested)
 
 
 def _promote(
-    asked: request.Promote, found: Candidate | str, decision: Decision, execution: str, started_at: str, stage: str
+    requested: request.Promote,
+    candidate: Candidate | str,
+    decision: Decision,
+    execution: str,
+    started_at: str,
+    stage: str,
 ) -> dict[str, Any]:
-    if isinstance(found, str):
-        return {"outcome": "not_for_promotion", "reason": found}
+    if isinstance(candidate, str):
+        return {"outcome": "not_for_promotion", "reason": candidate}
     record = PromotionRecord(
         execution=execution,
-        application=found.application,
+        application=candidate.application,
         stage=stage,
-        endpoint=endpoint_name(found.application, stage),
-        source_kind=asked.kind,
-        source_name=asked.name,
-        source_arn=found.source["arn"],
-        created_at=found.created_at,
+        endpoint=endpoint_name(candidate.application, stage),
+        source_kind=requested.kind,
+        source_name=requested.name,
+        source_arn=candidate.source["arn"],
+        created_at=candidate.created_at,
         started_at=started_at,
-        approval=asked.approval or "",
+        approval=requested.approval or "",
         approved_by=decision.by,
         approval_comment=decision.comment,
-        by_event=asked.by_event,
+        by_event=requested.by_event,
     )
-    return {"outcome": "promote", "candidate": found.to_json(), "digest": asked.digest, "promotion": record}
+    return {"outcome": "promote", "candidate": candidate.to_json(), "digest": requested.digest, "promotion": record}

@@ -1,4 +1,4 @@
-"""Record the digest of each image that the endpoint really runs, so that the next stage runs the same."""
+"""Record the digest of each image that the endpoint runs, so that the next stage runs the same images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Tag the model with the digests of its images, and return them with the complete digest of the model."""
     record: PromotionRecord = event["promotion"]
     sagemaker = client("sagemaker")
     model = sagemaker.describe_model(ModelName=record["model_name"])
     containers = containers_of(model)
     resolved = images.resolved(containers, describe_endpoint(sagemaker, record["endpoint"]) or {}, VARIANT)
-    # The next stage reads the model and trusts no event, so that the digests are written on the model as tags.
+    # The next stage reads the digests from the tags of the model, since it does not trust the content of an event.
     tags = {
         f"{IMAGE_TAG}{number}": images.identity(image)
         for number, (image, container) in enumerate(zip(resolved, containers, strict=True))

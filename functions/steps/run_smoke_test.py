@@ -1,4 +1,4 @@
-"""Invoke the live endpoint with the smoke test, and judge its answers."""
+"""Invoke the endpoint with the requests of the smoke test, and check its responses."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.smoke_test import SKIP
 from promotion.step import logger, step
 
-# A model has sixty seconds to answer; InvokeEndpoint's documentation recommends a time-out of seventy.
+# A model must respond within 60 seconds; the API reference of InvokeEndpoint recommends a time-out of 70 seconds.
 runtime = boto3.client(
     "sagemaker-runtime",
     config=Config(connect_timeout=5, read_timeout=70, retries={"total_max_attempts": 1}, max_pool_connections=100),
 )
 
-# An asynchronous answer may take an hour, but the function has a quarter of one.
-_LONGEST_SECONDS = 840
+# An asynchronous response can take an hour, but a function can run for only 15 minutes.
+_MAXIMUM_SECONDS = 840
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return whether the smoke test `passed`, the `reason` if not, and its statistics."""
     uri, endpoint, owner = event["promotion"]["smoke_test"], event["promotion"]["endpoint"], event["account"]
     if uri == SKIP:
-        return {"passed": True, "reason": None, "answered": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
-    ends, s3 = time.monotonic() + _LONGEST_SECONDS, client("s3")
+        return {"passed": True, "reason": None, "response": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
+    ends, s3 = time.monotonic() + _MAXIMUM_SECONDS, client("s3")
     suite = json.loads(invocation.read_object(s3, uri, owner))
     if is_asynchronous(describe_endpoint(client("sagemaker"), endpoint) or {}):
         answers = invocation.invoke_all_async(runtime, s3, endpoint, suite, event["bucket"], owner, ends)

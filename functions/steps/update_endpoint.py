@@ -1,4 +1,4 @@
-"""Update the endpoint to the new endpoint config, or create the endpoint with it."""
+"""Update the endpoint to the new endpoint config, or create the endpoint."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Start the deployment of the new endpoint config."""
     record: PromotionRecord = event["promotion"]
     sagemaker = client("sagemaker")
     endpoint, config = record["endpoint"], record["endpoint_config_name"]
@@ -26,10 +27,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             endpoint,
             previous=record["previous_endpoint_config_name"],
             endpoint_config=config,
-            # A rollback has none: it replaces what is live at once.
+            # A rollback has no DeploymentConfig: it replaces the live variant without guardrails.
             deployment_config=record.get("deployment_config"),
         )
     else:
         create_endpoint(sagemaker, endpoint, config, {APPLICATION_TAG: record["application"]})
-    logger.info("Endpoint changing", endpoint=endpoint, endpoint_config=config)
+    logger.info("Deployment started", endpoint=endpoint, endpoint_config=config)
     return {}

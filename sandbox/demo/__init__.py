@@ -1,1 +1,1 @@
-"""The demo: models go from training to production on the embedded AWS, and some of them are stopped: `make demo`."""
+"""The demo `make demo`: promotions from training to production on the embedded AWS, and promotions that fail."""

@@ -1,4 +1,4 @@
-"""Show what this project does, on an AWS of its own: `make demo`."""
+"""Run the demo on the embedded AWS: `make demo`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from sandbox.demo.screen import Screen
 
 
 def main() -> int:
+    """Run the demo and return its exit code."""
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _forget_the_way_to_aws()
+    _ignore_aws_configuration()
     screen = Screen()
     try:
         screen.title("Model Promotion: from training to production")
-        with screen.busy("Starting an AWS on this machine"):
-            # It takes seconds to load, and nobody shall look at an empty screen meanwhile.
+        with screen.busy("Starting the embedded AWS"):
+            # Loading takes seconds, so the title is shown first.
             from sandbox.demo.play import play
         return play(screen, began)
     except (KeyboardInterrupt, EOFError):
@@ -26,8 +27,8 @@ def main() -> int:
         return 130
 
 
-def _forget_the_way_to_aws() -> None:
-    """Whatever is configured for the AWS that this person works with has no part in the demo, nor has a proxy."""
+def _ignore_aws_configuration() -> None:
+    """Remove the user's AWS configuration and proxies from the environment, so that no call leaves this machine."""
     for variable in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
         del os.environ[variable]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull

@@ -1,4 +1,4 @@
-"""The accounts as the people of the demo see them: through AWS's APIs, each with the operator's profile of its own."""
+"""The accounts of the demo, used through AWS's APIs with the profile of each account's operator."""
 
 from __future__ import annotations
 
@@ -22,35 +22,36 @@ from sandbox import stacks
 
 APPLICATION = "reviews"
 EXAMPLE = stacks.ROOT / "examples" / "reviews"
-# AWS's image with scikit-learn: one that trains and serves. Here nothing of it runs but the scripts.
+# AWS's scikit-learn image for training and inference. The embedded AWS runs only the scripts, not the image.
 _IMAGE = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
-# What fails is to be seen, so nothing is tried twice.
+# Without retries, so that the demo shows every error.
 _CONFIG = Config(retries={"total_max_attempts": 1})
 _ACCURACY = "validation:accuracy"
-_PATIENCE_SECONDS = 180.0
+_TIMEOUT_SECONDS = 180.0
 _POLL_SECONDS = 0.1
 
 
 class OutcomeError(Exception):
-    """Something did not come out as it has to."""
+    """A result of the demo is not the expected one."""
 
 
-def expect(holds: bool, expected: str, found: str) -> None:
-    if not holds:
-        raise OutcomeError(f"Expected: {expected}\nFound:    {found}")
+def expect(condition: bool, expected: str, actual: str) -> None:
+    """Raise OutcomeError with the two descriptions unless `condition` is true."""
+    if not condition:
+        raise OutcomeError(f"Expected: {expected}\nActual: {actual}")
 
 
-def wait_for[T](look: Callable[[], T | None], expected: str) -> T:
-    """What `look` finds, as soon as it finds something."""
-    ends = time.monotonic() + _PATIENCE_SECONDS
-    while (found := look()) is None:
-        expect(time.monotonic() < ends, expected, f"nothing of it after {_PATIENCE_SECONDS:.0f} seconds")
+def wait_for[T](poll: Callable[[], T | None], expected: str) -> T:
+    """Call `poll` until it returns a value and return the value; raise OutcomeError after 180 seconds."""
+    ends = time.monotonic() + _TIMEOUT_SECONDS
+    while (value := poll()) is None:
+        expect(time.monotonic() < ends, expected, f"none after {_TIMEOUT_SECONDS:.0f} seconds")
         time.sleep(_POLL_SECONDS)
-    return found
+    return value
 
 
 class Account:
-    """`profile` is one of the embedded AWS's, so the calls are those of the account's operator."""
+    """An account of the embedded AWS, used with the profile of its operator."""
 
     def __init__(self, profile: str) -> None:
         self.name = profile
@@ -60,31 +61,36 @@ class Account:
         self.number: str = self.client("sts").get_caller_identity()["Account"]
 
     def client(self, service: str) -> Any:
+        """Return a boto3 client with the credentials of the account's operator."""
         if service not in self._clients:
             self._clients[service] = self._session.client(service, config=_CONFIG)
         return self._clients[service]
 
     @property
     def region(self) -> str:
+        """The Region of the profile."""
         return str(self._session.region_name)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingJob:
+    """A completed training job."""
+
     name: str
     hyperparameters: dict[str, str]
     accuracy: float
 
 
-class Lab(Account):
-    """The account that trains, as a data scientist uses it."""
+class DevAccount(Account):
+    """The dev account, used by a data scientist."""
 
     @property
     def bucket(self) -> str:
+        """The default bucket of SageMaker's SDK."""
         return f"sagemaker-{self.region}-{self.number}"
 
     def upload_data(self) -> int:
-        """Put the training data and the smoke test into the bucket; how many words there are to learn from."""
+        """Upload the training data and the smoke test, and return the number of words in the training data."""
         with tempfile.TemporaryDirectory() as directory:
             data.write(Path(directory))
             for path in Path(directory).rglob("*.csv"):
@@ -94,9 +100,9 @@ class Lab(Account):
         return words
 
     def start_training(self, hyperparameters: dict[str, str], inference: Path = EXAMPLE / "inference.py") -> str:
-        """Start a training job with the example's scripts, `inference` being the one that serves; its name."""
+        """Start a training job with the example's scripts and the inference script `inference`, and return its name."""
         name = f"{APPLICATION}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
-        source = self._upload(f"{name}/source/sourcedir.tar.gz", _packed_source(inference))
+        source = self._upload(f"{name}/source/sourcedir.tar.gz", _source_archive(inference))
         self.client("sagemaker").create_training_job(
             TrainingJobName=name,
             AlgorithmSpecification={
@@ -122,15 +128,16 @@ class Lab(Account):
         return name
 
     def describe(self, job: str) -> dict[str, Any]:
+        """Return the description of a training job."""
         return dict(self.client("sagemaker").describe_training_job(TrainingJobName=job))
 
-    def trained(self, job: str) -> TrainingJob:
-        """A job that has completed."""
+    def completed(self, job: str) -> TrainingJob:
+        """Return the hyperparameters and the accuracy of a completed training job."""
         description = self.describe(job)
         metrics = {metric["MetricName"]: metric["Value"] for metric in description.get("FinalMetricDataList", [])}
         expect(_ACCURACY in metrics, f"{job} to have the metric {_ACCURACY}", f"{sorted(metrics) or 'no metric'}")
-        own = {k: v for k, v in description["HyperParameters"].items() if not k.startswith("sagemaker_")}
-        return TrainingJob(job, own, metrics[_ACCURACY])
+        hyperparameters = {k: v for k, v in description["HyperParameters"].items() if not k.startswith("sagemaker_")}
+        return TrainingJob(job, hyperparameters, metrics[_ACCURACY])
 
     def _channel(self, name: str) -> dict[str, Any]:
         uri = f"s3://{self.bucket}/{APPLICATION}/data/{name}"
@@ -142,7 +149,7 @@ class Lab(Account):
         return f"s3://{self.bucket}/{key}"
 
 
-def _packed_source(inference: Path) -> bytes:
+def _source_archive(inference: Path) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name in ("train.py", "classifier.py"):
@@ -153,7 +160,7 @@ def _packed_source(inference: Path) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """An execution of a state machine that has ended, and the last state it was in."""
+    """An ended execution of a state machine, and its last state."""
 
     name: str
     started: datetime.datetime
@@ -165,7 +172,7 @@ class Execution:
 
 
 class Stage(Account):
-    """An account that receives models, as its operators use it."""
+    """An account that models are promoted to, used by its operators."""
 
     def __init__(self, profile: str) -> None:
         super().__init__(profile)
@@ -177,7 +184,7 @@ class Stage(Account):
         self._seen: set[str] = set()
 
     def execution_with(self, text: str) -> str | None:
-        """The oldest execution that was not asked for before and has `text` in its input."""
+        """Return the ARN of the oldest execution with `text` in its input that was not returned before, or None."""
         states = self.client("stepfunctions")
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=self._state_machine)
         listed = [execution for page in pages for execution in page["executions"]]
@@ -189,25 +196,27 @@ class Stage(Account):
         return None
 
     def history(self, execution: str) -> list[dict[str, Any]]:
+        """Return the events of an execution."""
         pages = self.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution)
         return [event for page in pages for event in page["events"]]
 
     def ended(self, arn: str, last_state: str) -> Execution | None:
-        found = self.client("stepfunctions").describe_execution(executionArn=arn)
-        if found["status"] == "RUNNING":
+        """Return an execution, or None while it is running."""
+        description = self.client("stepfunctions").describe_execution(executionArn=arn)
+        if description["status"] == "RUNNING":
             return None
         return Execution(
-            name=found["name"],
-            started=found["startDate"],
-            status=found["status"],
+            name=description["name"],
+            started=description["startDate"],
+            status=description["status"],
             last_state=last_state,
-            output=json.loads(found.get("output") or "null"),
-            error=found.get("error") or "",
-            cause=found.get("cause") or "",
+            output=json.loads(description.get("output") or "null"),
+            error=description.get("error") or "",
+            cause=description.get("cause") or "",
         )
 
-    def waiting_approval(self, model: str) -> dict[str, Any] | None:
-        """The runbook's execution that waits for someone to let this model of the stage before in."""
+    def pending_approval(self, model: str) -> dict[str, Any] | None:
+        """Return the runbook execution that waits for approval of a model of the previous stage, or None."""
         ssm = self.client("ssm")
         runbook = f"model-promotion-{self.name}"
         filters = [
@@ -217,25 +226,25 @@ class Stage(Account):
         pages = ssm.get_paginator("describe_automation_executions").paginate(Filters=filters)
         for page in pages:
             for summary in page["AutomationExecutionMetadataList"]:
-                found = ssm.get_automation_execution(AutomationExecutionId=summary["AutomationExecutionId"])
-                execution: dict[str, Any] = found["AutomationExecution"]
+                response = ssm.get_automation_execution(AutomationExecutionId=summary["AutomationExecutionId"])
+                execution: dict[str, Any] = response["AutomationExecution"]
                 if execution["DocumentName"] == runbook and execution["Parameters"]["SourceName"] == [model]:
                     return execution
         return None
 
     def approval_message(self, approval: dict[str, Any]) -> str:
-        """What the approvers are told."""
+        """Return the message to the approvers."""
         inputs = next(step["Inputs"] for step in approval["StepExecutions"] if step["Action"] == "aws:approve")
         return str(json.loads(inputs["Message"]))
 
     def decide(self, approval: str, signal: str, comment: str) -> None:
-        """Approve or Reject, as the operator of the account."""
+        """Send the signal `Approve` or `Reject` as the operator of the account."""
         self.client("ssm").send_automation_signal(
             AutomationExecutionId=approval, SignalType=signal, Payload={"Comment": [comment]}
         )
 
     def serving(self) -> str | None:
-        """The model behind the endpoint that is in service; None where there is no endpoint."""
+        """Return the name of the model that the endpoint serves, or None if there is no endpoint."""
         sagemaker = self.client("sagemaker")
         try:
             endpoint = sagemaker.describe_endpoint(EndpointName=self.endpoint)
@@ -244,20 +253,20 @@ class Stage(Account):
                 return None
             raise
         status = endpoint["EndpointStatus"]
-        expect(status == "InService", f"the endpoint {self.endpoint} to be InService", f"it is {status}")
+        expect(status == "InService", f"the endpoint {self.endpoint} to be InService", status)
         config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
         return str(config["ProductionVariants"][0]["ModelName"])
 
-    def answers(self, texts: list[str]) -> list[tuple[str, float]]:
-        """What the endpoint says of each text: positive or negative, and how sure it is that it is positive."""
+    def classify(self, texts: list[str]) -> list[tuple[str, float]]:
+        """Return the endpoint's label and score (the probability of `positive`) for each text."""
         response = self.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=self.endpoint, ContentType="application/json", Body=json.dumps({"texts": texts})
         )
-        answer = json.loads(response["Body"].read())
-        return list(zip(answer["labels"], answer["scores"], strict=True))
+        body = json.loads(response["Body"].read())
+        return list(zip(body["labels"], body["scores"], strict=True))
 
     def error_in_log(self, since: datetime.datetime) -> str | None:
-        """The last error that a container of the endpoint wrote since then."""
+        """Return the last error in the endpoint's log since that time, or None."""
         pages = (
             self.client("logs")
             .get_paginator("filter_log_events")
@@ -269,7 +278,7 @@ class Stage(Account):
         return next((message for message in reversed(messages) if "Error: " in message), None)
 
     def live(self) -> Iterator[dict[str, str]]:
-        """The records of what is live."""
+        """Yield the promotion records of the live models."""
         pages = (
             self.client("dynamodb")
             .get_paginator("query")

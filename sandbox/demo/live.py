@@ -1,4 +1,4 @@
-"""The table at the end: what is live where, as the promotion tables have it and as the endpoints are."""
+"""The live models at the end of the demo, according to the promotion tables and the endpoints."""
 
 from __future__ import annotations
 
@@ -7,37 +7,31 @@ import datetime
 from sandbox.demo.accounts import Stage, expect
 from sandbox.demo.screen import Screen
 
-_ROWS = ("Endpoint", "Model", "Made from", "In account", "Live since", "Approved by", "Their words")
-
 
 def show(screen: Screen, stages: list[Stage]) -> None:
-    """The promotion table and the endpoint of each stage have to say the same."""
-    columns = []
+    """Show the live model of each stage; raise OutcomeError if promotion table and endpoint disagree."""
     for stage in stages:
         records, serving = list(stage.live()), stage.serving()
         expect(
             [record["model_name"] for record in records] == ([serving] if serving else []),
-            f"the promotion table of {stage.label} to list what {stage.endpoint} serves, {serving or 'nothing'}",
-            ", ".join(record["model_name"] for record in records) or "nothing",
+            f"the promotion table of {stage.label} to list the model that {stage.endpoint} serves: {serving or 'none'}",
+            ", ".join(record["model_name"] for record in records) or "none",
         )
-        columns.append(described(records[0]) if records else [stage.endpoint, "nothing yet", *[""] * (len(_ROWS) - 2)])
-    screen.say("As the promotion tables say and the endpoints confirm:")
-    screen.table(
-        ["", *(f"{stage.label}, account {stage.number}" for stage in stages)],
-        [list(row) for row in zip(_ROWS, *columns, strict=True)],
-    )
+        screen.say(f"{stage.label}, account {stage.number}:")
+        screen.table([], description(records[0]) if records else [["Endpoint", f"{stage.endpoint} does not exist"]])
+    screen.say("The promotion tables and the endpoints agree.")
 
 
-def described(record: dict[str, str]) -> list[str]:
-    """One record of the promotion table as people read it."""
+def description(record: dict[str, str]) -> list[list[str]]:
+    """Return the labels and values that describe a promotion record."""
     since = datetime.datetime.fromisoformat(record["ended_at"]).astimezone(datetime.UTC)
     _, _, _, _, account, source = record["source_arn"].split(":")
+    approver = record["approved_by"].rsplit(":", 1)[-1] if record["approval"] else ""
+    approval = [["Approved by", approver], ["Comment", record["approval_comment"]]]
     return [
-        record["endpoint"],
-        record["model_name"],
-        source.replace("/", " ", 1),
-        account,
-        f"{since:%Y-%m-%d %H:%M:%S} UTC",
-        record["approved_by"].rsplit(":", 1)[-1] if record["approval"] else "no approval needed here",
-        record["approval_comment"],
+        ["Endpoint", record["endpoint"]],
+        ["Model", record["model_name"]],
+        ["Source", f"{source.replace('/', ' ', 1)} in account {account}"],
+        ["Live since", f"{since:%Y-%m-%d %H:%M:%S} UTC"],
+        *(approval if approver else [["Approved by", "no approval required"]]),
     ]

@@ -1,4 +1,4 @@
-"""The demo from its beginning to its end: set up, six scenes, and what is live then."""
+"""The course of the demo: setup, six scenes, and the models that are live at the end."""
 
 from __future__ import annotations
 
@@ -11,42 +11,53 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
 from sandbox import stacks
 from sandbox.demo import live
-from sandbox.demo.accounts import Lab, OutcomeError, Stage
+from sandbox.demo.accounts import DevAccount, OutcomeError, Stage
 from sandbox.demo.scenes import Story
 from sandbox.demo.screen import Screen
 
 
 def play(screen: Screen, began: float) -> int:
-    """The exit code: 0 if everything came out as it has to. `began` is when it all started, on the monotonic clock."""
+    """Run the demo and return the exit code, which is 0 if all results are as expected.
+
+    `began` is the start time on the monotonic clock.
+    """
     with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory)) as aws:
         os.environ["AWS_CONFIG_FILE"] = str(aws.config_file)
-        dev, qa, production = accounts.ACCOUNTS.values()
-        screen.say(
-            "An AWS with three accounts now lives in this one process. Nothing leaves this machine. Models are trained "
-            f"in dev ({dev}), prove themselves in QA ({qa}), and serve in production ({production}). In QA and "
-            "production, an endpoint answers requests with the model that is live there."
-        )
-        screen.say("The project is deployed into the accounts, by the same templates as on the real AWS:")
-        with screen.busy("Deploying"):
-            stacks.deploy(screen.note)
-        times = [("Setting up", time.monotonic() - began)]
-        what = ""
         try:
-            story = Story(screen, Lab("dev"), Stage("qa"), Stage("production"))
-            for number, (title, scene) in enumerate(story.scenes, start=1):
-                what = f"{number}. {title}"
-                screen.title(what)
-                scene_began = time.monotonic()
-                scene()
-                times.append((what, time.monotonic() - scene_began))
-            what = "What is live now"
-            screen.title(what)
-            live.show(screen, [story.qa, story.production])
-        except OutcomeError as error:
-            screen.failed(f'"{what}" did not come out as it should.\n{error}')
-            return 1
-        screen.title("How long it took")
-        screen.table([], [[f"{seconds:6.1f} s", what] for what, seconds in times])
-        screen.say("On the real AWS it takes longer: an endpoint alone needs minutes to change.")
-        screen.say("Next, try it yourself: `make local` keeps such an AWS running, and says how to reach it.")
-        return 0
+            return _play(screen, began)
+        except (KeyboardInterrupt, EOFError):
+            screen.say("Stopping…")
+            raise
+
+
+def _play(screen: Screen, began: float) -> int:
+    dev, qa, production = accounts.ACCOUNTS.values()
+    screen.say(
+        "The embedded AWS has three accounts and runs on this machine only. Models are trained in the dev account "
+        f"({dev}), tested in the QA account ({qa}) and used in the production account ({production}). QA and "
+        "production each have an endpoint that serves the live model."
+    )
+    screen.say("The stacks are deployed from the same templates as on AWS:")
+    with screen.busy("Deploying"):
+        stacks.deploy(screen.note)
+    times = [("Setup", time.monotonic() - began)]
+    title = ""
+    try:
+        story = Story(screen, DevAccount("dev"), Stage("qa"), Stage("production"))
+        for number, (name, scene) in enumerate(story.scenes, start=1):
+            title = f"{number}. {name}"
+            screen.title(title)
+            scene_began = time.monotonic()
+            scene()
+            times.append((title, time.monotonic() - scene_began))
+        title = "Live models"
+        screen.title(title)
+        live.show(screen, [story.qa, story.production])
+    except OutcomeError as error:
+        screen.failed(f"{title}: the demo failed because of an unexpected result.\n{error}")
+        return 1
+    screen.title("Duration")
+    screen.table([], [[f"{seconds:6.1f} s", title] for title, seconds in times])
+    screen.say("On AWS, a promotion takes longer: the update of an endpoint alone takes several minutes.")
+    screen.say("To try it yourself, run `make local`. It starts the embedded AWS and shows how to connect to it.")
+    return 0

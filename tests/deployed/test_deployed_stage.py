@@ -34,7 +34,7 @@ def test_a_job_that_does_not_exist_is_refused_by_the_upstream_account(
     execution = ended(stepfunctions, outputs, {"training_job": "there-is-no-such-job"})
 
     assert execution["error"] == "InvalidRequestError"
-    assert "There is no training job" in execution["cause"]
+    assert "The training job" in execution["cause"]
 
 
 def test_there_is_nothing_to_recover(stepfunctions: Any, outputs: dict[str, str]) -> None:

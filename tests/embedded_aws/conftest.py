@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the embedded AWS that more than one module uses."""
+"""Fixtures that several test modules of the embedded AWS use."""
 
 import json
 from pathlib import Path
@@ -35,12 +35,12 @@ def role(aws: EmbeddedAws, name: str) -> str:
 
 @pytest.fixture
 def create(states: Any, role: str, name: str) -> Create:
-    """Create a state machine from its states; its ARN."""
+    """Create a state machine with the given states, and return its ARN."""
     machines: list[str] = []
 
-    def create_machine(described: dict[str, Any], **top: Any) -> str:
+    def create_machine(machine_states: dict[str, Any], **fields: Any) -> str:
         machine = states.create_state_machine(
-            name=f"{name}-{len(machines)}", definition=definition(described, **top), roleArn=role
+            name=f"{name}-{len(machines)}", definition=definition(machine_states, **fields), roleArn=role
         )
         machines.append(machine["stateMachineArn"])
         return machines[-1]
@@ -50,10 +50,10 @@ def create(states: Any, role: str, name: str) -> Create:
 
 @pytest.fixture
 def run(states: Any, create: Create) -> Run:
-    """Run a state machine of the given states to its end; its description, with the output read."""
+    """Run a state machine with the given states, and return the execution's description with its decoded output."""
 
-    def run_machine(described: dict[str, Any], execution_input: Any = None, **top: Any) -> Execution:
-        machine = create(described, **top)
+    def run_machine(machine_states: dict[str, Any], execution_input: Any = None, **fields: Any) -> Execution:
+        machine = create(machine_states, **fields)
         started = states.start_execution(stateMachineArn=machine, input=json.dumps(execution_input or {}))
         execution = wait_for_end(states, started["executionArn"])
         if "output" in execution:
@@ -71,7 +71,7 @@ def queue(aws: EmbeddedAws, name: str) -> str:
 
 @pytest.fixture
 def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
-    """Deploy resources as the test's stack; every output is what the given expression comes to."""
+    """Deploy resources as the test's stack, and return the values of the output expressions."""
 
     def deploy_resources(resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> Outputs:
         values = {key: {"Value": value} for key, value in (outputs or {}).items()}
@@ -84,7 +84,7 @@ def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
 
 @pytest.fixture
 def function(aws: EmbeddedAws, name: str) -> MakeFunction:
-    """Creates a function whose handler is `app.handler` of the given source."""
+    """Create a function with the handler `app.handler` in the given source."""
 
     def make(source: str, files: dict[str, str] | None = None, account: str = QA, **settings: Any) -> Function:
         client = clients.client_as_operator("lambda", account)

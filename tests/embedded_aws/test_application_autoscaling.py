@@ -1,4 +1,4 @@
-"""Application Auto Scaling as its API reference has it, for the variants of SageMaker's endpoints."""
+"""Application Auto Scaling follows its API reference for variants of SageMaker endpoints."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.sagemaker_account import VARIANT, Account, wait_for
+from tests.embedded_aws.support.sagemaker_account import VARIANT, Account
+from tests.support.waiting import wait_for
 
 INSTANCES = "sagemaker:variant:DesiredInstanceCount"
 POLICY = {
@@ -37,7 +38,7 @@ def code(call: Any, **request: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def test_with_a_target_go_its_policies_and_scheduled_actions(qa: Account) -> None:
+def test_deregistering_a_target_deletes_its_policies_and_scheduled_actions(qa: Account) -> None:
     scaling, name = qa.client("application-autoscaling"), variant(qa)
     scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
     scaling.put_scaling_policy(**name, **POLICY)
@@ -45,18 +46,18 @@ def test_with_a_target_go_its_policies_and_scheduled_actions(qa: Account) -> Non
 
     scaling.deregister_scalable_target(**name)
 
-    asked = {"ServiceNamespace": "sagemaker", "ResourceId": name["ResourceId"]}
+    request = {"ServiceNamespace": "sagemaker", "ResourceId": name["ResourceId"]}
     assert (
         scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[name["ResourceId"]])[
             "ScalableTargets"
         ]
         == []
     )
-    assert scaling.describe_scaling_policies(**asked)["ScalingPolicies"] == []
-    assert scaling.describe_scheduled_actions(**asked)["ScheduledActions"] == []
+    assert scaling.describe_scaling_policies(**request)["ScalingPolicies"] == []
+    assert scaling.describe_scheduled_actions(**request)["ScheduledActions"] == []
 
 
-def test_what_needs_a_target_is_refused_without_one(qa: Account) -> None:
+def test_policies_and_actions_require_a_valid_target(qa: Account) -> None:
     scaling, name = qa.client("application-autoscaling"), variant(qa)
 
     assert code(scaling.put_scaling_policy, **name, **POLICY) == "ObjectNotFoundException"
@@ -67,7 +68,7 @@ def test_what_needs_a_target_is_refused_without_one(qa: Account) -> None:
     assert code(scaling.describe_scalable_targets, ServiceNamespace="nowhere") == "ValidationException"
 
 
-def test_what_is_not_named_in_an_update_of_a_target_stays(qa: Account) -> None:
+def test_updating_a_target_keeps_unspecified_values(qa: Account) -> None:
     scaling, name = qa.client("application-autoscaling"), variant(qa)
     suspended = {"ScheduledScalingSuspended": True}
     scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4, SuspendedState=suspended)
@@ -82,7 +83,7 @@ def test_what_is_not_named_in_an_update_of_a_target_stays(qa: Account) -> None:
     assert found["SuspendedState"]["DynamicScalingInSuspended"] is False
 
 
-def test_a_variant_gets_into_the_range_of_its_target(qa: Account) -> None:
+def test_registering_a_target_scales_its_variant_into_the_range(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
 
     qa.client("application-autoscaling").register_scalable_target(**variant(qa), MinCapacity=3, MaxCapacity=4)
@@ -90,7 +91,7 @@ def test_a_variant_gets_into_the_range_of_its_target(qa: Account) -> None:
     assert qa.settled()["ProductionVariants"][0]["DesiredInstanceCount"] == 3
 
 
-def test_with_an_endpoint_go_its_targets(qa: Account) -> None:
+def test_deleting_an_endpoint_deregisters_its_targets(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
     scaling, name = qa.client("application-autoscaling"), variant(qa)
     scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
@@ -101,7 +102,7 @@ def test_with_an_endpoint_go_its_targets(qa: Account) -> None:
     assert code(scaling.deregister_scalable_target, **name) == "ObjectNotFoundException"
 
 
-def test_policies_come_in_pages(qa: Account) -> None:
+def test_policies_are_paginated(qa: Account) -> None:
     scaling, name = qa.client("application-autoscaling"), variant(qa)
     scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
     for number in range(5):

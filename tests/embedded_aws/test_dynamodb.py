@@ -33,7 +33,7 @@ def table(aws: EmbeddedAws, name: str) -> str:
 
 @pytest.fixture
 def sorted_table(aws: EmbeddedAws, name: str) -> str:
-    """A table with a sort key, and with enough items that an operation on all of them takes its time."""
+    """Create a table with a sort key, and with enough items to make an operation on all of them slow."""
     client = clients.client_as_operator("dynamodb", QA)
     client.create_table(
         TableName=name,
@@ -48,8 +48,8 @@ def sorted_table(aws: EmbeddedAws, name: str) -> str:
 
 
 @pytest.fixture
-def many_switches() -> Iterator[None]:
-    """Let threads take turns so often that a missing lock shows."""
+def frequent_thread_switches() -> Iterator[None]:
+    """Switch threads often enough to detect a missing lock."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -63,15 +63,15 @@ def key(kind: str, name: str) -> dict[str, Any]:
     return {"kind": {"S": kind}, "key": {"S": name}}
 
 
-def at_once(*works: Callable[[Any], Any]) -> list[Any]:
-    """Run functions in threads, each with a client of its own; return their results, or raise their first error."""
+def concurrently(*works: Callable[[Any], Any]) -> list[Any]:
+    """Run functions in threads, each with its own client. Return their results or raise their first error."""
     with ThreadPoolExecutor(len(works)) as pool:
         running = [pool.submit(work, clients.client_as_operator("dynamodb", QA)) for work in works]
     return [each.result() for each in running]
 
 
 def put(table: str, token: str, value: str = "a") -> Any:
-    """Put an item that must not be there yet."""
+    """Put an item that must not exist yet."""
     item = {"key": {"S": "one"}, "value": {"S": value}}
     request = {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(#k)"}
     return clients.client_as_operator("dynamodb", QA).transact_write_items(
@@ -98,7 +98,7 @@ def test_another_token_is_another_transaction(table: str, name: str) -> None:
         put(table, f"{name}-2")
 
 
-def test_a_token_is_not_for_other_parameters(table: str, name: str) -> None:
+def test_a_token_is_rejected_with_other_parameters(table: str, name: str) -> None:
     put(table, name)
 
     with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
@@ -106,7 +106,7 @@ def test_a_token_is_not_for_other_parameters(table: str, name: str) -> None:
     assert value(table) == "a"
 
 
-def test_what_was_cancelled_may_be_asked_again(table: str, name: str) -> None:
+def test_a_canceled_transaction_can_be_retried_with_the_same_token(table: str, name: str) -> None:
     put(table, f"{name}-1")
     with pytest.raises(ClientError, match="TransactionCanceledException"):
         put(table, name)
@@ -117,7 +117,7 @@ def test_what_was_cancelled_may_be_asked_again(table: str, name: str) -> None:
     assert value(table) == "a"
 
 
-def test_a_token_is_forgotten_after_ten_minutes(table: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_expires_after_ten_minutes(table: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put(table, name)
     monkeypatch.setattr(dynamodb, "_VALID_SECONDS", 0)
 
@@ -125,8 +125,8 @@ def test_a_token_is_forgotten_after_ten_minutes(table: str, name: str, monkeypat
         put(table, name)
 
 
-def failing(table: str, times: int) -> Callable[[Any], None]:
-    """Cancel transactions whose first write would have succeeded."""
+def cancel_transactions(table: str, times: int) -> Callable[[Any], None]:
+    """Return a function that makes transactions with two valid writes and an unmet condition."""
 
     def work(client: Any) -> None:
         unmet = {"TableName": table, "Key": key("old 1", "one"), "ConditionExpression": "attribute_not_exists(kind)"}
@@ -145,8 +145,8 @@ def failing(table: str, times: int) -> Callable[[Any], None]:
     return work
 
 
-def writing(table: str, kind: str, times: int) -> Callable[[Any], None]:
-    """Put items, count them in another one, and write a third one in a transaction that checks the first."""
+def write_items(table: str, kind: str, times: int) -> Callable[[Any], None]:
+    """Return a function that puts items, counts them in another item, and checks each in a transaction."""
 
     def work(client: Any) -> None:
         count = {"TableName": table, "Key": key("count", kind)}
@@ -169,20 +169,20 @@ def writing(table: str, kind: str, times: int) -> Callable[[Any], None]:
 
 
 def items(table: str, kind: str, page_size: int | None = None) -> list[dict[str, Any]]:
-    pages = clients.client_as_operator("dynamodb", QA).get_paginator("query")
-    answers = pages.paginate(
+    paginator = clients.client_as_operator("dynamodb", QA).get_paginator("query")
+    pages_of_items = paginator.paginate(
         TableName=table,
         ConsistentRead=True,
         KeyConditionExpression="kind = :kind",
         ExpressionAttributeValues={":kind": {"S": kind}},
         PaginationConfig={"PageSize": page_size},
     )
-    return [each for answer in answers for each in answer["Items"]]
+    return [each for page in pages_of_items for each in page["Items"]]
 
 
-def test_a_cancelled_transaction_undoes_no_other_write(sorted_table: str, many_switches: None) -> None:
+def test_a_canceled_transaction_undoes_no_other_write(sorted_table: str, frequent_thread_switches: None) -> None:
     kinds = ["a", "b", "c"]
-    at_once(*(writing(sorted_table, kind, 25) for kind in kinds), *[failing(sorted_table, 25)] * 2)
+    concurrently(*(write_items(sorted_table, kind, 25) for kind in kinds), *[cancel_transactions(sorted_table, 25)] * 2)
 
     for kind in kinds:
         assert len(items(sorted_table, kind)) == len(items(sorted_table, f"checked {kind}")) == 25
@@ -191,7 +191,7 @@ def test_a_cancelled_transaction_undoes_no_other_write(sorted_table: str, many_s
     assert items(sorted_table, "undone") == []
 
 
-def test_no_read_sees_a_transaction_that_is_cancelled(sorted_table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_read_sees_a_canceled_transaction(sorted_table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate, begun = models.get_filter_expression, threading.Event()
 
     def evaluate_late(*arguments: Any) -> Any:
@@ -199,17 +199,17 @@ def test_no_read_sees_a_transaction_that_is_cancelled(sorted_table: str, monkeyp
         time.sleep(0.5)
         return evaluate(*arguments)
 
-    def meanwhile(client: Any) -> Any:
+    def write_concurrently(client: Any) -> Any:
         assert begun.wait(60)
-        client.put_item(TableName=sorted_table, Item=key("meanwhile", "0"))
+        client.put_item(TableName=sorted_table, Item=key("write_concurrently", "0"))
         return client.get_item(TableName=sorted_table, Key=key("undone", "0"))
 
-    # The transaction has written its first item when it evaluates the condition of its last one.
+    # The transaction evaluates the last item's condition after it has written the first item.
     monkeypatch.setattr(models, "get_filter_expression", evaluate_late)
-    _, seen = at_once(failing(sorted_table, 1), meanwhile)
+    _, seen = concurrently(cancel_transactions(sorted_table, 1), write_concurrently)
 
     assert "Item" not in seen
-    assert len(items(sorted_table, "meanwhile")) == 1
+    assert len(items(sorted_table, "write_concurrently")) == 1
 
 
 def test_an_update_that_makes_an_item_too_large_changes_nothing(sorted_table: str) -> None:
@@ -242,7 +242,7 @@ def test_a_transaction_that_makes_an_item_too_large_writes_nothing(sorted_table:
     assert items(sorted_table, "new") == []
 
 
-def test_one_of_two_racing_conditional_writes_wins(sorted_table: str, many_switches: None) -> None:
+def test_one_of_two_racing_conditional_writes_wins(sorted_table: str, frequent_thread_switches: None) -> None:
     start = threading.Barrier(2)
     update = {
         "UpdateExpression": "SET updated = :yes",
@@ -267,27 +267,27 @@ def test_one_of_two_racing_conditional_writes_wins(sorted_table: str, many_switc
                     won.append(False)
         return won
 
-    one, other = at_once(race, race)
+    one, other = concurrently(race, race)
 
     assert [not won for won in one] == other
     assert items(sorted_table, "race") == []
 
 
-def test_queries_and_scans_have_every_item_once_while_others_come_and_go(
-    sorted_table: str, many_switches: None
+def test_queries_and_scans_return_each_item_once_during_concurrent_writes(
+    sorted_table: str, frequent_thread_switches: None
 ) -> None:
     names = [f"{number:02}" for number in range(40)]
-    lasting, passing = names[::2], names[1::2]
-    puts = [{"PutRequest": {"Item": key("paged", name)}} for name in lasting]
+    permanent, temporary = names[::2], names[1::2]
+    puts = [{"PutRequest": {"Item": key("paged", name)}} for name in permanent]
     clients.client_as_operator("dynamodb", QA).batch_write_item(RequestItems={sorted_table: puts})
-    ended = threading.Event()
+    reading_ended = threading.Event()
 
-    def come_and_go(client: Any) -> None:
-        for name in itertools.cycle(passing):
+    def put_and_delete(client: Any) -> None:
+        for name in itertools.cycle(temporary):
             for kind in ("paged", f"new {name}"):
                 client.put_item(TableName=sorted_table, Item=key(kind, name))
                 client.delete_item(TableName=sorted_table, Key=key(kind, name))
-            if ended.is_set():
+            if reading_ended.is_set():
                 return
 
     def read(client: Any) -> None:
@@ -295,10 +295,10 @@ def test_queries_and_scans_have_every_item_once_while_others_come_and_go(
             for _ in range(15):
                 found = [each["key"]["S"] for each in items(sorted_table, "paged", page_size=3)]
                 assert found == sorted(set(found))
-                assert set(lasting) <= set(found)
+                assert set(permanent) <= set(found)
                 scanned = client.scan(TableName=sorted_table, Select="COUNT", ConsistentRead=True)["Count"]
-                assert scanned >= OLD_ITEMS + len(lasting)
+                assert scanned >= OLD_ITEMS + len(permanent)
         finally:
-            ended.set()
+            reading_ended.set()
 
-    at_once(come_and_go, come_and_go, read)
+    concurrently(put_and_delete, put_and_delete, read)

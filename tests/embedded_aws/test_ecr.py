@@ -1,4 +1,4 @@
-"""Registries: layers that come back as they went in, manifests by their real digests, and who may pull."""
+"""Registries store layers and manifests by digest, and their policies permit other accounts to pull."""
 
 import json
 import urllib.request
@@ -16,8 +16,8 @@ from embedded_aws.services.cloudformation import deploy as cloudformation
 from tests.embedded_aws.support.resource_stacks import ACCOUNT, Outputs, attributes_of
 from tests.support.registries import push_image, push_layer, push_list, sha256
 
-STRANGER = accounts.ACCOUNTS["production"]
-# A registry has one policy in each region: not the one that the stacks of other tests are in.
+OTHER_ACCOUNT = accounts.ACCOUNTS["production"]
+# A registry has one policy per region, so this is not the region of other tests' stacks.
 REGION = "eu-west-2"
 MIB = 1024**2
 
@@ -45,7 +45,7 @@ def upload(ecr: Any, name: str, *parts: bytes) -> dict[str, str]:
     return started
 
 
-def test_a_layer_comes_back_as_it_went_in(ecr: Any, name: str) -> None:
+def test_a_downloaded_layer_equals_the_uploaded_one(ecr: Any, name: str) -> None:
     layer = bytes(range(256)) * 40000
     digest = push_image(ecr, name, [layer], tag="1")
 
@@ -55,12 +55,12 @@ def test_a_layer_comes_back_as_it_went_in(ecr: Any, name: str) -> None:
         assert download.read() == layer
     (image,) = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "1"}])["images"]
     assert image["imageId"]["imageDigest"] == digest == sha256(image["imageManifest"].encode())
-    asked = [sha256(layer), sha256(b"never pushed")]
-    found = ecr.batch_check_layer_availability(repositoryName=name, layerDigests=asked)
+    digests = [sha256(layer), sha256(b"never pushed")]
+    found = ecr.batch_check_layer_availability(repositoryName=name, layerDigests=digests)
     assert [each["layerDigest"] for each in found["layers"]] == [sha256(layer)]
 
 
-def test_uploads_are_refused_as_ecr_refuses_them(ecr: Any, name: str) -> None:
+def test_invalid_uploads_are_rejected_with_ecrs_errors(ecr: Any, name: str) -> None:
     complete = ecr.complete_layer_upload
     assert code(complete, **upload(ecr, name), layerDigests=[sha256(b"")]) == "EmptyUploadException"
     assert code(complete, **upload(ecr, name, b"a"), layerDigests=[sha256(b"b")]) == "InvalidLayerException"
@@ -75,7 +75,7 @@ def test_uploads_are_refused_as_ecr_refuses_them(ecr: Any, name: str) -> None:
     assert code(ecr.upload_layer_part, **begun, **part) == "InvalidParameterException"
 
 
-def test_an_image_needs_its_layers_and_a_list_its_images(ecr: Any, name: str) -> None:
+def test_an_image_requires_its_layers_and_a_manifest_list_its_images(ecr: Any, name: str) -> None:
     digest = push_list(ecr, name, {"arm64": [b"arm"], "amd64": [b"intel"]}, tag="1")
     (image,) = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageDigest": digest}])["images"]
     ecr.create_repository(repositoryName=f"{name}-empty")
@@ -91,7 +91,7 @@ def test_an_image_needs_its_layers_and_a_list_its_images(ecr: Any, name: str) ->
     assert put(json.dumps({"layers": []})) == "InvalidParameterException"
 
 
-def test_a_tag_moves_unless_it_is_immutable(ecr: Any, name: str) -> None:
+def test_a_mutable_tag_can_be_moved_to_another_image(ecr: Any, name: str) -> None:
     first, second = push_image(ecr, name, [b"1"], tag="latest"), push_image(ecr, name, [b"2"], tag="latest")
     (image,) = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "latest"}])["images"]
     assert image["imageId"]["imageDigest"] == second
@@ -103,13 +103,13 @@ def test_a_tag_moves_unless_it_is_immutable(ecr: Any, name: str) -> None:
     assert code(ecr.put_image, **again, imageTag="latest") == "ImageTagAlreadyExistsException"
 
 
-def test_another_account_pulls_by_the_policy_of_the_repository_or_of_the_registry(ecr: Any, name: str) -> None:
+def test_another_account_can_pull_by_a_repository_or_registry_policy(ecr: Any, name: str) -> None:
     push_image(ecr, name, [b"1"], tag="1")
-    stranger = clients.client_as_operator("ecr", STRANGER, REGION)
+    other_account = clients.client_as_operator("ecr", OTHER_ACCOUNT, REGION)
     wanted = {"registryId": ACCOUNT, "repositoryName": name, "imageIds": [{"imageTag": "1"}]}
     statement = {
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{STRANGER}:root"},
+        "Principal": {"AWS": f"arn:aws:iam::{OTHER_ACCOUNT}:root"},
         "Action": "ecr:BatchGetImage",
     }
     registry = statement | {"Resource": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}"}
@@ -118,13 +118,13 @@ def test_another_account_pulls_by_the_policy_of_the_repository_or_of_the_registr
         (ecr.put_registry_policy, ecr.delete_registry_policy, {}, registry),
     ]
 
-    assert code(stranger.batch_get_image, **wanted) == "AccessDeniedException"
+    assert code(other_account.batch_get_image, **wanted) == "AccessDeniedException"
     for put, delete, of, allowed in policies:
         put(**of, policyText=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
-        assert len(stranger.batch_get_image(**wanted)["images"]) == 1
-        assert code(stranger.batch_get_image, **wanted | {"repositoryName": "other"}) == "AccessDeniedException"
+        assert len(other_account.batch_get_image(**wanted)["images"]) == 1
+        assert code(other_account.batch_get_image, **wanted | {"repositoryName": "other"}) == "AccessDeniedException"
         delete(**of)
-    assert code(stranger.batch_get_image, **wanted) == "AccessDeniedException"
+    assert code(other_account.batch_get_image, **wanted) == "AccessDeniedException"
 
 
 @pytest.fixture
@@ -138,42 +138,42 @@ def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Callable[..., Outputs
     return deploy_resources
 
 
-def test_a_repository_and_the_policy_of_its_registry_are_resources(
+def test_cloudformation_manages_repositories_and_registry_policies(
     ecr: Any, deploy: Callable[..., Outputs], name: str
 ) -> None:
-    statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{STRANGER}:root"}, "Action": "ecr:*"}
+    statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{OTHER_ACCOUNT}:root"}, "Action": "ecr:*"}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     properties: dict[str, Any] = {
-        "RepositoryName": f"{name}-made",
+        "RepositoryName": f"{name}-created",
         "ImageTagMutability": "IMMUTABLE",
         "EncryptionConfiguration": {"EncryptionType": "KMS", "KmsKey": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"},
         "RepositoryPolicyText": policy,
     }
-    of_registry = {"Version": "2012-10-17", "Statement": [statement | {"Resource": "*"}]}
+    registry_policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": "*"}]}
     repository = {"R": {"Type": "AWS::ECR::Repository", "Properties": properties}}
-    registry = {"P": {"Type": "AWS::ECR::RegistryPolicy", "Properties": {"PolicyText": of_registry}}}
+    registry = {"P": {"Type": "AWS::ECR::RegistryPolicy", "Properties": {"PolicyText": registry_policy}}}
 
     outputs = deploy(repository | registry, attributes_of("R", "Arn", "RepositoryUri"))
 
-    (made,) = ecr.describe_repositories(repositoryNames=[f"{name}-made"])["repositories"]
-    assert outputs["Ref"] == f"{name}-made"
-    assert (made["repositoryArn"], made["repositoryUri"]) == (outputs["Arn"], outputs["RepositoryUri"])
-    assert made["imageTagMutability"] == "IMMUTABLE"
-    assert made["encryptionConfiguration"]["encryptionType"] == "KMS"
-    assert json.loads(ecr.get_repository_policy(repositoryName=f"{name}-made")["policyText"]) == policy
-    assert json.loads(ecr.get_registry_policy()["policyText"]) == of_registry
+    (description,) = ecr.describe_repositories(repositoryNames=[f"{name}-created"])["repositories"]
+    assert outputs["Ref"] == f"{name}-created"
+    assert (description["repositoryArn"], description["repositoryUri"]) == (outputs["Arn"], outputs["RepositoryUri"])
+    assert description["imageTagMutability"] == "IMMUTABLE"
+    assert description["encryptionConfiguration"]["encryptionType"] == "KMS"
+    assert json.loads(ecr.get_repository_policy(repositoryName=f"{name}-created")["policyText"]) == policy
+    assert json.loads(ecr.get_registry_policy()["policyText"]) == registry_policy
 
     del properties["RepositoryPolicyText"], properties["ImageTagMutability"]
     deploy(repository, {})
     assert code(ecr.get_registry_policy) == "RegistryPolicyNotFoundException"
-    assert code(ecr.get_repository_policy, repositoryName=f"{name}-made") == "RepositoryPolicyNotFoundException"
-    (made,) = ecr.describe_repositories(repositoryNames=[f"{name}-made"])["repositories"]
-    assert made["imageTagMutability"] == "MUTABLE"
+    assert code(ecr.get_repository_policy, repositoryName=f"{name}-created") == "RepositoryPolicyNotFoundException"
+    (description,) = ecr.describe_repositories(repositoryNames=[f"{name}-created"])["repositories"]
+    assert description["imageTagMutability"] == "MUTABLE"
     clients.client_as_operator("cloudformation", ACCOUNT, REGION).delete_stack(StackName=name)
-    assert code(ecr.describe_repositories, repositoryNames=[f"{name}-made"]) == "RepositoryNotFoundException"
+    assert code(ecr.describe_repositories, repositoryNames=[f"{name}-created"]) == "RepositoryNotFoundException"
 
 
-def test_a_policy_that_the_registry_has_already_is_not_taken_over(
+def test_cloudformation_does_not_replace_an_existing_registry_policy(
     ecr: Any, deploy: Callable[..., Outputs], name: str
 ) -> None:
     everybody = {"Effect": "Allow", "Principal": "*", "Action": "ecr:CreateRepository", "Resource": "*"}

@@ -1,4 +1,4 @@
-"""What policies grant is held beside what was needed of it."""
+"""The report compares the grants in policies with their use."""
 
 import contextlib
 import json
@@ -16,9 +16,9 @@ from tests.embedded_aws.support.customers import QA, as_role, client
 
 
 def made(kind: str, properties: dict[str, Any], **attributes: Any) -> Any:
-    """A resource of a stack that is there already."""
+    """Return an existing resource of a stack."""
     resource = TYPES[kind]("stack", QA, "eu-west-1", "Logical", properties)
-    resource.made("physical", **attributes)
+    resource.set_identity("physical", **attributes)
     return resource
 
 
@@ -27,7 +27,7 @@ MakeRole = Callable[[str], str]
 
 @pytest.fixture
 def make_role(aws: Any) -> MakeRole:
-    """Make a role for functions, without a policy."""
+    """Create a role for functions, without a policy."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": trust})
 
@@ -41,14 +41,14 @@ def make_role(aws: Any) -> MakeRole:
 @pytest.fixture
 def role(make_role: MakeRole, name: str) -> str:
     reads = {"Sid": "Reads", "Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:PutParameter"], "Resource": "*"}
-    again = {"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [reads, again]})
+    writes = {"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [reads, writes]})
     arn = make_role(name)
     client("iam", QA).put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
     return arn
 
 
-def test_the_grants_of_a_role_are_those_of_its_policies_and_of_its_trust(role: str) -> None:
+def test_the_grants_of_a_role_include_its_trust_policy(role: str) -> None:
     assert permissions_report.granted(made("AWS::IAM::Role", {}, Arn=role)) == {
         Grant(role, "0", "sts:AssumeRole", "*"),
         Grant(f"{role} own", "Reads", "ssm:GetParameter", "*"),
@@ -57,7 +57,7 @@ def test_the_grants_of_a_role_are_those_of_its_policies_and_of_its_trust(role: s
     }
 
 
-def test_a_managed_policy_grants_to_each_of_its_roles_which_each_have_to_use_it(make_role: MakeRole, name: str) -> None:
+def test_a_managed_policy_has_separate_grants_for_each_role(make_role: MakeRole, name: str) -> None:
     statement = {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": statement})
     shared = client("iam", QA).create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
@@ -78,7 +78,7 @@ def test_a_managed_policy_grants_to_each_of_its_roles_which_each_have_to_use_it(
     assert idle not in use.missed_by
 
 
-def test_a_bucket_policy_grants_what_the_bucket_does(aws: Any, name: str) -> None:
+def test_the_grants_of_a_bucket_policy_are_those_of_its_bucket(aws: Any, name: str) -> None:
     s3 = client("s3", QA)
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     resource = f"arn:aws:s3:::{name}/*"
@@ -93,8 +93,8 @@ def test_a_bucket_policy_grants_what_the_bucket_does(aws: Any, name: str) -> Non
     assert granted == {Grant(f"arn:aws:s3:::{name}", "0", "s3:GetObject", resource)}
 
 
-def test_what_is_used_is_counted_and_missed_if_nothing_else_grants_it(role: str, name: str) -> None:
-    use = Use(leave_out=["trying"])
+def test_calls_are_counted_and_required_grants_are_reported(role: str, name: str) -> None:
+    use = Use(excluded_sessions=["trying"])
     client("ssm", QA).put_parameter(Name=name, Value="x", Type="String")
 
     with decisions.watched(use.see):

@@ -1,4 +1,4 @@
-"""The example in the README of the embedded AWS runs as it is printed."""
+"""The example in the README of the embedded AWS works as shown."""
 
 import os
 import re

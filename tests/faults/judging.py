@@ -1,4 +1,4 @@
-"""Run a promotion with a fault in it, and judge how it ended: proven on the new model, or as it was and told so."""
+"""Run a promotion with a fault, and check that it either succeeded or was rolled back with a notification."""
 
 from __future__ import annotations
 
@@ -15,138 +15,146 @@ from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from tests.faults.scenarios import Trial
 
-# Of the slowest: a task that is tried seven times in vain, the way back, and the same again by the recovery.
+# The slowest trial: seven failed attempts of a task, the rollback, and the same again by the recovery.
 PATIENCE_SECONDS = 180.0
-# After that nothing starts any more while the fault lasts.
+# After this time, no execution starts while the fault lasts.
 _START_SECONDS = 40.0
 
-# Who is told is told by these words; where one of these calls fails for good, an alarm is all that is left.
-_TELLING = ("is live on", "Model Promotion Failed", "Model Promotion Rejected", "People are needed")
-_ANNOUNCEMENTS = {("events", "PutEvents"), ("sns", "Publish"), ("kms", "GenerateDataKey")}
+# The outcomes of docs/faults.md.
+PROMOTED = "promoted"
+RESTORED = "restored automatically"
+RESTORED_MANUALLY = "restored by a manual recovery"
+NOT_PUBLISHED = "promoted, event not published"
+NOT_STARTED = "not started, event in a dead-letter queue"
+_BROKEN = "broken"
+
+# If one of these calls fails permanently, only an alarm notifies the operators.
+_NOTIFICATION_CALLS = {("events", "PutEvents"), ("sns", "Publish"), ("kms", "GenerateDataKey")}
 
 
 @dataclasses.dataclass
 class Result:
-    """How a trial ended, in a word or two, and what is wrong with that; `hits` is how often the fault came."""
+    """The outcome of a trial, its errors, and the number of calls that the fault hit."""
 
-    ended: str
-    wrong: list[str]
+    outcome: str
+    errors: list[str]
     hits: int
 
 
 @dataclasses.dataclass
-class _Course:
-    """What a trial has left behind since it began."""
+class _Effects:
+    """The executions, notifications and dead letters of a trial since it started."""
 
     trial: Trial
-    began: datetime.datetime
-    notified: int
+    started: datetime.datetime
+    log_length: int
 
     def executions(self) -> dict[str, str]:
-        """The status of those that are about the application, by ARN."""
-        return self.trial.stage.newest_with(self.trial.application, self.began)
+        """Return the status of each execution for the application, by ARN."""
+        return self.trial.stage.newest_with(self.trial.application, self.started)
 
-    def told(self) -> bool:
-        log = self.trial.world.notifications.read_text()[self.notified :]
-        lines = log.split("\n2")  # each begins with its time
-        return any(self.trial.application in line and any(words in line for words in _TELLING) for line in lines)
+    def is_notified(self) -> bool:
+        log = self.trial.world.notifications.read_text()[self.log_length :]
+        emails = log.split("\n2")  # each begins with its time
+        return any(self.trial.application in email and f"[{self.trial.stage.name}] " in email for email in emails)
 
     def dead_letters(self) -> list[str]:
         return [letter for letter in self.trial.world.dead_letters() if self.trial.application in letter]
 
 
 def run(trial: Trial, call: Call | None = None, kind: Kind | None = None) -> Result:
-    """Start a promotion, let the fault come, lift it once all that runs has ended, and look at what is left."""
-    with trial.alone():
+    """Start a promotion with a fault, remove the fault when nothing runs, and check the final state."""
+    with trial.isolated():
         log = trial.world.notifications
-        course = _Course(trial, datetime.datetime.now(datetime.UTC), len(log.read_text()) if log.exists() else 0)
+        effects = _Effects(trial, datetime.datetime.now(datetime.UTC), len(log.read_text()) if log.exists() else 0)
         hits = 0
         if call and kind:
             with faults.injected(call, kind) as injected:
                 trial.start()
-                ended = _quiet(course, _START_SECONDS)
+                ended = _wait_until_idle(effects, _START_SECONDS)
                 hits = injected.hits
-            # What a lasting fault has kept from starting is started now, if it is ever.
-            ended = _quiet(course, PATIENCE_SECONDS) if kind.lasts or not ended else ended
+            # Without the permanent fault, an execution may start now.
+            ended = _wait_until_idle(effects, PATIENCE_SECONDS) if kind.lasts or not ended else ended
         else:
             trial.start()
-            ended = _quiet(course, PATIENCE_SECONDS)
-        by_hand = bool(trial.stage.running(trial.application))
-        if by_hand:
-            # What a lasting fault left held is free once it is over, by the recovery or by hand.
+            ended = _wait_until_idle(effects, PATIENCE_SECONDS)
+        is_locked = bool(trial.stage.running(trial.application))
+        if is_locked:
+            # A permanent fault can prevent every recovery. A manual one then releases the lock.
             trial.stage.start({"recover": f"{trial.application}-{trial.stage.name}"})
-            ended = _quiet(course, PATIENCE_SECONDS) and ended
-        wrong = [] if ended else [f"it did not come to an end in {PATIENCE_SECONDS:.0f} s"]
-        outcome, more = _judge(course, call)
-    return Result(outcome + (", recovered by hand" if by_hand else ""), wrong + more, hits)
+            ended = _wait_until_idle(effects, PATIENCE_SECONDS) and ended
+        errors = [] if ended else [f"the trial did not end within {PATIENCE_SECONDS:.0f} s"]
+        outcome, more = _judge(effects, call)
+    return Result(RESTORED_MANUALLY if is_locked and outcome == RESTORED else outcome, errors + more, hits)
 
 
-def _judge(course: _Course, call: Call | None) -> tuple[str, list[str]]:
-    trial = course.trial
+def _judge(effects: _Effects, call: Call | None) -> tuple[str, list[str]]:
+    """Return the outcome of a trial and its errors."""
+    trial = effects.trial
     stage, application = trial.stage, trial.application
     endpoint, live = stage.endpoint(application), stage.live(application)
     if endpoint and endpoint["EndpointStatus"] != "InService":
-        return "broken", [f"the endpoint is {endpoint['EndpointStatus']}"]
+        return _BROKEN, [f"the endpoint is {endpoint['EndpointStatus']}"]
     label = stage.answer(application)["label"] if endpoint else None
-    wrong = [*_debris(trial)]
+    errors = [*_debris(trial)]
     if endpoint and live and endpoint["EndpointConfigName"] != live["endpoint_config_name"]:
-        wrong.append(f"{endpoint['EndpointConfigName']} serves, but {live['endpoint_config_name']} is on record")
+        errors.append(f"{endpoint['EndpointConfigName']} is live, but {live['endpoint_config_name']} is on record")
     if bool(endpoint) is not bool(live):
-        wrong.append(f"the endpoint is {'there' if endpoint else 'gone'}, but the record is not")
+        errors.append("there is an endpoint without a record" if endpoint else "there is a record without an endpoint")
     client = stage.client("stepfunctions")
-    new = [client.describe_execution(executionArn=arn) for arn in course.executions()]
+    new = [client.describe_execution(executionArn=arn) for arn in effects.executions()]
     succeeded = [each for each in new if json.loads(each.get("output", "{}")).get("status") == "Succeeded"]
     failed = [each for each in new if each["status"] == "FAILED"]
-    if not course.told() and not (call and (call.service, call.operation) in _ANNOUNCEMENTS) and new:
-        wrong.append("nobody was told")
+    if not effects.is_notified() and not (call and (call.service, call.operation) in _NOTIFICATION_CALLS) and new:
+        errors.append("no notification was sent")
     if label == trial.after and label != trial.before:
-        if trial.fails_by_itself:
-            wrong.append("a model that failed its smoke test serves")
-        return "promoted" if succeeded else "promoted, failed to say so", wrong
+        if trial.must_fail:
+            errors.append("a model that failed its smoke test is live")
+        return PROMOTED if succeeded else NOT_PUBLISHED, errors
     if label != trial.before:
-        return "broken", [*wrong, f"it answers {label!r}, which is neither {trial.before!r} nor {trial.after!r}"]
+        return _BROKEN, [*errors, f"the endpoint returns {label!r}, neither {trial.before!r} nor {trial.after!r}"]
     if succeeded:
-        wrong.append("an execution succeeded that promoted nothing")
-    if not new and course.dead_letters():
-        return "undelivered", wrong
+        errors.append("an execution succeeded but promoted nothing")
+    if not new and effects.dead_letters():
+        return NOT_STARTED, errors
     if not failed:
-        wrong.append(f"nothing failed, of {[each['status'] for each in new]}")
+        errors.append(f"no execution failed: {[each['status'] for each in new]}")
     for each in failed:
         if len(each.get("cause", "")) < 20:
-            wrong.append(f"a failure does not say why: {each.get('error')}: {each.get('cause')!r}")
-    return "as before", wrong
+            errors.append(f"a failure has no reason: {each.get('error')}: {each.get('cause')!r}")
+    return RESTORED, errors
 
 
 def _debris(trial: Trial) -> Iterator[str]:
-    """What must not be left: a held endpoint, half a copy, and what nobody owns."""
+    """Yield what must not remain: a lock, an unfinished upload, and a resource without its execution."""
     stage, sagemaker, application = trial.stage, trial.stage.client("sagemaker"), trial.application
     if stage.running(application):
-        yield "the endpoint is still held"
+        yield "the endpoint is still locked"
     for each in stage.client("s3").list_multipart_uploads(Bucket=stage.bucket).get("Uploads", []):
         if application in each["Key"]:
-            yield f"an upload of {each['Key']} is unfinished"
+            yield f"the upload of {each['Key']} is unfinished"
     newest = {"SortBy": "CreationTime", "SortOrder": "Descending", "NameContains": application, "MaxResults": 5}
-    made = [each["ModelArn"] for each in sagemaker.list_models(**newest | {"SortBy": "CreationTime"})["Models"]]
-    made += [each["EndpointConfigArn"] for each in sagemaker.list_endpoint_configs(**newest)["EndpointConfigs"]]
-    for arn in made:
+    created = [each["ModelArn"] for each in sagemaker.list_models(**newest | {"SortBy": "CreationTime"})["Models"]]
+    created += [each["EndpointConfigArn"] for each in sagemaker.list_endpoint_configs(**newest)["EndpointConfigs"]]
+    for arn in created:
         tags = {tag["Key"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
         if "model-promotion:execution" not in tags:
-            yield f"{arn} belongs to nobody"
+            yield f"{arn} does not have the tag of an execution"
 
 
-def _quiet(course: _Course, starts_within: float) -> bool:
-    """Wait until something was started and nothing is under way any more; whether that came in time."""
-    began = time.monotonic()
-    calm = 0
-    while (waited := time.monotonic() - began) < PATIENCE_SECONDS:
-        with contextlib.suppress(ClientError):  # the operator tries it again
-            course.trial.tick()
-        executions = course.executions()
-        busy = "RUNNING" in executions.values() or course.trial.is_busy()
-        if not executions and (waited > starts_within or course.dead_letters()):
-            return bool(course.dead_letters())
-        calm = calm + 1 if executions and not busy else 0
-        if calm == 3:
+def _wait_until_idle(effects: _Effects, start_seconds: float) -> bool:
+    """Wait until an execution has started and all have ended; return whether that happened in time."""
+    started = time.monotonic()
+    idle_checks = 0
+    while (waited := time.monotonic() - started) < PATIENCE_SECONDS:
+        with contextlib.suppress(ClientError):  # the operator retries
+            effects.trial.tick()
+        executions = effects.executions()
+        is_busy = "RUNNING" in executions.values() or effects.trial.is_busy()
+        if not executions and (waited > start_seconds or effects.dead_letters()):
+            return bool(effects.dead_letters())
+        idle_checks = idle_checks + 1 if executions and not is_busy else 0
+        if idle_checks == 3:
             return True
         time.sleep(0.5)
     return False

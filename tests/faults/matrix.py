@@ -1,4 +1,4 @@
-"""Which faults come to which calls of which scenario, under names that are the same in every process."""
+"""The cases of the fault matrix: a fault, a call and a scenario, with names that are the same in every process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from embedded_aws.kernel import accounts
 from tests.faults.judging import Result, run
 from tests.faults.scenarios import SCENARIOS, World
 
-# What is asked again and again until something has come about; the second time stands for all that follow.
+# Operations that are polled. Their second call represents all further ones.
 _POLLING = {"DescribeExecution", "DescribeEndpoint", "GetAutomationExecution"}
 _KILLED = {Kind.KILLED_BEFORE, Kind.KILLED_AFTER}
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A fault that comes to a call in a scenario; `role` is the name of the caller's without its random end."""
+    """A fault at a call in a scenario; `role` is the name of the caller's role without its random suffix."""
 
     scenario: str
     account: str
@@ -32,7 +32,7 @@ class Case:
 
     @property
     def call(self) -> Call:
-        """The call in this process, whose stacks gave the role its end."""
+        """The call in this process, in which the role has its random suffix."""
         roles = [role.arn for role in list(iam_backends[self.account]["aws"].roles.values())]
         (arn,) = [arn for arn in roles if _stable(arn) == self.role]
         return Call(arn, self.service, self.operation, self.number)
@@ -42,11 +42,11 @@ class Case:
 
 
 def cases(scenario: str, world: World) -> list[Case]:
-    """Every fault for every call that the application's own roles make in a promotion without any."""
+    """Return a case for each fault and each call that the application's roles make in a promotion without a fault."""
     trial = SCENARIOS[scenario](world)
     with faults.watched() as watched:
         result = run(trial)
-    assert not result.wrong, result
+    assert not result.errors, result
     found = []
     for call in dict.fromkeys(watched):
         role = _stable(call.principal)
@@ -54,34 +54,35 @@ def cases(scenario: str, world: World) -> list[Case]:
             continue
         account = accounts.account_of(call.principal)
         for kind in Kind:
-            if _suits(kind, call, role):
+            if _applies(kind, call, role):
                 found.append(Case(scenario, account, role, call.service, call.operation, call.number, kind))
     return found
 
 
-def tried(case: Case, world: World) -> Result:
+def run_case(case: Case, world: World) -> Result:
+    """Run a trial; after an incorrect one, the scenario uses another application."""
     trial = SCENARIOS[case.scenario](world)
     result = run(trial, case.call, case.kind)
-    if result.wrong:
-        world.give_up(trial.application)
+    if result.errors:
+        world.discard(trial.application)
     return result
 
 
-def _suits(kind: Kind, call: Call, role: str) -> bool:
-    """Return whether a fault can come to a call: only functions are killed, only some operations conflict."""
+def _applies(kind: Kind, call: Call, role: str) -> bool:
+    """Return whether a fault applies to a call: only functions are killed, and only some operations conflict."""
     if kind is Kind.CONFLICT_ONCE:
         return call.service == "dynamodb" and call.operation in faults.CONFLICTING
     return kind not in _KILLED or "Function" in role or "upstream-of" in role
 
 
 def _stable(arn: str) -> str | None:
-    """A role's name without what CloudFormation appends to it; None for what is no role of the application."""
+    """Return the name of a role of the application without CloudFormation's suffix, or None for another ARN."""
     found = re.fullmatch(r"arn:aws:iam::\d+:role/(?:model-promotion/)?(?:\w+/)?(model-promotion-.+)", arn)
     return re.sub(r"-[A-Z0-9]{10,13}$", "", found[1]) if found else None
 
 
 def _belongs(role: str, stage: str) -> bool:
-    """Whether a stage's promotions use the role: its own ones, but not that of SageMaker, which serves with it."""
+    """Return whether promotions into the stage use the role; the execution role of the models is none of them."""
     if "upstream-of" in role:
         return f"upstream-of-{stage}" in role
     return role.startswith(f"model-promotion-{stage}-") and "SageMakerRole" not in role

@@ -1,4 +1,4 @@
-"""Promotions that faults come to: what is there before, what starts them, and what they lead to."""
+"""The promotions into which faults are injected: their initial state, their start and their expected result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services import sns
-from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage
 
-# All that is remembered of an application is read again by each of its promotions.
+# Each promotion reads the whole history of its application, so that trials become slower.
 _TRIALS_OF_AN_APPLICATION = 15
 
 _numbers = itertools.count(1)
@@ -25,7 +26,7 @@ _numbers = itertools.count(1)
 
 @dataclasses.dataclass
 class Trial:
-    """One promotion: `start` begins it, `tick` is what its operator does again and again, for which it `is_busy`."""
+    """One promotion. `start` starts it; `tick` is the periodic action of its operator; `is_busy` is true during it."""
 
     world: World
     stage: Stage
@@ -35,12 +36,12 @@ class Trial:
     start: Callable[[], object]
     tick: Callable[[], object] = lambda: None
     is_busy: Callable[[], bool] = lambda: False
-    fails_by_itself: bool = False
+    must_fail: bool = False
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Meanwhile, what is promoted into the stage is not told to the next one, and no older dead letter is there."""
-        self.world.forget_dead_letters()
+    def isolated(self) -> Iterator[None]:
+        """Delete older dead letters, and do not forward promotions to the next stage in the context."""
+        self.world.delete_dead_letters()
         if self.stage.name == "production":
             yield
             return
@@ -52,7 +53,7 @@ class Trial:
 
 
 class World:
-    """The accounts of one process, in which each scenario has an application that lives on for some trials."""
+    """The accounts of one process, in which each scenario keeps an application for several trials."""
 
     def __init__(self, name: str, aws: EmbeddedAws) -> None:
         self._name = name
@@ -62,7 +63,7 @@ class World:
         self.lab = Lab()
         self.qa = Stage("qa", QA)
         self.production = Stage("production", PRODUCTION)
-        # What stands between the stages, as those who run the accounts see it.
+        # The dead-letter queues of all stacks.
         self._queues = [
             (client, made["PhysicalResourceId"])
             for account in (DEV, QA, PRODUCTION)
@@ -78,48 +79,48 @@ class World:
         return f"v{next(_numbers)}"
 
     def application(self, scenario: str, trials: int = _TRIALS_OF_AN_APPLICATION) -> str:
-        """That of a scenario, which is another one after so many trials."""
+        """Return the application of a scenario, a new one after `trials` trials."""
         application = self._applications.get(scenario)
         if application and self._trials[application] == trials:
-            self.give_up(application)
+            self.discard(application)
             application = None
         if application is None:
             application = self._applications[scenario] = f"{scenario}-{self._name}-{next(_numbers):05}"
         self._trials[application] += 1
         return application
 
-    def give_up(self, application: str) -> None:
-        """Have another one for its scenario from now on."""
+    def discard(self, application: str) -> None:
+        """Use another application for its scenario from now on."""
         self._applications = {scenario: each for scenario, each in self._applications.items() if each != application}
-        # Hundreds of endpoints that serve on would be hundreds of processes.
+        # Each endpoint runs a process. Hundreds of them would be too many.
         for stage in (self.qa, self.production):
             if found := stage.endpoint(application):
-                with contextlib.suppress(ClientError):  # one that is being changed stays
+                with contextlib.suppress(ClientError):  # an endpoint that is updating is kept
                     stage.client("sagemaker").delete_endpoint(EndpointName=found["EndpointName"])
 
     def live_label(self, stage: Stage, application: str) -> str | None:
         return str(stage.answer(application)["label"]) if stage.endpoint(application) else None
 
-    def settle(self, stage: Stage, application: str) -> None:
-        """Bring a first model in, if there is none."""
+    def ensure_live(self, stage: Stage, application: str) -> None:
+        """Promote a first model, if none is live."""
         while self.live_label(stage, application) is None:
             stage.execution_of(self.lab.train(application, self.label()))
 
     def forward(self, is_on: bool) -> None:
-        """Whether what is promoted into QA is told to production."""
+        """Enable or disable the rule that forwards promotions from QA to production."""
         events, name = self.qa.client("events"), self._forwarding.rpartition("|")[2]
         change = events.enable_rule if is_on else events.disable_rule
         change(Name=name, EventBusName="model-promotion-qa")
 
     def dead_letters(self) -> list[str]:
-        """The events that could not be delivered, which stay in their queues."""
+        """Return the undelivered events, which stay in their queues."""
         answers = [
             client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
             for client, queue in self._queues
         ]
         return [json.dumps(message["Body"]) for answer in answers for message in answer.get("Messages", [])]
 
-    def forget_dead_letters(self) -> None:
+    def delete_dead_letters(self) -> None:
         for client, queue in self._queues:
             while messages := client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
                 for message in messages:
@@ -142,7 +143,7 @@ def first_deployment(world: World) -> Trial:
 
 def update(world: World) -> Trial:
     application = world.application("update")
-    world.settle(world.qa, application)
+    world.ensure_live(world.qa, application)
     label = world.label()
     before = world.live_label(world.qa, application)
     return Trial(world, world.qa, application, before, label, lambda: world.lab.train(application, label))
@@ -152,7 +153,7 @@ def failing_smoke_test(world: World) -> Trial:
     trial = update(world)
     expect = f"label == 'not {trial.after}'"
     start = lambda: world.lab.train(trial.application, trial.after, expect=expect)  # noqa: E731
-    return dataclasses.replace(trial, start=start, fails_by_itself=True)
+    return dataclasses.replace(trial, start=start, must_fail=True)
 
 
 def rollback(world: World) -> Trial:
@@ -170,14 +171,14 @@ def approval(world: World) -> Trial:
     application, label, production = world.application("approval"), world.label(), world.production
     ssm = production.client("ssm")
 
-    def asked() -> set[str]:
+    def requested() -> set[str]:
         prefix = f"{application}-{production.name}#"
         return {item["automation"] for item in production.items("approval") if item["key"].startswith(prefix)}
 
-    earlier = asked() | {""}
+    earlier = requested() | {""}
 
     def statuses() -> dict[str, str]:
-        found = [ssm.get_automation_execution(AutomationExecutionId=each) for each in asked() - earlier]
+        found = [ssm.get_automation_execution(AutomationExecutionId=each) for each in requested() - earlier]
         return {
             each["AutomationExecution"]["AutomationExecutionId"]: each["AutomationExecution"][
                 "AutomationExecutionStatus"
@@ -188,13 +189,13 @@ def approval(world: World) -> Trial:
     def approve() -> None:
         for automation, status in statuses().items():
             if status == "Waiting":
-                comment = {"Comment": ["tried by a test"]}
+                comment = {"Comment": ["approved by a test"]}
                 ssm.send_automation_signal(AutomationExecutionId=automation, SignalType="Approve", Payload=comment)
 
     def is_busy() -> bool:
         return not {"Waiting", "InProgress", "Pending"}.isdisjoint(statuses().values())
 
-    def first_one() -> dict[str, str] | None:
+    def first_promotion() -> dict[str, str] | None:
         approve()
         return production.live(application)
 
@@ -202,7 +203,7 @@ def approval(world: World) -> Trial:
     start = lambda: world.lab.train(application, label)  # noqa: E731
     if before is None:
         start()
-        live = wait_until(first_one, "a first model in production")
+        live = wait_until(first_promotion, "a first model in production")
         production.ended(live["execution"])
         return approval(world)
     return Trial(world, production, application, before, label, start, tick=approve, is_busy=is_busy)
@@ -227,6 +228,6 @@ def _before_the_last(rows: list[dict[str, str]]) -> dict[str, str]:
 
 
 def _label_of(row: dict[str, str]) -> str:
-    """The label is in the name of the training job that made the model."""
+    """Return the label of a model, which is part of the name of its training job."""
     job = row["source_arn"].rpartition("/")[2]
     return job.rsplit("-", 2)[1]

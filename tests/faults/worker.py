@@ -1,4 +1,4 @@
-"""One process of many: an embedded AWS of its own, and trials one after the other."""
+"""A worker process with its own embedded AWS, which runs one trial after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 if os.environ.get("AWS_CONFIG_FILE") != os.devnull:
-    # No account of the developer's may ever be reached, which moto would read of when imported.
+    # moto reads the developer's credentials when it is imported. No trial may reach a real account.
     for _variable in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[_variable]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
@@ -41,8 +41,8 @@ def cases(scenario: str) -> list[Case]:
     return matrix.cases(scenario, _world)
 
 
-def tried(case: Case) -> Result:
+def run(case: Case) -> Result:
     try:
-        return matrix.tried(case, _world)
-    except Exception as error:  # noqa: BLE001  whatever it is, this trial did not end well, and the others go on
+        return matrix.run_case(case, _world)
+    except Exception as error:  # noqa: BLE001 - the other trials continue
         return Result("broken", [f"the trial itself failed: {type(error).__name__}: {error}"], 0)

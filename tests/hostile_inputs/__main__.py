@@ -1,4 +1,4 @@
-"""Try every hostile input, and print how each was refused: `make hostile`."""
+"""Run all hostile inputs, and print how each was refused: `make hostile`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "functions"))
-# No client may ever reach an account by the configuration of whoever runs this.
+# No client may use the caller's own AWS configuration.
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.hostile_inputs.catalogue import every
+from tests.hostile_inputs.catalog import every
 from tests.hostile_inputs.trial import tried
 
 _WIDTH = 170
@@ -27,9 +27,9 @@ _SHOWN = 200
 def main() -> None:
     is_terminal = sys.stdout.isatty()
     console = Console(highlight=False, markup=False, width=None if is_terminal else _WIDTH)
-    table = Table("what was tried", "refused as", "what was said, or what became of it", box=box.SIMPLE_HEAD)
+    table = Table("input", "refused with", "message or result", box=box.SIMPLE_HEAD)
     table.columns[0].width, table.columns[2].ratio = 50, 1
-    wrong, door, refused, count = [], "", 0, 0
+    wrong, entry, refused, count = [], "", 0, 0
     for one in every():
         try:
             name, said = tried(one)
@@ -37,18 +37,18 @@ def main() -> None:
             name, said = "WRONG", str(error)
             wrong.append(said)
         count, refused = count + 1, refused + bool(name)
-        if one.door != door:
+        if one.entry != entry:
             table.add_section()
-            table.add_row(Text(one.door, "bold"), "", "")
+            table.add_row(Text(one.entry, "bold"), "", "")
         shown = said if len(said) <= _SHOWN else f"{said[: _SHOWN - 1]}…"
         table.add_row(Text(f"  {one.what}"), Text(name, "red" if name == "WRONG" else "dim"), Text(shown))
-        door = one.door
+        entry = one.entry
     console.print(table)
-    console.print(f"{count} hostile inputs: {refused} refused, {count - refused} kept as mere texts, or left out.")
+    console.print(f"{count} hostile inputs: {refused} refused, {count - refused} copied as strings or omitted.")
     for text in wrong:
         console.print(f"WRONG {text}", style="red")
     if wrong:
-        sys.exit(f"{len(wrong)} ended otherwise than they have to.")
+        sys.exit(f"{len(wrong)} had a wrong outcome.")
 
 
 if __name__ == "__main__":

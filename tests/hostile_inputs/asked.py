@@ -1,4 +1,4 @@
-"""What starts an execution: events, inputs by hand, and the approvals that they claim."""
+"""Inputs of an execution: events, manual inputs, and the approvals that they claim."""
 
 from __future__ import annotations
 
@@ -63,13 +63,17 @@ def events() -> Iterator[Hostile]:
         ("whose account is nested 1,000 levels deep", event(account=deep(500)), "is from account an object"),
         ("of another region", event(region="us-east-1"), 'is from the region "us-east-1"'),
         ("without a region", event(region=None), "is from the region null"),
-        ("without a detail", event(detail=None), "nothing as its detail"),
-        ("whose detail is a list", event(detail=[]), "a list as its detail"),
-        ("that names no job", event(detail={"TrainingJobStatus": "Completed"}), "nothing as TrainingJobName"),
+        ("without a detail", event(detail=None), "detail is null"),
+        ("whose detail is a list", event(detail=[]), "detail is a list"),
+        (
+            "that names no job",
+            event(detail={"TrainingJobStatus": "Completed"}),
+            "TrainingJobName of the event's detail is null",
+        ),
         (
             "whose job is a number",
             event(detail={"TrainingJobStatus": "Completed", "TrainingJobName": 7}),
-            "a number as TrainingJobName",
+            "TrainingJobName of the event's detail is a number",
         ),
         (
             "whose job is 256 KiB",
@@ -77,7 +81,7 @@ def events() -> Iterator[Hostile]:
             "TrainingJobName is",
         ),
         (
-            "whose job is JSON that ends a text",
+            "whose job is JSON that closes a string",
             event(detail={"TrainingJobStatus": "Completed", "TrainingJobName": '"},"Next":"Promoted"'}),
             "TrainingJobName is",
         ),
@@ -96,8 +100,16 @@ def events() -> Iterator[Hostile]:
             package_event(f"arn:aws:sagemaker:{REGION}:{UPSTREAM}:model-package-group/reviews"),
             '"model_package" is',
         ),
-        ("of a package that is an object", package_event({"arn": "x"}), "an object as ModelPackageArn"),
-        ("of an execution without an ARN", execution_ended(executionArn=""), "an empty text as executionArn"),
+        (
+            "of a package that is an object",
+            package_event({"arn": "x"}),
+            "ModelPackageArn of the event's detail is an object",
+        ),
+        (
+            "of an execution without an ARN",
+            execution_ended(executionArn=""),
+            "executionArn of the event's detail is an empty string",
+        ),
     ):
         yield hostile(what, functools.partial(read, given), says)
     for what, given in (
@@ -107,13 +119,13 @@ def events() -> Iterator[Hostile]:
         ("of a job that failed", event(detail={"TrainingJobStatus": "Failed", "TrainingJobName": "x"})),
         ("whose status is nested 10,000 levels deep", event(detail={"TrainingJobStatus": deep(5_000)})),
     ):
-        yield hostile(what, functools.partial(read, given), "it starts nothing, and says why", None, is_ignored)
+        yield hostile(what, functools.partial(read, given), "ignored with a reason", None, is_ignored)
     for what, given in (
         ("of an execution whose cause is nested 10,000 levels deep", execution_ended(cause=deep(5_000))),
         ("of an execution whose input is nested 100,000 levels deep", execution_ended(input="[" * 100_000)),
         ("of an execution whose cause is 256 KiB", execution_ended(cause="x" * QUARTER_MEBIBYTE)),
     ):
-        yield hostile(what, functools.partial(read, given), "the cause is cut", None, is_short)
+        yield hostile(what, functools.partial(read, given), "the cause is truncated", None, is_short)
 
 
 def is_ignored(found: Any) -> bool:
@@ -124,17 +136,17 @@ def is_short(found: Any) -> bool:
     return isinstance(found, request.Recover) and len(found.reason) < 700
 
 
-def by_hand() -> Iterator[Hostile]:
-    hostile = functools.partial(Hostile, "input by hand")
+def manual() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "manual input")
     job = "reviews-1"
     for what, given, says in (
         ("nothing at all", {}, "names no source"),
-        ("null", None, "is nothing, not an object"),
-        ("a list", [], "is a list, not an object"),
-        ("a number", 7, "is a number, not an object"),
-        ("a text", "training_job", "is text, not an object"),
+        ("null", None, "is null, not a JSON object"),
+        ("a list", [], "is a list, not a JSON object"),
+        ("a number", 7, "is a number, not a JSON object"),
+        ("a string", "training_job", "is a string, not a JSON object"),
         ("an unknown key", {"training_job": job, "force": "yes"}, 'unknown key "force"'),
-        ("a misspelt key", {"trainingJob": job}, 'unknown key "trainingJob"'),
+        ("a misspelled key", {"trainingJob": job}, 'unknown key "trainingJob" (did you mean "training_job"?)'),
         ("a key of 256 KiB", {"k" * QUARTER_MEBIBYTE: job}, "unknown key"),
         ("a key of a terminal's escape codes", {"\x1b[31m": job}, r'unknown key "\u001b[31m"'),
         (
@@ -147,15 +159,19 @@ def by_hand() -> Iterator[Hostile]:
             {"training_job": job, "notify": "http://localhost:8080"},
             'unknown key "notify"',
         ),
-        ("two sources", {"training_job": job, "model": "m"}, "names two sources"),
-        ("a rollback with an approval", {"rollback": "reviews-qa", "approval": "x"}, '"approval" does not go together'),
-        ("a preview that is a text", {"training_job": job, "preview": "yes"}, '"preview" is text'),
+        ("two sources", {"training_job": job, "model": "m"}, "has both"),
+        (
+            "a rollback with an approval",
+            {"rollback": "reviews-qa", "approval": "x"},
+            '"approval" is not valid with the key "rollback"',
+        ),
+        ("a preview that is a string", {"training_job": job, "preview": "yes"}, '"preview" is a string'),
         ("a preview that is 1", {"training_job": job, "preview": 1}, '"preview" is a number'),
         ("a preview of a recovery", {"recover": "reviews-qa", "preview": True}, '"preview"'),
         ("a source nested 1,000 levels deep", {"training_job": deep(500)}, '"training_job" is an object'),
         ("a source that is true", {"training_job": True}, '"training_job" is true or false'),
         ("a source that is NaN", {"training_job": float("nan")}, '"training_job" is a number'),
-        ("an empty source", {"training_job": ""}, '"training_job" is an empty text'),
+        ("an empty source", {"training_job": ""}, '"training_job" is an empty string'),
         ("a source of 256 KiB", {"training_job": "x" * QUARTER_MEBIBYTE}, '"training_job" is'),
         (
             "a job's ARN of another account",
@@ -180,13 +196,13 @@ def by_hand() -> Iterator[Hostile]:
             '"model_package" is',
         ),
         ("a tuning job's name of 33 characters", {"tuning_job": "t" * 33}, '"tuning_job" is'),
-        ("an approval that is no id", {"model": "m", "approval": "yes"}, '"approval" is "yes"'),
+        ("an invalid approval", {"model": "m", "approval": "yes"}, '"approval" is "yes"'),
         ("a digest of 63 digits", {"model": "m", "digest": "a" * 63}, '"digest" is'),
     ):
         yield hostile(what, functools.partial(read, given), says)
 
 
-# What is no name of anything of SageMaker's.
+# Invalid names for SageMaker resources.
 NAMES = {
     "empty": "",
     "of 64 characters": "a" * 64,
@@ -227,10 +243,10 @@ def names() -> Iterator[Hostile]:
     }
     for what, name in applications.items():
         act = functools.partial(naming.application_name, name)
-        yield Hostile("name", f"an application {what}", act, "The application in the input is")
+        yield Hostile("name", f"an application {what}", act, 'The key "application" of the input is')
     for what, name in (("with ..", "../aws"), ("with a version", "reviews:3"), ("of AWS's", "aws/reference")):
         act = functools.partial(settings.parameter_name, "qa", name)
-        yield Hostile("name", f"a parameter {what}", act, "The application in the input is")
+        yield Hostile("name", f"a parameter {what}", act, 'The key "application" of the input is')
     long_stage = functools.partial(naming.endpoint_name, "a" * 40, "s" * 23)
     yield Hostile("name", "an endpoint of 64 characters by a long stage", long_stage, "has 64 characters")
     digests = ("0" * 64, "1" * 64)
@@ -255,7 +271,7 @@ MARKUP = '<script>alert(1)</script> \x1b[31m {"status": "Succeeded"} {% $states 
 
 
 def automation(**changes: Any) -> dict[str, Any]:
-    """What GetAutomationExecution answers while the runbook starts what was approved."""
+    """Build the response of GetAutomationExecution while the runbook starts the approved promotion."""
     return {
         "AutomationExecutionId": IDENTIFIER,
         "DocumentName": RUNBOOK,
@@ -276,33 +292,53 @@ def step(status: str = "Success", decision: str = '{"Approver": "a", "Comment": 
 
 def granted(execution: Any) -> approval.Decision:
     found = approval.read(Reader(get_automation_execution={"AutomationExecution": execution}), IDENTIFIER)
-    return approval.granted(found, RUNBOOK, ASKED)
+    return approval.granted_decision(found, RUNBOOK, ASKED)
 
 
 def approvals() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "approval")
     for what, execution, says in (
-        ("of another runbook", automation(DocumentName="AWS-RestartEC2Instance"), "is of the runbook AWS-Restart"),
-        ("that was used before", automation(AutomationExecutionStatus="Success"), "is Success; an approval counts"),
-        ("whose time was over", automation(AutomationExecutionStatus="TimedOut"), "is TimedOut; an approval counts"),
-        ("that nobody has given yet", automation(StepExecutions=[step("Waiting")]), "was not given: it is Waiting"),
-        ("that was rejected", automation(StepExecutions=[step("Failed")]), "was not given: it is Failed"),
-        ("without its step", automation(StepExecutions=[]), "was not given"),
-        ("with a step without a name", automation(StepExecutions=[{"StepStatus": "Success"}]), "was not given"),
-        ("of another candidate", automation(Parameters=parameters(SourceName="other")), "is for SourceName other"),
-        ("of another kind", automation(Parameters=parameters(SourceKind="training_job")), "is for SourceKind"),
-        ("of another digest", automation(Parameters=parameters(Digest="cd" * 32)), "is for Digest cd"),
+        (
+            "of another runbook",
+            automation(DocumentName="AWS-RestartEC2Instance"),
+            "is an execution of the runbook AWS-Restart",
+        ),
+        (
+            "that was used before",
+            automation(AutomationExecutionStatus="Success"),
+            "has the status Success. An approval is valid once",
+        ),
+        (
+            "that timed out",
+            automation(AutomationExecutionStatus="TimedOut"),
+            "has the status TimedOut. An approval is valid once",
+        ),
+        (
+            "that is pending",
+            automation(StepExecutions=[step("Waiting")]),
+            "was not granted: its step Approve has the status Waiting",
+        ),
+        (
+            "that was rejected",
+            automation(StepExecutions=[step("Failed")]),
+            "was not granted: its step Approve has the status Failed",
+        ),
+        ("without its step", automation(StepExecutions=[]), "was not granted"),
+        ("with a step without a name", automation(StepExecutions=[{"StepStatus": "Success"}]), "was not granted"),
+        ("of another candidate", automation(Parameters=parameters(SourceName="other")), "is for the SourceName other"),
+        ("of another kind", automation(Parameters=parameters(SourceKind="training_job")), "is for the SourceKind"),
+        ("of another digest", automation(Parameters=parameters(Digest="cd" * 32)), "is for the Digest cd"),
         ("of another application", automation(Parameters=parameters(Application="victim")), "application victim"),
-        ("without parameters", automation(Parameters={}), "is for SourceKind None"),
+        ("without parameters", automation(Parameters={}), "is for the SourceKind None"),
     ):
         yield hostile(what, functools.partial(granted, execution), says)
     odd: list[tuple[str, Any, str]] = [
-        ("of which nothing is said", {}, "AutomationExecutionId is missing"),
-        ("without a runbook", automation(DocumentName=None), "DocumentName is nothing"),
+        ("with an empty description", {}, "AutomationExecutionId is missing"),
+        ("without a runbook", automation(DocumentName=None), "DocumentName is null"),
         ("with a status that is a number", automation(AutomationExecutionStatus=7), "AutomationExecutionStatus is 7"),
         ("with parameters that are a list", automation(Parameters=["x"]), "Parameters is a list"),
-        ("with steps that are texts", automation(StepExecutions=["Approve"]), "StepExecutions[0] is 'Approve'"),
-        ("that is a text", "yes", "it is 'yes'"),
+        ("with steps that are strings", automation(StepExecutions=["Approve"]), "StepExecutions[0] is 'Approve'"),
+        ("that is a string", "yes", "it is 'yes'"),
     ]
     for what, execution, says in odd:
         yield hostile(what, functools.partial(granted, execution), says, PromotionRefusedError)
@@ -318,14 +354,14 @@ def approvals() -> Iterator[Hostile]:
     ):
         said = step(decision=json.dumps({"Approver": "a", "Comment": comment}))
         act = functools.partial(granted, automation(StepExecutions=[said]))
-        yield hostile(f"with a comment {what}", act, "a text of up to 1,000 characters", None, holds)
+        yield hostile(f"with a comment {what}", act, "a string of up to 1,000 characters", None, holds)
     nested = functools.partial(granted, automation(StepExecutions=[step(decision="[" * 100_000)]))
-    how = "a text of up to 1,000 characters"
+    how = "a string of up to 1,000 characters"
     yield hostile("with a decision 100,000 levels deep", nested, how, None, lambda found: len(found.by) == 1_000)
 
 
 def every() -> Iterator[Hostile]:
     yield from events()
-    yield from by_hand()
+    yield from manual()
     yield from names()
     yield from approvals()

@@ -1,4 +1,4 @@
-"""What people write down for an application: its settings, with scaling, gate and retention."""
+"""The settings of an application, with autoscaling, quality gate and retention."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.endpoint.model import assert_taken, stage_containers
+from promotion.endpoint.model import assert_accepted, stage_containers
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.plan import compatibility, settings
 from promotion.plan.compatibility import Deployment
@@ -38,13 +38,13 @@ def container(**members: Any) -> dict[str, Any]:
 def documents() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "settings", where=PARAMETER)
     for what, document, says in (
-        ("no JSON", "{'EndpointConfig': {}}", "are no JSON"),
-        ("empty", "", "are no JSON"),
-        ("a list", "[]", "are no JSON object"),
-        ("a dynamic reference", "{{resolve:secretsmanager:production}}", "are no JSON"),
+        ("not JSON", "{'EndpointConfig': {}}", " JSON"),
+        ("empty", "", " JSON"),
+        ("a list", "[]", "JSON object"),
+        ("a dynamic reference", "{{resolve:secretsmanager:production}}", " JSON"),
         ("nested 1,000 levels deep", '{"Model":' * 1_000 + "1" + "}" * 1_000, "more than 100 levels deep"),
         ("nested 100,000 levels deep", "[" * 100_000, "more than 100 levels deep"),
-        ("with half of a surrogate pair", r'{"Model": "\ud800"}', "half of a character"),
+        ("with half of a surrogate pair", r'{"Model": "\ud800"}', "unpaired surrogate"),
         ("with a number of 5,000 digits", f'{{"Model": {"9" * 5_000}}}', "a number has 5000 digits"),
         ("with an unknown part", {"Endpoint": {}}, "unknown key 'Endpoint'"),
         ("with an unknown part of escape codes", {"\x1b[31m": {}}, r"unknown key '\x1b[31m'"),
@@ -58,32 +58,32 @@ def endpoint() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "settings, EndpointConfig", where=PARAMETER)
     count, weight = "InitialInstanceCount", "InitialVariantWeight"
     for what, document, says in (
-        ("0 instances", variant(InitialInstanceCount=0), f"[0].{count} is 0, and the least is 1"),
-        ("-1 instances", variant(InitialInstanceCount=-1), f"[0].{count} is -1, and the least is 1"),
-        ("1.5 instances", variant(InitialInstanceCount=1.5), f"[0].{count} is 1.5, not a whole number"),
-        ('"1" instances', variant(InitialInstanceCount="1"), f"[0].{count} is '1', not a whole number"),
-        ("true instances", variant(InitialInstanceCount=True), f"[0].{count} is true or false"),
+        ("0 instances", variant(InitialInstanceCount=0), f"[0].{count} is 0, below the minimum of 1"),
+        ("-1 instances", variant(InitialInstanceCount=-1), f"[0].{count} is -1, below the minimum of 1"),
+        ("1.5 instances", variant(InitialInstanceCount=1.5), f"[0].{count} is 1.5, not an integer"),
+        ('"1" instances', variant(InitialInstanceCount="1"), f"[0].{count} is '1', not an integer"),
+        ("true instances", variant(InitialInstanceCount=True), f"[0].{count} is true"),
         ("10^12 instances", variant(InitialInstanceCount=10**12), f"[0].{count} is 1000000000000"),
         ("10^300 instances", variant(InitialInstanceCount=10**300), f"[0].{count} is 1000"),
         ("an unknown type of instances", variant(InstanceType="ml.m5.huge"), "[0].InstanceType is 'ml.m5.huge'"),
-        ("a weight of -1", variant(InitialVariantWeight=-1), f"[0].{weight} is -1, and the least is 0"),
-        ("a weight of NaN", variant(InitialVariantWeight=float("nan")), "NaN is no number"),
-        ("a weight of Infinity", variant(InitialVariantWeight=float("inf")), "Infinity is no number"),
+        ("a weight of -1", variant(InitialVariantWeight=-1), f"[0].{weight} is -1, below the minimum of 0"),
+        ("a weight of NaN", variant(InitialVariantWeight=float("nan")), "NaN is not a number"),
+        ("a weight of Infinity", variant(InitialVariantWeight=float("inf")), "Infinity is not a number"),
         (
             "a weight of 1e400",
             json.dumps(variant(InitialVariantWeight=0)).replace(": 0}", ": 1e400}"),
-            "1e400 is too large a number",
+            "the number 1e400 is too large",
         ),
         ("a weight of 10^399", variant(InitialVariantWeight=10**399), f"[0].{weight} is 1000"),
         ('a weight of "1"', variant(InitialVariantWeight="1"), f"[0].{weight} is '1', not a number"),
-        ("a model of its own", variant(ModelName="other"), "ProductionVariants[0].ModelName is filled in"),
+        ("a model of its own", variant(ModelName="other"), "ProductionVariants[0].ModelName is set by the promotion"),
         ("a volume of 10^6 GB", variant(VolumeSizeInGB=10**6), "[0].VolumeSizeInGB is 1000000"),
         (
             "two variants of one name",
             {"EndpointConfig": {"ProductionVariants": [VARIANT | {"VariantName": "a"}] * 2}},
             "the same VariantName twice",
         ),
-        ("no variant", {"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list"),
+        ("no variant", {"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants"),
         (
             "a role of another account",
             {"EndpointConfig": {"ExecutionRoleArn": f"arn:aws:iam::{STRANGER}:role/admin"}},
@@ -111,7 +111,7 @@ def endpoint() -> Iterator[Hostile]:
             },
             "NotificationConfig.SuccessTopic is 'http://localhost:8080'",
         ),
-        ("a deployment that is a text", {"DeploymentConfig": "canary"}, "DeploymentConfig is not an object"),
+        ("a deployment that is a string", {"DeploymentConfig": "canary"}, "DeploymentConfig is not an object"),
     ):
         yield hostile(what, functools.partial(read, document), says)
 
@@ -140,19 +140,19 @@ def model() -> Iterator[Hostile]:
         (
             "a role of another account",
             {"Model": {"ExecutionRoleArn": f"arn:aws:iam::{STRANGER}:role/admin"}},
-            "Model.ExecutionRoleArn is filled in by the promotion",
+            "Model.ExecutionRoleArn is set by the promotion",
         ),
         (
             "a role of this account",
             {"Model": {"ExecutionRoleArn": f"arn:aws:iam::{OWN}:role/admin"}},
-            "Model.ExecutionRoleArn is filled in by the promotion",
+            "Model.ExecutionRoleArn is set by the promotion",
         ),
-        ("tags", {"Model": {"Tags": []}}, "Model.Tags is filled in"),
-        ("artifacts", container(ModelDataUrl="s3://b/k"), "ModelDataUrl is filled in"),
+        ("tags", {"Model": {"Tags": []}}, "Model.Tags is set by the promotion"),
+        ("artifacts", container(ModelDataUrl="s3://b/k"), "ModelDataUrl is set by the promotion"),
         (
             "a function that has the password of a registry",
             container(ImageConfig={"RepositoryAccessMode": "Vpc"}),
-            "ImageConfig is filled in",
+            "ImageConfig is set by the promotion",
         ),
         ("an image with a space", container(Image="a b"), "Image is 'a b', which does not match"),
         ("an image of 256 characters", container(Image="x" * 256), "Image has 256 characters"),
@@ -165,8 +165,8 @@ def model() -> Iterator[Hostile]:
         ),
         ("101 variables", container(Environment={f"V{n}": "x" for n in range(101)}), f"{environment} has 101 members"),
         ("a variable of 1,025 characters", container(Environment={"V": "x" * 1025}), f"{environment}.V has 1025"),
-        ("a variable that is a number", container(Environment={"V": 1}), f"{environment}.V is 1, not a text"),
-        ("a variable that is null", container(Environment={"V": None}), f"{environment}.V is nothing"),
+        ("a variable that is a number", container(Environment={"V": 1}), f"{environment}.V is 1, not a string"),
+        ("a variable that is null", container(Environment={"V": None}), f"{environment}.V is null"),
         ("a variable's name with =", container(Environment={"A=B": "x"}), f"{environment} has the key 'A=B'"),
         ("a variable's name with a line break", container(Environment={"A\nB": "x"}), r"has the key 'A\nB'"),
         ("an environment that is a list", container(Environment=["x"]), f"{environment} is a list"),
@@ -177,7 +177,7 @@ def model() -> Iterator[Hostile]:
         ("a dynamic reference", "{{resolve:ssm:/production/password}}"),
         ("a JSONata expression", "{% $states.context.Execution.Id %}"),
         ("a JSONPath", "$$.Execution.Id"),
-        ("JSON that ends a text", '"},"Next":"Promoted"'),
+        ("JSON that closes a string", '"},"Next":"Promoted"'),
         ("a substitution", "${PromotionTable}"),
         ("a line that looks like a log's", '\n{"level":"ERROR","message":"all is lost"}'),
     ):
@@ -186,14 +186,14 @@ def model() -> Iterator[Hostile]:
         def is_text(found: Any, value: str = value) -> bool:
             return bool(found["Model"]["PrimaryContainer"]["Environment"]["V"] == value)
 
-        yield hostile(f"a variable that is {what}", act, "carried as a text", None, is_text)
+        yield hostile(f"a variable that is {what}", act, "copied as a string", None, is_text)
 
     def crowded() -> Any:
         own, more = ({f"{name}{n}": "x" for n in range(60)} for name in "AB")
         whole = stage_containers([{"Image": IMAGE, "Environment": own}], container(Environment=more)["Model"])
-        return assert_taken(whole, "reviews-1")
+        return assert_accepted(whole, "reviews-1")
 
-    says = "Containers[0].Environment has 120 members, and the most is 100"
+    says = "Containers[0].Environment has 120 members, above the maximum of 100"
     yield hostile("60 variables beside 60 of the model's", crowded, says, PromotionRefusedError, where="")
 
 
@@ -201,13 +201,13 @@ def scaling() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "settings, Autoscaling", where=PARAMETER)
     good = {"MinCapacity": 1, "MaxCapacity": 4}
     for what, document, says in (
-        ("a text", "max", "Autoscaling is not an object"),
-        ("-1 at the least", good | {"MinCapacity": -1}, "MinCapacity has to be at least 0"),
-        ("more at the least than at the most", {"MinCapacity": 5, "MaxCapacity": 4}, "at most MaxCapacity"),
-        ('"1" at the least', good | {"MinCapacity": "1"}, "Autoscaling.MinCapacity is '1', not a whole number"),
-        ("1.5 at the least", good | {"MinCapacity": 1.5}, "Autoscaling.MinCapacity is 1.5, not a whole number"),
-        ("true at the least", good | {"MinCapacity": True}, "Autoscaling.MinCapacity is true or false"),
-        ("10^300 at the most", good | {"MaxCapacity": 10**300}, "Autoscaling.MaxCapacity is 1000"),
+        ("a string", "max", "Autoscaling is not an object"),
+        ("a minimum of -1", good | {"MinCapacity": -1}, "MinCapacity"),
+        ("a minimum above the maximum", {"MinCapacity": 5, "MaxCapacity": 4}, "to MaxCapacity, which is 4"),
+        ('a minimum of "1"', good | {"MinCapacity": "1"}, "Autoscaling.MinCapacity is '1', not an integer"),
+        ("a minimum of 1.5", good | {"MinCapacity": 1.5}, "Autoscaling.MinCapacity is 1.5, not an integer"),
+        ("a minimum of true", good | {"MinCapacity": True}, "Autoscaling.MinCapacity is true"),
+        ("a maximum of 10^300", good | {"MaxCapacity": 10**300}, "Autoscaling.MaxCapacity is 1000"),
         ("an unknown key of escape codes", good | {"\x1b[31m": 1}, r"unknown key '\x1b[31m'"),
         ("a role", good | {"RoleARN": f"arn:aws:iam::{STRANGER}:role/x"}, "unknown key 'RoleARN'"),
         ("policies that are an object", good | {"ScalingPolicies": {}}, "Autoscaling.ScalingPolicies is not a list"),
@@ -221,7 +221,7 @@ def scaling() -> Iterator[Hostile]:
         (
             "an action at noon",
             good | {"ScheduledActions": [{"ScheduledActionName": "x", "StartTime": "at noon"}]},
-            "ScheduledActions[0].StartTime is 'at noon', not a time",
+            "ScheduledActions[0].StartTime is 'at noon', not a timestamp",
         ),
     ):
         act = functools.partial(read, {"Autoscaling": document})
@@ -231,19 +231,19 @@ def scaling() -> Iterator[Hostile]:
 def gate() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "settings, QualityGate", where=PARAMETER)
     for what, rules, says in (
-        ("a text", "f1 > 0.9", "QualityGate has to be a list"),
-        ("empty", [], "QualityGate has to be a list"),
-        ("a rule that is a text", ["f1"], "QualityGate[0] is not an object"),
-        ("a rule of no metric", [{"Minimum": 1}], "QualityGate[0] names no metric in MetricName"),
-        ("a metric with a line break", [{"MetricName": "f1\n", "Minimum": 1}], "names no metric in MetricName"),
-        ("a metric with escape codes", [{"MetricName": "\x1b[31m", "Minimum": 1}], "names no metric in MetricName"),
-        ("a metric of 256 characters", [{"MetricName": "f" * 256, "Minimum": 1}], "names no metric in MetricName"),
-        ("a rule that asks nothing", [{"MetricName": "f1"}], "QualityGate[0] asks for nothing"),
-        ('"0.9" at the least', [{"MetricName": "f1", "Minimum": "0.9"}], "has a Minimum that is no number"),
-        ("true at the least", [{"MetricName": "f1", "Minimum": True}], "has a Minimum that is no number"),
-        ("NaN at the least", [{"MetricName": "f1", "Minimum": float("nan")}], "NaN is no number"),
-        ("10^399 at the most", [{"MetricName": "f1", "Maximum": 10**399}], "has a Maximum that is no number"),
-        ("more at the least than at the most", [{"MetricName": "f1", "Minimum": 2, "Maximum": 1}], "Minimum above"),
+        ("a string", "f1 > 0.9", "QualityGate must be a list"),
+        ("empty", [], "QualityGate must be a list"),
+        ("a rule that is a string", ["f1"], "QualityGate[0] is not an object"),
+        ("a rule of no metric", [{"Minimum": 1}], "QualityGate[0] has no valid MetricName"),
+        ("a metric with a line break", [{"MetricName": "f1\n", "Minimum": 1}], "has no valid MetricName"),
+        ("a metric with escape codes", [{"MetricName": "\x1b[31m", "Minimum": 1}], "has no valid MetricName"),
+        ("a metric of 256 characters", [{"MetricName": "f" * 256, "Minimum": 1}], "has no valid MetricName"),
+        ("a rule without a limit", [{"MetricName": "f1"}], "QualityGate[0] has no limit"),
+        ('a minimum of "0.9"', [{"MetricName": "f1", "Minimum": "0.9"}], "has a Minimum that is not a number"),
+        ("a minimum of true", [{"MetricName": "f1", "Minimum": True}], "has a Minimum that is not a number"),
+        ("a minimum of NaN", [{"MetricName": "f1", "Minimum": float("nan")}], "NaN is not a number"),
+        ("a maximum of 10^399", [{"MetricName": "f1", "Maximum": 10**399}], "has a Maximum that is not a number"),
+        ("a minimum above the maximum", [{"MetricName": "f1", "Minimum": 2, "Maximum": 1}], "Minimum above"),
         ("an unknown key", [{"MetricName": "f1", "Minimum": 1, "Skip": True}], "unknown key 'Skip'"),
         ("a negative tolerance", [_rule(NotWorseThanLiveBy=-1)], "negative NotWorseThanLiveBy"),
         ("a type of its own", [_rule(Type="Best")], "has the Type 'Best'"),
@@ -261,7 +261,7 @@ def gate() -> Iterator[Hostile]:
         act = functools.partial(read, {"Retention": {"Keep": keep}})
         yield Hostile("settings, Retention", f"{what} to be kept", act, says, where=PARAMETER)
     act = functools.partial(read, {"Retention": 5})
-    yield Hostile("settings, Retention", "a number", act, "Retention has to be an object like")
+    yield Hostile("settings, Retention", "a number", act, "Retention")
 
 
 def _rule(**members: Any) -> dict[str, Any]:
@@ -271,26 +271,28 @@ def _rule(**members: Any) -> dict[str, Any]:
 def of_metrics() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "file of metrics", refusal=UnreadableMetricsError)
     for what, text, says in (
-        ("no JSON", b"f1=0.9", "it is no JSON"),
-        ("no text", b"\xff\xfe\x00", "it is no JSON"),
-        ("a list", b"[0.9]", "it is no JSON object"),
+        ("not JSON", b"f1=0.9", "it is not valid JSON"),
+        ("not text", b"\xff\xfe\x00", "it is not valid JSON"),
+        ("a list", b"[0.9]", "it is not a JSON object"),
         ("nested 100,000 levels deep", b'{"a":' * 100_000, "nested too deeply"),
         ("of 101 numbers", json.dumps({f"f{n}": n for n in range(101)}).encode(), "has 101 numbers"),
     ):
         yield hostile(what, functools.partial(model_metrics.read, text), says)
     odd = b'{"a": NaN, "b": Infinity, "c": 1e400, "d": true, "e": "1", "f\\n": 1, "\\u202e": 1, "g": 0.5}'
-    how = "what is no number with a name is left out"
+    how = "only numbers with valid names are read"
     act = functools.partial(model_metrics.read, odd)
     yield Hostile(
-        "file of metrics", "NaN, true, texts and odd names", act, how, None, lambda found: found == {"g": 0.5}
+        "file of metrics", "NaN, true, strings and invalid names", act, how, None, lambda found: found == {"g": 0.5}
     )
 
     def gated() -> str | None:
         checks = quality_gate.check([{"MetricName": "f1", "Minimum": 0.9}], model_metrics.read(odd), None)
         return quality_gate.why_failed(checks)
 
-    how = "a metric that is not there fails"
-    yield Hostile("file of metrics", "without what the gate asks for", gated, how, None, lambda why: "f1 is not" in why)
+    how = "a missing metric fails"
+    yield Hostile(
+        "file of metrics", "without the metric of the gate", gated, how, None, lambda why: "no metric f1" in why
+    )
 
 
 def every() -> Iterator[Hostile]:

@@ -1,4 +1,4 @@
-"""What is mere text stays mere text: in logs, in the state machine's data; and a secret is not repeated."""
+"""Strings that are preserved as strings, in logs and in the state machine's data, and secrets that are not repeated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFINITION = Project.read().definition
 
 TEXTS = {
     "a line break and a line like the log's": 'x\r\n{"level":"ERROR","message":"all is lost"}',
-    "quotes that end a text": '"},"Next":"Promoted"',
+    "quotes that close a string": '"},"Next":"Promoted"',
     "a JSONata expression": "{% $eval('$states') %}",
     "a JSONPath": "$$.Execution.Input",
     "a substitution": "${PromotionTable}",
@@ -35,7 +35,7 @@ SECRET = "wJalrXUtnFEMI/K7MDENG"  # noqa: S105 - of AWS's documentation, in part
 
 
 def logged(act: Any) -> str:
-    """What the functions' log has of it."""
+    """Return the functions' log output of `act`."""
     written = io.StringIO()
     streams = [handler for handler in step.logger.handlers if isinstance(handler, logging.StreamHandler)]
     before = [handler.setStream(written) for handler in streams]
@@ -55,7 +55,7 @@ def logs() -> Iterator[Hostile]:
             (line,) = lines.splitlines()
             return bool(json.loads(line)["request"] == text and json.loads(line)["level"] == "INFO")
 
-        yield Hostile("log", what, act, "one line of JSON, in which it is a text", None, is_one_line)
+        yield Hostile("log", what, act, "one line of JSON that contains it as a string", None, is_one_line)
 
     def call() -> None:
         context = types.SimpleNamespace(
@@ -63,9 +63,9 @@ def logs() -> Iterator[Hostile]:
         )
         step.step(lambda event, _: event)({"input": {"training_job": "x", "password": SECRET}}, context)
 
-    how = "no function logs what it was called with"
+    how = "no function logs its event"
     act = functools.partial(logged, call)
-    yield Hostile("log", "a secret beside what is asked for", act, how, None, lambda lines: SECRET not in lines)
+    yield Hostile("log", "a secret in the input", act, how, None, lambda lines: SECRET not in lines)
 
 
 def evaluated(expression: str, **variables: Any) -> Any:
@@ -86,17 +86,17 @@ def states() -> Iterator[Hostile]:
         def is_text(found: Any, text: str = text) -> bool:
             return bool(found["approval_comment"] == found["smoke_test"] == text)
 
-        yield Hostile("state machine", f"a comment and a name of {what}", act, "carried as a text", None, is_text)
-    (tried,) = DEFINITION["States"]["Tried often enough?"]["Choices"]
+        yield Hostile("state machine", f"a comment and a name of {what}", act, "copied as a string", None, is_text)
+    (tried,) = DEFINITION["States"]["Recovery attempts exhausted?"]["Choices"]
     phrase = "Step Functions Execution Status Change " * 9
     for what, given in (
-        ("by hand", {"training_job": phrase}),
+        ("in a manual input", {"training_job": phrase}),
         ("in an event", asked.event(detail={"TrainingJobName": "x", "note": phrase})),
-        ("that is a text", phrase),
+        ("that is a string", phrase),
         ("that is a list", [phrase]),
     ):
         act = functools.partial(evaluated, tried["Condition"], states={"input": given})
-        how = "it is read like any other, and not taken for a recovery's"
+        how = "it is not mistaken for the input of a recovery"
         yield Hostile(
             "state machine", f"an input {what} full of a recovery's words", act, how, None, lambda found: not found
         )
@@ -105,7 +105,7 @@ def states() -> Iterator[Hostile]:
 def secrets() -> Iterator[Hostile]:
     for what, act, says in (
         (
-            "beside what is asked for by hand",
+            "in a manual input",
             functools.partial(asked.read, {"training_job": "x", "password": SECRET}),
             'unknown key "password"',
         ),
@@ -122,7 +122,7 @@ def secrets() -> Iterator[Hostile]:
         (
             "among the variables of the upstream account",
             functools.partial(configured.read, configured.container(Environment={"AWS_SECRET_ACCESS_KEY": SECRET})),
-            "Environment.AWS_SECRET_ACCESS_KEY says as whom",
+            "Environment.AWS_SECRET_ACCESS_KEY sets credentials or an endpoint",
         ),
     ):
         yield Hostile("secret", what, act, says, hides=SECRET)

@@ -1,4 +1,4 @@
-"""What is in S3: addresses, keys, listings, and objects that cannot be copied or must not be."""
+"""S3 URIs, keys and listings, and objects that cannot be copied."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
 from tests.hostile_inputs.sources import IMAGE
 from tests.hostile_inputs.trial import STRANGER, UPSTREAM, Hostile
-from tests.support.s3_service import S3, Answer, Request, client, served
+from tests.support.s3_service import S3, Request, Response, client, served
 
 BUCKET, STAGE_BUCKET = "artifacts", "model-promotion-qa"
-ADDRESS = "is not the address of an object in S3"
-CANNOT_BE_SHOWN = "has characters that cannot be shown"
-RESOLVED = "which clients resolve away"
-NO_BUCKET = "is in no general purpose bucket of S3"
+ADDRESS = "is not the URI of an S3 object"
+UNPRINTABLE = "contains unprintable characters"
+RESOLVED = "which clients resolve to another key"
+NO_BUCKET = "is not in a general purpose S3 bucket"
 
 ADDRESSES = {
     "without a key": ("s3://bucket", ADDRESS),
@@ -54,12 +54,12 @@ ADDRESSES = {
     "with %252e%252e": ("s3://bucket/a/%252E%252e/key", RESOLVED),
     "with ..%2f": ("s3://bucket/a/..%2fkey", RESOLVED),
     "with ..\\": ("s3://bucket/a\\..\\key", RESOLVED),
-    "with a null": ("s3://bucket/a\x00b", CANNOT_BE_SHOWN),
-    "with a line break": ("s3://bucket/a\r\nb", CANNOT_BE_SHOWN),
-    "with a DEL": ("s3://bucket/a\x7fb", CANNOT_BE_SHOWN),
-    "with U+202E, which turns what follows around": ("s3://bucket/a\u202egz.rat", CANNOT_BE_SHOWN),
-    "with half of a surrogate pair": ("s3://bucket/a\ud800", CANNOT_BE_SHOWN),
-    "with a line separator": ("s3://bucket/a\u2028b", CANNOT_BE_SHOWN),
+    "with a null": ("s3://bucket/a\x00b", UNPRINTABLE),
+    "with a line break": ("s3://bucket/a\r\nb", UNPRINTABLE),
+    "with a DEL": ("s3://bucket/a\x7fb", UNPRINTABLE),
+    "with U+202E, which turns what follows around": ("s3://bucket/a\u202egz.rat", UNPRINTABLE),
+    "with half of a surrogate pair": ("s3://bucket/a\ud800", UNPRINTABLE),
+    "with a line separator": ("s3://bucket/a\u2028b", UNPRINTABLE),
     "of 1,025 bytes": (f"s3://bucket/{'k' * 1025}", ADDRESS),
     "of 600 characters that are 1,200 bytes": (f"s3://bucket/{'ü' * 600}", ADDRESS),
     "of 256 KiB": (f"s3://bucket/{'k' * 256 * 1024}", ADDRESS),
@@ -85,7 +85,7 @@ def addresses() -> Iterator[Hostile]:
 
 
 class Upstream(S3):
-    """The upstream account's S3, in which nothing is ever changed."""
+    """The S3 of the upstream account, which rejects all changes."""
 
     def __init__(self, *keys: str, owner: str = UPSTREAM, size: int = 1000, head: dict[str, str] | None = None) -> None:
         super().__init__()
@@ -95,14 +95,14 @@ class Upstream(S3):
         for key in keys:
             self.put(BUCKET, key, size)
 
-    def head_object(self, request: Request) -> Answer:
+    def head_object(self, request: Request) -> Response:
         status, headers, body = super().head_object(request)
         return status, headers | self.head, body
 
-    async def answer(self, request: Request) -> Answer | None:
+    async def respond(self, request: Request) -> Response | None:
         reads = {"HeadObject", "GetObject", "ListObjectsV2", "GetObjectTagging"}
         assert request.operation in reads, request.operation
-        return await super().answer(request)
+        return await super().respond(request)
 
 
 def pinned(s3: Upstream, key: str, is_prefix: bool = False) -> list[PinnedObject]:
@@ -125,36 +125,44 @@ def objects() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "object", refusal=PromotionRefusedError)
     name = "model.tar.gz"
     for what, s3, says in (
-        ("in a bucket of another account", lambda: Upstream(name, owner=STRANGER), "a bucket of another account"),
-        ("that may not be read", lambda: failing("AccessDenied"), '"Action": "s3:GetObject"'),
-        ("that is not there", lambda: Upstream(), "does not exist (any more)"),
-        ("whose latest version is a delete marker", lambda: failing("NoSuchKey"), "does not exist (any more)"),
+        (
+            "in a bucket of another account",
+            lambda: Upstream(name, owner=STRANGER),
+            "check that the bucket belongs to the upstream account",
+        ),
+        ("that cannot be read", lambda: failing("AccessDenied"), '"Action": "s3:GetObject"'),
+        ("that does not exist", lambda: Upstream(), "does not exist"),
+        ("whose latest version is a delete marker", lambda: failing("NoSuchKey"), "does not exist"),
         ("encrypted with a key that comes along (SSE-C)", lambda: failing("InvalidRequest"), "(SSE-C)"),
         (
             "archived in Glacier",
             lambda: Upstream(name, head={"x-amz-storage-class": "GLACIER"}),
-            "is archived in GLACIER. Restore it",
+            "is archived in GLACIER. Restore the object",
         ),
         (
             "that is being restored from an archive",
             lambda: Upstream(
                 name, head={"x-amz-storage-class": "DEEP_ARCHIVE", "x-amz-restore": 'ongoing-request="true"'}
             ),
-            "is archived in DEEP_ARCHIVE. Restore it",
+            "is archived in DEEP_ARCHIVE. Restore the object",
         ),
-        ("that is an empty archive", lambda: Upstream(name, size=0), "is an empty file"),
+        ("that is an empty archive", lambda: Upstream(name, size=0), "is empty"),
     ):
         yield hostile(what, lambda s3=s3: pinned(s3(), name), says)  # type: ignore[misc]
     for what, keys, says in (
-        ("with nothing in it", [], "There is nothing below s3://artifacts/w/"),
-        ("with folders alone", ["w/", "w/deep/"], "There is nothing below s3://artifacts/w/"),
-        ("with a key with ..", ["w/a", "w/../../etc/passwd"], "'w/../../etc/passwd', which has '.' or '..'"),
-        ("with a key with ./", ["w/./a"], "'w/./a', which has '.' or '..'"),
-        ("with a key with %2e%2e", ["w/%2e%2e/a"], "'w/%2e%2e/a', which has '.' or '..'"),
-        ("with a key with a line break", ["w/a\nb"], r"'w/a\nb', which has characters that cannot be shown"),
-        ("with a key with U+202E", ["w/a\u202eb"], r"'w/a\u202eb', which has characters that cannot be shown"),
-        ("with a key with a DEL", ["w/a\x7fb"], r"'w/a\x7fb', which has characters that cannot be shown"),
-        ("with two keys that are one name", ["w/gro\u0308ße", "w/größe"], "which are one name, written in two ways"),
+        ("with nothing in it", [], "is s3://artifacts/w/, which contains no objects"),
+        ("with folders alone", ["w/", "w/deep/"], "is s3://artifacts/w/, which contains no objects"),
+        (
+            "with a key with ..",
+            ["w/a", "w/../../etc/passwd"],
+            "'w/../../etc/passwd' under s3://artifacts/w/ has '.' or '..'",
+        ),
+        ("with a key with ./", ["w/./a"], "'w/./a' under s3://artifacts/w/ has '.' or '..'"),
+        ("with a key with %2e%2e", ["w/%2e%2e/a"], "'w/%2e%2e/a' under s3://artifacts/w/ has '.' or '..'"),
+        ("with a key with a line break", ["w/a\nb"], r"'w/a\nb' under s3://artifacts/w/ contains unprintable"),
+        ("with a key with U+202E", ["w/a\u202eb"], r"'w/a\u202eb' under s3://artifacts/w/ contains unprintable"),
+        ("with a key with a DEL", ["w/a\x7fb"], r"'w/a\x7fb' under s3://artifacts/w/ contains unprintable"),
+        ("with two keys that are one name", ["w/gro\u0308ße", "w/größe"], "differ only in their Unicode normalization"),
     ):
         act = functools.partial(_listed, keys)
         yield Hostile("prefix", what, act, says, PromotionRefusedError)
@@ -167,18 +175,18 @@ def _listed(keys: list[str]) -> list[PinnedObject]:
 
 
 def _too_many() -> None:
-    pinning.assert_not_too_much([_object("a")] * 100_001)
+    pinning.assert_within_limits([_object("a")] * 100_001)
 
 
 def _too_large() -> None:
-    pinning.assert_not_too_much([_object("a", size=1024**4)] * 1024)
+    pinning.assert_within_limits([_object("a", size=1024**4)] * 1024)
 
 
 def _object(name: str, size: int = 1) -> PinnedObject:
     return PinnedObject(BUCKET, f"w/{name}", name, size, '"e"', None, None, None)
 
 
-# Keys that are odd, and nobody's fault.
+# Unusual but valid keys.
 ODD = [
     "a b",
     "a+b",
@@ -201,17 +209,17 @@ def odd_keys() -> Iterator[Hostile]:
         return [one.key for one in _listed([f"w/{name}" for name in ODD])]
 
     expected = sorted(f"w/{name}" for name in ODD)
-    how = "asked for and listed exactly as they are"
+    how = "requested and listed without changes"
     yield Hostile("prefix", f"of the keys {' , '.join(ODD)}", found, how, None, lambda keys: keys == expected)
 
-    def read_back() -> list[str]:
+    def parsed() -> list[str]:
         text, _ = manifest.manifest([_object(name) for name in ODD])
         assert text.isascii()
         return [PinnedObject.from_line(line).key for line in text.splitlines()]
 
-    how = "exactly as they are in the manifest of the copy"
+    how = "unchanged in the manifest of the copy"
     in_order = [f"w/{name}" for name in ODD]
-    yield Hostile("manifest", "the same keys", read_back, how, None, lambda keys: keys == in_order)
+    yield Hostile("manifest", "the same keys", parsed, how, None, lambda keys: keys == in_order)
 
 
 def places() -> Iterator[Hostile]:
@@ -226,12 +234,12 @@ def places() -> Iterator[Hostile]:
         reference = Reference((0, "ModelDataUrl"), f"s3://{BUCKET}/w/", is_prefix=True)
         return artifacts.targets(reference, [_object("n" * 1000)], prefix)
 
-    yield hostile("a key that grows over 1,024 bytes", long_key, "S3 allows 1,024. Shorten its key")
+    yield hostile("a key that grows over 1,024 bytes", long_key, "S3 allows 1,024. Shorten the object's key")
 
     def long_address() -> None:
-        model.assert_taken([{"Image": IMAGE, "ModelDataUrl": f"s3://{'b' * 63}/{'k' * 1000}"}], "reviews-1")
+        model.assert_accepted([{"Image": IMAGE, "ModelDataUrl": f"s3://{'b' * 63}/{'k' * 1000}"}], "reviews-1")
 
-    says = "Containers[0].ModelDataUrl has 1069 characters, and the most is 1024"
+    says = "Containers[0].ModelDataUrl has 1069 characters, above the maximum of 1024"
     yield hostile("an address that grows over 1,024 characters", long_address, says)
 
     def targets() -> list[str]:
@@ -247,7 +255,7 @@ def places() -> Iterator[Hostile]:
         )
         return [artifacts.targets(one, [_object("model.tar.gz")], prefix)[1][0].target for one in found]
 
-    how = "each has a place of its own"
+    how = "each has its own target"
     yield Hostile("place of a copy", "three files of one name", targets, how, None, lambda found: len(set(found)) == 3)
 
 

@@ -1,4 +1,4 @@
-"""What SageMaker says of a source in the upstream account: jobs, models, packages, their tags and images."""
+"""SageMaker's descriptions of sources in the upstream account: jobs, models, packages, their tags and images."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def read(
     package: Any = PACKAGE,
     by_event: bool = False,
 ) -> Candidate | str:
-    """The candidate of a source whose descriptions are these."""
+    """Return the candidate of a source with these descriptions, or why it is not for promotion."""
     listed = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()] if isinstance(tags, dict) else tags}
     reader = Reader(
         describe_training_job=job,
@@ -98,7 +98,7 @@ def read(
 
 
 def changed(whole: dict[str, Any], path: str, value: Any = None) -> dict[str, Any]:
-    """`whole` with another value at a dotted path, or without it."""
+    """Return `whole` with another value at a dotted path, or without it."""
     whole = copy.deepcopy(whole)
     *parts, last = path.split(".")
     place: Any = whole
@@ -111,7 +111,7 @@ def changed(whole: dict[str, Any], path: str, value: Any = None) -> dict[str, An
     return whole
 
 
-_NEEDED: dict[str, tuple[dict[str, Any], list[str]]] = {
+_REQUIRED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "training_job": (JOB, ["TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "CreationTime"]),
     "tuning_job": (TUNING, ["HyperParameterTuningJobName", "HyperParameterTuningJobStatus"]),
     "model": (MODEL, ["ModelName", "ModelArn", "CreationTime"]),
@@ -120,19 +120,19 @@ _NEEDED: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 def read_as(kind: str, description: Any) -> Candidate | str:
-    """The candidate of a source of this kind, as it is described."""
+    """Return the candidate of a source of this kind with this description."""
     parts = {"training_job": "job", "tuning_job": "tuning", "model": "described", "model_package": "package"}
     return read(kind, **{parts[kind]: description})
 
 
 def descriptions() -> Iterator[Hostile]:
-    for kind, (whole, members) in _NEEDED.items():
-        door = f"description of a {kind.replace('_', ' ')}"
+    for kind, (whole, members) in _REQUIRED.items():
+        entry = f"description of a {kind.replace('_', ' ')}"
         for member in members:
             act = functools.partial(read_as, kind, changed(whole, member))
-            yield Hostile(door, f"without {member}", act, f"{member} is missing", PromotionRefusedError)
+            yield Hostile(entry, f"without {member}", act, f"{member} is missing", PromotionRefusedError)
             act = functools.partial(read_as, kind, changed(whole, member, ["x"]))
-            yield Hostile(door, f"whose {member} is a list", act, f"{member} is a list", PromotionRefusedError)
+            yield Hostile(entry, f"whose {member} is a list", act, f"{member} is a list", PromotionRefusedError)
     for what, kind, given, says in (
         ("without artifacts", "training_job", changed(JOB, "ModelArtifacts"), "ModelArtifacts.S3ModelArtifacts"),
         (
@@ -149,16 +149,21 @@ def descriptions() -> Iterator[Hostile]:
             "HyperParameters.sagemaker_program is 7",
         ),
         (
-            "whose metrics are a text",
+            "whose metrics are a string",
             "training_job",
             changed(JOB, "FinalMetricDataList", "f1=0.9"),
             "FinalMetricDataList is 'f1=0.9'",
         ),
-        ("whose end is a text", "training_job", changed(JOB, "TrainingEndTime", "yesterday"), "TrainingEndTime"),
-        ("whose best job is a text", "tuning_job", changed(TUNING, "BestTrainingJob", "reviews-1"), "BestTrainingJob"),
-        ("whose containers are a text", "model", changed(MODEL, "PrimaryContainer", "x"), "PrimaryContainer is 'x'"),
-        ("without a container", "model", changed(MODEL, "PrimaryContainer"), "without an Image"),
-        ("without an image", "model", changed(MODEL, "PrimaryContainer.Image"), "without an Image"),
+        ("whose end is a string", "training_job", changed(JOB, "TrainingEndTime", "yesterday"), "TrainingEndTime"),
+        (
+            "whose best job is a string",
+            "tuning_job",
+            changed(TUNING, "BestTrainingJob", "reviews-1"),
+            "BestTrainingJob",
+        ),
+        ("whose containers are a string", "model", changed(MODEL, "PrimaryContainer", "x"), "PrimaryContainer is 'x'"),
+        ("without a container", "model", changed(MODEL, "PrimaryContainer"), "without an image"),
+        ("without an image", "model", changed(MODEL, "PrimaryContainer.Image"), "without an image"),
         (
             "whose environment is a list",
             "model",
@@ -175,13 +180,13 @@ def descriptions() -> Iterator[Hostile]:
             "whose environment has a key of the upstream account",
             "model",
             changed(MODEL, "PrimaryContainer.Environment.AWS_SECRET_ACCESS_KEY", "secret"),
-            "AWS_SECRET_ACCESS_KEY says as whom",
+            "AWS_SECRET_ACCESS_KEY of the model reviews-1 sets credentials",
         ),
         (
             "whose environment calls AWS elsewhere",
             "model",
             changed(MODEL, "PrimaryContainer.Environment.AWS_ENDPOINT_URL_S3", "http://169.254.169.254"),
-            "AWS_ENDPOINT_URL_S3 says as whom",
+            "AWS_ENDPOINT_URL_S3 of the model reviews-1 sets credentials",
         ),
         (
             "with a source without its type",
@@ -210,15 +215,20 @@ def descriptions() -> Iterator[Hostile]:
                 "PrimaryContainer.ModelPackageName",
                 f"arn:aws:sagemaker:{REGION}:{STRANGER}:model-package/reviews/3",
             ),
-            f"of account {STRANGER}",
+            f"in account {STRANGER}",
         ),
         ("that is not completed", "model_package", changed(PACKAGE, "ModelPackageStatus", "Pending"), "is Pending"),
-        ("that was rejected", "model_package", changed(PACKAGE, "ModelApprovalStatus", "Rejected"), "is Rejected"),
+        (
+            "that was rejected",
+            "model_package",
+            changed(PACKAGE, "ModelApprovalStatus", "Rejected"),
+            "has the approval status Rejected",
+        ),
         (
             "that waits for its approval",
             "model_package",
             changed(PACKAGE, "ModelApprovalStatus", "PendingManualApproval"),
-            "is PendingManualApproval",
+            "has the approval status PendingManualApproval",
         ),
         (
             "without a specification",
@@ -230,10 +240,10 @@ def descriptions() -> Iterator[Hostile]:
             "whose specification has no containers",
             "model_package",
             changed(PACKAGE, "InferenceSpecification.Containers", []),
-            "no Containers",
+            "no containers",
         ),
         (
-            "whose containers are texts",
+            "whose containers are strings",
             "model_package",
             changed(PACKAGE, "InferenceSpecification.Containers", ["x"]),
             "InferenceSpecification.Containers[0] is 'x'",
@@ -242,7 +252,7 @@ def descriptions() -> Iterator[Hostile]:
             "without an image",
             "model_package",
             changed(PACKAGE, "InferenceSpecification.Containers", [{"ModelDataUrl": ARTIFACT}]),
-            "without an Image",
+            "without an image",
         ),
         ("of a Marketplace product", "model_package", changed(PACKAGE, "ManagedStorageType", "Restricted"), "Managed"),
     ):
@@ -262,9 +272,9 @@ def descriptions() -> Iterator[Hostile]:
         "description of a model package",
         "rejected by now, whatever its event said",
         stale,
-        "it starts nothing, and says why",
+        "ignored with a reason",
         None,
-        lambda found: isinstance(found, str) and "is Rejected, not Approved" in found,
+        lambda found: isinstance(found, str) and "the approval status Rejected, not Approved" in found,
     )
     for what, program in (("a number", "5"), ("NaN", "NaN"), ("nested without end", "[" * 100_000), ("a list", "[1]")):
         act = functools.partial(read, "training_job", job=changed(JOB, "HyperParameters.sagemaker_program", program))
@@ -273,7 +283,7 @@ def descriptions() -> Iterator[Hostile]:
             return bool(found.containers[0]["Environment"]["SAGEMAKER_PROGRAM"] == program)
 
         yield Hostile(
-            "description of a training job", f"whose program is {what}", act, "carried as a text", None, is_text
+            "description of a training job", f"whose program is {what}", act, "copied as a string", None, is_text
         )
 
 
@@ -290,36 +300,40 @@ def tags() -> Iterator[Hostile]:
         ("that is a JSONata expression", "{% $x %}"),
     ):
         act = functools.partial(read, "training_job", {name: value})
-        yield hostile(f"an application {what}", act, f"tag {name}" if value else f"no tag {name}")
+        yield hostile(f"an application {what}", act, f"tag {name} of the training job" if value else f"no tag {name}")
     for what, value, says in (
-        ("no time", "yesterday", "is not a time with its zone"),
-        ("a time without its zone", "2026-01-01T00:00:00", "is not a time with its zone"),
-        ("a time before all times", "0001-01-01T00:00:00+14:00", "is not a time with its zone"),
-        ("a time after all times", "9999-12-31T23:59:59-14:00", "is not a time with its zone"),
-        ("a time to come, so that nothing would be newer", "9999-01-01T00:00:00Z", "is later than the model itself"),
-        ("a text of a terminal's escape codes", "\x1b[31m", "is not a time with its zone"),
+        ("no time", "yesterday", "is not a time with a time zone"),
+        ("a time without its zone", "2026-01-01T00:00:00", "is not a time with a time zone"),
+        ("a time before all times", "0001-01-01T00:00:00+14:00", "is not a time with a time zone"),
+        ("a time after all times", "9999-12-31T23:59:59-14:00", "is not a time with a time zone"),
+        (
+            "a time to come, so that nothing would be newer",
+            "9999-01-01T00:00:00Z",
+            "is later than the model's own creation time",
+        ),
+        ("terminal escape codes", "\x1b[31m", "is not a time with a time zone"),
     ):
         act = functools.partial(read, "model", TAGS | {candidate.CREATED_AT_TAG: value})
         yield hostile(f"a first time that is {what}", act, says, PromotionRefusedError)
     bad_digest = functools.partial(read, "model", TAGS | {f"{candidate.IMAGE_TAG}0": "latest"})
     yield hostile("an image's digest that is none", bad_digest, "which is not a digest", PromotionRefusedError)
     for what, listed, says in (
-        ("a list of texts", ["x"], "Tags[0] is 'x'"),
+        ("a list of strings", ["x"], "Tags[0] is 'x'"),
         ("a tag whose value is a number", [{"Key": "a", "Value": 7}], "Tags[0].Value is 7"),
     ):
         act = functools.partial(read, "training_job", listed)
         yield hostile(what, act, says, PromotionRefusedError)
     reserved = functools.partial(read, "training_job", TAGS | {"aws:createdBy": "x", "AWS:x": "y", "team": "search"})
-    how = "those of AWS are left out, since they cannot be set"
+    how = "AWS's tags are omitted, because they cannot be set"
     yield hostile("tags aws:*", reserved, how, None, lambda found: found.tags == {"team": "search"})
     ours = functools.partial(read, "training_job", TAGS | {"model-promotion:execution": "forged"})
-    how = "left out, and set anew"
+    how = "omitted, and set by the promotion"
     yield hostile("a tag that says who made a resource", ours, how, None, lambda found: found.tags == {})
 
     def full() -> dict[str, str]:
         found = read("training_job", TAGS | {f"key-{number}": "x" for number in range(46)})
         assert isinstance(found, Candidate)
-        return model.own_tags(found, "d" * 64, "arn", "s3://x/y")
+        return model.resource_tags(found, "d" * 64, "arn", "s3://x/y")
 
     yield hostile("46 tags of the owner's", full, "SageMaker allows 50", PromotionRefusedError)
 
@@ -331,7 +345,7 @@ def _pinned(image: str) -> Any:
 def of_images() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "image", refusal=PromotionRefusedError)
     registry = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com"
-    none = "is not in a private registry of ECR"
+    none = "is not in a private ECR registry"
     for what, uri, says in (
         ("of another registry", "docker.io/library/python:3.13", none),
         ("without a registry", "python", none),

@@ -1,4 +1,4 @@
-"""One hostile input: the door that it comes to, what it is, and how it has to end."""
+"""A hostile input: its entry point, its description, and the required outcome."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LONGEST_MESSAGE = 3_000
 
 @dataclasses.dataclass(frozen=True)
 class Hostile:
-    """`act` is the call of the code that takes it in.
+    """A hostile input, which `act` passes to the code.
 
-    It ends in the exception `refusal`, whose message has `says` and `where` in it: the field or the name that is wrong,
-    and what it is in. `hides` is what no message may repeat. Or there is nothing to refuse (`refusal` is None), because
-    it is a mere text or is left out: then `holds` is true of what comes of it, and `says` tells what that is.
+    Either it is refused: `act` raises `refusal`, whose message contains `says` and `where` (the wrong field or name,
+    and its place), but not `hides`. Or it is harmless (`refusal` is None), because it is copied as a string or omitted:
+    then `holds` is true for the result, and `says` describes it.
     """
 
-    door: str
+    entry: str
     what: str
     act: Callable[[], Any]
     says: str
@@ -32,40 +32,40 @@ class Hostile:
 
 
 def tried(one: Hostile) -> tuple[str, str]:
-    """The name of the exception that it ended in, if any, and one line; AssertionError where it should not."""
+    """Return the name of the exception, if any, and a line of text; raise AssertionError for another outcome."""
     try:
         result = one.act()
     except Exception as error:
         if one.refusal is None or type(error) is not one.refusal:
-            raise AssertionError(f"{one.door}: {one.what} ended in {type(error).__name__}: {error}") from error
+            raise AssertionError(f"{one.entry}: {one.what} ended in {type(error).__name__}: {error}") from error
         said = str(error)
-        for words in (one.says, one.where):
-            assert words in said, f"{one.door}: {one.what} says {said!a:.500}, not {words!a}"
-        assert one.hides is None or one.hides not in said, f"{one.door}: {one.what} repeats {one.hides}"
-        assert said.isprintable(), f"{one.door}: {one.what} is not one line that can be shown: {said!a:.500}"
-        assert 15 < len(said) <= LONGEST_MESSAGE, f"{one.door}: {one.what} takes {len(said)} characters to say so"
+        for text in (one.says, one.where):
+            assert text in said, f"{one.entry}: {one.what} says {said!a:.500}, not {text!a}"
+        assert one.hides is None or one.hides not in said, f"{one.entry}: {one.what} repeats {one.hides}"
+        assert said.isprintable(), f"{one.entry}: {one.what} is not one printable line: {said!a:.500}"
+        assert 15 < len(said) <= LONGEST_MESSAGE, f"{one.entry}: {one.what} has a message of {len(said)} characters"
         return type(error).__name__, said
-    assert one.refusal is None, f"{one.door}: {one.what} was let in: {result!a:.500}"
-    assert one.holds(result), f"{one.door}: {one.what} became {result!a:.500}"
+    assert one.refusal is None, f"{one.entry}: {one.what} was accepted: {result!a:.500}"
+    assert one.holds(result), f"{one.entry}: {one.what} became {result!a:.500}"
     return "", one.says
 
 
 class Reader:
-    """A client of AWS that gives these answers, by the methods that are asked, and can do nothing but read."""
+    """A read-only AWS client with these responses by method."""
 
-    def __init__(self, **answers: Any) -> None:
-        self._answers = answers
+    def __init__(self, **responses: Any) -> None:
+        self._responses = responses
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        assert method.startswith(("describe_", "get_", "list_", "head_")), f"{method} would change something"
+        assert method.startswith(("describe_", "get_", "list_", "head_")), f"{method} is not a read operation"
 
-        def answer(**_: Any) -> Any:
-            found = self._answers[method]
+        def respond(**_: Any) -> Any:
+            found = self._responses[method]
             if isinstance(found, Exception):
                 raise found
             return found
 
-        return answer
+        return respond
 
     def get_paginator(self, method: str) -> Any:
         return Paginator(getattr(self, method))

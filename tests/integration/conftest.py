@@ -1,4 +1,4 @@
-"""The project's stacks on the embedded AWS, once for each pytest process; every test has an application of its own."""
+"""The stacks of the project on the embedded AWS, one set for each pytest process; each test has its own application."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.services.cloudformation import deploy as cloudformation
-from sandbox import stacks as project
 from tests.permissions import recording
+from tests.support.stacks import deployed_with
 from tests.support.world import PRODUCTION, QA, Lab, Stage, deploy
 
 
@@ -44,17 +43,7 @@ def application(name: str) -> str:
 
 @pytest.fixture
 def copying(stacks: EmbeddedAws) -> Iterator[Stage]:
-    """QA, while it copies images."""
+    """Yield QA with ImageCopy switched on."""
     stage = Stage("qa", QA)
-
-    def copy_images(copies: str) -> None:
-        cloudformation.deploy(
-            template=project.ROOT / "template.yaml",
-            stack_name="model-promotion-qa",
-            account=QA,
-            parameters={"ImageCopy": copies},
-        )
-
-    copy_images("true")
-    yield stage
-    copy_images("false")
+    with deployed_with(stage, ImageCopy="true"):
+        yield stage

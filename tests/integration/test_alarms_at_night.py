@@ -1,25 +1,25 @@
-"""What goes wrong when nobody looks: each alarm rings for its cause, says so by mail, and is over when that is."""
+"""Each alarm goes into ALARM for its cause, sends an email, and returns to OK once the cause is over."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.cloudwatch import alarms
 from embedded_aws.services.events import schedules
-from sandbox import stacks as project
+from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
 from tests.support.events import lost_events_of_executions
 from tests.support.settings import configure
-from tests.support.world import SLOW, Lab, Stage, wait_until
+from tests.support.stacks import deployed_with
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.world import SLOW, Lab, Stage
 
 WATCH = "WatchPromotionsFunction"
 # In the minutes of the embedded AWS, far beyond all periods.
@@ -28,7 +28,7 @@ MUCH_LATER = 24 * 3600
 
 @dataclasses.dataclass
 class Alarm:
-    """An alarm of a stage, by its name in the template, that has not yet rung since the test began."""
+    """An alarm of a stage, by its name in the template, that has not gone into ALARM since the test began."""
 
     aws: EmbeddedAws
     stage: Stage
@@ -45,10 +45,12 @@ class Alarm:
     def wait_for(self, state: str) -> None:
         wait_until(lambda: True if self.state() == state else None, f"{self.logical_id} to be {state}")
 
+    def has_new_mail(self, state: str = "ALARM") -> bool:
+        """Return whether there are more emails than before."""
+        return self._mails(state) > self.mails[state]
+
     def wait_for_mail(self, state: str = "ALARM") -> None:
-        """Wait for one more than there had been."""
-        seen = self.mails[state]
-        wait_until(lambda: True if self._mails(state) > seen else None, f"a mail that {self.logical_id} is {state}")
+        wait_until(lambda: self.has_new_mail(state) or None, f"a mail that {self.logical_id} is {state}")
 
     def _mails(self, state: str) -> int:
         log = self.aws.directory / "notifications.log"
@@ -56,40 +58,20 @@ class Alarm:
 
 
 def quiet_alarm(aws: EmbeddedAws, stage: Stage, logical_id: str) -> Alarm:
-    """An alarm that does not ring, whatever has happened in the stage before."""
+    """Return an alarm that is not in ALARM, whatever has happened in the stage before."""
     alarm = Alarm(aws, stage, logical_id)
     wait_until(lambda: True if alarm.state() != "ALARM" else None, f"{logical_id} to be over")
     return Alarm(aws, stage, logical_id)
 
 
 def look(stage: Stage) -> None:
-    """The quarter of an hour is over."""
+    """Run the monitor, as its schedule does every 15 minutes."""
     schedules.run(stage.account, stage.physical_id(f"{WATCH}EveryQuarterOfAnHour"))
 
 
 @contextlib.contextmanager
-def deployed_with(stage: Stage, **parameters: str) -> Iterator[None]:
-    client, name = stage.client("cloudformation"), f"model-promotion-{stage.name}"
-    before = {
-        parameter["ParameterKey"]: parameter["ParameterValue"]
-        for parameter in client.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
-    }
-
-    def deploy(given: dict[str, str]) -> None:
-        cloudformation.deploy(
-            template=project.ROOT / "template.yaml", stack_name=name, account=stage.account, parameters=given
-        )
-
-    deploy(parameters)
-    try:
-        yield
-    finally:
-        deploy({key: before[key] for key in parameters})
-
-
-@contextlib.contextmanager
 def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
-    """A role of the template may not do something any more."""
+    """Deny an action to a role of the template for a while."""
     statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam, name = stage.client("iam"), stage.physical_id(role)
@@ -101,7 +83,7 @@ def denied(stage: Stage, role: str, action: str) -> Iterator[None]:
 
 
 def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
-    """What was in the dead-letter queue, as an operator takes it out."""
+    """Receive and delete the messages of the dead-letter queue, as an operator does."""
     sqs, url = stage.client("sqs"), stage.physical_id("DeadLetters")
     found = []
     while messages := sqs.receive_message(
@@ -113,9 +95,7 @@ def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_execution_that_fails_rings_until_five_minutes_have_passed(
-    qa: Stage, stacks: EmbeddedAws, application: str
-) -> None:
+def test_a_failed_execution_raises_an_alarm_for_five_minutes(qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     alarm = quiet_alarm(stacks, qa, "FailedPromotions")
 
     assert qa.promote({"training_job": application}).status == "FAILED"
@@ -124,7 +104,7 @@ def test_an_execution_that_fails_rings_until_five_minutes_have_passed(
     alarm.wait_for("OK")
 
 
-def test_an_execution_that_is_aborted_rings(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+def test_an_aborted_execution_raises_an_alarm(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
     alarm = quiet_alarm(stacks, qa, "FailedPromotions")
 
@@ -134,16 +114,14 @@ def test_an_execution_that_is_aborted_rings(lab: Lab, qa: Stage, stacks: Embedde
     alarm.wait_for_mail()
 
 
-def test_an_endpoint_that_could_not_be_put_back_rings(
-    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
-) -> None:
+def test_a_failed_rollback_raises_an_alarm(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     promotion: Any = qa.execution_of(lab.train(application, "good")).output
-    alarm = quiet_alarm(stacks, qa, "EndpointsNotRestored")
+    alarm = quiet_alarm(stacks, qa, "RollbackFailures")
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
     # What serves is neither what this one has put there nor what was there before.
     interrupted = promotion | {"changing": True, "endpoint_config_name": "its", "previous_endpoint_config_name": "old"}
     for kind, more in {
-        "running": {"promotion": json.dumps(interrupted), "taken_at": "2026-01-01T00:00:00+00:00"},
+        "lock": {"promotion": json.dumps(interrupted), "acquired_at": "2026-01-01T00:00:00+00:00"},
         "autoscaling": {"previous": "[]", "wanted": "[]"},
     }.items():
         item = {"kind": kind, "key": f"{application}-qa", "execution": dead} | more
@@ -151,12 +129,12 @@ def test_an_endpoint_that_could_not_be_put_back_rings(
 
     recovery = qa.promote({"recover": f"{application}-qa"})
 
-    assert recovery.error == "RestorationFailed", recovery.cause
+    assert recovery.error == "RollbackFailed", recovery.cause
     alarm.wait_for_mail()
     alarm.wait_for("OK")
 
 
-def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
+def test_a_failed_retention_raises_an_alarm_but_the_promotion_succeeds(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     job = lab.train(application, "good", tagged=False)
@@ -171,7 +149,7 @@ def test_a_retention_that_fails_rings_and_the_promotion_has_succeeded(
     alarm.wait_for("OK")
 
 
-def test_an_event_that_cannot_be_delivered_rings_until_it_is_taken_out_of_the_queue(
+def test_an_undeliverable_event_raises_an_alarm_until_it_is_removed_from_the_queue(
     qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     empty_dead_letters(production)
@@ -193,19 +171,19 @@ def test_an_event_that_cannot_be_delivered_rings_until_it_is_taken_out_of_the_qu
     alarm.wait_for("OK")
 
 
-def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
+def test_an_approval_that_is_pending_too_long_raises_an_alarm_until_a_decision(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
     waiting_approval(production, application)
-    alarm = quiet_alarm(stacks, production, "ApprovalsWaiting")
+    alarm = quiet_alarm(stacks, production, "PendingApprovals")
     look(production)
     alarm.wait_for("OK")
 
-    with deployed_with(production, ApprovalAlarmSeconds="1"):
+    with deployed_with(production, PendingApprovalAlarmSeconds="1"):
         look(production)
         alarm.wait_for_mail()
-        decide_all(production)
+        cancel_all_approvals(production)
         look(production)
         alarm.wait_for("OK")
 
@@ -213,8 +191,8 @@ def test_an_approval_that_waits_too_long_rings_until_somebody_decides(
     assert [item["ended"] for item in ended] == [""]
 
 
-def decide_all(stage: Stage) -> None:
-    """Take back every approval that waits, those of other tests included."""
+def cancel_all_approvals(stage: Stage) -> None:
+    """Cancel every pending approval, including those of other tests."""
     ssm = stage.client("ssm")
     waiting = [{"Key": "ExecutionStatus", "Values": ["Waiting"]}]
     for page in ssm.get_paginator("describe_automation_executions").paginate(Filters=waiting):
@@ -222,30 +200,35 @@ def decide_all(stage: Stage) -> None:
             ssm.stop_automation_execution(AutomationExecutionId=found["AutomationExecutionId"], Type="Cancel")
 
 
-def test_an_endpoint_that_is_held_too_long_rings_until_it_is_given_back(
-    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_that_is_held_too_long_raises_an_alarm_until_it_is_released(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
-    job = lab.train(application, "slow", script=SLOW, tagged=False)
-    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'slow'"}]}
+    job = lab.train(application, "good", tagged=False)
+    suite = {"cases": [{"name": "answers", "body": {}, "expect": "label == 'good'"}]}
     configure(qa, application, SmokeTest=suite)
-    with deployed_with(qa, EndpointHeldAlarmSeconds="2"):
-        monkeypatch.setattr(stacks.pace, "endpoint_change", 5.0)
-        alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
+    told = threading.Event()
 
+    def wait_for_release(execution: Any, state: str) -> None:
+        if state == "Check endpoint" and application in execution.execution_input:
+            told.wait(PATIENCE_SECONDS)
+
+    with deployed_with(qa, EndpointLockAlarmSeconds="2"), step_functions.watched(wait_for_release):
+        alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
         arn = qa.start({"training_job": job, "application": application})
         wait_until(lambda: qa.running(application) or None, "the endpoint to be held")
-        time.sleep(3)
-        look(qa)
 
-        alarm.wait_for_mail()
+        def has_new_mail_after_a_check() -> bool | None:
+            look(qa)
+            return alarm.has_new_mail() or None
+
+        wait_until(has_new_mail_after_a_check, "a mail that the endpoint is held", pause=1)
+        told.set()
         assert qa.ended(arn).status == "SUCCEEDED"
         look(qa)
         alarm.wait_for("OK")
 
 
-def test_an_endpoint_whose_holder_has_died_unheard_is_recovered_by_the_next_look(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_a_dead_lock_holder_without_an_event_is_recovered_by_the_monitor(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -260,18 +243,18 @@ def test_an_endpoint_whose_holder_has_died_unheard_is_recovered_by_the_next_look
     assert qa.running(application) == []
 
 
-def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
+def test_an_abandoned_recovery_requires_an_operator_and_raises_an_alarm(
     qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
-    key = {"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
+    key = {"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
     journal = {
         "execution": {"S": dead},
         "recoveries": {"N": "3"},
-        "taken_at": {"S": "2026-01-01T00:00:00+00:00"},
+        "acquired_at": {"S": "2026-01-01T00:00:00+00:00"},
         "promotion": {"S": json.dumps({"endpoint": f"{application}-qa", "application": application})},
     }
-    alarm = quiet_alarm(stacks, qa, "EndpointsHeld")
+    alarm = quiet_alarm(stacks, qa, "EndpointLocksHeld")
     qa.client("dynamodb").put_item(TableName=qa.table, Item=key | journal)
 
     look(qa)
@@ -283,7 +266,7 @@ def test_an_endpoint_that_was_given_up_is_left_to_people_and_rings_as_held(
     alarm.wait_for("OK")
 
 
-def test_a_look_that_fails_is_tried_again_and_then_rings_as_undelivered(qa: Stage, stacks: EmbeddedAws) -> None:
+def test_a_failed_check_of_the_monitor_is_retried_and_then_raises_an_alarm(qa: Stage, stacks: EmbeddedAws) -> None:
     empty_dead_letters(qa)
     alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
 
@@ -299,7 +282,7 @@ def test_a_look_that_fails_is_tried_again_and_then_rings_as_undelivered(qa: Stag
     alarm.wait_for("OK")
 
 
-def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: EmbeddedAws) -> None:
+def test_a_check_of_the_monitor_that_cannot_start_is_a_dead_letter(qa: Stage, stacks: EmbeddedAws) -> None:
     empty_dead_letters(qa)
     alarm = quiet_alarm(stacks, qa, "UndeliveredEvents")
     functions, name = qa.client("lambda"), qa.physical_id(WATCH)
@@ -322,9 +305,9 @@ def test_a_look_that_cannot_be_begun_is_a_dead_letter_too(qa: Stage, stacks: Emb
     alarm.wait_for("OK")
 
 
-def test_when_nobody_looks_any_more_people_hear_of_it(qa: Stage, stacks: EmbeddedAws) -> None:
+def test_operators_are_notified_when_the_monitor_stops(qa: Stage, stacks: EmbeddedAws) -> None:
     look(qa)
-    alarm = Alarm(stacks, qa, "EndpointsHeld")
+    alarm = Alarm(stacks, qa, "EndpointLocksHeld")
     alarm.wait_for("OK")
 
     alarms.evaluate(time.time() + MUCH_LATER)

@@ -1,4 +1,4 @@
-"""People hear of every promotion, in words that can be read."""
+"""Operators are notified of every promotion in a readable email."""
 
 import json
 from typing import Any
@@ -10,83 +10,89 @@ from embedded_aws.services.cloudformation import deploy
 from sandbox import stacks as project
 from tests.support.approvals import signal, waiting_approval
 from tests.support.mail import mail
-from tests.support.world import DEV, QA, Lab, Stage, physical_id, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV, QA, Lab, Stage, physical_id
 
 
-def test_a_promotion_is_told_with_what_is_live_where(
+def test_the_email_of_a_promotion_names_the_model_and_the_endpoint(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     promotion = qa.execution_of(lab.train(application, "good")).output
 
     told = mail(stacks, f"{application}-qa", "is live on")
 
-    assert promotion["model_name"] in told
+    assert f"[qa] {application}: promoted. Model {promotion['model_name']} is live" in told
     assert f"endpoint {application}-qa" in told
     assert promotion["source_arn"] in told
     assert promotion["digest"] in told
+    assert "No approval required in qa." in told
 
 
-def test_a_failure_is_told_with_its_reason(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+def test_the_email_of_a_failure_has_its_reason(lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str) -> None:
     job = lab.train(application, "bad", expect="label == 'good'")
     execution = qa.execution_of(job)
 
-    told = mail(stacks, f"{application}-qa", "Model Promotion Failed")
+    told = mail(stacks, f"{application}-qa", "promotion failed")
 
     assert "The smoke test of" in told
     assert "label == 'good'" in told
     assert execution.arn in told
 
 
-def test_a_rejection_is_told_with_who_rejected_it_and_why(
+def test_the_email_of_a_rejection_names_who_rejected_it_and_why(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     signal(production, waiting, "Reject", "not before Monday")
 
-    told = mail(stacks, application, "Model Promotion Rejected")
+    told = mail(stacks, application, "promotion rejected")
 
     assert "user/operator" in told
     assert "not before Monday" in told
 
 
-def test_an_approval_that_is_withdrawn_is_told_as_a_rejection(
+def test_a_canceled_approval_is_published_as_a_rejection(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     production.client("ssm").stop_automation_execution(AutomationExecutionId=waiting, Type="Cancel")
 
-    told = mail(stacks, application, "Model Promotion Rejected")
+    told = mail(stacks, application, "promotion rejected")
 
     assert "cancelled" in told
     assert production.endpoint(application) is None
 
 
-def test_a_failure_before_anything_is_known_is_told_with_the_name_it_was_started_for(
+def test_the_email_of_an_early_failure_names_the_source_in_the_input(
     qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     execution = qa.promote({"training_job": application, "application": "reviews", "endpoint": "reviews-qa"})
 
     assert execution.status == "FAILED"
-    assert f"It was started for: {application}." in mail(stacks, application, "Model Promotion Failed")
+    told = mail(stacks, application, "[qa] Not started: invalid request.")
+    assert f"The request was for {application}." in told
+    assert "Nothing was changed." in told
 
 
-def test_a_promotion_that_cannot_be_announced_says_why(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_promotion_whose_event_cannot_be_published_fails_with_the_reason(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     machine = qa.client("stepfunctions").describe_state_machine(stateMachineArn=qa.state_machine)
 
     with faults.injected(Call(machine["roleArn"], "events", "PutEvents"), Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "good"))
 
-    assert execution.error == "AnnouncementFailed"
-    assert "it could not be announced" in str(execution.cause)
+    assert execution.error == "PublishFailed"
+    assert "its event was not published" in str(execution.cause)
     assert "EventBridge" in str(execution.cause)
     assert "not authorized" in str(execution.cause)
     assert qa.answer(application) == {"label": "good"}
     assert [record["status"] for record in qa.history(application)] == ["Succeeded"]
 
 
-def test_what_a_stage_cannot_be_told_of_lies_where_an_alarm_watches(
+def test_an_event_that_a_stage_cannot_receive_is_in_a_queue_with_an_alarm(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, name: str
 ) -> None:
     stack, bus, events = f"upstream-{name}", f"model-promotion-{name}", qa.client("events")
@@ -120,7 +126,7 @@ def _alarm(lab: Lab, stack: str) -> Any:
 
 
 def _message(lab: Lab, queue: str) -> Any:
-    """The first event that lies in a queue."""
+    """Return the first event in a queue."""
     sqs = lab.client("sqs")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 

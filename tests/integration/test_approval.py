@@ -1,4 +1,4 @@
-"""Production takes nothing without an approval, and what was approved is what comes in."""
+"""Production requires an approval, and exactly the approved candidate is promoted."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ RUNBOOK = "model-promotion-production"
 
 @pytest.fixture
 def in_qa(lab: Lab, qa: Stage, application: str) -> dict[str, Any]:
-    """The record of a promotion into QA that succeeded a moment ago."""
+    """Return the record of a promotion into QA that has just succeeded."""
     execution = qa.execution_of(lab.train(application, "good"))
     assert execution.status == "SUCCEEDED", execution.cause
     return dict(execution.output)
@@ -54,7 +54,7 @@ def test_what_the_approver_reads_names_the_candidate(
     assert "systems-manager/automation/execution/" in message
 
 
-def test_a_rejected_model_stays_out_and_is_announced_as_rejected(
+def test_a_rejected_model_is_not_promoted_and_the_rejection_is_published(
     in_qa: dict[str, Any], production: Stage, application: str
 ) -> None:
     waiting = waiting_approval(production, application)
@@ -67,7 +67,9 @@ def test_a_rejected_model_stays_out_and_is_announced_as_rejected(
     assert production.endpoint(application) is None
 
 
-def test_the_same_event_again_asks_nobody_again(in_qa: dict[str, Any], production: Stage, application: str) -> None:
+def test_a_duplicate_event_does_not_request_another_approval(
+    in_qa: dict[str, Any], production: Stage, application: str
+) -> None:
     waiting_approval(production, application)
     (first,) = production.executions_with(in_qa["model_name"])
     event = production.client("stepfunctions").describe_execution(executionArn=first)["input"]
@@ -79,7 +81,7 @@ def test_the_same_event_again_asks_nobody_again(in_qa: dict[str, Any], productio
     assert len([item for item in production.items("approval") if application in item["key"]]) == 1
 
 
-def test_what_could_not_be_asked_for_is_asked_for_by_the_next_start(
+def test_an_approval_that_could_not_be_requested_is_requested_by_the_next_start(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     role = production.role("RequestApprovalFunctionRole")
@@ -95,7 +97,7 @@ def test_what_could_not_be_asked_for_is_asked_for_by_the_next_start(
     assert waiting_approval(production, application)["Parameters"]["SourceName"] == [model]
 
 
-def test_an_artifact_that_changed_after_the_approval_was_asked_for_is_refused(
+def test_an_artifact_that_changed_after_the_approval_request_is_refused(
     in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     waiting = waiting_approval(production, application)
@@ -107,11 +109,11 @@ def test_an_artifact_that_changed_after_the_approval_was_asked_for_is_refused(
     execution = production.execution_of(waiting["AutomationExecutionId"])
 
     assert execution.error == "PromotionRefusedError"
-    assert "not what was approved" in (execution.cause or "")
+    assert "has changed since its approval" in (execution.cause or "")
     assert production.endpoint(application) is None
 
 
-def test_an_approval_cannot_be_claimed_before_it_is_given_nor_for_something_else(
+def test_an_approval_is_not_valid_before_the_decision_or_for_another_candidate(
     in_qa: dict[str, Any], production: Stage, application: str
 ) -> None:
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
@@ -126,7 +128,7 @@ def test_an_approval_cannot_be_claimed_before_it_is_given_nor_for_something_else
     assert production.endpoint(application) is None
 
 
-def test_a_newer_candidate_takes_the_place_of_one_that_still_waits(
+def test_a_newer_candidate_supersedes_a_pending_approval(
     in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     older = waiting_approval(production, application)["AutomationExecutionId"]
@@ -135,7 +137,7 @@ def test_a_newer_candidate_takes_the_place_of_one_that_still_waits(
     rejection = production.execution_of(older)
 
     assert rejection.states[-1] == "Rejected", rejection.cause
-    assert rejection.output["reason"] == f"{newer}, which is newer, asks for approval in its place"
+    assert f"the newer candidate {newer} superseded this one" in rejection.output["reason"]
     assert automation_ended(production, older) == "Cancelled"
     waiting = waiting_approval(production, application)
     assert waiting["Parameters"]["SourceName"] == [newer]
@@ -144,7 +146,7 @@ def test_a_newer_candidate_takes_the_place_of_one_that_still_waits(
     assert production.answer(application) == {"label": "newer"}
 
 
-def test_a_promotion_whose_approval_is_cancelled_while_it_runs_is_stopped_and_undone(
+def test_a_promotion_is_rolled_back_if_its_approval_is_canceled_while_it_runs(
     in_qa: dict[str, Any], production: Stage, application: str
 ) -> None:
     waiting = waiting_approval(production, application)["AutomationExecutionId"]

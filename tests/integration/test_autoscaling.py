@@ -1,4 +1,4 @@
-"""What scales an endpoint comes from the settings, survives every promotion, and is put back when one fails."""
+"""The autoscaling of an endpoint comes from the settings, survives promotions, and is restored when one fails."""
 
 import contextlib
 from typing import Any
@@ -19,9 +19,7 @@ def variant(stage: Stage, application: str) -> dict[str, Any]:
     return {"instances": found["ProductionVariants"][0]["DesiredInstanceCount"], "type": kind}
 
 
-def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of_the_next(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_autoscaling_from_the_settings_survives_later_promotions(lab: Lab, qa: Stage, application: str) -> None:
     configure(qa, application, Autoscaling=AUTOSCALING)
     first = qa.execution_of(lab.train(application, "good"))
     assert first.status == "SUCCEEDED", first.cause
@@ -31,7 +29,7 @@ def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of
     assert applied["actions"] == [NIGHT]
     assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
 
-    # Another instance type, for which SageMaker demands that the target is taken off, and a model that fails.
+    # Another instance type, for which SageMaker requires that the target is deregistered, and a model that fails.
     configure(qa, application, EndpointConfig=instances("ml.c5.large"), Autoscaling=AUTOSCALING | {"MaxCapacity": 9})
     failed = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
     assert failed.error == "SmokeTestFailed", failed.cause
@@ -45,7 +43,7 @@ def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of
     assert qa.scaling(application) == applied
     assert variant(qa, application) == {"instances": 2, "type": "ml.c5.large"}
 
-    # And on the way back by hand.
+    # And on a manual rollback.
     configure(qa, application, Autoscaling={"MinCapacity": 1, "MaxCapacity": 2, "ScalingPolicies": [POLICY]})
     back = qa.promote({"rollback": f"{application}-qa"})
     assert back.status == "SUCCEEDED", back.cause
@@ -57,9 +55,7 @@ def test_a_variant_scales_as_the_settings_say_and_keeps_that_whatever_becomes_of
     assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
 
 
-def test_the_first_endpoint_that_scales_brings_the_account_the_role_for_it(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_the_first_scalable_target_creates_the_service_linked_role(lab: Lab, qa: Stage, application: str) -> None:
     iam, name = qa.client("iam"), "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
     with contextlib.suppress(iam.exceptions.NoSuchEntityException):
         iam.delete_service_linked_role(RoleName=name)
@@ -71,12 +67,12 @@ def test_the_first_endpoint_that_scales_brings_the_account_the_role_for_it(
     assert iam.get_role(RoleName=name)["Role"]["Path"].startswith("/aws-service-role/sagemaker.")
 
 
-def test_of_a_first_deployment_that_is_undone_no_scaling_is_left(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_rolled_back_first_deployment_leaves_no_autoscaling(lab: Lab, qa: Stage, application: str) -> None:
     configure(qa, application, Autoscaling=AUTOSCALING)
     applied: list[Any] = []
 
     def stop_when_applied(execution: Any, state: str) -> None:
-        if state == "Record promotion and give back the endpoint" and application in execution.execution_input:
+        if state == "Record promotion" and application in execution.execution_input:
             applied.append(qa.scaling(application)["targets"])
             qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
 
@@ -90,7 +86,7 @@ def test_of_a_first_deployment_that_is_undone_no_scaling_is_left(lab: Lab, qa: S
     assert qa.scaling(application) == {"targets": [], "policies": [], "actions": []}
 
 
-def test_of_policies_and_actions_those_of_the_settings_are_left_or_those_from_before(
+def test_scaling_policies_and_actions_are_those_of_the_settings_or_the_previous_ones(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     other = POLICY | {"PolicyName": "other"}
@@ -107,7 +103,7 @@ def test_of_policies_and_actions_those_of_the_settings_are_left_or_those_from_be
     }
 
     def stop_when_applied(execution: Any, state: str) -> None:
-        if state == "Record promotion and give back the endpoint" and application in execution.execution_input:
+        if state == "Record promotion" and application in execution.execution_input:
             qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
 
     before = qa.scaling(application)

@@ -1,4 +1,4 @@
-"""Bad input by hand ends within one step, with one sentence that says what to do, and creates nothing."""
+"""Bad manual input ends in the first step with one sentence of instructions, and creates nothing."""
 
 import json
 from typing import Any
@@ -15,13 +15,16 @@ EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
     ("given", "words"),
     [
         ({}, "names no source"),
-        ([], "a list, not an object"),
-        ({"training_job": "a", "model": "b"}, "two sources"),
-        ({"training_job": "there-is-no-such-job"}, "no training job there-is-no-such-job in account 111111111111"),
-        ({"model": "there-is-no-such-model", "application": "reviews"}, "no model there-is-no-such-model"),
+        ([], "a list, not a JSON object"),
+        ({"training_job": "a", "model": "b"}, 'has both "training_job" and "model"'),
+        (
+            {"training_job": "there-is-no-such-job"},
+            "training job there-is-no-such-job does not exist in account 111111111111",
+        ),
+        ({"model": "there-is-no-such-model", "application": "reviews"}, "model there-is-no-such-model does not exist"),
         ({"training_job": 7}, "is a number"),
         ({"training_job": "arn:aws:sagemaker:eu-west-1:999999999999:training-job/x"}, "999999999999"),
-        ({"trainingJob": "x"}, "unknown key"),
+        ({"trainingJob": "x"}, 'unknown key "trainingJob" (did you mean "training_job"?)'),
         ({"training_job": "arn:aws:sagemaker:us-east-1:111111111111:training-job/x"}, "us-east-1"),
         ({"training_job": "x", "callback_url": "http://169.254.169.254/"}, "callback_url"),
         ({"training_job": "x" * 200_000}, "is not a SageMaker name"),
@@ -53,7 +56,7 @@ EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
         "no-approval",
     ],
 )
-def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, words: str) -> None:
+def test_bad_input_fails_immediately_with_instructions(qa: Stage, given: Any, words: str) -> None:
     execution = qa.promote(given)
 
     assert execution.status == "FAILED"
@@ -61,11 +64,11 @@ def test_bad_input_fails_at_once_and_says_what_to_do(qa: Stage, given: Any, word
     assert words in (execution.cause or "")
     assert "Create model" not in execution.states
     assert execution.states == [
-        "Tried often enough?",
+        "Recovery attempts exhausted?",
         "Resolve candidate",
-        "Note what failed",
-        "Is the endpoint held?",
-        "Announce failure",
+        "Capture failure",
+        "Lock held?",
+        "Publish failure",
         "Recovered?",
         "Promotion failed",
     ]
@@ -93,7 +96,7 @@ def test_a_job_that_failed_is_refused_with_its_reason(lab: Lab, qa: Stage, appli
     assert qa.endpoint(application) is None
 
 
-def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_candidate_without_a_smoke_test_is_not_promoted(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
 
     execution = qa.promote({"training_job": job, "application": application})
@@ -103,7 +106,7 @@ def test_without_a_smoke_test_nothing_is_promoted(lab: Lab, qa: Stage, applicati
     assert qa.endpoint(application) is None
 
 
-def test_settings_that_are_wrong_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
+def test_invalid_settings_are_named_with_their_path(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good", tagged=False)
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": "one"}]})
 

@@ -1,5 +1,4 @@
-"""Nothing comes in that the stage was not told to take, nothing of it shows where it should not, and what it keeps is
-closed, encrypted and can be had back."""
+"""A stage reads only from its upstream, discloses nothing, and keeps its data private, encrypted and restorable."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients, decisions, permissions
 from embedded_aws.kernel import accounts
 from promotion.history import cleanup
-from promotion.history.cleanup import Place
+from promotion.history.cleanup import Scope
 from promotion.history.retention import Kept
 from tests.support.mail import mail
 from tests.support.settings import configure
@@ -46,7 +45,7 @@ CANNOT_LOAD = TALKS.format(loading='raise RuntimeError(os.environ["API_TOKEN"])'
 
 
 def logged(stage: Stage, group: str) -> list[str]:
-    """Every line in a log group."""
+    """Return every line of a log group."""
     logs = stage.client("logs")
     streams = [
         stream["logStreamName"]
@@ -66,7 +65,7 @@ def history(stage: Stage, arn: str) -> list[dict[str, Any]]:
 
 
 def causes(stage: Stage, arn: str) -> list[str]:
-    """What an execution's events have as errors and causes, which reach logs, traces and events of EventBridge."""
+    """Return the errors and causes in an execution's history, which reach logs, traces and EventBridge."""
     details = [value for event in history(stage, arn) for value in event.values() if isinstance(value, dict)]
     return [str(detail[key]) for detail in details for key in ("error", "cause") if key in detail]
 
@@ -78,7 +77,7 @@ def secret(application: str) -> str:
 
 @pytest.fixture
 def talkative(lab: Lab, qa: Stage, application: str, secret: str) -> Callable[[str, str, str], Execution]:
-    """Promote a model that has the secret in its hyperparameters, its environment, its smoke test and its answers."""
+    """Promote a model with the secret in its hyperparameters, environment, smoke test and responses."""
 
     def promote(label: str, script: str, expect: str) -> Execution:
         cases = [{"name": "talks", "body": {"text": secret}, "expect": expect}]
@@ -106,7 +105,7 @@ def talkative(lab: Lab, qa: Stage, application: str, secret: str) -> Callable[[s
     return promote
 
 
-def test_what_a_model_is_asked_answers_and_knows_is_in_no_log_record_or_mail(
+def test_requests_responses_and_secrets_of_a_model_are_in_no_log_record_or_email(
     stacks: EmbeddedAws,
     qa: Stage,
     application: str,
@@ -125,7 +124,7 @@ def test_what_a_model_is_asked_answers_and_knows_is_in_no_log_record_or_mail(
     assert ended["well"].states[-1] == "Promoted", ended["well"].cause
     assert [ended[name].error for name in ("wrong", "wrong-kind", "fails")] == ["SmokeTestFailed"] * 3
     assert ended["cannot-load"].error == "DeploymentFailed"
-    # They are looked after by executions of their own, which read why they ended.
+    # Separate executions recover them, and read why they ended.
     recoveries = [qa.execution_of(execution.arn) for name, execution in ended.items() if execution.status == "FAILED"]
     assert {recovery.states[-1] for recovery in recoveries} == {"Nothing to recover"}
 
@@ -145,7 +144,7 @@ def test_what_a_model_is_asked_answers_and_knows_is_in_no_log_record_or_mail(
         told = mail(stacks, f"Execution: {execution.arn}")
         assert secret not in told
     assert secret not in (stacks.directory / "notifications.log").read_text()
-    # It is where access is a right of its own, and the cause says where.
+    # The history has separate permissions, and the cause names it.
     for name in ("wrong", "wrong-kind", "fails"):
         assert "in the output of Run smoke test" in (ended[name].cause or "")
         (output,) = [
@@ -153,10 +152,10 @@ def test_what_a_model_is_asked_answers_and_knows_is_in_no_log_record_or_mail(
             for event in history(qa, ended[name].arn)
             if event.get("stateExitedEventDetails", {}).get("name") == "Run smoke test"
         ]
-        assert secret in json.loads(output)["Payload"]["answered"]
+        assert secret in json.loads(output)["Payload"]["response"]
 
 
-def test_a_hostile_text_is_one_line_of_the_log(qa: Stage, application: str) -> None:
+def test_a_hostile_string_is_one_log_line(qa: Stage, application: str) -> None:
     forged = f'x\r\n{{"level": "ERROR", "message": "forged-{application}"}}\n[ERROR] forged-{application}'
 
     for given in ({"training_job": forged}, {"source": forged, "detail-type": forged, "detail": {}}):
@@ -172,15 +171,15 @@ def test_a_hostile_text_is_one_line_of_the_log(qa: Stage, application: str) -> N
 # Events.
 
 
-def test_upstream_tells_nobody_of_what_is_live_here(
+def test_an_upstream_account_cannot_send_notifications_of_a_stage(
     qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     told = {"application": application, "model_name": "forged", "source_arn": "x", "digest": "x", "approved_by": "boss"}
     bus = f"arn:aws:events:{accounts.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
 
     def tell(stage: Stage, kind: str, who: str) -> None:
-        members = told | {"stage": "production", "endpoint": f"{who}-{application}", "reason": "x", "execution": "x"}
-        # Only what is told of success starts a promotion, and a rollback does not.
+        members = told | {"stage": "production", "summary": f"{who}-{application}: {kind}.", "execution": "x"}
+        # Only the event of a success starts a promotion; that of a rollback does not.
         entry = {"Source": "model-promotion", "DetailType": kind, "EventBusName": bus}
         detail = json.dumps(members | {"source_kind": "rollback"})
         assert stage.client("events").put_events(Entries=[entry | {"Detail": detail}])["FailedEntryCount"] == 0
@@ -189,12 +188,12 @@ def test_upstream_tells_nobody_of_what_is_live_here(
         tell(qa, kind, "upstream")
         tell(production, kind, "own")
 
-    for words in ("is live on the endpoint", "Model Promotion Failed", "Model Promotion Rejected"):
-        mail(stacks, f"own-{application}", words)
+    for kind in ("Model Promotion Succeeded", "Model Promotion Failed", "Model Promotion Rejected"):
+        mail(stacks, f"own-{application}", kind)
     assert f"upstream-{application}" not in (stacks.directory / "notifications.log").read_text()
 
 
-def test_what_the_training_account_tells_qa_goes_no_further(
+def test_events_of_the_training_account_do_not_reach_production(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     bus = f"arn:aws:events:{accounts.REGION}:{QA}:event-bus/model-promotion-qa"
@@ -223,7 +222,7 @@ def test_what_the_training_account_tells_qa_goes_no_further(
 
 @pytest.fixture
 def bucket_beside(lab: Lab, application: str) -> str:
-    """A bucket of the upstream account that is open to this stage, but is none of its UpstreamBuckets."""
+    """Create a bucket of the upstream account that the stage could read, but that is not in UpstreamBuckets."""
     s3, bucket = lab.client("s3"), f"beside-{application}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
     principal = {"AWS": f"arn:aws:iam::{QA}:root"}
@@ -235,7 +234,7 @@ def bucket_beside(lab: Lab, application: str) -> str:
 
 
 def make_model(lab: Lab, name: str, url: str, **environment: str) -> str:
-    """A model of the upstream account, whose role may read whatever that account has."""
+    """Create a model of the upstream account, whose role can read everything in that account."""
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     everything = {"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}
     iam_client = lab.client("iam")
@@ -252,7 +251,7 @@ def make_model(lab: Lab, name: str, url: str, **environment: str) -> str:
     return name
 
 
-def test_an_address_outside_of_what_the_stage_may_read_is_refused_wherever_it_stands(
+def test_an_s3_uri_outside_of_the_upstream_buckets_is_refused_in_every_place(
     lab: Lab, qa: Stage, production: Stage, application: str, bucket_beside: str
 ) -> None:
     good = lab.upload(f"{application}/model.tar.gz", lab.artifact("good"))
@@ -285,14 +284,14 @@ def test_an_address_outside_of_what_the_stage_may_read_is_refused_wherever_it_st
 
     for what, execution in refused.items():
         assert execution.error == "PromotionRefusedError", (what, execution.error, execution.cause)
-        assert "may not be read" in (execution.cause or ""), what
-        assert execution.states[-3:] == ["Announce failure", "Recovered?", "Promotion failed"], what
+        assert "cannot be read" in (execution.cause or ""), what
+        assert execution.states[-3:] == ["Publish failure", "Recovered?", "Promotion failed"], what
     assert qa.endpoint(application) is None
     copied = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")["Contents"]
     assert [found["Key"] for found in copied] == [f"models/{application}/secret.bin"]
 
 
-def test_a_smoke_test_outside_of_what_the_stage_may_read_is_refused(
+def test_a_smoke_test_outside_of_the_upstream_buckets_is_refused(
     lab: Lab, qa: Stage, application: str, bucket_beside: str
 ) -> None:
     suite = json.dumps({"cases": [{"name": "answers", "body": {}, "expect": "`true`"}]}).encode()
@@ -306,14 +305,14 @@ def test_a_smoke_test_outside_of_what_the_stage_may_read_is_refused(
     execution = qa.promote({"training_job": job})
 
     assert execution.error == "PromotionRefusedError"
-    assert f"The smoke test s3://{bucket_beside}/smoke-test.json may not be read" in (execution.cause or "")
+    assert f"The smoke test s3://{bucket_beside}/smoke-test.json cannot be read" in (execution.cause or "")
 
 
 # Keys.
 
 
 def deny(stage: Stage, key: str, action: str, role: str) -> Callable[[], object]:
-    """Deny an action on a key to a role; what is returned takes it back."""
+    """Deny an action on a key to a role, and return a function that removes the denial."""
     kms = stage.client("kms")
     before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
     policy = json.loads(before)
@@ -323,7 +322,7 @@ def deny(stage: Stage, key: str, action: str, role: str) -> Callable[[], object]
     return lambda: kms.put_key_policy(KeyId=key, PolicyName="default", Policy=before)
 
 
-def test_an_artifact_under_a_key_that_is_not_shared_is_refused_with_the_key_and_the_statement(
+def test_an_artifact_encrypted_with_an_unshared_key_is_refused_with_the_missing_statement(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     key = lab.client("kms").create_key(Description="not shared")["KeyMetadata"]["Arn"]
@@ -346,7 +345,7 @@ def test_an_artifact_under_a_key_that_is_not_shared_is_refused_with_the_key_and_
     assert qa.endpoint(application) is None
 
 
-def test_a_copy_that_the_stages_own_key_denies_is_refused_and_the_key_named(
+def test_a_copy_denied_by_the_key_of_the_stage_is_refused_with_the_name_of_the_key(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     key = qa.physical_id("StageKey")
@@ -356,7 +355,7 @@ def test_a_copy_that_the_stages_own_key_denies_is_refused_and_the_key_named(
     allow_again()
 
     assert execution.error == "PromotionRefusedError"
-    assert "may not be written" in (execution.cause or "")
+    assert "has no permission to write s3://" in (execution.cause or "")
     assert "kms:GenerateDataKey" in (execution.cause or "")
     assert key in (execution.cause or "")
     assert "upstream account does not let" not in (execution.cause or "")
@@ -368,7 +367,7 @@ def test_a_copy_that_the_stages_own_key_denies_is_refused_and_the_key_named(
 # Names.
 
 
-def test_what_an_application_is_called_reaches_no_other_ones_models(lab: Lab, qa: Stage, application: str) -> None:
+def test_the_name_of_an_application_gives_no_access_to_other_models(lab: Lab, qa: Stage, application: str) -> None:
     # Its models begin with `<application>-qa-qa-`, those of the other one with `<application>-qa-`.
     longer = f"{application}-qa"
     first = qa.execution_of(lab.train(longer, "first")).output
@@ -377,8 +376,8 @@ def test_what_an_application_is_called_reaches_no_other_ones_models(lab: Lab, qa
     nothing_kept = Kept(frozenset(), frozenset(), frozenset())
     executions = first["execution"].rsplit(":", 1)[0] + ":"
 
-    found = cleanup.find(sagemaker, s3, Place(application, "qa", qa.bucket, QA, executions), nothing_kept)
-    of_longer = cleanup.find(sagemaker, s3, Place(longer, "qa", qa.bucket, QA, executions), nothing_kept)
+    found = cleanup.find_superseded(sagemaker, s3, Scope(application, "qa", qa.bucket, QA, executions), nothing_kept)
+    of_longer = cleanup.find_superseded(sagemaker, s3, Scope(longer, "qa", qa.bucket, QA, executions), nothing_kept)
 
     assert first["model_name"].startswith(f"{application}-qa-")
     assert not found
@@ -387,10 +386,8 @@ def test_what_an_application_is_called_reaches_no_other_ones_models(lab: Lab, qa
     assert second["endpoint"] == f"{application}-qa-qa"
 
 
-def test_no_application_can_be_called_so_that_another_stage_of_the_account_may_touch_it(
-    qa: Stage, application: str
-) -> None:
-    """The stages of an account are told apart by the end of a name, not by what an application is called."""
+def test_the_name_of_an_application_gives_no_access_to_another_stage(qa: Stage, application: str) -> None:
+    """The stages of an account are distinguished by the end of a name, not by the name of the application."""
     create = qa.trying_as("CreateModelFunction", "sagemaker").create_model
     config = qa.trying_as("CreateEndpointConfigFunction", "sagemaker").create_endpoint_config
     update = qa.trying_as("UpdateEndpointFunction", "sagemaker").update_endpoint
@@ -414,7 +411,7 @@ def test_no_application_can_be_called_so_that_another_stage_of_the_account_may_t
 HOSTILE = ['x", "approval": "y', "x'", "x\\", "{{ automation:EXECUTION_ID }}", "x y", "x\ny", "ü", "$(id)", "x" * 600]
 
 
-def test_the_runbook_takes_nothing_that_could_be_more_than_a_value(production: Stage, application: str) -> None:
+def test_the_runbook_accepts_plain_values_only(production: Stage, application: str) -> None:
     ssm = production.client("ssm")
     good = {
         "Application": application,
@@ -448,7 +445,7 @@ def stage(stacks: EmbeddedAws, request: pytest.FixtureRequest) -> Stage:
 
 
 def resources(stage: Stage, kind: str) -> list[str]:
-    """The physical ids of all resources of a kind in our stacks of the stage's account."""
+    """Return the physical IDs of all resources of a type in the project's stacks of an account."""
     cloudformation = stage.client("cloudformation")
     found = [
         resource["PhysicalResourceId"]
@@ -461,7 +458,7 @@ def resources(stage: Stage, kind: str) -> list[str]:
     return found
 
 
-def test_buckets_are_closed_versioned_owned_and_encrypted(stage: Stage) -> None:
+def test_buckets_are_private_versioned_owned_and_encrypted(stage: Stage) -> None:
     s3 = stage.client("s3")
     for bucket in resources(stage, "AWS::S3::Bucket"):
         blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
@@ -477,7 +474,7 @@ def test_buckets_are_closed_versioned_owned_and_encrypted(stage: Stage) -> None:
         assert encryption["KMSMasterKeyID"].split("/")[-1] in resources(stage, "AWS::KMS::Key")
 
 
-def test_a_bucket_answers_nobody_without_tls(stage: Stage) -> None:
+def test_a_bucket_requires_tls(stage: Stage) -> None:
     (bucket,) = resources(stage, "AWS::S3::Bucket")
     operator = clients.caller(clients.operator_credentials(stage.account)["aws_access_key_id"])
     for action, resource in (("s3:GetObject", f"arn:aws:s3:::{bucket}/x"), ("s3:ListBucket", f"arn:aws:s3:::{bucket}")):
@@ -488,7 +485,7 @@ def test_a_bucket_answers_nobody_without_tls(stage: Stage) -> None:
         assert "deny" in refused.reason
 
 
-def test_the_table_is_encrypted_and_can_be_had_back(stage: Stage) -> None:
+def test_the_table_is_encrypted_and_can_be_restored(stage: Stage) -> None:
     dynamodb = stage.client("dynamodb")
     for table in resources(stage, "AWS::DynamoDB::Table"):
         described = dynamodb.describe_table(TableName=table)["Table"]
@@ -513,7 +510,7 @@ def test_queues_topics_and_images_are_encrypted(stage: Stage) -> None:
 
 
 def policies(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy by which something in the stage's stacks lets others in."""
+    """Return every resource policy in the stacks of a stage."""
     for bucket in resources(stage, "AWS::S3::Bucket"):
         yield bucket, json.loads(stage.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
     for key in resources(stage, "AWS::KMS::Key"):
@@ -527,7 +524,7 @@ def policies(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
         yield bus, json.loads(stage.client("events").describe_event_bus(Name=bus)["Policy"])
 
 
-def test_nothing_is_open_to_everybody(stage: Stage) -> None:
+def test_nothing_is_public(stage: Stage) -> None:
     for name, policy in policies(stage):
         for statement in policy["Statement"]:
             principal = statement.get("Principal")

@@ -1,7 +1,6 @@
-"""Whatever kind of source and of model, and whatever its artifacts look like: it is carried across whole.
+"""Every kind of source and model, with every kind of artifact, is promoted completely.
 
-Every row goes through the deployed functions up to the model, with the arguments that the state machine gives them; no
-endpoint is made of it.
+Every row runs the deployed functions up to the model with the arguments of the state machine. No endpoint is created.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ DEFAULTS = {
 
 @dataclasses.dataclass
 class Steps:
-    """The functions of a stage, invoked one after the other."""
+    """The functions of a stage, invoked one after another."""
 
     stage: Stage
 
     def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The model that comes of an input by hand, and the plan of its copy."""
+        """Return the model for a manual input, and the plan of its copy."""
         execution = f"arn:aws:states:{accounts.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
         common = {"execution": execution, "stage": "qa", "table": self.stage.table}
         where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
@@ -77,7 +76,7 @@ def steps(qa: Stage, application: str) -> Steps:
 
 
 def contents(client: Any, uri: str) -> dict[str, bytes]:
-    """The objects at an address by their names below it, and what is in them."""
+    """Return the objects under an S3 URI: their content by their relative key."""
     bucket, key = uri.removeprefix("s3://").split("/", 1)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
     keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
@@ -87,7 +86,7 @@ def contents(client: Any, uri: str) -> dict[str, bytes]:
 
 
 def assert_equal(lab: Lab, qa: Stage, source: Any, promoted: Any, path: str = "model") -> None:
-    """Every field the same, images by digest; where both are addresses in S3, another address with the same bytes."""
+    """Assert that all fields are equal: images by digest, and S3 URIs by the bytes of their objects."""
     if isinstance(source, dict):
         assert source.keys() == promoted.keys(), path
         for key in source:
@@ -110,7 +109,7 @@ REPLACED = {"ModelName", "ModelArn", "CreationTime", "ExecutionRoleArn", "Respon
 
 
 def kept(description: dict[str, Any]) -> dict[str, Any]:
-    """A model's description without what a stage replaces, its containers as a list."""
+    """Return a model's description without the members that a stage replaces, its containers as a list."""
     rest = {key: value for key, value in description.items() if key not in REPLACED}
     primary = rest.pop("PrimaryContainer", None)
     return rest | ({"Containers": [primary]} if primary else {})
@@ -154,7 +153,7 @@ def additional(lab: Lab, at: str) -> list[dict[str, Any]]:
 
 
 def model_request(lab: Lab, kind: str, shape: str, at: str) -> dict[str, Any]:
-    """CreateModel's members of a kind of model."""
+    """Return the CreateModel request for a kind of model."""
     one = {"Image": SERVER_IMAGE, **SHAPES[shape](lab, f"{at}/0")}
     two = {"Image": f"{ECR}/team/second:2", **SHAPES[shape](lab, f"{at}/1")}
     match kind:
@@ -208,7 +207,7 @@ PACKAGED = [*[("plain", shape) for shape in SHAPES], ("serial", "archive")]
 
 
 def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[str, list[dict[str, Any]]]:
-    """An approved model package, with much that says nothing of what serves; its ARN, and the containers it means."""
+    """Register an approved model package with many other members; return its ARN and its containers."""
     request = model_request(lab, kind, shape, name)
     containers = [
         each | {"Environment": {"THREADS": str(index), "LABELS": lab.upload(f"{name}/{index}/labels.txt", b"l")}}
@@ -247,7 +246,7 @@ def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[st
 
 
 def as_described(lab: Lab, containers: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """What DescribeModel says of a model of these containers."""
+    """Return DescribeModel's response for a model with these containers."""
     sagemaker = lab.client("sagemaker")
     sagemaker.create_model(ModelName=f"{name}-of-containers", ExecutionRoleArn=ROLE, Containers=containers)
     return list(sagemaker.describe_model(ModelName=f"{name}-of-containers")["Containers"])
@@ -263,7 +262,7 @@ def test_a_model_package(lab: Lab, qa: Stage, steps: Steps, application: str, ki
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("plain", "archive"), ("plain", "prefix"), ("serial", "archive")])
-def test_a_model_made_of_a_package_has_no_tie_to_it(
+def test_a_model_from_a_package_does_not_refer_to_the_package(
     lab: Lab, qa: Stage, steps: Steps, application: str, kind: str, shape: str
 ) -> None:
     arn, containers = package(lab, kind, shape, application)
@@ -303,7 +302,7 @@ def test_a_training_job(lab: Lab, qa: Stage, steps: Steps, application: str, sha
     assert promoted["EnableNetworkIsolation"]
 
 
-def test_a_tuning_job_is_its_best_training_job(lab: Lab, qa: Stage, steps: Steps, application: str) -> None:
+def test_a_tuning_job_stands_for_its_best_training_job(lab: Lab, qa: Stage, steps: Steps, application: str) -> None:
     tuning = tune(lab, application, {"model-promotion:application": application})
     jobs = lab.client("sagemaker").list_training_jobs_for_hyper_parameter_tuning_job(
         HyperParameterTuningJobName=tuning

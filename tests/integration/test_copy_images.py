@@ -13,6 +13,7 @@ from promotion.copying.image_copier import ImageCopier
 from promotion.errors import PromotionRefusedError, UnfinishedError
 from promotion.source.images import Copy
 from tests.support import registries
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.world import DEV, ECR, QA, Lab, Stage
 
 MIB = 1024**2
@@ -20,7 +21,7 @@ MIB = 1024**2
 
 @pytest.fixture
 def repository(lab: Lab, application: str) -> str:
-    """A repository of the lab that every stage may pull from; its name."""
+    """Create a repository of the lab that every stage can pull from, and return its name."""
     registries.ensure_repository(lab.client("ecr"), f"team/{application}")
     return f"team/{application}"
 
@@ -31,12 +32,12 @@ def copy_of(repository: str, digest: str) -> Copy:
 
 
 def copier(stage: Stage) -> ImageCopier:
-    """As the function has it, with its rights."""
+    """Return the copier as its function has it, with the permissions of the function."""
     return ImageCopier(stage.acting_as("CopyImagesFunction", "ecr"))
 
 
 def layers(account: str, repository: str) -> dict[str, bytes]:
-    """What is in the layers of a repository."""
+    """Return the content of the layers of a repository, by their digest."""
     return dict(vars(ecr_backends[account][accounts.REGION].repositories[repository]).get("layer_contents", {}))
 
 
@@ -48,7 +49,7 @@ def test_a_two_architecture_image_is_copied_between_registries_with_equal_digest
         lab.client("ecr"), repository, {"arm64": [shared, arm], "amd64": [shared, intel]}, tag="1"
     )
 
-    summary = copier(qa).copy(copy_of(repository, digest), seconds=60)
+    summary = copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
 
     source = registries.manifests(lab.client("ecr"), repository, digest)
     assert registries.manifests(qa.client("ecr"), "model-promotion-qa", digest) == source
@@ -57,14 +58,14 @@ def test_a_two_architecture_image_is_copied_between_registries_with_equal_digest
     for layer in (shared, arm, intel):
         assert copied[registries.sha256(layer)] == layer
     # Three layers and the config of each architecture; the layer that both share was copied once.
-    assert (summary.layers_copied, summary.layers_already_there) == (5, 0)
-    again = copier(qa).copy(copy_of(repository, digest), seconds=60)
-    assert (again.layers_copied, again.layers_already_there, again.bytes_copied) == (0, 5, 0)
+    assert (summary.layers_copied, summary.layers_already_present) == (5, 0)
+    again = copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
+    assert (again.layers_copied, again.layers_already_present, again.bytes_copied) == (0, 5, 0)
     named = qa.client("ecr").describe_images(repositoryName="model-promotion-qa", imageIds=[{"imageDigest": digest}])
     assert named["imageDetails"][0]["imageTags"] == [copy_of(repository, digest).tag]
 
 
-def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, qa: Stage, repository: str) -> None:
+def test_a_stopped_copy_is_resumed_with_the_remaining_layers(lab: Lab, qa: Stage, repository: str) -> None:
     parts = [os.urandom(1024 + size) for size in range(4)]
     digest = registries.push_image(lab.client("ecr"), repository, parts, tag="1")
     slow = qa.acting_as("CopyImagesFunction", "ecr")
@@ -78,29 +79,29 @@ def test_a_copy_that_is_stopped_goes_on_with_the_layers_that_are_left(lab: Lab, 
     slow.meta.events.register("before-call.ecr.CompleteLayerUpload", stop_after_two)
 
     with pytest.raises(TimeoutError):
-        ImageCopier(slow, in_flight=1).copy(copy_of(repository, digest), seconds=60)
+        ImageCopier(slow, in_flight=1).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
 
     found = qa.client("ecr").batch_get_image(repositoryName="model-promotion-qa", imageIds=[{"imageDigest": digest}])
     assert not found["images"]
-    rest = copier(qa).copy(copy_of(repository, digest), seconds=60)
-    assert (rest.layers_already_there, rest.layers_copied) == (2, 3)
+    rest = copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
+    assert (rest.layers_already_present, rest.layers_copied) == (2, 3)
     assert registries.manifests(qa.client("ecr"), "model-promotion-qa", digest)
 
 
-def test_a_copy_without_time_left_asks_for_another_try(lab: Lab, qa: Stage, repository: str) -> None:
+def test_a_copy_without_time_left_is_unfinished(lab: Lab, qa: Stage, repository: str) -> None:
     digest = registries.push_image(lab.client("ecr"), repository, [os.urandom(100)], tag="1")
 
     with pytest.raises(UnfinishedError, match="The next try goes on with what is left"):
         copier(qa).copy(copy_of(repository, digest), seconds=-1)
 
 
-def test_a_layer_that_is_damaged_is_never_put_into_an_image(lab: Lab, qa: Stage, repository: str) -> None:
+def test_a_damaged_layer_is_never_added_to_an_image(lab: Lab, qa: Stage, repository: str) -> None:
     layer = os.urandom(100)
     digest = registries.push_image(lab.client("ecr"), repository, [layer], tag="1")
     contents = vars(ecr_backends[DEV][accounts.REGION].repositories[repository])["layer_contents"]
     contents[registries.sha256(layer)] = os.urandom(100)
 
     with pytest.raises(PromotionRefusedError, match=f"The layer {registries.sha256(layer)} of .* is damaged"):
-        copier(qa).copy(copy_of(repository, digest), seconds=60)
+        copier(qa).copy(copy_of(repository, digest), seconds=PATIENCE_SECONDS)
 
     assert registries.sha256(layer) not in layers(QA, "model-promotion-qa")

@@ -1,4 +1,4 @@
-"""What the demo shows, made of things given here; the demo itself is a command of its own."""
+"""The output of the demo, with test data. The demo itself is not run."""
 
 import datetime
 from typing import Any
@@ -23,7 +23,7 @@ RECORD = {
 
 
 class Stage:
-    """A stage with these records of what is live, and this model behind its endpoint."""
+    """A stage with these records of live models, whose endpoint serves this model."""
 
     label, number, endpoint = "production", "333333333333", "reviews-production"
 
@@ -43,7 +43,7 @@ def event(kind: str, seconds: float, name: str = "") -> dict[str, Any]:
     return {"type": kind, "timestamp": BEGINNING + datetime.timedelta(seconds=seconds), **details}
 
 
-def test_each_state_is_a_line_with_its_seconds_and_what_takes_none_stands_beside_it(
+def test_each_state_is_a_line_with_its_duration_and_the_following_states_without_a_duration(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Screen().steps("a promotion") as steps:
@@ -51,7 +51,7 @@ def test_each_state_is_a_line_with_its_seconds_and_what_takes_none_stands_beside
         events = [
             event("TaskStateEntered", 0, "Plan copy"),
             event("TaskStateExited", 1.5, "Plan copy"),
-            event("ChoiceStateEntered", 1.5, "May it come in?"),
+            event("ChoiceStateEntered", 1.5, "Approval required?"),
             event("MapStateEntered", 1.5, "Copy artifacts"),
         ]
         history.show(events)
@@ -65,24 +65,54 @@ def test_each_state_is_a_line_with_its_seconds_and_what_takes_none_stands_beside
         history.show(events)
 
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["", "a promotion", "Plan copy 1.5 s May it come in?", "Copy artifacts 0.5 s Copy batch"]
+    assert lines == ["", "a promotion", "Plan copy 1.5 s Approval required?", "Copy artifacts 0.5 s Copy batch"]
     assert history.ended
     assert history.last_state == "Promoted"
 
 
-def test_the_table_says_what_is_live_since_when_and_by_whom(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_text_is_wrapped_at_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    words = [f"word{number}" for number in range(60)]
+    arn = f"arn:aws:states:eu-west-1:333333333333:stateMachine:{'x' * columns}"
+    screen = Screen()
+
+    for show in (screen.say, screen.good, screen.quote, screen.note, screen.failed):
+        show(" ".join([*words, arn]))
+        output = capsys.readouterr().out
+
+        assert [word for word in output.split() if word not in ("✔", "│")] == [*words, arn]
+        assert all(len(line) <= columns for line in output.splitlines() if arn not in line)
+
+
+def test_names_of_states_are_not_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ["Quality gate passed?", "Approval required?", "Update required?"]
+
+    with Screen().steps("a promotion") as steps:
+        steps.begin("Plan copy", BEGINNING)
+        for name in names:
+            steps.add_detail(name)
+
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[2:] == [f"Plan copy 0.0 s {names[0]}", f"{names[1]} {names[2]}"]
+
+
+def test_live_models_are_shown_with_their_source_and_approval(capsys: pytest.CaptureFixture[str]) -> None:
     live.show(Screen(), [Stage([RECORD], RECORD["model_name"]), Stage([], None)])  # type: ignore[list-item]
 
-    shown = capsys.readouterr().out
-    assert "training-job reviews-1" in shown
-    assert "2026-01-02 03:04:05 UTC" in shown
-    assert "user/operator" in shown
-    assert "nothing yet" in shown
+    output = capsys.readouterr().out
+    assert "training-job reviews-1" in output
+    assert "2026-01-02 03:04:05 UTC" in output
+    assert "user/operator" in output
+    assert "reviews-production does not exist" in output
 
 
 @pytest.mark.parametrize(("records", "model"), [([RECORD], "another"), ([RECORD], None), ([], "another")])
-def test_a_table_that_is_not_what_the_endpoint_serves_is_not_shown(
+def test_a_promotion_table_that_differs_from_the_endpoint_is_an_error(
     records: list[dict[str, str]], model: str | None
 ) -> None:
-    with pytest.raises(OutcomeError, match="to list what reviews-production serves"):
+    with pytest.raises(OutcomeError, match="to list the model that reviews-production serves"):
         live.show(Screen(), [Stage(records, model)])  # type: ignore[list-item]

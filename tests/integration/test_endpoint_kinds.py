@@ -1,7 +1,7 @@
-"""Every kind of endpoint, made anew or changed, that succeeds or fails: what there is in the end, field by field.
+"""Every kind of endpoint, created or updated, that succeeds or fails: the final state, field by field.
 
-The rows of a table go their ways at the same time, each with an application of its own. They cover the kinds, the ways
-to deploy and the outcomes; all combinations of the decisions are in tests/unit/endpoint and tests/unit/plan.
+The rows of a table run concurrently, each with its own application. They cover the kinds of endpoints, deployments
+and outcomes; all combinations of the decisions are in tests/unit/endpoint and tests/unit/plan.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from tests.support.scaling import POLICY
 from tests.support.settings import configure
-from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage
 
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
@@ -78,7 +79,7 @@ EVERYTHING = {
 
 
 def guarded(kind: str, **routing: Any) -> dict[str, Any]:
-    """A DeploymentConfig that the endpoint's own alarms roll back."""
+    """Return a DeploymentConfig with the alarms of the endpoint."""
     alarms = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "{endpoint}-5xx-rate"}]}}
     if kind == "ROLLING":
         size = {"Type": "CAPACITY_PERCENT", "Value": 50}
@@ -94,9 +95,9 @@ LINEAR = guarded("LINEAR", LinearStepSize=ONE_BY_ONE)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A promotion with these settings (`before`, if they were others), and what it comes to.
+    """A promotion with these settings (`before`, if the previous ones differ), and its expected result.
 
-    `scaled_to` is how many instances the first variant was scaled to in between.
+    `scaled_to` is the number of instances to which the first variant was scaled in between.
     """
 
     settings: dict[str, Any]
@@ -122,13 +123,13 @@ UPDATES = {
     "asynchronous-broken": Row(ASYNCHRONOUS, guarded("ALL_AT_ONCE"), outcome="container fails"),
     "canary-aborted": Row(TWO, CANARY, outcome="aborted", scaled_to=3),
     "serverless-wrong": Row(SERVERLESS, outcome="smoke test fails"),
-    "alarmed-before": Row(TWO, CANARY, outcome="alarm rings before"),
+    "alarmed-before": Row(TWO, CANARY, outcome="alarm is in ALARM before"),
     "turned-serverless": Row(SERVERLESS, before=TWO, outcome="refused"),
 }
 ERRORS = {
     "container fails": "DeploymentFailed",
     "alarm fires": "DeploymentFailed",
-    "alarm rings before": "PromotionRefusedError",
+    "alarm is in ALARM before": "PromotionRefusedError",
     "smoke test fails": "SmokeTestFailed",
     "refused": "InvalidRequestError",
 }
@@ -137,7 +138,7 @@ SCRIPTS = {"container fails": CANNOT_LOAD, "aborted": SLOW}
 
 @dataclasses.dataclass
 class Scene:
-    """One row on its way."""
+    """A row of the table whose promotion is running."""
 
     row: Row
     lab: Lab
@@ -153,7 +154,7 @@ class Scene:
         configure(self.qa, self.application, **json.loads(document.replace("{endpoint}", self.endpoint)))
 
     def promote(self, label: str, outcome: str = "success") -> Execution:
-        """Train, and wait for what comes of it: of an aborted one its recovery."""
+        """Train a model, and wait for the end of its promotion, or of the recovery of an aborted one."""
         expect = "label == 'another'" if outcome == "smoke test fails" else None
         script = SCRIPTS.get(outcome, ECHO_LABEL)
         job = self.lab.train(self.application, label, script=script, expect=expect, image=AWS_IMAGE)
@@ -168,7 +169,7 @@ class Scene:
         return self.qa.execution_of(job)
 
     def captured(self) -> list[dict[str, Any]]:
-        """What was written of requests and answers."""
+        """Return the captured requests and responses."""
         s3, prefix = self.qa.client("s3"), f"inference/captured/{self.endpoint}/AllTraffic/"
         found = s3.list_objects_v2(Bucket=self.qa.bucket, Prefix=prefix).get("Contents", [])
         return [json.loads(s3.get_object(Bucket=self.qa.bucket, Key=each["Key"])["Body"].read()) for each in found]
@@ -184,7 +185,7 @@ class Scene:
         return any(status["Status"] == "Baking" for v in variants for status in v.get("VariantStatus", []))
 
     def world(self) -> dict[str, Any]:
-        """What there is of the application, but for generated names and times."""
+        """Return the resources of the application, without generated names and times."""
         endpoint, live = self.qa.endpoint(self.application), self.qa.live(self.application)
         alarms = self.qa.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{self.endpoint}-")["MetricAlarms"]
         world: dict[str, Any] = {
@@ -211,7 +212,7 @@ class Scene:
         return world
 
     def expected(self, settings: dict[str, Any], model: str | None, deployment: dict[str, Any]) -> dict[str, Any]:
-        """The world in which `model` is live with these settings, on as many instances as it was scaled to."""
+        """Return the expected resources with `model` live with these settings, on the scaled number of instances."""
         config = copy.deepcopy(settings.get("EndpointConfig", {}))
         config.setdefault("ProductionVariants", [{}])
         for variant in config["ProductionVariants"]:
@@ -279,19 +280,19 @@ def volume_key(qa: Stage) -> str:
 
 @pytest.fixture(autouse=True)
 def pace(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deployment begins soon, and bakes long enough to be seen doing so while others go their way."""
+    """Set a pace at which a deployment starts soon, and its baking period is long enough to be observed."""
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.3)
-    monkeypatch.setattr(stacks.pace, "guardrail_wait", 3.0)
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 8.0)
 
 
 def at_once(go: Callable[[str], Any], names: Iterator[str]) -> dict[str, Any]:
-    """Two at a time: each more would need functions of its own, which take longer to start than to wait for."""
+    """Run two rows at a time. More would require more function processes, which take long to start."""
     with ThreadPoolExecutor(2) as pool:
         going = {name: pool.submit(go, name) for name in names}
         return {name: future.result() for name, future in going.items()}
 
 
-def test_an_endpoint_is_made_of_every_kind_or_nothing_is_left(
+def test_an_endpoint_of_every_kind_is_created_or_nothing_remains(
     lab: Lab, qa: Stage, application: str, volume_key: str, subtests: pytest.Subtests
 ) -> None:
     settings = {name: copy.deepcopy(row.settings) for name, row in FIRST.items()}
@@ -315,7 +316,7 @@ def test_an_endpoint_is_made_of_every_kind_or_nothing_is_left(
     assert json.loads(line["captureData"]["endpointOutput"]["data"]) == {"label": "first"}
 
 
-def test_an_endpoint_goes_back_to_volumes_with_a_key(lab: Lab, qa: Stage, application: str, volume_key: str) -> None:
+def test_a_rollback_restores_volumes_with_a_kms_key(lab: Lab, qa: Stage, application: str, volume_key: str) -> None:
     scene = Scene(Row({}), lab, qa, application)
     scene.with_settings({"EndpointConfig": {"KmsKeyId": volume_key}})
     first = scene.promote("first")
@@ -344,7 +345,7 @@ def test_one_of_many_models_is_smoke_tested_by_its_name(lab: Lab, qa: Stage, app
     assert execution.output["smoke_test_invocations"] == 1
 
 
-def test_an_endpoint_of_every_kind_is_changed_or_stays_as_it_was(
+def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
     lab: Lab, qa: Stage, application: str, subtests: pytest.Subtests
 ) -> None:
     scenes = {name: Scene(row, lab, qa, f"{application}-{name}") for name, row in UPDATES.items()}
@@ -356,7 +357,7 @@ def test_an_endpoint_of_every_kind_is_changed_or_stays_as_it_was(
         scene.with_settings(row.settings, row.deployment)
         if row.scaled_to:
             qa.scale_out(scene.application, row.scaled_to)
-        if row.outcome == "alarm rings before":
+        if row.outcome == "alarm is in ALARM before":
             scene.ring()
         return first, scene.promote("second", row.outcome)
 
@@ -367,12 +368,12 @@ def test_an_endpoint_of_every_kind_is_changed_or_stays_as_it_was(
             live = (second if succeeded else first).output["model_name"]
             settings = row.settings if succeeded or not row.before else row.before
             assert second.error == ERRORS.get(row.outcome), second.cause
-            # An endpoint that was not touched has had no deployment config yet.
+            # An endpoint that was not updated has no deployment config yet.
             deployment = {} if "before" in row.outcome or row.outcome == "refused" else row.deployment
             assert scene.world() == scene.expected(settings, live, deployment) | {
                 "history": ["Succeeded", *{"success": ["Succeeded"], "refused": []}.get(row.outcome, ["Failed"])]
             }
-            if row.outcome == "alarm rings before":
-                assert f"{scene.endpoint}-5xx-rate is in ALARM already" in (second.cause or "")
+            if row.outcome == "alarm is in ALARM before":
+                assert f"is in ALARM: {scene.endpoint}-5xx-rate." in (second.cause or "")
             if row.outcome == "alarm fires":
                 assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")

@@ -1,7 +1,5 @@
-"""Whatever state the endpoint is in, a promotion waits for it, refuses it, or says what became of it."""
+"""For every state of an endpoint, a promotion waits, is refused, or reports the result."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,17 +7,17 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
-from embedded_aws.services.cloudformation import deploy as cloudformation
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.stepfunctions import api as step_functions
-from sandbox import stacks as project
 from tests.support.mail import mail
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
-from tests.support.world import CANNOT_LOAD, QA, SLOW, Lab, Stage, wait_until
+from tests.support.stacks import deployed_with
+from tests.support.waiting import wait_until
+from tests.support.world import CANNOT_LOAD, QA, SLOW, Execution, Lab, Stage
 
 
-def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_promotion_waits_while_sagemaker_patches_the_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     hosting.maintain(QA, f"{application}-qa", 6)
 
@@ -29,7 +27,7 @@ def test_an_endpoint_that_sagemaker_patches_is_waited_for(lab: Lab, qa: Stage, a
     assert qa.answer(application) == {"label": "next"}
 
 
-def test_an_endpoint_that_has_failed_is_left_alone_and_said_so(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_failed_endpoint_is_not_changed_and_the_error_says_so(lab: Lab, qa: Stage, application: str) -> None:
     deployed = qa.execution_of(lab.train(application, "good")).output
     sagemaker = qa.client("sagemaker")
     sagemaker.delete_endpoint(EndpointName=deployed["endpoint"])
@@ -42,12 +40,12 @@ def test_an_endpoint_that_has_failed_is_left_alone_and_said_so(lab: Lab, qa: Sta
 
     assert execution.error == "PromotionRefusedError"
     assert f"The endpoint {application}-qa is Failed" in (execution.cause or "")
-    assert "deleting" in (execution.cause or "")
+    assert "Delete the endpoint" in (execution.cause or "")
     assert status(qa, application) == "Failed"
     assert qa.running(application) == []
 
 
-def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
+def test_a_stale_first_description_does_not_count_as_a_rollback(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -59,22 +57,27 @@ def test_a_first_look_that_is_stale_is_not_taken_for_a_rollback(
     assert execution.states.count("Check endpoint") >= 2
 
 
-def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
+def test_a_promotion_waits_for_an_endpoint_config_that_is_not_visible_yet(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hide_for_a_moment(execution: Any, state: str) -> None:
+    def hide(execution: Any, state: str) -> None:
         if state == "Update endpoint" and application in execution.execution_input:
-            newest = qa.client("sagemaker").list_endpoint_configs(NameContains=application, SortBy="CreationTime")
-            age = datetime.now(UTC) - newest["EndpointConfigs"][0]["CreationTime"]
-            monkeypatch.setattr(stacks.pace, "endpoint_config_lag", age.total_seconds() + 0.4)
+            monkeypatch.setattr(stacks.pace, "endpoint_config_lag", 3600.0)
+
+    def promoted_once_it_is_seen(label: str) -> Execution:
+        job = lab.train(application, label)
+        arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
+        wait_until(lambda: True if has_failed_once(qa, arn) else None, "a try that does not see the config")
+        monkeypatch.setattr(stacks.pace, "endpoint_config_lag", 0.0)
+        return qa.ended(arn)
 
     role = qa.role("UpdateEndpointFunctionRole")
-    with step_functions.watched(hide_for_a_moment):
+    with step_functions.watched(hide):
         with faults.watched() as creating:
-            created = qa.execution_of(lab.train(application, "good"))
+            created = promoted_once_it_is_seen("good")
         qa.scale_out(application, 2)
         with faults.watched() as updating:
-            updated = qa.execution_of(lab.train(application, "next"))
+            updated = promoted_once_it_is_seen("next")
 
     assert (created.status, updated.status) == ("SUCCEEDED", "SUCCEEDED"), f"{created.cause} {updated.cause}"
     assert Call(role, "sagemaker", "CreateEndpoint", 2) in creating
@@ -84,7 +87,9 @@ def test_an_endpoint_config_that_cannot_be_seen_yet_is_waited_for(
     assert qa.instances(application) == 2
 
 
-def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, qa: Stage, application: str) -> None:
+def test_an_endpoint_that_someone_deletes_during_the_promotion_is_not_created_again(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "next", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -93,13 +98,13 @@ def test_an_endpoint_that_someone_deletes_meanwhile_is_not_made_anew(lab: Lab, q
     qa.client("sagemaker").delete_endpoint(EndpointName=f"{application}-qa")
     execution = qa.ended(arn)
 
-    assert execution.error == "RestorationFailed"
-    assert "deleted by someone" in (execution.cause or "")
+    assert execution.error == "RollbackFailed"
+    assert "Someone deleted the endpoint" in (execution.cause or "")
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
 
 
-def test_more_instances_than_the_account_may_have_are_refused_and_the_endpoint_is_left_alone(
+def test_an_exceeded_instance_quota_is_refused_and_the_endpoint_is_unchanged(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -119,9 +124,7 @@ def test_more_instances_than_the_account_may_have_are_refused_and_the_endpoint_i
     assert qa.running(application) == []
 
 
-def test_what_someone_else_brings_onto_an_endpoint_meanwhile_is_not_gone_over(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_a_concurrent_update_by_someone_else_is_not_overwritten(lab: Lab, qa: Stage, application: str) -> None:
     first: Any = qa.execution_of(lab.train(application, "first")).output
     qa.execution_of(lab.train(application, "second"))
     sagemaker = qa.client("sagemaker")
@@ -133,14 +136,14 @@ def test_what_someone_else_brings_onto_an_endpoint_meanwhile_is_not_gone_over(
     with step_functions.watched(change):
         execution = qa.execution_of(lab.train(application, "third"))
 
-    assert execution.error == "RestorationFailed"
+    assert execution.error == "RollbackFailed"
     assert "Someone else changed the endpoint" in (execution.cause or "")
     assert qa.answer(application) == {"label": "first"}
-    assert qa.history(application)[-1]["status"] == "RestorationFailed"
+    assert qa.history(application)[-1]["status"] == "RollbackFailed"
     assert qa.running(application) == []
 
 
-def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
+def test_a_rollback_without_its_endpoint_config_requires_an_operator(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str
 ) -> None:
     first: Any = qa.execution_of(lab.train(application, "first")).output
@@ -152,11 +155,11 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
     with step_functions.watched(clean_up):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
 
-    assert execution.error == "RestorationFailed"
-    assert f"could not be brought back to {first['endpoint_config_name']}" in (execution.cause or "")
+    assert execution.error == "RollbackFailed"
+    assert f"could not be rolled back to the endpoint config {first['endpoint_config_name']}" in (execution.cause or "")
     assert "Could not find endpoint configuration" in (execution.cause or "")
     assert "The smoke test of" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
     assert status(qa, application) == "InService"
     assert qa.running(application) == []
 
@@ -165,26 +168,26 @@ def test_a_config_that_is_gone_when_it_is_needed_for_the_way_back_calls_people(
     ("service", "operation"),
     [("sagemaker", "UpdateEndpoint"), ("application-autoscaling", "RegisterScalableTarget")],
 )
-def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
+def test_a_denied_rollback_requires_an_operator_and_continues_once_it_is_permitted(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, service: str, operation: str
 ) -> None:
     before: Any = qa.execution_of(lab.train(application, "good")).output
-    # The promotion takes off what scales the endpoint, for its other instances.
-    scale_by_hand(qa, application)
+    # The promotion removes the autoscaling of the endpoint, because the instances differ.
+    scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
-    call = Call(qa.role("RestoreEndpointFunctionRole"), service, operation)
+    call = Call(qa.role("RollBackEndpointFunctionRole"), service, operation)
 
     with faults.injected(call, Kind.DENIED):
         execution = qa.execution_of(lab.train(application, "bad", expect="label == 'good'"))
-        mail(stacks, "People are needed (RecoveryGivenUp)", f"{application}-qa")
+        mail(stacks, "] RecoveryAbandoned: ", f"{application}-qa")
     held = qa.running(application)
     by_hand = qa.promote({"recover": f"{application}-qa"})
 
-    assert execution.error == "RestorationInterrupted"
+    assert execution.error == "RollbackInterrupted"
     cause = execution.cause or ""
-    assert cause.startswith(f"The endpoint {application}-qa is still held")
-    assert all(words in cause for words in ("AccessDenied", operation, "tried again", "The smoke test of"))
+    assert cause.startswith(f"The rollback of endpoint {application}-qa was interrupted")
+    assert all(words in cause for words in ("AccessDenied", operation, "retried automatically", "The smoke test of"))
     assert "stackTrace" not in cause
     assert len(held) == 1
     assert by_hand.states[-1] == "Recovered", by_hand.cause
@@ -194,29 +197,30 @@ def test_a_way_back_that_is_denied_calls_people_and_goes_on_once_it_is_allowed(
     assert qa.running(application) == []
 
 
-def test_a_deployment_that_never_ends_is_left_as_it_is_and_people_are_called(
-    stacks: EmbeddedAws, lab: Lab, hasty: Stage, application: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first: Any = hasty.execution_of(lab.train(application, "good")).output
-    monkeypatch.setattr(stacks.pace, "endpoint_change", 60.0)
-
-    execution = hasty.execution_of(lab.train(application, "next"))
-
-    assert execution.error == "RestorationFailed"
-    assert "It took longer than 10 seconds to bring it back" in (execution.cause or "")
-    assert "The deployment took longer than 10 seconds" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
-    assert status(hasty, application) == "Updating"
-    configs = hasty.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
-    assert len(configs) == 2
-    assert first["endpoint_config_name"] in [each["EndpointConfigName"] for each in configs]
-    assert hasty.running(application) == []
-
-
-def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
+def test_a_deployment_that_never_ends_requires_an_operator(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stacks.pace, "guardrail_wait", 3.0)
+    first: Any = qa.execution_of(lab.train(application, "good")).output
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 600.0)
+
+    with deployed_with(qa, DeploymentTimeoutSeconds="10"):
+        execution = qa.execution_of(lab.train(application, "next"))
+
+    assert execution.error == "RollbackFailed"
+    assert "The rollback did not finish within 10 seconds" in (execution.cause or "")
+    assert f"The deployment of endpoint {application}-qa did not finish within 10 seconds" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
+    assert status(qa, application) == "Updating"
+    configs = qa.client("sagemaker").list_endpoint_configs(NameContains=f"{application}-qa-")["EndpointConfigs"]
+    assert len(configs) == 2
+    assert first["endpoint_config_name"] in [each["EndpointConfigName"] for each in configs]
+    assert qa.running(application) == []
+
+
+def test_an_endpoint_in_an_inconsistent_status_requires_an_operator(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 10.0)
     two = {"ProductionVariants": [{"InitialInstanceCount": 2}]}
     alarm = f"{application}-qa-5xx-rate"
     rolling = {
@@ -236,7 +240,7 @@ def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
         return pending[0].get("CurrentInstanceCount") == 2 or None
 
     wait_until(half_way, "the second of two instances")
-    # The way back of a rolling update starts the old model anew, which is not there any more.
+    # The rollback of a rolling update starts the old model again, which no longer exists.
     model = qa.client("sagemaker").describe_model(ModelName=first["model_name"])
     bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
     qa.client("s3").delete_object(Bucket=bucket, Key=key)
@@ -244,15 +248,15 @@ def test_an_endpoint_that_is_left_mixed_is_not_touched_and_people_are_called(
 
     execution = qa.execution_of(job)
 
-    assert execution.error == "RestorationFailed", execution.cause
+    assert execution.error == "RollbackFailed", execution.cause
     assert "is UpdateRollbackFailed" in (execution.cause or "")
-    assert "bring it to a config that works with UpdateEndpoint" in (execution.cause or "")
-    assert execution.arn in mail(stacks, "People are needed (RestorationFailed)", f"{application}-qa")
+    assert "Update it to a working endpoint config with UpdateEndpoint" in (execution.cause or "")
+    assert execution.arn in mail(stacks, "] RollbackFailed: Manual intervention required", f"{application}-qa")
     assert status(qa, application) == "UpdateRollbackFailed"
     assert qa.running(application) == []
 
 
-def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: Lab, qa: Stage, application: str) -> None:
+def test_an_update_without_the_alarm_in_its_deployment_config_is_refused(lab: Lab, qa: Stage, application: str) -> None:
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
     qa.execution_of(lab.train(application, "good"))
     before = qa.endpoint(application)
@@ -275,33 +279,22 @@ def test_an_alarm_that_is_gone_when_the_endpoint_is_to_change_is_refused(lab: La
     configure(qa, application, EndpointConfig=two, DeploymentConfig=guarded)
 
     def remove(execution: Any, state: str) -> None:
-        if state == "Take the endpoint" and f"{application}-next" in execution.execution_input:
+        if state == "Acquire endpoint lock" and f"{application}-next" in execution.execution_input:
             cloudwatch.delete_alarms(AlarmNames=[alarm])
 
     with step_functions.watched(remove):
         execution = qa.execution_of(lab.train(application, "next"))
 
     assert execution.error == "PromotionRefusedError"
-    assert f"there is no alarm {alarm} any more" in (execution.cause or "")
+    assert f"no longer exists: {alarm}." in (execution.cause or "")
     assert qa.endpoint(application) == before
     assert qa.running(application) == []
 
 
-@pytest.fixture
-def hasty(stacks: EmbeddedAws) -> Iterator[Stage]:
-    """QA, while it waits for no deployment longer than ten seconds."""
-
-    def deploy(seconds: str) -> None:
-        cloudformation.deploy(
-            template=project.ROOT / "template.yaml",
-            stack_name="model-promotion-qa",
-            account=QA,
-            parameters={"DeploymentTimeoutSeconds": seconds},
-        )
-
-    deploy("10")
-    yield Stage("qa", QA)
-    deploy("5400")
+def has_failed_once(qa: Stage, arn: str) -> bool:
+    """Return whether a task of an execution has failed, retried or not."""
+    pages = qa.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    return any(event["type"] == "TaskFailed" for page in pages for event in page["events"])
 
 
 def status(qa: Stage, application: str) -> str | None:
@@ -310,7 +303,7 @@ def status(qa: Stage, application: str) -> str | None:
 
 
 def make_broken_config(lab: Lab, qa: Stage, application: str, deployed: dict[str, Any]) -> str:
-    """A config made by someone's hand, whose model cannot be loaded."""
+    """Create an endpoint config outside of the pipeline, whose model cannot be loaded."""
     key = f"models/{application}/by-hand/model.tar.gz"
     qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("broken", CANNOT_LOAD))
     sagemaker = qa.client("sagemaker")

@@ -1,4 +1,4 @@
-"""What someone else wrote stays what it is, a text or a claim: in events, in comments, in names."""
+"""Strings of others in events, comments and names are never interpreted."""
 
 import json
 from typing import Any
@@ -8,13 +8,14 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.mail import mail
-from tests.support.world import Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import Lab, Stage
 
 MARKUP = 'no "way"\n<script>alert(1)</script> {"status": "Succeeded"} <reason> $.detail {% 1 %} \\ é'
 
 
 def claimed(qa: Stage, production: Stage, detail: dict[str, Any], mark: str) -> Any:
-    """The execution in production of an event that the upstream account sent itself."""
+    """Return production's execution for an event that the upstream account sent."""
     bus = f"arn:aws:events:eu-west-1:{production.account}:event-bus/model-promotion-production"
     entry = {
         "Source": "model-promotion",
@@ -26,20 +27,18 @@ def claimed(qa: Stage, production: Stage, detail: dict[str, Any], mark: str) -> 
     return production.execution_of(mark)
 
 
-def test_an_event_about_a_model_that_is_not_there_promotes_nothing(
-    qa: Stage, production: Stage, application: str
-) -> None:
+def test_an_event_about_a_missing_model_promotes_nothing(qa: Stage, production: Stage, application: str) -> None:
     execution = claimed(
         qa, production, {"model_name": f"{application}-forged", "stage": "qa", "source_kind": "model"}, application
     )
 
     assert execution.status == "FAILED"
     assert execution.error == "InvalidRequestError"
-    assert f"There is no model {application}-forged" in execution.cause
+    assert f"The model {application}-forged does not exist" in execution.cause
     assert [item for item in production.items("approval") if application in item["key"]] == []
 
 
-def test_what_an_event_claims_of_a_model_is_not_believed(
+def test_the_claims_of_an_event_about_a_model_are_ignored(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     promotion = qa.execution_of(lab.train(application, "good")).output
@@ -55,7 +54,7 @@ def test_what_an_event_claims_of_a_model_is_not_believed(
     assert asked["Parameters"]["Application"] == [application]
 
 
-def test_a_comment_is_on_record_and_in_the_mail_as_it_was_written(
+def test_a_comment_is_in_the_record_and_the_email_verbatim(
     lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -63,7 +62,7 @@ def test_a_comment_is_on_record_and_in_the_mail_as_it_was_written(
 
     signal(production, automation, "Reject", MARKUP)
 
-    told = mail(stacks, f"{application}-production", "Model Promotion Rejected")
+    told = mail(stacks, f"{application}-production", "promotion rejected")
     assert "<script>alert(1)</script>" in told
     assert '{"status": "Succeeded"}' in told.replace('\\"', '"')
     rejected = production.execution_of(automation)
@@ -71,7 +70,7 @@ def test_a_comment_is_on_record_and_in_the_mail_as_it_was_written(
     assert production.endpoint(application) is None
 
 
-def test_an_approvers_comment_that_looks_like_something_else_is_recorded_as_a_comment(
+def test_a_comment_that_looks_like_code_is_recorded_as_a_comment(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
@@ -86,7 +85,7 @@ def test_an_approvers_comment_that_looks_like_something_else_is_recorded_as_a_co
 
 
 @pytest.mark.parametrize("tag", ["Reviews", "a--b", "../x", "x" * 41, "reviews production"])
-def test_a_job_whose_tag_is_no_name_of_an_application_is_refused(
+def test_a_job_whose_tag_is_not_a_valid_application_name_is_refused(
     lab: Lab, qa: Stage, tag: str, application: str
 ) -> None:
     job = lab.train(application, "good", tagged=False)

@@ -1,4 +1,4 @@
-"""What lies in S3 and must not come in is refused by name, and nothing of it is created, copied or kept."""
+"""S3 objects that must not be promoted are refused by name, and nothing of them is created, copied or kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def promoted(qa: Stage, application: str) -> Execution:
 
 
 def made(qa: Stage, application: str, execution: Execution) -> list[str]:
-    """Whatever there is of a promotion in the stage."""
+    """Return all resources of a promotion in the stage."""
     names = qa.client("sagemaker").list_models(NameContains=application)["Models"]
     configs = qa.client("sagemaker").list_endpoint_configs(NameContains=application)["EndpointConfigs"]
     keys = [
@@ -32,8 +32,11 @@ def made(qa: Stage, application: str, execution: Execution) -> list[str]:
 
 
 OBJECTS: dict[str, tuple[dict[str, Any], str]] = {
-    "archived": ({"Body": b"x", "StorageClass": "GLACIER"}, "is archived in GLACIER. Restore it, then promote again."),
-    "empty": ({"Body": b""}, "is an empty file, which no container can unpack."),
+    "archived": (
+        {"Body": b"x", "StorageClass": "GLACIER"},
+        "is archived in GLACIER. Restore the object, and start the promotion again.",
+    ),
+    "empty": ({"Body": b""}, "is empty, so no container can unpack it. Upload the archive again."),
 }
 
 
@@ -52,16 +55,19 @@ def test_an_object_that_cannot_be_served_is_refused(lab: Lab, qa: Stage, applica
 
 
 KEYS = {
-    "nothing": ([], "There is nothing below"),
-    "folders": (["", "deep/"], "There is nothing below"),
-    "one name in two forms": (["gro\u0308\u00dfe.bin", "gr\u00f6\u00dfe.bin"], "are one name, written in two ways"),
-    "percent and dots": (["%2e%2e/a.bin"], "has '.' or '..' as a part"),
-    "turned around": (["a\u202eb.bin"], "has characters that cannot be shown"),
+    "nothing": ([], "which contains no objects"),
+    "folders": (["", "deep/"], "which contains no objects"),
+    "one name in two forms": (
+        ["gro\u0308\u00dfe.bin", "gr\u00f6\u00dfe.bin"],
+        "differ only in their Unicode normalization",
+    ),
+    "percent and dots": (["%2e%2e/a.bin"], "has '.' or '..' as a segment"),
+    "turned around": (["a\u202eb.bin"], "contains unprintable characters"),
 }
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_a_prefix_of_keys_that_lead_elsewhere_or_nowhere_is_refused(
+def test_a_prefix_with_unsafe_keys_or_without_objects_is_refused(
     lab: Lab, qa: Stage, application: str, kind: str
 ) -> None:
     keys, words = KEYS[kind]
@@ -79,7 +85,7 @@ def test_a_prefix_of_keys_that_lead_elsewhere_or_nowhere_is_refused(
     assert made(qa, application, execution) == []
 
 
-def test_an_object_that_was_deleted_and_a_bucket_of_somebody_else_are_refused(
+def test_a_deleted_object_and_a_bucket_of_another_owner_are_refused(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     lab.upload(f"{application}/tokens.json", b"x")
@@ -95,7 +101,7 @@ def test_an_object_that_was_deleted_and_a_bucket_of_somebody_else_are_refused(
         assert made(qa, application, execution) == []
 
 
-def test_a_model_does_not_bring_rights_of_its_own(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_model_does_not_keep_its_own_role(lab: Lab, qa: Stage, application: str) -> None:
     secret = "wJalrXUtnFEMI/K7MDENG"  # noqa: S105
     uri = lab.upload(f"{application}/model.tar.gz", b"x")
     lab.create_model(application, ModelDataUrl=uri, Environment={"AWS_SECRET_ACCESS_KEY": secret})
@@ -103,14 +109,14 @@ def test_a_model_does_not_bring_rights_of_its_own(lab: Lab, qa: Stage, applicati
     execution = promoted(qa, application)
 
     assert execution.error == "PromotionRefusedError"
-    assert f"The model {application} has an environment whose AWS_SECRET_ACCESS_KEY says as whom" in (
+    assert f"The environment variable AWS_SECRET_ACCESS_KEY of the model {application} sets credentials" in (
         execution.cause or ""
     )
     assert secret not in (execution.cause or "")
     assert made(qa, application, execution) == []
 
 
-def test_a_model_that_answers_without_end_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_model_with_an_endless_response_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     execution = qa.execution_of(lab.train(application, "good", script=ANSWERS_WITHOUT_END))
 
     assert execution.error == "SmokeTestFailed"
@@ -118,7 +124,7 @@ def test_a_model_that_answers_without_end_leaves_no_endpoint(lab: Lab, qa: Stage
     assert qa.endpoint(application) is None
 
 
-def test_a_text_full_of_a_recoverys_words_is_read_like_any_other(qa: Stage) -> None:
+def test_an_input_that_imitates_a_recovery_is_read_like_any_other(qa: Stage) -> None:
     execution = qa.promote({"training_job": "Step Functions Execution Status Change " * 9})
 
     assert execution.error == "InvalidRequestError"

@@ -1,4 +1,4 @@
-"""The images of a model: what a tag means, and where it may be pulled from."""
+"""The images of a model: the digest of a tag, and the registry to pull from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.world import DEV, ECR, PRODUCTION, QA, Lab, Stage
 AWS_IMAGE = f"141502667606.dkr.ecr.{accounts.REGION}.amazonaws.com/sagemaker-scikit-learn"
 
 
-def test_an_image_that_may_not_be_pulled_is_refused_with_the_missing_statement(
+def test_an_image_without_pull_permission_is_refused_with_the_missing_statement(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     lab.push(application, "1")
@@ -38,12 +38,12 @@ def test_an_image_that_may_not_be_pulled_is_refused_with_the_missing_statement(
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (f"{ECR}/echo:never-pushed", f"The image {ECR}/echo:never-pushed is not there (any more)"),
-        (f"{AWS_IMAGE.replace('eu-west-1', 'us-east-1')}:1", "It is AWS's own, which AWS keeps in each region under"),
+        (f"{ECR}/echo:never-pushed", f"The image {ECR}/echo:never-pushed does not exist in ECR"),
+        (f"{AWS_IMAGE.replace('eu-west-1', 'us-east-1')}:1", "Use AWS's image for eu-west-1 instead"),
     ],
     ids=["a tag that is not there", "an image of AWS's in another region"],
 )
-def test_an_image_that_cannot_serve_is_refused_before_anything_is_made(
+def test_an_image_that_cannot_serve_is_refused_before_anything_is_created(
     lab: Lab, qa: Stage, application: str, image: str, reason: str
 ) -> None:
     job = lab.train(application, "good")
@@ -60,7 +60,7 @@ def test_an_image_that_cannot_serve_is_refused_before_anything_is_made(
 def test_production_runs_the_digest_that_the_endpoint_of_qa_really_runs(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
-    """Of AWS's own image, which is left as it is: only the deployment in QA resolves its tag."""
+    """The tag of an AWS image is resolved by the deployment in QA only."""
     in_qa = qa.execution_of(lab.train(application, "good", image=f"{AWS_IMAGE}:1.2-1-cpu-py3")).output
     endpoint = qa.endpoint(application)
     assert endpoint is not None
@@ -83,7 +83,9 @@ def test_production_runs_the_digest_that_the_endpoint_of_qa_really_runs(
     assert live["digest"] == live_in_qa["model_digest"] == live["model_digest"]
 
 
-def test_an_image_of_the_lab_is_pinned_and_pulled_from_where_it_is(lab: Lab, qa: Stage, application: str) -> None:
+def test_an_image_of_the_training_account_is_pinned_and_pulled_from_its_registry(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     image = f"{ECR}/team/{application}:1"
     digest = lab.push(f"team/{application}", "1")
 
@@ -93,7 +95,7 @@ def test_an_image_of_the_lab_is_pinned_and_pulled_from_where_it_is(lab: Lab, qa:
     assert qa.answer(application) == {"label": "good"}
 
 
-def test_a_tag_that_is_moved_after_the_approval_was_asked_for_is_refused_with_what_changed(
+def test_a_tag_that_moved_after_the_approval_request_is_refused_with_the_change(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     before = lab.push(f"team/{application}", "1")
@@ -110,11 +112,11 @@ def test_a_tag_that_is_moved_after_the_approval_was_asked_for_is_refused_with_wh
     refused = production.execution_of(waiting)
 
     assert refused.error == "PromotionRefusedError"
-    assert f"What changed: Containers[0].Image (approved was {before}, now it is {after})." in (refused.cause or "")
+    assert f"What changed: Containers[0].Image (approved: {before}, current: {after})." in (refused.cause or "")
     assert production.endpoint(application) is None
 
 
-def test_a_stage_that_says_so_copies_images_and_needs_the_upstream_no_more(
+def test_a_stage_with_image_copy_does_not_need_the_upstream_registry(
     lab: Lab, copying: Stage, production: Stage, application: str
 ) -> None:
     repository = f"team/{application}"
@@ -141,7 +143,7 @@ def test_a_stage_that_says_so_copies_images_and_needs_the_upstream_no_more(
 def test_only_the_next_stage_reads_the_repository_of_a_stage(lab: Lab, qa: Stage, production: Stage) -> None:
     image = parse(f"{QA}.dkr.ecr.{accounts.REGION}.amazonaws.com/model-promotion-qa:none")
 
-    with pytest.raises(PromotionRefusedError, match="is not there"):
+    with pytest.raises(PromotionRefusedError, match="does not exist in ECR"):
         digest_of(production.acting_as("PlanCopyFunction", "ecr"), image)
     with pytest.raises(PromotionRefusedError, match="AccessDenied"):
         digest_of(lab.client("ecr"), image)

@@ -7,9 +7,7 @@ from tests.support.steps import invoke
 from tests.support.world import Lab, Stage
 
 
-def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_lock(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_the_quality_gate_is_checked_again_under_the_lock(lab: Lab, qa: Stage, application: str) -> None:
     rule = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0}
     configure(qa, application, QualityGate=[rule])
     record = qa.execution_of(lab.train(application, "live", metrics={"f1": 0.9})).output
@@ -25,6 +23,6 @@ def test_what_went_live_since_the_gate_was_passed_is_compared_with_under_the_loc
         qa, "InspectEndpointFunction", {"promotion": candidate, "execution": execution, "table": qa.table}
     )
 
-    assert inspected["outcome"] == "worse"
+    assert inspected["outcome"] == "quality_gate_failed"
     assert "f1 is 0.8, but" in inspected["reason"]
     assert inspected["promotion"]["quality_gate"][0]["live_value"] == 0.9

@@ -1,4 +1,4 @@
-"""A call whose answer is lost after it was carried out is known as one's own when it is asked again."""
+"""A call whose response is lost after it was executed is recognized when it is repeated."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
 from promotion.copying.pinning import pin
 from promotion.copying.references import Reference, targets
 from tests.support.approvals import automation_ended, signal, waiting_approval
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.world import DEV, QA, Lab, Stage
 
-# Who asks what of whom, in a promotion that ends well; the state machine itself writes the record and tells of it. Who
-# asks is named by its role.
+# The calls of a successful promotion, by role, service and operation. The state machine itself writes the record and
+# publishes the event.
 MAKES = [
     ("PlanCopyFunctionRole", "dynamodb", "PutItem"),
     ("CopyArtifactsFunctionRole", "s3", "CopyObject"),
     ("CreateModelFunctionRole", "sagemaker", "CreateModel"),
     ("CreateEndpointConfigFunctionRole", "sagemaker", "CreateEndpointConfig"),
-    ("TakeTheEndpointFunctionRole", "dynamodb", "PutItem"),
+    ("AcquireEndpointLockFunctionRole", "dynamodb", "PutItem"),
     ("InspectEndpointFunctionRole", "dynamodb", "TransactWriteItems"),
     ("PromotionRole", "dynamodb", "TransactWriteItems"),
     ("PromotionRole", "events", "PutEvents"),
@@ -34,7 +35,7 @@ UPDATES = [*MAKES, ("UpdateEndpointFunctionRole", "sagemaker", "UpdateEndpoint")
 
 @contextlib.contextmanager
 def lost(stage: Stage, calls: list[tuple[str, str, str]]) -> Iterator[None]:
-    """The first answer to each of these calls is lost; each has to be asked, or nothing was tried."""
+    """Lose the first response to each of these calls, and require that each is made."""
     with contextlib.ExitStack() as stack:
         watches = {
             call: stack.enter_context(faults.injected(Call(stage.role(call[0]), call[1], call[2]), Kind.LOST_DONE))
@@ -45,13 +46,15 @@ def lost(stage: Stage, calls: list[tuple[str, str, str]]) -> Iterator[None]:
 
 
 def made(stage: Stage, application: str) -> list[int]:
-    """How many models and endpoint configs there are of an application."""
+    """Return the number of models and endpoint configs of an application."""
     sagemaker, name = stage.client("sagemaker"), f"{application}-{stage.name}-"
     models = sagemaker.list_models(NameContains=name)["Models"]
     return [len(models), len(sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"])]
 
 
-def test_a_promotion_that_loses_every_answer_once_is_made_once(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_promotion_that_loses_every_response_once_creates_everything_once(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     for label, calls in (("first", CREATES), ("second", UPDATES)):
         with lost(qa, calls):
             execution = qa.execution_of(lab.train(application, label))
@@ -68,20 +71,20 @@ def test_a_promotion_that_loses_every_answer_once_is_made_once(lab: Lab, qa: Sta
     assert qa.running(application) == []
 
 
-def test_a_way_back_that_loses_its_answers_leads_back(
+def test_a_rollback_that_loses_its_responses_restores_the_endpoint(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An endpoint is gone by the time that its deletion is asked for again.
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.0)
     written = [("PromotionRole", "dynamodb", "TransactWriteItems")]
-    with lost(qa, [*written, ("RestoreEndpointFunctionRole", "sagemaker", "DeleteEndpoint")]):
+    with lost(qa, [*written, ("RollBackEndpointFunctionRole", "sagemaker", "DeleteEndpoint")]):
         first = qa.execution_of(lab.train(application, "first", expect="label == 'other'"))
 
     assert first.error == "SmokeTestFailed", first.cause
     assert qa.endpoint(application) is None
 
     assert qa.execution_of(lab.train(application, "good")).status == "SUCCEEDED"
-    with lost(qa, [*written, ("RestoreEndpointFunctionRole", "sagemaker", "UpdateEndpoint")]):
+    with lost(qa, [*written, ("RollBackEndpointFunctionRole", "sagemaker", "UpdateEndpoint")]):
         second = qa.execution_of(lab.train(application, "second", expect="label == 'other'"))
 
     assert second.error == "SmokeTestFailed", second.cause
@@ -90,7 +93,7 @@ def test_a_way_back_that_loses_its_answers_leads_back(
     assert qa.running(application) == []
 
 
-def test_an_approval_whose_answer_is_lost_is_asked_for_once(
+def test_an_approval_whose_response_is_lost_is_requested_once(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     asks = [
@@ -113,7 +116,7 @@ def test_an_approval_whose_answer_is_lost_is_asked_for_once(
     assert production.answer(application) == {"label": "good"}
 
 
-def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
+def test_a_large_copy_that_loses_its_responses_is_complete_and_leaves_no_upload(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     uri = lab.upload(f"{application}/model.tar.gz", bytes(MULTIPART_THRESHOLD))
@@ -123,12 +126,12 @@ def test_a_large_copy_that_loses_its_answers_is_whole_and_leaves_no_upload(
 
     with lost(qa, [("CopyArtifactsFunctionRole", "s3", operation) for operation in operations]):
         copier = Copier(qa.acting_as("CopyArtifactsFunction", "s3"), qa.bucket, QA, DEV)
-        summary = copier.copy([placed], seconds=100)
+        summary = copier.copy([placed], seconds=PATIENCE_SECONDS)
 
     s3 = qa.client("s3")
     head = s3.head_object(Bucket=qa.bucket, Key=placed.target, ChecksumMode="ENABLED")
     assert (head["ContentLength"], head[f"Checksum{placed.checksum_algorithm}"]) == (placed.size, placed.checksum)
-    assert (summary.copied, summary.already_there) == (1, 0)
+    assert (summary.copied, summary.already_present) == (1, 0)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=qa.bucket, Prefix=placed.target)
     versions = s3.list_object_versions(Bucket=qa.bucket, Prefix=placed.target)
     assert len(versions["Versions"]) == 1

@@ -1,4 +1,4 @@
-"""A prefix of many small objects: the state machine's payload does not grow with it, and nothing is copied twice."""
+"""A prefix of many small objects: the payload of the state machine does not grow, and nothing is copied twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.settings import configure
-from tests.support.world import DEV_BUCKET, ECHO_LABEL, Execution, Lab, Stage, wait_until
+from tests.support.world import DEV_BUCKET, ECHO_LABEL, Lab, Stage
 
 # What grows with the number of objects is the list of batches alone. How 20,000 are planned and copied by the steps is
 # shown by a unit test; here is what the state machine makes of them.
@@ -18,36 +18,24 @@ BATCH = '{"start": 10000000, "end": 10000000}, '
 LIMIT = 32 * 1024
 
 
-def promoted(stage: Stage, given: dict[str, str]) -> Execution:
-    """The end of an execution that takes longer than others."""
-    arn, client = stage.start(given), stage.client("stepfunctions")
-
-    def look() -> bool | None:
-        return client.describe_execution(executionArn=arn)["status"] != "RUNNING" or None
-
-    wait_until(look, f"the end of {arn}", seconds=300)
-    return stage.ended(arn)
-
-
 def payloads(stage: Stage, arn: str) -> list[str]:
-    """Every input and output in an execution's history."""
+    """Return every input and output in the history of an execution."""
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     details = [value for page in pages for event in page["events"] for value in event.values()]
     details = [detail for detail in details if isinstance(detail, dict)]
     return [detail[key] for detail in details for key in ("input", "output", "parameters") if key in detail]
 
 
-def copies(stage: Stage, arn: str) -> dict[str, int]:
-    """What the batches of an execution came to in all."""
+def handled(stage: Stage, arn: str) -> int:
+    """Return the number of objects that the batches of an execution copied or found."""
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     exits = [event.get("stateExitedEventDetails", {}) for page in pages for event in page["events"]]
     summaries = [json.loads(each["output"]) for each in exits if each.get("name") == "Copy batch"]
-    return {count: sum(summary[count] for summary in summaries) for count in ("copied", "already_there")}
+    # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
+    return sum(summary["copied"] + summary["already_present"] for summary in summaries)
 
 
-def test_what_is_added_to_a_prefix_after_the_plan_is_not_part_of_the_model(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_an_object_added_after_the_plan_is_not_part_of_the_model(lab: Lab, qa: Stage, application: str) -> None:
     files = {"label.txt": "planned", "code/inference.py": ECHO_LABEL, "shards/1.bin": "1"}
     for name, text in files.items():
         lab.upload(f"{application}/{name}", text.encode())
@@ -88,13 +76,19 @@ def test_a_prefix_of_many_objects_has_a_small_payload_and_is_copied_once(lab: La
     configure(qa, application, SmokeTest="skip")
     asked = {"model": application, "application": application}
 
-    first = promoted(qa, asked)
-    again = promoted(qa, asked)
+    first = qa.promote(asked)
+    again = qa.promote(asked)
 
     assert first.status == "SUCCEEDED", first.cause
     assert qa.answer(application) == {"label": "many"}
-    assert copies(qa, first.arn) == {"copied": len(files), "already_there": 0}
+    assert handled(qa, first.arn) == len(files)
     assert again.status == "SUCCEEDED", again.cause
-    assert copies(qa, again.arn) == {"copied": 0, "already_there": len(files)}
+    assert handled(qa, again.arn) == len(files)
+    versions = (
+        qa.client("s3")
+        .get_paginator("list_object_versions")
+        .paginate(Bucket=qa.bucket, Prefix=f"models/{application}/")
+    )
+    assert sum(len(page["Versions"]) for page in versions) == len(files)
     further = len(BATCH) * IN_FULL // 1_000
     assert max(len(text) for text in payloads(qa, first.arn)) + further < LIMIT

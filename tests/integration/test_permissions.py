@@ -1,6 +1,6 @@
-"""The roles of the stacks may do nothing that would be dangerous.
+"""The roles of the stacks have no dangerous permissions.
 
-That they may do what is needed, and no more, is for `python -m tests.permissions` to find out.
+`python -m tests.permissions` reports whether they have the required ones and no more.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def test_production_cannot_read_past_its_own_upstream(lab: Lab, production: Stag
     )
 
 
-def test_of_the_upstream_stage_only_the_models_are_open(qa: Stage, production: Stage, application: str) -> None:
+def test_a_stage_reads_only_the_models_of_its_upstream_stage(qa: Stage, production: Stage, application: str) -> None:
     qa.client("s3").put_object(Bucket=qa.bucket, Key=f"manifests/{application}", Body=b"")
     s3 = production.trying_as("CopyArtifactsFunction", "s3")
 
@@ -61,7 +61,7 @@ def test_the_reader_role_is_only_for_the_stage_that_knows_its_external_id(qa: St
     assert reader.assume_role(**session, ExternalId="model-promotion-qa")["Credentials"]
     assert "sts:AssumeRole" in refused(reader.assume_role, **session)
     assert "sts:AssumeRole" in refused(reader.assume_role, **session, ExternalId="model-promotion-production")
-    # The operator may do anything in its account, but is not below /model-promotion/qa/.
+    # The operator has all permissions in its account, but is not under /model-promotion/qa/.
     operator = qa.client("sts")
     assert "sts:AssumeRole" in refused(operator.assume_role, **session, ExternalId="model-promotion-qa")
 
@@ -101,7 +101,7 @@ def test_only_the_upstream_account_puts_events_on_a_stages_bus_and_only_of_two_s
     assert qa.put_events(Entries=[entry | {"Source": "model-promotion"}])["FailedEntryCount"] == 0
 
 
-def test_a_function_cannot_do_the_work_of_another(qa: Stage, application: str) -> None:
+def test_a_function_has_no_permissions_of_another_function(qa: Stage, application: str) -> None:
     sagemaker = qa.trying_as("CheckEndpointFunction", "sagemaker")
     reader = qa.trying_as("ResolveCandidateFunction", "iam")
 
@@ -110,7 +110,7 @@ def test_a_function_cannot_do_the_work_of_another(qa: Stage, application: str) -
     assert "iam:CreateUser" in refused(reader.create_user, UserName=application)
 
 
-def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str) -> None:
+def test_a_model_can_only_have_the_role_of_the_stage(qa: Stage, application: str) -> None:
     sagemaker = qa.trying_as("CreateModelFunction", "sagemaker")
     request = {
         "ModelName": f"{application}-qa-20260102-0304-0a1b2c3d",
@@ -121,11 +121,11 @@ def test_a_model_gets_no_other_role_than_the_stages(qa: Stage, application: str)
     assert "iam:PassRole" in refused(sagemaker.create_model, **request)
 
 
-def test_the_report_tells_what_a_shared_policy_grants_of_each_role_that_has_it(stacks: EmbeddedAws) -> None:
-    told = recording.told(Use())
+def test_the_report_lists_the_grants_of_a_shared_policy_for_each_role(stacks: EmbeddedAws) -> None:
+    usage = recording.usage(Use())
     finding = {
         granted.statement: granted.resource
-        for granted in told.calls
+        for granted in usage.calls
         if " FindSupersededResources " in granted.statement and granted.action == "sagemaker:ListModels"
     }
 
@@ -141,7 +141,7 @@ def source(account: str, service: str, resource: str) -> str:
 
 @dataclasses.dataclass
 class Trust:
-    """A role of a stack, and for what a service may take it, and for what not."""
+    """A role of a stack, and for which resources a service can and cannot assume it."""
 
     account: str
     stack: str
@@ -219,7 +219,7 @@ TRUSTS = [
 
 
 @pytest.mark.parametrize("trust", TRUSTS, ids=lambda trust: f"{trust.stack}-{trust.role}")
-def test_a_service_takes_a_role_for_what_is_the_stacks_own_alone(stacks: EmbeddedAws, trust: Trust) -> None:
+def test_a_service_assumes_a_role_only_for_resources_of_the_stack(stacks: EmbeddedAws, trust: Trust) -> None:
     role = role_of(trust.account, trust.stack, trust.role)
 
     assert identity.role_credentials(role, TRYING, ServiceCall(trust.service, trust.own))
@@ -228,7 +228,7 @@ def test_a_service_takes_a_role_for_what_is_the_stacks_own_alone(stacks: Embedde
             identity.role_credentials(role, TRYING, ServiceCall(service, arn))
 
 
-def test_the_role_of_a_function_is_for_lambda_alone(stacks: EmbeddedAws) -> None:
+def test_only_lambda_assumes_the_role_of_a_function(stacks: EmbeddedAws) -> None:
     role = role_of(QA, "model-promotion-qa", "CreateModelFunctionRole")
     function = source(QA, "lambda", "function:any")
 

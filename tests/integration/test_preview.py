@@ -1,4 +1,4 @@
-"""A preview says what a promotion would do, and does nothing."""
+"""A preview reports what a promotion would do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {
 
 @dataclasses.dataclass
 class Previews:
-    """Previews of every kind, what the accounts were before and after, and what the roles wrote meanwhile."""
+    """Previews of every kind, the accounts before and after them, and the writes of the roles meanwhile."""
 
     first: dict[str, Any]
     second: dict[str, Any]
@@ -68,7 +68,7 @@ def previews(stacks: EmbeddedAws) -> Previews:
         "rollback to": (qa, {"rollback": f"{APPLICATION}-qa", "to": first["model_name"]}),
         "live already": (qa, {"training_job": second["source_name"]}),
         "model for production": (production, {"model": second["model_name"]}),
-        "nothing to go back to": (qa, {"rollback": "nothing-qa"}),
+        "no earlier promotion": (qa, {"rollback": "nothing-qa"}),
         "recovery": (qa, {"recover": f"{APPLICATION}-qa"}),
         "unknown": (production, {"model": "unknown"}),
     }
@@ -88,7 +88,7 @@ def test_a_preview_of_each_kind_changes_nothing(previews: Previews) -> None:
     assert previews.written == []
 
 
-def test_a_preview_says_how_each_would_end(previews: Previews) -> None:
+def test_a_preview_reports_the_expected_outcome(previews: Previews) -> None:
     ends = {kind: (one.states[-1], (one.output or {}).get("would_be")) for kind, one in previews.of.items()}
 
     assert ends == {
@@ -100,18 +100,18 @@ def test_a_preview_says_how_each_would_end(previews: Previews) -> None:
         "rollback to": ("Previewed", "promoted"),
         "live already": ("Previewed", "promoted"),
         "model for production": ("Previewed", "approval_requested"),
-        "nothing to go back to": ("It would fail", "failed"),
-        "recovery": ("It would fail", "failed"),
-        "unknown": ("It would fail", "failed"),
+        "no earlier promotion": ("Preview: would fail", "failed"),
+        "recovery": ("Preview: would fail", "failed"),
+        "unknown": ("Preview: would fail", "failed"),
     }
-    assert "There is no model unknown in account" in previews.of["unknown"].output["why"]
+    assert "The model unknown does not exist in account" in previews.of["unknown"].output["why"]
     assert all(len(json.dumps(one.output)) < 32 * 1024 for one in previews.of.values())
 
 
-def test_a_preview_says_what_would_be_copied_created_changed_and_removed(previews: Previews, qa: Stage) -> None:
+def test_a_preview_lists_what_would_be_copied_created_changed_and_removed(previews: Previews, qa: Stage) -> None:
     first, second, output = previews.first, previews.second, previews.of["training job"].output
 
-    assert output["why"] == "It does not pass the quality gate: f1 is 0.7, but the least is 0.8."
+    assert output["why"] == "The candidate does not pass the quality gate: f1 is 0.7, but the minimum is 0.8."
     assert output["copy"]["sentence"].startswith("2 objects of ")
     assert output["copy"]["first"][0]["from"].endswith(f"{previews.job}/output/model.tar.gz")
     assert all(sentence.endswith("would be created.") for sentence in output["create"])
@@ -123,12 +123,12 @@ def test_a_preview_says_what_would_be_copied_created_changed_and_removed(preview
     assert output["remove"]["artifacts"] == [f"s3://{qa.bucket}/models/{APPLICATION}/{first['digest']}/"]
 
 
-def test_a_preview_tells_what_is_there_already(previews: Previews) -> None:
+def test_a_preview_reports_what_already_exists(previews: Previews) -> None:
     again, back = previews.of["live already"].output, previews.of["rollback"].output
 
     # The settings have another instance type by now, so that the same model would get another config.
     assert again["copy"]["objects"] == 0
-    assert again["create"][0] == f"The model {previews.second['model_name']} is there already."
+    assert again["create"][0] == f"The model {previews.second['model_name']} already exists."
     assert again["create"][1].endswith("would be created.")
     assert again["change"]["in_the_model"] == []
     assert back["change"]["endpoint_config"]["to"] == previews.first["endpoint_config_name"]

@@ -1,4 +1,4 @@
-"""A candidate that does not pass the quality gate stays out, with the numbers."""
+"""A candidate that does not pass the quality gate is rejected with the numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def set_gate(stage: Stage, application: str, *rules: dict[str, Any]) -> None:
     configure(stage, application, QualityGate=rules)
 
 
-def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anything_is_made(
+def test_a_candidate_below_the_minimum_is_rejected_before_anything_is_created(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     set_gate(qa, application, {"MetricName": "accuracy", "Minimum": 0.9}, {"MetricName": "loss", "Maximum": 0.2})
@@ -23,16 +23,18 @@ def test_a_candidate_below_the_minimum_is_rejected_with_the_numbers_before_anyth
     execution = qa.execution_of(lab.train(application, "poor", metrics={"accuracy": 0.81, "loss": 0.1}))
     without = qa.execution_of(lab.train(application, "silent"))
 
-    assert execution.states[-2:] == ["Announce rejection", "Rejected"], execution.cause
-    assert execution.output["reason"] == ("It does not pass the quality gate: accuracy is 0.81, but the least is 0.9.")
+    assert execution.states[-2:] == ["Publish rejection", "Rejected"], execution.cause
+    assert execution.output["reason"] == (
+        "The candidate does not pass the quality gate: accuracy is 0.81, but the minimum is 0.9."
+    )
     assert "Copy artifacts" not in execution.states
     assert without.states[-1] == "Rejected"
-    assert "accuracy is not among its metrics; it has none at all" in without.output["reason"]
+    assert "it has no metric accuracy; it has no metrics" in without.output["reason"]
     assert qa.endpoint(application) is None
     assert qa.client("sagemaker").list_models(NameContains=application)["Models"] == []
 
 
-def test_production_compares_what_qa_took_in_with_what_is_live(
+def test_production_compares_the_model_of_qa_with_its_live_model(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     set_gate(production, application, {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0.05})
@@ -47,7 +49,7 @@ def test_production_compares_what_qa_took_in_with_what_is_live(
     in_production = production.execution_of(worse["model_name"])
 
     assert approved.output["metrics"] == {"f1": 0.9}
-    assert "nothing is live" in approved.output["quality_gate"][0]["reason"]
+    assert "no model is live" in approved.output["quality_gate"][0]["reason"]
     assert in_production.states[-1] == "Rejected", in_production.cause
     assert "f1 is 0.84, but" in in_production.output["reason"]
     assert "has 0.9, and it may be worse by 0.05 at most" in in_production.output["reason"]

@@ -1,4 +1,4 @@
-"""An execution that is stopped in the middle leaves the endpoint, after recovery, as it was, and free."""
+"""After the recovery of a stopped execution, the endpoint has its previous state and no lock."""
 
 import json
 from typing import Any
@@ -9,14 +9,15 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
 from tests.support.events import lost_events_of_executions
 from tests.support.mail import mail
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
 from tests.support.steps import failure
-from tests.support.world import QA, SLOW, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import QA, SLOW, Lab, Stage
 
 
-@pytest.mark.parametrize("stopped_in", ["Check endpoint", "Let the deployment begin", "Run smoke test"])
-def test_an_update_that_is_stopped_is_undone(lab: Lab, qa: Stage, application: str, stopped_in: str) -> None:
+@pytest.mark.parametrize("stopped_in", ["Check endpoint", "Wait for deployment to start", "Run smoke test"])
+def test_a_stopped_update_is_rolled_back(lab: Lab, qa: Stage, application: str, stopped_in: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     before = qa.endpoint(application)
     job = lab.train(application, "next", script=SLOW)
@@ -39,7 +40,7 @@ def test_an_update_that_is_stopped_is_undone(lab: Lab, qa: Stage, application: s
     assert "changed my mind" in failed["reason"]
 
 
-def test_after_a_recovery_the_endpoint_is_free_for_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_recovery_releases_the_lock_for_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -53,7 +54,7 @@ def test_after_a_recovery_the_endpoint_is_free_for_the_next_promotion(lab: Lab, 
     assert qa.answer(application) == {"label": "next"}
 
 
-def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab, qa: Stage, application: str) -> None:
+def test_writes_by_functions_of_a_dead_execution_are_refused(lab: Lab, qa: Stage, application: str) -> None:
     good = qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -67,23 +68,23 @@ def test_what_the_functions_of_a_dead_execution_still_write_is_refused(lab: Lab,
 
     for holder in ("", good.arn):
         if holder:
-            item = {"kind": "running", "key": f"{application}-qa", "execution": holder, "promotion": "{}"}
+            item = {"kind": "lock", "key": f"{application}-qa", "execution": holder, "promotion": "{}"}
             held = {key: {"S": value} for key, value in item.items()}
             qa.client("dynamodb").put_item(TableName=qa.table, Item=held)
-        for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RestoreEndpointFunction"):
+        for function in ("UpdateEndpointFunction", "ApplyAutoscalingFunction", "RollBackEndpointFunction"):
             error = failure(qa, function, late)
             assert error["errorType"] == "PromotionRefusedError", error
-            assert "no longer held by this execution" in error["errorMessage"]
+            assert "no longer holds the lock" in error["errorMessage"]
         assert bool(qa.running(application)) is bool(holder)
     qa.client("dynamodb").delete_item(
-        TableName=qa.table, Key={"kind": {"S": "running"}, "key": {"S": f"{application}-qa"}}
+        TableName=qa.table, Key={"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
     )
 
     assert (qa.endpoint(application), qa.scaling(application), qa.items("autoscaling"), qa.live(application)) == before
     assert qa.answer(application) == {"label": "good"}
 
 
-def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_stopped_first_deployment_leaves_no_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "first", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
     wait_until(lambda: True if "Check endpoint" in qa.states(arn) else None, "the deployment")
@@ -96,11 +97,11 @@ def test_a_first_deployment_that_is_stopped_leaves_no_endpoint(lab: Lab, qa: Sta
     assert qa.running(application) == []
 
 
-def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_recovery_does_not_overwrite_a_change_by_someone_else(lab: Lab, qa: Stage, application: str) -> None:
     first: Any = qa.execution_of(lab.train(application, "good")).output
     second: Any = qa.execution_of(lab.train(application, "better")).output
-    # The promotion takes off what scales the endpoint, for its other instances.
-    scale_by_hand(qa, application)
+    # The promotion removes the autoscaling of the endpoint, because the instances differ.
+    scale_manually(qa, application)
     scaling = qa.scaling(application)
     configure(qa, application, EndpointConfig=instances("ml.c5.large"))
     job = lab.train(application, "stopped", script=SLOW)
@@ -112,21 +113,21 @@ def test_recovery_leaves_alone_what_someone_else_changed(lab: Lab, qa: Stage, ap
 
     recovery = qa.execution_of(arn)
 
-    # The endpoint went back to the first model, which neither the promotion nor its recovery asked for.
-    assert recovery.error == "RestorationFailed"
+    # The endpoint was rolled back to the first model, which neither the promotion nor its recovery requested.
+    assert recovery.error == "RollbackFailed"
     assert "Someone else changed the endpoint" in (recovery.cause or "")
     assert qa.answer(application) == {"label": "good"}
     assert qa.scaling(application) == scaling
     assert qa.running(application) == []
 
 
-def test_a_recovery_by_hand_of_an_endpoint_that_nobody_holds_has_nothing_to_do(qa: Stage, application: str) -> None:
+def test_a_manual_recovery_without_a_lock_has_nothing_to_do(qa: Stage, application: str) -> None:
     execution = qa.promote({"recover": f"{application}-qa"})
 
     assert execution.states[-1] == "Nothing to recover"
 
 
-def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_missing_recovery_is_started_by_the_next_promotion(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     job = lab.train(application, "stopped", script=SLOW)
     arn = wait_until(lambda: next(iter(qa.executions_with(job)), None), "the execution")
@@ -136,20 +137,20 @@ def test_a_recovery_that_never_came_is_caused_by_the_next_promotion(lab: Lab, qa
         execution = qa.execution_of(lab.train(application, "next"))
 
     assert execution.status == "SUCCEEDED", execution.cause
-    assert "Wait for the other promotion" in execution.states
+    assert "Wait for endpoint lock" in execution.states
     assert qa.answer(application) == {"label": "next"}
     assert [record["status"] for record in qa.history(application)] == ["Succeeded", "Failed", "Succeeded"]
     assert qa.running(application) == []
 
 
-def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for_their_try(
+def test_a_recovery_that_failed_too_often_requires_an_operator_and_keeps_the_journal(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     qa.execution_of(lab.train(application, "good"))
     dead = f"{qa.state_machine.replace(':stateMachine:', ':execution:')}:{application}"
     promotion = {"endpoint": f"{application}-qa", "application": application, "stage": "qa", "execution": dead}
     journal = {
-        "kind": {"S": "running"},
+        "kind": {"S": "lock"},
         "key": {"S": f"{application}-qa"},
         "execution": {"S": dead},
         "recoveries": {"N": "3"},
@@ -161,9 +162,9 @@ def test_a_recovery_that_failed_too_often_calls_people_and_keeps_the_journal_for
 
     given_up = qa.promote(kind | {"account": QA, "region": accounts.REGION, "detail": detail})
 
-    assert given_up.error == "RecoveryGivenUp"
-    assert f"{application}-qa could not be recovered in 3 tries and is still held" in (given_up.cause or "")
-    assert given_up.arn in mail(stacks, "People are needed (RecoveryGivenUp)", f"{application}-qa")
+    assert given_up.error == "RecoveryAbandoned"
+    assert f"{application}-qa could not be recovered in 3 attempts and is still locked" in (given_up.cause or "")
+    assert given_up.arn in mail(stacks, "] RecoveryAbandoned: ", f"{application}-qa")
     assert len(qa.running(application)) == 1
     by_hand = qa.promote({"recover": f"{application}-qa"})
     assert by_hand.states[-1] == "Recovered", by_hand.cause

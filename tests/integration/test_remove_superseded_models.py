@@ -9,16 +9,17 @@ from botocore.exceptions import ClientError
 
 from tests.support.retention import keep, of, promoted, removes, there
 from tests.support.steps import invoke
-from tests.support.world import Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import Lab, Stage
 
 
-def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: str) -> None:
+def test_resources_of_a_running_execution_are_kept(lab: Lab, qa: Stage, application: str) -> None:
     keep(qa, application, 2)
     job = lab.train(application, "first")
     first = qa.execution_of(job).output
     second = promoted(lab, qa, application, "second")
     dynamodb = qa.client("dynamodb")
-    # Whoever wants to use the first again says so, and waits.
+    # An execution that uses the first one again claims it, and waits.
     removes(qa, application, 60)
     waiting = qa.start({"training_job": job})
     used = f"{application}-qa#{waiting}"
@@ -53,7 +54,7 @@ def test_what_a_running_execution_uses_stays(lab: Lab, qa: Stage, application: s
     assert there(qa, application) == of(second)
 
 
-def test_only_what_the_stage_has_made_may_be_deleted(qa: Stage, application: str) -> None:
+def test_only_resources_of_the_stage_can_be_deleted(qa: Stage, application: str) -> None:
     remover = qa.trying_as("RemoveSupersededModelsFunction", "sagemaker")
     role = next(r["Arn"] for r in qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"])
     name = f"{application}-qa-20260101-0000-12345678"

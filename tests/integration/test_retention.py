@@ -1,4 +1,4 @@
-"""What is superseded goes, what is needed stays, and neither ever harms what is live."""
+"""Superseded resources are removed, required ones are kept, and the live model is never affected."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_rollback_and_a_rollback_of_the_rollback_with_retention_at_two_in_betw
     assert too_far.error == "InvalidRequestError"
     assert "Retention keeps only the newest" in (too_far.cause or "")
 
-    # What was removed is made anew where it is asked for again, here only to find that it is too old by now.
+    # Removed resources are created again on request; here, the candidate is too old by now.
     again = qa.promote({"training_job": job})
     assert again.states[-1] == "Rejected", again.cause
     assert there(qa, application) == of(first, second, third)
@@ -47,7 +47,7 @@ def test_a_rollback_and_a_rollback_of_the_rollback_with_retention_at_two_in_betw
     assert [item for item in qa.items("removal") if application in item["key"]] == []
 
 
-def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_next_promotion(
+def test_referenced_resources_are_kept_and_a_failed_removal_is_repeated_by_the_next_promotion(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     keep(qa, application, 2)
@@ -94,7 +94,9 @@ def test_what_somebody_else_refers_to_stays_and_a_failure_is_made_up_for_by_the_
     assert (previewed["models"], previewed["artifacts"]) == ([first["model_name"]], [])
 
 
-def test_a_promotion_waits_while_something_is_removed_that_it_might_use(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_promotion_waits_for_the_removal_of_resources_that_it_could_use(
+    lab: Lab, qa: Stage, application: str
+) -> None:
     job = lab.train(application, "good", tagged=False)
     configure(qa, application, SmokeTest="skip")
     ends_at = removes(qa, application, 4)
@@ -106,7 +108,7 @@ def test_a_promotion_waits_while_something_is_removed_that_it_might_use(lab: Lab
 
 
 def first_entered(stage: Stage, arn: str, state: str) -> float:
-    """When an execution first entered a state, in seconds since 1970."""
+    """Return when an execution first entered a state, in seconds since 1970."""
     pages = stage.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     return next(
         float(event["timestamp"].timestamp())

@@ -1,4 +1,4 @@
-"""An operator brings an endpoint back to what was live before, and forth again."""
+"""An operator rolls an endpoint back to an earlier promotion, and forward again."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_a_rollback_and_a_rollback_of_the_rollback(lab: Lab, qa: Stage, producti
     assert len(production.executions_with(second["model_name"])) == 1
 
 
-def test_an_event_that_comes_again_does_not_undo_a_rollback(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_duplicate_event_does_not_revert_a_rollback(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "first"))
     second = qa.execution_of(lab.train(application, "second"))
     event = json.loads(qa.client("stepfunctions").describe_execution(executionArn=second.arn)["input"])
@@ -38,7 +38,7 @@ def test_an_event_that_comes_again_does_not_undo_a_rollback(lab: Lab, qa: Stage,
 
     again = qa.promote(event)
 
-    assert again.states[-1] == "Live before"
+    assert again.states[-1] == "Already superseded"
     assert qa.answer(application) == {"label": "first"}
     assert qa.running(application) == []
 
@@ -61,7 +61,7 @@ def test_a_rollback_in_production_needs_no_new_approval(
     assert live["approval_comment"] == "first is fine"
 
 
-def test_where_there_is_nothing_to_go_back_to_it_says_so(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_rollback_without_a_target_is_refused(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "first"))
 
     never = qa.promote({"rollback": f"{application}-unknown"})

@@ -1,4 +1,4 @@
-"""All of it works inside one account, too: the stages then differ by their names."""
+"""Everything works inside one account, in which the stages differ by their names."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ FAST = {"PollSeconds": "1", "RetrySeconds": "1"}
 
 @pytest.fixture(scope="module")
 def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
-    """Two stages in the account that trains: what is promoted into `first` goes on to `second`."""
+    """Deploy two stages in the training account: promotions into `first` continue to `second`."""
 
     def deploy(template: str, name: str, **parameters: str) -> None:
         path = project.ROOT / template
@@ -40,7 +40,9 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
     clients.client_as_operator("cloudformation", DEV).delete_stack(StackName="model-promotion-upstream-of-first")
 
 
-def test_a_model_goes_through_both_stages_of_one_account(lab: Lab, stages: list[Stage], application: str) -> None:
+def test_a_model_is_promoted_through_both_stages_of_one_account(
+    lab: Lab, stages: list[Stage], application: str
+) -> None:
     first, second = stages
     job = lab.train(application, "good")
 

@@ -1,4 +1,4 @@
-"""Whatever starts a promotion: a tuning job, a model package that somebody approves, a model that is another by now."""
+"""Sources of promotions: tuning jobs, approved model packages, and models that were created again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.world import IMAGE, QA, Lab, Stage
 
 
 def register(lab: Lab, application: str, label: str) -> str:
-    """A version of the application's group that answers {"label": <label>}, waiting for its approval; its ARN."""
+    """Register a version that responds {"label": <label>} and is pending approval; return its ARN."""
     sagemaker = lab.client("sagemaker")
     groups = sagemaker.list_model_package_groups(NameContains=application)["ModelPackageGroupSummaryList"]
     if not groups:
@@ -33,9 +33,7 @@ def register(lab: Lab, application: str, label: str) -> str:
     )
 
 
-def test_a_tuning_job_is_promoted_when_it_completes_and_its_training_jobs_are_left_alone(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_a_completed_tuning_job_is_promoted_but_not_its_training_jobs(lab: Lab, qa: Stage, application: str) -> None:
     suite = lab.suite(application, "label == 'x'")
     configure(qa, application, SmokeTest="skip")
 
@@ -55,7 +53,7 @@ def test_a_tuning_job_is_promoted_when_it_completes_and_its_training_jobs_are_le
     assert all("belongs to a tuning job" in each.output["reason"] for each in of_jobs)
 
 
-def test_the_package_that_is_approved_is_promoted_and_not_the_newest(lab: Lab, qa: Stage, application: str) -> None:
+def test_the_approved_package_is_promoted_rather_than_the_newest(lab: Lab, qa: Stage, application: str) -> None:
     first, _ = register(lab, application, "v1"), register(lab, application, "v2")
 
     approve(lab, first)
@@ -70,7 +68,7 @@ def test_the_package_that_is_approved_is_promoted_and_not_the_newest(lab: Lab, q
 
 
 @pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval"])
-def test_a_package_that_is_not_approved_any_more_when_its_event_arrives_ends_quietly(
+def test_a_package_whose_approval_was_withdrawn_before_its_event_is_not_for_promotion(
     lab: Lab, qa: Stage, application: str, status: str
 ) -> None:
     package = register(lab, application, "v1")
@@ -84,19 +82,17 @@ def test_a_package_that_is_not_approved_any_more_when_its_event_arrives_ends_qui
     assert qa.endpoint(application) is None
 
 
-def test_a_rejected_package_is_refused_by_hand(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_manual_promotion_of_a_rejected_package_is_refused(lab: Lab, qa: Stage, application: str) -> None:
     package = register(lab, application, "v1")
     approve(lab, package, "Rejected")
 
     execution = qa.promote({"model_package": package})
 
     assert execution.error == "PromotionRefusedError"
-    assert "is Rejected; approve it in its account first" in (execution.cause or "")
+    assert "has the approval status Rejected" in (execution.cause or "")
 
 
-def test_an_artifact_that_was_overwritten_since_it_was_registered_is_refused(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_an_artifact_overwritten_after_registration_is_refused(lab: Lab, qa: Stage, application: str) -> None:
     s3 = lab.client("s3")
     bucket, key = lab.upload(f"{application}/model.tar.gz", lab.artifact("v1")).removeprefix("s3://").split("/", 1)
     registered = s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
@@ -111,7 +107,7 @@ def test_an_artifact_that_was_overwritten_since_it_was_registered_is_refused(
     execution = qa.promote({"model_package": package, "application": application})
 
     assert execution.error == "PromotionRefusedError"
-    assert f"not {registered}. Register it anew" in (execution.cause or "")
+    assert f"not {registered}" in (execution.cause or "")
     assert "Create model" not in execution.states
 
 
@@ -120,7 +116,7 @@ def put(stage: Stage, key: str, body: bytes) -> str:
     return f"s3://{stage.bucket}/{key}"
 
 
-def test_a_package_goes_into_production_through_the_approval_by_its_arn(
+def test_a_package_is_promoted_to_production_with_an_approval_for_its_arn(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     url = put(qa, f"models/{application}/model.tar.gz", lab.artifact("v1"))
@@ -142,7 +138,7 @@ def test_a_package_goes_into_production_through_the_approval_by_its_arn(
     assert waiting["Parameters"]["SourceName"] == [package]
 
 
-def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_refused_with_what_changed(
+def test_a_model_created_again_after_the_approval_request_is_refused_with_the_change(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
     sagemaker = qa.client("sagemaker")
@@ -174,11 +170,11 @@ def test_a_model_made_anew_under_its_name_after_the_approval_was_asked_for_is_re
     execution = production.execution_of(waiting)
 
     assert execution.error == "PromotionRefusedError"
-    assert "What changed: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
+    assert "Changes: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
     assert production.endpoint(application) is None
 
 
-def test_a_package_whose_approval_is_taken_back_while_it_is_copied_does_not_go_live(
+def test_a_package_whose_approval_is_withdrawn_during_the_copy_does_not_go_live(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     package = register(lab, application, "v1")
@@ -192,14 +188,14 @@ def test_a_package_whose_approval_is_taken_back_while_it_is_copied_does_not_go_l
         execution = qa.execution_of(package)
 
     assert execution.states[-1] == "Rejected", execution.cause
-    assert f"The model package {package} is Rejected" in execution.output["reason"]
+    assert f"The model package {package} has the approval status Rejected" in execution.output["reason"]
     assert "Update endpoint" not in execution.states
     assert qa.endpoint(application) is None
     assert qa.live(application) is None
     assert qa.running(application) == []
 
 
-def test_a_package_that_is_deleted_while_it_is_copied_does_not_go_live(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_package_deleted_during_the_copy_does_not_go_live(lab: Lab, qa: Stage, application: str) -> None:
     package = register(lab, application, "v1")
 
     def delete(execution: Any, state: str) -> None:
@@ -211,14 +207,12 @@ def test_a_package_that_is_deleted_while_it_is_copied_does_not_go_live(lab: Lab,
         execution = qa.execution_of(package)
 
     assert execution.states[-1] == "Rejected", execution.cause
-    assert "was deleted meanwhile" in execution.output["reason"]
+    assert "no longer exists in its account" in execution.output["reason"]
     assert qa.endpoint(application) is None
     assert qa.running(application) == []
 
 
-def test_of_packages_that_are_approved_in_the_wrong_order_the_newer_one_stays(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_packages_approved_out_of_order_end_with_the_newer_one_live(lab: Lab, qa: Stage, application: str) -> None:
     older, newer = register(lab, application, "v1"), register(lab, application, "v2")
     approve(lab, newer)
     assert qa.execution_of(newer).states[-1] == "Promoted"

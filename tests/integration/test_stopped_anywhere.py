@@ -1,4 +1,4 @@
-"""An execution may be stopped in any state: after its recovery everything is as it was before the promotion.
+"""An execution can be stopped in any state: after its recovery, everything has its previous state.
 
 The states are those of the definition. What brings an execution into them is a handful of scenarios, which are first
 run to their end to see which states they enter; a state that none of them enters fails the test.
@@ -19,18 +19,19 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.linter import Project
-from tests.support.scaling import scale_by_hand
+from tests.support.scaling import scale_manually
 from tests.support.settings import configure, instances
-from tests.support.world import ECHO_LABEL, PATIENCE_SECONDS, Lab, Stage, wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.world import ECHO_LABEL, Lab, Stage
 
 # In the others nothing is done and nobody can stop them: what is stopped there was stopped in the one before.
 STOPPABLE = {"Task", "Wait", "Map", "Parallel"}
 SUITE = {"cases": [{"name": "answers", "body": {}, "expect": "contains(['good', 'next', 'slow'], label)"}]}
-SLOW_TO_LOAD = f"import time\ntime.sleep(4)\n{ECHO_LABEL}"
+SLOW_TO_LOAD = f"import time\ntime.sleep(10)\n{ECHO_LABEL}"
 
 
 class Watch:
-    """Sees what executions enter, and stops those it was told to, once each."""
+    """Observes the states that executions enter, and stops the chosen executions, each once."""
 
     def __init__(self) -> None:
         self.entered: dict[str, list[str]] = {}
@@ -60,16 +61,16 @@ class Watch:
         )
 
     def _is_recovery(self, arn: str, of: str) -> bool:
-        """The next stage's execution has the promotion that it is told of in its input, too."""
+        """Return whether an execution is a recovery. The next stage's execution also has a promotion in its input."""
         return of in self.inputs[arn] and arn.rsplit(":", 1)[0] == of.rsplit(":", 1)[0]
 
 
-Scenario = Callable[["Lane", str | None], list[str]]
+Scenario = Callable[["EndpointUnderTest", str | None], list[str]]
 
 
 @dataclasses.dataclass
-class Lane:
-    """An endpoint of its own, which serves "good", with what starts promotions to it."""
+class EndpointUnderTest:
+    """A test endpoint that serves "good", and the promotions to it."""
 
     stage: Stage
     application: str
@@ -110,53 +111,53 @@ class Lane:
         }
 
     def settled(self, arn: str) -> list[str]:
-        """The execution and, where it was stopped, those that recovered it, once all have ended."""
+        """Return the execution and the recoveries of a stopped one, once all have ended."""
         status = self.stage.ended(arn).status
         return [arn, *(self.settled(self.watch.recovery_of(arn)) if status == "ABORTED" else [])]
 
 
-def promoted(lane: Lane, stop_in: str | None) -> list[str]:
-    """A newer candidate for other instances, so that the scaling has to be taken off."""
-    return [lane.start("next", stop_in)]
+def promoted(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    """Promote a newer candidate for other instances, so that the autoscaling must be removed."""
+    return [target.start("next", stop_in)]
 
 
-def slow(lane: Lane, stop_in: str | None) -> list[str]:
-    """One whose deployment has to be waited for; without a stop it is stopped when that is over."""
-    return [lane.start("slow", stop_in or "Run smoke test")]
+def slow(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    """Promote a candidate with a slow deployment; without a stop it is stopped at the end of the deployment."""
+    return [target.start("slow", stop_in or "Run smoke test")]
 
 
-def live_already(lane: Lane, stop_in: str | None) -> list[str]:
-    return [lane.start("good", stop_in)]
+def live_already(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    return [target.start("good", stop_in)]
 
 
-def too_old(lane: Lane, stop_in: str | None) -> list[str]:
-    return [lane.start("old", stop_in)]
+def too_old(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    return [target.start("old", stop_in)]
 
 
-def recovered(lane: Lane, stop_in: str | None) -> list[str]:
-    """A promotion that was stopped, of which it is the recovery that is stopped as well."""
-    return [lane.start("next", "Run smoke test", stop_in)]
+def recovered(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    """Stop a promotion, and then its recovery as well."""
+    return [target.start("next", "Run smoke test", stop_in)]
 
 
-def waiting(lane: Lane, stop_in: str | None) -> list[str]:
-    """Two at once, of which the first is stopped in the end, so that nothing comes of either."""
-    first = lane.start("next", "Run smoke test")
-    wait_until(lambda: "Inspect endpoint" in lane.watch.entered.get(first, []) or None, "the first of two")
-    second = lane.start("next", stop_in or "Wait for the other promotion")
+def waiting(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    """Start two promotions at once; the first is stopped in the end, so that neither succeeds."""
+    first = target.start("next", "Run smoke test")
+    wait_until(lambda: "Inspect endpoint" in target.watch.entered.get(first, []) or None, "the first of two")
+    second = target.start("next", stop_in or "Wait for endpoint lock")
     return [first, second]
 
 
-def unapproved(lane: Lane, stop_in: str | None) -> list[str]:
-    """A candidate of a stage that asks for approval."""
-    return [lane.start_with({"model": lane.jobs["model"], "application": lane.application}, stop_in)]
+def unapproved(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    """Promote a candidate into a stage that requires approval."""
+    return [target.start_with({"model": target.jobs["model"], "application": target.application}, stop_in)]
 
 
-def previewed(lane: Lane, stop_in: str | None) -> list[str]:
-    given = {"preview": True, "training_job": lane.jobs["next"], "application": lane.application}
-    return [lane.start_with(given, stop_in)]
+def previewed(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    given = {"preview": True, "training_job": target.jobs["next"], "application": target.application}
+    return [target.start_with(given, stop_in)]
 
 
-# Each on a lane of its kind.
+# Each on a target of its kind.
 SCENARIOS: dict[Scenario, str] = {
     promoted: "changing",
     slow: "changing",
@@ -182,18 +183,18 @@ def jobs(lab: Lab, application: str) -> dict[str, str]:
     return {label: lab.train(application, label, script=script, tagged=False) for label, script in scripts.items()}
 
 
-def make_lane(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, changes: bool) -> Lane:
+def make_target(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, changes: bool) -> EndpointUnderTest:
     configure(qa, application, SmokeTest=SUITE)
-    lane = Lane(qa, application, watch, jobs)
-    arn = lane.start("good")
+    target = EndpointUnderTest(qa, application, watch, jobs)
+    arn = target.start("good")
     assert qa.ended(arn).status == "SUCCEEDED", qa.ended(arn).cause
     if changes:
-        scale_by_hand(qa, application)
+        scale_manually(qa, application)
         configure(qa, application, SmokeTest=SUITE, EndpointConfig=instances("ml.c5.large"))
-    return lane
+    return target
 
 
-def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
+def test_an_execution_stopped_in_any_state_is_recovered(
     stacks: EmbeddedAws,
     copying: Stage,
     production: Stage,
@@ -203,60 +204,61 @@ def test_whatever_state_an_execution_is_stopped_in_all_is_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
-    qa = copying  # with all that a stage can be told to do
+    qa = copying  # with every feature of a stage
     names = [f"{application}{number}" for number in range(4)]
     with ThreadPoolExecutor(len(names) + 1) as pool:
-        made = list(pool.map(lambda n: make_lane(qa, watch, jobs, n, changes=n != names[0]), names))
+        made = list(pool.map(lambda n: make_target(qa, watch, jobs, n, changes=n != names[0]), names))
         live = qa.live(names[0]) or {}
-        free: dict[str, queue.Queue[Lane]] = {kind: queue.Queue() for kind in SCENARIOS.values()}
+        free: dict[str, queue.Queue[EndpointUnderTest]] = {kind: queue.Queue() for kind in SCENARIOS.values()}
         free["steady"].put(made[0])
-        free["asking"].put(Lane(production, application, watch, {"model": live["model_name"]}))
-        for lane in made[1:]:
-            free["changing"].put(lane)
-        # What made the lanes was a promotion, too.
+        free["asking"].put(EndpointUnderTest(production, application, watch, {"model": live["model_name"]}))
+        for target in made[1:]:
+            free["changing"].put(target)
+        # What made the targets was a promotion, too.
         entered: dict[Scenario, list[str]] = {promoted: watch.entered[live["execution"]]}
         scouted: list[Scenario] = [scenario for scenario in SCENARIOS if scenario is not promoted]
         entered |= dict(zip(scouted, pool.map(lambda scenario: scout(free, scenario), scouted), strict=True))
         plan = planned(entered)
         # The longest first.
         longest = sorted(plan.items(), key=lambda item: list(SCENARIOS).index(item[1]), reverse=True)
-        problems = list(pool.map(lambda item: what_is_wrong(free, *item), longest))
+        problems = list(pool.map(lambda item: differences_after(free, *item), longest))
 
-    assert [problem for problem in problems if problem] == []
+    assert not any(problems), "\n".join(filter(None, problems))
 
 
-def scout(free: dict[str, queue.Queue[Lane]], scenario: Scenario) -> list[str]:
-    """The states in which a scenario can be stopped: those of what it starts last, or of the recovery."""
-    lane = free[SCENARIOS[scenario]].get(timeout=3 * PATIENCE_SECONDS)
-    settled = [lane.settled(arn) for arn in scenario(lane, None)]
-    free[SCENARIOS[scenario]].put(lane)
+def scout(free: dict[str, queue.Queue[EndpointUnderTest]], scenario: Scenario) -> list[str]:
+    """Return the states in which a scenario can be stopped: those of its last execution, or of the recovery."""
+    target = free[SCENARIOS[scenario]].get(timeout=3 * PATIENCE_SECONDS)
+    settled = [target.settled(arn) for arn in scenario(target, None)]
+    free[SCENARIOS[scenario]].put(target)
     executions = settled[-1][1:] if scenario is recovered else settled[-1][:1]
-    return [state for arn in executions for state in lane.watch.entered[arn]]
+    return [state for arn in executions for state in target.watch.entered[arn]]
 
 
 def planned(entered: dict[Scenario, list[str]]) -> dict[str, Scenario]:
-    """For each state in which something is done, the first scenario that enters it."""
+    """Return, for each state that does something, the first scenario that enters it."""
     states = [name for name, state in Project.read().states() if state["Type"] in STOPPABLE]
     plan = {state: scenario for state in states for scenario in reversed(entered) if state in entered[scenario]}
     assert set(states) - set(plan) == set(), "no scenario enters these states: write one"
     return plan
 
 
-def what_is_wrong(free: dict[str, queue.Queue[Lane]], state: str, scenario: Scenario) -> str:
-    """What an endpoint has become other than it was after an execution was stopped in `state`; "" if nothing."""
-    lane = free[SCENARIOS[scenario]].get(timeout=3 * PATIENCE_SECONDS)
-    before = lane.snapshot()
+def differences_after(free: dict[str, queue.Queue[EndpointUnderTest]], state: str, scenario: Scenario) -> str:
+    """Return how an endpoint differs after an execution was stopped in `state`; "" if it does not."""
+    target = free[SCENARIOS[scenario]].get(timeout=3 * PATIENCE_SECONDS)
+    before = target.snapshot()
     try:
-        executions = [settled for arn in scenario(lane, state) for settled in lane.settled(arn)]
+        executions = [settled for arn in scenario(target, state) for settled in target.settled(arn)]
     except AssertionError as error:
-        free[SCENARIOS[scenario]].put(lane)
+        free[SCENARIOS[scenario]].put(target)
         return f"stopped in {state}: {error}"
-    after = lane.snapshot()
+    after = target.snapshot()
     if after["live"] and after["live"]["execution"] in executions:
-        # It was on record already: then the endpoint serves "next" for good, and the lane is of no more use.
+        # It was on record already: then the endpoint serves "next" for good, and the target is of no more use.
         serving = after["endpoint"]["config"] == after["live"]["endpoint_config_name"] and not after["lock"]
         return "" if serving else f"stopped in {state}, which is on record: {after}"
-    free[SCENARIOS[scenario]].put(lane)
-    if state not in [lane.watch.stopped.get(arn) for arn in executions]:
-        return f"no execution was stopped in {state}: {[lane.watch.entered[arn] for arn in executions]}"
-    return "" if after == before else f"stopped in {state}: {before} became {after}"
+    free[SCENARIOS[scenario]].put(target)
+    if state not in [target.watch.stopped.get(arn) for arn in executions]:
+        return f"no execution was stopped in {state}: {[target.watch.entered[arn] for arn in executions]}"
+    changes = [f"{part} {before[part]} became {after[part]}" for part in before if before[part] != after[part]]
+    return f"stopped in {state}: {'; '.join(changes)}" if changes else ""

@@ -1,4 +1,4 @@
-"""Ten candidates of one application at once: one promotion at a time, and the newest stays."""
+"""Ten concurrent candidates of one application: one promotion at a time, and the newest stays live."""
 
 import datetime
 import itertools
@@ -12,7 +12,7 @@ from tests.support.settings import configure
 from tests.support.world import Lab, Stage
 
 
-def test_of_ten_candidates_at_once_the_newest_is_live_in_the_end(
+def test_ten_concurrent_candidates_end_with_the_newest_live(
     stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
@@ -49,9 +49,9 @@ def make_model(lab: Lab, application: str, number: int) -> str:
 
 
 def held_by(qa: Stage, arn: str) -> tuple[datetime.datetime, datetime.datetime]:
-    """From when to when a promotion had the endpoint, by the history of its execution."""
+    """Return when a promotion acquired and released the lock, by the history of its execution."""
     pages = qa.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     events = [event for page in pages for event in page["events"]]
     entered = {e["stateEnteredEventDetails"]["name"]: e["timestamp"] for e in events if "stateEnteredEventDetails" in e}
     left = {e["stateExitedEventDetails"]["name"]: e["timestamp"] for e in events if "stateExitedEventDetails" in e}
-    return (entered["Inspect endpoint"], left["Record promotion and give back the endpoint"])
+    return (entered["Inspect endpoint"], left["Record promotion"])

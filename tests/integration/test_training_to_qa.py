@@ -1,9 +1,10 @@
-"""A completed training job reaches QA by its event, proves itself there, or is stopped and the endpoint put back."""
+"""A completed training job reaches QA by its event and passes its smoke test, or the endpoint is rolled back."""
 
 import json
 
 from tests.support.settings import configure
-from tests.support.world import CANNOT_LOAD, Lab, Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import CANNOT_LOAD, Lab, Stage
 
 
 def test_a_completed_training_job_reaches_qa_by_its_event(lab: Lab, qa: Stage, application: str) -> None:
@@ -46,7 +47,7 @@ def test_the_model_in_qa_is_the_jobs_with_this_accounts_artifact_and_role(
     )
 
 
-def test_a_job_without_the_tag_ends_quietly(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_job_without_the_tag_is_not_for_promotion(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "untagged", tagged=False)
 
     execution = qa.execution_of(job)
@@ -57,7 +58,7 @@ def test_a_job_without_the_tag_ends_quietly(lab: Lab, qa: Stage, application: st
     assert qa.endpoint(application) is None
 
 
-def test_a_second_model_takes_the_update_path(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_second_model_updates_the_endpoint(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "first"))
     first = qa.endpoint(application)
 
@@ -69,7 +70,7 @@ def test_a_second_model_takes_the_update_path(lab: Lab, qa: Stage, application: 
     assert [p["previous_endpoint_config_name"] for p in qa.history(application)] == ["", first["EndpointConfigName"]]
 
 
-def test_the_same_event_again_changes_nothing(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_duplicate_event_changes_nothing(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good")
     first = qa.execution_of(job)
     before = qa.endpoint(application)
@@ -83,7 +84,7 @@ def test_the_same_event_again_changes_nothing(lab: Lab, qa: Stage, application: 
     assert len(qa.history(application)) == 1
 
 
-def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_changed_meanwhile(
+def test_a_duplicate_event_a_day_later_changes_nothing_even_with_other_settings(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     first = qa.execution_of(lab.train(application, "first"))
@@ -93,7 +94,7 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
     before = qa.endpoint(application)
     again = qa.promote(event_of_first)
-    assert again.states[-1] == "Live before", again.cause
+    assert again.states[-1] == "Already superseded", again.cause
     assert "does not bring settings that have changed" in again.output["reason"]
     assert qa.endpoint(application) == before
 
@@ -101,7 +102,7 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     by_hand = config_by_hand(qa, application, first.output["model_name"])
     qa.client("sagemaker").update_endpoint(EndpointName=f"{application}-qa", EndpointConfigName=by_hand)
     wait_until(lambda: True if config(qa, application) == by_hand else None, "the change by hand")
-    assert qa.promote(event_of_first).states[-1] == "Live before"
+    assert qa.promote(event_of_first).states[-1] == "Already superseded"
     assert config(qa, application) == by_hand
 
     # A newer one has gone live.
@@ -114,15 +115,13 @@ def test_an_event_that_comes_again_a_day_later_changes_nothing_whatever_has_chan
     # By hand the new settings are brought, since that is asked for.
     assert qa.promote({"rollback": f"{application}-qa"}).states[-1] == "Promoted"
     before = qa.endpoint(application)
-    assert qa.promote(event_of_first).states[-1] in ("Live before", "Already live")
+    assert qa.promote(event_of_first).states[-1] in ("Already superseded", "Already live")
     assert qa.endpoint(application) == before
     assert qa.promote({"training_job": event_of_first["detail"]["TrainingJobName"]}).states[-1] == "Promoted"
     assert qa.instances(application) == 2
 
 
-def test_a_model_that_answers_wrongly_is_stopped_and_the_endpoint_put_back(
-    lab: Lab, qa: Stage, application: str
-) -> None:
+def test_a_model_with_wrong_responses_is_rolled_back(lab: Lab, qa: Stage, application: str) -> None:
     qa.execution_of(lab.train(application, "good"))
     before = qa.endpoint(application)
 
@@ -148,7 +147,7 @@ def test_a_model_that_cannot_load_is_rolled_back(lab: Lab, qa: Stage, applicatio
 
     assert execution.status == "FAILED"
     assert execution.error == "DeploymentFailed"
-    assert "put the endpoint" in (execution.cause or "")
+    assert "rolled back the endpoint" in (execution.cause or "")
     assert qa.answer(application) == {"label": "good"}
     assert qa.running(application) == []
 
@@ -163,7 +162,7 @@ def test_a_first_deployment_that_fails_leaves_no_endpoint(lab: Lab, qa: Stage, a
     assert qa.running(application) == []
 
 
-def test_of_two_jobs_at_once_both_are_promoted_in_turn_and_the_newer_stays(
+def test_two_concurrent_jobs_are_promoted_in_turn_and_the_newer_stays_live(
     lab: Lab, qa: Stage, application: str
 ) -> None:
     older, newer = lab.train(application, "older"), lab.train(application, "newer")
@@ -189,13 +188,13 @@ def test_a_fleet_that_was_scaled_out_keeps_its_size(lab: Lab, qa: Stage, applica
 
 
 def config(qa: Stage, application: str) -> str | None:
-    """The config that an endpoint serves with."""
+    """Return the endpoint config of an endpoint."""
     found = qa.endpoint(application)
     return found["EndpointConfigName"] if found and found["EndpointStatus"] == "InService" else None
 
 
 def config_by_hand(qa: Stage, application: str, model: str) -> str:
-    """Another endpoint config for a model, made by someone's hand."""
+    """Create another endpoint config for a model outside of the pipeline."""
     name = f"{application}-by-hand"
     variant = {
         "VariantName": "AllTraffic",

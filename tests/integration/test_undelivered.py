@@ -1,4 +1,4 @@
-"""An event that cannot be delivered is told and kept with its reason, and a promotion can be started with it."""
+"""An undelivered event raises an alarm and is kept with its reason, and it can start a promotion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.iam import clients
 from tests.support.mail import mail
-from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from tests.support.world import DEV, QA, Lab, Stage, physical_id, role_of, wait_
     ],
     ids=["not-started", "not-forwarded"],
 )
-def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_by_hand(
+def test_an_undelivered_event_raises_an_alarm_is_kept_and_can_start_a_promotion(
     lab: Lab,
     qa: Stage,
     stacks: EmbeddedAws,
@@ -46,7 +47,7 @@ def test_an_event_that_is_not_delivered_is_told_and_kept_and_starts_a_promotion_
 
     with faults.injected(Call(principal, *denied), Kind.DENIED):
         job = lab.train(application, "good")
-        # No further mail comes if it rings already.
+        # No further email is sent while it is in ALARM.
         mail(stacks, f'ALARM: "{physical_id(account, stack, "UndeliveredEvents")}"')
         kept = wait_until(lambda: look(job), f"the event of {job} in {queue}")
 

@@ -1,6 +1,6 @@
-"""What no checker catches: rules of our own, each one function that yields what it finds as sentences.
+"""Rules that no existing checker has. Each rule is a function that yields its findings as sentences.
 
-They read the files that are deployed, and the tests; `tests/test_linter.py` shows of each rule that it bites.
+The rules read the deployed files and the tests. `tests/test_linter.py` shows that each rule detects a violation.
 """
 
 from tests.linter import access, calls, flow, imports, resources

@@ -1,4 +1,4 @@
-"""Rules on who may do what: every statement of every policy in the templates."""
+"""Rules for permissions: every statement of every policy in the templates."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import yaml
 from tests.linter.project import TEMPLATES, Project, listed, members
 from tests.linter.rules import rule
 
-# A function takes the role that somebody of its own account has passed to it (Lambda developer guide, "Defining Lambda
-# function permissions with an execution role").
+# Lambda assumes only roles that a principal of the same account has passed to a function (Lambda developer guide,
+# "Defining Lambda function permissions with an execution role").
 _TRUSTED = {"lambda.amazonaws.com"}
-# EventBridge does not tell these for whom it acts, so a condition on that never holds (SNS developer guide, "Managing
-# Amazon SNS encryption keys and costs"; EventBridge user guide, "Troubleshooting Amazon EventBridge").
-_NOT_TOLD = {"AWS::SNS::TopicPolicy", "AWS::KMS::Key"}
-_SOURCE = {"lambda.amazonaws.com"}
+# EventBridge does not send its source account or ARN to these, so a condition on them never matches (SNS developer
+# guide, "Managing Amazon SNS encryption keys and costs"; EventBridge user guide, "Troubleshooting Amazon EventBridge").
+_WITHOUT_SOURCE = {"AWS::SNS::TopicPolicy", "AWS::KMS::Key"}
 _SOURCE = {"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"}
-# Operators by which a key that is not sent does not hold.
-_COMPARE = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}
+# Condition operators that do not match if the request lacks the key.
+_STRICT_OPERATORS = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}
 
 
 class Statement(NamedTuple):
-    """An Allow, where it stands, and of what kind of resource."""
+    """An Allow statement, its place, and the type of the resource that contains it."""
 
     place: str
     kind: str
@@ -37,14 +36,14 @@ class Statement(NamedTuple):
 
     @property
     def principals(self) -> list[tuple[str, Any]]:
-        """What may act, by the kind of principal; `*` stands for anybody."""
+        """The principals with their kinds; `*` means everyone."""
         principal = self.allowed.get("Principal", {})
         named = [("AWS", principal)] if isinstance(principal, str) else members(principal)
-        return [(kind, one) for kind, several in named for one in listed(several)]
+        return [(kind, one) for kind, values in named for one in listed(values)]
 
     @property
     def services(self) -> list[str]:
-        return [str(who) for kind, who in self.principals if kind == "Service"]
+        return [str(principal) for kind, principal in self.principals if kind == "Service"]
 
 
 def _statements(project: Project) -> Iterator[Statement]:
@@ -62,50 +61,50 @@ def _allows(value: Any, is_trust: bool) -> Iterator[tuple[dict[str, Any], bool]]
 
 
 @rule
-def open_to_all(project: Project) -> Iterator[str]:
+def public_access(project: Project) -> Iterator[str]:
     for statement in _statements(project):
-        if "NotPrincipal" in statement.allowed or "*" in [who for _, who in statement.principals]:
-            yield f"{statement.place}: allows {', '.join(statement.actions)} to anybody."
+        if "NotPrincipal" in statement.allowed or "*" in [principal for _, principal in statement.principals]:
+            yield f"{statement.place}: allows {', '.join(statement.actions)} to everyone."
 
 
 @rule
-def service_for_anybody(project: Project) -> Iterator[str]:
-    """A service acts for all its customers, and a condition says for whom (IAM user guide, "The confused deputy")."""
+def service_without_source_condition(project: Project) -> Iterator[str]:
+    """A service acts for all customers; a condition limits it to one (IAM user guide, "The confused deputy")."""
     for statement in _statements(project):
         for service in statement.services:
             is_trusted = statement.is_trust and service in _TRUSTED
-            if not is_trusted and not _is_not_told(statement, service) and not _names_source(statement):
-                yield f"{statement.place}: {service} may use it for anybody (no aws:SourceArn, no aws:SourceAccount)."
+            if not is_trusted and not _lacks_source(statement, service) and not _names_source(statement):
+                yield f"{statement.place}: {service} can act for any account (no aws:SourceArn or aws:SourceAccount)."
 
 
 @rule
-def condition_that_never_holds(project: Project) -> Iterator[str]:
+def source_condition_that_never_matches(project: Project) -> Iterator[str]:
     for statement in _statements(project):
         for service in statement.services:
-            if _is_not_told(statement, service) and _names_source(statement):
-                yield f"{statement.place}: {service} does not say for whom it acts there, so that it is never allowed."
+            if _lacks_source(statement, service) and _names_source(statement):
+                yield f"{statement.place}: {service} sends no source account or ARN, so the condition never matches."
 
 
-def _is_not_told(statement: Statement, service: str) -> bool:
-    return service == "events.amazonaws.com" and statement.kind in _NOT_TOLD
+def _lacks_source(statement: Statement, service: str) -> bool:
+    return service == "events.amazonaws.com" and statement.kind in _WITHOUT_SOURCE
 
 
 def _names_source(statement: Statement) -> bool:
     condition = statement.allowed.get("Condition", {})
-    compared = [key_value for operator in _COMPARE for key_value in condition.get(operator, {}).items()]
+    compared = [key_value for operator in _STRICT_OPERATORS for key_value in condition.get(operator, {}).items()]
     return any(key.lower() in _SOURCE and value != "*" for key, value in compared)
 
 
 @rule
-def star_action(project: Project) -> Iterator[str]:
+def wildcard_action(project: Project) -> Iterator[str]:
     for statement in _statements(project):
         stars = [action for action in statement.actions if "*" in action or "?" in action]
-        if (stars or "NotAction" in statement.allowed) and not _leaves_it_to_the_account(statement):
-            yield f"{statement.place}: allows {', '.join(stars) or 'all but some actions'}, not what is needed by name."
+        if (stars or "NotAction" in statement.allowed) and not _enables_iam_policies(statement):
+            yield f"{statement.place}: allows {', '.join(stars) or 'a NotAction'}; name the required actions instead."
 
 
-def _leaves_it_to_the_account(statement: Statement) -> bool:
-    """A key whose policy does not allow its account everything can become one that nobody can change or delete.
+def _enables_iam_policies(statement: Statement) -> bool:
+    """Return whether the statement gives a key's account full access, without which a key can become unmanageable.
 
     KMS developer guide, "Default key policy".
     """
@@ -114,7 +113,7 @@ def _leaves_it_to_the_account(statement: Statement) -> bool:
 
 
 @rule
-def star_resource_without_reason(project: Project) -> Iterator[str]:
+def wildcard_resource_without_reason(project: Project) -> Iterator[str]:
     for path in TEMPLATES:
         lines = project.texts[path].splitlines()
         for logical_id, node in _nodes(yaml.compose(project.texts[path], yaml.CSafeLoader), "Resources"):
@@ -125,7 +124,7 @@ def star_resource_without_reason(project: Project) -> Iterator[str]:
                     continue
                 beside = lines[statement.start_mark.line : named.end_mark.line + 1]
                 if _has_star(named) and not any(re.search(r"(^| )# ", line) for line in beside):
-                    yield f"{logical_id} of {path}: a statement has the resource * and no reason beside it."
+                    yield f"{logical_id} of {path}: a statement has the resource * without a reason in a comment."
 
 
 def _nodes(document: Any, section: str) -> list[tuple[str, yaml.Node]]:
@@ -134,7 +133,7 @@ def _nodes(document: Any, section: str) -> list[tuple[str, yaml.Node]]:
 
 
 def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
-    """Every statement below a node."""
+    """Yield every statement within a node."""
     if isinstance(node, yaml.MappingNode):
         if "Effect" in [key.value for key, _ in node.value]:
             yield node
@@ -151,13 +150,13 @@ def _has_star(node: yaml.Node) -> bool:
 
 
 @rule
-def role_passed_to_anybody(project: Project) -> Iterator[str]:
+def unrestricted_pass_role(project: Project) -> Iterator[str]:
     for statement in _statements(project):
         if "iam:passrole" not in [action.lower() for action in statement.actions]:
             continue
         role = statement.allowed.get("Resource")
         is_one = isinstance(role, dict) and "*" not in str(role)
         if not is_one:
-            yield f"{statement.place}: iam:PassRole is not of one role."
+            yield f"{statement.place}: iam:PassRole is not limited to one role."
         if "iam:PassedToService" not in statement.allowed.get("Condition", {}).get("StringEquals", {}):
-            yield f"{statement.place}: iam:PassRole does not say to which service (iam:PassedToService)."
+            yield f"{statement.place}: iam:PassRole is not limited to one service (iam:PassedToService)."

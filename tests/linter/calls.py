@@ -1,4 +1,4 @@
-"""Rules on what the state machine calls, what it gives and what it reads of the answer."""
+"""Rules for the calls of the state machine: their arguments, payloads and results."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from tests.linter.project import DEFINITION, SUBSTITUTION, Project, imports, objects, payload_of, texts
 from tests.linter.rules import rule
 
-# The integrations that are not of the SDK, by how botocore calls their services. Step Functions developer guide,
-# "Integrating optimized services".
+# The optimized integrations, with botocore's names of their services (Step Functions developer guide, "Integrating
+# optimized services").
 OPTIMIZED = {
     "dynamodb": ("dynamodb", {"getItem", "putItem", "updateItem", "deleteItem"}),
     "events": ("events", {"putEvents"}),
@@ -25,13 +25,13 @@ OPTIMIZED = {
     "sqs": ("sqs", {"sendMessage"}),
     "states": ("stepfunctions", {"startExecution"}),
 }
-# The SDK for Java calls a service by its id in lower case; botocore by the same with hyphens, but for these.
+# The SDK for Java names a service by its ID in lowercase; botocore adds hyphens, except for these.
 _BOTO_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions"}
 
 
 @functools.cache
 def _operation(resource: str) -> OperationModel | None:
-    """The API operation behind the Resource of a Task."""
+    """Return the API operation of the Resource of a Task, or None if there is none."""
     called = re.fullmatch(
         r"arn:[^:]+:states:::(aws-sdk:)?(\w+):([a-z]\w*)(\.sync|\.sync:2|\.waitForTaskToken)?", resource
     )
@@ -64,55 +64,55 @@ def _model(service: str) -> ServiceModel | None:
 def unknown_integration(project: Project) -> Iterator[str]:
     for name, state in project.states("Task"):
         if _operation(state["Resource"]) is None:
-            yield f"{name}: AWS knows nothing that is called {state['Resource']}."
+            yield f"{name}: AWS has no integration {state['Resource']}."
 
 
 @rule
-def argument_that_does_not_fit(project: Project) -> Iterator[str]:
+def invalid_argument(project: Project) -> Iterator[str]:
     for name, state in project.states("Task"):
         operation = _operation(state["Resource"])
         if operation is not None and operation.input_shape is not None:
-            for what in _misfits(state.get("Arguments", {}), operation.input_shape):
-                yield f"{name}: {operation.name} {what}."
+            for problem in _problems(state.get("Arguments", {}), operation.input_shape):
+                yield f"{name}: {operation.name} {problem}."
 
 
-def _misfits(value: Any, shape: Shape) -> Iterator[str]:
-    """What of a request an API does not know or misses; what an expression comes to is not known here.
+def _problems(value: Any, shape: Shape) -> Iterator[str]:
+    """Yield the arguments that an API does not have, misses or does not accept; the values of expressions are unknown.
 
-    Step Functions takes the names of arguments with a capital, whatever the API has.
+    In Step Functions, the names of arguments begin with a capital letter, even if they do not in the API.
     """
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         known = {name[0].upper() + name[1:]: name for name in shape.members}
         yield from (f"has no argument {name}" for name in value if name not in known)
-        yield from (f"needs {name}" for name in shape.required_members if name[0].upper() + name[1:] not in value)
+        yield from (f"requires {name}" for name in shape.required_members if name[0].upper() + name[1:] not in value)
         for name in value.keys() & known.keys():
-            yield from _misfits(value[name], shape.members[known[name]])
+            yield from _problems(value[name], shape.members[known[name]])
     elif isinstance(shape, ListShape) and isinstance(value, list):
         for member in value:
-            yield from _misfits(member, shape.member)
+            yield from _problems(member, shape.member)
     elif isinstance(shape, MapShape) and isinstance(value, dict):
         for member in value.values():
-            yield from _misfits(member, shape.value)
+            yield from _problems(member, shape.value)
     elif shape.type_name in ("structure", "list", "map") and not str(value).startswith("{%"):
-        yield f"takes a {shape.type_name}, not {value}"
+        yield f"requires a {shape.type_name}, not {value}"
 
 
 @rule
-def substitution_nobody_supplies(project: Project) -> Iterator[str]:
+def undefined_substitution(project: Project) -> Iterator[str]:
     for name in sorted(_substitutions(project) - project.substitutions().keys()):
-        yield f"${{{name}}} of the definition is not among the DefinitionSubstitutions."
+        yield f"${{{name}}} in the definition is not in the DefinitionSubstitutions."
 
 
 @rule
-def substitution_nobody_uses(project: Project) -> Iterator[str]:
+def unused_substitution(project: Project) -> Iterator[str]:
     for name in sorted(project.substitutions().keys() - _substitutions(project)):
-        yield f"The definition has no ${{{name}}}, which is among the DefinitionSubstitutions."
+        yield f"${{{name}}} is in the DefinitionSubstitutions, but not used in the definition."
 
 
 def _substitutions(project: Project) -> set[str]:
-    """Return the names that the definition uses, those within the values of others included.
+    """Return the names that the definition uses, including those within the values of others.
 
-    In the text of a `Fn::Sub` the names are those of CloudFormation.
+    The names in the text of a `Fn::Sub` are those of CloudFormation.
     """
     used: set[str] = set()
     waiting = set(SUBSTITUTION.findall(re.sub(r"(?m)^ *#.*$", "", project.texts[DEFINITION])))
@@ -129,30 +129,30 @@ def function_that_outlasts_its_task(project: Project) -> Iterator[str]:
     for name, state in project.states("Task"):
         function, seconds = project.function_of(state), state.get("TimeoutSeconds")
         if function and isinstance(seconds, int) and seconds <= project.function(function)["Timeout"]:
-            yield f"{name}: gives up while {function} may still be running."
+            yield f"{name}: its TimeoutSeconds are not longer than the Timeout of {function}."
 
 
 @rule
-def payload_nobody_reads(project: Project) -> Iterator[str]:
+def unread_payload_field(project: Project) -> Iterator[str]:
     for name, state, module in _called_modules(project):
         for field in sorted(payload_of(state).keys() - _fields_read(project.texts[module])):
             yield f"{name}: {module} does not read event[{field!r}]."
 
 
 @rule
-def payload_nobody_writes(project: Project) -> Iterator[str]:
+def missing_payload_field(project: Project) -> Iterator[str]:
     for name, state, module in _called_modules(project):
         for field in sorted(_fields_read(project.texts[module]) - payload_of(state).keys()):
             yield f"{name}: the Payload has no {field}, which {module} reads."
 
 
 @rule
-def event_that_goes_out_of_sight(project: Project) -> Iterator[str]:
-    """What a step reads is seen as long as the event stays within its module."""
+def event_passed_to_another_module(project: Project) -> Iterator[str]:
+    """A step reads its event only in its own module, where the linter can find the fields."""
     for module, text in project.texts.items():
         if module.startswith("functions/steps/"):
-            for line in _events_out_of_sight(text):
-                yield f"{module}, line {line}: hands its event to where its fields are not seen to be read."
+            for line in _passed_events(text):
+                yield f"{module}, line {line}: passes its event to another module. Pass the fields instead."
 
 
 def _called_modules(project: Project) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -171,7 +171,7 @@ def _fields_read(module: str) -> set[str]:
 
 
 def _field(node: ast.AST) -> str | None:
-    """The field of the event that is read there."""
+    """Return the field of the event that `node` reads, if any."""
     if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant) or not _is_event(node.value):
         return None
     return str(node.slice.value)
@@ -182,32 +182,34 @@ def _is_event(node: ast.AST) -> bool:
 
 
 @functools.cache
-def _events_out_of_sight(module: str) -> list[int]:
+def _passed_events(module: str) -> list[int]:
     nodes = list(ast.walk(ast.parse(module)))
     functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    seen: set[ast.AST] = {node.value for node in nodes if isinstance(node, ast.Subscript) and _field(node) is not None}
+    allowed: set[ast.AST] = {
+        node.value for node in nodes if isinstance(node, ast.Subscript) and _field(node) is not None
+    }
     for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
-            seen |= set(node.args)
-    return [node.lineno for node in nodes if isinstance(node, ast.Name) and _is_event(node) and node not in seen]
+            allowed |= set(node.args)
+    return [node.lineno for node in nodes if isinstance(node, ast.Name) and _is_event(node) and node not in allowed]
 
 
 @rule
-def answer_nobody_gives(project: Project) -> Iterator[str]:
-    """What is read of a function's answer is a name that its module, or one that it imports, writes at all."""
+def missing_result_field(project: Project) -> Iterator[str]:
+    """Each field of a function's result that a state reads is written by its module or one that it imports."""
     for name, state, module in _called_modules(project):
         read = {field for text in texts(state) for field in re.findall(r"\$states\.result\.Payload\.(\w+)", text)}
         for field in sorted(read - _names_written(project, module)):
-            yield f"{name}: reads {field}, which {module} does not answer."
-    for variable, written in _answers(project).items():
+            yield f"{name}: reads {field}, which {module} does not return."
+    for variable, written in _results(project).items():
         for name, state in project.states():
             read = {field for text in texts(state) for field in re.findall(rf"\${variable}\.(\w+)", text)}
             for field in sorted(read - written):
                 yield f"{name}: reads ${variable}.{field}, which is never written."
 
 
-def _answers(project: Project) -> dict[str, set[str]]:
-    """The variables that are nothing but whole answers or objects, and the fields that these may have."""
+def _results(project: Project) -> dict[str, set[str]]:
+    """Return the variables that contain only whole results or objects, and the fields that these can have."""
     found: dict[str, set[str]] = {}
     unknown: set[str] = set()
     modules = {id(state): module for _, state, module in _called_modules(project)}
@@ -230,7 +232,7 @@ def _names_written(project: Project, module: str) -> set[str]:
 
 @functools.cache
 def _written(module: str) -> set[str]:
-    """The keys of its dictionaries, and the fields of its dataclasses."""
+    """Return the keys of the dictionaries and the fields of the dataclasses in `module`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(module)):
         if isinstance(node, ast.Dict):

@@ -1,4 +1,4 @@
-"""The files that are deployed and the tests, as the rules read them."""
+"""The deployed files and the tests, as the rules read them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from embedded_aws.services.cloudformation import templates
-from embedded_aws.services.stepfunctions import definitions
+from embedded_aws.services.stepfunctions.substitutions import substitute
 
 ROOT = Path(__file__).parents[2]
 DEFINITION, TEMPLATE = "statemachine/promotion.asl.yaml", "template.yaml"
@@ -26,7 +26,7 @@ Place = tuple[str, dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """The definition, the templates, the modules of the functions and the tests: their texts, by path."""
+    """The texts of the definition, the templates, the modules of the functions and the tests, by path."""
 
     texts: Mapping[str, str] = dataclasses.field(repr=False)
 
@@ -48,15 +48,15 @@ class Project:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The state machine as far as the template determines it: see `substituted`."""
+        """The state machine, with the substitutions that the template determines (see `substituted`)."""
         return _definition(self.substituted())
 
     def substituted(self) -> str:
-        """Return the definition's text with the template's JSON and the defaults of its parameters.
+        """Return the text of the definition with the JSON of the template and the defaults of its parameters.
 
-        What only a deployment knows, such as a function's ARN, stays `${...}`.
+        A value that only a deployment determines, such as the ARN of a function, stays `${...}`.
         """
-        return definitions.substitute(self.texts[DEFINITION], self._known_substitutions())
+        return substitute(self.texts[DEFINITION], self._known_substitutions())
 
     def substitutions(self) -> dict[str, Any]:
         """Return the DefinitionSubstitutions of the template."""
@@ -71,12 +71,12 @@ class Project:
                     known[name] = value
                 case {"Ref": parameter} if parameter in defaults:
                     known[name] = defaults[parameter]
-                case {"Fn::Sub": text} if "${" not in (substituted := definitions.substitute(text, defaults)):
+                case {"Fn::Sub": text} if "${" not in (substituted := substitute(text, defaults)):
                     known[name] = substituted
         return known
 
     def machines(self, machine: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the state machine, and those within its Maps and Parallels."""
+        """Yield the state machine and those within its Maps and Parallels."""
         machine = machine or self.definition
         yield machine
         for state in machine["States"].values():
@@ -85,30 +85,30 @@ class Project:
                     yield from self.machines(inner)
 
     def states(self, kind: str | None = None) -> Iterator[Place]:
-        """Every state by its name, also those within Maps; or those of one kind."""
+        """Yield the name and state of every state, also within Maps, or only of those of one type."""
         for machine in self.machines():
             for name, state in machine["States"].items():
                 if kind in (None, state["Type"]):
                     yield name, state
 
     def state_machine(self) -> Place:
-        """The properties of the state machine in the template."""
+        """Return the place and the properties of the state machine in the template."""
         [found] = [(place, found) for place, found, _ in self.resources("AWS::Serverless::StateMachine")]
         return found
 
     def function_of(self, state: Mapping[str, Any]) -> str | None:
-        """The logical id of the function that a Task calls."""
+        """Return the logical ID of the function that a Task invokes."""
         named = SUBSTITUTION.fullmatch(str(_arguments(state).get("FunctionName")))
         supplied = self.substitutions().get(named[1], {}) if named else {}
         return str(supplied["Fn::GetAtt"][0]) if "Fn::GetAtt" in supplied else None
 
     def function(self, logical_id: str) -> dict[str, Any]:
-        """The properties of a function, those of all functions included."""
+        """Return the properties of a function, including those in Globals."""
         template = self.template()
         return dict(template["Globals"]["Function"] | template["Resources"][logical_id]["Properties"])
 
     def resources(self, *kinds: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-        """The resources of certain kinds, or all: where each stands, its properties, and its logical id."""
+        """Yield the place, properties and logical ID of each resource, or only of those of certain types."""
         for path in TEMPLATES:
             for logical_id, resource in self.template(path)["Resources"].items():
                 if not kinds or resource["Type"] in kinds:
@@ -125,7 +125,7 @@ def _arguments(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text in a value; of a state, not those of the states within it."""
+    """Yield every string in a value; for a Map, not those of the states within it."""
     if isinstance(value, str):
         yield value
     for key, member in members(value):
@@ -134,7 +134,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a value, itself included."""
+    """Yield every object in a value, including the value itself."""
     if isinstance(value, dict):
         yield value
     for _, member in members(value):
@@ -149,7 +149,7 @@ def members(value: Any) -> list[tuple[str, Any]]:
 
 @functools.cache
 def imports(module: str) -> list[str]:
-    """Return the names that the text of a module imports, and the modules that it imports them from."""
+    """Return the names that a module imports, and the modules that it imports them from."""
     found: list[str] = []
     for node in ast.walk(ast.parse(module)):
         if isinstance(node, ast.Import):
@@ -160,7 +160,7 @@ def imports(module: str) -> list[str]:
 
 
 def listed(value: Any) -> list[Any]:
-    """A value that may stand alone or in a list, as a list."""
+    """Return a value that may be a list or a single item as a list."""
     return value if isinstance(value, list) else [value]
 
 

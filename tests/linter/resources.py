@@ -1,4 +1,4 @@
-"""Rules on the resources of the templates, and on what the templates are made of."""
+"""Rules for the resources, parameters and conditions of the templates."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from typing import Any
 from tests.linter.project import TEMPLATES, Project, listed, objects, texts
 from tests.linter.rules import rule
 
-# Events of a function that are fetched for it, and whose caller waits, are no asynchronous calls. SAM, "Event source
-# objects".
-_WAITED_FOR = {"Api", "HttpApi", "SQS", "Kinesis", "DynamoDB", "MSK", "MQ", "SelfManagedKafka", "DocumentDB", "Cognito"}
-# Events that EventBridge delivers.
+# Event sources that invoke a function synchronously, or that Lambda polls (SAM developer guide, "EventSource").
+_SYNCHRONOUS = {
+    "Api",
+    "HttpApi",
+    "SQS",
+    "Kinesis",
+    "DynamoDB",
+    "MSK",
+    "MQ",
+    "SelfManagedKafka",
+    "DocumentDB",
+    "Cognito",
+}
+# Event sources that EventBridge delivers.
 _DELIVERED = {"EventBridgeRule", "CloudWatchEvent", "Schedule", "ScheduleV2"}
 
 _HARD_CODED = {
@@ -23,22 +33,22 @@ _HARD_CODED = {
 
 
 @rule
-def machine_without_log(project: Project) -> Iterator[str]:
+def state_machine_without_log(project: Project) -> Iterator[str]:
     place, machine = project.state_machine()
     logging = machine.get("Logging", {})
     if logging.get("Level") != "ALL" or not logging.get("Destinations"):
-        yield f"{place}: does not log all that happens."
+        yield f"{place}: does not log every event (Level ALL)."
 
 
 @rule
-def machine_without_tracing(project: Project) -> Iterator[str]:
+def state_machine_without_tracing(project: Project) -> Iterator[str]:
     place, machine = project.state_machine()
     if machine.get("Tracing", {}).get("Enabled") is not True:
         yield f"{place}: is not traced."
 
 
 @rule
-def queue_or_topic_not_encrypted(project: Project) -> Iterator[str]:
+def unencrypted_queue_or_topic(project: Project) -> Iterator[str]:
     for place, queue, _ in project.resources("AWS::SQS::Queue"):
         if not queue.get("SqsManagedSseEnabled") and not queue.get("KmsMasterKeyId"):
             yield f"{place}: is not encrypted."
@@ -48,33 +58,33 @@ def queue_or_topic_not_encrypted(project: Project) -> Iterator[str]:
 
 
 @rule
-def table_that_can_be_lost(project: Project) -> Iterator[str]:
+def unprotected_table(project: Project) -> Iterator[str]:
     for place, table, _ in project.resources("AWS::DynamoDB::Table"):
         if not table.get("SSESpecification", {}).get("SSEEnabled"):
-            yield f"{place}: is not encrypted with a key of KMS."
+            yield f"{place}: is not encrypted with a KMS key."
         if not table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled"):
-            yield f"{place}: cannot be had back as it was (point-in-time recovery)."
+            yield f"{place}: has no point-in-time recovery."
 
 
 @rule
-def bucket_that_is_not_closed(project: Project) -> Iterator[str]:
+def unprotected_bucket(project: Project) -> Iterator[str]:
     for place, bucket, _ in project.resources("AWS::S3::Bucket"):
         settings = list(objects(bucket))
         algorithms = [one["SSEAlgorithm"] for one in settings if "SSEAlgorithm" in one]
         blocked = bucket.get("PublicAccessBlockConfiguration", {})
         blocks = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
         if not algorithms or any(not algorithm.startswith("aws:kms") for algorithm in algorithms):
-            yield f"{place}: is not encrypted with a key of KMS."
+            yield f"{place}: is not encrypted with a KMS key."
         if bucket.get("VersioningConfiguration", {}).get("Status") != "Enabled":
-            yield f"{place}: has no versions."
+            yield f"{place}: has no versioning."
         if not all(blocked.get(block) is True for block in blocks):
             yield f"{place}: does not block all public access."
         if [one["ObjectOwnership"] for one in settings if "ObjectOwnership" in one] != ["BucketOwnerEnforced"]:
-            yield f"{place}: takes access control lists (no BucketOwnerEnforced)."
+            yield f"{place}: accepts access control lists (no BucketOwnerEnforced)."
 
 
 @rule
-def bucket_without_encrypted_transport(project: Project) -> Iterator[str]:
+def bucket_without_tls(project: Project) -> Iterator[str]:
     denied = [
         policy["Bucket"]
         for _, policy, _ in project.resources("AWS::S3::BucketPolicy")
@@ -87,23 +97,23 @@ def bucket_without_encrypted_transport(project: Project) -> Iterator[str]:
     own = [{"Ref": logical_id} for _, _, logical_id in project.resources("AWS::S3::Bucket")]
     for place, _, logical_id in project.resources("AWS::S3::Bucket"):
         if {"Ref": logical_id} not in denied:
-            yield f"{place}: has no policy that denies what comes without TLS."
+            yield f"{place}: has no policy that denies requests without TLS."
     for place, policy, _ in project.resources("AWS::S3::BucketPolicy"):
-        # The bucket is not ours to close; what we grant is.
+        # Another stack owns the bucket; only the grants in this statement must require TLS.
         for statement in [] if policy["Bucket"] in own else policy["PolicyDocument"]["Statement"]:
             if statement["Condition"].get("Bool") != {"aws:SecureTransport": "true"}:
-                yield f"{place}: {statement['Sid']} grants it without TLS, too."
+                yield f"{place}: {statement['Sid']} grants access without TLS."
 
 
 @rule
-def target_without_dead_letters(project: Project) -> Iterator[str]:
+def target_without_dead_letter_queue(project: Project) -> Iterator[str]:
     for place, target in _targets(project):
         if not target.get("DeadLetterConfig") and not target.get("RedrivePolicy"):
-            yield f"{place}: what cannot be delivered is lost, since there is no dead-letter queue."
+            yield f"{place}: has no dead-letter queue, so undelivered events are lost."
 
 
 def _targets(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Whatever EventBridge or SNS delivers to; a mail counts as delivered once it is sent."""
+    """Yield the targets that EventBridge or SNS delivers to, except email, which has no dead-letter queue."""
     for place, properties, _ in project.resources():
         for name, event in properties.get("Events", {}).items():
             if event["Type"] in _DELIVERED:
@@ -119,19 +129,19 @@ def _targets(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @rule
-def function_without_dead_letters(project: Project) -> Iterator[str]:
-    """A function that nobody waits for is called again twice, and then what it was called with is dropped."""
+def function_without_dead_letter_queue(project: Project) -> Iterator[str]:
+    """Lambda retries an asynchronous invocation twice and then drops its event."""
     delivered = [arn for _, target in _targets(project) for arn in (target.get("Arn"), target.get("Endpoint"))]
     for place, function, logical_id in project.resources("AWS::Serverless::Function"):
-        events = {event["Type"] for event in function.get("Events", {}).values()} - _WAITED_FOR
-        is_called = events or {"Fn::GetAtt": [logical_id, "Arn"]} in delivered
-        keeps = function.get("DeadLetterQueue") or any("OnFailure" in one for one in objects(function))
-        if is_called and not keeps:
-            yield f"{place}: nobody waits for its answer, and what it fails on goes to no dead-letter queue."
+        events = {event["Type"] for event in function.get("Events", {}).values()} - _SYNCHRONOUS
+        is_asynchronous = events or {"Fn::GetAtt": [logical_id, "Arn"]} in delivered
+        has_queue = function.get("DeadLetterQueue") or any("OnFailure" in one for one in objects(function))
+        if is_asynchronous and not has_queue:
+            yield f"{place}: is invoked asynchronously and has no dead-letter queue."
 
 
 @rule
-def dead_letters_nobody_watches(project: Project) -> Iterator[str]:
+def dead_letter_queue_without_alarm(project: Project) -> Iterator[str]:
     for path in TEMPLATES:
         resources = project.template(path)["Resources"]
         alarms = [
@@ -146,7 +156,7 @@ def dead_letters_nobody_watches(project: Project) -> Iterator[str]:
         ]
         for queue in sorted(_dead_letter_queues(resources)):
             if {"Fn::GetAtt": [queue, "QueueName"]} not in watched:
-                yield f"{queue} of {path}: no alarm tells that something lies in it."
+                yield f"{queue} of {path}: has no alarm for messages in it."
 
 
 def _dead_letter_queues(resources: dict[str, Any]) -> set[str]:
@@ -157,36 +167,36 @@ def _dead_letter_queues(resources: dict[str, Any]) -> set[str]:
 
 
 @rule
-def alarm_nobody_hears(project: Project) -> Iterator[str]:
+def alarm_without_action(project: Project) -> Iterator[str]:
     for place, alarm, _ in project.resources("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
         if not alarm.get("AlarmActions") or alarm.get("ActionsEnabled", True) is not True:
-            yield f"{place}: tells nobody."
+            yield f"{place}: has no action."
 
 
 @rule
 def log_without_retention(project: Project) -> Iterator[str]:
-    """A function makes a log group by itself, which is kept for ever, unless it is given one."""
+    """Without a log group of the template, Lambda creates one that never expires."""
     groups = []
     for place, group, logical_id in project.resources("AWS::Logs::LogGroup"):
         groups.append({"Ref": logical_id})
         if not group.get("RetentionInDays"):
-            yield f"{place}: is kept for ever."
+            yield f"{place}: never expires."
     for place, _, logical_id in project.resources("AWS::Serverless::Function"):
         if project.function(logical_id).get("LoggingConfig", {}).get("LogGroup") not in groups:
-            yield f"{place}: writes into a log group that is not the template's, and is kept for ever."
+            yield f"{place}: writes to a log group outside the template, which never expires."
 
 
 @rule
-def hard_coded(project: Project) -> Iterator[str]:
+def hard_coded_value(project: Project) -> Iterator[str]:
     places: list[tuple[str, Any]] = list(project.states())
     for path in TEMPLATES:
         for section in ("Globals", "Conditions", "Resources", "Outputs"):
             places += [(f"{name} of {path}", found) for name, found in project.template(path).get(section, {}).items()]
     for place, value in places:
         for text in texts(value):
-            for what, pattern in _HARD_CODED.items():
+            for kind, pattern in _HARD_CODED.items():
                 if re.search(pattern, text):
-                    yield f"{place}: has {what} of its own in {text}."
+                    yield f"{place}: contains {kind} in {text}."
 
 
 @rule
@@ -200,7 +210,7 @@ def unused_parameter(project: Project) -> Iterator[str]:
                 name for text in texts(listed(one.get("Fn::Sub", []))) for name in re.findall(r"\$\{(\w+)\}", text)
             }
         for name in document.get("Parameters", {}).keys() - used:
-            yield f"{path}: nothing depends on the parameter {name}."
+            yield f"{path}: the parameter {name} is not used."
 
 
 @rule
@@ -210,4 +220,4 @@ def unused_condition(project: Project) -> Iterator[str]:
         used = {one["Condition"] for one in objects(document) if isinstance(one.get("Condition"), str)}
         used |= {one["Fn::If"][0] for one in objects(document) if "Fn::If" in one}
         for name in document.get("Conditions", {}).keys() - used:
-            yield f"{path}: nothing depends on the condition {name}."
+            yield f"{path}: the condition {name} is not used."

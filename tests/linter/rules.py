@@ -9,13 +9,13 @@ Rule = Callable[[Project], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
 
-def rule(judge: Rule) -> Rule:
-    """Make a rule of a function; its name says what it finds."""
-    RULES[judge.__name__] = judge
-    return judge
+def rule(function: Rule) -> Rule:
+    """Register a function as a rule, under the name of the violation that it finds."""
+    RULES[function.__name__] = function
+    return function
 
 
 def findings(project: Project) -> dict[str, list[str]]:
-    """What is found, by rule; of rules that find nothing, nothing."""
-    found = {name: list(judge(project)) for name, judge in RULES.items()}
+    """Return the findings of each rule that has any."""
+    found = {name: list(function(project)) for name, function in RULES.items()}
     return {name: sentences for name, sentences in found.items() if sentences}

@@ -1,4 +1,4 @@
-"""What is granted and no test needs, and what the application is denied in tests: each with its reason."""
+"""The grants that no test requires and the calls that tests provoke to be denied, each with its reason."""
 
 from tests.permissions.report import Provoked, Unused
 
@@ -6,7 +6,7 @@ GRANTED = [
     Unused(
         "*FunctionRole AWSLambdaBasicExecutionRole",
         ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
-        "AWS's own policy, which SAM attaches to the role of every function; Lambda writes the logs with it.",
+        "SAM attaches this managed policy of AWS to the role of every function. Lambda writes the logs with it.",
     ),
     Unused(
         "PromotionRole LogAndTrace",
@@ -22,12 +22,12 @@ GRANTED = [
             "logs:DescribeResourcePolicies",
             "logs:DescribeLogGroups",
         ),
-        "What Step Functions sets up the delivery of logs with, as it documents it. Nothing is delivered here.",
+        "Step Functions documents that it requires these to deliver logs. The embedded AWS delivers none.",
     ),
     Unused(
         "PromotionRole LogAndTrace",
         ("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
-        "What Step Functions sends traces with, as it documents it. There is no X-Ray here.",
+        "Step Functions documents that it requires these to send traces. The embedded AWS has no X-Ray.",
     ),
     Unused(
         "SageMakerRole Serve",
@@ -42,32 +42,32 @@ GRANTED = [
             "ec2:DescribeSubnets",
             "ec2:DescribeVpcs",
         ),
-        "What SageMaker's hosts join a VPC with, as it documents it. There is no EC2 here.",
+        "SageMaker documents that its hosts require these to join a VPC. The embedded AWS has no EC2.",
     ),
     Unused(
         "SageMakerRole Serve",
         ("logs:DescribeLogStreams", "cloudwatch:PutMetricData"),
-        "What SageMaker's hosts tell CloudWatch with, as it documents it. Here they only write log events.",
+        "SageMaker documents that its hosts require these for metrics and logs. Embedded hosts only write log events.",
     ),
     Unused(
         "RequestApprovalFunctionRole",
         ("ssm:StartAutomationExecution",),
-        "AWS's pages name the runbook in two ways, of which one is enough, and none says which one counts.",
+        "AWS's documentation has two forms of the runbook's ARN, and does not say which one IAM evaluates.",
     ),
     Unused(
-        "upstream.yaml NotificationsKey TheAccountDecidesByItsPolicies",
+        "upstream.yaml NotificationsKey EnableIAMPolicies",
         ("kms:*",),
-        "Without it nobody could change or delete the key any more, says AWS. No role of the stack uses it.",
+        "AWS warns that without it, the key can become unmanageable. No role of the stack uses it.",
     ),
     Unused(
         "SageMakerRole Serve",
         ("s3:ListBucket",),
-        "Models that are a prefix need it. Without it they are refused in the words that have a reason below.",
+        "A model under a prefix requires it. Without it, the denied call is one that has a reason below.",
     ),
     Unused(
         "WatchPromotionsFunctionEveryQuarterOfAnHourPermission",
         ("lambda:InvokeFunction",),
-        "Each look needs it. A test takes it away, and what is refused then has its reason below.",
+        "Each run of the schedule requires it. A test removes it, and the denied call has a reason below.",
     ),
 ]
 
@@ -77,28 +77,28 @@ DENIED = [
         "s3:GetObject",
         "arn:aws:s3:::elsewhere/*",
         "no identity-based policy",
-        "A model package whose metrics lie in a bucket that is not the upstream's.",
+        "A model package whose metrics are in a bucket outside UpstreamBuckets.",
     ),
     Provoked(
         "PlanCopyFunctionRole",
         "ecr:BatchGetImage",
         "*:repository/t????????????",
         "no resource-based policy",
-        "An image that the upstream account does not let the stage pull.",
+        "An image whose repository policy does not allow the stage.",
     ),
     Provoked(
         "RemoveSupersededModelsFunctionRole",
         "sagemaker:DeleteModel",
         "*:model/t????????????-*",
         "explicit deny",
-        "A removal that fails halfway: the test denies it, and lets the next promotion make up for it.",
+        "A removal that fails halfway. The test denies it, and the next promotion completes it.",
     ),
     Provoked(
         "PlanCopyFunctionRole",
         "s3:GetObject",
         "arn:aws:s3:::beside-t????????????/*",
         "no identity-based policy",
-        "An artifact or a smoke test that lies in a bucket beside those of the upstream account.",
+        "An artifact or a smoke test in a bucket outside UpstreamBuckets.",
     ),
     Provoked(
         "PlanCopyFunctionRole",
@@ -112,62 +112,62 @@ DENIED = [
         "s3:GetObject",
         "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1/models/*",
         "no identity-based policy",
-        "An artifact that lies in the stage's own bucket.",
+        "An artifact in the bucket of the stage.",
     ),
     Provoked(
         "PlanCopyFunctionRole",
         "s3:GetObject",
         "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1/t????????????/*",
         "no identity-based policy",
-        "An artifact that lies in the bucket of a later stage.",
+        "An artifact in the bucket of a later stage.",
     ),
     Provoked(
         "PlanCopyFunctionRole",
         "kms:Decrypt",
         "*:key/ID",
         "no resource-based policy",
-        "An artifact under a key of the upstream account that is not shared.",
+        "An artifact that is encrypted with a key of the upstream account whose policy does not allow the stage.",
     ),
     Provoked(
         "CopyArtifactsFunctionRole",
         "kms:GenerateDataKey",
         "*:key/ID",
         "explicit deny",
-        "A stage whose own key the test denies.",
+        "A stage whose key the test denies to its function.",
     ),
     Provoked(
         "RemoveSupersededModelsFunctionRole",
         "dynamodb:Query",
         "*:table/PromotionTable",
         "explicit deny",
-        "A removal that fails, whose alarm rings.",
+        "A removal that fails and sets off its alarm.",
     ),
     Provoked(
         "StartRole",
         "states:StartExecution",
         "*:stateMachine:model-promotion-STAGE",
         "explicit deny",
-        "An event that cannot start the state machine, whose alarm rings.",
+        "An event that cannot start the state machine and sets off the alarm of the dead-letter queue.",
     ),
     Provoked(
         "WatchPromotionsFunctionRole",
         "dynamodb:Query",
         "*:table/PromotionTable",
         "explicit deny",
-        "A look that fails, whose alarm rings.",
+        "A run of the background monitor that fails and sets off its alarm.",
     ),
     Provoked(
         "events.amazonaws.com",
         "lambda:InvokeFunction",
         "*:function:WatchPromotionsFunction",
         "no resource-based policy",
-        "A look that cannot be begun, whose alarm rings.",
+        "A run of the background monitor that cannot start and sets off its alarm.",
     ),
     Provoked(
         "SageMakerRole",
         "s3:ListBucket",
         "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1",
         "no identity-based policy",
-        "An artifact that is not there, which S3 tells only to who may list all of the bucket.",
+        "An artifact that does not exist. S3 reports that only to a caller that can list the bucket.",
     ),
 ]

@@ -1,6 +1,6 @@
-"""What the whole-machine tests of one process needed of the stacks' policies, for `python -m tests.permissions`.
+"""Record the permissions that the whole-machine tests of one process require, for `python -m tests.permissions`.
 
-Stages and accounts are alike there: a grant is told as the template has it, by the logical id of what has the policy.
+The record does not distinguish stages or accounts: it names a grant by the logical ID of the resource with the policy.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Grant, Refusal, Use
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 from sandbox import stacks
-from tests.permissions.telling import Denied, Granted, Told
+from tests.permissions.usage import Denied, Granted, Usage
 from tests.support.world import TRYING
 
 DIRECTORY = stacks.ROOT / ".local/permissions"
 
 
-def forget(directory: Path) -> None:
-    """What an earlier run wrote there."""
+def clear(directory: Path) -> None:
+    """Delete the records of an earlier run."""
     for file in directory.glob("*.json"):
         file.unlink()
 
 
 @contextlib.contextmanager
 def recorded(directory: Path | None, process: str) -> Iterator[None]:
-    """Write down at the end what was needed meanwhile, if a directory is given for that; each process has its name."""
+    """Record the use of permissions in the context to `<process>.json` in `directory`, if there is one."""
     if directory is None:
         yield
         return
-    use = Use(leave_out=[TRYING])
+    use = Use(excluded_sessions=[TRYING])
     with decisions.watched(use.see):
         yield
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{process}.json").write_text(told(use).written())
+    (directory / f"{process}.json").write_text(usage(use).to_json())
 
 
 class _Names:
-    """What the templates call that which has a name of its own in each stage."""
+    """The names in the templates of resources whose real names differ between stages."""
 
     def __init__(self) -> None:
         self.resources: list[tuple[str, Resource]] = []
@@ -63,25 +63,25 @@ class _Names:
         self._bearers = {arn for _, each in self.resources for arn in permissions_report.bearers(each)}
 
     def caller(self, principal: str) -> str:
-        """A role by its logical id, a service or a role that is not of the stacks as it is."""
+        """Return the logical ID of a role of the stacks, or `principal` itself."""
         return self._roles.get(principal, principal)
 
-    def concern(self, refusal: Refusal) -> bool:
-        """Whether a role of the stacks asked, or a service asked for something of the stacks."""
+    def is_relevant(self, refusal: Refusal) -> bool:
+        """Return whether the call was by a role of the stacks, or by a service for a resource of the stacks."""
         is_service = not refusal.principal.startswith("arn:")
         return refusal.principal in self._roles or (is_service and refusal.resource in self._bearers)
 
     def statement(self, holder: str, grant: Grant) -> str:
-        """Return the place of a grant: what holds it, the policy if that may have several, and the statement."""
+        """Return the name of a statement: its resource, the policy if there can be several, and the statement."""
         if grant.policy in self._roles:
             return f"{holder} trust {grant.label}"
-        # A role's own policy begins with the name of the role; a managed one has an ARN, which ends with its name.
+        # The name of an inline policy begins with that of its role; the ARN of a managed policy ends with its name.
         own = [name.rpartition("/")[2].removeprefix(holder) for name in grant.policy.split(" ")[1:]]
-        # The names of managed policies, and of statements that permit to invoke a function, are generated.
-        return self.alike(" ".join([holder, *own, grant.label]))
+        # The names of managed policies, and of statements that permit the invocation of a function, are generated.
+        return self.normalized(" ".join([holder, *own, grant.label]))
 
-    def alike(self, text: str) -> str:
-        """A text with what differs between stages taken out of it, and the buckets and repositories of parameters."""
+    def normalized(self, text: str) -> str:
+        """Replace the names in `text` that differ between stages, and the buckets and repositories of parameters."""
         for _, resource in self.resources:
             if resource.has_generated_name:
                 text = text.replace(resource.name, resource.logical_resource_id)
@@ -97,20 +97,22 @@ class _Names:
         return text
 
 
-def told(use: Use) -> Told:
-    """Return what was needed of the policies of all stacks that exist now."""
+def usage(use: Use) -> Usage:
+    """Return the use of the policies of all stacks that exist now."""
     names = _Names()
-    found = Told(use.decided)
+    found = Usage(use.decided)
     for holder, resource in names.resources:
         for grant in permissions_report.granted(resource):
-            granted = Granted(names.statement(holder, grant), names.alike(grant.action), names.alike(grant.resource))
-            missed_by = {_denied(names, each) for each in use.missed_by.get(grant, {}).values()}
-            found.add(granted, use.calls[grant], missed_by)
+            granted = Granted(
+                names.statement(holder, grant), names.normalized(grant.action), names.normalized(grant.resource)
+            )
+            required_by = {_denied(names, each) for each in use.missed_by.get(grant, {}).values()}
+            found.add(granted, use.calls[grant], required_by)
     for refusal, calls in use.denied.items():
-        if names.concern(refusal):
+        if names.is_relevant(refusal):
             found.denied[_denied(names, refusal)] += calls
     return found
 
 
 def _denied(names: _Names, refusal: Refusal) -> Denied:
-    return Denied(names.caller(refusal.principal), refusal.action, names.alike(refusal.resource), refusal.why)
+    return Denied(names.caller(refusal.principal), refusal.action, names.normalized(refusal.resource), refusal.why)

@@ -1,4 +1,4 @@
-"""What is said of the use of policies, and what is wrong with it."""
+"""The report on the use of policies, and its findings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import dataclasses
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 
-from tests.permissions.telling import Denied, Granted, Told
+from tests.permissions.usage import Denied, Granted, Usage
 
 
 @dataclasses.dataclass(frozen=True)
 class Unused:
-    """Why a policy grants actions that no test needs.
+    """The reason for a grant that no test requires.
 
-    `statement` is the beginning of the place where they are granted, and may have wildcards.
+    `statement` is the beginning of the name of the statement, and may contain wildcards.
     """
 
     statement: str
@@ -21,8 +21,8 @@ class Unused:
     why: str
 
     def covers(self, granted: Granted) -> bool:
-        is_there = fnmatch.fnmatchcase(f"{granted.statement} ", f"{self.statement} *")
-        return is_there and granted.action in self.actions
+        matches = fnmatch.fnmatchcase(f"{granted.statement} ", f"{self.statement} *")
+        return matches and granted.action in self.actions
 
     def __str__(self) -> str:
         return f"{self.statement}: {', '.join(self.actions)}"
@@ -30,7 +30,7 @@ class Unused:
 
 @dataclasses.dataclass(frozen=True)
 class Provoked:
-    """Why a call of the application is denied in a test; `resource` may have wildcards, `refusal` is a part of it."""
+    """The reason for a denied call in a test. `resource` may contain wildcards; `refusal` is a part of the message."""
 
     caller: str
     action: str
@@ -39,67 +39,68 @@ class Provoked:
     why: str
 
     def covers(self, denied: Denied) -> bool:
-        is_such_a_call = (self.caller, self.action) == (denied.caller, denied.action)
-        return is_such_a_call and fnmatch.fnmatchcase(denied.resource, self.resource) and self.refusal in denied.why
+        is_same_call = (self.caller, self.action) == (denied.caller, denied.action)
+        return is_same_call and fnmatch.fnmatchcase(denied.resource, self.resource) and self.refusal in denied.why
 
     def __str__(self) -> str:
         return f"{self.caller}: {self.action} on {self.resource}, {self.refusal}"
 
 
-def lines(told: Told, unused: Sequence[Unused], provoked: Sequence[Provoked]) -> Iterator[str]:
-    """The report: calls, statements used, statements unused and why, and what was denied and why."""
-    used = [granted for granted, calls in told.calls.items() if calls]
-    missed = [granted for granted in used if _is_missed(told, granted, provoked)]
-    yield f"{told.decided} calls were decided on."
-    yield f"Of {len(told.calls)} grants, each an action on a resource in a statement, {len(used)} were used:"
-    yield from (f"  {told.calls[granted]:7} calls by {granted}" for granted in sorted(used))
-    yield f"{len(told.calls) - len(used)} were not used:"
+def lines(usage: Usage, unused: Sequence[Unused], provoked: Sequence[Provoked]) -> Iterator[str]:
+    """Yield the lines of the report: used grants, unused grants and denied calls, with their reasons."""
+    used = [granted for granted, calls in usage.calls.items() if calls]
+    required = [granted for granted in used if _is_required(usage, granted, provoked)]
+    yield f"{usage.decided} calls were authorized or denied."
+    yield f"Of {len(usage.calls)} grants, each an action on a resource in a statement, {len(used)} were used:"
+    yield from (f"  {usage.calls[granted]:7} calls by {granted}" for granted in sorted(used))
+    yield f"{len(usage.calls) - len(used)} were not used:"
     yield from (f"  {reason}\n          {reason.why}" for reason in unused)
-    yield f"Each of those used was taken away, one at a time: {len(missed)} of {len(used)} times some call was refused."
-    yield f"{sum(told.denied.values())} calls were denied:"
+    yield f"Used grants without which a call would be denied: {len(required)} of {len(used)}."
+    yield f"{sum(usage.denied.values())} calls were denied:"
     for reason in provoked:
-        calls = sum(calls for denied, calls in told.denied.items() if reason.covers(denied))
+        calls = sum(calls for denied, calls in usage.denied.items() if reason.covers(denied))
         yield f"  {calls:7} times {reason}\n          {reason.why}"
 
 
-def findings(told: Told, unused: Sequence[Unused], provoked: Sequence[Provoked]) -> list[str]:
+def findings(usage: Usage, unused: Sequence[Unused], provoked: Sequence[Provoked]) -> list[str]:
+    """Return the findings as sentences without their last period."""
     return [
         *(
-            f"is granted and not used: {granted}"
-            for granted, calls in sorted(told.calls.items())
+            f"The grant is not used: {granted}"
+            for granted, calls in sorted(usage.calls.items())
             if not calls and not any(reason.covers(granted) for reason in unused)
         ),
         *(
-            f"is granted once more than needed, as no call is refused without it: {granted}"
-            for granted, calls in sorted(told.calls.items())
+            f"The grant is not required, since no call is denied without it: {granted}"
+            for granted, calls in sorted(usage.calls.items())
             if calls
-            and not _is_missed(told, granted, provoked)
+            and not _is_required(usage, granted, provoked)
             and not any(reason.covers(granted) for reason in unused)
         ),
         *(
-            f"was denied {calls} times: {denied}"
-            for denied, calls in sorted(told.denied.items())
+            f"The call was denied {calls} times: {denied}"
+            for denied, calls in sorted(usage.denied.items())
             if not any(reason.covers(denied) for reason in provoked)
         ),
-        *(f"is a reason for nothing: {reason}" for reason in _stale(told, unused, provoked)),
+        *(f"The reason is obsolete: {reason}" for reason in _obsolete(usage, unused, provoked)),
     ]
 
 
-def _is_missed(told: Told, granted: Granted, provoked: Iterable[Provoked]) -> bool:
-    """Whether some call would be refused without it that no reason covers."""
-    return any(not any(reason.covers(denied) for reason in provoked) for denied in told.missed_by[granted])
+def _is_required(usage: Usage, granted: Granted, provoked: Iterable[Provoked]) -> bool:
+    """Return whether a call that no reason covers would be denied without the grant."""
+    return any(not any(reason.covers(denied) for reason in provoked) for denied in usage.required_by[granted])
 
 
-def _stale(told: Told, unused: Iterable[Unused], provoked: Sequence[Provoked]) -> Iterator[str]:
-    """What reasons name that is used, needed, or not denied any more."""
-    to_spare = [
-        granted for granted, calls in told.calls.items() if not calls or not _is_missed(told, granted, provoked)
+def _obsolete(usage: Usage, unused: Iterable[Unused], provoked: Sequence[Provoked]) -> Iterator[str]:
+    """Yield the reasons for grants that are required now, and for calls that are no longer denied."""
+    not_required = [
+        granted for granted, calls in usage.calls.items() if not calls or not _is_required(usage, granted, provoked)
     ]
     for reason in unused:
         for action in reason.actions:
             one = dataclasses.replace(reason, actions=(action,))
-            if not any(one.covers(granted) for granted in to_spare):
+            if not any(one.covers(granted) for granted in not_required):
                 yield str(one)
     for reason_denied in provoked:
-        if not any(reason_denied.covers(denied) for denied in told.denied):
+        if not any(reason_denied.covers(denied) for denied in usage.denied):
             yield str(reason_denied)

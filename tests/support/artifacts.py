@@ -1,4 +1,4 @@
-"""Objects in S3 that make up the artifacts of a model, pinned."""
+"""Pinned S3 objects for the artifacts of a model."""
 
 from typing import Any
 

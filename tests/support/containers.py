@@ -1,4 +1,4 @@
-"""Containers of a model, as SageMaker describes them, and where their artifacts lie."""
+"""Containers of a model in SageMaker's format, and the locations of their artifacts."""
 
 from typing import Any
 

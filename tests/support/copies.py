@@ -1,4 +1,4 @@
-"""Planning, making and looking at copies, for the tests of copying."""
+"""Plan, run and check copies in the tests of copying."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.s3_service import OWN, S3, UPSTREAM, Content, Stored, client,
 
 
 def planned(s3: S3, name: str = "model.tar.gz", size: int = 1000, algorithm: str | None = "CRC64NVME") -> PinnedObject:
-    """A new object upstream, pinned as it is."""
+    """Create an object in the upstream bucket and pin it."""
     return pinned(s3.put("upstream", f"reviews/{name}", size, algorithm), name)
 
 
@@ -35,13 +35,13 @@ def pinned(stored: Stored, name: str) -> PinnedObject:
 
 
 async def copy_on_loop(
-    s3: S3, *objects: PinnedObject, seconds: float = 60, patience: float = 5, **options: Any
+    s3: S3, *objects: PinnedObject, seconds: float = 60, timeout: float = 5, **options: Any
 ) -> Summary:
-    """Without pauses, and with the same patience for every request."""
+    """Copy without pauses, and with the same time-out for each request."""
     with contextlib.ExitStack() as changes:
         changes.enter_context(patch("promotion.copying.copier._LONGEST_PAUSE_SECONDS", 0))
         changes.enter_context(patch("promotion.copying.s3_client._FIRST_PAUSE_SECONDS", 0))
-        changes.enter_context(patch("promotion.copying.s3_client.PATIENCE_SECONDS", patience))
+        changes.enter_context(patch("promotion.copying.s3_client.TIMEOUT_SECONDS", timeout))
         changes.enter_context(patch("promotion.copying.s3_copy_api._SLOWEST_BYTES_PER_SECOND", float("inf")))
         changes.enter_context(patch("promotion.copying.s3_copy_api._COMPLETION_SECONDS", 0))
         async with served(s3):
@@ -53,7 +53,7 @@ def copy(s3: S3, *objects: PinnedObject, **options: Any) -> Summary:
 
 
 def refusal(s3: S3, *objects: PinnedObject) -> str:
-    """What the operator is told, and that nothing is left under way."""
+    """Return the message of a refused copy, after checking that it leaves no upload behind."""
     with pytest.raises(PromotionRefusedError) as error:
         copy(s3, *objects)
     assert not s3.uploads
@@ -61,7 +61,7 @@ def refusal(s3: S3, *objects: PinnedObject) -> str:
 
 
 def content(s3: S3, name: str = "model.tar.gz") -> Content | None:
-    """What lies in this stage's bucket under `name`."""
+    """Return the content of `name` in the stage's bucket, or None."""
     found = s3.objects.get(("stage", f"models/{name}"))
     return found.content if found else None
 

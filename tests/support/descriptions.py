@@ -1,4 +1,4 @@
-"""The sources of candidates, as SageMaker describes them."""
+"""Responses of SageMaker that describe the sources of candidates."""
 
 import datetime
 from typing import Any
@@ -16,7 +16,7 @@ TAGS = {"model-promotion:application": "reviews"}
 
 
 def training_job(**changes: Any) -> dict[str, Any]:
-    """DescribeTrainingJob's answer; a member changed to None is not there."""
+    """Build a response of DescribeTrainingJob, without the members changed to None."""
     job = {
         "TrainingJobName": "reviews-1",
         "TrainingJobArn": JOB_ARN,
@@ -31,7 +31,7 @@ def training_job(**changes: Any) -> dict[str, Any]:
 
 
 def model(**changes: Any) -> dict[str, Any]:
-    """DescribeModel's answer; a member changed to None is not there."""
+    """Build a response of DescribeModel, without the members changed to None."""
     description = {
         "ModelName": "reviews-1",
         "ModelArn": MODEL_ARN,

@@ -1,7 +1,7 @@
 """An event loop whose clock stands still while there is anything to do.
 
 What a test waits for comes at once, and a busy machine makes nothing late: the clock moves on, to the next timer, only
-when nothing else is left to do. Both sides of a connection have to be on the loop.
+when nothing else is left to do. Both sides of a connection must be on the loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 from collections.abc import Coroutine
 from typing import Any
 
-# What one side of a connection has sent may take the kernel a moment to hand to the other.
+# What one side of a connection has sent may take the kernel a moment to deliver to the other.
 _DELIVERY_SECONDS = 0.02
 
 

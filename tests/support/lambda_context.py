@@ -1,4 +1,4 @@
-"""The context of an invocation, as Lambda gives it to a handler."""
+"""The context that Lambda passes to a handler."""
 
 from types import SimpleNamespace
 

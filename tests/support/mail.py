@@ -1,7 +1,7 @@
 """The notifications that a test's operators receive."""
 
 from embedded_aws.aws import EmbeddedAws
-from tests.support.world import wait_until
+from tests.support.waiting import wait_until
 
 
 def mail(aws: EmbeddedAws, *words: str) -> str:

@@ -1,7 +1,7 @@
 """The peak memory of a process and all its descendants.
 
-On Linux it is the sum of their proportional set sizes (PSS), which counts a page that processes share once. Elsewhere it
-is the sum of their resident set sizes, which counts such a page in every process.
+On Linux it is the sum of their proportional set sizes (PSS), which counts a page that processes share only once.
+Elsewhere it is the sum of their resident set sizes (RSS), which counts such a page in every process.
 """
 
 from __future__ import annotations

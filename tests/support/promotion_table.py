@@ -1,4 +1,4 @@
-"""A promotion table in moto, with items as the state machine writes them."""
+"""A promotion table in moto, with the items that the state machine writes."""
 
 import json
 from typing import Any
@@ -15,6 +15,7 @@ PROMOTION: PromotionRecord = {"endpoint": "reviews-qa", "digest": "ab" * 32, "ap
 
 
 def created() -> PromotionTable:
+    """Create the promotion table."""
     client = boto3.client("dynamodb")
     client.create_table(
         TableName=NAME,
@@ -26,21 +27,23 @@ def created() -> PromotionTable:
 
 
 def missing() -> PromotionTable:
+    """Return a promotion table that does not exist."""
     return PromotionTable(boto3.client("dynamodb"), "no-such-table")
 
 
 def put(kind: str, key: str, **attributes: Any) -> None:
-    """Write an item as the state machine does."""
+    """Write an item with string and number attributes."""
     item = {name: {"N": str(value)} if isinstance(value, int) else {"S": value} for name, value in attributes.items()}
     boto3.client("dynamodb").put_item(TableName=NAME, Item={"kind": {"S": kind}, "key": {"S": key}, **item})
 
 
-def hold(endpoint: str, execution: str, **more: Any) -> None:
-    put("running", endpoint, execution=execution, promotion=json.dumps({"endpoint": endpoint}), **more)
+def hold(endpoint: str, execution: str, **attributes: Any) -> None:
+    """Write the lock of `endpoint`, held by `execution`."""
+    put("lock", endpoint, execution=execution, promotion=json.dumps({"endpoint": endpoint}), **attributes)
 
 
 def keys() -> list[str]:
-    """Return the kind and the key of each item."""
+    """Return the kind and the key of each item, sorted."""
     items = boto3.client("dynamodb").scan(TableName=NAME)["Items"]
     return sorted(f"{item['kind']['S']} {item['key']['S']}" for item in items)
 
@@ -48,5 +51,5 @@ def keys() -> list[str]:
 def get(kind: str, key: str) -> dict[str, str] | None:
     """Return the attributes of an item, or None if there is no such item."""
     name = {"kind": {"S": kind}, "key": {"S": key}}
-    found = boto3.client("dynamodb").get_item(TableName=NAME, Key=name).get("Item")
-    return {name: next(iter(value.values())) for name, value in found.items()} if found else None
+    item = boto3.client("dynamodb").get_item(TableName=NAME, Key=name).get("Item")
+    return {name: next(iter(value.values())) for name, value in item.items()} if item else None

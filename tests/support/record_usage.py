@@ -1,4 +1,4 @@
-"""Who writes and who reads each key of the promotion record, as far as the definition, template and code tell."""
+"""The writers and readers of each key of the promotion record, read from the definition, the template and the code."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from tests.linter import Project
 from tests.linter.project import objects, texts
 
-# What a promotion record is called in the functions, also as an attribute.
+# The names of variables and attributes that contain a promotion record in the functions.
 _NAMES = {"former", "journal", "live", "older", "promotion", "record"}
-_WHOLE_ANSWER = "{% $merge([$promotion, $states.result.Payload]) %}"
+_WHOLE_RESULT = "{% $merge([$promotion, $states.result.Payload]) %}"
 
 Usage = dict[str, set[str]]
 
 
 def writers(project: Project) -> Usage:
-    """Return the states that write each key: in an Assign or an event, or by the answer of their function."""
-    found: Usage = {}
+    """Return the states that write each key, in an Assign, in an event or by the result of their function."""
+    usage: Usage = {}
     for name, state in project.states():
         for key in _written_by_state(project, state):
-            found.setdefault(key, set()).add(name)
-    return found
+            usage.setdefault(key, set()).add(name)
+    return usage
 
 
 def _written_by_state(project: Project, state: dict[str, Any]) -> Iterator[str]:
@@ -31,32 +31,32 @@ def _written_by_state(project: Project, state: dict[str, Any]) -> Iterator[str]:
     for assigned in [place["Assign"].get("promotion") for place in objects(state) if "Assign" in place]:
         if isinstance(assigned, dict):
             yield from assigned
-        elif module and assigned == _WHOLE_ANSWER:
-            yield from _answered(ast.parse(project.texts[module]))
+        elif module and assigned == _WHOLE_RESULT:
+            yield from _returned_keys(ast.parse(project.texts[module]))
         elif module and "$states.result.Payload.promotion" in str(assigned):
-            for tree in _with_what_it_uses(project, module):
-                yield from _records_made(tree)
+            for tree in _with_used_functions(project, module):
+                yield from _keys_of_new_records(tree)
     for text in texts(state):
         for merged in re.findall(r"\$merge\(\[\$promotion, \{(.*?)\}\]\)", text, re.DOTALL):
             yield from re.findall(r'"(\w+)":', merged)
 
 
 def readers(project: Project) -> Usage:
-    """Return what reads each key: states, modules that are not the function of a state, and rules of the template."""
+    """Return the readers of each key: states, modules other than the functions of states, and rules of the template."""
     states = {_module_of(project, state): name for name, state in project.states()}
-    found: Usage = {}
+    usage: Usage = {}
     for name, state in project.states():
         for text in texts(state):
             for key in re.findall(r"\$promotion\.(\w+)", text):
-                found.setdefault(key, set()).add(name)
+                usage.setdefault(key, set()).add(name)
     for module, text in project.texts.items():
         if module.startswith("functions/"):
-            for key in _read(ast.parse(text)):
-                found.setdefault(key, set()).add(states.get(module, _short(module)))
+            for key in _keys_read(ast.parse(text)):
+                usage.setdefault(key, set()).add(states.get(module, _short(module)))
     for _, rule, logical_id in project.resources("AWS::Events::Rule"):
-        for key in _read_by_rule(rule):
-            found.setdefault(key, set()).add(logical_id)
-    return found
+        for key in _keys_read_by_rule(rule):
+            usage.setdefault(key, set()).add(logical_id)
+    return usage
 
 
 def _module_of(project: Project, state: dict[str, Any]) -> str | None:
@@ -67,12 +67,12 @@ def _module_of(project: Project, state: dict[str, Any]) -> str | None:
 
 
 def _short(module: str) -> str:
-    """Return a module's name without the package that all of them are in: history.rollback."""
+    """Return the name of a module without the common package, such as history.rollback."""
     return module.removeprefix("functions/").removeprefix("promotion/").removesuffix(".py").replace("/", ".")
 
 
-def _with_what_it_uses(project: Project, module: str) -> Iterator[ast.AST]:
-    """Yield the tree of a module, and those of the functions of other modules that it names."""
+def _with_used_functions(project: Project, module: str) -> Iterator[ast.AST]:
+    """Yield the tree of a module, and the trees of the functions that it imports from other modules."""
     tree = ast.parse(project.texts[module])
     yield tree
     attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
@@ -90,7 +90,7 @@ def _functions(project: Project, module: str, names: set[str]) -> Iterator[ast.A
     yield from (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name in names)
 
 
-def _answered(tree: ast.Module) -> Iterator[str]:
+def _returned_keys(tree: ast.Module) -> Iterator[str]:
     """Yield the keys of the dictionaries that a handler returns."""
     [handler] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "handler"]
     for node in ast.walk(handler):
@@ -98,8 +98,8 @@ def _answered(tree: ast.Module) -> Iterator[str]:
             yield from _keys(node.value)
 
 
-def _records_made(tree: ast.AST) -> Iterator[str]:
-    """Yield the keys of the records that a module or function makes, and those that it adds to one."""
+def _keys_of_new_records(tree: ast.AST) -> Iterator[str]:
+    """Yield the keys of the records that a module or function creates, and the keys that it adds to a record."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "PromotionRecord":
             yield from (keyword.arg for keyword in node.keywords if keyword.arg)
@@ -112,8 +112,8 @@ def _keys(node: ast.expr) -> Iterator[str]:
         yield from (str(key.value) for key in node.keys if isinstance(key, ast.Constant))
 
 
-def _read(tree: ast.Module) -> Iterator[str]:
-    """Yield the keys that a module reads of records: record["key"], record.get("key"), and those of an event."""
+def _keys_read(tree: ast.Module) -> Iterator[str]:
+    """Yield the keys of records and events that a module reads, by record["key"] or record.get("key")."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _is_record(node.value):
             yield from _constant(node.slice)
@@ -122,9 +122,11 @@ def _read(tree: ast.Module) -> Iterator[str]:
             if isinstance(called, ast.Attribute) and called.attr == "get" and _is_record(called.value):
                 yield from _constant(node.args[0])
         elif isinstance(node, ast.FunctionDef) and node.name == "_read_promotion_event":
-            # It is not typed as a record, since another account has published it.
+            # The event is not a PromotionRecord, since another account published it.
             calls = [call for call in ast.walk(node) if isinstance(call, ast.Call)]
-            yield from (key for call in calls if _is_named(call.func, "text_of") for key in _constant(call.args[1]))
+            yield from (
+                key for call in calls if _is_named(call.func, "string_member") for key in _constant(call.args[1])
+            )
 
 
 def _constant(node: ast.expr) -> Iterator[str]:
@@ -146,8 +148,8 @@ def _is_named(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _read_by_rule(rule: dict[str, Any]) -> Iterator[str]:
-    """Yield the keys that a rule on the events of stages matches, or puts into a mail."""
+def _keys_read_by_rule(rule: dict[str, Any]) -> Iterator[str]:
+    """Yield the keys that a rule for the events of stages matches, or puts into an email."""
     pattern = rule.get("EventPattern", {})
     if pattern.get("source") == ["model-promotion"]:
         yield from pattern.get("detail", {})

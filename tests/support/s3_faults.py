@@ -1,4 +1,4 @@
-"""AWS's errors, as boto3 raises them."""
+"""Errors of AWS in the form that boto3 raises."""
 
 from botocore.exceptions import ClientError
 

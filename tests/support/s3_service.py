@@ -1,6 +1,6 @@
-"""S3 as far as copies need it, served over HTTP on the event loop of the test: its conditions, its limits, its faults.
+"""A fake of S3 for the tests of copying, served over HTTP on the test's event loop, with conditions, limits and faults.
 
-An object is not its bytes but the ranges of bytes it is made of, so that one of any size costs nothing.
+An object's content is a list of byte ranges, not bytes, so objects of any size cost nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STATUSES = {
 }
 
 Content = tuple[tuple[str, int, int], ...]
-Answer = tuple[int, dict[str, str], str]
+Response = tuple[int, dict[str, str], str]
 
 
 @dataclasses.dataclass
@@ -104,12 +104,12 @@ class Request:
 
     @property
     def region(self) -> str:
-        """For which it is signed."""
+        """Return the region of the signature."""
         return self.headers["authorization"].split("/")[2]
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What becomes of the object beside its content."""
+        """Return the headers that become attributes of the object."""
         known = (
             "cache-control|content-(disposition|encoding|language|type)|expires|x-amz-(meta-.*|storage-class|tagging)"
         )
@@ -117,7 +117,7 @@ class Request:
 
 
 class S3:
-    """`fault` says for each request, by its number, what goes wrong with it."""
+    """A fake of S3; `fault` returns the fault of each request by its number, or an empty string."""
 
     def __init__(self) -> None:
         self.owners = {"upstream": UPSTREAM, "stage": OWN}
@@ -145,8 +145,8 @@ class S3:
         self.objects[bucket, key] = self.versions[f"version {number}"] = stored
         return stored
 
-    async def answer(self, request: Request) -> Answer | None:
-        """None for a connection that is dropped without an answer."""
+    async def respond(self, request: Request) -> Response | None:
+        """Return the response, or None to drop the connection without one."""
         self.requests.append(request)
         fault = self.fault(request, len(self.requests))
         self._at_once += 1
@@ -163,12 +163,12 @@ class S3:
             if error in STATUSES:
                 words = document("Error", {"Code": error, "Message": error}) if request.method != "HEAD" else ""
                 return 200 if error != fault else STATUSES[error], {}, words
-            answer = self.carried_out(request)
-            return None if fault == "drop after" else answer
+            response = self.executed(request)
+            return None if fault == "drop after" else response
         finally:
             self._at_once -= 1
 
-    def carried_out(self, request: Request) -> Answer:
+    def executed(self, request: Request) -> Response:
         try:
             if request.region != (region := self.regions.get(request.bucket, "eu-west-1")):
                 words = document("Error", {"Code": "PermanentRedirect"}) if request.method != "HEAD" else ""
@@ -181,7 +181,7 @@ class S3:
             words = document("Error", found) if request.method != "HEAD" else ""
             return STATUSES[found["Code"]], {}, words
 
-    def copy_object(self, request: Request) -> Answer:
+    def copy_object(self, request: Request) -> Response:
         source = self.source(request)
         if source.size > 5 * GIB:
             raise client_error("InvalidRequest", "The specified copy source is larger than the maximum allowable size")
@@ -191,7 +191,7 @@ class S3:
         made = dataclasses.replace(source, algorithm=algorithm, attributes=kept | request.attributes)
         return 200, {}, document("CopyObjectResult", self.written(request, made))
 
-    def head_object(self, request: Request) -> Answer:
+    def head_object(self, request: Request) -> Response:
         found = self.objects.get((request.bucket, request.key))
         if not found:
             return 404, {}, ""
@@ -203,17 +203,17 @@ class S3:
             headers["x-amz-tagging-count"] = str(len(tags))
         return 200, headers, ""
 
-    def get_object_tagging(self, request: Request) -> Answer:
+    def get_object_tagging(self, request: Request) -> Response:
         tags = urllib.parse.parse_qsl(self.objects[request.bucket, request.key].attributes.get("x-amz-tagging", ""))
         tag_set = "".join(f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in tags)
         return 200, {}, document("Tagging", {}).replace("</Tagging>", f"<TagSet>{tag_set}</TagSet></Tagging>")
 
-    def delete_object(self, request: Request) -> Answer:
+    def delete_object(self, request: Request) -> Response:
         assert request.headers["if-match"] == self.objects[request.bucket, request.key].etag
         del self.objects[request.bucket, request.key]
         return 204, {}, ""
 
-    def create_multipart_upload(self, request: Request) -> Answer:
+    def create_multipart_upload(self, request: Request) -> Response:
         assert request.headers["x-amz-checksum-type"] == "FULL_OBJECT"
         number = next(self._numbers)
         self.uploads[f"upload {number}"] = Upload(
@@ -221,7 +221,7 @@ class S3:
         )
         return 200, {}, document("InitiateMultipartUploadResult", {"UploadId": f"upload {number}"})
 
-    def list_objects(self, request: Request) -> Answer:
+    def list_objects(self, request: Request) -> Response:
         keys = sorted(key for bucket, key in self.objects if bucket == request.bucket)
         after = request.query.get("continuation-token", "")
         found = [key for key in keys if key.startswith(request.query["prefix"]) and key > after]
@@ -231,7 +231,7 @@ class S3:
             {"EncodingType": "url", "NextContinuationToken": (found[: self.page] or [""])[-1]},
         )
 
-    def list_multipart_uploads(self, request: Request) -> Answer:
+    def list_multipart_uploads(self, request: Request) -> Response:
         after = (request.query.get("key-marker", ""), request.query.get("upload-id-marker", ""))
         found = sorted(
             (upload.key, upload_id, upload.initiated)
@@ -248,7 +248,7 @@ class S3:
             {"EncodingType": "url", "NextKeyMarker": urllib.parse.quote_plus(key), "NextUploadIdMarker": upload_id},
         )
 
-    def list_parts(self, request: Request) -> Answer:
+    def list_parts(self, request: Request) -> Response:
         after = int(request.query.get("part-number-marker", 0))
         found = [(n, part) for n, part in sorted(self.upload(request).parts.items()) if n > after]
         return self.listing(
@@ -257,11 +257,11 @@ class S3:
             {"NextPartNumberMarker": ([n for n, _ in found[: self.page]] or [0])[-1]},
         )
 
-    def listing(self, root: str, found: list[tuple[str, dict[str, Any]]], markers: dict[str, Any]) -> Answer:
+    def listing(self, root: str, found: list[tuple[str, dict[str, Any]]], markers: dict[str, Any]) -> Response:
         is_truncated = str(len(found) > self.page).lower()
         return 200, {}, document(root, {**markers, "IsTruncated": is_truncated}, found[: self.page])
 
-    def upload_part_copy(self, request: Request) -> Answer:
+    def upload_part_copy(self, request: Request) -> Response:
         upload, source = self.upload(request), self.source(request)
         number = int(request.query["partNumber"])
         start, last = (int(at) for at in request.headers["x-amz-copy-source-range"].removeprefix("bytes=").split("-"))
@@ -274,7 +274,7 @@ class S3:
         self.on_part(len(self.parts_copied))
         return 200, {}, document("CopyPartResult", {"ETag": part.etag})
 
-    def complete_multipart_upload(self, request: Request) -> Answer:
+    def complete_multipart_upload(self, request: Request) -> Response:
         upload = self.upload(request)
         given = re.findall("<Part><ETag>(.*?)</ETag><PartNumber>(.*?)</PartNumber></Part>", request.body)
         parts = [upload.parts.get(int(number)) for _, number in given]
@@ -292,12 +292,12 @@ class S3:
         del self.uploads[request.query["uploadId"]]
         return 200, {}, document("CompleteMultipartUploadResult", result)
 
-    def abort_multipart_upload(self, request: Request) -> Answer:
+    def abort_multipart_upload(self, request: Request) -> Response:
         self.upload(request)
         del self.uploads[request.query["uploadId"]]
         return 204, {}, ""
 
-    handlers: dict[str, Callable[[S3, Request], Answer]] = {  # noqa: RUF012 - never changed
+    handlers: dict[str, Callable[[S3, Request], Response]] = {  # noqa: RUF012 - never changed
         "AbortMultipartUpload": lambda s3, request: s3.abort_multipart_upload(request),
         "CompleteMultipartUpload": lambda s3, request: s3.complete_multipart_upload(request),
         "CopyObject": lambda s3, request: s3.copy_object(request),
@@ -339,7 +339,7 @@ class S3:
 
 
 def joined(parts: Iterable[Stored]) -> Content:
-    """The content of all parts; as that of one version, if it is."""
+    """Return the content of all parts, with adjacent ranges of the same version merged."""
     whole: list[tuple[str, int, int]] = []
     for origin, start, end in (piece for part in parts for piece in part.content):
         if whole and (origin, start) == (whole[-1][0], whole[-1][2]):
@@ -367,7 +367,7 @@ def _socket() -> socket.socket:
 
 @functools.cache
 def client() -> Any:
-    """A boto3 client of whichever S3 is being served."""
+    """Return a boto3 client for the S3 that is being served."""
     return boto3.client(
         "s3",
         endpoint_url=f"http://127.0.0.1:{_socket().getsockname()[1]}",
@@ -384,8 +384,8 @@ async def served(s3: S3) -> AsyncIterator[None]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while answer := await s3.answer(await _request(reader, s3.checks_signatures)):
-                writer.write(_encoded(*answer))
+            while response := await s3.respond(await _request(reader, s3.checks_signatures)):
+                writer.write(_encoded(*response))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except AssertionError as error:
@@ -419,7 +419,7 @@ async def _request(reader: asyncio.StreamReader, checks_signature: bool) -> Requ
 
 
 def _check_signature(method: str, target: str, headers: dict[str, str], body: bytes) -> None:
-    """By botocore's own signer."""
+    """Check the signature with botocore's own signer."""
     found = re.fullmatch(r".* SignedHeaders=(.*), Signature=(.*)", headers["authorization"])
     assert found
     signed = {name: headers[name] for name in found[1].split(";")}
@@ -432,7 +432,7 @@ def _check_signature(method: str, target: str, headers: dict[str, str], body: by
 
 
 def _encoded(status: int, headers: dict[str, str], body: str) -> bytes:
-    """Chunked, with white space before it, as S3 answers what takes it some time; else with its length."""
+    """Encode a response, chunked with leading white space, as S3 does for long operations, or with its length."""
     content = body.encode()
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if status == 200 and content:

@@ -1,4 +1,4 @@
-"""A SageMaker in memory with one endpoint, for tests of single modules."""
+"""A fake SageMaker client with one endpoint, for unit tests."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ BUSY = client_error("ValidationException", "Cannot update in-progress endpoint x
 
 
 class SageMaker:
-    """An endpoint, configs with these instance counts, and what is refused."""
+    """An endpoint, endpoint configs by instance count, and the error of update requests."""
 
     def __init__(
         self,
@@ -22,13 +22,13 @@ class SageMaker:
         **more: Any,
     ) -> None:
         variants = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
-        found = {"EndpointName": "reviews-qa", "EndpointConfigName": config, "EndpointStatus": status}
-        self.endpoint = found | {"ProductionVariants": variants} | more if config else None
+        description = {"EndpointName": "reviews-qa", "EndpointConfigName": config, "EndpointStatus": status}
+        self.endpoint = description | {"ProductionVariants": variants} | more if config else None
         self.counts = {OLD: 1, NEW: 1} if counts is None else counts
         self.refusal = refusal
         self.requests: list[dict[str, Any]] = []
 
-    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - the name in boto3
         if self.endpoint is None:
             raise not_found("endpoint", EndpointName)
         return self.endpoint

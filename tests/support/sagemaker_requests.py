@@ -42,6 +42,6 @@ def config_request(
     )
 
 
-def is_taken_by(operation: str, request: dict[str, Any]) -> bool:
+def accepted_by(operation: str, request: dict[str, Any]) -> bool:
     service = botocore.session.get_session().get_service_model("sagemaker")
     return not ParamValidator().validate(request, service.operation_model(operation).input_shape).has_errors()

@@ -1,4 +1,4 @@
-"""What scales an endpoint of the unit tests, as Application Auto Scaling describes it."""
+"""Scalable targets of an endpoint for unit tests."""
 
 from typing import Any
 

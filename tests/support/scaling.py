@@ -1,4 +1,4 @@
-"""The autoscaling of an endpoint: a policy, a scheduled action, and the hand of an operator."""
+"""The autoscaling of an endpoint: a policy, a scheduled action, and a manual change by an operator."""
 
 from tests.support.world import Stage
 
@@ -18,7 +18,7 @@ NIGHT = {
 }
 
 
-def scale_by_hand(stage: Stage, application: str) -> None:
+def scale_manually(stage: Stage, application: str) -> None:
     name = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{application}-{stage.name}/variant/AllTraffic",

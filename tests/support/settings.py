@@ -12,5 +12,5 @@ def configure(stage: Stage, application: str, **settings: Any) -> None:
     )
 
 
-def instances(kind: str) -> dict[str, Any]:
-    return {"ProductionVariants": [{"InstanceType": kind}]}
+def instances(instance_type: str) -> dict[str, Any]:
+    return {"ProductionVariants": [{"InstanceType": instance_type}]}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.world import DEV_BUCKET, ECR, ROLE, Lab, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import DEV_BUCKET, ECR, ROLE, Lab
 
 SERVER_IMAGE = f"{ECR}/team/server:1.0"
 

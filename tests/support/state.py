@@ -9,7 +9,8 @@ from typing import Any
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
-from tests.support.world import Stage, wait_until
+from tests.support.waiting import wait_until
+from tests.support.world import Stage
 
 _SAGEMAKER_LISTS = {
     "list_models": "Models",

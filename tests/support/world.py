@@ -8,8 +8,6 @@ import functools
 import io
 import json
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
 from sandbox import stacks
 from tests.support import registries
+from tests.support.waiting import wait_until
 
 DEV, QA, PRODUCTION = accounts.ACCOUNTS.values()
 DEV_BUCKET = f"sagemaker-{accounts.REGION}-{DEV}"
@@ -27,7 +26,6 @@ ECR = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com"
 IMAGE = f"{ECR}/echo:1"
 ROLE = f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}"
 EVENTS = Path(__file__).parents[2] / "events"
-PATIENCE_SECONDS = 90
 # The session of a role in which a test tries what the role may do: no call of the application.
 TRYING = "tried-by-a-test"
 
@@ -56,18 +54,9 @@ if __name__ == "__main__":
     print(told["--say"])
 """
 )
-SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(3)\n    return {")
+# Takes longer to answer than a test takes to stop its smoke test.
+SLOW = ECHO_LABEL.replace("    return {", "    import time; time.sleep(60)\n    return {")
 CANNOT_LOAD = "def model_fn(model_dir):\n    raise RuntimeError('this model cannot be loaded')\n"
-
-
-def wait_until[T](look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS, pause: float = 0.2) -> T:
-    """What `look` returns as soon as it returns something."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if (found := look()) is not None:
-            return found
-        time.sleep(pause)
-    raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 
 @functools.cache
@@ -135,7 +124,7 @@ class Stage:
         return clients.client_as_role(service, role, name, _lambda(name, self.account))
 
     def trying_as(self, function: str, service: str) -> Any:
-        """A client with the rights of one of the stage's functions, to try what they are."""
+        """Return a client with the permissions of one of the stage's functions, to test them."""
         name, role = self._function(function)
         return clients.client_as_role(service, role, TRYING, _lambda(name, self.account))
 
@@ -311,7 +300,7 @@ class Stage:
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in found]
 
     def running(self, application: str) -> list[dict[str, str]]:
-        return [item for item in self.items("running") if item["key"] == f"{application}-{self.name}"]
+        return [item for item in self.items("lock") if item["key"] == f"{application}-{self.name}"]
 
     def live(self, application: str) -> dict[str, str] | None:
         found = [item for item in self.items("live") if item["key"] == f"{application}-{self.name}"]

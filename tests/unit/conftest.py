@@ -14,7 +14,7 @@ import pytest
 from promotion.aws import clients
 from tests.support import promotion_table
 
-# The same examples in every run, so that a failure is seen again by whoever looks into it.
+# The same examples in every run, so that everybody can reproduce a failure.
 hypothesis.settings.register_profile("always the same", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("always the same")
 
@@ -24,7 +24,7 @@ from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer(port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()  # until whoever started it has gone
+sys.stdin.read()  # until its parent ends
 server.stop()
 """
 
@@ -39,13 +39,13 @@ def moto_url() -> Iterator[str]:
         assert server.stdin
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         server.stdin.close()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 @pytest.fixture
 def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An AWS that has nothing in it yet, for every client that the test or a handler makes."""
-    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=10).close()  # noqa: S310
+    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=60).close()  # noqa: S310
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

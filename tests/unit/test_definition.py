@@ -1,4 +1,4 @@
-"""The state machine's definition, as far as it can be judged without running it."""
+"""The definition of the state machine is valid, and every execution ends within AWS's limits."""
 
 import re
 import subprocess
@@ -10,32 +10,34 @@ import pytest
 import yaml
 from jsonata import Jsonata
 
-from embedded_aws.services.stepfunctions import definitions
+from embedded_aws.services.stepfunctions.substitutions import substitute
 from tests import linter
-from tests.linter.flow import loops, ways
+from tests.linter.flow import loops, transitions
 from tests.linter.project import texts
 
 PROJECT = linter.Project.read()
 TEXT = PROJECT.texts[linter.DEFINITION]
 PARAMETERS = PROJECT.parameters
 STATES = PROJECT.definition["States"]
-LOOPS = {name: loop for loop in loops(ways(PROJECT.definition)) for name in loop if STATES[name]["Type"] == "Wait"}
+LOOPS = {
+    name: loop for loop in loops(transitions(PROJECT.definition)) for name in loop if STATES[name]["Type"] == "Wait"
+}
 
 # Step Functions developer guide, "Service quotas".
 MAXIMUM_EVENTS = 25_000
 MAXIMUM_BYTES = 1024**2
 
-# API reference, HistoryEvent: a state is entered and exited; each try of a task is scheduled, is started, and ends.
+# API reference, HistoryEvent: a state is entered and exited; each attempt of a task is scheduled, started and ended.
 EVENTS = {"Choice": 2, "Pass": 2, "Wait": 2, "Task": 5, "Map": 4, "Succeed": 2, "Fail": 1}
 EVENTS_OF_A_RETRY = 3
 # MapIterationStarted and MapIterationSucceeded.
 EVENTS_OF_AN_ITERATION = 2
 
-# What bounds each state that waits for something in a loop.
+# The parameter that limits each loop, by its Wait state.
 BOUNDS = {
-    "Wait for the other promotion": "LockWaitSeconds",
-    "Wait for the deployment": "DeploymentTimeoutSeconds",
-    "Wait for the restoration": "DeploymentTimeoutSeconds",
+    "Wait for endpoint lock": "LockWaitSeconds",
+    "Wait for deployment": "DeploymentTimeoutSeconds",
+    "Wait for rollback": "DeploymentTimeoutSeconds",
 }
 
 
@@ -46,28 +48,28 @@ def expressions() -> list[Any]:
 
 def test_statelint_finds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "promotion.asl.yaml"
-    # Step Functions takes an expression there (Developer Guide, "Wait workflow state"), which statelint does not know.
+    # Step Functions accepts an expression there (developer guide, "Wait workflow state"), which statelint rejects.
     path.write_text(re.sub(r"(?m)^( +Seconds): '\{%.*%\}'$", r"\1: 30", PROJECT.substituted()))
 
-    found = subprocess.run(  # noqa: S603 - our own file
+    result = subprocess.run(  # noqa: S603 - the file is the project's own
         [sys.executable, "-m", "statelint", "--yaml", str(path)], capture_output=True, text=True, check=False
     )
 
-    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_the_definition_is_yaml_before_its_substitutions_too() -> None:
+def test_the_definition_is_valid_yaml_before_its_substitutions() -> None:
     assert yaml.safe_load(TEXT)["States"].keys() == STATES.keys()
 
 
-def test_the_definition_has_no_anchors_which_aws_does_not_resolve() -> None:
+def test_the_definition_has_no_anchors_or_aliases() -> None:
     tokens = list(yaml.scan(PROJECT.substituted()))
 
     assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken)]
     assert not [token for token in tokens if isinstance(token, yaml.ScalarToken) and token.value == "<<"]
 
 
-def test_the_definition_has_no_key_twice() -> None:
+def test_the_definition_has_no_duplicate_keys() -> None:
     def check(node: yaml.Node | None) -> None:
         if isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value]
@@ -81,12 +83,12 @@ def test_the_definition_has_no_key_twice() -> None:
     check(yaml.compose(PROJECT.substituted(), yaml.SafeLoader))
 
 
-def test_the_definition_is_no_larger_than_aws_takes() -> None:
+def test_the_definition_does_not_exceed_the_maximum_size() -> None:
     assert len(PROJECT.substituted().encode()) < MAXIMUM_BYTES
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_every_expression_is_jsonata_and_nothing_else(expression: str) -> None:
+def test_every_expression_is_valid_jsonata(expression: str) -> None:
     stripped = re.fullmatch(r"\{%(.*)%\}", expression.strip(), re.DOTALL)
 
     assert stripped
@@ -96,7 +98,7 @@ def test_every_expression_is_jsonata_and_nothing_else(expression: str) -> None:
 
 # Step Functions developer guide, "Perform DynamoDB CRUD operations with Step Functions", on exception prefixes.
 PREFIXES = {"states:::dynamodb:": "DynamoDB", "states:::aws-sdk:dynamodb:": "DynamoDb"}
-# The errors that may be retried: DynamoDB developer guide, "Error handling with DynamoDB" and "Transaction conflict
+# The errors that can be retried: DynamoDB developer guide, "Error handling with DynamoDB" and "Transaction conflict
 # handling in DynamoDB". The SDK for Java, which Step Functions uses, ends their names in Exception.
 TRANSIENT_ERRORS_OF_DYNAMODB = [
     "InternalServerErrorException",
@@ -130,19 +132,19 @@ def test_every_call_of_dynamodb_is_retried_after_a_transient_error(error: str) -
         assert attempts[0] > 1, name
 
 
-def turns(wait: str) -> int:
-    """How often a state is waited in, at the most, with the template's defaults."""
+def iterations(wait: str) -> int:
+    """Return the maximum number of iterations of a Wait state's loop, with the defaults of the template."""
     return int(PARAMETERS[BOUNDS[wait]]["Default"] / PARAMETERS["PollSeconds"]["Default"]) + 1
 
 
-def test_every_loop_ends_after_what_its_parameter_says() -> None:
-    # The deadlines with the names of parameters in them, not with the defaults.
+def test_every_loop_ends_after_the_time_in_its_parameter() -> None:
+    # The deadlines contain the names of the parameters instead of their defaults.
     supplied = PROJECT.substitutions().items()
     expressions = {name: value["Fn::Sub"] for name, value in supplied if isinstance(value, dict) and "Fn::Sub" in value}
-    text = definitions.substitute(TEXT, expressions)
+    text = substitute(TEXT, expressions)
     assert set(LOOPS) == set(BOUNDS)
     for wait, bound in BOUNDS.items():
-        [condition] = [rule["Condition"] for _, end, rule in ways(PROJECT.definition) if end == wait]
+        [condition] = [rule["Condition"] for _, end, rule in transitions(PROJECT.definition) if end == wait]
         [ends] = re.findall(r"\$millis\(\) < \$(\w+)", condition)
 
         plain, with_waits = rf"\$\{{{bound}\}}", rf"\(\$\{{{bound}\}} \+ .*\$promotion.baking_seconds.*\)"
@@ -152,16 +154,16 @@ def test_every_loop_ends_after_what_its_parameter_says() -> None:
 
 
 @pytest.mark.parametrize("baking", [None, 0, 60, 3600, 28_800, 72_000])
-@pytest.mark.parametrize("wait", ["Wait for the deployment", "Wait for the restoration"])
-def test_a_deployment_that_bakes_is_looked_at_no_oftener_than_any_other(wait: str, baking: int | None) -> None:
-    if baking is None and wait == "Wait for the deployment":
-        return  # Inspect endpoint has noted it by then
+@pytest.mark.parametrize("wait", ["Wait for deployment", "Wait for rollback"])
+def test_a_baking_period_does_not_increase_the_number_of_checks(wait: str, baking: int | None) -> None:
+    if baking is None and wait == "Wait for deployment":
+        return  # Inspect endpoint has recorded it by then
     promotion = {} if baking is None else {"baking_seconds": baking}
     expression = Jsonata(STATES[wait]["Seconds"].strip("{%} "))
 
     seconds = expression.evaluate(None, _bound(expression, promotion))
 
-    assert (PARAMETERS["DeploymentTimeoutSeconds"]["Default"] + (baking or 0)) / seconds <= turns(wait) + 1
+    assert (PARAMETERS["DeploymentTimeoutSeconds"]["Default"] + (baking or 0)) / seconds <= iterations(wait) + 1
 
 
 def _bound(expression: Jsonata, promotion: dict[str, Any]) -> Any:
@@ -170,16 +172,16 @@ def _bound(expression: Jsonata, promotion: dict[str, Any]) -> Any:
     return frame
 
 
-def test_a_turn_of_a_loop_is_nine_events() -> None:
+def test_an_iteration_of_a_loop_is_nine_events() -> None:
     # The task is entered, scheduled, started, ended and exited; the choice and the wait are entered and exited.
     for wait in BOUNDS:
         assert sum(EVENTS[STATES[name]["Type"]] for name in LOOPS[wait]) == 5 + 2 + 2
 
 
-def test_the_longest_execution_stays_below_the_events_that_aws_keeps() -> None:
-    # (43,200 + 2 * 5,400) seconds / 30 = 1,800 turns, and a last one of each loop: 1,803 * 9 = 16,227.
-    polled = sum(turns(wait) * sum(EVENTS[STATES[name]["Type"]] for name in LOOPS[wait]) for wait in BOUNDS)
-    # Every state once, and every task with all its retries; those of a busy endpoint are the most.
+def test_the_longest_execution_does_not_exceed_the_maximum_history() -> None:
+    # (43,200 + 2 * 5,400) seconds / 30 = 1,800 iterations, and a last one of each loop: 1,803 * 9 = 16,227.
+    polled = sum(iterations(wait) * sum(EVENTS[STATES[name]["Type"]] for name in LOOPS[wait]) for wait in BOUNDS)
+    # Every state once, and every task with all its retries.
     once = sum(EVENTS[state["Type"]] for state in STATES.values())
     retries = [rule.get("MaxAttempts", 3) for state in STATES.values() for rule in state.get("Retry", [])]
     # A thousand batches are a million objects, or 200 TiB.

@@ -1,4 +1,4 @@
-"""Whatever comes in by any door is read, or refused with a sentence that names it, and nothing else happens."""
+"""Random hostile input at each entry point is accepted, or refused with a message that names the problem."""
 
 import contextlib
 import copy
@@ -31,7 +31,7 @@ SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 PARAMETER = "/model-promotion/qa/reviews"
 DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
 
-# What people have tried on others: to leave a text and become something else, or to be another text to the eye.
+# Known attacks: strings that break out of their context, or that look like other strings.
 NASTY = [
     "",
     " ",
@@ -78,7 +78,7 @@ values = st.recursive(
 
 @st.composite
 def broken(draw: st.DrawFn, wholes: list[Any]) -> Any:
-    """One of `wholes` with up to three of its members taken out, or made something else."""
+    """Return one of `wholes` with up to three of its members removed or replaced."""
     whole = copy.deepcopy(draw(st.sampled_from(wholes)))
     for _ in range(draw(st.integers(1, 3))):
         place: Any = whole
@@ -96,7 +96,7 @@ def broken(draw: st.DrawFn, wholes: list[Any]) -> Any:
 
 
 def tried[T](act: Callable[[], T]) -> tuple[T | None, str]:
-    """What comes of it, or what an operator reads in the console: one line, no screenful, no control characters."""
+    """Return the result of `act`, or the message of its refusal, after checking that it is one printable line."""
     try:
         return act(), ""
     except PromotionError as error:
@@ -112,7 +112,7 @@ def read(given_input: Any) -> request.Request | None:
 
 @given(values | broken(EVENTS))
 @settings(max_examples=200)
-def test_whatever_starts_an_execution_is_a_request_or_refused_in_a_sentence(given_input: Any) -> None:
+def test_any_input_of_an_execution_is_a_request_or_refused(given_input: Any) -> None:
     found = read(given_input)
 
     if isinstance(found, request.Promote):
@@ -124,13 +124,13 @@ def test_whatever_starts_an_execution_is_a_request_or_refused_in_a_sentence(give
 
 
 @given(st.sampled_from(EVENTS), st.sampled_from(["999999999999", OWN, "", None, 111111111111]))
-def test_an_event_of_a_foreign_account_starts_nothing(event: dict[str, Any], account: Any) -> None:
+def test_an_event_of_another_account_is_refused(event: dict[str, Any], account: Any) -> None:
     if "detail-type" in event and event["account"] != account:
         assert read(event | {"account": account}) is None
 
 
 @given(texts)
-def test_a_nested_input_of_any_depth_is_refused(text: str) -> None:
+def test_a_deeply_nested_input_is_refused(text: str) -> None:
     deep: Any = text
     for _ in range(500):
         deep = {"training_job": deep}
@@ -180,21 +180,22 @@ SETTINGS = {
 
 @given(values | broken([SUITE]))
 @settings(max_examples=150)
-def test_a_smoke_test_is_usable_or_refused_with_the_place_of_what_is_wrong(suite: Any) -> None:
-    found, said = tried(lambda: smoke_test.validated(suite, "s3://bucket/suite.json"))
+def test_a_smoke_test_is_valid_or_refused_with_its_place(suite: Any) -> None:
+    found, said = tried(lambda: smoke_test.validated(suite, "The smoke test in s3://bucket/suite.json"))
     if found is None:
-        assert said.startswith("The smoke test in s3://bucket/suite.json is wrong: ")
+        assert said.startswith("The smoke test in s3://bucket/suite.json is not valid: ")
         return
-    # What is accepted can be judged, whatever the endpoint answers.
-    answers = [(case, smoke_test.Answer(1.0, body)) for case in found["cases"] for body in (b"", b"{}", b"\xff", b"[]")]
-    assert set(smoke_test.verdict(found, answers)) >= {"passed", "reason"}
+    # A valid suite has a verdict for every response.
+    bodies = (b"", b"{}", b"\xff", b"[]")
+    responses = [(case, smoke_test.Response(1.0, body)) for case in found["cases"] for body in bodies]
+    assert set(smoke_test.verdict(found, responses)) >= {"passed", "reason"}
     for case in found["cases"]:
         assert "body_uri" in case or smoke_test.body_of(case) is not None
 
 
 @given(values.map(lambda value: json.dumps(value)) | broken([SETTINGS]).map(json.dumps) | texts)
 @settings(max_examples=150)
-def test_settings_are_in_force_or_refused_with_their_parameter_and_path(text: str) -> None:
+def test_settings_are_valid_or_refused_with_their_parameter(text: str) -> None:
     found, said = tried(lambda: application_settings.read(text, PARAMETER, DEFAULTS))
     if found is None:
         assert PARAMETER in said
@@ -206,13 +207,13 @@ APPLICATIONS = st.from_regex(r"\A[a-z0-9](-?[a-z0-9]){0,39}\Z").filter(lambda na
 
 
 @given(APPLICATIONS, APPLICATIONS, st.sampled_from(["qa", "production", "a" * 20]))
-def test_no_application_gets_the_endpoint_of_another(one: str, other: str, stage: str) -> None:
+def test_two_applications_never_share_an_endpoint(one: str, other: str, stage: str) -> None:
     assert SAGEMAKER_NAME.fullmatch(endpoint_name(one, stage))
     assert (endpoint_name(one, stage) == endpoint_name(other, stage)) is (one == other)
 
 
 @given(APPLICATIONS, st.datetimes(), st.text("0123456789abcdef", min_size=64, max_size=64))
-def test_every_name_is_one_that_sagemaker_takes(application: str, time: datetime.datetime, digest: str) -> None:
+def test_each_resource_name_is_valid_for_sagemaker(application: str, time: datetime.datetime, digest: str) -> None:
     name = resource_name(application, "production", time.replace(tzinfo=datetime.UTC).isoformat(), digest)
 
     assert len(name) <= MAXIMUM_LENGTH
@@ -221,7 +222,7 @@ def test_every_name_is_one_that_sagemaker_takes(application: str, time: datetime
 
 
 @given(texts | st.builds("s3://{}/{}".format, st.sampled_from(["bucket", "b", "Bucket", "x_y", "bucket."]), texts))
-def test_an_address_is_one_object_or_prefix_or_refused(uri: str) -> None:
+def test_a_uri_is_an_object_or_a_prefix_or_refused(uri: str) -> None:
     found, _ = tried(lambda: s3_uri.bucket_and_key(uri))
     if found is None:
         return
@@ -241,7 +242,7 @@ DESCRIBED = [
 
 @given(st.sampled_from(DESCRIBED).flatmap(lambda one: st.tuples(st.just(one[0]), broken([one[1]]))))
 @settings(max_examples=200)
-def test_a_source_with_anything_missing_or_of_another_type_is_a_candidate_or_refused(given_source: Any) -> None:
+def test_a_malformed_source_is_a_candidate_or_refused(given_source: Any) -> None:
     found, _ = tried(lambda: sources.read_as(*given_source))
 
     if isinstance(found, candidate.Candidate):
@@ -252,7 +253,7 @@ def test_a_source_with_anything_missing_or_of_another_type_is_a_candidate_or_ref
 
 
 @given(st.dictionaries(st.sampled_from(sorted(sources.JOB["HyperParameters"])), texts | st.integers().map(str)))
-def test_whatever_a_job_was_told_is_carried_as_texts(parameters: dict[str, str]) -> None:
+def test_hyperparameters_are_copied_as_strings(parameters: dict[str, str]) -> None:
     found, _ = tried(
         lambda: sources.read("training_job", job=sources.changed(sources.JOB, "HyperParameters", parameters))
     )
@@ -279,9 +280,7 @@ OUR_TAGS = [
     st.dictionaries(st.sampled_from(OUR_TAGS) | texts, texts | st.datetimes().map(lambda time: f"{time.isoformat()}Z")),
 )
 @settings(max_examples=150)
-def test_whatever_the_tags_are_there_is_a_candidate_with_the_owners_or_a_refusal(
-    kind: str, tags: dict[str, str]
-) -> None:
+def test_a_source_with_any_tags_is_a_candidate_with_the_owners_tags_or_refused(kind: str, tags: dict[str, str]) -> None:
     found, _ = tried(lambda: sources.read(kind, sources.TAGS | tags))
 
     if isinstance(found, candidate.Candidate):
@@ -293,7 +292,7 @@ def test_whatever_the_tags_are_there_is_a_candidate_with_the_owners_or_a_refusal
 
 @given(broken([asked.automation()]))
 @settings(max_examples=150)
-def test_an_approval_lets_in_what_it_is_for_whatever_is_said_of_it(execution: Any) -> None:
+def test_a_malformed_approval_approves_only_its_own_candidate(execution: Any) -> None:
     found, _ = tried(lambda: asked.granted(execution))
 
     if found:
@@ -310,12 +309,12 @@ def test_an_approval_lets_in_what_it_is_for_whatever_is_said_of_it(execution: An
     values,
 )
 @settings(max_examples=200)
-def test_an_event_of_another_envelope_starts_nothing(event: dict[str, Any], member: str, value: Any) -> None:
+def test_an_event_with_another_envelope_starts_no_promotion(event: dict[str, Any], member: str, value: Any) -> None:
     if value != event[member]:
         assert isinstance(read(event | {member: value}), request.Ignore | None)
 
 
-# What XML can carry, in which S3 lists keys.
+# The characters that XML, the format of S3's listings, can represent.
 KEYS = st.lists(
     st.sampled_from(objects.ODD) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1),
     min_size=1,
@@ -326,7 +325,7 @@ KEYS = st.lists(
 
 @given(KEYS)
 @settings(max_examples=30)
-def test_the_keys_below_a_prefix_are_copied_exactly_or_refused(names: list[str]) -> None:
+def test_the_keys_under_a_prefix_are_copied_exactly_or_refused(names: list[str]) -> None:
     keys = [f"w/{name}" for name in names if not name.endswith("/") and len(name.encode()) < 700]
     found, _ = tried(lambda: objects.pinned(objects.Upstream(*keys), "w/", is_prefix=True))
 
@@ -339,7 +338,7 @@ def test_the_keys_below_a_prefix_are_copied_exactly_or_refused(names: list[str])
 
 
 @given(st.lists(st.text() | st.sampled_from(NASTY), max_size=5), st.text())
-def test_a_manifest_is_read_back_as_it_was_written(names: list[str], attribute: str) -> None:
+def test_a_manifest_is_parsed_as_it_was_written(names: list[str], attribute: str) -> None:
     attributes = {"x-amz-meta-a": attribute}
     written = [manifest.PinnedObject("b", name, name, 1, "e", None, None, None, attributes, name) for name in names]
 
@@ -351,7 +350,7 @@ def test_a_manifest_is_read_back_as_it_was_written(names: list[str], attribute: 
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_a_name_by_hand_that_is_none_is_refused_for_every_key(text: str) -> None:
+def test_an_invalid_name_is_refused_for_each_key(text: str) -> None:
     for key in ("training_job", "tuning_job", "model", "model_package", "rollback", "recover"):
         if not SAGEMAKER_NAME.fullmatch(text):
             assert read({key: text}) is None
@@ -370,7 +369,7 @@ GATE = [
     st.dictionaries(texts.filter(model_metrics.is_name) | st.just("f1"), st.floats(allow_nan=False)),
 )
 @settings(max_examples=150)
-def test_a_quality_gate_is_usable_or_refused(gate: Any, found: dict[str, float]) -> None:
+def test_a_quality_gate_is_valid_or_refused(gate: Any, found: dict[str, float]) -> None:
     rules, _ = tried(lambda: quality_gate.validated(gate, f"{PARAMETER}: QualityGate"))
     if rules is not None:
         checks = quality_gate.check(rules, found, {"model_name": "reviews-1", "metrics": {"f1": 0.5}})
@@ -378,14 +377,14 @@ def test_a_quality_gate_is_usable_or_refused(gate: Any, found: dict[str, float])
 
 
 @given(values | broken([{"Keep": 5}]))
-def test_a_retention_leaves_a_way_back_or_is_refused(retention_settings: Any) -> None:
+def test_a_retention_keeps_a_version_for_rollback_or_is_refused(retention_settings: Any) -> None:
     found, _ = tried(lambda: retention.validated(retention_settings, f"{PARAMETER}: Retention"))
 
     assert found is None or found["Keep"] >= 2
 
 
 @given(values)
-def test_a_file_of_metrics_is_numbers_by_names_or_unreadable(document: Any) -> None:
+def test_a_metrics_file_has_numbers_by_name_or_is_unreadable(document: Any) -> None:
     with contextlib.suppress(model_metrics.UnreadableMetricsError):
         found = model_metrics.read(json.dumps(document).encode())
         assert all(name.isprintable() and math.isfinite(value) for name, value in found.items())

@@ -16,15 +16,15 @@ DIGEST = "0a1b2c3d" + "f" * 56
 
 
 @pytest.mark.parametrize("name", ["a", "7", "reviews", "reviews-2", "a-b-c", "a" * 40])
-def test_an_endpoint_can_be_named_after_an_application(name: str) -> None:
+def test_a_valid_application_name_is_accepted(name: str) -> None:
     assert application_name(name) == name
 
 
 @pytest.mark.parametrize(
     "name", ["", "Reviews", "-a", "a-", "a--b", "a_b", "a b", "a.b", "ä", "a\n", "a" * 41, "a/../b"]
 )
-def test_an_application_has_up_to_40_lower_case_letters_digits_and_single_hyphens(name: str) -> None:
-    with pytest.raises(InvalidRequestError, match="up to 40 lower-case letters, digits and single hyphens"):
+def test_an_invalid_application_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="up to 40 lowercase letters, digits and single hyphens"):
         application_name(name)
 
 
@@ -32,16 +32,16 @@ def test_an_endpoint_is_named_after_its_application_and_stage() -> None:
     assert endpoint_name("reviews", "qa") == "reviews-qa"
 
 
-def test_an_endpoints_name_may_have_63_characters() -> None:
+def test_an_endpoint_name_can_have_63_characters() -> None:
     assert endpoint_name("a" * 60, "qa") == "a" * 60 + "-qa"
 
 
-def test_an_endpoints_name_of_64_characters_is_refused_with_what_to_change() -> None:
+def test_an_endpoint_name_of_64_characters_is_refused_with_an_instruction() -> None:
     with pytest.raises(InvalidRequestError) as error:
         endpoint_name("a" * 61, "qa")
 
     assert f"{'a' * 61}-qa has 64 characters; SageMaker allows 63" in str(error.value)
-    assert "Choose a shorter name for the application" in str(error.value)
+    assert "Choose a shorter application name" in str(error.value)
 
 
 def test_a_resource_is_named_after_application_stage_time_and_content() -> None:
@@ -52,7 +52,7 @@ def test_a_resource_is_named_after_application_stage_time_and_content() -> None:
     "same",
     ["2026-01-02T03:04:59Z", "2026-01-02T04:04:05+01:00", "2026-01-01T22:04:05.000-05:00", "2026-01-02T03:04:05+00:00"],
 )
-def test_the_time_in_a_name_is_utc_whatever_zone_it_is_given_in(same: str) -> None:
+def test_the_time_in_a_name_is_converted_to_utc(same: str) -> None:
     assert resource_name("reviews", "qa", same, DIGEST) == resource_name("reviews", "qa", TIME, DIGEST)
 
 
@@ -66,7 +66,7 @@ def test_two_models_trained_within_the_same_minute_have_different_names() -> Non
 
 @pytest.mark.parametrize("stage", ["q", "qa", "production", "p" * 16])
 @pytest.mark.parametrize("application", ["a", "reviews", "a" * 22, "a" * 23, "a" * 40, "a-" * 19 + "ab"])
-def test_a_long_application_gives_way_and_never_the_digest(application: str, stage: str) -> None:
+def test_a_long_application_is_truncated_but_never_the_digest(application: str, stage: str) -> None:
     name = resource_name(application, stage, TIME, DIGEST)
 
     assert SAGEMAKER_NAME.fullmatch(name)
@@ -74,11 +74,11 @@ def test_a_long_application_gives_way_and_never_the_digest(application: str, sta
     assert application.startswith(name.removesuffix(f"-{stage}-20260102-0304-0a1b2c3d"))
 
 
-def test_a_name_is_cut_to_63_characters_and_no_further() -> None:
+def test_a_name_is_truncated_to_exactly_63_characters() -> None:
     assert len(resource_name("a" * 40, "p" * 16, TIME, DIGEST)) == 63
 
 
-def test_a_cut_application_does_not_leave_two_hyphens() -> None:
+def test_a_truncated_application_does_not_leave_two_hyphens() -> None:
     tail = len("-qa-20260102-0304-0a1b2c3d")
     application = "a" * (63 - tail - 1) + "-b"
 
@@ -98,44 +98,44 @@ def test_another_value_has_another_digest(other: object) -> None:
     assert sha256_of(other) != sha256_of({"a": 1, "b": [1, 2]})
 
 
-def test_a_digest_has_64_hexadecimal_digits_for_any_characters() -> None:
+def test_a_digest_has_64_hexadecimal_digits_for_all_characters() -> None:
     assert re.fullmatch("[0-9a-f]{64}", sha256_of({"name": "ä\u202e🚀"}))
 
 
-def test_a_time_without_a_fraction_and_one_with_are_the_same_minute() -> None:
+def test_a_fraction_of_a_second_does_not_change_the_name() -> None:
     time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
 
     assert resource_name("reviews", "qa", time.isoformat(), DIGEST) == resource_name("reviews", "qa", TIME, DIGEST)
 
 
 @pytest.mark.parametrize("application", ["reviews", "a" * 40, "a-" * 19 + "aa"])
-def test_all_names_of_an_application_in_a_stage_begin_alike(application: str) -> None:
+def test_all_names_of_an_application_in_a_stage_have_the_same_prefix(application: str) -> None:
     prefix = resource_prefix(application, "production")
 
     assert prefix.endswith("-production-")
     assert resource_name(application, "production", TIME, DIGEST) == f"{prefix}20260102-0304-0a1b2c3d"
 
 
-# Few letters, so that they are often alike; the patterns of both are those of `request` and template.yaml.
+# Few letters, so that names often collide; the patterns match those of `naming` and template.yaml.
 APPLICATIONS = st.lists(st.text("ab1", min_size=1, max_size=8), min_size=1, max_size=4).map("-".join)
 STAGES = st.text("ab1", max_size=3).map(lambda text: f"a{text}")
 
 
 @given(st.lists(st.tuples(APPLICATIONS, STAGES), min_size=2, max_size=2, unique=True))
-def test_no_two_applications_share_an_endpoint_in_any_stages(pairs: list[tuple[str, str]]) -> None:
+def test_two_applications_never_share_an_endpoint(pairs: list[tuple[str, str]]) -> None:
     one, other = (endpoint_name(application, stage) for application, stage in pairs)
 
     assert one != other
 
 
 @given(APPLICATIONS, STAGES, STAGES)
-def test_what_the_roles_of_a_stage_may_touch_is_of_that_stage_alone(
+def test_the_name_patterns_in_a_stages_roles_match_only_that_stage(
     application: str, stage: str, other_stage: str
 ) -> None:
-    """As in template.yaml: no application can be called so that its models look like those of another stage."""
+    """Match names like template.yaml: no application's name makes its models match those of another stage."""
     for name in (application, f"{application[:20]}-{other_stage}-x", f"{application[:20]}-{other_stage}"):
         model = resource_name(name, stage, TIME, DIGEST)
 
-        touched = fnmatch.fnmatchcase(model, f"*-{other_stage}-????????-????-????????")
-        assert touched is (stage == other_stage)
+        matched = fnmatch.fnmatchcase(model, f"*-{other_stage}-????????-????-????????")
+        assert matched is (stage == other_stage)
         assert fnmatch.fnmatchcase(endpoint_name(name, stage), f"*-{other_stage}") is (stage == other_stage)

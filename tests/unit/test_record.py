@@ -1,4 +1,4 @@
-"""The promotion record names every key, who writes it and who reads it, as the deployed files do."""
+"""The annotations of the promotion record, compared with the definition, the template and the code."""
 
 import pytest
 
@@ -12,19 +12,19 @@ KEYS = record.keys()
 WRITERS, READERS = record_usage.writers(PROJECT), record_usage.readers(PROJECT)
 
 
-def test_every_key_that_is_written_is_in_the_record() -> None:
+def test_every_written_key_is_declared() -> None:
     assert set(WRITERS) == set(KEYS)
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_is_written_by_whom_the_record_says(key: str) -> None:
+def test_the_declared_writers_of_a_key_are_its_writers(key: str) -> None:
     _, _, written_by, _ = KEYS[key]
 
     assert set(written_by.split(", ")) == WRITERS[key]
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_is_read_by_whom_the_record_says(key: str) -> None:
+def test_the_declared_readers_of_a_key_are_its_readers(key: str) -> None:
     _, _, _, read_by = KEYS[key]
 
     if read_by == NEARLY_EVERY_STATE:
@@ -33,8 +33,8 @@ def test_a_key_is_read_by_whom_the_record_says(key: str) -> None:
         assert set(filter(None, read_by.split(", "))) == READERS.get(key, set())
 
 
-def test_the_record_in_the_architecture_is_that_of_today() -> None:
+def test_the_architecture_page_shows_the_current_record() -> None:
     page = record.PAGE.read_text()
 
-    assert record.printed_into(page) == page, "run `make docs`"
+    assert record.with_table(page) == page, "run `make docs`"
     assert all(f"| `{key}` |" in page for key in KEYS)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from promotion.step import step
 from tests.support.lambda_context import CONTEXT
 from tests.support.s3_faults import client_error
@@ -32,8 +32,8 @@ def test_a_step_returns_what_its_handler_returns() -> None:
         (ReadTimeoutError(endpoint_url="https://sagemaker"), "Read timeout on endpoint URL"),
     ],
 )
-def test_what_aws_asks_to_try_again_is_tried_again(failure: Exception, words: str) -> None:
-    with pytest.raises(TryAgainError, match=words):
+def test_a_transient_aws_error_becomes_a_transient_error(failure: Exception, words: str) -> None:
+    with pytest.raises(TransientError, match=words):
         run(failure)
 
 

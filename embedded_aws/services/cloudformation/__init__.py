@@ -1,1 +1,1 @@
-"""CloudFormation: templates, stacks and the types of resources they may have."""
+"""CloudFormation: templates, stacks and resource types."""

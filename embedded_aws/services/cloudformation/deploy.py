@@ -1,8 +1,8 @@
-"""Deploying a template as `sam build` and `sam deploy` do.
+"""Deployment of a template, as by `sam build` and `sam deploy`.
 
-https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-deploy.html:
-local files go to a bucket of SAM's, AWS's own translator makes CloudFormation of the template, and the stack is created
-or updated by the API.
+Local files are uploaded to the bucket of SAM CLI, AWS's translator transforms the template, and the CloudFormation API
+creates or updates the stack. Source:
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-deploy.html
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ from embedded_aws.services.cloudformation import resource_types, stacks, templat
 _POLL_SECONDS = 0.1
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _LOCAL_PATHS = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::StateMachine": "DefinitionUri"}
-# A time that every zip file can hold, so that equal files make equal archives.
+# A constant time, so that equal files result in equal archives: the earliest that a zip file can contain.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class DeploymentError(Exception):
-    """A stack could not be brought to what its template says."""
+    """A stack could not be created or updated."""
 
 
 def install(host: Host) -> None:
+    """Install CloudFormation."""
     resource_types.base.forget_clients()
     stacks.install(host)
 
@@ -51,7 +52,10 @@ def deploy(
     parameters: dict[str, str],
     region: str = accounts.REGION,
 ) -> dict[str, str]:
-    """Create or update a stack and wait for it; its outputs. A parameter not given keeps its value, as with SAM."""
+    """Create or update a stack, wait until it is complete and return its outputs.
+
+    An omitted parameter keeps its previous value, as with SAM CLI. Raises DeploymentError.
+    """
     client = clients.client_as_operator("cloudformation", account, region)
     document = transform(package(template, account, region), parameters, region)
     existing = _describe(client, stack_name)
@@ -71,29 +75,29 @@ def deploy(
 
 
 def package(template: Path, account: str, region: str = accounts.REGION) -> dict[str, Any]:
-    """The template with every local path replaced by where the file, or the zipped folder, is in SAM's bucket."""
+    """Upload local files and zipped folders, and return the template with their S3 locations in place of the paths."""
     document = templates.load(template.read_text())
     bucket = f"aws-sam-cli-managed-default-{account}"
     s3 = clients.client_as_operator("s3", account, region)
     if bucket not in {existing["Name"] for existing in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
-    places: list[tuple[dict[str, Any], str]] = [(document.get("Globals", {}).get("Function", {}), "CodeUri")]
+    path_properties: list[tuple[dict[str, Any], str]] = [(document.get("Globals", {}).get("Function", {}), "CodeUri")]
     for resource in document["Resources"].values():
-        places.append((resource.get("Properties", {}), _LOCAL_PATHS.get(resource["Type"], "")))
-    for properties, name in places:
+        path_properties.append((resource.get("Properties", {}), _LOCAL_PATHS.get(resource["Type"], "")))
+    for properties, name in path_properties:
         if isinstance(path := properties.get(name), str):
             properties[name] = {"Bucket": bucket, "Key": _upload(s3, bucket, template.parent / path)}
     return document
 
 
 def transform(document: dict[str, Any], parameters: dict[str, str], region: str) -> dict[str, Any]:
-    """What the macro AWS::Serverless-2016-10-31 makes of a template."""
+    """Return the template as the macro AWS::Serverless-2016-10-31 transforms it."""
     if "Transform" not in document:
         return document
     session = boto3.session.Session(region_name=region)
     translator = Translator(iam.aws_managed_policy_arns(), Parser(), boto_session=session)
     translated: dict[str, Any] = translator.translate(copy.deepcopy(document), dict(parameters))
-    # Otherwise it warns that nobody asked for its metrics.
+    # Without this call, the translator logs a warning about unpublished metrics.
     translator.metrics.publish()
     return translated
 
@@ -107,7 +111,7 @@ def _upload(s3: Any, bucket: str, path: Path) -> str:
 
 def _zip(folder: Path) -> bytes:
     if not folder.is_dir():
-        raise DeploymentError(f"{folder} does not exist")
+        raise DeploymentError(f"The folder {folder} does not exist.")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
@@ -130,9 +134,11 @@ def _kept_parameters(
     stack: dict[str, Any], document: dict[str, Any], parameters: dict[str, str]
 ) -> list[dict[str, Any]]:
     declared = document.get("Parameters", {})
-    had = [parameter["ParameterKey"] for parameter in stack.get("Parameters", [])]
+    existing = [parameter["ParameterKey"] for parameter in stack.get("Parameters", [])]
     return [
-        {"ParameterKey": name, "UsePreviousValue": True} for name in had if name in declared and name not in parameters
+        {"ParameterKey": name, "UsePreviousValue": True}
+        for name in existing
+        if name in declared and name not in parameters
     ]
 
 

@@ -1,14 +1,15 @@
-"""CloudFormation stacks: made, changed and deleted resource by resource, each in its turn.
+"""CloudFormation stacks, whose resources are created, updated and deleted one after the other.
 
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html: as with the option "preserve
-successfully provisioned resources", what was made before a failure stays, and the next update goes on from there. moto
-keeps the stacks and answers the API.
+After a failure, the resources that were already created remain and the next update continues from there, as with the
+option "preserve successfully provisioned resources"
+(https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html). moto stores the stacks and
+implements the API.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, override
 
 from botocore.exceptions import ClientError
 from moto.cloudformation import models
@@ -32,6 +33,7 @@ _background = Background("cloudformation")
 
 
 def install(host: Host) -> None:
+    """Replace moto's stacks and start the thread that applies changes."""
     global _background
     _background = Background("cloudformation")
     host.exits.callback(_background.end)
@@ -39,16 +41,18 @@ def install(host: Host) -> None:
 
 
 @patches.replaces(
-    CloudFormationResponse, "_validate_different_update", "moto refuses the same template also after a failure."
+    CloudFormationResponse, "_validate_different_update", "moto refuses an unchanged template even after a failure."
 )
 def _validate_different_update(self: CloudFormationResponse, parameters: Any, body: str, stack: Stack) -> None:
     if not stack.status.endswith("_FAILED"):
         _validate_in_moto(self, parameters, body, stack)
 
 
-# moto's answers find StackName and the like by the name of the class.
-@patches.replaces(models, "Stack", "moto ignores resource types that it does not know, and most of an update.")
+# moto builds the responses from attributes of the class, and their names from the name of the class.
+@patches.replaces(models, "Stack", "moto ignores unknown resource types and most of an update.")
 class Stack(models.Stack):
+    """A stack of moto whose changes are applied in a background thread."""
+
     parameters: dict[str, str]
     resource_map: Template
 
@@ -57,6 +61,7 @@ class Stack(models.Stack):
         self._changing = threading.Lock()
         super().__init__(*arguments, **options)
 
+    @override
     @staticmethod
     def parse_template(template: str) -> dict[str, Any]:
         try:
@@ -65,14 +70,14 @@ class Stack(models.Stack):
             raise ValidationError(message=str(error)) from error
 
     def _create_resource_map(self) -> Template:
-        template = self._read(self.template_dict, self.parameters)
+        template = self._parsed(self.template_dict, self.parameters)
         self.parameters = _all_values(self.template_dict, self.parameters)
         return template
 
     def _create_output_map(self) -> dict[str, Any]:
         return {}
 
-    def _read(self, document: dict[str, Any], parameters: dict[str, str]) -> Template:
+    def _parsed(self, document: dict[str, Any], parameters: dict[str, str]) -> Template:
         pseudo = {
             "AWS::AccountId": self.account_id,
             "AWS::NotificationARNs": [],
@@ -93,8 +98,9 @@ class Stack(models.Stack):
             raise ValidationError(message=f"Template format error: Unrecognized resource types: {', '.join(unknown)}")
         return template
 
-    # What moto's answers are made of.
+    # Members that moto's responses contain.
 
+    @override
     @property
     def parameter_list(self) -> list[dict[str, Any]]:
         declared = self.template_dict.get("Parameters") or {}
@@ -103,18 +109,22 @@ class Stack(models.Stack):
             for name, value in self.parameters.items()
         ]
 
+    @override
     @property
     def stack_parameters(self) -> dict[str, Any]:
         return self.parameters
 
+    @override
     @property
     def stack_resources(self) -> list[Resource]:
         return list(self._resources.values())
 
+    @override
     @property
     def exports(self) -> list[Any]:
         return []
 
+    @override
     @property
     def outputs(self) -> list[dict[str, Any]]:
         return [
@@ -122,20 +132,24 @@ class Stack(models.Stack):
             for name, output in self.output_map.items()
         ]
 
-    # What Template needs to know.
+    # Methods that Template calls.
 
     def reference(self, logical_id: str) -> str:
+        """Return the value of `Ref`."""
         return self._resources[logical_id].physical_resource_id
 
     def attribute(self, logical_id: str, name: str) -> Any:
+        """Return the value of `Fn::GetAtt`."""
         return self._resources[logical_id].attribute(name)
 
     # Changes.
 
+    @override
     def create_resources(self) -> None:
         self.status = "CREATE_IN_PROGRESS"
-        _background.run(self._become, self.resource_map, "CREATE")
+        _background.run(self._apply, self.resource_map, "CREATE")
 
+    @override
     def update(
         self,
         template: str,
@@ -144,7 +158,7 @@ class Stack(models.Stack):
         tags: dict[str, str] | None = None,
     ) -> None:
         document = self.parse_template(template)
-        wanted = self._read(document, parameters or {})
+        wanted = self._parsed(document, parameters or {})
         with self._changing:
             if self.status.endswith("_IN_PROGRESS"):
                 raise ValidationError(
@@ -158,8 +172,9 @@ class Stack(models.Stack):
         if tags is not None:
             self.tags = tags
         self._add_stack_event("UPDATE_IN_PROGRESS", resource_status_reason="User Initiated")
-        _background.run(self._become, wanted, "UPDATE")
+        _background.run(self._apply, wanted, "UPDATE")
 
+    @override
     def delete(self) -> None:
         self._add_stack_event("DELETE_IN_PROGRESS", resource_status_reason="User Initiated")
         for resource in reversed(self.stack_resources):
@@ -167,25 +182,25 @@ class Stack(models.Stack):
                 self._remove(resource)
             except Exception as error:
                 self.status = "DELETE_FAILED"
-                # moto has already let go of it.
+                # moto has already removed the stack from its backend.
                 models.cloudformation_backends[self.account_id][self.region_name].stacks[self.stack_id] = self
                 raise ValidationError(message=f"{resource.logical_resource_id}: {error}") from error
         self.status = "DELETE_COMPLETE"
         self._add_stack_event("DELETE_COMPLETE")
 
-    def _become(self, wanted: Template, action: str) -> None:
-        """Bring the resources to what the template wants; the first failure ends it."""
+    def _apply(self, wanted: Template, action: str) -> None:
+        """Create, update and delete resources until they match the template; stop at the first failure."""
         retired: list[Resource] = []
         for logical_id in wanted.order:
             try:
-                self._bring(logical_id, wanted, retired)
-            except Exception as error:  # noqa: BLE001  whatever a resource runs into is the stack's failure
+                self._apply_resource(logical_id, wanted, retired)
+            except Exception as error:  # noqa: BLE001  every error of a resource is the stack's failure
                 self._fail(action, logical_id, wanted.resources[logical_id]["Type"], error)
                 return
-        gone = [resource for logical_id, resource in self._resources.items() if logical_id not in wanted.resources]
+        removed = [resource for logical_id, resource in self._resources.items() if logical_id not in wanted.resources]
         try:
             self.output_map = wanted.outputs(self)
-            for resource in [*retired, *reversed(gone)]:
+            for resource in [*retired, *reversed(removed)]:
                 self._remove(resource)
         except Exception as error:  # noqa: BLE001  as above
             self._fail(action, self.name, self.cloudformation_type(), error)
@@ -193,32 +208,32 @@ class Stack(models.Stack):
         self._add_stack_event(f"{action}_COMPLETE")
         self.status = f"{action}_COMPLETE"
 
-    def _bring(self, logical_id: str, wanted: Template, retired: list[Resource]) -> None:
+    def _apply_resource(self, logical_id: str, wanted: Template, retired: list[Resource]) -> None:
         kind = TYPES[wanted.resources[logical_id]["Type"]]
         properties = wanted.properties(logical_id, self)
         existing = self._resources.get(logical_id)
         if existing is None or not existing.exists:
             self._create(kind(self.name, self.account_id, self.region_name, logical_id, properties))
-        elif not existing.settled:
+        elif not existing.is_configured:
             self._update(existing, properties, {})
         elif properties != existing.properties:
             if existing.needs_replacement(properties) or type(existing) is not kind:
                 self._replace(existing, kind(self.name, self.account_id, self.region_name, logical_id, properties))
-                existing.retained = wanted.resources[logical_id].get("UpdateReplacePolicy") == "Retain"
+                existing.is_retained = wanted.resources[logical_id].get("UpdateReplacePolicy") == "Retain"
                 retired.append(existing)
             else:
                 self._update(existing, properties, existing.properties)
-        self._resources[logical_id].retained = wanted.resources[logical_id].get("DeletionPolicy") == "Retain"
+        self._resources[logical_id].is_retained = wanted.resources[logical_id].get("DeletionPolicy") == "Retain"
 
     def _update(self, existing: Resource, properties: dict[str, Any], old: dict[str, Any]) -> None:
         before, existing.properties = existing.properties, properties
         try:
             existing.update(old)
         except Exception:
-            # The next update has to try it again.
+            # The next update must try again.
             existing.properties = before
             raise
-        existing.settled = True
+        existing.is_configured = True
         self._add_resource_event(existing, "UPDATE_COMPLETE")
 
     def _replace(self, existing: Resource, successor: Resource) -> None:
@@ -230,14 +245,14 @@ class Stack(models.Stack):
         self._create(successor)
 
     def _create(self, resource: Resource) -> None:
-        # A resource that could be made but not configured is the stack's all the same.
+        # A resource that was created but not completely configured belongs to the stack, too.
         self._resources[resource.logical_resource_id] = resource
         resource.create()
-        resource.settled = True
+        resource.is_configured = True
         self._add_resource_event(resource, "CREATE_COMPLETE")
 
     def _remove(self, resource: Resource) -> None:
-        if resource.exists and not resource.retained:
+        if resource.exists and not resource.is_retained:
             resource.delete()
         if self._resources.get(resource.logical_resource_id) is resource:
             del self._resources[resource.logical_resource_id]

@@ -1,7 +1,8 @@
-"""CloudFormation templates: what their parameters, conditions and intrinsic functions come to.
+"""CloudFormation templates: parameters, conditions and intrinsic functions.
 
-https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html. moto's own
-reading leaves much open: unresolved references, circular ones, limits of parameters, references inside `Fn::Sub`.
+Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html. moto
+does not detect unresolved and circular references, and ignores the constraints of parameters and references in
+`Fn::Sub`.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ _NO_VALUE = object()
 
 
 class TemplateError(Exception):
-    """What CloudFormation answers to a template or parameters that it cannot use."""
+    """The template or its parameters are invalid; the message is the one of CloudFormation."""
 
 
 class Resources(Protocol):
-    """What exists already: `Ref` and `Fn::GetAtt` of a resource."""
+    """The existing resources, for `Ref` and `Fn::GetAtt`."""
 
-    def reference(self, logical_id: str) -> str: ...
+    def reference(self, logical_id: str) -> str:
+        """Return the value of `Ref`."""
 
-    def attribute(self, logical_id: str, name: str) -> Any: ...
+    def attribute(self, logical_id: str, name: str) -> Any:
+        """Return the value of `Fn::GetAtt`."""
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML with CloudFormation's short forms, in which a date is just a text."""
+    """A YAML loader for CloudFormation's short forms; a date is loaded as a string."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -53,7 +56,7 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def load(text: str) -> dict[str, Any]:
-    """A template in YAML or JSON."""
+    """Return the document of a template in YAML or JSON; raise TemplateError if it is invalid."""
     try:
         document = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
@@ -64,7 +67,7 @@ def load(text: str) -> dict[str, Any]:
 
 
 class Template:
-    """A template with values for its parameters: which resources it has, in which order, with which properties."""
+    """A template with the values of its parameters: its resources, their order and their properties."""
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str], pseudo: Mapping[str, Any]) -> None:
         self.document = document
@@ -85,6 +88,7 @@ class Template:
         self.order = self._order()
 
     def condition(self, name: str) -> bool:
+        """Return the value of a condition."""
         if name not in self._conditions:
             try:
                 condition = self.document["Conditions"][name]
@@ -94,11 +98,12 @@ class Template:
         return self._conditions[name]
 
     def properties(self, logical_id: str, resources: Resources) -> dict[str, Any]:
+        """Return the resolved properties of a resource."""
         resolved = self.resolve(self.resources[logical_id].get("Properties") or {}, resources)
         return dict(resolved)
 
     def outputs(self, resources: Resources) -> dict[str, dict[str, Any]]:
-        """Every output whose condition holds, with its `Value`."""
+        """Return the resolved outputs whose condition is true."""
         return {
             name: self.resolve(output, resources)
             for name, output in (self.document.get("Outputs") or {}).items()
@@ -106,7 +111,7 @@ class Template:
         }
 
     def resolve(self, value: Any, resources: Resources) -> Any:
-        """A value in which every intrinsic function is replaced by what it comes to."""
+        """Return `value` with every intrinsic function replaced by its result."""
         if isinstance(value, list):
             return [item for item in (self.resolve(item, resources) for item in value) if item is not _NO_VALUE]
         if isinstance(value, str) and "{{resolve:" in value:
@@ -132,7 +137,7 @@ class Template:
             case "Fn::Sub":
                 return self._substitute(argument, resources)
             case "Fn::Join" | "Fn::Split" if not isinstance(argument[0], str):
-                # What is between the values "must be a string value", and no function.
+                # The delimiter "must be a string value", not a function.
                 raise TemplateError(f"Template error: every {function} object requires (1) a string delimiter")
         resolved = self.resolve(argument, resources)
         match function:
@@ -159,8 +164,8 @@ class Template:
     def _substitute(self, argument: Any, resources: Resources) -> str:
         text, variables = argument if isinstance(argument, list) else (argument, {})
 
-        def value(found: re.Match[str]) -> str:
-            literal, name = found[1], found[2].strip()
+        def value(match: re.Match[str]) -> str:
+            literal, name = match[1], match[2].strip()
             if literal:
                 return f"${{{name}}}"
             if name in variables:
@@ -189,24 +194,24 @@ class Template:
             case "Fn::Or":
                 return any(self._holds(item) for item in argument)
             case "Fn::Equals":
-                first, second = (self.resolve(item, _NothingYet()) for item in argument)
+                first, second = (self.resolve(item, _NoResources()) for item in argument)
                 return _text(first) == _text(second)
         raise TemplateError(f"Template format error: Unsupported condition function {function}")
 
     def _order(self) -> list[str]:
-        """The resources, each after those that it needs."""
+        """Return the logical IDs of the resources, each after its dependencies."""
         order: list[str] = []
         path: list[str] = []
 
         def visit(logical_id: str) -> None:
             if logical_id in path:
-                circle = ", ".join(path[path.index(logical_id) :])
-                raise TemplateError(f"Circular dependency between resources: [{circle}]")
+                cycle = ", ".join(path[path.index(logical_id) :])
+                raise TemplateError(f"Circular dependency between resources: [{cycle}]")
             if logical_id in order:
                 return
             path.append(logical_id)
-            for needed in self._needs(logical_id):
-                visit(needed)
+            for dependency in self._dependencies(logical_id):
+                visit(dependency)
             path.pop()
             order.append(logical_id)
 
@@ -214,28 +219,28 @@ class Template:
             visit(logical_id)
         for output in (self.document.get("Outputs") or {}).values():
             if "Condition" not in output or self.condition(output["Condition"]):
-                self._checked(self._names(output), "Outputs")
+                self._resolvable(self._names(output), "Outputs")
         return order
 
-    def _needs(self, logical_id: str) -> list[str]:
+    def _dependencies(self, logical_id: str) -> list[str]:
         definition = self.resources[logical_id]
         depends_on = definition.get("DependsOn", [])
         explicit = [depends_on] if isinstance(depends_on, str) else depends_on
         for name in explicit:
             if name not in self.document["Resources"]:
                 raise _unresolved([name], "Resources")
-        names = self._checked(self._names(definition.get("Properties")), "Resources")
+        names = self._resolvable(self._names(definition.get("Properties")), "Resources")
         return names + [name for name in explicit if name in self.resources]
 
-    def _checked(self, names: Iterator[str], block: str) -> list[str]:
-        found = list(dict.fromkeys(names))
-        unresolved = [name for name in found if name not in self.resources]
+    def _resolvable(self, names: Iterator[str], block: str) -> list[str]:
+        unique = list(dict.fromkeys(names))
+        unresolved = [name for name in unique if name not in self.resources]
         if unresolved:
             raise _unresolved(unresolved, block)
-        return found
+        return unique
 
     def _names(self, value: Any) -> Iterator[str]:
-        """The logical ids that a value refers to, in the branches that its conditions take."""
+        """Yield the logical IDs that `value` refers to; of `Fn::If`, only the selected branch counts."""
         if isinstance(value, list):
             for item in value:
                 yield from self._names(item)
@@ -244,7 +249,7 @@ class Template:
         function, argument = _intrinsic(value)
         match function:
             case "Ref":
-                yield from self._unless_value(argument)
+                yield from self._unless_parameter(argument)
             case "Fn::GetAtt":
                 yield _attribute_names(argument)[0]
             case "Fn::If":
@@ -255,18 +260,18 @@ class Template:
                 yield from self._names(variables)
                 for literal, name in _SUBSTITUTION.findall(text):
                     if not literal and name.strip() not in variables:
-                        yield from self._unless_value(name.strip())
+                        yield from self._unless_parameter(name.strip())
             case _:
                 for member in value.values():
                     yield from self._names(member)
 
-    def _unless_value(self, name: str) -> Iterator[str]:
+    def _unless_parameter(self, name: str) -> Iterator[str]:
         if name not in self._pseudo and name not in self.parameters:
             yield name.split(".")[0]
 
 
-class _NothingYet:
-    """Conditions are decided before there are resources."""
+class _NoResources:
+    """The resources while conditions are evaluated: none."""
 
     def reference(self, logical_id: str) -> str:
         raise TemplateError(f"Template format error: Unresolved dependencies [{logical_id}] in the Conditions block")
@@ -315,15 +320,15 @@ def _parameter(name: str, declared: Mapping[str, Any], given: str | None) -> Any
     is_list = kind == "CommaDelimitedList" or kind.startswith("List<")
     items = [item.strip() for item in text.split(",")] if is_list else [text]
     for item in items:
-        reason = _fault(declared, item, kind)
+        reason = _violation(declared, item, kind)
         if reason:
             raise TemplateError(f"Parameter '{name}' {declared.get('ConstraintDescription', reason)}")
     values = [_number(item) for item in items] if "Number" in kind else items
     return values if is_list else values[0]
 
 
-def _fault(declared: Mapping[str, Any], text: str, kind: str) -> str | None:
-    """Which limit of its parameter a value breaks."""
+def _violation(declared: Mapping[str, Any], text: str, kind: str) -> str | None:
+    """Return the constraint that the value of a parameter violates, or None."""
     allowed = [str(value) for value in declared.get("AllowedValues", [text])]
     if text not in allowed:
         return f"must be one of AllowedValues: [{', '.join(allowed)}]"

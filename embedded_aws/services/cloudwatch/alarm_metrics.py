@@ -1,7 +1,7 @@
-"""What an alarm watches: one metric, or the sum of several.
+"""The value that an alarm evaluates: one metric, or the sum of several.
 
-Of "Using math expressions with CloudWatch metrics" (using-metric-math) there is `SUM([...])` of metrics and of
-`FILL(metric, number)`; what else an alarm may ask for is refused when it is put.
+Of "Using math expressions with CloudWatch metrics" (using-metric-math), only `SUM([...])` of metrics and of
+`FILL(metric, number)` is supported; PutMetricAlarm refuses all other expressions.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BETWEEN_TERMS = re.compile(r", *(?![^(]*\))")
 
 
 class CannotEvaluateError(Exception):
-    """The embedded CloudWatch cannot evaluate this: the message says what, as the rest of a sentence."""
+    """The embedded CloudWatch cannot evaluate the alarm; the message is a predicate, such as "has several periods"."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """A statistic of a metric, and what stands for it in periods without data."""
+    """A statistic of a metric, and the value that replaces it in periods without data."""
 
     namespace: str
     name: str
@@ -35,35 +35,38 @@ class Term:
     fill: float | None = None
 
     def value(self, account: str, region: str, after: float, until: float) -> float | None:
+        """Return the data point of a period, or None if it is missing."""
         metric = Metric(account, region, self.namespace, self.name, self.dimensions)
-        found = statistic(metric, self.statistic, after, until)
-        return self.fill if found is None else found
+        value = statistic(metric, self.statistic, after, until)
+        return self.fill if value is None else value
 
 
 def namespaces(alarm: Alarm) -> set[str]:
-    """Those of the metrics that an alarm watches."""
+    """Return the namespaces of the metrics that an alarm evaluates."""
     stats = [query.metric_stat.metric.namespace for query in alarm.metric_data_queries if query.metric_stat]
     return {alarm.namespace, *stats} - {None}
 
 
 def terms(alarm: Alarm) -> list[Term]:
-    """What is summed up to the value that the alarm compares; raises CannotEvaluateError."""
-    found = _terms(alarm)
-    for term in found:
+    """Return the terms whose sum the alarm compares with its threshold; raise CannotEvaluateError."""
+    terms = _terms(alarm)
+    for term in terms:
         if term.name not in REPORTED.get(term.namespace, () if term.namespace.startswith("AWS/") else (term.name,)):
-            raise CannotEvaluateError(f"watches {term.namespace} {term.name}, which nobody reports here")
+            raise CannotEvaluateError(
+                f"uses the metric {term.namespace} {term.name}, which the embedded AWS does not report"
+            )
         if term.statistic not in STATISTICS:
-            raise CannotEvaluateError(f"watches the statistic {term.statistic}")
-    if len({term.period for term in found}) != 1:
+            raise CannotEvaluateError(f"uses the statistic {term.statistic}")
+    if len({term.period for term in terms}) != 1:
         raise CannotEvaluateError("has several periods")
-    return found
+    return terms
 
 
-def value(found: list[Term], account: str, region: str, after: float, until: float) -> float | None:
-    """The data point of a period; None where all data are missing."""
-    values = [term.value(account, region, after, until) for term in found]
-    real = [each for each in values if each is not None]
-    return sum(real) if real else None
+def value(terms: list[Term], account: str, region: str, after: float, until: float) -> float | None:
+    """Return the data point of a period, or None if the data of all terms are missing."""
+    values = [term.value(account, region, after, until) for term in terms]
+    known = [each for each in values if each is not None]
+    return sum(known) if known else None
 
 
 def _terms(alarm: Alarm) -> list[Term]:
@@ -73,20 +76,20 @@ def _terms(alarm: Alarm) -> list[Term]:
     queries = {query.id: query for query in alarm.metric_data_queries}
     (returned,) = [query for query in queries.values() if str(query.return_data).lower() != "false"]
     if not returned.expression:
-        return [_of_query(returned)]
-    whole = _SUM.fullmatch(returned.expression)
-    parts = [_TERM.fullmatch(part) for part in _BETWEEN_TERMS.split(whole[1])] if whole else [None]
-    found = []
+        return [_query_term(returned)]
+    total = _SUM.fullmatch(returned.expression)
+    parts = [_TERM.fullmatch(part) for part in _BETWEEN_TERMS.split(total[1])] if total else [None]
+    terms = []
     for part in parts:
         query = queries.get(part["filled"] or part["plain"]) if part else None
         if part is None or query is None or query.metric_stat is None:
-            raise CannotEvaluateError(f"watches the expression {returned.expression}")
+            raise CannotEvaluateError(f"uses the expression {returned.expression}")
         fill = float(part["number"]) if part["number"] else None
-        found.append(dataclasses.replace(_of_query(query), fill=fill))
-    return found
+        terms.append(dataclasses.replace(_query_term(query), fill=fill))
+    return terms
 
 
-def _of_query(query: MetricDataQuery) -> Term:
+def _query_term(query: MetricDataQuery) -> Term:
     stat = query.metric_stat
     return _term(stat.metric.namespace, stat.metric.metric_name, stat.metric.dimensions, stat.stat, stat.period)
 

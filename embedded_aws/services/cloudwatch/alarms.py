@@ -1,8 +1,8 @@
-"""CloudWatch alarms: evaluated by their metrics, and told of by their actions when their state changes.
+"""CloudWatch alarms: evaluation of their metrics, and their actions when the state changes.
 
-After "Alarm evaluation" (alarm-evaluation) and "Configuring how CloudWatch alarms treat missing data"
-(alarms-and-missing-data) in the CloudWatch user guide. A minute of a period takes as long as the embedded AWS's pace
-says. Composite alarms, and those on metrics of endpoints, are not evaluated: they keep what SetAlarmState gives them.
+Sources: "Alarm evaluation" (alarm-evaluation) and "Configuring how CloudWatch alarms treat missing data"
+(alarms-and-missing-data) in the CloudWatch user guide. The embedded AWS's pace sets the length of a minute. Composite
+alarms and alarms on metrics of endpoints are not evaluated; SetAlarmState sets their state.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from embedded_aws.services.cloudwatch.alarm_metrics import CannotEvaluateError
 
 PRINCIPAL = "cloudwatch.amazonaws.com"
 INSUFFICIENT = "INSUFFICIENT_DATA"
-_SET_BY_HAND = "AWS/SageMaker"
+_MANUAL_NAMESPACE = "AWS/SageMaker"
 _STATE = ("state_reason", "state_reason_data", "state_updated_timestamp", "state_value", "history")
-# Beyond the periods it evaluates, an alarm looks for data that is not missing: for 3 periods among 5, in the guide.
+# CloudWatch retrieves more data points than an alarm evaluates: in the guide, 5 for an alarm that evaluates 3.
 _FURTHER_PERIODS = 2
 _COMPARISONS = {
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -43,11 +43,12 @@ patches = Patches("5.2.5")
 _put_in_moto = CloudWatchBackend.put_metric_alarm
 _logger = logging.getLogger(__name__)
 _minute = 60.0
-_put_at = 0.0
+_last_put = 0.0
 _background = Background("alarms")
 
 
 def install(host: Host) -> None:
+    """Start the evaluation of alarms."""
     global _background, _minute
     _background, _minute = Background("alarms"), host.pace.minute
     host.exits.callback(_background.end)
@@ -55,51 +56,51 @@ def install(host: Host) -> None:
     patches.apply()
 
 
-@patches.replaces(CloudWatchBackend, "put_metric_alarm", "moto resets the state of an alarm that is updated.")
+@patches.replaces(CloudWatchBackend, "put_metric_alarm", "moto resets the state of an updated alarm.")
 def _put_metric_alarm(backend: CloudWatchBackend, **members: Any) -> Alarm:
-    global _put_at
-    before = backend.alarms.get(members["name"])
+    global _last_put
+    previous = backend.alarms.get(members["name"])
     alarm = _put_in_moto(backend, **members)
     try:
         _check(alarm)
     except ValidationError:
         backend.alarms.pop(alarm.name)
-        if before:
-            backend.alarms[alarm.name] = before
+        if previous:
+            backend.alarms[alarm.name] = previous
         raise
     # "When you update an existing alarm, its state is left unchanged" (API_PutMetricAlarm).
     alarm.state_value = INSUFFICIENT
-    for attribute in _STATE if before else ():
-        setattr(alarm, attribute, getattr(before, attribute))
-    _put_at = time.time()
+    for attribute in _STATE if previous else ():
+        setattr(alarm, attribute, getattr(previous, attribute))
+    _last_put = time.time()
     return alarm
 
 
 def evaluate(now: float) -> None:
-    """Bring every alarm to the state that its metrics give it at `now`, in seconds since 1970."""
+    """Evaluate every alarm at the time `now`, in seconds since 1970, and update its state."""
     for account, alarm in _evaluated():
         terms, seconds = alarm_metrics.terms(alarm), _period_seconds(alarm)
-        # The windows slide: the newest ends now.
+        # The windows slide: the newest period ends now.
         ends = [now - number * seconds for number in range(_periods(alarm))]
         points = [alarm_metrics.value(terms, account, alarm.region_name, end - seconds, end) for end in ends]
-        state, judged = judged_by(alarm, points)
+        state, evaluated_points = evaluate_points(alarm, points)
         if state != alarm.state_value:
-            _change(alarm, account, state, judged)
+            _change(alarm, account, state, evaluated_points)
 
 
 def _watch(background: Background) -> None:
-    """Evaluate once a minute, as CloudWatch does, until what came last is too old to count."""
+    """Evaluate once a minute, as CloudWatch does, while there are data recent enough to change a state."""
     evaluated = 0.0
     while background.pause(_minute):
-        metrics.look_at_queues()
+        metrics.report_queues()
         longest = max((_period_seconds(alarm) * _periods(alarm) for _, alarm in _evaluated()), default=0.0)
-        if evaluated <= max(_put_at, metrics.newest()) + longest:
+        if evaluated <= max(_last_put, metrics.newest()) + longest:
             evaluated = time.time()
             evaluate(evaluated)
 
 
 def _evaluated() -> list[tuple[str, Alarm]]:
-    """All alarms that are not set by hand, each with its account."""
+    """Return the alarms that are evaluated, each with its account."""
     backends = [
         (account, backend)
         for account, regions in list(cloudwatch_backends.items())
@@ -109,27 +110,27 @@ def _evaluated() -> list[tuple[str, Alarm]]:
         (account, alarm)
         for account, backend in backends
         for alarm in list(backend.alarms.values())
-        if not _is_set_by_hand(alarm)
+        if not _is_manual(alarm)
     ]
 
 
-def _is_set_by_hand(alarm: Alarm) -> bool:
-    return bool(alarm.rule) or _SET_BY_HAND in alarm_metrics.namespaces(alarm)
+def _is_manual(alarm: Alarm) -> bool:
+    return bool(alarm.rule) or _MANUAL_NAMESPACE in alarm_metrics.namespaces(alarm)
 
 
 def _check(alarm: Alarm) -> None:
-    """Refuse what could not be evaluated."""
-    if _is_set_by_hand(alarm):
+    """Raise ValidationError if the alarm cannot be evaluated."""
+    if _is_manual(alarm):
         return
     actions = [*alarm.alarm_actions, *alarm.ok_actions, *alarm.insufficient_data_actions]
     try:
         alarm_metrics.terms(alarm)
         if alarm.comparison_operator not in _COMPARISONS:
-            raise CannotEvaluateError(f"compares by {alarm.comparison_operator}")
+            raise CannotEvaluateError(f"has the comparison operator {alarm.comparison_operator}")
         if alarm.datapoints_to_alarm not in (None, alarm.evaluation_periods):
-            raise CannotEvaluateError("has other DatapointsToAlarm than EvaluationPeriods")
-        if others := [action for action in actions if not action.startswith("arn:aws:sns:")]:
-            raise CannotEvaluateError(f"has the action {others[0]}")
+            raise CannotEvaluateError("has a value of DatapointsToAlarm other than EvaluationPeriods")
+        if unsupported := [action for action in actions if not action.startswith("arn:aws:sns:")]:
+            raise CannotEvaluateError(f"has the action {unsupported[0]}")
     except CannotEvaluateError as error:
         raise ValidationError(f"The embedded CloudWatch cannot evaluate the alarm {alarm.name}: it {error}.") from error
 
@@ -142,29 +143,29 @@ def _periods(alarm: Alarm) -> int:
     return int(alarm.evaluation_periods) + _FURTHER_PERIODS
 
 
-def judged_by(alarm: Alarm, points: list[float | None]) -> tuple[str, list[float]]:
-    """The state by the data points, the newest first, and those of them that decide."""
+def evaluate_points(alarm: Alarm, points: list[float | None]) -> tuple[str, list[float]]:
+    """Return the state that the data points (newest first) result in, and the points that were evaluated."""
     count = int(alarm.evaluation_periods)
-    real = [point for point in points if point is not None][:count]
-    breaches = [bool(_COMPARISONS[alarm.comparison_operator](point, float(alarm.threshold))) for point in real]
+    known = [point for point in points if point is not None][:count]
+    breaches = [bool(_COMPARISONS[alarm.comparison_operator](point, float(alarm.threshold))) for point in known]
     if not all(breaches):
-        return "OK", real
-    if len(real) == count:
-        return "ALARM", real
+        return "OK", known
+    if len(known) == count:
+        return "ALARM", known
     match alarm.treat_missing_data:
         case "breaching":
-            return "ALARM", real
+            return "ALARM", known
         case "notBreaching":
-            return "OK", real
+            return "OK", known
         case "ignore":
-            return str(alarm.state_value), real
-    return ("ALARM" if real else INSUFFICIENT), real
+            return str(alarm.state_value), known
+    return ("ALARM" if known else INSUFFICIENT), known
 
 
-def _change(alarm: Alarm, account: str, state: str, judged: list[float]) -> None:
+def _change(alarm: Alarm, account: str, state: str, points: list[float]) -> None:
     old = alarm.state_value
-    found = f"datapoints {judged}" if judged else "no datapoints"
-    reason = f"{found}, {alarm.comparison_operator} {float(alarm.threshold)}, missing data {alarm.treat_missing_data}"
+    data = f"datapoints {points}" if points else "no datapoints"
+    reason = f"{data}, {alarm.comparison_operator} {float(alarm.threshold)}, missing data {alarm.treat_missing_data}"
     alarm.update_state(reason, "{}", state)
     if not alarm.actions_enabled:
         return
@@ -189,8 +190,8 @@ def _publish(alarm: Alarm, topic: str, subject: str, message: str) -> None:
         client = clients.client_as_service(
             "sns", PRINCIPAL, alarm.alarm_arn, accounts.account_of(topic), alarm.region_name
         )
-        # SNS takes subjects of up to 100 characters.
+        # SNS accepts subjects of up to 100 characters.
         client.publish(TopicArn=topic, Subject=subject[:100], Message=message)
     except (ClientError, BotoCoreError) as error:
-        # On AWS it is in the alarm's history.
+        # On AWS, the alarm's history contains the failed action.
         _logger.info("The alarm %s cannot publish to %s: %s", alarm.name, topic, error)

@@ -1,9 +1,9 @@
-"""CloudWatch's metrics: what the services report of themselves and what anyone puts, as alarms read them.
+"""CloudWatch metrics of AWS services and of PutMetricData, indexed for alarms.
 
-Reported is what alarms here may watch, as it is documented for each service: "Monitoring Step Functions metrics using
-CloudWatch" (procedure-cw-metrics), "Monitoring Amazon EventBridge" (eb-monitoring), "Types of metrics for Lambda
-functions" (monitoring-metrics-types), "Available CloudWatch metrics for Amazon SQS" (sqs-available-cloudwatch-metrics).
-moto keeps them, too, for those who read metrics.
+The services report only the metrics in `REPORTED`. Sources: "Monitoring Step Functions metrics using CloudWatch"
+(procedure-cw-metrics), "Monitoring Amazon EventBridge" (eb-monitoring), "Types of metrics for Lambda functions"
+(monitoring-metrics-types), "Available CloudWatch metrics for Amazon SQS" (sqs-available-cloudwatch-metrics). moto
+stores the metrics, too, and implements the API that reads them.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ _lock = threading.Lock()
 _data: dict[Metric, list[tuple[float, MetricDatumBase]]] = {}
 _newest = 0.0
 _active_seconds = 60.0 * _ACTIVE_MINUTES
-# When each queue was last seen with messages.
-_used: dict[tuple[str, str, str], float] = {}
+# The time at which each queue last contained messages.
+_last_used: dict[tuple[str, str, str], float] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
+    """A metric of an account, identified by its namespace, name and dimensions."""
+
     account: str
     region: str
     namespace: str
@@ -57,15 +59,16 @@ class Metric:
 
 
 def install(host: Host) -> None:
+    """Discard all metrics and set the length of a minute."""
     global _active_seconds
     _active_seconds = _ACTIVE_MINUTES * host.pace.minute
     _data.clear()
-    _used.clear()
+    _last_used.clear()
     patches.apply()
 
 
 @patches.replaces(
-    CloudWatchBackend, "put_metric_data", "moto evaluates no alarms; here they read their data from an index."
+    CloudWatchBackend, "put_metric_data", "moto does not evaluate alarms; here, they read their data from an index."
 )
 def _put_metric_data(backend: CloudWatchBackend, namespace: str, metric_data: list[dict[str, Any]]) -> None:
     global _newest
@@ -82,36 +85,39 @@ def _put_metric_data(backend: CloudWatchBackend, namespace: str, metric_data: li
 
 
 def report(account: str, region: str, namespace: str, name: str, value: float, **dimensions: str) -> None:
-    """What a service says of itself."""
+    """Put a data point of a metric of an AWS service."""
     datum = {
         "MetricName": name,
         "Value": value,
-        "Dimensions": [{"Name": key, "Value": said} for key, said in dimensions.items()],
+        "Dimensions": [{"Name": key, "Value": dimension} for key, dimension in dimensions.items()],
     }
     cloudwatch_backends[account][region].put_metric_data(namespace, [datum])
 
 
-def look_at_queues() -> None:
-    """SQS reports every minute what is in a queue, as long as it is active: here, after it has held messages."""
+def report_queues() -> None:
+    """Report the number of messages in each active queue.
+
+    Here, a queue is active if it has contained messages within the last six hours.
+    """
     now = time.time()
     for account, regions in list(sqs_backends.items()):
         for region, backend in list(regions.items()):
             for queue in list(backend.queues.values()):
                 key, count = (account, region, queue.name), len(queue.messages)
                 if count:
-                    _used[key] = now
-                if now - _used.get(key, 0) < _active_seconds:
+                    _last_used[key] = now
+                if now - _last_used.get(key, 0) < _active_seconds:
                     name = "ApproximateNumberOfMessagesVisible"
                     report(account, region, "AWS/SQS", name, count, QueueName=queue.name)
 
 
 def newest() -> float:
-    """When the last of all data came, in seconds since 1970."""
+    """Return the time of the latest PutMetricData, in seconds since 1970."""
     return _newest
 
 
 def statistic(metric: Metric, name: str, after: float, until: float) -> float | None:
-    """What a statistic of the data of a period comes to; None without any."""
+    """Return a statistic of the data of a period, or None if there are none."""
     with _lock:
         data = [datum for timestamp, datum in _data.get(metric, []) if after < timestamp <= until]
     if not data:
@@ -123,5 +129,5 @@ def statistic(metric: Metric, name: str, after: float, until: float) -> float | 
 
 
 def _seconds(timestamp: datetime.datetime) -> float:
-    # moto's own times are UTC without saying so.
+    # moto's own times are in UTC, but have no time zone.
     return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=datetime.UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""The permissions that calls of CloudWatch require."""
+"""The required permissions of CloudWatch's operations."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""EventBridge as moto has it, with AWS's own events, the checks of PutEvents and PutTargets, and real deliveries.
+"""EventBridge: events of AWS services, the checks of PutEvents and PutTargets, and delivery to all targets.
 
-moto keeps buses, rules and targets, but gives events to queues, logs and buses only, and gives them at once.
+moto stores buses, rules and targets, but delivers events only to queues, log groups and buses, and synchronously.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from embedded_aws.services.events import delivery, input_transformer, patterns
 from embedded_aws.services.events import targets as event_targets
 from embedded_aws.services.events.targets import Delivery, Event
 
-# Quotas of PutEvents and rules: "Amazon EventBridge quotas" (eb-quota) and "Calculating event entry size".
+# Quotas of PutEvents and of rules: "Amazon EventBridge quotas" (eb-quota) and "Calculating event entry size".
 _MOST_ENTRIES = 10
 _MOST_BYTES = 1024 * 1024
 _LONGEST_DETAIL_TYPE = 128
@@ -40,6 +40,7 @@ _put_targets_in_moto = EventsBackend.put_targets
 
 
 def install(host: Host) -> None:
+    """Start the delivery of events."""
     global _background, _pace
     _background, _pace = Background("event delivery"), host.pace.waiting
     host.exits.callback(_background.end)
@@ -61,7 +62,7 @@ def emit(
     resources: list[str],
     region: str = accounts.REGION,
 ) -> None:
-    """Put an event of an AWS service on the account's default bus; returns before it is delivered."""
+    """Put an event of an AWS service on the account's default bus; return before it is delivered."""
     bus = events_backends[account][region].event_buses["default"]
     _receive(bus, event(account, region, source, detail_type, detail, resources))
 
@@ -72,7 +73,7 @@ def _receive(bus: EventBus, event: Event) -> None:
 
 
 def _offer(rule: Rule, event: Event) -> None:
-    # A rule without a pattern is one with a schedule.
+    # A rule without a pattern has a schedule.
     pattern = rule.event_pattern.get_pattern()
     if rule.state == "DISABLED" or not pattern or not patterns.matches(pattern, event.envelope):
         return
@@ -80,8 +81,8 @@ def _offer(rule: Rule, event: Event) -> None:
 
 
 def trigger(rule: Rule, event: Event) -> None:
-    """Give an event to every target of a rule; returns before it is delivered."""
-    # A rule of the default bus is known by its name alone (eb-monitoring).
+    """Deliver an event to all targets of a rule; return before it is delivered."""
+    # The metrics of a rule of the default bus have only the dimension RuleName (eb-monitoring).
     bus = {} if rule.event_bus_name == "default" else {"EventBusName": rule.event_bus_name}
     metrics.report(rule.account_id, rule.region_name, "AWS/Events", "TriggeredRules", 1, RuleName=rule.name, **bus)
     for target in copy.deepcopy(rule.targets):
@@ -97,7 +98,7 @@ def event(
     resources: list[str],
     time: str | None = None,
 ) -> Event:
-    """The envelope of "AWS service event metadata" (eb-events-structure)."""
+    """Return an event with the envelope of "AWS service event metadata" (eb-events-structure)."""
     envelope = {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -107,7 +108,7 @@ def event(
         "time": time or _now(),
         "region": region,
         "resources": resources,
-        # As it goes over the wire: nobody may change it once it is on its way.
+        # A copy: later changes of `detail` must not change the event.
         "detail": json.loads(json.dumps(detail)),
     }
     return Event(envelope, _now())
@@ -125,9 +126,9 @@ def _iso(time: datetime.datetime | float | str) -> str:
     return time.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@patches.replaces(EventsHandler, "put_events", "moto omits errors of entries, and never retries a delivery.")
+@patches.replaces(EventsHandler, "put_events", "moto omits the errors of entries and does not retry a delivery.")
 def _put_events(handler: EventsHandler) -> str:
-    """PutEvents of the API reference; what an entry's answer may say is from "Troubleshooting" (eb-troubleshooting)."""
+    """Answer PutEvents; the error codes of entries are from "Troubleshooting" (eb-troubleshooting)."""
     entries = handler._get_param("Entries") or []
     if not 1 <= len(entries) <= _MOST_ENTRIES:
         bound = "less than or equal to 10" if entries else "greater than or equal to 1"
@@ -137,15 +138,15 @@ def _put_events(handler: EventsHandler) -> str:
         )
     if sum(_size(entry) for entry in entries) > _MOST_BYTES:
         raise ValidationException("Total size of the entries in the request is over the limit.")
-    forwarded = event_targets.arrive(handler.headers.get(headers.FORWARDED_EVENT, ""))
-    answers = []
+    forwarded = event_targets.take_forwarded(handler.headers.get(headers.FORWARDED_EVENT, ""))
+    results = []
     for entry in entries:
         bus_arn = _bus_arn(entry.get("EventBusName") or "default", handler.current_account, handler.region)
         if refusal := _refusal(entry, forwarded is not None):
-            answers.append({"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
+            results.append({"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
             continue
         if forwarded:
-            # Everything stays as it was but the id, of which each bus gives its own; AWS's pages leave that open.
+            # Only the ID changes: each bus assigns a new one. AWS does not document this.
             received = Event({**forwarded.envelope, "id": str(uuid.uuid4())}, _now(), forwarded=True)
         else:
             received = event(
@@ -157,11 +158,11 @@ def _put_events(handler: EventsHandler) -> str:
                 entry.get("Resources") or [],
                 _iso(entry["Time"]) if entry.get("Time") else None,
             )
-        answers.append({"EventId": received.envelope["id"]})
+        results.append({"EventId": received.envelope["id"]})
         # An event for a bus that does not exist is accepted and dropped.
         if bus := _bus(bus_arn):
             _receive(bus, received)
-    return json.dumps({"FailedEntryCount": sum("ErrorCode" in answer for answer in answers), "Entries": answers})
+    return json.dumps({"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results})
 
 
 def _size(entry: dict[str, Any]) -> int:
@@ -170,7 +171,7 @@ def _size(entry: dict[str, Any]) -> int:
 
 
 def _refusal(entry: dict[str, Any], forwarded: bool) -> tuple[str, str] | None:
-    """Why EventBridge does not take an entry: the error's code and message."""
+    """Return the code and message of the error with which EventBridge refuses an entry, or None."""
     for name in ("Source", "DetailType", "Detail"):
         if not entry.get(name):
             return "InvalidArgument", f"Parameter {name} is not valid. Reason: {name} is a required argument."
@@ -196,8 +197,8 @@ def _bus(arn: str) -> EventBus | None:
     return buses.get(arn.partition(":event-bus/")[2])
 
 
-def _admits(bus_arn: str, account: str, role_arn: str) -> bool:
-    """Whether a bus takes events of another account ("Permissions for event buses", eb-event-bus-permissions)."""
+def _allows(bus_arn: str, account: str, role_arn: str) -> bool:
+    """Return whether a bus accepts events of an account ("Permissions for event buses", eb-event-bus-permissions)."""
     if accounts.account_of(bus_arn) == account:
         return True
     return decisions.resource_admits(decisions.Caller(account, role_arn, role_arn), "events:PutEvents", bus_arn)
@@ -205,7 +206,7 @@ def _admits(bus_arn: str, account: str, role_arn: str) -> bool:
 
 @patches.replaces(EventsBackend, "put_targets", "moto accepts targets that EventBridge refuses.")
 def _put_targets(backend: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:
-    """PutTargets of the API reference."""
+    """Check the targets as PutTargets does."""
     for target in targets:
         _check_target(target, backend.account_id)
     rule = backend.describe_rule(name, event_bus_arn)
@@ -221,17 +222,17 @@ def _check_target(target: dict[str, Any], account: str) -> None:
     if arn.count(":") < 5:
         raise ValidationException(f"Parameter {arn} is not valid. Reason: Provided Arn is not in correct format.")
     if not event_targets.is_supported(arn):
-        raise ValidationException(f"The embedded EventBridge has no way to call the target {arn}.")
+        raise ValidationException(f"The embedded EventBridge does not support the target {arn}.")
     try:
         input_transformer.check(target)
     except input_transformer.InvalidInputError as error:
         raise ValidationException(str(error)) from None
     if event_targets.needs_role(arn, account) and not target.get("RoleArn"):
         raise ValidationException(f"RoleArn is required for target {arn}.")
-    if event_targets.is_event_bus(arn) and input_transformer.changes_the_event(target):
+    if event_targets.is_event_bus(arn) and input_transformer.changes_event(target):
         raise ValidationException(f"Modifying the input for target {target['Id']} is not supported.")
-    # AWS looks at the other account's bus already here, so its policy has to come first.
-    if event_targets.is_event_bus(arn) and not _admits(arn, account, target.get("RoleArn", "")):
+    # AWS checks the policy of the other account's bus when the target is added, so the policy must exist before it.
+    if event_targets.is_event_bus(arn) and not _allows(arn, account, target.get("RoleArn", "")):
         raise JsonRESTError(
             "AccessDeniedException",
             f"Access to the resource {arn} is denied. Reason: Adding cross-account target is not permitted.",
@@ -248,9 +249,9 @@ def _parse_pattern(parser: EventPatternParser) -> dict[str, Any]:
         raise InvalidEventPatternException(reason=str(error)) from None
 
 
-@patches.replaces(EventsHandler, "test_event_pattern", "moto has not implemented it.")
+@patches.replaces(EventsHandler, "test_event_pattern", "moto does not implement TestEventPattern.")
 def _test_event_pattern(handler: EventsHandler) -> str:
-    """Answer TestEventPattern as the API reference describes it."""
+    """Answer TestEventPattern."""
     pattern = EventPattern.load(handler._get_param("EventPattern")).get_pattern()
     try:
         event = json.loads(handler._get_param("Event"))
@@ -262,9 +263,9 @@ def _test_event_pattern(handler: EventsHandler) -> str:
     return json.dumps({"Result": patterns.matches(pattern, event)})
 
 
-@patches.replaces(Rule, "send_to_targets", "moto offers the events of its S3 to the rules of every bus.")
-def _take_from_moto(rule: Rule, original_event: dict[str, Any], transform_input: bool = True) -> None:
-    """Offer an event of moto's S3 to the rules of the default bus, where AWS services put their events."""
+@patches.replaces(Rule, "send_to_targets", "moto sends events of S3 to the rules of every bus.")
+def _offer_s3_event(rule: Rule, original_event: dict[str, Any], transform_input: bool = True) -> None:
+    """Send an event of S3 only to the rules of the default bus, as AWS services do."""
     if rule.event_bus_name == "default":
         envelope = {**original_event, "id": str(uuid.uuid4()), "time": _iso(original_event["time"])}
         _offer(rule, Event(envelope, _now()))

@@ -1,7 +1,7 @@
-"""Delivering events in the background: what is tried again, for how long, and what ends in a dead-letter queue.
+"""Delivery of events in the background, with retries and dead-letter queues.
 
-After "How EventBridge retries delivering events" (eb-rule-retry-policy) and "Using dead-letter queues to process
-undelivered events" (eb-rule-dlq). The limits are AWS's; only the pauses between two attempts are shorter here.
+Sources: "How EventBridge retries delivering events" (eb-rule-retry-policy) and "Using dead-letter queues to process
+undelivered events" (eb-rule-dlq). The limits are those of AWS; only the delays between attempts are shorter here.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from embedded_aws.services.events.targets import Delivery, DeliveryError
 
 _DEFAULT_ATTEMPTS = 185
 _DEFAULT_AGE_SECONDS = 24 * 60 * 60
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 30.0
+_FIRST_DELAY_SECONDS = 0.2
+_LONGEST_DELAY_SECONDS = 30.0
 
 _logger = logging.getLogger(__name__)
 
 
 def deliver(delivery: Delivery, background: Background, pace: float = 1.0) -> None:
-    """Hand the event to its target, or to the target's dead-letter queue; a second of a pause takes `pace` seconds."""
+    """Send the event to its target or to the target's dead-letter queue; one second of a delay takes `pace` seconds."""
     policy = delivery.target.get("RetryPolicy") or {}
     maximum = policy.get("MaximumRetryAttempts", _DEFAULT_ATTEMPTS)
-    too_old = time.monotonic() + policy.get("MaximumEventAgeInSeconds", _DEFAULT_AGE_SECONDS)
-    pause = _FIRST_PAUSE_SECONDS
+    expires = time.monotonic() + policy.get("MaximumEventAgeInSeconds", _DEFAULT_AGE_SECONDS)
+    delay = _FIRST_DELAY_SECONDS
     retries = 0
     while True:
         try:
-            targets.send(delivery, _text(delivery))
+            targets.send(delivery, _input(delivery))
             return
         except DeliveryError as error:
             failure = error
         exhausted = None
         if failure.retryable and retries >= maximum:
             exhausted = "MaximumRetryAttempts"
-        elif failure.retryable and time.monotonic() + pause > too_old:
+        elif failure.retryable and time.monotonic() + delay > expires:
             exhausted = "MaximumEventAgeInSeconds"
         if exhausted or not failure.retryable:
-            _bury(delivery, failure, retries, exhausted)
+            _send_to_dead_letter_queue(delivery, failure, retries, exhausted)
             return
-        if not background.pause(pause * pace):
+        if not background.pause(delay * pace):
             return
         retries += 1
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
 
 
-def _text(delivery: Delivery) -> str:
+def _input(delivery: Delivery) -> str:
     try:
         return input_transformer.target_input(
             delivery.target,
@@ -64,8 +64,8 @@ def _text(delivery: Delivery) -> str:
         raise DeliveryError("INVALID_JSON", str(error)) from error
 
 
-def _bury(delivery: Delivery, failure: DeliveryError, retries: int, exhausted: str | None) -> None:
-    _logger.info("%s cannot be given an event: %s: %s", delivery.arn, failure.code, failure)
+def _send_to_dead_letter_queue(delivery: Delivery, failure: DeliveryError, retries: int, exhausted: str | None) -> None:
+    _logger.info("An event could not be delivered to %s: %s: %s", delivery.arn, failure.code, failure)
     queue_arn = (delivery.target.get("DeadLetterConfig") or {}).get("Arn")
     if not queue_arn:
         return
@@ -80,7 +80,7 @@ def _bury(delivery: Delivery, failure: DeliveryError, retries: int, exhausted: s
         attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
     try:
         targets.send_to_queue(
-            targets.client_of_rule("sqs", delivery.rule_arn, queue_arn),
+            targets.rule_client("sqs", delivery.rule_arn, queue_arn),
             queue_arn,
             json.dumps(delivery.event.envelope),
             MessageAttributes={
@@ -88,4 +88,4 @@ def _bury(delivery: Delivery, failure: DeliveryError, retries: int, exhausted: s
             },
         )
     except (ClientError, BotoCoreError) as error:
-        _logger.info("The dead-letter queue %s cannot be given an event: %s", queue_arn, error)
+        _logger.info("An event could not be sent to the dead-letter queue %s: %s", queue_arn, error)

@@ -1,6 +1,7 @@
-"""What a rule's target receives: the event, a part of it, a constant, or a template filled from it.
+"""The input of a rule's target: the event, a part of it, a constant, or a template filled from it.
 
-After the user guide's "Amazon EventBridge input transformation" (eb-transform-target-input) and the API's Target type.
+Sources: "Amazon EventBridge input transformation" in the user guide (eb-transform-target-input) and the API's Target
+type.
 """
 
 from __future__ import annotations
@@ -18,59 +19,58 @@ _PREDEFINED = {
     "aws.events.event.json",
     "aws.events.event.ingestion-time",
 }
-_INPUTS = ("Input", "InputPath", "InputTransformer")
+_INPUT_OPTIONS = ("Input", "InputPath", "InputTransformer")
 _LONGEST_TEMPLATE = 8192
 _MOST_PATHS = 100
 _PLACEHOLDER = r"<([A-Za-z0-9_.\-]+)>"
 
 
 class InvalidInputError(Exception):
-    """PutTargets refuses the target; the message is EventBridge's."""
+    """PutTargets refuses the target; the message is the one of EventBridge."""
 
 
 class InvalidJsonError(Exception):
-    """The filled template is no JSON, so the event cannot be delivered."""
+    """The event cannot be delivered because the input is missing or not valid JSON."""
 
 
 def check(target: dict[str, Any]) -> None:
-    """Raise InvalidInputError for what PutTargets refuses."""
-    identifier = target["Id"]
-    if sum(1 for name in _INPUTS if target.get(name)) > 1:
+    """Raise InvalidInputError if PutTargets refuses the target's input."""
+    target_id = target["Id"]
+    if sum(1 for name in _INPUT_OPTIONS if target.get(name)) > 1:
         raise InvalidInputError(
-            f"Only one of Input, InputPath, or InputTransformer must be provided for target {identifier}."
+            f"Only one of Input, InputPath, or InputTransformer must be provided for target {target_id}."
         )
     if constant := target.get("Input"):
         try:
             json.loads(constant)
         except ValueError as error:
-            raise InvalidInputError(f"JSON syntax error in input for target {identifier}: {error}.") from None
+            raise InvalidInputError(f"JSON syntax error in input for target {target_id}: {error}.") from None
     transformer = target.get("InputTransformer", {})
     if len(transformer.get("InputTemplate", "")) > _LONGEST_TEMPLATE:
-        raise InvalidInputError(f"InputTemplate for target {identifier} has more than {_LONGEST_TEMPLATE} characters.")
+        raise InvalidInputError(f"InputTemplate for target {target_id} has more than {_LONGEST_TEMPLATE} characters.")
     if len(transformer.get("InputPathsMap") or {}) > _MOST_PATHS:
-        raise InvalidInputError(f"InputPathsMap for target {identifier} has more than {_MOST_PATHS} entries.")
+        raise InvalidInputError(f"InputPathsMap for target {target_id} has more than {_MOST_PATHS} entries.")
     known = _PREDEFINED | set(transformer.get("InputPathsMap") or {})
     for placeholder in re.findall(_PLACEHOLDER, transformer.get("InputTemplate", "")):
         if placeholder not in known:
-            raise InvalidInputError(
-                f"InputTemplate for target {identifier} contains invalid placeholder {placeholder}."
-            )
+            raise InvalidInputError(f"InputTemplate for target {target_id} contains invalid placeholder {placeholder}.")
 
 
-def changes_the_event(target: dict[str, Any]) -> bool:
-    return any(target.get(name) for name in _INPUTS)
+def changes_event(target: dict[str, Any]) -> bool:
+    """Return whether the target receives something other than the event."""
+    return any(target.get(name) for name in _INPUT_OPTIONS)
 
 
 def target_input(
     target: dict[str, Any], event: dict[str, Any], ingestion_time: str, rule_arn: str, rule_name: str
 ) -> str:
-    """The text the target receives for `event`; raises InvalidJsonError if the template does not yield JSON."""
+    """Return the input of the target for `event`; raise InvalidJsonError."""
     if constant := target.get("Input"):
         return str(constant)
     if path := target.get("InputPath"):
         value = json_paths.find(path, event)
         if value is json_paths.ABSENT:
-            raise InvalidJsonError(f"The event has nothing at the input path {path}.")
+            raise InvalidJsonError(f"The event has no value at the input path {path}.")
         return _json(value)
     if transformer := target.get("InputTransformer"):
         values = {
@@ -78,7 +78,7 @@ def target_input(
         } | {
             "aws.events.rule-arn": rule_arn,
             "aws.events.rule-name": rule_name,
-            # It has a spelling of its own for detail-type, which no page mentions but AWS's answers show.
+            # AWS renames detail-type here, which is not documented.
             "aws.events.event": {
                 "detailType" if key == "detail-type" else key: value for key, value in event.items() if key != "detail"
             },
@@ -108,11 +108,11 @@ def _fill(template: str, values: dict[str, Any]) -> str:
     try:
         return _json(json.loads(filled))
     except ValueError as error:
-        raise InvalidJsonError(f"The input template gives no JSON for this event: {error}.") from None
+        raise InvalidJsonError(f"The filled input template is not valid JSON: {error}.") from None
 
 
 def _raw(value: Any, is_json: bool) -> str:
-    """A value inside quotes: nothing is escaped, so a quote in it breaks the JSON around it, as the page warns."""
+    """Return a value for a place inside quotes. Nothing is escaped: a quote in the value breaks the JSON, as on AWS."""
     if value is json_paths.ABSENT:
         return ""
     if isinstance(value, str):

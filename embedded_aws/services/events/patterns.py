@@ -1,8 +1,7 @@
-"""EventBridge event patterns, which moto matches only in part.
+"""EventBridge event patterns.
 
-After the user guide's "Creating event patterns" and "Comparison operators" (eb-event-patterns,
-eb-create-pattern-operators).
-moto takes an operator it does not know for a match, and does not look into arrays of objects.
+Sources: "Creating event patterns" and "Comparison operators" in the user guide (eb-event-patterns,
+eb-create-pattern-operators). moto treats an unknown operator as a match, and ignores arrays of objects.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-_TEXT_OPERATORS = ("prefix", "suffix", "equals-ignore-case", "wildcard")
+_STRING_OPERATORS = ("prefix", "suffix", "equals-ignore-case", "wildcard")
 
 
 class InvalidPatternError(Exception):
-    """The pattern is none that PutRule or TestEventPattern accepts; the message is EventBridge's reason."""
+    """PutRule and TestEventPattern refuse the pattern; the message is EventBridge's reason."""
 
 
 def parse(text: str) -> dict[str, Any]:
+    """Return the pattern in `text`; raise InvalidPatternError."""
     try:
         pattern = json.loads(text)
     except ValueError:
@@ -40,26 +40,26 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether an event, or an object within it, has everything `pattern` asks for."""
+    """Return whether an event, or an object within it, matches `pattern`."""
     return all(
-        any(matches(alternative, event) for alternative in wanted)
+        any(matches(alternative, event) for alternative in expected)
         if key == "$or"
-        else _field_matches(wanted, event.get(key), key in event)
-        for key, wanted in pattern.items()
+        else _field_matches(expected, event.get(key), key in event)
+        for key, expected in pattern.items()
     )
 
 
-def _field_matches(wanted: Any, value: Any, present: bool) -> bool:
-    if isinstance(wanted, dict):
+def _field_matches(expected: Any, value: Any, present: bool) -> bool:
+    if isinstance(expected, dict):
         elements = value if isinstance(value, list) else [value]
         objects = [element for element in elements if isinstance(element, dict)]
-        return any(matches(wanted, element) for element in objects or [{}])
+        return any(matches(expected, element) for element in objects or [{}])
     leaves = list(_leaves(value)) if present else []
-    return any(_test_passes(test, leaves) for test in wanted)
+    return any(_test_passes(test, leaves) for test in expected)
 
 
 def _leaves(value: Any) -> list[Any]:
-    """What a field holds for a test: its value, or those of its array; an object is no leaf and so is not there."""
+    """Return the value of a field, or the values of its array; objects are not leaves and are omitted."""
     if isinstance(value, list):
         return [leaf for element in value for leaf in _leaves(element)]
     return [] if isinstance(value, dict) else [value]
@@ -90,10 +90,10 @@ def _leaf_passes(test: Any, leaf: Any) -> bool:
             return ipaddress.ip_address(leaf) in ipaddress.ip_network(operand)
         except ValueError:
             return False
-    return any(_text_passes(name, text, leaf) for text in _list(operand))
+    return any(_string_passes(name, text, leaf) for text in _list(operand))
 
 
-def _text_passes(name: str, operand: Any, leaf: str) -> bool:
+def _string_passes(name: str, operand: Any, leaf: str) -> bool:
     if isinstance(operand, dict):
         operand, leaf = operand["equals-ignore-case"].casefold(), leaf.casefold()
     match name:
@@ -113,7 +113,7 @@ def _wildcard(text: str) -> str:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Equal as JSON values are: true is not 1."""
+    """Return whether two JSON values are equal; true is not equal to 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -128,20 +128,24 @@ def _list(value: Any) -> list[Any]:
 def _check_object(pattern: dict[str, Any]) -> None:
     if not pattern:
         raise InvalidPatternError("Filter is empty")
-    for key, wanted in pattern.items():
+    for key, expected in pattern.items():
         if key == "$or":
-            if not isinstance(wanted, list) or len(wanted) < 2 or not all(isinstance(part, dict) for part in wanted):
+            if (
+                not isinstance(expected, list)
+                or len(expected) < 2
+                or not all(isinstance(part, dict) for part in expected)
+            ):
                 raise InvalidPatternError("$or must be an array of at least two objects")
-            for alternative in wanted:
+            for alternative in expected:
                 _check_object(alternative)
-        elif isinstance(wanted, dict):
-            _check_object(wanted)
-        elif not isinstance(wanted, list):
+        elif isinstance(expected, dict):
+            _check_object(expected)
+        elif not isinstance(expected, list):
             raise InvalidPatternError(f'"{key}" must be an object or an array')
-        elif not wanted:
+        elif not expected:
             raise InvalidPatternError("Empty arrays are not allowed")
         else:
-            for test in wanted:
+            for test in expected:
                 _check_test(test)
 
 
@@ -167,7 +171,7 @@ def _check_test(test: Any) -> None:
             except ValueError:
                 raise InvalidPatternError("Malformed CIDR, one '/' required") from None
         case "prefix" | "suffix" | "equals-ignore-case" | "wildcard":
-            _check_text(name, operand)
+            _check_string(name, operand)
         case _:
             raise InvalidPatternError(f"Unrecognized match type {name}")
 
@@ -180,23 +184,23 @@ def _check_numeric(operand: Any) -> None:
             raise InvalidPatternError(f"Unrecognized numeric range operator: {comparison}")
         if not _is_number(bound):
             raise InvalidPatternError("Value of numeric range operator must be numeric")
-    # A range is a lower and an upper bound, in this order: [">", 0, "<=", 5].
+    # A range consists of a lower and an upper bound, in this order: [">", 0, "<=", 5].
     if len(operand) == 4 and not (operand[0] in (">", ">=") and operand[2] in ("<", "<=")):
         raise InvalidPatternError(f"Bad numeric range operator: {operand[2]}")
 
 
 def _check_anything_but(operand: Any) -> None:
     if isinstance(operand, dict):
-        if len(operand) != 1 or not set(operand) <= set(_TEXT_OPERATORS):
+        if len(operand) != 1 or not set(operand) <= set(_STRING_OPERATORS):
             raise InvalidPatternError("Unsupported anything-but pattern")
         ((name, nested),) = operand.items()
         for text in _list(nested):
-            _check_text(name, text)
+            _check_string(name, text)
     elif any(isinstance(unwanted, dict | list) for unwanted in _list(operand)) or operand == []:
         raise InvalidPatternError("Value of anything-but must be an array or single string/number value.")
 
 
-def _check_text(name: str, operand: Any) -> None:
+def _check_string(name: str, operand: Any) -> None:
     if name in ("prefix", "suffix") and isinstance(operand, dict) and list(operand) == ["equals-ignore-case"]:
         operand = operand["equals-ignore-case"]
     if not isinstance(operand, str):

@@ -1,4 +1,4 @@
-"""The permissions that calls of EventBridge require."""
+"""The required permissions of EventBridge's operations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""EventBridge rules with a schedule: "Creating a rule that runs on a schedule" (eb-create-rule-schedule).
+"""EventBridge rules with a schedule, as in "Creating a rule that runs on a schedule" (eb-create-rule-schedule).
 
-A minute of a schedule takes as long as the embedded AWS's pace says. Where that says that schedules do not run by
-themselves, `run` says that one is due.
+The embedded AWS's pace sets the length of a minute. If its pace turns schedules off, only `run` triggers a rule.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from embedded_aws.services.events import api as events
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60}
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 patches = Patches("5.2.5")
 _put_rule_in_moto = EventsBackend.put_rule
 
 
 def install(host: Host) -> None:
+    """Start the schedules unless the pace turns them off."""
     if host.pace.schedules:
         background = Background("schedules")
         host.exits.callback(background.end)
@@ -35,23 +35,23 @@ def install(host: Host) -> None:
     patches.apply()
 
 
-@patches.replaces(EventsBackend, "put_rule", "moto never runs schedules; here only those by rate run.")
+@patches.replaces(EventsBackend, "put_rule", "moto never runs schedules; here, rate expressions run.")
 def _put_rule(backend: EventsBackend, *arguments: Any, **members: Any) -> Rule:
     expression = members.get("scheduled_expression")
     if expression and not _RATE.fullmatch(expression):
-        raise ValidationException(f"The embedded EventBridge has schedules by rate alone, not {expression}.")
+        raise ValidationException(f"The embedded EventBridge supports only rate expressions, not {expression}.")
     return _put_rule_in_moto(backend, *arguments, **members)
 
 
 def run(account: str, rule_name: str, region: str = accounts.REGION) -> None:
-    """The schedule of a rule is due: its targets are called."""
+    """Trigger a scheduled rule now."""
     _run(events_backends[account][region].event_buses["default"].rules[rule_name])
 
 
 def watch(background: Background, minute: float) -> None:
-    """A rate counts from when the rule was made."""
+    """Trigger rules at their rate, counted from their creation; a minute takes `minute` seconds."""
     due: dict[str, float] = {}
-    while background.pause(_LOOK_SECONDS):
+    while background.pause(_POLL_SECONDS):
         now = time.monotonic()
         for rule in _scheduled():
             interval = _minutes(rule) * minute

@@ -1,7 +1,7 @@
-"""Handing an event to a rule's target, as each kind of target is called by EventBridge.
+"""Calls of the targets of EventBridge rules.
 
-After the user guide's "Event bus targets in Amazon EventBridge" (eb-targets) and "Using resource-based policies"
-(eb-use-resource-based): some targets are called as the target's role, others by EventBridge itself.
+EventBridge calls some targets with the target's role and others as a service principal. Sources: "Event bus targets in
+Amazon EventBridge" (eb-targets) and "Using resource-based policies" (eb-use-resource-based) in the user guide.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRINCIPAL = "events.amazonaws.com"
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """An event as a bus received it; `forwarded` if it came from another bus."""
+    """An event that a bus received; `forwarded` if another bus sent it."""
 
     envelope: dict[str, Any]
     ingestion_time: str
@@ -42,11 +42,12 @@ class Delivery:
 
     @property
     def arn(self) -> str:
+        """The ARN of the target."""
         return str(self.target["Arn"])
 
 
 class DeliveryError(Exception):
-    """A call to a target failed: `code` is the ERROR_CODE of "Using dead-letter queues" (eb-rule-dlq)."""
+    """A call to a target failed; `code` is an ERROR_CODE of "Using dead-letter queues" (eb-rule-dlq)."""
 
     def __init__(self, code: str, message: str, retryable: bool = False) -> None:
         super().__init__(message)
@@ -54,32 +55,34 @@ class DeliveryError(Exception):
         self.retryable = retryable
 
 
-# Events on their way from a bus to another one, by the token in the header of the PutEvents call that carries them:
-# the call cannot say whose event it is, nor use a source of AWS's own.
+# Events in transit between two buses, by the token in the header of their PutEvents call. The call itself cannot
+# contain the account of the event or a source that is reserved for AWS.
 _in_transit: dict[str, Event] = {}
 
 
-def arrive(token: str) -> Event | None:
-    """The event a PutEvents call carries from another bus."""
+def take_forwarded(token: str) -> Event | None:
+    """Remove and return the event in transit with this token, or None."""
     return _in_transit.pop(token, None)
 
 
 def is_supported(arn: str) -> bool:
+    """Return whether events can be delivered to a target."""
     return _sender(arn) is not None
 
 
 def is_event_bus(arn: str) -> bool:
+    """Return whether a target is an event bus."""
     return _kind(arn) == ("events", "event-bus")
 
 
 def needs_role(arn: str, account: str) -> bool:
-    """Whether PutTargets wants a RoleArn for a target of a rule in `account`."""
+    """Return whether PutTargets requires a RoleArn for a target of a rule in `account`."""
     service, _ = _kind(arn)
     return service in ("states", "ssm") or accounts.account_of(arn) != account
 
 
 def send(delivery: Delivery, text: str) -> None:
-    """Call the target; raises DeliveryError."""
+    """Call the target with the input `text`; raise DeliveryError."""
     sender = _sender(delivery.arn)
     if sender is None:
         raise DeliveryError("UNKNOWN", f"Events cannot be delivered to {delivery.arn}.")
@@ -92,17 +95,18 @@ def send(delivery: Delivery, text: str) -> None:
 
 
 def send_to_queue(client: Any, queue_arn: str, body: str, **options: Any) -> None:
+    """Send a message to the queue with this ARN."""
     *_, account, name = queue_arn.split(":")
     client.send_message(QueueUrl=f"{accounts.endpoint_url()}/{account}/{name}", MessageBody=body, **options)
 
 
-def client_of_rule(service: str, rule_arn: str, resource_arn: str) -> Any:
-    """A client by which EventBridge calls for a rule, on the strength of the resource's own policy."""
+def rule_client(service: str, rule_arn: str, resource_arn: str) -> Any:
+    """Return a client with EventBridge's service principal, which the resource's policy must allow."""
     return clients.client_as_service(service, PRINCIPAL, rule_arn, accounts.account_of(resource_arn), _region(rule_arn))
 
 
 def _kind(arn: str) -> tuple[str, str]:
-    """The service and the kind of resource: ("events", "event-bus"), ("ssm", "automation-definition"), ("sqs", "")."""
+    """Return the service and the resource type of an ARN: ("events", "event-bus"), ("sqs", "")."""
     _, _, service, _, _, resource = arn.split(":", 5)
     kind, separator, _ = resource.replace(":", "/").partition("/")
     return service, kind if separator else ""
@@ -125,14 +129,14 @@ def _region(arn: str) -> str:
 
 
 def _client(service: str, delivery: Delivery) -> Any:
-    """By the target's role, if it has one, otherwise as EventBridge itself."""
+    """Return a client with the target's role or, without one, with EventBridge's service principal."""
     if role_arn := delivery.target.get("RoleArn"):
         try:
-            by = clients.ServiceCall(PRINCIPAL, delivery.rule_arn)
-            return clients.client_as_role(service, role_arn, uuid.uuid4().hex, by, _region(delivery.arn))
+            service_call = clients.ServiceCall(PRINCIPAL, delivery.rule_arn)
+            return clients.client_as_role(service, role_arn, uuid.uuid4().hex, service_call, _region(delivery.arn))
         except ClientError as error:
             raise DeliveryError("FAILED_TO_ASSUME_ROLE", str(error)) from error
-    return client_of_rule(service, delivery.rule_arn, delivery.arn)
+    return rule_client(service, delivery.rule_arn, delivery.arn)
 
 
 def _start_state_machine(delivery: Delivery, text: str) -> None:
@@ -142,20 +146,20 @@ def _start_state_machine(delivery: Delivery, text: str) -> None:
 
 
 def _start_automation(delivery: Delivery, text: str) -> None:
-    """Systems Manager's page "Running automations based on EventBridge events" (running-automations-event-bridge)."""
+    """Start an automation ("Running automations based on EventBridge events", running-automations-event-bridge)."""
     name, _, version = delivery.arn.split(":automation-definition/")[1].partition(":")
     parameters = _decoded(text)
     if not isinstance(parameters, dict) or not all(
         isinstance(values, list) and all(isinstance(value, str) for value in values) for values in parameters.values()
     ):
-        raise DeliveryError("SDK_CLIENT_ERROR", "The input for an automation maps parameters to arrays of strings.")
+        raise DeliveryError("SDK_CLIENT_ERROR", "The input of an automation must map parameters to arrays of strings.")
     _client("ssm", delivery).start_automation_execution(
         DocumentName=name, DocumentVersion=version or "$DEFAULT", **({"Parameters": parameters} if parameters else {})
     )
 
 
 def _put_on_bus(delivery: Delivery, text: str) -> None:
-    """An event makes one hop only, says "Sending and receiving events between event buses" (eb-bus-to-bus)."""
+    """Send the event to another bus; an event can be forwarded only once (eb-bus-to-bus)."""
     event = delivery.event
     if event.forwarded:
         raise DeliveryError(
@@ -166,10 +170,10 @@ def _put_on_bus(delivery: Delivery, text: str) -> None:
     token = uuid.uuid4().hex
     client = _client("events", delivery)
 
-    def name_event(request: Any, **_: object) -> None:
+    def add_token(request: Any, **_: object) -> None:
         request.headers[headers.FORWARDED_EVENT] = token
 
-    client.meta.events.register("before-sign.events.PutEvents", name_event)
+    client.meta.events.register("before-sign.events.PutEvents", add_token)
     _in_transit[token] = event
     try:
         client.put_events(
@@ -216,11 +220,11 @@ def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise DeliveryError("INVALID_JSON", f"The target's input is no JSON: {error}.") from None
+        raise DeliveryError("INVALID_JSON", f"The input of the target is not valid JSON: {error}.") from None
 
 
 def _failure(error: ClientError) -> DeliveryError:
-    """EventBridge retries on 429 and 5xx only, and has a few words of its own for why a target refused."""
+    """Return the delivery error for a response; EventBridge retries only throttling and 5xx errors."""
     code = error.response["Error"]["Code"]
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if "Throttl" in code or "TooManyRequests" in code or status == 429:

@@ -1,1 +1,1 @@
-"""Lambda: functions that run as processes of their own."""
+"""Lambda: functions that run as separate processes."""

@@ -1,6 +1,6 @@
-"""Lambda's Invoke: runs the functions that moto only keeps.
+"""Lambda's Invoke, which runs the functions that moto only stores.
 
-It follows the Invoke API reference and "Invoke a Lambda function synchronously" in AWS's Lambda developer guide.
+API reference, Invoke; Lambda developer guide, "Invoke a Lambda function synchronously".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from embedded_aws.services.lambda_.environments import Environments, Outcome, Ro
 _MOST_BYTES = {"RequestResponse": 6_291_456, "Event": 1_048_576, "DryRun": 6_291_456}
 _MOST_RESPONSE_BYTES = 6_291_556
 _MOST_LOG_BYTES = 4096
-# A name, <account>:function:<name> or a whole ARN, each with or without a version or alias.
+# A name, <account>:function:<name> or an ARN, each with or without a version or alias.
 _FUNCTION_NAME = re.compile(
     r"(arn:aws[a-zA-Z-]*:lambda:)?((?P<region>[a-z]{2}(-[a-z]+)+-\d):)?((?P<account>\d{12}):)?(function:)?"
     r"(?P<name>[a-zA-Z0-9-_]+)(:(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
@@ -66,7 +66,7 @@ class _AccessDeniedError(LambdaClientError):
 
 
 class _Running:
-    """What runs the functions between a start and a stop of the embedded AWS."""
+    """The execution environments and the event queue of a running embedded AWS."""
 
     def __init__(self, host: Host) -> None:
         self.environments = Environments(host.directory / "functions", host.pace.sleeping)
@@ -92,7 +92,7 @@ _running: _Running
 
 
 def _report(invocation: Invocation, outcome: Outcome) -> None:
-    """The metrics of an invocation, or of one attempt of an asynchronous one."""
+    """Report the metrics of an invocation, or of one attempt of an asynchronous invocation."""
     region, account = invocation.function_arn.split(":")[3:5]
     for metric, value in {"Invocations": 1, "Errors": int(outcome.failed)}.items():
         name = invocation.function.function_name
@@ -100,11 +100,12 @@ def _report(invocation: Invocation, outcome: Outcome) -> None:
 
 
 def kill_busy() -> None:
-    """End every process that runs a function just now, as a host of Lambda that fails does."""
+    """End every process that is running a function, as the failure of a Lambda host does."""
     _running.environments.kill_busy()
 
 
 def install(host: Host) -> None:
+    """Apply the patches, and end the processes with the host."""
     global _running
     _running = _Running(host)
     host.exits.callback(_running.close)
@@ -139,9 +140,7 @@ def _respond(response: Any) -> tuple[int, dict[str, str], bytes]:
     return 200, headers, outcome.payload
 
 
-@patches.replaces(
-    LambdaResponse, "_enrich_response", "moto invents a request ID for every response; the function has another one."
-)
+@patches.replaces(LambdaResponse, "_enrich_response", "moto generates a request ID that differs from the function's.")
 def _enrich_response(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
     known = {name: value for name, value in headers.items() if name == "x-amzn-requestid"}
     headers, body = _enrich_in_moto(headers, body)
@@ -181,7 +180,7 @@ def _invoke_for_a_poller(
     headers: object,
     response_headers: dict[str, str],
 ) -> bytes:
-    """What moto's event source mappings call: they look at the error header to know whether a message is done."""
+    """Run a function for moto's event source mappings, which check the error header to delete a message."""
     function = backend.get_function(function_name, qualifier)
     outcome = _run(Invocation(function, function.function_arn, str(uuid.uuid4()), body.encode()))
     if outcome.failed:
@@ -191,12 +190,12 @@ def _invoke_for_a_poller(
 
 @patches.replaces(LambdaFunction, "invoke", "moto runs functions in Docker or not at all.")
 def _invoke_for_a_service(function: Any, body: str, headers: object, response_headers: object) -> bytes:
-    """What moto's SNS, S3 notifications and log subscriptions call: none of them waits on AWS."""
+    """Queue an event of moto's SNS, S3 notifications and log subscriptions, which do not wait on AWS."""
     _running.queue.put(Invocation(function, function.function_arn, str(uuid.uuid4()), body.encode()))
     return b"null"
 
 
-@patches.replaces(LambdaSimpleBackend, "delete_function", "moto knows nothing of the processes that run a function.")
+@patches.replaces(LambdaSimpleBackend, "delete_function", "moto does not end the processes that run a function.")
 def _delete_function(backend: Any, function_name: str, qualifier: str | None = None) -> None:
     function = backend.get_function(function_name, qualifier)
     _delete_in_moto(backend, function_name, qualifier)
@@ -231,7 +230,7 @@ def _get_configuration(function: Any, on_create: bool = False) -> dict[str, Any]
 @patches.replaces(
     LambdaSimpleBackend,
     "put_function_event_invoke_config",
-    "moto does not replace the first configuration by the second one.",
+    "moto does not replace an existing configuration.",
 )
 def _put_event_invoke_config(backend: Any, function_name: str, config: dict[str, Any]) -> dict[str, Any]:
     backend.get_function(function_name).event_invoke_config = []

@@ -1,4 +1,4 @@
-"""Lambda's asynchronous invocations: events that are queued, retried, and at last reported to a destination.
+"""Lambda's asynchronous invocations: events that are queued, retried and finally reported to a destination.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html, invocation-async-retain-records.html
 """
@@ -26,12 +26,14 @@ PRINCIPAL = "lambda.amazonaws.com"
 # Lambda waits one minute before the second attempt and two minutes before the third.
 _RETRY_SECONDS = (0.5, 1.0)
 _THROTTLED_SECONDS = 0.5
-# Lambda's queue scales far higher, but not on a machine of two cores.
+# Lambda's queue has no such limit; a small machine needs one.
 _MOST_AT_ONCE = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Invocation:
+    """One call of a function."""
+
     function: Any
     function_arn: str
     request_id: str
@@ -39,15 +41,19 @@ class Invocation:
 
 
 class EventQueue:
+    """The queue of asynchronous invocations."""
+
     def __init__(self, run: Callable[[Invocation], Outcome]) -> None:
         self._run = run
         self._background = Background("event for a function")
         self._slots = threading.BoundedSemaphore(_MOST_AT_ONCE)
 
     def put(self, invocation: Invocation) -> None:
+        """Add an invocation to the queue."""
         self._background.run(self._deliver, invocation)
 
     def close(self) -> None:
+        """Stop deliveries and wait for those that are running."""
         self._background.end()
 
     def _deliver(self, invocation: Invocation) -> None:
@@ -66,7 +72,7 @@ class EventQueue:
                     outcome = self._run(invocation)
             except ThrottledError:
                 if str(function.reserved_concurrency) == "0":
-                    break  # such a function's events go to the dead-letter queue or destination without any retry
+                    break  # without concurrency, events go to the dead-letter queue or destination without a retry
                 self._background.pause(_THROTTLED_SECONDS)
                 continue
             except (zipfile.BadZipFile, RoleNotAssumedError):
@@ -116,7 +122,7 @@ def _report(
 
 def _send(function: Any, arn: str, body: str, attributes: dict[str, Any], result: str) -> None:
     service, region, account, name = arn.split(":", 5)[2:]
-    # A destination that refuses is only a metric on AWS (DestinationDeliveryFailures, DeadLetterErrors).
+    # On AWS, a failed delivery is only counted in a metric (DestinationDeliveryFailures, DeadLetterErrors).
     with contextlib.suppress(ClientError):
         by = clients.ServiceCall(PRINCIPAL, function.function_arn)
         client = clients.client_as_role(service, function.role, function.function_name, by, region)

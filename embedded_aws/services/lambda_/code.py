@@ -1,7 +1,7 @@
-"""What a Lambda function can import: its own code, the SDK that comes with the runtime, and what its requirements name.
+"""The modules that a Lambda function can import: its code, the runtime's SDK and the packages in its requirements.
 
-The packages are links to those of this interpreter, in a directory of their own, so that a module that would be missing
-on Lambda is missing here too. See "Runtime-included libraries" in AWS's "Working with .zip file archives for Python".
+The packages are links to those of this interpreter in a separate directory, so a module that is missing on Lambda is
+missing here, too: "Runtime-included libraries" in AWS's "Working with .zip file archives for Python Lambda functions".
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-# boto3 needs botocore, s3transfer, jmespath, python-dateutil, six and urllib3: exactly what the runtime includes.
+# boto3 requires botocore, s3transfer, jmespath, python-dateutil, six and urllib3: exactly the runtime's packages.
 _INCLUDED_IN_THE_RUNTIME = "boto3"
 _unpacking = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
 class Code:
+    """The directories of a function's code and its packages."""
+
     task: Path
     packages: Path
 
 
 def unpack(function: Any, directory: Path) -> Code:
-    """The function's zip file on disk below `directory`, once for each content; BadZipFile if it is none."""
+    """Extract a function's zip file under `directory`, once for each digest. Raise BadZipFile if it is not one."""
     root = directory / function.code_digest
     code = Code(root / "task", root / "packages")
     with _unpacking:
@@ -44,7 +46,7 @@ def unpack(function: Any, directory: Path) -> Code:
 
 
 def runtime_packages(directory: Path) -> Path:
-    """Link the packages that every function can import into a directory under `directory`, and return it."""
+    """Return a directory under `directory` with links to the packages that every function can import."""
     packages = directory / "runtime"
     _link_packages(directory / "no-requirements.txt", packages)
     return packages
@@ -52,13 +54,13 @@ def runtime_packages(directory: Path) -> Path:
 
 def _link_packages(requirements: Path, packages: Path) -> None:
     packages.mkdir(parents=True, exist_ok=True)
-    wanted = [Requirement(_INCLUDED_IN_THE_RUNTIME)]
+    remaining = [Requirement(_INCLUDED_IN_THE_RUNTIME)]
     if requirements.exists():
         lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())
-        wanted += [Requirement(line) for line in lines if line and not line.startswith("-")]
+        remaining += [Requirement(line) for line in lines if line and not line.startswith("-")]
     seen = set()
-    while wanted:
-        requirement = wanted.pop()
+    while remaining:
+        requirement = remaining.pop()
         for extra in requirement.extras | {""}:
             if (requirement.name.lower(), extra) in seen:
                 continue
@@ -66,10 +68,10 @@ def _link_packages(requirements: Path, packages: Path) -> None:
             try:
                 distribution = importlib.metadata.distribution(requirement.name)
             except importlib.metadata.PackageNotFoundError:
-                continue  # the function's own import will say so, as it does on Lambda
+                continue  # the function's import fails, as on Lambda
             _link(distribution, packages)
-            needs = [Requirement(text) for text in distribution.requires or []]
-            wanted += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+            required = [Requirement(text) for text in distribution.requires or []]
+            remaining += [each for each in required if each.marker is None or each.marker.evaluate({"extra": extra})]
 
 
 def _link(distribution: importlib.metadata.Distribution, packages: Path) -> None:

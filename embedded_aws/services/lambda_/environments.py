@@ -1,7 +1,7 @@
 """Execution environments: the processes that load a Lambda function once and run it for one event after another.
 
-https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html describes their life: created when an
-invocation finds none idle, used again as long as the function's code and configuration stay what they were.
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html describes their life cycle: an invocation
+creates one if none is idle. It is reused until the function's code or configuration changes.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from embedded_aws.services.lambda_ import forks, runtime
 # "The Init phase is limited to 10 seconds. If all three tasks do not complete within 10 seconds, Lambda retries the
 # Init phase at the time of the first function invocation with the configured function timeout."
 _INIT_SECONDS = 10.0
-# A role's credentials last for an hour: an environment that might outlive its own is not used again.
+# A role's credentials are valid for an hour. An environment is not reused when they may expire soon.
 _LIFETIME_SECONDS = 2700.0
-# Lambda ends idle environments when it likes; here it must, since too many would starve a small machine.
+# Lambda ends idle environments at any time. This limit spares a small machine.
 _MOST_IDLE = 24
 _INTERPRETER_VARIABLES = {"LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find their own library
@@ -62,15 +62,15 @@ _SERVICES = (
 
 
 class ThrottledError(Exception):
-    """The function already runs as often at once as its reserved concurrency allows."""
+    """The function has reached its reserved concurrency."""
 
 
 class RoleNotAssumedError(Exception):
-    """The function's role does not exist, or does not trust Lambda."""
+    """The function's role does not exist or does not trust Lambda."""
 
 
 class _ExitedError(Exception):
-    """The process was gone before it answered."""
+    """The process ended before its response."""
 
     kind = "Runtime.ExitError"
     status = "error"
@@ -82,12 +82,12 @@ class _TimedOutError(_ExitedError):
 
 
 class _InitError(Exception):
-    """The handler could not be loaded; the argument is the error document."""
+    """The handler could not be loaded. The argument is the error document."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the function returned, or the error document, and what was logged meanwhile."""
+    """The function's response or error document, and the log of the invocation."""
 
     payload: bytes
     failed: bool
@@ -95,6 +95,8 @@ class Outcome:
 
 
 class Environment:
+    """One execution environment of a function."""
+
     def __init__(
         self,
         function: Any,
@@ -114,24 +116,26 @@ class Environment:
         self._start_process = start
         self._log_group = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
         self._log_stream = f"{datetime.datetime.now(datetime.UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
-        self._initialised = False
+        self._initialized = False
         self._start()
 
     def serves(self, variables: dict[str, str], code: function_code.Code) -> bool:
+        """Return whether the environment is alive, not too old, and has these variables and this code."""
         young = time.monotonic() - self._created < _LIFETIME_SECONDS
         return young and self.variables == variables and self.code == code and self._process.poll() is None
 
     def run(self, request_id: str, function_arn: str, event: bytes) -> Outcome:
-        cold = not self._initialised
+        """Run the function for an event, and write its log to CloudWatch Logs."""
+        cold = not self._initialized
         began = invoked = time.monotonic()
-        entries, trouble, status = [], [], ""
+        entries, errors, status = [], [], ""
         failed = True
         try:
-            deadline = self._initialise()
+            deadline = self._initialize()
             entries += self._read_output()
             invoked = time.monotonic()
             request = json.dumps([request_id, function_arn, time.time() + deadline - invoked])
-            kind, payload = self._ask(request.encode() + b"\n" + event, deadline)
+            kind, payload = self._send(request.encode() + b"\n" + event, deadline)
             failed = kind == "error"
         except _InitError as error:
             (document,) = error.args
@@ -140,10 +144,10 @@ class Environment:
         except _ExitedError as error:
             message = f"RequestId: {request_id} Error: {error}"
             payload = json.dumps({"errorType": error.kind, "errorMessage": message}).encode()
-            trouble, status = [f"{message}\n{error.kind}"], f"\tStatus: {error.status}"
+            errors, status = [f"{message}\n{error.kind}"], f"\tStatus: {error.status}"
             self.usable = False
         ended = time.monotonic()
-        entries += [f"START RequestId: {request_id} Version: {self.function.version}", *self._read_output(), *trouble]
+        entries += [f"START RequestId: {request_id} Version: {self.function.version}", *self._read_output(), *errors]
         entries += [f"END RequestId: {request_id}"]
         entries += [self._report(request_id, ended - invoked, invoked - began if cold else None) + status]
         self._write_log(entries)
@@ -156,6 +160,7 @@ class Environment:
         return self._process.wait()
 
     def close(self) -> None:
+        """End the process and remove its files."""
         self.kill()
         self._channel.close()
         self._output.close()
@@ -174,7 +179,7 @@ class Environment:
             **{name.upper(): value for name, value in credentials.items()},
             "AWS_LAMBDA_LOG_STREAM_NAME": self._log_stream,
             "LAMBDA_TASK_ROOT": str(self.code.task),
-            # Neither the developer's own AWS files nor the temporary files of other environments are in sight.
+            # Neither the developer's AWS files nor the temporary files of other environments are visible.
             "HOME": str(self._home),
             "TMPDIR": str(self._home),
         }
@@ -186,30 +191,30 @@ class Environment:
         self._channel = multiprocessing.connection.Connection(ours.detach())
         self._output = (self._home / "output").open("rb")
 
-    def _initialise(self) -> float:
-        """Wait until the handler is loaded; return when the invocation has to be over."""
+    def _initialize(self) -> float:
+        """Wait until the handler is loaded, and return the deadline of the invocation."""
         limit = float(self.function.timeout)
-        if self._initialised:
+        if self._initialized:
             return time.monotonic() + limit
         try:
-            kind, document = self._answer(time.monotonic() + _INIT_SECONDS)
+            kind, document = self._receive(time.monotonic() + _INIT_SECONDS)
             deadline = time.monotonic() + limit
         except _TimedOutError:
             self.close()
             self._start()
             deadline = time.monotonic() + limit
-            kind, document = self._answer(deadline)
+            kind, document = self._receive(deadline)
         if kind == "error":
             raise _InitError(json.loads(document))
-        self._initialised = True
+        self._initialized = True
         return deadline
 
-    def _ask(self, request: bytes, deadline: float) -> tuple[str, bytes]:
-        with contextlib.suppress(OSError):  # a process that is gone says so when it is asked for its answer
+    def _send(self, request: bytes, deadline: float) -> tuple[str, bytes]:
+        with contextlib.suppress(OSError):  # `_receive` handles a process that has ended
             self._channel.send_bytes(request)
-        return self._answer(deadline)
+        return self._receive(deadline)
 
-    def _answer(self, deadline: float) -> tuple[str, bytes]:
+    def _receive(self, deadline: float) -> tuple[str, bytes]:
         if not self._channel.poll(max(0.0, deadline - time.monotonic())):
             self.kill()
             raise _TimedOutError(f"Task timed out after {float(self.function.timeout):.2f} seconds")
@@ -217,8 +222,8 @@ class Environment:
             kind, _, body = self._channel.recv_bytes().partition(b":")
         except (EOFError, OSError):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(2)  # the socket closes before the process is quite over
-            raise _ExitedError(_how_it_ended(self.kill())) from None
+                self._process.wait(2)  # the socket closes shortly before the process ends
+            raise _ExitedError(_exit_message(self.kill())) from None
         return kind.decode(), body
 
     def _read_output(self) -> list[str]:
@@ -238,7 +243,7 @@ class Environment:
         return "\t".join(facts)
 
     def _write_log(self, entries: list[str]) -> None:
-        # Straight into the backend: when the role may not write logs, Lambda drops them in silence.
+        # Into the backend, not as the role. Lambda silently drops the logs if the role lacks the permission.
         logs = logs_backends[self.function.account_id][self.function.region]
         logs.ensure_log_group(self._log_group)
         logs.ensure_log_stream(self._log_group, self._log_stream)
@@ -248,9 +253,9 @@ class Environment:
 
 
 class Environments:
-    """All that live: the busy ones, and the idle ones of which the last used is taken first.
+    """All execution environments, busy or idle. The idle one that was used last is reused first.
 
-    `pace` is how many seconds one takes that a function sleeps.
+    `pace` is the duration of one second of sleep in a function.
     """
 
     def __init__(self, directory: Path, pace: float) -> None:
@@ -264,29 +269,34 @@ class Environments:
         self._forks: forks.ForkServer | None = None
 
     def run(self, function: Any, request_id: str, function_arn: str, event: bytes) -> Outcome:
-        """Run the function once; ThrottledError or zipfile.BadZipFile if it cannot be started at all."""
-        with self._place(function):
+        """Run the function once.
+
+        Raise ThrottledError, RoleNotAssumedError or zipfile.BadZipFile if it cannot be started.
+        """
+        with self._reserved(function):
             code = function_code.unpack(function, self._directory / "code")
-            environment = self._take(function, code)
+            environment = self._acquire(function, code)
             try:
                 outcome = environment.run(request_id, function_arn, event)
             finally:
-                self._give_back(environment)
+                self._release(environment)
             if self._closed:
-                raise ThrottledError  # it was killed, which is nothing the function did
+                raise ThrottledError  # `close` killed the function, so the outcome is not its own
             return outcome
 
     def retire(self, function: Any) -> None:
-        """End the idle environments of a function that is no more."""
+        """End the idle environments of a deleted function."""
         with self._lock:
             self._end_idle([each for each in self._idle if each.function is function])
 
     def kill_busy(self) -> None:
+        """End every process that is running a function."""
         with self._lock:
             for environment in self._busy:
                 environment.kill()
 
     def close(self) -> None:
+        """End all environments and the fork server."""
         with self._lock:
             self._closed = True
             self._end_idle(self._idle)
@@ -297,8 +307,8 @@ class Environments:
                 self._forks.close()
 
     @contextlib.contextmanager
-    def _place(self, function: Any) -> Iterator[None]:
-        """One of the function's concurrent executions, which all its versions share."""
+    def _reserved(self, function: Any) -> Iterator[None]:
+        """Reserve one of the function's concurrent executions, which all its versions share."""
         key = f"{function.account_id}:{function.region}:{function.function_name}"
         limit = function.reserved_concurrency
         with self._lock:
@@ -311,13 +321,13 @@ class Environments:
             with self._lock:
                 self._running[key] -= 1
 
-    def _take(self, function: Any, code: function_code.Code) -> Environment:
+    def _acquire(self, function: Any, code: function_code.Code) -> Environment:
         variables = _variables(function)
         with self._lock:
             if self._closed:
                 raise ThrottledError
-            mine = [each for each in self._idle if each.function is function]
-            self._end_idle([each for each in mine if not each.serves(variables, code)])
+            candidates = [each for each in self._idle if each.function is function]
+            self._end_idle([each for each in candidates if not each.serves(variables, code)])
             environment = next((each for each in reversed(self._idle) if each.function is function), None)
             if environment:
                 self._idle.remove(environment)
@@ -329,14 +339,14 @@ class Environments:
 
     def _start_process(self) -> Callable[..., forks.Fork | subprocess.Popen[bytes]]:
         if sys.platform != "linux":
-            return forks.spawn  # a fork may not use Apple's system libraries
+            return forks.spawn  # Apple's system libraries do not work in a fork
         if self._forks is None:
             packages = function_code.runtime_packages(self._directory)
             variables = {"HOME": str(self._directory), **_INTERPRETER_VARIABLES}
             self._forks = forks.ForkServer(packages, _SERVICES, variables)
         return self._forks.start
 
-    def _give_back(self, environment: Environment) -> None:
+    def _release(self, environment: Environment) -> None:
         with self._lock:
             self._busy.remove(environment)
             self._idle.append(environment)
@@ -351,7 +361,10 @@ class Environments:
 
 
 def _variables(function: Any) -> dict[str, str]:
-    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, without what differs by process."""
+    """Return the environment variables that all processes of a function share.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
     logging = function.logging_config
     variables = {
         **_INTERPRETER_VARIABLES,
@@ -374,7 +387,7 @@ def _variables(function: Any) -> dict[str, str]:
     return variables
 
 
-def _how_it_ended(code: int) -> str:
+def _exit_message(code: int) -> str:
     if code == 0:
         return "Runtime exited without providing a reason"
     if code > 0:

@@ -1,7 +1,7 @@
 """Start execution environments as forks of this process, which has already imported boto3.
 
-Run as a script, with a socket to the parent as standard input; `forks.ForkServer` is the parent's end. Imports only the
-standard library, and must never start a thread: only the thread that forks exists in a fork.
+This is a script with a socket to the parent as standard input; `forks.ForkServer` is the parent's end. It imports only
+the standard library. It must never start a thread, because a fork contains only the thread that forks.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ import sys
 import time
 from typing import Any, cast
 
-# -S: without our site-packages; -P: without the directory of the script, which is this one.
+# -S: without site-packages; -P: without the directory of the script, which is this one.
 INTERPRETER = [sys.executable, "-S", "-s", "-P", "-u"]
 
 
 def main() -> None:
+    """Load the packages, serve the parent, and run the job in each fork."""
     packages, *services = sys.argv[1:]
     parent = socket.socket(fileno=os.dup(0))
     preload(packages, services)
-    # Nothing that exists by now is garbage, and examining it would copy its memory pages in every fork.
+    # No object that exists now is garbage, and a collection would copy its memory pages in every fork.
     gc.collect()
     gc.freeze()
     run(serve(parent))
 
 
 def preload(packages: str, services: list[str]) -> None:
-    """Import boto3, and load everything that a client of each service needs."""
+    """Import boto3, and load the data for clients of each service."""
     sys.path.append(packages)
     loader = importlib.import_module("botocore.loaders").JSONFileLoader
     load_file = loader.load_file
@@ -49,7 +50,7 @@ def preload(packages: str, services: list[str]) -> None:
 
 
 def serve(parent: socket.socket) -> dict[str, Any]:
-    """Start a fork for each job of the parent, and report its exit code. Return in forks only, with the job."""
+    """Start a fork for each job from the parent, and report its exit code. Return only in forks, with the job."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -74,16 +75,16 @@ def serve(parent: socket.socket) -> dict[str, Any]:
             for descriptor in (woken, wake, stdin, output, report, *reports.values()):
                 os.close(descriptor)
             return job
-        with contextlib.suppress(OSError):  # the fork has done it already, or has ended
+        with contextlib.suppress(OSError):  # the fork has already done it, or has ended
             os.setpgid(pid, pid)
         reports[pid] = report
-        tell(report, pid)
+        send(report, pid)
         os.close(stdin)
         os.close(output)
 
 
 def receive(parent: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return the next job and its file descriptors. The parent waits for the answer before it sends another."""
+    """Return the next job and its file descriptors. The parent waits for the response before it sends another job."""
     size, descriptors, _, _ = socket.recv_fds(parent, 4, 3)
     if not size:
         os._exit(0)  # the parent has ended
@@ -98,22 +99,22 @@ def report_ends(reports: dict[int, int]) -> None:
         if pid == 0:
             return
         report = reports.pop(pid)
-        tell(report, os.waitstatus_to_exitcode(status))
+        send(report, os.waitstatus_to_exitcode(status))
         os.close(report)
 
 
-def tell(report: int, number: int) -> None:
+def send(report: int, number: int) -> None:
     """Send a number in the message format of multiprocessing.connection."""
     with contextlib.suppress(BrokenPipeError):
         os.write(report, struct.pack("!ii", 4, number))
 
 
 def run(job: dict[str, Any]) -> None:
-    """Run the script of a job as a new interpreter would."""
+    """Run the script of a job as in a new interpreter."""
     os.chdir(job["directory"])
     loaded = {name.partition(".")[0] for name in sys.modules}
     if loaded & {name.partition(".")[0] for name in os.listdir()}:
-        # The function comes with its own modules of these names.
+        # The function contains its own version of a loaded module.
         os.execve(sys.executable, [*INTERPRETER, *job["script"]], job["environment"])  # noqa: S606
     os.environ.clear()
     os.environ.update(job["environment"])

@@ -1,4 +1,4 @@
-"""Start Python processes within milliseconds: the parent's end of `fork_server`."""
+"""Python processes that start within milliseconds: the parent's end of `fork_server`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READ_AT_START = ("LANG", "LC_", "LD_", "PYTHON")
 
 
 class Fork:
-    """A process of the fork server, with the part of subprocess.Popen's interface that its users need."""
+    """A process of the fork server, with the methods of subprocess.Popen that are used here."""
 
     def __init__(self, report: int) -> None:
         self._report = multiprocessing.connection.Connection(report, writable=False)
@@ -30,11 +30,13 @@ class Fork:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
+        """Return the exit code, or None if the process is running."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit code. Raise subprocess.TimeoutExpired after `timeout` seconds."""
         with self._waiting:
             if self.returncode is None:
                 if not self._report.poll(timeout):
@@ -46,7 +48,7 @@ class Fork:
     def _number(self) -> int:
         try:
             return int.from_bytes(self._report.recv_bytes(), signed=True)
-        except EOFError:  # the fork server was killed, and its forks end with it
+        except EOFError:  # the fork server was killed, which also ends its forks
             return -signal.SIGKILL
 
 
@@ -66,7 +68,7 @@ def spawn(
 
 
 class ForkServer:
-    """`services` are those whose clients the forks can create quickly."""
+    """The fork server's process. Its forks can create clients of `services` quickly."""
 
     def __init__(self, packages: Path, services: Sequence[str], environment: dict[str, str]) -> None:
         self._lock = threading.Lock()
@@ -83,7 +85,7 @@ class ForkServer:
     def start(
         self, script: Sequence[str], stdin: int, output: int, environment: dict[str, str], directory: Path
     ) -> Fork | subprocess.Popen[bytes]:
-        """Do what `spawn` does, but faster, and share most of the memory between processes."""
+        """Run a script as `spawn` does, but faster and with memory shared between processes."""
         if _read_at_start(environment) != _read_at_start(self._environment):
             return spawn(script, stdin, output, environment, directory)
         job = json.dumps({"script": script, "environment": environment, "directory": str(directory)}).encode()

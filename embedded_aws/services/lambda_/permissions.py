@@ -1,4 +1,4 @@
-"""The permissions that calls of Lambda require."""
+"""The permissions that calls to Lambda require."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _required(call: Call) -> Needs:
     name, qualifier = call.parameters["FunctionName"], call.parameters.get("Qualifier")
     parts = name.split(":")
     if not name.startswith("arn:"):
-        # A name, <account>:function:<name>, each with or without a version or alias.
+        # A name or <account>:function:<name>, each with or without a version or alias.
         account = parts[0] if len(parts) > 2 else call.account
         resource = ":".join(parts[2:] if len(parts) > 2 else parts)
         name = f"arn:aws:lambda:{call.region}:{account}:function:{resource}"

@@ -1,8 +1,8 @@
-"""The Python runtime of a Lambda function: load its handler once, then run it for every event the parent sends.
+"""The Python runtime of a Lambda function: load its handler once, then run it for every event from the parent.
 
-Run as a script in a process of its own, with a socket to the parent as standard input. It behaves as AWS documents for
-"Define Lambda function handler in Python", "Using the Lambda context object" and "Log and monitor Python functions".
-It must start quickly and take nothing from the project along, so it imports the standard library only.
+This is a script that runs in its own process, with a socket to the parent as standard input. It follows AWS's pages
+"Define Lambda function handler in Python", "Using the Lambda context object" and "Log and monitor Python functions". It
+imports only the standard library: it must start quickly, and functions must not see the project's modules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Handler = Callable[[Any, Any], Any]
 
 
 class FaultError(Exception):
-    """What the runtime, not the function, finds wrong; `kind` is the error type AWS gives it."""
+    """An error that the runtime detects, not the function. `kind` is AWS's error type."""
 
     def __init__(self, kind: str, message: str, trace: list[str] | None = None) -> None:
         super().__init__(message)
@@ -37,16 +37,16 @@ class FaultError(Exception):
 
 
 class Parent:
-    """The other end of the socket: messages with their length before them, as multiprocessing.connection frames them.
+    """The connection to the parent: messages preceded by their length, as in multiprocessing.connection.
 
-    A thread reads, so that the process ends with its parent even while a handler hangs.
+    A thread reads from it, so that the process ends with its parent even if a handler hangs.
     """
 
     def __init__(self) -> None:
-        # Unbuffered: a thread that waits in a buffered read would break the interpreter's own exit.
+        # Unbuffered, because a thread that waits in a buffered read would break the interpreter's exit.
         self._in = io.FileIO(os.dup(0), "rb")
         self._out = io.BufferedWriter(io.FileIO(os.dup(0), "wb"))
-        # The function must find neither the socket nor anything to read.
+        # The function must not have access to the socket, and its standard input must be empty.
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
@@ -54,9 +54,11 @@ class Parent:
         threading.Thread(target=self._read, name="runtime", daemon=True).start()
 
     def receive(self) -> bytes:
+        """Wait for the next message and return it."""
         return self._messages.get()
 
     def send(self, message: bytes) -> None:
+        """Send a message."""
         self._out.write(struct.pack("!i", len(message)) + message)
         self._out.flush()
 
@@ -67,13 +69,13 @@ class Parent:
 
     def _read_exactly(self, size: int) -> bytes:
         message = b""
-        while len(message) < size and (some := self._in.read(size - len(message))):
-            message += some
+        while len(message) < size and (chunk := self._in.read(size - len(message))):
+            message += chunk
         return message
 
 
 class Context:
-    """The context object: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
+    """The context object (https://docs.aws.amazon.com/lambda/latest/dg/python-context.html)."""
 
     def __init__(self, request_id: str, function_arn: str, deadline: float) -> None:
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
@@ -88,11 +90,12 @@ class Context:
         self._deadline = deadline
 
     def get_remaining_time_in_millis(self) -> int:
+        """Return the time in milliseconds before Lambda ends the invocation."""
         return max(0, int((self._deadline - time.time()) * 1000))
 
 
 class LambdaLoggerHandler(logging.Handler):
-    """What the runtime puts on the root logger, so that `logging.getLogger().info()` is seen."""
+    """The handler that the runtime adds to the root logger, in the format of Lambda's log events."""
 
     request_id = ""
 
@@ -106,17 +109,21 @@ class LambdaLoggerHandler(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record with the request ID."""
         record.aws_request_id = self.request_id
         log(self.format(record))
 
 
 def log(entry: str) -> None:
-    """One log event, however many lines it has: a carriage return does not end it."""
+    """Write one log event. Its lines are separated by carriage returns, which do not end the event."""
     sys.stdout.write(entry.replace("\n", "\r") + "\n")
 
 
 def error_document(error: BaseException, request_id: str = "") -> bytes:
-    """The class name is bare, without its module: https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html"""
+    """Log an error and return its document, in which the class name has no module.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
     if isinstance(error, FaultError):
         kind, trace = error.kind, error.trace
     else:
@@ -127,11 +134,13 @@ def error_document(error: BaseException, request_id: str = "") -> bytes:
 
 
 def own_frames(trace: TracebackType | None) -> list[str]:
+    """Return the formatted frames of a traceback without those of this module."""
     frames = traceback.extract_tb(trace)
     return traceback.format_list([frame for frame in frames if frame.filename != __file__])
 
 
 def load_handler(name: str) -> Handler:
+    """Import a function's handler. Raise FaultError with AWS's type and message if that fails."""
     module_name, dot, function_name = name.rpartition(".")
     if not dot:
         reason = "not enough values to unpack (expected 2, got 1)"
@@ -155,6 +164,7 @@ def load_handler(name: str) -> Handler:
 
 
 def encode(response: object) -> bytes:
+    """Return a handler's response as JSON. Raise FaultError Runtime.MarshalError if that is not possible."""
     if isinstance(response, bytes):
         return response
     try:
@@ -164,7 +174,7 @@ def encode(response: object) -> bytes:
 
 
 def _number(value: object) -> int | float:
-    """Lambda's encoder also takes the decimals that DynamoDB's resource API returns."""
+    """Convert the decimals of DynamoDB's resource API, which Lambda's encoder accepts, too."""
     if isinstance(value, decimal.Decimal):
         exponent = value.as_tuple().exponent
         return int(value) if isinstance(exponent, int) and exponent >= 0 else float(value)
@@ -172,29 +182,33 @@ def _number(value: object) -> int | float:
 
 
 def run(handler: Handler, request: bytes) -> bytes:
-    """Answer one request of the parent: its id, its function's ARN, its deadline, and on the next line the event."""
+    """Run the handler for a request from the parent, and return the response.
+
+    The first line of the request has the request ID, the function's ARN and the deadline, the rest is the event.
+    """
     head, _, event = request.partition(b"\n")
     request_id, function_arn, deadline = json.loads(head)
     LambdaLoggerHandler.request_id = request_id
     try:
         return b"result:" + encode(handler(json.loads(event), Context(request_id, function_arn, deadline)))
-    except Exception as error:  # noqa: BLE001  whatever the handler raises is its answer
+    except Exception as error:  # noqa: BLE001  any error of the handler is its response
         return error_document(error, request_id)
 
 
-def hurry(pace: float) -> None:
-    """Let a second of sleep take as many seconds as `pace`."""
+def scale_sleep(pace: float) -> None:
+    """Make one second of `time.sleep` take `pace` seconds."""
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(float(seconds) * pace)
 
 
 def main() -> Never:
+    """Load the handler, and run it for the parent's requests until the process is killed."""
     parent = Parent()
-    # `-S` keeps every site-packages away; what Lambda has of third parties comes by these two directories.
+    # `-S` excludes site-packages. These two directories contain the packages that exist on Lambda.
     task, packages, pace = sys.argv[1:]
     sys.argv[1:] = []
     if float(pace) != 1:
-        hurry(float(pace))
+        scale_sleep(float(pace))
     sys.path[:0] = [task]
     sys.path.append(packages)
     site.setquit()
@@ -204,7 +218,7 @@ def main() -> Never:
         logging.getLogger().setLevel({"TRACE": "DEBUG", "FATAL": "CRITICAL"}.get(level, level))
     try:
         handler = load_handler(os.environ["_HANDLER"])
-    except Exception as error:  # noqa: BLE001  whatever the module raises is the function's answer
+    except Exception as error:  # noqa: BLE001  any error of the module is the function's response
         parent.send(error_document(error))
         sys.exit(1)
     parent.send(b"ready:")

@@ -1,7 +1,7 @@
-"""S3 as its API reference describes it, where moto differs.
+"""S3's behavior in its API reference, where moto differs (https://docs.aws.amazon.com/AmazonS3/latest/API/).
 
-The modules beside this one: `content` (the bytes), `objects` (checksums, encryption, tags), `writing` (PutObject,
-CopyObject), `multipart` (uploads) and `reading` (GetObject, HeadObject, GetObjectAttributes).
+The other modules: `content` (the bytes), `objects` (checksums, encryption, tags), `writing` (PutObject, CopyObject),
+`multipart` (uploads) and `reading` (GetObject, HeadObject, GetObjectAttributes).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _key_in_moto = S3Response._key_response
 
 
 def install(host: Host) -> None:
+    """Apply the patches."""
     for module in (objects, writing, multipart, reading):
         module.patches.apply()
     patches.apply()
@@ -30,7 +31,7 @@ def install(host: Host) -> None:
 @patches.replaces(
     FakeBucket,
     "get_permission",
-    "moto evaluates a bucket policy without principals and conditions: a Deny for plain HTTP denies everything.",
+    "moto ignores the principals and conditions of a bucket policy: a Deny for plain HTTP denies everything.",
 )
 def _get_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
     return PermissionResult.NEUTRAL

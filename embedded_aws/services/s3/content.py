@@ -1,9 +1,9 @@
 """The bytes of S3 objects, shared rather than copied, so that a test can have an object of terabytes.
 
-An object that is put holds its bytes. One that is copied, whole or by parts, holds references to ranges of other
+An uploaded object contains its bytes. An object copied as a whole or in parts contains references to ranges of other
 contents: ten parts copied from a 5 GiB object make a 50 GiB object of ten references. It is read piece by piece. Its
-checksum follows from those of the pieces (the CRC of joined bytes from the CRCs and lengths), so that it costs time by
-the number of pieces and not of bytes.
+checksum is computed from those of the pieces (the CRC of joined bytes from their CRCs and lengths), so its time depends
+on the number of pieces, not of bytes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Protocol
 from awscrt import checksums
 
 _CHUNK_BYTES = 1 << 20
-# The ETag of composed content beyond this size is made from checksum and size: the MD5 of a large object takes minutes,
-# and "the ETag may or may not be an MD5 digest of the object data" (the S3 API reference on Object).
+# The ETag of composed content above this size is computed from checksum and size: the MD5 of a large object takes
+# minutes, and "the ETag may or may not be an MD5 digest of the object data" (S3 API reference, Object).
 _MD5_BYTES = 16 << 20
 
 _CRCS: dict[str, tuple[Callable[[bytes], int], Callable[[int, int, int], int], int]] = {
@@ -66,29 +66,31 @@ class _Piece:
 
 
 class Content:
-    """An immutable sequence of bytes; a slice of it is another Content, and iterating reads it in chunks."""
+    """An immutable sequence of bytes. A slice of it is another Content. An iteration yields chunks."""
 
     def __init__(self, pieces: Iterable[_Piece]) -> None:
         self._pieces = _joined(pieces)
         self._ends = list(itertools.accumulate(piece.stop - piece.start for piece in self._pieces))
         self._crcs: dict[tuple[str, int, int], int] = {}
-        # The same range is the same content, so that its ETag is made once however many parts are copied from it.
+        # The same range is the same Content, so its ETag is computed only once for all parts copied from it.
         self._slices: weakref.WeakValueDictionary[tuple[int, int], Content] = weakref.WeakValueDictionary()
         self.size = self._ends[-1] if self._ends else 0
 
     @classmethod
     def of(cls, data: bytes) -> Content:
+        """Return content with uploaded bytes."""
         return cls([_Piece(_Bytes(data), 0, len(data))] if data else [])
 
     @classmethod
     def concatenated(cls, contents: Iterable[Content]) -> Content:
+        """Return the concatenation of several contents."""
         return cls(piece for content in contents for piece in content._as_pieces(0, content.size))
 
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, wanted: slice) -> Content:
-        start, stop, _ = wanted.indices(self.size)
+    def __getitem__(self, positions: slice) -> Content:
+        start, stop, _ = positions.indices(self.size)
         if (start, stop) == (0, self.size):
             return self
         part = self._slices.get((start, stop))
@@ -103,10 +105,12 @@ class Content:
         return b"".join(self)
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes of a range in chunks."""
         for piece in self._overlapping(start, stop):
             yield from piece.source.chunks(piece.start, piece.stop)
 
     def crc(self, algorithm: str, start: int, stop: int) -> int:
+        """Return the CRC of a range."""
         key = (algorithm, start, stop)
         if key not in self._crcs:
             _, combine, _ = _CRCS[algorithm]
@@ -118,13 +122,14 @@ class Content:
         return self._crcs[key]
 
     def checksum(self, algorithm: str) -> bytes:
-        """The digest of the whole content by one of S3's checksum algorithms."""
+        """Return the checksum of the whole content with one of S3's algorithms."""
         if algorithm in _CRCS:
             return self.crc(algorithm, 0, self.size).to_bytes(_CRCS[algorithm][2], "big")
         return self._hash(algorithm.lower())
 
     @functools.cached_property
     def etag(self) -> str:
+        """Return the ETag without quotes: the MD5 of small or uploaded content."""
         uploaded = len(self._pieces) == 1 and isinstance(self._pieces[0].source, _Bytes)
         if self.size <= _MD5_BYTES or (uploaded and self._pieces[0].source.size == self.size):
             return self._hash("md5").hex()
@@ -138,7 +143,7 @@ class Content:
         return digest.digest()
 
     def _as_pieces(self, start: int, stop: int) -> Iterator[_Piece]:
-        """The range as few references: to what it refers to itself if that is one thing, else to itself."""
+        """Yield few references for a range: to the source of its only piece, or otherwise to this content."""
         if len(self._pieces) == 1:
             yield from self._overlapping(start, stop)
         elif start < stop:
@@ -155,7 +160,7 @@ class Content:
 
 
 def _joined(pieces: Iterable[_Piece]) -> list[_Piece]:
-    """Neighbours that follow each other in their source as one: a copy by parts ends as one reference."""
+    """Join adjacent ranges of the same source: a copy in parts becomes one reference."""
     joined: list[_Piece] = []
     for piece in pieces:
         if joined and joined[-1].source is piece.source and joined[-1].stop == piece.start:

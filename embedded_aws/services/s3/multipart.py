@@ -1,4 +1,4 @@
-"""S3's multipart uploads, after "Uploading and copying objects using multipart upload" and the API reference."""
+"""S3's multipart uploads: "Uploading and copying objects using multipart upload" and the API reference."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _CHECKSUM_TYPES = {
     "SHA1": (COMPOSITE,),
     "SHA256": (COMPOSITE,),
 }
-# What moto's helper takes for metadata and S3 does not keep as such.
+# Headers that moto's helper returns as metadata, and S3 does not.
 _NO_METADATA = {"x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-content-sha256", "content-md5"}
 
 
@@ -64,7 +64,7 @@ _post_in_moto = S3Response._key_response_post
 @patches.replaces(
     S3Response,
     "_key_response_post",
-    "moto creates and completes uploads without checksums, default encryption, conditions and the checks of parts.",
+    "moto's uploads have no checksums, default encryption, conditions and checks of parts.",
 )
 def _key_response_post(
     response: Any, request: Any, body: bytes, bucket_name: str, query: dict[str, Any], key_name: str
@@ -77,7 +77,10 @@ def _key_response_post(
 
 
 def _find_upload(response: Any) -> Any:
-    """The upload under way. S3 may accept that a completed one is completed again; documented is only NoSuchUpload."""
+    """Return an upload that is not completed. Raise NoSuchUpload otherwise.
+
+    S3 may accept a second completion, but only NoSuchUpload is documented.
+    """
     upload_id = response._get_param("uploadId")
     upload = response.backend.get_bucket(response.bucket_name).multiparts.get(upload_id)
     if upload is None or upload.key_name != response.parse_key_name():
@@ -152,9 +155,9 @@ def _upload_part_copy(response: Any) -> Response:
     if objects.is_archived(source):
         raise InvalidObjectState(storage_class=source.storage_class)
     content = source.content
-    wanted = response.headers.get("x-amz-copy-source-range")
-    if wanted is not None:
-        first, last = _copied_range(wanted, source.size)
+    byte_range = response.headers.get("x-amz-copy-source-range")
+    if byte_range is not None:
+        first, last = _copied_range(byte_range, source.size)
         content = content[first : last + 1]
     refuse_large_copy(content.size)
     part = _set_part(response, upload, content)
@@ -170,18 +173,18 @@ def _upload_part_copy(response: Any) -> Response:
     return status, answer | {"content-length": str(len(body))}, body
 
 
-def _copied_range(wanted: str, size: int) -> tuple[int, int]:
-    form = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)
+def _copied_range(byte_range: str, size: int) -> tuple[int, int]:
+    form = re.fullmatch(r"bytes=(\d+)-(\d+)", byte_range)
     if not form or int(form[1]) > int(form[2]):
         message = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
         message += "zero-based offsets of the first and last bytes to copy"
-        raise InvalidArgumentError(message, "x-amz-copy-source-range", wanted)
+        raise InvalidArgumentError(message, "x-amz-copy-source-range", byte_range)
     if size <= _LEAST_PART_BYTES and (int(form[1]), int(form[2])) != (0, size - 1):
         message = "The specified copy source is not supported as a byte-range copy source"
         raise S3ClientError("InvalidRequest", message)
     if int(form[2]) >= size:
         message = f"Range specified is not valid for source object of size: {size}"
-        raise InvalidArgumentError(message, "x-amz-copy-source-range", wanted)
+        raise InvalidArgumentError(message, "x-amz-copy-source-range", byte_range)
     return int(form[1]), int(form[2])
 
 
@@ -204,7 +207,7 @@ def _complete(response: Any, body: bytes) -> Response:
     _refuse_other_checksum(response.headers, upload, checksum)
     with writing:
         refuse_unless_destination_matches(response)
-        _find_upload(response)  # nobody else completed it meanwhile
+        _find_upload(response)  # raises if a concurrent request completed it
         key = _write(response.backend, response.bucket_name, upload, parts, content, checksum)
     result = {
         "Location": f"{response.request.url_root}{response.bucket_name}/{upload.key_name}",
@@ -230,12 +233,12 @@ def _chosen_parts(upload: Any, body: bytes) -> list[Any]:
     if any(after[0] <= before[0] for before, after in itertools.pairwise(chosen)):
         raise InvalidPartOrder
     parts = [upload.parts.get(number) for number, _ in chosen]
-    for part, (number, said) in zip(parts, chosen, strict=True):
-        if part is None or part.etag.strip('"') != said.get("ETag", "").strip('"'):
+    for part, (number, listed) in zip(parts, chosen, strict=True):
+        if part is None or part.etag.strip('"') != listed.get("ETag", "").strip('"'):
             raise InvalidPart
         if upload.checksum_algorithm is None:
             continue
-        checksum = said.get(f"Checksum{upload.checksum_algorithm}")
+        checksum = listed.get(f"Checksum{upload.checksum_algorithm}")
         if checksum is None and upload.checksum_type == COMPOSITE:
             message = (
                 f"The upload was created using a {upload.checksum_algorithm.lower()} checksum. The complete request "
@@ -299,20 +302,20 @@ def _write(backend: Any, bucket_name: str, upload: Any, parts: list[Any], conten
     return key
 
 
-@patches.replaces(S3Response, "abort_multipart_upload", "moto aborts an upload also by another object's key.")
+@patches.replaces(S3Response, "abort_multipart_upload", "moto does not compare the object's key with the upload's.")
 def _abort_multipart_upload(response: Any) -> Response:
     upload = _find_upload(response)
     response.backend.abort_multipart_upload(response.bucket_name, upload.id)
     return 204, {}, ""
 
 
-@patches.replaces(FakeMultipart, "list_parts", "moto takes the marker, a part's number, for a position in the list.")
+@patches.replaces(FakeMultipart, "list_parts", "moto uses the marker, a part number, as an index of the list.")
 def _parts_after(upload: Any, part_number_marker: int, max_parts: int) -> Iterator[Any]:
     numbers = [number for number in upload.partlist if number > part_number_marker]
     return iter([upload.parts[number] for number in numbers[:max_parts]])
 
 
-@patches.replaces(S3Backend, "is_truncated", "moto takes the marker, a part's number, for a position in the list.")
+@patches.replaces(S3Backend, "is_truncated", "moto uses the marker, a part number, as an index of the list.")
 def _is_truncated(backend: Any, bucket_name: str, multipart_id: str, next_part_number_marker: int) -> bool:
     numbers = backend.get_bucket(bucket_name).multiparts[multipart_id].partlist
     return any(number > next_part_number_marker for number in numbers)
@@ -320,15 +323,15 @@ def _is_truncated(backend: Any, bucket_name: str, multipart_id: str, next_part_n
 
 @patches.replaces(S3Response, "list_multipart_uploads", "moto ignores markers and max-uploads.")
 def _list_multipart_uploads(response: Any) -> Response:
-    asked = {name: values[0] for name, values in response.querystring.items()}
-    prefix, most = asked.get("prefix", ""), int(asked.get("max-uploads", 1000))
-    marker = (asked.get("key-marker", ""), asked.get("upload-id-marker", ""))
-    uploads = response.backend.list_multipart_uploads(response.bucket_name).values()
-    found = {(upload.key_name, upload.id): upload for upload in uploads if upload.key_name.startswith(prefix)}
+    query = {name: values[0] for name, values in response.querystring.items()}
+    prefix, most = query.get("prefix", ""), int(query.get("max-uploads", 1000))
+    marker = (query.get("key-marker", ""), query.get("upload-id-marker", ""))
+    all_uploads = response.backend.list_multipart_uploads(response.bucket_name).values()
+    uploads = {(upload.key_name, upload.id): upload for upload in all_uploads if upload.key_name.startswith(prefix)}
     if marker[1]:
-        after = sorted(place for place in found if place > marker)
+        after = sorted(position for position in uploads if position > marker)
     else:
-        after = sorted(place for place in found if place[0] > marker[0])
+        after = sorted(position for position in uploads if position[0] > marker[0])
     owner = {"ID": OWNER, "DisplayName": "webfile"}
     result: dict[str, Any] = {
         "Bucket": response.bucket_name,
@@ -341,11 +344,11 @@ def _list_multipart_uploads(response: Any) -> Response:
             {
                 "Key": key,
                 "UploadId": upload_id,
-                "Initiated": found[key, upload_id].initiated,
+                "Initiated": uploads[key, upload_id].initiated,
                 "Initiator": owner,
                 "Owner": owner,
-                "StorageClass": found[key, upload_id].storage,
-                **_named_checksum(found[key, upload_id]),
+                "StorageClass": uploads[key, upload_id].storage,
+                **_named_checksum(uploads[key, upload_id]),
             }
             for key, upload_id in after[:most]
         ],

@@ -1,7 +1,7 @@
-"""What an S3 object is here beyond moto's: shared content, a checksum, encryption, and the parts it was made of.
+"""The properties of S3 objects that moto lacks: shared content, a checksum, encryption and the uploaded parts.
 
-Follows "Checking object integrity" (checking-object-integrity), "Setting default server-side encryption"
-(bucket-encryption) and "Reducing the cost of SSE-KMS" (bucket-key) of the S3 user guide.
+S3 user guide, "Checking object integrity" (checking-object-integrity), "Setting default server-side encryption"
+(bucket-encryption) and "Reducing the cost of SSE-KMS" (bucket-key).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _put_in_moto = S3Backend.put_object
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A part of an object that was uploaded in parts; its checksum if the upload named an algorithm."""
+    """A part of an object from a multipart upload, with a checksum if the upload specified an algorithm."""
 
     number: int
     size: int
@@ -40,13 +40,15 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Encryption:
+    """The server-side encryption of an object."""
+
     algorithm: str
     kms_key_id: str | None = None
     bucket_key: bool = False
 
 
 class ByReference:
-    """A key that gives its content where moto's code would make a copy of its bytes."""
+    """An object whose value is its shared content, where moto would copy its bytes."""
 
     def __init__(self, key: Any, parts: tuple[Part, ...] = ()) -> None:
         self._key = key
@@ -57,43 +59,45 @@ class ByReference:
         return getattr(self._key, name)
 
 
-@patches.replaces(
-    FakeKey, "__deepcopy__", "moto copies every object, with all of its bytes, to list the versions.", adds=True
-)
+@patches.replaces(FakeKey, "__deepcopy__", "moto copies every object with its bytes to list the versions.", adds=True)
 def _sharing_content(key: Any, _: object) -> Any:
     copied = object.__new__(type(key))
-    vars(copied).update(vars(key), disposed=True)  # moto would warn of a buffer that nobody closed, and nobody uses
+    vars(copied).update(vars(key), disposed=True)  # otherwise moto warns of an open buffer, which is unused
     return copied
 
 
 def is_archived(key: Any) -> bool:
-    """Whether the object has to be restored before it can be read."""
+    """Return whether the object must be restored before it can be read."""
     restored = 'ongoing-request="false"' in key.response_dict.get("x-amz-restore", "")
     return key.storage_class in ARCHIVE_STORAGE_CLASSES and not restored
 
 
 def encode(digest: bytes) -> str:
+    """Return a digest in Base64."""
     return base64.b64encode(digest).decode()
 
 
 def set_full_object_checksum(key: Any, algorithm: str) -> None:
+    """Compute and set the checksum of the object's whole content."""
     key.checksum_algorithm = algorithm
     key.checksum_value = encode(key.content.checksum(algorithm))
     key.checksum_type = FULL_OBJECT
 
 
 def checksum_value(key: Any) -> str:
-    """As responses have it: that of a composite checksum says how many parts it is made of."""
+    """Return the checksum as in responses: a composite one ends with the number of its parts."""
     suffix = f"-{key.checksum_parts}" if key.checksum_type == COMPOSITE else ""
     return f"{key.checksum_value}{suffix}"
 
 
 def checksum_headers(key: Any) -> dict[str, str]:
+    """Return the response headers of an object's checksum."""
     name = f"x-amz-checksum-{key.checksum_algorithm.lower()}"
     return {name: checksum_value(key), "x-amz-checksum-type": key.checksum_type}
 
 
 def encryption_headers(encryption: Encryption) -> dict[str, str]:
+    """Return the response headers of an object's encryption."""
     headers = {"x-amz-server-side-encryption": encryption.algorithm}
     if encryption.kms_key_id:
         headers["x-amz-server-side-encryption-aws-kms-key-id"] = encryption.kms_key_id
@@ -105,7 +109,10 @@ def encryption_headers(encryption: Encryption) -> dict[str, str]:
 def encryption_of(
     bucket: Any, account: str, algorithm: str | None, kms_key_id: str | None, bucket_key: Any
 ) -> Encryption:
-    """How an object is encrypted that a caller of `account` writes with these headers, or with none."""
+    """Return the encryption of a new object: that of the request's headers, or otherwise the bucket's default.
+
+    Raise KMS.NotFoundException if the key does not exist. `account` is the caller's.
+    """
     rule = bucket.encryption["Rule"] if bucket.encryption else {}
     default = rule.get("ApplyServerSideEncryptionByDefault", {})
     if algorithm is None:
@@ -114,7 +121,7 @@ def encryption_of(
         return Encryption(algorithm)
     if bucket_key is None:
         bucket_key = rule.get("BucketKeyEnabled", False)
-    # Without a key's id it is the account's AWS managed key, not the bucket's default one.
+    # Without a key ID, it is the account's AWS managed key, not the bucket's default key.
     arn = _key_arn(kms_key_id or "alias/aws/s3", account, bucket.region_name)
     return Encryption(algorithm, arn, str(bucket_key).lower() == "true")
 
@@ -126,7 +133,7 @@ def _key_arn(key_id: str, account: str, region: str) -> str:
         region, account = key_id.split(":")[3:5]
     try:
         arn: str = kms_backends[account][region].describe_key(key_id).arn
-    except (KeyError, AttributeError) as error:  # moto's of an unknown key, and of an unknown alias
+    except (KeyError, AttributeError) as error:  # moto raises them for an unknown key and an unknown alias
         raise S3ClientError("KMS.NotFoundException", f"Key '{key_id}' does not exist") from error
     return arn
 
@@ -136,7 +143,7 @@ patches.replace(
     S3Backend,
     "tagger",
     property(lambda backend: _tagger, lambda backend, value: None),
-    "moto keeps an object's tags with the account that wrote it; another account that reads the object finds none.",
+    "moto stores an object's tags in the account that wrote it, and another account that reads the object gets none.",
     adds=True,
 )
 
@@ -152,11 +159,11 @@ patches.replace(
     FakeKey,
     "value",
     property(lambda key: bytes(key.content), _set_value),
-    "moto copies the bytes of every object; here they are shared, so that a test can have an object of terabytes.",
+    "moto copies the bytes of every object. The replacement shares them, so that a test can have terabytes.",
 )
 
 
-@patches.replaces(FakeKey, "etag", "moto takes the MD5 of the content also where AWS does not.")
+@patches.replaces(FakeKey, "etag", "moto always uses the MD5 of the content, which AWS does not.")
 def _etag(key: Any) -> str:
     if key._etag is None:
         # "Objects encrypted by SSE-KMS have ETags that are not an MD5 digest of their object data."
@@ -168,10 +175,10 @@ def _etag(key: Any) -> str:
 @patches.replaces(
     S3Backend,
     "put_object",
-    "moto gives objects neither the bucket's default encryption nor a checksum.",
+    "moto's objects have neither the bucket's default encryption nor a checksum.",
 )
 def _put_object(backend: Any, bucket_name: str, key_name: str, value: bytes | Content, **arguments: Any) -> Any:
-    """Whatever creates an object ends here: it gets its encryption, a checksum, and none of its predecessor's tags."""
+    """Create an object with encryption, a checksum and none of the previous object's tags. All writes end here."""
     encryption = encryption_of(
         backend.get_bucket(bucket_name),
         backend.account_id,

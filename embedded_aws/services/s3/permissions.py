@@ -1,7 +1,7 @@
-"""What calls of S3 need: on the object, on the source of a copy, on the keys that encrypt both.
+"""The permissions that calls to S3 require: for the object, for the source of a copy, and for the KMS keys of both.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html ("Required permissions for
-Amazon S3 API operations"), and of each operation the section "Permissions" of the API reference.
+Amazon S3 API operations"), and the section "Permissions" of each operation in the API reference.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _OF_VERSIONS = {
 
 
 class _Call:
-    """A request to S3, by its bucket and its object's key."""
+    """A request to S3, with its bucket and the object's key."""
 
     def __init__(self, call: Call) -> None:
         self.operation = call.operation
@@ -81,7 +81,7 @@ class _Call:
             yield from self._reading(self.bucket, self.name, self.query.get("versionId"))
         elif self.name:
             yield self._on_object(_NAMES.get(operation, operation), self.query.get("versionId"))
-            yield from self._beside_writing()
+            yield from self._for_writing()
         else:
             listing = {
                 "s3:prefix": self.query.get("prefix"),
@@ -107,18 +107,18 @@ class _Call:
 
     def _reading(self, bucket: str, name: str, version: str | None, copies: bool = False) -> Needs:
         yield self._on_object("GetObject", version, bucket, name)
-        found = _object(bucket, name, version)
-        if found is None:
-            # "If you don't have the s3:ListBucket permission, S3 returns 403 Access Denied" for what is not there.
+        target = _object(bucket, name, version)
+        if target is None:
+            # "If you don't have the s3:ListBucket permission, S3 returns 403 Access Denied" for a missing object.
             listing = {"s3:prefix": None, "s3:delimiter": None, "s3:max-keys": None}
             yield Need("s3:ListBucket", (f"arn:aws:s3:::{bucket}",), listing)
             return
         if self.operation == "GetObjectAttributes":
             yield self._on_object("GetObjectAttributes", version, bucket, name)
-        # The answer to a HEAD is metadata alone, of which only the checksum is encrypted ("ChecksumMode", HeadObject).
+        # The response to HeadObject has only metadata, of which only the checksum is encrypted ("ChecksumMode").
         if self.operation != "HeadObject" or self.headers.get("x-amz-checksum-mode"):
-            yield from self._key_uses(["Decrypt"], found.kms_key_id, bucket, name, found.bucket_key_enabled)
-        if copies and self.operation == "CopyObject" and self._copies_tags(found):
+            yield from self._key_uses(["Decrypt"], target.kms_key_id, bucket, name, target.bucket_key_enabled)
+        if copies and self.operation == "CopyObject" and self._copies_tags(target):
             yield self._on_object("GetObjectTagging", version, bucket, name)
             yield self._on_object("PutObjectTagging", None)
 
@@ -126,7 +126,7 @@ class _Call:
         copied = self.headers.get("x-amz-tagging-directive", "COPY") == "COPY"
         return copied and bool(objects._tagger.get_tag_dict_for_resource(source.arn))
 
-    def _beside_writing(self) -> Needs:
+    def _for_writing(self) -> Needs:
         if source := self.headers.get("x-amz-copy-source"):
             path, _, version = source.partition("?versionId=")
             bucket, _, name = urllib.parse.unquote_plus(path).removeprefix("/").partition("/")
@@ -142,12 +142,12 @@ class _Call:
         bucket = _bucket(self.bucket)
         if bucket is None:
             return
-        given = [
+        headers = [
             self.headers.get(f"x-amz-server-side-encryption{part}")
             for part in ("", "-aws-kms-key-id", "-bucket-key-enabled")
         ]
-        encryption = objects.encryption_of(bucket, self.account, *given)
-        # "Multipart upload and permissions" (mpuAndPermissions): both, since parts are decrypted to be put together.
+        encryption = objects.encryption_of(bucket, self.account, *headers)
+        # "Multipart upload and permissions" (mpuAndPermissions): both, because S3 decrypts parts to assemble them.
         uses = ["GenerateDataKey", "Decrypt"] if self.operation == "CreateMultipartUpload" else ["GenerateDataKey"]
         yield from self._key_uses(uses, encryption.kms_key_id, self.bucket, self.name, encryption.bucket_key)
 
@@ -159,13 +159,13 @@ class _Call:
             yield from self._key_uses(["Decrypt"], encryption.kms_key_id, self.bucket, self.name, encryption.bucket_key)
 
     def _key_uses(self, actions: list[str], key_id: str | None, bucket: str, name: str, bucket_key: Any) -> Needs:
-        found = _bucket(bucket)
-        if not key_id or found is None:
+        model = _bucket(bucket)
+        if not key_id or model is None:
             return
-        # "Changes to note before enabling an S3 Bucket Key" (bucket-key): the context is the bucket's ARN then.
+        # "Changes to note before enabling an S3 Bucket Key" (bucket-key): the context is the bucket's ARN.
         arn = f"arn:aws:s3:::{bucket}" if bucket_key else f"arn:aws:s3:::{bucket}/{name}"
         for action in actions:
-            yield key(action, key_id, self.account, found.region_name, "s3", {"aws:s3:arn": arn})
+            yield key(action, key_id, self.account, model.region_name, "s3", {"aws:s3:arn": arn})
 
     def _deletions(self) -> Iterator[Need]:
         for element in ElementTree.fromstring(self.body).iter():  # noqa: S314  entities are not expanded
@@ -183,8 +183,8 @@ def _object(bucket: str, name: str, version: str | None) -> Any:
     account = owner(bucket)
     if account is None or bucket not in s3_backends[account]["aws"].buckets:
         return None
-    found = s3_backends[account]["aws"].get_object(bucket, name, version_id=version)
-    return None if isinstance(found, FakeDeleteMarker) else found
+    version_or_marker = s3_backends[account]["aws"].get_object(bucket, name, version_id=version)
+    return None if isinstance(version_or_marker, FakeDeleteMarker) else version_or_marker
 
 
 def _required(call: Call) -> Needs:

@@ -1,6 +1,6 @@
-"""S3's GetObject, HeadObject and GetObjectAttributes: what the API reference has and moto lacks.
+"""S3's GetObject, HeadObject and GetObjectAttributes, where moto differs from the API reference.
 
-The content is not read as a whole: moto's own range handling slices it, and the server sends it chunk by chunk.
+The content is never read as a whole: moto slices it for ranges, and the server sends it in chunks.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ _get_in_moto = S3Response.get_object
 
 
 class InvalidPartNumberError(S3ClientError):
-    # moto's serializer has the status of this one: 416.
+    """The requested part does not exist. moto's serializer knows the status of this code: 416."""
+
     code = "InvalidRange"
 
     def __init__(self) -> None:
         super().__init__("The requested partnumber is not satisfiable")
 
 
-@patches.replaces(S3Response, "_get_key", "moto gives conditions on dates precedence, and reads delete markers.")
+@patches.replaces(S3Response, "_get_key", "moto prefers conditions on dates, and reads delete markers.")
 def _get_key(response: Any, validate_storage_class: bool = True) -> tuple[Any, bool]:
-    """The object to read, and whether it is what the caller already has (304)."""
+    """Return the object, and whether the caller already has it (304 Not Modified)."""
     name = response.parse_key_name()
     version_id = response.querystring.get("versionId", [None])[0]
     bucket = response.backend.get_bucket(response.bucket_name)
@@ -61,7 +62,7 @@ def _get_key(response: Any, validate_storage_class: bool = True) -> tuple[Any, b
 
 
 def _not_modified(headers: Any, key: Any) -> bool:
-    """The conditions of RFC 7232, of which those on the ETag go before those on the date."""
+    """Return whether the object is not modified, by RFC 7232: conditions on the ETag precede those on the date."""
 
     def changed_since(date: str) -> bool:
         return bool(key.last_modified.replace(microsecond=0) > str_to_rfc_1123_datetime(date))
@@ -77,7 +78,7 @@ def _not_modified(headers: Any, key: Any) -> bool:
     return bool(date) and not changed_since(date)
 
 
-@patches.replaces(S3Response, "get_object", "moto ignores partNumber for objects of several parts.")
+@patches.replaces(S3Response, "get_object", "moto ignores partNumber for objects from multipart uploads.")
 def _get_object(response: Any) -> Response:
     status, headers, content = _get_in_moto(response)
     key, _ = response._get_key()
@@ -92,7 +93,7 @@ def _get_object(response: Any) -> Response:
     headers["content-range"] = f"bytes {first}-{last}/{key.size}"
     headers["content-length"] = str(last - first + 1)
     headers["x-amz-mp-parts-count"] = str(len(parts))
-    # The checksum is that of what is read.
+    # The checksum is that of the part.
     of_part = parts[number - 1].checksum
     for name in [name for name in headers if name.startswith("x-amz-checksum-")]:
         if of_part and name != "x-amz-checksum-type":
@@ -119,7 +120,7 @@ def _get_object_attributes(response: Any) -> Response:
         "ObjectSize": key.size,
         "StorageClass": key.storage_class,
         "Checksum": {
-            f"Checksum{key.checksum_algorithm}": key.checksum_value,  # here without the number of parts
+            f"Checksum{key.checksum_algorithm}": key.checksum_value,  # without the number of parts
             "ChecksumType": key.checksum_type,
         },
     }
@@ -134,7 +135,7 @@ def _get_object_attributes(response: Any) -> Response:
 
 
 def _object_parts(headers: Any, key: Any) -> dict[str, Any]:
-    """The parts themselves are listed only if they were uploaded with checksums."""
+    """Return the number of parts, and a list of them only if they were uploaded with checksums."""
     facts: dict[str, Any] = {"TotalPartsCount": len(key.completed_parts)}
     marker = int(headers.get("x-amz-part-number-marker", 0))
     most = int(headers.get("x-amz-max-parts", 1000))

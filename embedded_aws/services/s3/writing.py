@@ -1,4 +1,4 @@
-"""S3's PutObject and CopyObject: the conditions, limits and checksums that the API reference has and moto lacks."""
+"""S3's PutObject and CopyObject: the conditions, limits and checksums in the API reference that moto lacks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from embedded_aws.services.s3.content import Content
 Response = tuple[int, dict[str, Any], str]
 
 MOST_COPIED_BYTES = 5 * 1024**3
-# A condition and the write that depends on it are one step: "If multiple conditional writes occur for the same object
+# Held while a condition is checked and the object is written: "If multiple conditional writes occur for the same object
 # name, the first write operation to finish succeeds."
 writing = threading.RLock()
 
@@ -41,14 +41,20 @@ _put_in_moto = S3Response.put_object
 
 
 def refuse_other_owner(response: Any, bucket_name: str, header: str = "x-amz-expected-bucket-owner") -> None:
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html"""
+    """Raise AccessDenied if the account in `header` does not own the bucket.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+    """
     expected = response.headers.get(header)
     if expected and response.backend.get_bucket(bucket_name).account_id != expected:
         raise S3AccessDeniedError
 
 
 def refuse_unless_destination_matches(response: Any) -> None:
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+    """Raise PreconditionFailed or NoSuchKey if the existing object does not meet the conditions of a write.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
     existing = response.backend.get_object(response.bucket_name, response.parse_key_name())
     if response.headers.get("If-None-Match") == "*" and existing is not None:
         raise PreconditionFailed("If-None-Match")
@@ -60,13 +66,14 @@ def refuse_unless_destination_matches(response: Any) -> None:
 
 
 def matches(condition: str, etag: str) -> bool:
+    """Return whether an ETag meets a condition, each with or without quotes."""
     return condition.strip('"') in ("*", etag.strip('"'))
 
 
 def find_copy_source(response: Any) -> Any:
-    """The object that `x-amz-copy-source` names, provided that all the request's conditions on it hold."""
+    """Return the object in `x-amz-copy-source`. Raise an error if it does not meet the request's conditions."""
     path, _, version_id = response.headers["x-amz-copy-source"].partition("?versionId=")
-    # The value must be URL-encoded; as in a query, S3 takes a plus sign for a space.
+    # The value must be URL-encoded. As in a query, a plus sign is a space.
     bucket_name, _, name = urllib.parse.unquote_plus(path).removeprefix("/").partition("/")
     if not name:
         message = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
@@ -93,8 +100,8 @@ def _refuse_unless_source_matches(response: Any, source: Any) -> None:
     def changed_since(date: str) -> bool:
         return bool(source.last_modified.replace(microsecond=0) > str_to_rfc_1123_datetime(date))
 
-    # "If both x-amz-copy-source-if-match and x-amz-copy-source-if-unmodified-since are present", only the first
-    # counts where it holds; and where if-none-match does not hold, if-modified-since does not help.
+    # "If both x-amz-copy-source-if-match and x-amz-copy-source-if-unmodified-since are present", the first one
+    # decides. In the same way, if-none-match takes precedence over if-modified-since.
     if etag := condition("If-Match"):
         if not matches(etag, source.etag):
             raise PreconditionFailed("x-amz-copy-source-If-Match")
@@ -108,6 +115,7 @@ def _refuse_unless_source_matches(response: Any, source: Any) -> None:
 
 
 def refuse_large_copy(size: int) -> None:
+    """Raise InvalidRequest if the source of a copy has more than 5 GiB (API reference, CopyObject)."""
     if size > MOST_COPIED_BYTES:
         raise S3ClientError(
             "InvalidRequest",
@@ -118,28 +126,28 @@ def refuse_large_copy(size: int) -> None:
 
 @patches.replaces(S3Response, "_get_checksum", "moto accepts a checksum that is not the content's.")
 def given_checksum(response: Any, response_headers: dict[str, Any]) -> tuple[str, str | None]:
-    """The checksum that came with the body, in a header or after it, once it is known to be right."""
+    """Return the algorithm and the checksum in a header or a trailer. Raise BadDigest if the checksum is wrong."""
     headers = response.headers
     body = response.body or b""
     content = Content.of(body)
     if md5 := headers.get("Content-MD5"):
         _refuse_wrong_md5(md5, body)
-    found = {
+    checksums = {
         algorithm: headers[name]
         for algorithm in objects.ALGORITHMS
         if (name := f"x-amz-checksum-{algorithm.lower()}") in headers
     }
     trailer = re.search(rb"x-amz-checksum-(\w+):([A-Za-z0-9+/=]+)\s*$", response.raw_body or b"")
     if trailer and "TRAILER" in headers.get("x-amz-content-sha256", ""):
-        found[trailer[1].decode().upper()] = trailer[2].decode()
-    named = headers.get("x-amz-sdk-checksum-algorithm") or headers.get("x-amz-checksum-algorithm")
-    if named and not found:
-        found[named] = objects.encode(content.checksum(named))
-    if len(found) > 1:
+        checksums[trailer[1].decode().upper()] = trailer[2].decode()
+    only_named = headers.get("x-amz-sdk-checksum-algorithm") or headers.get("x-amz-checksum-algorithm")
+    if only_named and not checksums:
+        checksums[only_named] = objects.encode(content.checksum(only_named))
+    if len(checksums) > 1:
         raise S3ClientError(
             "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
         )
-    for algorithm, value in found.items():
+    for algorithm, value in checksums.items():
         refuse_wrong_checksum(algorithm, value, objects.encode(content.checksum(algorithm)))
         response_headers[f"x-amz-checksum-{algorithm.lower()}"] = value
         return algorithm, value
@@ -147,6 +155,7 @@ def given_checksum(response: Any, response_headers: dict[str, Any]) -> tuple[str
 
 
 def refuse_wrong_checksum(algorithm: str, given: str, computed: str) -> None:
+    """Raise BadDigest if the checksum in a request is not the computed one."""
     if given != computed:
         raise S3ClientError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
 
@@ -160,7 +169,7 @@ def _refuse_wrong_md5(given: str, body: bytes) -> None:
         raise S3ClientError("BadDigest", "The Content-MD5 you specified did not match what we received.")
 
 
-@patches.replaces(S3Response, "put_object", "moto does not lock: two conditional writes may both succeed.")
+@patches.replaces(S3Response, "put_object", "moto has no lock: two concurrent conditional writes may both succeed.")
 def _put_object(response: Any) -> Response:
     with writing:
         refuse_unless_destination_matches(response)
@@ -197,7 +206,7 @@ def _write_copy(response: Any, source: Any) -> Any:
     headers, backend = response.headers, response.backend
     name = response.parse_key_name()
     bucket = backend.get_bucket(response.bucket_name)
-    tags = backend.tagger.get_tag_dict_for_resource(source.arn)  # now, since the copy may replace its own source
+    tags = backend.tagger.get_tag_dict_for_resource(source.arn)  # first, because the copy may replace its source
     legal_hold, lock_mode, lock_until = response._get_lock_details(bucket, bucket.object_lock_enabled)
     backend.copy_object(
         objects.ByReference(source),

@@ -1,4 +1,4 @@
-"""Objects and archives as SageMaker moves them: down with a role's credentials, unpacked, and up again."""
+"""Objects and archives: downloads and uploads with a role's credentials, and tar.gz files."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class ArtifactError(Exception):
 
 
 def location(uri: str) -> tuple[str, str]:
-    """Bucket and key of an `s3://` URI."""
+    """Return the bucket and the key of an `s3://` URI. Raise ArtifactError if it is not one."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise ArtifactError(f"{uri} is not an S3 URI")
+        raise ArtifactError(f"{uri} is not an S3 URI.")
     return bucket, key
 
 
 class Artifacts:
-    """S3 as one role sees it."""
+    """S3 with the permissions of one role. Its methods raise ArtifactError."""
 
     def __init__(self, role_arn: str) -> None:
         try:
@@ -37,7 +37,10 @@ class Artifacts:
             raise ArtifactError(str(error)) from error
 
     def assert_object(self, uri: str) -> None:
-        """Raise unless the role can read the object. One byte is read, since reading its head needs no key of KMS."""
+        """Raise an error if the role cannot read the object.
+
+        One byte is read, because HeadObject would not require the permission to use the KMS key.
+        """
         bucket, key = location(uri)
         try:
             self._s3.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].read()
@@ -46,11 +49,12 @@ class Artifacts:
                 raise ArtifactError(f"{uri}: {error}") from error
 
     def assert_prefix(self, uri: str) -> None:
-        """Raise unless the role can list the prefix and something lies there."""
+        """Raise an error if the role cannot list the prefix or no object exists under it."""
         if next(self._keys(uri), None) is None:
-            raise ArtifactError(f"{uri}: nothing lies there")
+            raise ArtifactError(f"{uri}: no object exists under this prefix.")
 
     def download(self, uri: str, path: Path) -> Path:
+        """Write an object to `path`, and return it."""
         bucket, key = location(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -62,7 +66,7 @@ class Artifacts:
         return path
 
     def download_prefix(self, uri: str, directory: Path) -> None:
-        """Every object below the prefix, by its key relative to the prefix or to the folder that it lies in."""
+        """Download every object under a prefix to its path relative to the prefix or the prefix's folder."""
         bucket, prefix = location(uri)
         directory.mkdir(parents=True, exist_ok=True)
         empty = True
@@ -72,22 +76,23 @@ class Artifacts:
             folder = f"{prefix.rstrip('/')}/" if inside else prefix[: prefix.rfind("/") + 1]
             relative = PurePosixPath(key.removeprefix(folder))
             if relative.is_absolute() or ".." in relative.parts:
-                raise ArtifactError(f"s3://{bucket}/{key} would be written outside of its directory")
+                raise ArtifactError(f"s3://{bucket}/{key} would be written outside of its directory.")
             if not key.endswith("/"):
                 self.download(f"s3://{bucket}/{key}", directory / relative)
         if empty:
-            raise ArtifactError(f"{uri}: nothing lies there")
+            raise ArtifactError(f"{uri}: no object exists under this prefix.")
 
     def read(self, uri: str) -> tuple[bytes, str]:
-        """An object's content and content type."""
+        """Return the content and the content type of an object."""
         bucket, key = location(uri)
         try:
-            answer = self._s3.get_object(Bucket=bucket, Key=key)
+            response = self._s3.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             raise ArtifactError(f"{uri}: {error}") from error
-        return answer["Body"].read(), answer["ContentType"]
+        return response["Body"].read(), response["ContentType"]
 
     def upload(self, uri: str, content: bytes | Path, **request: Any) -> None:
+        """Write an object. `request` are further parameters of PutObject."""
         bucket, key = location(uri)
         try:
             with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as body:
@@ -105,7 +110,7 @@ class Artifacts:
 
 
 def unpack(archive: Path, directory: Path) -> None:
-    """A tar.gz into a directory, refusing members that would lie outside of it."""
+    """Extract a tar.gz file. Raise ArtifactError if it is not valid or has a member outside of the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -115,7 +120,7 @@ def unpack(archive: Path, directory: Path) -> None:
 
 
 def pack(directory: Path, archive: Path) -> Path:
-    """A directory's content as a tar.gz."""
+    """Write the content of a directory to a tar.gz file, and return its path."""
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(directory.iterdir()):
             tar.add(path, arcname=path.name)

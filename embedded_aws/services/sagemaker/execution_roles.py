@@ -1,4 +1,4 @@
-"""SageMaker acting as an execution role: its clients, and the credentials it gives to a container.
+"""SageMaker acting as an execution role: its clients, and the credentials of containers.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 """
@@ -16,11 +16,11 @@ _SESSION = "SageMaker"
 
 
 class RoleError(Exception):
-    """The role does not exist, or does not trust SageMaker."""
+    """The role does not exist or does not trust SageMaker."""
 
 
 def client(service: str, role_arn: str) -> Any:
-    """A boto3 client that acts as the role, once the role is known to trust SageMaker."""
+    """Return a boto3 client that acts as the role. Raise RoleError if the role does not trust SageMaker."""
     assert_trust(role_arn)
     return _client(service, role_arn, accounts.endpoint_url())
 
@@ -31,7 +31,7 @@ def _client(service: str, role_arn: str, _endpoint_url: str) -> Any:
 
 
 def environment(role_arn: str) -> dict[str, str]:
-    """What a container has in its environment to call AWS as the role."""
+    """Return the environment variables with which a container calls AWS as the role. Raise RoleError as `client`."""
     assert_trust(role_arn)
     credentials = clients.role_credentials(role_arn, _SESSION, _call(role_arn))
     return {
@@ -43,10 +43,11 @@ def environment(role_arn: str) -> dict[str, str]:
 
 
 def assert_trust(role_arn: str) -> None:
-    if not decisions.may_assume(_call(role_arn), role_arn, _SESSION).allowed:
-        raise RoleError(f"{role_arn} does not exist or does not trust {SERVICE}")
+    """Raise RoleError if the role does not exist or does not trust SageMaker."""
+    if not decisions.decide_assume_role(_call(role_arn), role_arn, _SESSION).allowed:
+        raise RoleError(f"The role {role_arn} does not exist or does not trust {SERVICE}.")
 
 
 def _call(role_arn: str) -> clients.ServiceCall:
-    """SageMaker's page on confused deputies names no more of the source than Region and account for hosting."""
+    """Return SageMaker's call; its page on confused deputies documents only Region and account of the source."""
     return clients.ServiceCall(SERVICE, f"arn:aws:sagemaker:{accounts.REGION}:{accounts.account_of(role_arn)}:*")

@@ -1,7 +1,7 @@
-"""Container images as SageMaker takes and resolves them.
+"""The checks and the resolution of container images.
 
-An image is named by registry, repository and tag or digest, has to lie in ECR in the model's region, and is pulled by
-digest at a deployment (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ContainerDefinition.html).
+An image URI has a registry, a repository and a tag or digest. The image must be in ECR in the model's region. A
+deployment pulls it by digest (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ContainerDefinition.html).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _ECR = re.compile(
 
 
 class ImageError(Exception):
-    """The image does not exist, or the role may not pull it."""
+    """The image does not exist, or the role lacks the permission to pull it."""
 
 
 def check(image: str, vpc_access: bool = False) -> None:
-    """Refuse what CreateModel refuses: another registry without access through the VPC, and another region."""
+    """Raise ValidationException for another registry without access through the VPC, or another region."""
     match = _ECR.fullmatch(image)
     if match is None:
         if vpc_access:
@@ -40,30 +40,33 @@ def check(image: str, vpc_access: bool = False) -> None:
     if match["region"] != accounts.REGION:
         raise ApiError(
             "ValidationException",
-            f'The image "{image}" is in region {match["region"]}. It must be in that of the model, {accounts.REGION}.',
+            f'The image "{image}" is in region {match["region"]}. The model is in {accounts.REGION}.',
         )
 
 
 def resolve(image: str, role_arn: str) -> str:
-    """The image by digest. Where the embedded ECR does not know the repository, the digest is made from the name."""
+    """Return the image URI with a digest. Raise ImageError if the role cannot pull it.
+
+    The digest of an image outside of the embedded ECR is derived from its URI.
+    """
     match = _ECR.fullmatch(image)
     name = image.partition("@")[0]
     repository = name[: name.rfind(":")] if match and match["tag"] else name
-    digest = _pulled(match, role_arn) if match else None
+    digest = _pull(match, role_arn) if match else None
     return f"{repository}@{digest or f'sha256:{hashlib.sha256(image.encode()).hexdigest()}'}"
 
 
-def _pulled(image: re.Match[str], role_arn: str) -> str | None:
-    """The digest of an image that the role pulls; None if it is of a repository outside of the embedded AWS."""
+def _pull(image: re.Match[str], role_arn: str) -> str | None:
+    """Return the digest of an image, or None if its repository is not in the embedded AWS and the URI has none."""
     owner, name = image["registry"], image["repository"]
     is_known = owner in accounts.ACCOUNTS.values() and name in ecr_backends[owner][accounts.REGION].repositories
-    wanted = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
+    image_id = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
     repository = {"repositoryName": name} | ({"registryId": owner} if is_known else {})
     try:
         client = execution_roles.client("ecr", role_arn)
         client.get_authorization_token()
-        # Where there is no such repository, it is asked for the role's rights alone.
-        found = _found(client, repository | {"imageIds": [wanted]})
+        # For an unknown repository, the call only checks the role's permissions.
+        found = _get_images(client, repository | {"imageIds": [image_id]})
         if is_known and found:
             _get_layers(client, repository, found[0])
     except (execution_roles.RoleError, ClientError) as error:
@@ -76,19 +79,19 @@ def _pulled(image: re.Match[str], role_arn: str) -> str | None:
 
 
 def _get_layers(client: Any, repository: dict[str, Any], image: dict[str, Any]) -> None:
-    """With the actions of "Amazon SageMaker roles", CreateModel. Of several architectures the first one is taken."""
+    """Make the calls of "Amazon SageMaker roles", CreateModel. Use the first of several architectures."""
     manifest = json.loads(image["imageManifest"])
     if "manifests" in manifest:
-        listed = [{"imageDigest": manifest["manifests"][0]["digest"]}]
-        manifest = json.loads(client.batch_get_image(**repository, imageIds=listed)["images"][0]["imageManifest"])
+        first = [{"imageDigest": manifest["manifests"][0]["digest"]}]
+        manifest = json.loads(client.batch_get_image(**repository, imageIds=first)["images"][0]["imageManifest"])
     digests = [layer["digest"] for layer in manifest["layers"]]
     client.batch_check_layer_availability(**repository, layerDigests=digests)
     for digest in digests:
         client.get_download_url_for_layer(**repository, layerDigest=digest)
 
 
-def _found(client: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The images of a request; None without the repository."""
+def _get_images(client: Any, request: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the images of a request, or None if the repository does not exist."""
     try:
         images: list[dict[str, Any]] = client.batch_get_image(**request)["images"]
     except client.exceptions.RepositoryNotFoundException:

@@ -1,6 +1,6 @@
-"""A container's output as SageMaker brings it to CloudWatch Logs, with the rights of the execution role.
+"""The output of containers in CloudWatch Logs, written with the permissions of the execution role.
 
-A role without logs:CreateLogStream and logs:PutLogEvents leaves no log and breaks nothing else
+Without logs:CreateLogStream and logs:PutLogEvents there is no log, and everything else works
 (https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html).
 """
 
@@ -16,7 +16,7 @@ from embedded_aws.services.sagemaker import execution_roles
 
 
 class LogStream:
-    """One log stream, made when the first line is written."""
+    """One log stream, created with its first line."""
 
     def __init__(self, role_arn: str, group: str, stream: str) -> None:
         self.group = group
@@ -26,6 +26,7 @@ class LogStream:
         self._lock = threading.Lock()
 
     def write(self, *lines: str) -> None:
+        """Write lines as log events. Ignore empty lines and a missing permission."""
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line} for line in lines if line.strip()]
         if not events:

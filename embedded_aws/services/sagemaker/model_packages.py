@@ -1,6 +1,6 @@
-"""Model packages: kept whole, with their versions, approvals and events.
+"""Model packages: stored completely, with versions, approvals and events.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
-from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing, now
+from embedded_aws.services.sagemaker.operations import Call, implement, invalid, listing, now
 
 patches = Patches("5.2.5")
-# What UpdateModelPackage puts in the place of what was there: API_UpdateModelPackage.html.
+# The members that UpdateModelPackage replaces: API_UpdateModelPackage.html.
 _REPLACEABLE = (
     "ModelApprovalStatus",
     "ModelPackageRegistrationType",
@@ -31,6 +31,8 @@ _REPLACEABLE = (
 
 
 class ModelPackage:
+    """A model package; `group` and `version` are None if it is not versioned."""
+
     def __init__(self, call: Call, arn: str, group: str | None, version: int | None) -> None:
         self.account, self.region, self.arn = call.account, call.region, arn
         self.request = copy.deepcopy(call.request)
@@ -45,13 +47,16 @@ class ModelPackage:
 
     @property
     def name(self) -> str:
+        """Return the name of the group or, without a group, of the package."""
         return str(self.group or self.request["ModelPackageName"])
 
     @property
     def status(self) -> str:
+        """Return the ModelPackageStatus, which is always Completed."""
         return "Completed"
 
     def describe(self) -> dict[str, Any]:
+        """Return the response of DescribeModelPackage."""
         return {
             "CertifyForMarketplace": False,
             **copy.deepcopy(self.request),
@@ -63,6 +68,7 @@ class ModelPackage:
         }
 
     def summary(self) -> dict[str, Any]:
+        """Return the entry of the package in ListModelPackages."""
         members = (
             "ModelPackageName",
             "ModelPackageGroupName",
@@ -75,8 +81,11 @@ class ModelPackage:
         )
         return {member: value for member, value in self.describe().items() if member in members}
 
-    def tell(self, updated: list[str]) -> None:
-        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html; times are ISO."""
+    def emit_event(self, updated: list[str]) -> None:
+        """Emit the package's event, in which times are in ISO 8601.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """
         detail = json.loads(json.dumps(self.describe(), default=_iso)) | {"UpdatedModelPackageFields": updated}
         events.emit(
             self.account,
@@ -89,11 +98,12 @@ class ModelPackage:
 
 
 def install(host: Host) -> None:
+    """Apply the patches."""
     patches.apply()
 
 
 def find(call: Call, name_or_arn: str) -> ModelPackage:
-    """A package by its ARN, in whichever account, or one without a group by its name."""
+    """Return a package by its ARN, in any account, or one without a group by its name."""
     owner, arn = call, name_or_arn
     if name_or_arn.startswith("arn:"):
         owner = Call(accounts.account_of(name_or_arn), call.region, {})
@@ -114,10 +124,10 @@ def _create_model_package(call: Call) -> dict[str, Any]:
         if "Tags" in call.request:
             raise invalid("Tags cannot be provided when creating a versioned model package; it has those of its group.")
         group = group.rpartition("/")[2]
-        found = {known.lower(): known for known in call.backend.model_package_groups}
-        if group.lower() not in found:
+        groups = {name.lower(): name for name in call.backend.model_package_groups}
+        if group.lower() not in groups:
             raise invalid(f"ModelPackageGroup {call.arn('model-package-group', group)} does not exist.")
-        group = found[group.lower()]
+        group = groups[group.lower()]
         versions = [package.version for package in _all(call) if package.group == group]
         version = max((number for number in versions if number), default=0) + 1
     arn = call.arn("model-package", f"{group}/{version}" if group else str(name))
@@ -125,7 +135,7 @@ def _create_model_package(call: Call) -> dict[str, Any]:
         raise invalid(f"Model package {arn} already exists.")
     package = ModelPackage(call, arn, group, version)
     call.backend.model_packages[arn] = package
-    package.tell([])
+    package.emit_event([])
     return {"ModelPackageArn": arn}
 
 
@@ -148,7 +158,7 @@ def _update_model_package(call: Call) -> dict[str, Any]:
         package.request["CustomerMetadataProperties"] = {k: v for k, v in properties.items() if k not in removed}
         updated.append("CustomerMetadataProperties")
     package.last_modified_time = now()
-    package.tell(updated)
+    package.emit_event(updated)
     return {"ModelPackageArn": package.arn}
 
 
@@ -159,18 +169,21 @@ def _delete_model_package(call: Call) -> None:
 def _list_model_packages(call: Call) -> dict[str, Any]:
     group = call.request.get("ModelPackageGroupName", "").rpartition("/")[2]
     kind = "Versioned" if group else call.request.get("ModelPackageType", "Unversioned")
-    wanted = [
+    packages = [
         package
         for package in _all(call)
         if (not group or (package.group or "").lower() == group.lower())
         and kind in ("Both", "Versioned" if package.group else "Unversioned")
         and call.request.get("ModelApprovalStatus") in (None, package.request.get("ModelApprovalStatus"))
     ]
-    return listing(call, "ModelPackageSummaryList", wanted)
+    return listing(call, "ModelPackageSummaryList", packages)
 
 
 def _own(call: Call, member: str) -> ModelPackage:
-    """The package of a request, which has to be in the caller's account: no group here has a resource policy."""
+    """Return the package of a request. Raise AccessDeniedException if another account owns it.
+
+    Resource policies of groups are not implemented.
+    """
     package = find(call, call.request[member])
     if package.account != call.account:
         raise ApiError(
@@ -188,7 +201,7 @@ def _iso(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-answer(
+implement(
     patches,
     {
         "CreateModelPackage": _create_model_package,
@@ -196,6 +209,6 @@ answer(
         "UpdateModelPackage": _update_model_package,
         "ListModelPackages": _list_model_packages,
     },
-    "moto loses fields of a package, and emits no event when its approval changes.",
+    "moto does not store all members of a package, and emits no event when its approval changes.",
 )
-answer(patches, {"DeleteModelPackage": _delete_model_package}, "moto lacks it.", adds=True)
+implement(patches, {"DeleteModelPackage": _delete_model_package}, "moto lacks it.", adds=True)

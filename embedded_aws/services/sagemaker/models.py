@@ -1,4 +1,4 @@
-"""SageMaker models and endpoint configs: kept as they were given, refused where SageMaker refuses them.
+"""SageMaker models and endpoint configs: stored as in the request, and validated as by SageMaker.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html and API_CreateEndpointConfig.html
 """
@@ -17,7 +17,7 @@ from embedded_aws.services.sagemaker.operations import Call, invalid, listing, n
 
 
 class Resource:
-    """A model or an endpoint config: the request that made it, and its ARN, tags and time."""
+    """A model or an endpoint config: the request that created it, and its ARN, tags and creation time."""
 
     def __init__(self, kind: str, arn: str, request: dict[str, Any]) -> None:
         self._name_member = f"{kind}Name"
@@ -29,20 +29,25 @@ class Resource:
 
     @property
     def name(self) -> str:
+        """Return the name."""
         return str(self.request[self._name_member])
 
     @property
     def status(self) -> str:
+        """Return an empty string: these resources have no status."""
         return ""
 
     def describe(self) -> dict[str, Any]:
+        """Return the response of the Describe operation."""
         return {**self.request, self._arn_member: self.arn, "CreationTime": self.creation_time}
 
     def summary(self) -> dict[str, Any]:
+        """Return the entry of the List operation."""
         return {self._name_member: self.name, self._arn_member: self.arn, "CreationTime": self.creation_time}
 
 
 def find_model(call: Call, name: str) -> Resource:
+    """Return a model. Raise SageMaker's error if it does not exist."""
     model: Resource | None = call.backend._models.get(name.lower())
     if model is None:
         raise invalid(f'Could not find model "{call.arn("model", name)}".')
@@ -50,7 +55,7 @@ def find_model(call: Call, name: str) -> Resource:
 
 
 def find_config(call: Call, name: str, lag: float = 0.0) -> Resource:
-    """Raises what SageMaker answers for one that is not there, or that was made less than `lag` seconds ago."""
+    """Return an endpoint config. Raise SageMaker's error if it does not exist, or was created within `lag` seconds."""
     config: Resource | None = call.backend.endpoint_configs.get(name.lower())
     if config is None or now() - config.creation_time < timedelta(seconds=lag):
         raise invalid(f'Could not find endpoint configuration "{call.arn("endpoint-config", name)}".')
@@ -58,6 +63,7 @@ def find_config(call: Call, name: str, lag: float = 0.0) -> Resource:
 
 
 def create_model(call: Call) -> dict[str, Any]:
+    """Create a model: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html."""
     name = call.request["ModelName"]
     arn = call.arn("model", name)
     if name.lower() in call.backend._models:
@@ -75,7 +81,10 @@ def create_model(call: Call) -> dict[str, Any]:
 
 
 def describe_model(call: Call) -> dict[str, Any]:
-    """What was given, with what SageMaker adds: the defaults, and ModelDataSource beside a ModelDataUrl."""
+    """Describe a model: the request with SageMaker's defaults, and with a ModelDataSource for each ModelDataUrl.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeModel.html
+    """
     description = copy.deepcopy(find_model(call, call.request["ModelName"]).describe())
     description.setdefault("EnableNetworkIsolation", False)
     for container in _containers(description):
@@ -89,15 +98,18 @@ def describe_model(call: Call) -> dict[str, Any]:
 
 
 def delete_model(call: Call) -> None:
+    """Delete a model: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteModel.html."""
     model = find_model(call, call.request["ModelName"])
     del call.backend._models[model.name.lower()]
 
 
 def list_models(call: Call) -> dict[str, Any]:
+    """List models: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModels.html."""
     return listing(call, "Models", call.backend._models.values())
 
 
 def create_endpoint_config(call: Call) -> dict[str, Any]:
+    """Create a config: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html."""
     name = call.request["EndpointConfigName"]
     arn = call.arn("endpoint-config", name)
     if name.lower() in call.backend.endpoint_configs:
@@ -115,39 +127,41 @@ def create_endpoint_config(call: Call) -> dict[str, Any]:
 
 
 def delete_endpoint_config(call: Call) -> None:
+    """Delete a config: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteEndpointConfig.html."""
     config = find_config(call, call.request["EndpointConfigName"])
     del call.backend.endpoint_configs[config.name.lower()]
 
 
 def list_endpoint_configs(call: Call) -> dict[str, Any]:
+    """List configs: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListEndpointConfigs.html."""
     return listing(call, "EndpointConfigs", call.backend.endpoint_configs.values())
 
 
 def deployable(call: Call, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The models of a config by name, as they are now, with the containers of model packages filled in."""
+    """Return the current models of a config by name, with the containers of their model packages."""
     models = {}
     for variant in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]:
         model = copy.deepcopy(find_model(call, variant["ModelName"]).request)
-        containers = [each for container in _containers(model) for each in _offered(call, container)]
+        containers = [each for container in _containers(model) for each in _resolved(call, container)]
         is_alone = model.pop("PrimaryContainer", None) and len(containers) == 1
         model |= {"PrimaryContainer": containers[0]} if is_alone else {"Containers": containers}
         models[variant["ModelName"]] = model
     return models
 
 
-def _offered(call: Call, container: dict[str, Any]) -> list[dict[str, Any]]:
-    """A container, or those of the model package that it names, with its environment over theirs."""
+def _resolved(call: Call, container: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a container, or those of its model package, whose environment variables it overrides."""
     own = dict(container)
     package_name, specification = own.pop("ModelPackageName", None), own.pop("InferenceSpecificationName", None)
     if package_name is None:
         return [container]
     package = _package(call, package_name)
     specifications = [package.get("InferenceSpecification", {}), *package.get("AdditionalInferenceSpecifications", [])]
-    offered: list[dict[str, Any]] = next(
+    in_package: list[dict[str, Any]] = next(
         (one["Containers"] for one in specifications if one.get("Name") == specification), []
     )
     environment = own.pop("Environment", {})
-    return [{**each, **own, "Environment": {**each.get("Environment", {}), **environment}} for each in offered]
+    return [{**each, **own, "Environment": {**each.get("Environment", {}), **environment}} for each in in_package]
 
 
 def _containers(model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -214,7 +228,7 @@ def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], c
         # InstancePools: "Use instance pools to configure heterogeneous endpoints" (API_ProductionVariant.html).
         for member, instead in (("InstanceType", "InstancePools"), ("InitialInstanceCount", "")):
             if member not in variant and instead not in variant:
-                raise invalid(f"{member} is required for production variant {name}, since it has no ServerlessConfig.")
+                raise invalid(f"{member} is required for production variant {name} without a ServerlessConfig.")
         return
     # serverless-endpoints.html, "Feature exclusions"
     single = _containers(model)[0] if len(_containers(model)) == 1 else {}
@@ -229,7 +243,7 @@ def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], c
         "a multi-model container": single.get("Mode") == "MultiModel",
         "a model with ModelDataSource": "ModelDataSource" in single,
     }
-    if found := [what for what, present in excluded.items() if present]:
-        raise invalid(f"ServerlessConfig of production variant {name} does not go together with {', '.join(found)}.")
+    if conflicts := [feature for feature, present in excluded.items() if present]:
+        raise invalid(f"ServerlessConfig of production variant {name} does not support {', '.join(conflicts)}.")
     if serverless["MemorySizeInMB"] % 1024:
         raise invalid(f"MemorySizeInMB of production variant {name} must be a multiple of 1024.")

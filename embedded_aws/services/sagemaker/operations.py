@@ -1,4 +1,4 @@
-"""Operations of the SageMaker API in place of moto's: what they all share."""
+"""The common parts of the SageMaker API's operations, which replace moto's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from embedded_aws.kernel.validation import ApiError
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One request, already valid by botocore's model."""
+    """One request, already validated by botocore's model."""
 
     account: str
     region: str
@@ -28,10 +28,11 @@ class Call:
 
     @property
     def backend(self) -> SageMakerModelBackend:
+        """Return moto's backend of the account and region."""
         return sagemaker_backends[self.account][self.region]
 
     def arn(self, kind: str, name: str) -> str:
-        """SageMaker's ARNs are in lower case whatever the name is."""
+        """Return the ARN of a resource, in which SageMaker converts the name to lower case."""
         return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"
 
 
@@ -39,31 +40,36 @@ Operation = Callable[[Call], dict[str, Any] | None]
 
 
 class Record(Protocol):
-    """What a listing needs to know."""
+    """A resource in the response of a List operation."""
 
     creation_time: datetime
     last_modified_time: datetime
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the name, for NameContains and SortBy."""
+
     @property
-    def status(self) -> str: ...
-    def summary(self) -> dict[str, Any]: ...
+    def status(self) -> str:
+        """Return the status, for StatusEquals and SortBy."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the entry of the List operation's response."""
 
 
 def invalid(message: str) -> ApiError:
-    """SageMaker says most of what it refuses as a ValidationException, not-found and already-exists among them."""
+    """Return a ValidationException, SageMaker's error for most problems: also not found and already exists."""
     return ApiError("ValidationException", message)
 
 
 def now() -> datetime:
-    """The time as AWS keeps it, to the millisecond."""
+    """Return the time in milliseconds, as AWS stores it."""
     exact = datetime.now(UTC)
     return exact.replace(microsecond=exact.microsecond // 1000 * 1000)
 
 
-def answer(patches: Patches, operations: Mapping[str, Operation], reason: str, *, adds: bool = False) -> None:
-    """Declare that functions answer operations of the API, given by their names there, in place of moto's methods."""
+def implement(patches: Patches, operations: Mapping[str, Operation], reason: str, *, adds: bool = False) -> None:
+    """Declare functions as the implementations of API operations, by name, instead of moto's methods."""
     for name, operation in operations.items():
         method = _method(name, operation)
         patches.replace(SageMakerResponse, camelcase_to_underscores(name), method, reason, adds=adds)
@@ -79,22 +85,22 @@ def _method(name: str, operation: Operation) -> Callable[[SageMakerResponse], Ac
 
 
 def listing(call: Call, key: str, records: Iterable[Record], ascending: bool = False) -> dict[str, Any]:
-    """One page of a List operation: the filters, orders and tokens are the same in all of them."""
+    """Return a page of a List operation. All operations have the same filters, orders and tokens."""
     request = call.request
-    wanted = [record for record in records if _passes(record, request)]
+    matching = [record for record in records if _passes(record, request)]
     orders: dict[str, Callable[[Record], Any]] = {
         "Name": lambda record: record.name,
         "CreationTime": lambda record: record.creation_time,
         "Status": lambda record: record.status,
     }
     order = request.get("SortOrder", "Ascending" if ascending else "Descending")
-    wanted.sort(key=orders[request.get("SortBy", "CreationTime")], reverse=order == "Descending")
+    matching.sort(key=orders[request.get("SortBy", "CreationTime")], reverse=order == "Descending")
     token = request.get("NextToken", "0")
     if not token.isdecimal():
         raise invalid(f'Invalid pagination token "{token}".')
     start, size = int(token), request.get("MaxResults", 100)
-    page: dict[str, Any] = {key: [record.summary() for record in wanted[start : start + size]]}
-    if start + size < len(wanted):
+    page: dict[str, Any] = {key: [record.summary() for record in matching[start : start + size]]}
+    if start + size < len(matching):
         page["NextToken"] = str(start + size)
     return page
 

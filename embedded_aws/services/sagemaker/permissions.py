@@ -1,4 +1,4 @@
-"""The permissions that calls of SageMaker and of its runtime require."""
+"""The permissions that calls to SageMaker and its runtime require."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def _required(call: Call) -> Needs:
     resource = _arn(call, kind)
     yield Need(f"sagemaker:{operation}", (resource,), tags(request) | _resource_tags(call, resource))
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
-        # Both kinds of resource are required.
+        # The permission is required for both types of resources.
         name = request["EndpointConfigName"].lower()
         config = call.arn("sagemaker", f"endpoint-config/{name}")
         yield Need(f"sagemaker:{operation}", (config,), tags(request))
-        found = sagemaker_backends[call.account][call.region].endpoint_configs.get(name)
-        if found and "KmsKeyId" in found.request:
+        stored = sagemaker_backends[call.account][call.region].endpoint_configs.get(name)
+        if stored and "KmsKeyId" in stored.request:
             # "Amazon SageMaker API permissions reference" (api-permissions-reference), CreateEndpoint.
-            use = key("CreateGrant", found.request["KmsKeyId"], call.account, call.region, "sagemaker")
+            use = key("CreateGrant", stored.request["KmsKeyId"], call.account, call.region, "sagemaker")
             yield dataclasses.replace(use, context={**use.context, "kms:grantisforawsresource": "true"})
     if operation.startswith("Create"):
         if request.get("Tags"):
@@ -56,13 +56,13 @@ def _required(call: Call) -> Needs:
 
 
 def _resource_tags(call: Call, arn: str) -> dict[str, str | list[str] | None]:
-    """The condition keys of the tags that the resource has: "aws:ResourceTag" of the reference's models, configs, …"""
-    found = of_resource(sagemaker_backends[call.account][call.region], arn)
-    return {"aws:resourcetag/": None, **{f"aws:resourcetag/{key}".lower(): value for key, value in found.items()}}
+    """Return the aws:ResourceTag condition keys of a resource."""
+    values = of_resource(sagemaker_backends[call.account][call.region], arn)
+    return {"aws:resourcetag/": None, **{f"aws:resourcetag/{key}".lower(): value for key, value in values.items()}}
 
 
 def _arn(call: Call, kind: str) -> str:
-    """Names are in lower case in SageMaker's ARNs, and so in policies."""
+    """Return the ARN of the request's resource, in lower case as in policies."""
     name = str(call.parameters.get(f"{kind}Name") or call.parameters.get(f"{kind}Arn") or "")
     if kind == "ModelPackage" and not name:
         name = f"{call.parameters.get('ModelPackageGroupName', '')}/*"

@@ -1,4 +1,7 @@
-"""Tags of every SageMaker resource, by its ARN: AddTags, ListTags and DeleteTags."""
+"""The tags of all SageMaker resources, by ARN: AddTags, ListTags and DeleteTags.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AddTags.html and the pages of the other operations.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 from moto.sagemaker.models import SageMakerModelBackend
 
 from embedded_aws.kernel.patching import Patches
-from embedded_aws.services.sagemaker.operations import Call, answer, invalid
+from embedded_aws.services.sagemaker.operations import Call, implement, invalid
 
 _STORES = (
     "_models",
@@ -22,16 +25,16 @@ _STORES = (
     "transform_jobs",
 )
 
-_REASON = "moto splits an ARN to find its resource, which fails for model packages and for names in upper case."
+_REASON = "moto splits an ARN to find its resource, which fails for model packages and names with capital letters."
 
 patches = Patches("5.2.5")
 _resource_in_moto = SageMakerModelBackend._get_resource_from_arn
 
 
 def of_resource(backend: SageMakerModelBackend, arn: str) -> dict[str, str]:
-    """The tags of a resource; none where there is no such resource."""
-    found = _stored(backend, arn)
-    return {tag["Key"]: tag["Value"] for tag in (found.tags or [] if found else [])}
+    """Return the tags of a resource, or no tags if it does not exist."""
+    resource = _stored(backend, arn)
+    return {tag["Key"]: tag["Value"] for tag in (resource.tags or [] if resource else [])}
 
 
 def _stored(backend: SageMakerModelBackend, arn: str) -> Any:
@@ -51,7 +54,7 @@ def _tagged(call: Call) -> Any:
     arn = call.request["ResourceArn"]
     try:
         resource = _resource(call.backend, arn)
-    except (AttributeError, ValueError):  # what moto's own search ends in for an ARN of a kind it does not know
+    except (AttributeError, ValueError):  # moto raises them for an unknown type of resource
         resource = None
     if resource is None:
         raise invalid(f"Could not find resource {arn}.")
@@ -76,4 +79,4 @@ def _delete_tags(call: Call) -> dict[str, Any]:
     return {}
 
 
-answer(patches, {"AddTags": _add_tags, "ListTags": _list_tags, "DeleteTags": _delete_tags}, _REASON)
+implement(patches, {"AddTags": _add_tags, "ListTags": _list_tags, "DeleteTags": _delete_tags}, _REASON)

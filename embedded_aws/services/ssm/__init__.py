@@ -1,1 +1,1 @@
-"""Systems Manager: Automation, its runbooks and approvals."""
+"""Systems Manager: Automation with runbooks and approvals."""

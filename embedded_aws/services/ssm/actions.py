@@ -1,4 +1,4 @@
-"""What the steps of a runbook do, each action after its page in "Automation actions reference" (automation-actions)."""
+"""The actions of runbooks, as in "Systems Manager Automation actions reference" (automation-actions)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _DAY = 24 * 60 * 60.0
 
 
 class StepFailedError(Exception):
-    """The step's status will be `Failed`; the message is its FailureMessage."""
+    """The step failed; the message becomes its FailureMessage."""
 
 
 class RejectedError(StepFailedError):
-    """An approver said no."""
+    """An approver rejected the step."""
 
 
 class StepInterruptedError(Exception):
-    """The step's time is up, or someone cancels the automation."""
+    """The step timed out, or the automation was canceled."""
 
 
 class Run(Protocol):
-    """What an action sees of the step that runs: what it is given, and where it puts what comes of it."""
+    """The running step: the interface between an action and the automation."""
 
     inputs: dict[str, Any]
     requested_outputs: list[dict[str, str]]
@@ -46,64 +46,67 @@ class Run(Protocol):
     decisions: list[dict[str, str]]
 
     def client(self, service: str) -> Any:
-        """A client that calls as the automation's assume role."""
+        """Return a client with the automation's assume role."""
 
     def pause(self, seconds: float) -> None:
-        """Wait; raises whatever ends the step meanwhile."""
+        """Wait; raise StepInterruptedError if the step is interrupted meanwhile."""
 
-    def ask(self, approvers: list[str]) -> None:
-        """Show the step as waiting for the decisions of these principals."""
+    def wait_for_decisions(self, approvers: list[str]) -> None:
+        """Set the status to `Waiting` and add the approvers' decisions to `decisions`."""
 
     @property
     def title(self) -> str:
-        """The step and its execution, for people."""
+        """The names of the step, runbook, account and execution, for the approval request."""
 
 
 def approve(run: Run) -> None:
-    """automation-action-approve."""
+    """Wait for approval (automation-action-approve)."""
     approvers = _strings(run.inputs.get("Approvers"))
     minimum = int(run.inputs.get("MinRequiredApprovals") or 1)
     message = str(run.inputs.get("Message") or "")
     topic_arn = run.inputs.get("NotificationArn")
     if not 1 <= len(approvers) <= _MOST_APPROVERS:
-        raise StepFailedError(f"Approvers names 1 to {_MOST_APPROVERS} principals, not {len(approvers)}.")
+        raise StepFailedError(f"Approvers must contain 1 to {_MOST_APPROVERS} principals, not {len(approvers)}.")
     if not 1 <= minimum <= len(approvers):
         raise StepFailedError(f"MinRequiredApprovals is {minimum}, but there are {len(approvers)} approvers.")
     if len(message) > _LONGEST_MESSAGE:
-        raise StepFailedError(f"Message has more than {_LONGEST_MESSAGE} characters.")
+        raise StepFailedError(f"Message must not have more than {_LONGEST_MESSAGE} characters.")
     if topic_arn:
-        _announce(run, topic_arn, message)
+        _notify(run, topic_arn, message)
     run.outputs["ApprovalStatus"] = ["Waiting"]
-    run.ask(approvers)
+    run.wait_for_decisions(approvers)
     while True:
         run.outputs["ApproverDecisions"] = [json.dumps(decision) for decision in run.decisions]
-        decided = [decision["decision"] for decision in run.decisions]
-        if "Reject" in decided:
+        signals = [decision["decision"] for decision in run.decisions]
+        if "Reject" in signals:
             run.outputs["ApprovalStatus"] = ["Rejected"]
             raise RejectedError(f"{run.decisions[-1]['approver']} rejected the step.")
-        if decided.count("Approve") >= minimum:
+        if signals.count("Approve") >= minimum:
             run.outputs["ApprovalStatus"] = ["Approved"]
             return
         run.pause(_POLL_SECONDS)
 
 
-def _announce(run: Run, topic_arn: str, message: str) -> None:
+def _notify(run: Run, topic_arn: str, message: str) -> None:
     if not topic_arn.split(":")[-1].startswith("Automation"):
-        raise StepFailedError(f"The name of the topic {topic_arn} does not begin with Automation.")
-    with _failing_step("Publish API of sns"):
+        raise StepFailedError(f"The name of the topic {topic_arn} must begin with Automation.")
+    with _step_failure("Publish API of sns"):
         run.client("sns").publish(
             TopicArn=topic_arn, Subject="Automation approval request", Message=f"{message}\n\n{run.title}".strip()
         )
 
 
 def execute_state_machine(run: Run) -> None:
-    """automation-action-executeStateMachine: that it waits for the end is implied by its permissions and outputs."""
+    """Run a state machine until it ends (automation-action-executeStateMachine).
+
+    AWS does not document that the step waits; its required permissions and outputs imply it.
+    """
     states = run.client("stepfunctions")
     request = {name: run.inputs[name] for name in ("stateMachineArn", "name", "input") if run.inputs.get(name)}
-    with _failing_step("StartExecution API of stepfunctions"):
+    with _step_failure("StartExecution API of stepfunctions"):
         arn = states.start_execution(**request)["executionArn"]
     while True:
-        with _failing_step("DescribeExecution API of stepfunctions"):
+        with _step_failure("DescribeExecution API of stepfunctions"):
             execution = states.describe_execution(executionArn=arn)
         for name in (
             "executionArn",
@@ -127,24 +130,24 @@ def execute_state_machine(run: Run) -> None:
         try:
             run.pause(_POLL_SECONDS)
         except StepInterruptedError:
-            with _failing_step("StopExecution API of stepfunctions"):
+            with _step_failure("StopExecution API of stepfunctions"):
                 states.stop_execution(executionArn=arn)
             raise
 
 
 def execute_aws_api(run: Run) -> None:
-    """automation-action-executeAwsApi."""
+    """Call an API operation (automation-action-executeAwsApi)."""
     response = _call(run)
     for output in run.requested_outputs:
         run.outputs[output["Name"]] = _output(output, response)
 
 
 def assert_aws_resource_property(run: Run) -> None:
-    """automation-action-assertAwsResourceProperty."""
+    """Check a property in a response (automation-action-assertAwsResourceProperty)."""
     selector, desired = run.inputs.get("PropertySelector", ""), _strings(run.inputs.get("DesiredValues"))
-    found = json_paths.find(selector, _call(run))
-    if str(found) not in desired:
-        raise StepFailedError(f"The value at {selector} is {found}, not one of {', '.join(desired)}.")
+    value = json_paths.find(selector, _call(run))
+    if str(value) not in desired:
+        raise StepFailedError(f"The value at {selector} is {value}, not one of {', '.join(desired)}.")
 
 
 def _call(run: Run) -> Any:
@@ -161,20 +164,20 @@ def _call(run: Run) -> Any:
     operation = getattr(client, xform_name(api), None)
     if operation is None:
         raise StepFailedError(f"The service {service} has no API {api}.")
-    with _failing_step(f"{api} API of {service}"):
+    with _step_failure(f"{api} API of {service}"):
         return operation(**request)
 
 
 def _output(output: dict[str, str], response: Any) -> list[str]:
     value = json_paths.find(output["Selector"], response)
     if value is json_paths.ABSENT:
-        raise StepFailedError(f"The response has nothing at {output['Selector']} for the output {output['Name']}.")
+        raise StepFailedError(f"The response has no value at {output['Selector']} for the output {output['Name']}.")
     values = value if output.get("Type") in ("StringList", "MapList") and isinstance(value, list) else [value]
     return [value if isinstance(value, str) else json.dumps(value, default=str) for value in values]
 
 
 def branch(run: Run) -> None:
-    """automation-action-branch."""
+    """Select the next step (automation-action-branch)."""
     for choice in run.inputs.get("Choices", []):
         if _holds(choice):
             run.jump = choice["NextStep"]
@@ -183,17 +186,17 @@ def branch(run: Run) -> None:
 
 
 _OPERATIONS: dict[str, Callable[[Any, Any], bool]] = {
-    "StringEquals": lambda value, wanted: str(value) == str(wanted),
-    "EqualsIgnoreCase": lambda value, wanted: str(value).casefold() == str(wanted).casefold(),
-    "StartsWith": lambda value, wanted: str(value).startswith(str(wanted)),
-    "EndsWith": lambda value, wanted: str(value).endswith(str(wanted)),
-    "Contains": lambda value, wanted: str(wanted) in str(value),
-    "NumericEquals": lambda value, wanted: float(value) == float(wanted),
-    "NumericGreater": lambda value, wanted: float(value) > float(wanted),
-    "NumericLesser": lambda value, wanted: float(value) < float(wanted),
-    "NumericGreaterOrEquals": lambda value, wanted: float(value) >= float(wanted),
-    "NumericLesserOrEquals": lambda value, wanted: float(value) <= float(wanted),
-    "BooleanEquals": lambda value, wanted: str(value).casefold() == str(wanted).casefold(),
+    "StringEquals": lambda value, expected: str(value) == str(expected),
+    "EqualsIgnoreCase": lambda value, expected: str(value).casefold() == str(expected).casefold(),
+    "StartsWith": lambda value, expected: str(value).startswith(str(expected)),
+    "EndsWith": lambda value, expected: str(value).endswith(str(expected)),
+    "Contains": lambda value, expected: str(expected) in str(value),
+    "NumericEquals": lambda value, expected: float(value) == float(expected),
+    "NumericGreater": lambda value, expected: float(value) > float(expected),
+    "NumericLesser": lambda value, expected: float(value) < float(expected),
+    "NumericGreaterOrEquals": lambda value, expected: float(value) >= float(expected),
+    "NumericLesserOrEquals": lambda value, expected: float(value) <= float(expected),
+    "BooleanEquals": lambda value, expected: str(value).casefold() == str(expected).casefold(),
 }
 
 
@@ -206,12 +209,12 @@ def _holds(choice: dict[str, Any]) -> bool:
         return not _holds(choice["Not"])
     (operation,) = set(choice) - {"NextStep", "Variable"}
     if operation not in _OPERATIONS:
-        raise StepFailedError(f"aws:branch has no operation {operation}.")
+        raise StepFailedError(f"aws:branch does not have the operation {operation}.")
     return _OPERATIONS[operation](choice["Variable"], choice[operation])
 
 
 def sleep(run: Run) -> None:
-    """automation-action-sleep."""
+    """Wait for a duration or until a time (automation-action-sleep)."""
     if until := run.inputs.get("Timestamp"):
         seconds = (datetime.datetime.fromisoformat(until) - datetime.datetime.now(datetime.UTC)).total_seconds()
     else:
@@ -224,7 +227,7 @@ def sleep(run: Run) -> None:
 def _seconds(duration: str) -> float:
     parts = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", duration)
     if not parts or not any(parts.groups()):
-        raise StepFailedError(f"{duration!r} is no ISO 8601 duration.")
+        raise StepFailedError(f"{duration!r} is not an ISO 8601 duration.")
     days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -234,8 +237,8 @@ def _strings(value: Any) -> list[str]:
 
 
 @contextlib.contextmanager
-def _failing_step(api: str) -> Iterator[None]:
-    """Make an error of a call the step's failure, in the words of "Troubleshooting" (automation-troubleshooting)."""
+def _step_failure(api: str) -> Iterator[None]:
+    """Convert API errors to StepFailedError, with the message of "Troubleshooting" (automation-troubleshooting)."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
@@ -247,9 +250,9 @@ def _failing_step(api: str) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """How an action is done, and in seconds how long it takes at most, if its page says so."""
+    """The function of an action, and the default and maximum time-out in seconds that are documented for it."""
 
-    do: Callable[[Run], None]
+    run: Callable[[Run], None]
     default_timeout: float | None = None
     longest_timeout: float | None = None
 

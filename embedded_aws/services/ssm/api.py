@@ -1,6 +1,6 @@
-"""Systems Manager Automation, of which moto has only the documents: to start, watch, approve and stop runbooks.
+"""The API of Systems Manager Automation, of which moto implements only documents.
 
-The requests and their limits are those of the API reference and of botocore's model of `ssm`.
+The requests and their limits are those of the API reference and of botocore's service model of `ssm`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_KEY = 50
 _PAGE = 50
 _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.+")
 
-_LACKING = "moto has no Automation."
+_MISSING = "moto does not implement Automation."
 
 patches = Patches("5.2.5")
 _init_document_in_moto = Document.__init__
@@ -42,6 +42,7 @@ _tokens: dict[tuple[str, str, str], tuple[Any, str]] = {}
 
 
 def install(host: Host) -> None:
+    """Install Automation and discard all executions."""
     global _background
     _background = Background("automation")
     host.exits.callback(_background.end)
@@ -50,7 +51,7 @@ def install(host: Host) -> None:
     patches.apply()
 
 
-@patches.replaces(Document, "__init__", "moto accepts runbooks that cannot run.")
+@patches.replaces(Document, "__init__", "moto accepts invalid runbooks.")
 def _init_document(document: Document, *arguments: Any, **options: Any) -> None:
     """Refuse an invalid runbook, as CreateDocument and UpdateDocument do."""
     _init_document_in_moto(document, *arguments, **options)
@@ -61,30 +62,30 @@ def _init_document(document: Document, *arguments: Any, **options: Any) -> None:
             raise InvalidDocumentContent(str(error)) from None
 
 
-@patches.replaces(SimpleSystemManagerResponse, "start_automation_execution", _LACKING, adds=True)
+@patches.replaces(SimpleSystemManagerResponse, "start_automation_execution", _MISSING, adds=True)
 def _start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResult:
-    given = handler._get_param("Parameters") or {}
-    _check_shape(given)
-    document, book = _find_runbook(handler)
+    parameters = handler._get_param("Parameters") or {}
+    _check_parameters(parameters)
+    document, definition = _find_runbook(handler)
     token = handler._get_param("ClientToken")
-    request = (document.name, document.document_version, given)
+    request = (document.name, document.document_version, parameters)
     if token and (earlier := _tokens.get((handler.current_account, handler.region, token))):
         if earlier[0] != request:
             raise SSMException("IdempotentParameterMismatch", "The client token was used with other parameters.")
         return ActionResult({"AutomationExecutionId": earlier[1]})
     try:
-        arguments = book.arguments(given)
+        arguments = definition.arguments(parameters)
     except runbook.InvalidParametersError as error:
         raise _invalid_parameters(str(error)) from None
     execution = Execution(
-        book,
+        definition,
         (document.name, document.document_version),
-        given,
+        parameters,
         arguments,
         handler.current_account,
         handler.region,
         handler.access_key,
-        _assume_role(handler, book, arguments),
+        _assume_role(handler, definition, arguments),
     )
     _executions[execution.id] = execution
     if token:
@@ -93,7 +94,7 @@ def _start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionR
     return ActionResult({"AutomationExecutionId": execution.id})
 
 
-@patches.replaces(SimpleSystemManagerResponse, "get_automation_execution", _LACKING, adds=True)
+@patches.replaces(SimpleSystemManagerResponse, "get_automation_execution", _MISSING, adds=True)
 def _get_automation_execution(handler: SimpleSystemManagerResponse) -> ActionResult:
     execution = _find(handler)
     return ActionResult(
@@ -108,40 +109,40 @@ def _get_automation_execution(handler: SimpleSystemManagerResponse) -> ActionRes
     )
 
 
-@patches.replaces(SimpleSystemManagerResponse, "describe_automation_executions", _LACKING, adds=True)
+@patches.replaces(SimpleSystemManagerResponse, "describe_automation_executions", _MISSING, adds=True)
 def _describe_automation_executions(handler: SimpleSystemManagerResponse) -> ActionResult:
-    """The newest first."""
+    """Return executions, the newest first."""
     filters = handler._get_param("Filters") or []
-    mine = [
+    matching = [
         execution
         for execution in list(_executions.values())
         if (execution.account, execution.region) == (handler.current_account, handler.region)
-        and all(_passes(_execution_facts(execution), wanted) for wanted in filters)
+        and all(_passes(_execution_facts(execution), each) for each in filters)
     ]
-    page, token = _page(handler, sorted(mine, key=lambda execution: execution.started, reverse=True))
+    page, token = _page(handler, sorted(matching, key=lambda execution: execution.started, reverse=True))
     summaries = [_summary(execution) | {"AutomationType": "Local"} for execution in page]
     return ActionResult({"AutomationExecutionMetadataList": summaries, **token})
 
 
-@patches.replaces(SimpleSystemManagerResponse, "describe_automation_step_executions", _LACKING, adds=True)
+@patches.replaces(SimpleSystemManagerResponse, "describe_automation_step_executions", _MISSING, adds=True)
 def _describe_automation_step_executions(handler: SimpleSystemManagerResponse) -> ActionResult:
     execution = _find(handler)
     filters = handler._get_param("Filters") or []
-    steps = [step for step in execution.steps.values() if all(_passes(_step_facts(step), wanted) for wanted in filters)]
+    steps = [step for step in execution.steps.values() if all(_passes(_step_facts(step), each) for each in filters)]
     if handler._get_param("ReverseOrder"):
         steps.reverse()
     page, token = _page(handler, steps)
     return ActionResult({"StepExecutions": [_step(step) for step in page], **token})
 
 
-@patches.replaces(SimpleSystemManagerResponse, "send_automation_signal", _LACKING, adds=True)
+@patches.replaces(SimpleSystemManagerResponse, "send_automation_signal", _MISSING, adds=True)
 def _send_automation_signal(handler: SimpleSystemManagerResponse) -> EmptyResult:
     execution = _find(handler)
     payload = handler._get_param("Payload") or {}
-    _check_shape(payload)
+    _check_parameters(payload)
     signal = handler._get_param("SignalType")
     if signal not in ("Approve", "Reject"):
-        raise _invalid_signal(f"The execution {execution.id} has no use for the signal {signal}.")
+        raise _invalid_signal(f"The execution {execution.id} does not accept the signal {signal}.")
     try:
         execution.decide(clients.caller(handler.access_key), signal, " ".join(payload.get("Comment", [])))
     except SignalError as error:
@@ -149,7 +150,7 @@ def _send_automation_signal(handler: SimpleSystemManagerResponse) -> EmptyResult
     return EmptyResult()
 
 
-@patches.replaces(SimpleSystemManagerResponse, "stop_automation_execution", _LACKING, adds=True)
+@patches.replaces(SimpleSystemManagerResponse, "stop_automation_execution", _MISSING, adds=True)
 def _stop_automation_execution(handler: SimpleSystemManagerResponse) -> EmptyResult:
     execution = _find(handler)
     try:
@@ -186,28 +187,30 @@ def _find(handler: SimpleSystemManagerResponse) -> Execution:
     return execution
 
 
-def _assume_role(handler: SimpleSystemManagerResponse, book: Runbook, arguments: dict[str, list[str]]) -> str:
-    """The role the automation is done by, after "Automation execution failed to start" (automation-troubleshooting)."""
-    role = runbook.resolve(book.assume_role, lambda name: runbook.typed(arguments[name], book.parameters[name]))
+def _assume_role(handler: SimpleSystemManagerResponse, definition: Runbook, arguments: dict[str, list[str]]) -> str:
+    """Return the assume role; refuse an invalid one as in "Automation execution failed to start"."""
+    role = runbook.resolve(
+        definition.assume_role, lambda name: runbook.typed(arguments[name], definition.parameters[name])
+    )
     if role and not _ROLE.fullmatch(role):
         raise _invalid_parameters("The format of the supplied assume role ARN is invalid.")
     if role:
         try:
-            # Before there is an execution, its id is as good as any.
-            by = service_call(handler.current_account, handler.region, str(uuid.uuid4()))
-            clients.role_credentials(role, "Automation", by)
+            # The execution does not exist yet, so its ID is arbitrary.
+            call = service_call(handler.current_account, handler.region, str(uuid.uuid4()))
+            clients.role_credentials(role, "Automation", call)
         except ClientError as error:
             raise _invalid_parameters(f"The defined assume role is unable to be assumed. {error}") from error
     return str(role)
 
 
-def _check_shape(parameters: dict[str, list[str]]) -> None:
-    """AutomationParameterMap of the API."""
+def _check_parameters(parameters: dict[str, list[str]]) -> None:
+    """Raise ValidationException for a value that violates the limits of AutomationParameterMap."""
     if len(parameters) > _MOST_PARAMETERS:
-        raise ValidationException(f"There are more than {_MOST_PARAMETERS} parameters.")
+        raise ValidationException(f"The request must not have more than {_MOST_PARAMETERS} parameters.")
     for name, values in parameters.items():
         if not 1 <= len(name) <= _LONGEST_KEY or len(values) > _MOST_VALUES:
-            raise ValidationException(f"The name of parameter {name}, or the number of its values, is out of bounds.")
+            raise ValidationException(f"The name of the parameter {name} is too long, or it has too many values.")
         for value in values:
             if not 1 <= len(value) <= _LONGEST_VALUE:
                 raise ValidationException(
@@ -295,24 +298,24 @@ def _step_facts(step: StepExecution) -> dict[str, Any]:
     }
 
 
-def _passes(facts: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """One of the Filters of the Describe operations."""
-    key, values = wanted["Key"], wanted["Values"]
+def _passes(facts: dict[str, Any], condition: dict[str, Any]) -> bool:
+    """Return whether an item matches one of the Filters of a Describe operation."""
+    key, values = condition["Key"], condition["Values"]
     if key not in facts:
-        raise SSMException("InvalidFilterKey", f"{key} is not a key to filter by.")
+        raise SSMException("InvalidFilterKey", f"{key} is not a filter key.")
     fact = facts[key]
     if not key.startswith("StartTime"):
         return any(fact.startswith(value) if key.endswith("Prefix") else fact == value for value in values)
     try:
         (bound,) = (datetime.datetime.fromisoformat(value) for value in values)
     except ValueError:
-        raise SSMException("InvalidFilterValue", f"{key} takes one time, such as 2024-05-06T07:08:09Z.") from None
+        raise SSMException("InvalidFilterValue", f"{key} must be one time, such as 2024-05-06T07:08:09Z.") from None
     return fact is not None and bool(fact < bound if key == "StartTimeBefore" else fact > bound)
 
 
-def _page(handler: SimpleSystemManagerResponse, found: list[Any]) -> tuple[list[Any], dict[str, str]]:
+def _page(handler: SimpleSystemManagerResponse, items: list[Any]) -> tuple[list[Any], dict[str, str]]:
     start = handler._get_param("NextToken") or "0"
     if not start.isdecimal():
         raise SSMException("InvalidNextToken", "The specified token isn't valid.")
     end = int(start) + int(handler._get_param("MaxResults") or _PAGE)
-    return found[int(start) : end], {"NextToken": str(end)} if end < len(found) else {}
+    return items[int(start) : end], {"NextToken": str(end)} if end < len(items) else {}

@@ -1,7 +1,8 @@
-"""One execution of a runbook: its steps in a thread of their own, as "Automation statuses" names how they stand.
+"""Execution of a runbook in its own thread, with the statuses of "Automation statuses".
 
-After Systems Manager's "Automation actions reference" (automation-actions), "Handling timeouts in runbooks"
-(automation-handling-timeouts) and "Amazon EventBridge event examples" (monitoring-systems-manager-event-examples).
+Sources: "Automation actions reference" (automation-actions), "Handling timeouts in runbooks"
+(automation-handling-timeouts) and "Amazon EventBridge event examples" (monitoring-systems-manager-event-examples) in
+the user guide of Systems Manager.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from embedded_aws.services.ssm import runbook
 from embedded_aws.services.ssm.actions import ACTIONS, Outputs, RejectedError, StepFailedError, StepInterruptedError
 from embedded_aws.services.ssm.runbook import Runbook, Step
 
-_PAUSE_BETWEEN_ATTEMPTS = 1.0
+_RETRY_SECONDS = 1.0
 _NO_OUTPUT = "No output available yet because the step is not successfully executed"
 
 
@@ -35,11 +36,11 @@ class _CancelledError(StepInterruptedError):
 
 
 class _StoppedError(Exception):
-    """The embedded AWS ends: everything stays as it is."""
+    """The embedded AWS stops, and the execution keeps its status."""
 
 
 class SignalError(Exception):
-    """A signal the execution has no use for."""
+    """The execution cannot process the signal."""
 
 
 def _now() -> datetime.datetime:
@@ -47,13 +48,15 @@ def _now() -> datetime.datetime:
 
 
 def service_call(account: str, region: str, execution_id: str) -> clients.ServiceCall:
-    """As whom Systems Manager takes the assume role of an automation."""
+    """Return the service call with which Systems Manager assumes the role of an automation."""
     arn = f"arn:aws:ssm:{region}:{account}:automation-execution/{execution_id}"
     return clients.ServiceCall("ssm.amazonaws.com", arn)
 
 
 @dataclasses.dataclass
 class StepExecution:
+    """The status, inputs and outputs of a step in one execution."""
+
     step: Step
     id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "Pending"
@@ -65,9 +68,9 @@ class StepExecution:
 
 
 class Execution:
-    """A started runbook. Its thread is the only one to change it, but for signals and the wish to stop.
+    """A started runbook. Other threads only send signals and stop it.
 
-    `parameters` are those that were given, `arguments` have the defaults of the others as well.
+    `parameters` are those of the request; `arguments` also contain the defaults of omitted parameters.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Execution:
         self.failure = ""
         self.steps = {step.name: StepExecution(step) for step in runbook.steps.values()}
         self.current: StepExecution | None = None
-        self._stop = ""
+        self._stop_type = ""
         self._lock = threading.Lock()
         self._runbook = runbook
         self._access_key_id = access_key_id
@@ -103,41 +106,43 @@ class Execution:
 
     @property
     def outputs(self) -> Outputs:
+        """The outputs of the runbook."""
         return {name: self._output(name) for name in self._runbook.outputs}
 
     def run(self, background: Background) -> None:
-        """Do the steps, one after the other, until one ends it."""
+        """Run the steps one after the other."""
         try:
             self._run(background)
         except _StoppedError:
             return
 
     def decide(self, caller: clients.Caller, decision: str, comment: str) -> None:
-        """Take an approver's decision; raises SignalError."""
+        """Record an approver's decision; raise SignalError."""
         if self._approval is None:
             raise SignalError(f"Automation execution {self.id} is not waiting for an approval.")
         self._approval.decide(caller, decision, comment)
 
-    def stop(self, kind: str) -> None:
-        """`Cancel` ends the running step as well, `Complete` only what would follow it; raises SignalError."""
+    def stop(self, stop_type: str) -> None:
+        """Stop after the running step (`Complete`) or interrupt it (`Cancel`); raise SignalError."""
         with self._lock:
             if self.ended:
                 raise SignalError(f"Automation execution {self.id} has already ended.")
-            self._stop = kind
+            self._stop_type = stop_type
             if self.is_cancelled:
                 self.status = "Cancelling"
 
     @property
     def is_cancelled(self) -> bool:
-        return self._stop == "Cancel"
+        """Whether the execution was stopped with the type `Cancel`."""
+        return self._stop_type == "Cancel"
 
     def client(self, service: str) -> Any:
-        """By the assume role or, without one, in the context of who started the automation (automation-setup)."""
+        """Return a client with the assume role or, without one, the credentials of the caller (automation-setup)."""
         if not self._assume_role:
             return clients.client_as_caller(service, self._access_key_id, self.region)
         try:
-            by = service_call(self.account, self.region, self.id)
-            return clients.client_as_role(service, self._assume_role, f"Automation-{self.id}", by, self.region)
+            call = service_call(self.account, self.region, self.id)
+            return clients.client_as_role(service, self._assume_role, f"Automation-{self.id}", call, self.region)
         except ClientError as error:
             raise StepFailedError(f"The defined assume role is unable to be assumed. {error}") from error
 
@@ -145,13 +150,13 @@ class Execution:
         self.status = "InProgress"
         status = "Success"
         name = next(iter(self.steps))
-        while name and not self._stop:
+        while name and not self._stop_type:
             current = self.current = self.steps[name]
             jump = self._run_step(_Run(self, current, background))
             if current.status not in ("Success", "Cancelled") and current.step.is_critical and status == "Success":
-                status = self._verdict(current)
+                status = self._failure_status(current)
                 self.failure = current.failure
-            name = self._next(current, jump)
+            name = self._next_step(current, jump)
         if self.is_cancelled:
             self._clean_up(background)
             status = "Cancelled"
@@ -159,20 +164,20 @@ class Execution:
             self.current = None
             self.ended = _now()
             self.status = status
-        self._tell("Execution", status, self.started, self.ended, {"ExecutedBy": self.executed_by})
+        self._emit("Execution", status, self.started, self.ended, {"ExecutedBy": self.executed_by})
 
-    def _verdict(self, failed: StepExecution) -> str:
-        """A rejection is a step's failure, but the automation's status has a word of its own for it."""
+    def _failure_status(self, failed: StepExecution) -> str:
+        """Return the automation's status after a failed step; a rejected step has the status `Failed`."""
         return "Rejected" if failed.outputs.get("ApprovalStatus") == ["Rejected"] else failed.status
 
-    def _next(self, done: StepExecution, jump: str) -> str:
-        step = done.step
-        if done.status == "Success":
+    def _next_step(self, ended: StepExecution, jump: str) -> str:
+        step = ended.step
+        if ended.status == "Success":
             if jump:
                 return jump
             return "" if step.is_end else step.next_step or self._runbook.step_after(step.name)
-        # The API says of IsEnd that it ends the automation whether the step succeeds or fails. A rejected or overdue
-        # approval follows onFailure as any failure does: no page makes an exception for aws:approve.
+        # According to the API reference, isEnd ends the automation whether the step succeeds or fails. onFailure
+        # applies to a rejected approval or one that timed out, too: AWS documents no exception for aws:approve.
         if step.is_end or step.on_failure.lower() == "abort":
             return ""
         if step.on_failure.startswith("step:"):
@@ -180,23 +185,23 @@ class Execution:
         return step.next_step or self._runbook.step_after(step.name)
 
     def _clean_up(self, background: Background) -> None:
-        """After a cancellation, the steps that the cancelled one's onCancel leads to."""
+        """Run the steps that onCancel of the canceled step leads to."""
         name = self.current.step.on_cancel if self.current else ""
         name = name.removeprefix("step:") if name.startswith("step:") else ""
         while name:
             current = self.current = self.steps[name]
-            name = self._next(current, self._run_step(_Run(self, current, background, can_be_cancelled=False)))
+            name = self._next_step(current, self._run_step(_Run(self, current, background, can_be_cancelled=False)))
 
     def _run_step(self, run: _Run) -> str:
-        """Do one step, as often as it may be tried; what comes is the step it jumps to."""
+        """Run one step with its retries and return the step that it jumps to, or an empty string."""
         current = run.current
         current.started, current.ended = _now(), None
         for attempt in range(1, current.step.max_attempts + 1):
             current.status, current.failure = "InProgress", ""
             try:
                 if attempt > 1:
-                    run.pause(_PAUSE_BETWEEN_ATTEMPTS)
-                run.do()
+                    run.pause(_RETRY_SECONDS)
+                run.attempt()
                 current.status = "Success"
                 break
             except RejectedError as error:
@@ -205,7 +210,7 @@ class Execution:
             except (StepFailedError, runbook.UnresolvedError) as error:
                 current.status, current.failure = "Failed", str(error)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                current.status, current.failure = "Failed", f"The step's inputs cannot be understood: {error!r}"
+                current.status, current.failure = "Failed", f"The step's inputs are invalid: {error!r}"
             except _TimedOutError:
                 seconds = current.step.timeout_seconds
                 current.status, current.failure = "TimedOut", f"Step timed out after {seconds:g} seconds."
@@ -217,11 +222,11 @@ class Execution:
         self.status = "Cancelling" if self.is_cancelled else "InProgress"
         current.ended = _now()
         details = {"StepName": current.step.name, "Action": current.step.action}
-        self._tell("Step", current.status, current.started, current.ended, details)
+        self._emit("Step", current.status, current.started, current.ended, details)
         return run.jump
 
     def value_of(self, variable: str) -> Any:
-        """What a `{{ variable }}` stands for; raises UnresolvedError."""
+        """Return the value of `{{ variable }}`; raise UnresolvedError."""
         now = _now()
         system = {
             "global:ACCOUNT_ID": self.account,
@@ -238,11 +243,11 @@ class Execution:
         step, _, name = variable.partition(".")
         values = self.steps[step].outputs.get(name)
         if values is None:
-            raise runbook.UnresolvedError(f"There is no output {name} of the step {step}.")
+            raise runbook.UnresolvedError(f"The step {step} has no output {name}.")
         return values[0] if len(values) == 1 else values
 
     def wait_for(self, current: StepExecution, approvers: list[str]) -> list[dict[str, str]]:
-        """Stand as waiting; the list returned fills with decisions."""
+        """Set the status to `Waiting` and return the list that decisions are added to."""
         self._approval = _Approval(approvers)
         current.status = self.status = "Waiting"
         return self._approval.decisions
@@ -251,25 +256,25 @@ class Execution:
         step, _, output = name.partition(".")
         return self.steps[step].outputs.get(output, [_NO_OUTPUT]) if step in self.steps else self.arguments[name]
 
-    def _tell(
-        self, what: str, status: str, started: datetime.datetime, ended: datetime.datetime, more: dict[str, str]
+    def _emit(
+        self, subject: str, status: str, started: datetime.datetime, ended: datetime.datetime, details: dict[str, str]
     ) -> None:
         detail = {
             "ExecutionId": self.id,
             "Definition": self.document_name,
             "DefinitionVersion": float(self.document_version),
-            # The event's spelling is not the API's.
+            # The event spells the status differently from the API.
             "Status": "Canceled" if status == "Cancelled" else status,
-            "StartTime": _american(started),
-            "EndTime": _american(ended),
+            "StartTime": _event_time(started),
+            "EndTime": _event_time(ended),
             "Time": (ended - started).total_seconds() * 1000,
-            **more,
+            **details,
         }
         prefix = f"arn:aws:ssm:{self.region}:{self.account}"
         events.emit(
             self.account,
             "aws.ssm",
-            f"EC2 Automation {what} Status-change Notification",
+            f"EC2 Automation {subject} Status-change Notification",
             detail,
             [
                 f"{prefix}:automation-execution/{self.id}",
@@ -279,38 +284,38 @@ class Execution:
         )
 
 
-def _american(moment: datetime.datetime) -> str:
+def _event_time(moment: datetime.datetime) -> str:
     return f"{moment:%b} {moment.day}, {moment.year} {moment.hour % 12 or 12}:{moment:%M:%S %p}"
 
 
 class _Approval:
-    """Who may decide, and who has."""
+    """The approvers of a step and their decisions."""
 
     def __init__(self, approvers: list[str]) -> None:
         self._approvers = approvers
-        self._heard: set[str] = set()
+        self._decided: set[str] = set()
         self.decisions: list[dict[str, str]] = []
 
     def decide(self, caller: clients.Caller, decision: str, comment: str) -> None:
         entry = next((entry for entry in self._approvers if self._is_named(entry, caller)), None)
         if entry is None:
             raise SignalError(f"{caller.arn} is not one of the approvers: {', '.join(self._approvers)}.")
-        # One approver, one decision: two sessions of a role are no two people.
-        if entry in self._heard:
+        # Each approver decides once; two sessions of a role are the same approver.
+        if entry in self._decided:
             raise SignalError(f"The approver {entry} has already decided.")
-        self._heard.add(entry)
+        self._decided.add(entry)
         self.decisions.append(
             {"approver": caller.arn, "decision": decision, "comment": comment, "time": _now().isoformat()}
         )
 
     def _is_named(self, entry: str, caller: clients.Caller) -> bool:
-        """Approvers are named as automation-action-approve says: user name, user, role or assumed-role ARN."""
+        """Return whether `entry` names the caller: a user name or the ARN of a user, role or session."""
         is_user = ":user/" in caller.arn and caller.arn.endswith(f"/{entry}")
         return is_user or entry in (caller.arn, caller.principal)
 
 
 class _Run:
-    """A step as its action sees it (`automation_actions.Run`)."""
+    """The running step (`actions.Run`)."""
 
     def __init__(
         self, execution: Execution, current: StepExecution, background: Background, can_be_cancelled: bool = True
@@ -334,18 +339,18 @@ class _Run:
             f"execution {execution.id}"
         )
 
-    def do(self) -> None:
-        """One attempt at the step."""
+    def attempt(self) -> None:
+        """Run the step once."""
         step = self.current.step
         self._deadline = None if step.timeout_seconds is None else time.monotonic() + step.timeout_seconds
         self.outputs = self.current.outputs = {}
         self.inputs = self.current.inputs = runbook.resolve(step.inputs, self._execution.value_of)
-        ACTIONS[step.action].do(self)
+        ACTIONS[step.action].run(self)
 
     def client(self, service: str) -> Any:
         return self._execution.client(service)
 
-    def ask(self, approvers: list[str]) -> None:
+    def wait_for_decisions(self, approvers: list[str]) -> None:
         self.decisions = self._execution.wait_for(self.current, approvers)
 
     def pause(self, seconds: float) -> None:

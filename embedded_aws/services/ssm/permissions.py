@@ -1,4 +1,4 @@
-"""The permissions that calls of Systems Manager require."""
+"""The required permissions of Systems Manager's operations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def _required(call: Call) -> Needs:
 
 
 def _start_automation(call: Call, execution: str) -> Needs:
-    """The reference names the document and the execution; the messages of refusals name the automation definition."""
+    """Yield the permissions of StartAutomationExecution.
+
+    The service authorization reference names the document and the execution as resources; AWS's error messages name
+    the automation definition.
+    """
     name = call.parameters["DocumentName"].split(":document/")[-1]
     version = call.parameters.get("DocumentVersion") or "$DEFAULT"
     forms = (call.arn("ssm", f"automation-definition/{name}:{version}"), call.arn("ssm", f"document/{name}"))

@@ -1,7 +1,7 @@
-"""Automation runbooks: documents of schema 0.3, what may be in them, and the text they become for one execution.
+"""Automation runbooks: validation of documents with schema 0.3, and resolution of their variables.
 
-After Systems Manager's "Schemas, features, and examples" (documents-schemas-features), "Automation actions reference"
-(automation-actions) and "Automation system variables" (automation-variables).
+Sources: "Schemas, features, and examples" (documents-schemas-features), "Automation actions reference"
+(automation-actions) and "Automation system variables" (automation-variables) in the user guide of Systems Manager.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LIST_TYPES = ("StringList", "MapList")
 
 
 class InvalidRunbookError(Exception):
-    """The document cannot be created."""
+    """The document is invalid and cannot be created."""
 
 
 class InvalidParametersError(Exception):
@@ -50,7 +50,7 @@ class InvalidParametersError(Exception):
 
 
 class UnresolvedError(Exception):
-    """A step asks for something that is not there."""
+    """A variable of a step has no value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,17 +72,19 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Runbook:
+    """A valid runbook."""
+
     parameters: dict[str, dict[str, Any]]
     assume_role: str
     steps: dict[str, Step]
     outputs: list[str]
 
     def step_after(self, name: str) -> str:
-        """The step that follows in the document, or none."""
+        """Return the name of the following step in the document, or an empty string."""
         return dict(itertools.pairwise(self.steps)).get(name, "")
 
     def arguments(self, given: dict[str, list[str]]) -> dict[str, list[str]]:
-        """The given parameters with the defaults of the others; raises InvalidParametersError."""
+        """Return the given parameters and the defaults of the others; raise InvalidParametersError."""
         for name in given:
             if name not in self.parameters:
                 raise InvalidParametersError(f"Parameter {name} is not defined in the document.")
@@ -91,13 +93,13 @@ class Runbook:
             raise InvalidParametersError(f"The following required parameters are missing: {', '.join(missing)}.")
         for name, values in given.items():
             _check_argument(name, values, self.parameters[name])
-        return {name: given.get(name, _texts(rule.get("default"))) for name, rule in self.parameters.items()}
+        return {name: given.get(name, _strings(rule.get("default"))) for name, rule in self.parameters.items()}
 
 
 def parse(content: dict[str, Any]) -> Runbook:
-    """The runbook in a document's content; raises InvalidRunbookError."""
+    """Return the runbook in a document's content; raise InvalidRunbookError."""
     if str(content.get("schemaVersion")) != "0.3":
-        raise InvalidRunbookError("An Automation document has the schemaVersion 0.3.")
+        raise InvalidRunbookError("The schemaVersion of an Automation document must be 0.3.")
     parameters = content.get("parameters") or {}
     for name, rule in parameters.items():
         _check_parameter(name, rule)
@@ -105,20 +107,20 @@ def parse(content: dict[str, Any]) -> Runbook:
     for definition in content.get("mainSteps") or []:
         step = _step(definition)
         if step.name in steps:
-            raise InvalidRunbookError(f"There is more than one step {step.name}.")
+            raise InvalidRunbookError(f"The name of the step {step.name} is not unique.")
         steps[step.name] = step
     if not steps:
-        raise InvalidRunbookError("An Automation document has at least one step in mainSteps.")
+        raise InvalidRunbookError("An Automation document must have at least one step in mainSteps.")
     runbook = Runbook(parameters, content.get("assumeRole") or "", steps, content.get("outputs") or [])
     _check_references(runbook)
     return runbook
 
 
 def resolve(template: Any, value_of: Callable[[str], Any]) -> Any:
-    """`template` with each `{{ variable }}` replaced.
+    """Return `template` with each `{{ variable }}` replaced.
 
-    A string that is nothing but a variable takes its value as it is; within a longer string it is text for text, so
-    that a quote in a value breaks the JSON around it.
+    A string that consists of one variable becomes its value with its type. In a longer string, the value is inserted
+    without escaping: a quote in it breaks the JSON around it.
     """
     if isinstance(template, dict):
         return {key: resolve(value, value_of) for key, value in template.items()}
@@ -126,18 +128,18 @@ def resolve(template: Any, value_of: Callable[[str], Any]) -> Any:
         elements: list[Any] = []
         for value in template:
             resolved = resolve(value, value_of)
-            # A variable in a list may be a list itself: Approvers: ["{{ Approvers }}"].
+            # A variable in a list can be a list itself: Approvers: ["{{ Approvers }}"].
             elements += resolved if isinstance(value, str) and isinstance(resolved, list) else [resolved]
         return elements
     if not isinstance(template, str):
         return template
-    if whole := _VARIABLE.fullmatch(template):
-        return value_of(whole[1])
-    return _VARIABLE.sub(lambda variable: _text(value_of(variable[1])), template)
+    if variable := _VARIABLE.fullmatch(template):
+        return value_of(variable[1])
+    return _VARIABLE.sub(lambda match: _string(value_of(match[1])), template)
 
 
 def typed(values: list[str], rule: dict[str, Any]) -> Any:
-    """A parameter's value as its type has it: one string, a list of strings, a number or a truth."""
+    """Return the value of a parameter with its type: a string, a list of strings, an integer or a Boolean."""
     kind = rule.get("type", "String")
     if kind in _LIST_TYPES or kind.startswith("List<"):
         return values
@@ -150,21 +152,21 @@ def typed(values: list[str], rule: dict[str, Any]) -> Any:
 def _step(definition: dict[str, Any]) -> Step:
     name = definition.get("name", "")
     if not re.fullmatch(r"[a-zA-Z0-9_]{1,128}", name):
-        raise InvalidRunbookError(f"{name!r} is no name for a step.")
+        raise InvalidRunbookError(f"{name!r} is not a valid name of a step.")
     if unknown := set(definition) - _STEP_PROPERTIES:
         raise InvalidRunbookError(f"Step {name} has unknown properties: {', '.join(sorted(unknown))}.")
     action = definition.get("action", "")
     if action not in ACTIONS:
         raise InvalidRunbookError(
-            f"Step {name}: {action} is not an action the embedded AWS can run. It runs {', '.join(ACTIONS)}."
+            f"Step {name}: the embedded AWS does not support the action {action}, only {', '.join(ACTIONS)}."
         )
     on_failure = definition.get("onFailure", "Abort")
     if on_failure.lower() not in ("abort", "continue") and not on_failure.startswith("step:"):
-        raise InvalidRunbookError(f"Step {name}: onFailure is Abort, Continue or step:NAME, not {on_failure}.")
+        raise InvalidRunbookError(f"Step {name}: onFailure must be Abort, Continue or step:NAME, not {on_failure}.")
     timeout = _number(definition, "timeoutSeconds", ACTIONS[action].default_timeout)
     longest = ACTIONS[action].longest_timeout
     if timeout and longest and timeout > longest:
-        raise InvalidRunbookError(f"Step {name}: timeoutSeconds is at most {longest:.0f} for {action}.")
+        raise InvalidRunbookError(f"Step {name}: timeoutSeconds of {action} must be at most {longest:.0f}.")
     return Step(
         name=name,
         action=action,
@@ -186,7 +188,9 @@ def _number(definition: dict[str, Any], name: str, default: float | None) -> flo
     try:
         return float(definition[name])
     except (TypeError, ValueError):
-        raise InvalidRunbookError(f"Step {definition['name']}: {name} is a number, not {definition[name]!r}.") from None
+        raise InvalidRunbookError(
+            f"Step {definition['name']}: {name} must be a number, not {definition[name]!r}."
+        ) from None
 
 
 def _is_true(value: Any) -> bool:
@@ -194,11 +198,11 @@ def _is_true(value: Any) -> bool:
 
 
 def _check_references(runbook: Runbook) -> None:
-    """Every step that is jumped to exists, and so does every variable."""
+    """Raise InvalidRunbookError for a step or variable that does not exist."""
     for step in runbook.steps.values():
         for target in _jumps(step):
             if target not in runbook.steps:
-                raise InvalidRunbookError(f"Step {step.name} goes on to {target}, which does not exist.")
+                raise InvalidRunbookError(f"Step {step.name} continues with {target}, which does not exist.")
         for variable in _variables(step.inputs):
             _check_variable(variable, runbook, f"Step {step.name}")
     for variable in _variables(runbook.assume_role):
@@ -237,35 +241,40 @@ def _check_parameter(name: str, rule: dict[str, Any]) -> None:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise InvalidRunbookError(f"Parameter {name}: allowedPattern is no regular expression: {error}.") from None
+            raise InvalidRunbookError(
+                f"Parameter {name}: allowedPattern is not a regular expression: {error}."
+            ) from None
 
 
 def _check_argument(name: str, values: list[str], rule: dict[str, Any]) -> None:
     kind = rule["type"]
     if len(values) != 1 and kind not in _LIST_TYPES and not kind.startswith("List<"):
-        raise InvalidParametersError(f"Parameter {name} of type {kind} takes one value, not {len(values)}.")
+        raise InvalidParametersError(f"Parameter {name} of type {kind} must have one value, not {len(values)}.")
     if not rule.get("minItems", 0) <= len(values) <= rule.get("maxItems", len(values)):
-        raise InvalidParametersError(f"Parameter {name} does not have the right number of values.")
+        raise InvalidParametersError(f"Parameter {name} has too few or too many values: {len(values)}.")
     for value in values:
         if kind == "Integer" and not re.fullmatch(r"[+-]?\d+", value):
-            raise InvalidParametersError(f"Parameter {name} is an integer, not {value!r}.")
+            raise InvalidParametersError(f"Parameter {name} must be an integer, not {value!r}.")
         if kind == "Boolean" and value.lower() not in ("true", "false"):
-            raise InvalidParametersError(f"Parameter {name} is true or false, not {value!r}.")
-        if rule.get("allowedValues") and value not in _texts(rule["allowedValues"]):
-            raise InvalidParametersError(f"Parameter {name} cannot be {value!r}: it is not one of its allowedValues.")
-        # Whether the pattern has to match all of a value is not said: a pattern without ^ and $ protects nothing here.
+            raise InvalidParametersError(f"Parameter {name} must be true or false, not {value!r}.")
+        if rule.get("allowedValues") and value not in _strings(rule["allowedValues"]):
+            raise InvalidParametersError(
+                f"Parameter {name} cannot be {value!r}: the value is not one of the allowedValues."
+            )
+        # AWS does not document whether the pattern must match the whole value; here, a part of it is sufficient.
         if rule.get("allowedPattern") and not re.search(rule["allowedPattern"], value):
             raise InvalidParametersError(
-                f"Parameter {name} cannot be {value!r}: it does not match the allowedPattern {rule['allowedPattern']}."
+                f"Parameter {name} cannot be {value!r}: the value does not match the allowedPattern "
+                f"{rule['allowedPattern']}."
             )
         if not rule.get("minChars", 0) <= len(value) <= rule.get("maxChars", len(value)):
-            raise InvalidParametersError(f"Parameter {name} cannot be {value!r}: it does not have the right length.")
+            raise InvalidParametersError(f"Parameter {name} cannot be {value!r}: the value is too short or too long.")
 
 
-def _texts(value: Any) -> list[str]:
-    """A value of the document as the API has values of parameters: a list of strings."""
-    return [_text(element) for element in value] if isinstance(value, list) else [_text(value)]
+def _strings(value: Any) -> list[str]:
+    """Return a value of the document as a list of strings, the API's form of parameter values."""
+    return [_string(element) for element in value] if isinstance(value, list) else [_string(value)]
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)

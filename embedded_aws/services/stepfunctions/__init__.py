@@ -1,1 +1,1 @@
-"""Step Functions: JSONata, service integrations and the rest that moto's interpreter lacks."""
+"""Step Functions: JSONata, service integrations and other corrections of moto's interpreter."""

@@ -1,4 +1,4 @@
-"""Step Functions: executions that really run, as their state machine's role, and say how they fare.
+"""Step Functions: executions that run in the background, report metrics and emit events of their status.
 
 moto interprets the Amazon States Language; `language` and `integrations` correct its interpreter.
 """
@@ -13,7 +13,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, override
 
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
@@ -44,8 +44,8 @@ from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.events import api as events
 from embedded_aws.services.stepfunctions import definitions, integrations, language
 
-# https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html: a larger event leaves
-# out the input, then the output.
+# A larger event omits the input, then the output. Source:
+# https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 _MOST_EVENT_BYTES = 248 * 1024
 _ENDS = frozenset(
     {
@@ -71,7 +71,7 @@ _watchers: list[Callable[[Execution, str], None]] = []
 
 @contextlib.contextmanager
 def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
-    """Show `watch` every state that an execution enters before anything is done in it, as no caller could see it."""
+    """Call `watch` with the execution and the name of each state that is entered, before the state runs."""
     _watchers.append(watch)
     try:
         yield
@@ -80,18 +80,19 @@ def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
 
 
 def install(host: Host) -> None:
+    """Install Step Functions."""
     integrations.forget_clients()
-    language.hurry(host.pace.waiting)
+    language.set_pace(host.pace.waiting)
     for module in (language, integrations):
         module.patches.apply()
     patches.apply()
-    # What fails inside a state machine is the execution's affair; without a handler Python writes it to stderr.
+    # Errors in a state machine belong to its execution. Without a handler, Python would write them to stderr.
     logging.getLogger("moto.stepfunctions").addHandler(logging.NullHandler())
     host.exits.callback(_abandon_executions)
 
 
 class _History(EventManager):
-    """The events of an execution up to the one that ends it: its threads may still report something after that."""
+    """The events of an execution. Events that its threads add after the last one are ignored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,6 +100,7 @@ class _History(EventManager):
         self.ended = False
         self._adding = threading.Lock()
 
+    @override
     def add_event(self, *arguments: Any, **options: Any) -> int:
         with self._adding:
             if self.ended:
@@ -117,7 +119,7 @@ class _History(EventManager):
 
 
 class _Worker(ExecutionWorker):
-    """Has its environment from the start, so that an execution can be stopped at any time."""
+    """A worker with an environment from the start, so that an execution can be stopped at any time."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -132,6 +134,7 @@ class _Worker(ExecutionWorker):
 
 
 class _Communication(BaseExecutionWorkerCommunication):
+    @override
     def terminated(self) -> None:
         self.execution.program_ended()
 
@@ -158,26 +161,32 @@ class _Execution(Execution):
             activity_store={},
         )
 
+    @override
     def get_start_execution_details(self) -> ExecutionDetails:
         details = super().get_start_execution_details()
         details.start_time = language.instant(self.start_date)
         return details
 
-    def announce(self) -> None:
+    def report_start(self) -> None:
+        """Report the metric and emit the event of the start."""
         self._emit()
 
+    @override
     def start(self) -> None:
         self.exec_worker.start()
 
+    @override
     def stop(self, stop_date: datetime.datetime, error: str | None, cause: str | None) -> None:
-        """End the execution at once; what its tasks have begun goes on without it, as on AWS."""
+        """End the execution immediately; calls that its tasks have started continue, as on AWS."""
         if self._abort(stop_date, error, cause):
             self._emit()
 
     def abandon(self) -> None:
+        """End the execution without a metric and an event."""
         self._abort(_now(), None, None)
 
     def program_ended(self) -> None:
+        """Record the result of the interpreter."""
         env = self.exec_worker.env
         state = env.program_state()
         with self._changing:
@@ -215,10 +224,12 @@ class _Execution(Execution):
             context=env.event_history_context, event_type=event_type, event_details=EventDetails(**details)
         )
 
+    @override
     def to_describe_output(self) -> dict[str, Any]:
         description = super().to_describe_output() | {"input": self.execution_input}
         return {name: value for name, value in description.items() if value is not None}
 
+    @override
     def to_execution_list_item(self) -> dict[str, Any]:
         return {name: value for name, value in super().to_execution_list_item().items() if value is not None}
 
@@ -268,13 +279,15 @@ class _Execution(Execution):
 
 
 class _Backend(parser_models.StepFunctionsParserBackend):
-    def create_state_machine(self, name: str, definition: str, roleArn: str, **options: Any) -> Any:  # noqa: N803
-        """CreateStateMachine may be repeated, but is no update."""
+    @override
+    def create_state_machine(self, name: str, definition: str, roleArn: str, **options: Any) -> Any:
+        """Create a state machine; a repeated request must be identical, because it is not an update."""
         for machine in self.state_machines:
             if machine.name == name and (machine.definition, machine.roleArn) != (definition, roleArn):
                 raise parser_api.StateMachineAlreadyExists(f"State Machine Already Exists: '{machine.arn}'")
         return super().create_state_machine(name, definition, roleArn, **options)
 
+    @override
     def start_execution(
         self,
         state_machine_arn: str,
@@ -290,7 +303,7 @@ class _Backend(parser_models.StepFunctionsParserBackend):
             existing = machine._handle_name_input_idempotency(name, text)
             if existing is not None:
                 return existing
-            # A definition or role that is updated later is another object, so a shallow copy keeps this one's.
+            # An update replaces the definition and the role, so a shallow copy keeps the current ones.
             execution = _Execution(
                 name=name,
                 sm_type=machine.sm_type,
@@ -305,7 +318,7 @@ class _Backend(parser_models.StepFunctionsParserBackend):
                 trace_header=trace_header,
                 activity_store={},
             )
-            execution.announce()
+            execution.report_start()
             machine.executions.append(execution)
             execution.start()
         return execution
@@ -335,7 +348,7 @@ def _abandon_executions() -> None:
 
 
 def _now() -> datetime.datetime:
-    """Now, as exactly as the API tells times."""
+    """Return the current time in milliseconds, the precision of the API."""
     now = datetime.datetime.now(tz=datetime.UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
@@ -344,13 +357,13 @@ def _milliseconds(moment: datetime.datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-@patches.replaces(StepFunctionResponse, "describe_execution", "moto omits the times and errors of some ends.")
+@patches.replaces(StepFunctionResponse, "describe_execution", "moto omits the stop date and error of some executions.")
 def _describe_execution(self: StepFunctionResponse) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     return ActionResult(execution.to_describe_output())
 
 
-@patches.replaces(StepFunctionResponse, "list_executions", "moto omits the times of some ends.")
+@patches.replaces(StepFunctionResponse, "list_executions", "moto omits the stop date of some executions.")
 def _list_executions(self: StepFunctionResponse) -> ActionResult:
     executions, token = self.stepfunction_backend.list_executions(
         self._get_param("stateMachineArn"),
@@ -361,7 +374,7 @@ def _list_executions(self: StepFunctionResponse) -> ActionResult:
     return ActionResult({"executions": [item.to_execution_list_item() for item in executions], "nextToken": token})
 
 
-@patches.replaces(StepFunctionResponse, "get_execution_history", "moto ignores pages and the reverse order.")
+@patches.replaces(StepFunctionResponse, "get_execution_history", "moto ignores pagination and reverseOrder.")
 def _get_execution_history(self: StepFunctionResponse) -> ActionResult:
     history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))["events"]
     if self._get_bool_param("reverseOrder"):
@@ -392,9 +405,7 @@ def _send_task_failure(self: StepFunctionResponse) -> EmptyResult:
 
 for _error in AWSError.__subclasses__():
     if _error.__module__ == parser_api.__name__:
-        patches.replace(
-            _error, "TYPE", _error.code, "moto's errors of the interpreter reach the caller without their code."
-        )
+        patches.replace(_error, "TYPE", _error.code, "moto omits the codes of the interpreter's errors.")
 patches.replace(
     parser_models.StepFunctionsParserBackend,
     "_validate_definition",
@@ -405,5 +416,5 @@ patches.replace(
     parser_models,
     "stepfunctions_parser_backends",
     _backends,
-    "moto's executions omit events, metrics, roles and time-outs.",
+    "moto's executions ignore events, metrics, roles and time-outs.",
 )

@@ -1,9 +1,8 @@
-"""State machine definitions: from what a template or a request holds to what Step Functions accepts."""
+"""State machine definitions: substitutions in templates, and validation."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,8 +13,9 @@ from moto.stepfunctions.parser.api import InvalidDefinition
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 
 from embedded_aws.services.stepfunctions.language import parse
+from embedded_aws.services.stepfunctions.substitutions import substitute
 
-# https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: what JSONata states no longer have.
+# https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: fields that JSONata states do not have.
 _JSONPATH_FIELDS = ("InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath", "SecondsPath")
 _ENDS = ("Choice", "Succeed", "Fail")
 
@@ -24,8 +24,8 @@ def from_template(definition: str, substitutions: Mapping[str, Any]) -> str:
     """Return the JSON of a definition in a template, with each `${name}` replaced.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-stepfunctions-statemachine.html:
-    text replaces text before JSON or YAML is parsed, so `MaxAttempts: ${Attempts}` becomes a number, and
-    `Retry: ${Rules}` whatever JSON the value is.
+    the text is replaced before JSON or YAML is parsed, so `MaxAttempts: ${Attempts}` becomes a number, and
+    `Retry: ${Rules}` becomes the JSON value of the substitution.
     """
     try:
         definition = substitute(definition, substitutions)
@@ -39,7 +39,7 @@ def from_template(definition: str, substitutions: Mapping[str, Any]) -> str:
 
 def _from_yaml(definition: str) -> str:
     try:
-        # CloudFormation reads YAML into a tree that has no anchors; PyYAML would resolve them.
+        # CloudFormation does not resolve YAML aliases; PyYAML would.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(definition)):
             raise InvalidDefinition("Invalid State Machine Definition: 'YAML aliases are not supported'")
         return json.dumps(yaml.safe_load(definition), ensure_ascii=False)
@@ -48,9 +48,9 @@ def _from_yaml(definition: str) -> str:
 
 
 def validate(definition: str) -> None:
-    """Raise what CreateStateMachine answers to a definition that could never run.
+    """Raise InvalidDefinition for a definition that CreateStateMachine refuses.
 
-    https://docs.aws.amazon.com/step-functions/latest/apireference/API_ValidateStateMachineDefinition.html
+    Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_ValidateStateMachineDefinition.html
     """
     try:
         document = json.loads(definition)
@@ -66,11 +66,11 @@ def validate(definition: str) -> None:
 
 
 def _problems(machine: Mapping[str, Any], path: str, language: str) -> Iterator[str]:
-    """What is wrong with the states of a machine, of an iteration or of a branch."""
+    """Yield the errors in the states of a state machine, an iteration or a branch."""
     states = machine.get("States", {})
-    for place, target in [(f"{path}/StartAt", machine.get("StartAt")), *_transitions(states, path)]:
+    for location, target in [(f"{path}/StartAt", machine.get("StartAt")), *_transitions(states, path)]:
         if target not in states:
-            yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {place}"
+            yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {location}"
     for name in set(states) - _reachable(machine):
         yield f'MISSING_TRANSITION_TARGET: State "{name}" is not reachable. at {path}/States/{name}'
     for name, state in states.items():
@@ -112,41 +112,20 @@ def _expression_problems(value: Any, path: str) -> Iterator[str]:
 
 def _transitions(states: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     for name, state in states.items():
-        place = f"{path}/States/{name}"
+        location = f"{path}/States/{name}"
         for field in ("Next", "Default"):
             if field in state:
-                yield f"{place}/{field}", state[field]
+                yield f"{location}/{field}", state[field]
         for field in ("Choices", "Catch"):
             for number, rule in enumerate(state.get(field, [])):
-                yield f"{place}/{field}[{number}]/Next", rule.get("Next")
+                yield f"{location}/{field}[{number}]/Next", rule.get("Next")
 
 
 def _reachable(machine: Mapping[str, Any]) -> set[str]:
     states = machine.get("States", {})
-    found: set[str] = set()
+    reachable: set[str] = set()
     new = {machine.get("StartAt", "")}
     while new:
-        found |= new
-        new = {target for _, target in _transitions({name: states.get(name, {}) for name in new})} - found
-    return found
-
-
-def substitute(definition: str, substitutions: Mapping[str, Any]) -> str:
-    """Return a state machine's definition with its `${name}`s replaced, repeatedly until none is left to replace.
-
-    A value may contain other `${name}`s; a name without a value stays as it is. Raises ValueError if a value leads back
-    to its own name. Source: `transformDefinition` in DefinitionProcessor.java of
-    https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-stepfunctions, which calls
-    `StringUtils.replaceEachRepeatedly` of Apache Commons Lang; the message is the one of that library.
-    """
-    values = {f"${{{name}}}": _text(value) for name, value in substitutions.items()}
-    names = re.compile("|".join(map(re.escape, values)) or "(?!)")
-    for _ in range(len(values) + 1):
-        definition, replaced = names.subn(lambda found: values[found[0]], definition)
-        if not replaced:
-            return definition
-    raise ValueError("Aborting to protect against StackOverflowError - output of one loop is the input of another")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        reachable |= new
+        new = {target for _, target in _transitions({name: states.get(name, {}) for name in new})} - reachable
+    return reachable

@@ -1,7 +1,7 @@
-"""How a state machine calls AWS: as its role, in the words of the AWS SDK for Java, with errors named as there.
+"""Service integrations: calls with the state machine's role, and the names and errors of the AWS SDK for Java.
 
-https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html and the pages of the optimized
-integrations.
+Sources: https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html and the pages of the
+optimized integrations.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botocore.exceptions import ConnectionError as NoAnswerError
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 from botocore.response import StreamingBody
 from moto.core.exceptions import ServiceException
-from moto.stepfunctions.parser import models as _every_module_of_the_interpreter  # noqa: F401
+from moto.stepfunctions.parser import models as _all_interpreter_modules  # noqa: F401
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
@@ -59,7 +59,7 @@ from embedded_aws.kernel import sdk
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.stepfunctions.language import instant
 
-# A function may take 15 minutes to answer.
+# A Lambda function can run for up to 15 minutes.
 _CONFIG = Config(
     retries={"total_max_attempts": 1},
     read_timeout=1000,
@@ -68,8 +68,8 @@ _CONFIG = Config(
 )
 _SESSION_SECONDS = 1800
 
-# The optimized integrations are older than the SDK integrations and name errors by version 1 of the SDK for Java:
-# the service, and the exception of an error that the service's API does not declare.
+# The optimized integrations use the error names of version 1 of the SDK for Java. For each: the service, and the
+# exception for errors that the service's API does not declare.
 _OPTIMIZED = {
     StateTaskServiceLambda: ("Lambda", "AWSLambdaException"),
     StateTaskServiceDynamoDB: ("DynamoDB", "AmazonDynamoDBException"),
@@ -78,7 +78,7 @@ _OPTIMIZED = {
     StateTaskServiceSns: ("SNS", "AmazonSNSException"),
     StateTaskServiceSqs: ("SQS", "AmazonSQSException"),
 }
-# An SDK integration is called by the SDK's package, which is the service's id in lower case; boto3 differs for these.
+# An SDK integration has the name of the SDK's package, the service ID in lower case. For these, boto3's name differs.
 _BOTO_NAMES = {
     "applicationautoscaling": "application-autoscaling",
     "cloudwatchlogs": "logs",
@@ -92,25 +92,25 @@ _FROM_ERROR_IN_MOTO = {kind: kind._from_error for kind in (*_OPTIMIZED, StateTas
 
 
 class RoleNotAssumedError(Exception):
-    """The state machine's role, or the one in a state's Credentials, could not be assumed."""
+    """The state machine's role, or the role in a state's Credentials, could not be assumed."""
 
 
 @dataclasses.dataclass
 class _StateCredentials(credentials.StateCredentials):
-    """`role_arn` makes the call; where it is not the state machine's own role, that one (`caller`) assumes it."""
+    """The role that makes the call (`role_arn`), and the state machine's role (`caller`), which can assume it."""
 
     caller: str
     state_machine: str
 
 
 def forget_clients() -> None:
-    """After the embedded AWS has moved to another address."""
+    """Discard the cached clients; their endpoint URL is no longer valid after a restart."""
     _client.cache_clear()
 
 
 def _client_for(region: str, service: str, state_credentials: _StateCredentials) -> Any:
-    given = state_credentials
-    return _client(region, service, given.role_arn, given.caller, given.state_machine, _session_window())
+    role = state_credentials
+    return _client(region, service, role.role_arn, role.caller, role.state_machine, _session_window())
 
 
 def _session_window() -> int:
@@ -119,18 +119,18 @@ def _session_window() -> int:
 
 for _module in [module for name, module in sys.modules.items() if name.startswith("moto.stepfunctions.parser.asl")]:
     if hasattr(_module, "boto_client_for"):
-        patches.replace(_module, "boto_client_for", _client_for, "moto calls with fixed credentials.")
+        patches.replace(_module, "boto_client_for", _client_for, "moto uses fixed credentials.")
 
 
 @functools.lru_cache(maxsize=256)
 def _client(region: str, service: str, role_arn: str, caller: str, state_machine: str, _window: int) -> Any:
     try:
-        by = clients.ServiceCall("states.amazonaws.com", state_machine)
-        session = clients.role_credentials(caller, "StepFunctions", by)
+        call = clients.ServiceCall("states.amazonaws.com", state_machine)
+        session = clients.role_credentials(caller, "StepFunctions", call)
         if role_arn != caller:
             session = _assume(role_arn, session, region)
     except (ClientError, ServiceException) as error:
-        raise RoleNotAssumedError(f"{caller} could not act as {role_arn}: {error}") from error
+        raise RoleNotAssumedError(f"The role {role_arn} could not be assumed for {caller}: {error}") from error
     return _connect(service, session, region)
 
 
@@ -147,21 +147,21 @@ def _connect(service: str, session: dict[str, str], region: str) -> Any:
     return sdk.client(service, session, region, _CONFIG)
 
 
-@patches.replaces(StateTask, "_eval_state_credentials", "moto calls with fixed credentials.")
+@patches.replaces(StateTask, "_eval_state_credentials", "moto uses fixed credentials.")
 def _eval_state_credentials(self: StateTask, env: Environment) -> _StateCredentials:
-    own = env.aws_execution_details.role_arn
+    machine_role = env.aws_execution_details.role_arn
     state_machine = env.states.context_object.context_object_data["StateMachine"]["Id"]
     if not self.credentials:
-        return _StateCredentials(own, own, state_machine)
+        return _StateCredentials(machine_role, machine_role, state_machine)
     self.credentials.eval(env=env)
-    return _StateCredentials(env.stack.pop().role_arn, own, state_machine)
+    return _StateCredentials(env.stack.pop().role_arn, machine_role, state_machine)
 
 
 def _operation(boto_name: str, action: str) -> OperationModel:
-    """The operation `describeEndpoint` (or, as moto spells it where it polls, `describe_endpoint`) of a service."""
+    """Return an operation of a service by the name `describeEndpoint` or, in moto's polling, `describe_endpoint`."""
     model = sdk.service_model(boto_name)
-    wanted = action.replace("_", "").lower()
-    (name,) = [name for name in model.operation_names if name.lower() == wanted]
+    lower = action.replace("_", "").lower()
+    (name,) = [name for name in model.operation_names if name.lower() == lower]
     return model.operation_model(name)
 
 
@@ -183,7 +183,7 @@ def _sdk_action(self: StateTaskServiceAwsSdk, service_action_name: str | None = 
     StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", "moto accepts actions that do not exist."
 )
 def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
-    # Step Functions knows its services and actions when a state machine is created.
+    # Step Functions checks services and actions when a state machine is created.
     try:
         model = sdk.service_model(self._get_boto_service_name())
         _operation(self._get_boto_service_name(), self.resource.api_action)
@@ -196,7 +196,7 @@ def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
         )
 
 
-@patches.replaces(StateTaskService, "_normalise_parameters", "moto passes requests on in boto3's own words.")
+@patches.replaces(StateTaskService, "_normalise_parameters", "moto passes requests on with boto3's names.")
 def _normalise_parameters(
     self: StateTaskService,
     parameters: Any,
@@ -209,7 +209,7 @@ def _normalise_parameters(
         _replace(parameters, _to_boto(parameters, shape))
 
 
-@patches.replaces(StateTaskService, "_normalise_response", "moto passes responses on in boto3's own words.")
+@patches.replaces(StateTaskService, "_normalise_response", "moto passes responses on with boto3's names.")
 def _normalise_response(
     self: StateTaskService, response: Any, boto_service_name: str | None = None, service_action_name: str | None = None
 ) -> None:
@@ -225,7 +225,7 @@ def _replace(mapping: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def _to_boto(value: Any, shape: Shape) -> Any:
-    """A request in PascalCase, in which null means nothing and an object may stand for a text, as boto3 takes it."""
+    """Convert a request in PascalCase to boto3's form: null is omitted, and an object becomes a string if required."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         names = {StateTaskService._to_sfn_cased(name).lower(): name for name in shape.members}
         members = {names.get(key.lower(), key): member for key, member in value.items() if member is not None}
@@ -245,7 +245,7 @@ def _to_boto(value: Any, shape: Shape) -> Any:
 
 
 def _from_boto(value: Any, shape: Shape) -> Any:
-    """A response of boto3 in PascalCase and JSON's own types."""
+    """Convert a response of boto3 to PascalCase and JSON types."""
     if isinstance(value, StreamingBody):
         return value.read().decode()
     if isinstance(value, bytes):
@@ -273,21 +273,21 @@ def _from_error(self: StateTaskService, env: Environment, ex: Exception) -> Fail
     if isinstance(ex, ClientError):
         return _task_failed(self, env, *_error_and_cause(self, ex))
     if isinstance(ex, HTTPClientError | NoAnswerError):
-        # What the SDK for Java makes of a connection that fails.
+        # The SDK for Java throws SdkClientException if the connection fails.
         return _task_failed(self, env, f"{_service(self)}.SdkClientException", str(ex))
     if isinstance(ex, SfnFailedEntryCountException):
         return _task_failed(self, env, "EventBridge.FailedEntry", to_json_str(ex.cause))
-    # moto reports a time-out or a failed expression of a DynamoDB task as an error of DynamoDB.
+    # moto reports a time-out or a failed expression in a DynamoDB task as an error of DynamoDB.
     original = StateTaskService._from_error if kind is StateTaskServiceDynamoDB else _FROM_ERROR_IN_MOTO[kind]
     return original(self, env=env, ex=ex)
 
 
 for _kind in _FROM_ERROR_IN_MOTO:
-    patches.replace(_kind, "_from_error", _from_error, "moto names errors in boto3's own words.")
+    patches.replace(_kind, "_from_error", _from_error, "moto uses boto3's error names.")
 
 
 def _error_and_cause(self: StateTaskService, error: ClientError) -> tuple[str, str]:
-    # botocore makes an exception class of every error that the API of a service declares.
+    # botocore has an exception class for every error that the API of a service declares.
     declared = type(error).__name__ if type(error) is not ClientError else None
     code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
     metadata = error.response["ResponseMetadata"]
@@ -303,7 +303,7 @@ def _error_and_cause(self: StateTaskService, error: ClientError) -> tuple[str, s
 
 
 def _service(self: StateTaskService) -> str:
-    """How errors of the integration call its service."""
+    """Return the name of the service in errors of the integration."""
     if type(self) in _OPTIMIZED:
         return _OPTIMIZED[type(self)][0]
     return _java_name(str(sdk.service_model(self._get_boto_service_name()).service_id))
@@ -328,7 +328,7 @@ def _java_exception(shape_name: str) -> str:
 
 
 def _java_name(name: str) -> str:
-    """A name as the code generator of the SDK for Java spells it: DynamoDB as DynamoDb, CloudWatch Logs as one word."""
+    """Convert a name as the SDK for Java does: DynamoDB to DynamoDb, CloudWatch Logs to one word."""
     for pattern, replacement in (
         (r"[^A-Za-z0-9]+", " "),
         (r"(?<=[a-z])(?=[A-Z][a-zA-Z0-9])", " "),

@@ -1,7 +1,7 @@
-"""JSONata as Step Functions evaluates it.
+"""Evaluation of JSONata expressions, as by Step Functions.
 
-https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html: JSONata 2.0.6, without `$eval`, with some
-functions of its own, and an error where an expression has no result.
+Step Functions uses JSONata 2.0.6 without `$eval`, adds functions, and raises an error for an expression without a
+result. Source: https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 from jsonata import Jsonata
 from jsonata.utils import Utils
 
-# AWS gives an expression one second of its own processors; the same expression may wait for a laptop's longer.
-_MILLISECONDS = 10_000
-_DEPTH = 1_000
+# AWS's limit is one second. It is higher here, because a loaded developer machine needs longer.
+_TIMEOUT_MILLISECONDS = 10_000
+_MAX_DEPTH = 1_000
 _HASHES = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
 
 
 class QueryEvaluationError(Exception):
-    """What Step Functions reports as `States.QueryEvaluationError`."""
+    """The evaluation of an expression failed; Step Functions reports `States.QueryEvaluationError`."""
 
 
 def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
-    """The JSON value of an expression, in which every variable stands for its JSON value."""
-    # There is no $eval, so a variable that an expression uses is spelled in it.
+    """Return the JSON value of an expression with the JSON values of its variables; raise QueryEvaluationError."""
+    # Without $eval, the name of every variable that an expression uses occurs in it.
     used = {name: _bound(value) for name, value in variables.items() if f"${name}" in expression}
     try:
-        compiled = Jsonata(expression, timeout=_MILLISECONDS, stack=_DEPTH)
+        compiled = Jsonata(expression, timeout=_TIMEOUT_MILLISECONDS, stack=_MAX_DEPTH)
         compiled.set_output_convert_nulls(False)
         for name, function in _FUNCTIONS.items():
             compiled.register_lambda(name, function)
@@ -53,7 +53,7 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
 
 def _bound(value: Any) -> Any:
-    """A copy of a JSON value in which null is the library's null, since its None is JSONata's undefined."""
+    """Return a copy of a JSON value with the library's marker for null; the library treats None as undefined."""
     if isinstance(value, dict):
         return {key: _bound(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -62,7 +62,7 @@ def _bound(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's own types, without the library's markers for null and for sequences."""
+    """Return the JSON value of a result, without the library's markers for null and for sequences."""
     if value is None or value is Utils.NULL_VALUE:
         return None
     if isinstance(value, dict):
@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
         return [_plain(value[index]) for index in range(len(value))]
     if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def _partition(array: list[Any], size: int) -> list[list[Any]]:

@@ -1,7 +1,7 @@
-"""The Amazon States Language where moto's interpreter departs from AWS, for state machines in JSONata.
+"""The Amazon States Language: corrections of moto's interpreter for state machines that use JSONata.
 
-https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html, .../workflow-variables.html and
-.../transforming-data.html.
+Sources: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html, .../workflow-variables.html
+and .../transforming-data.html.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ from embedded_aws.services.stepfunctions import jsonata
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MOST_BYTES = 256 * 1024
-_PAUSE_SECONDS = 0.5
-_ASSIGNED = "variables that the state assigns"
+_POLL_SECONDS = 0.5
+_ASSIGNED = "assigned variables"
 _UNCHECKED = "moto does not check the type of an expression's result."
 
 patches = Patches("5.2.5")
@@ -70,15 +70,15 @@ _pace = 1.0
 
 
 def instant(moment: datetime.datetime) -> str:
-    """A time as java.time.Instant prints it, in UTC with as many fraction digits as it needs."""
+    """Format a time in UTC as java.time.Instant does, without fraction digits that are zero."""
     text = moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z").replace(".000Z", "Z")
 
 
 @functools.lru_cache(maxsize=128)
 def parse(definition: str) -> Program:
-    """The program of a definition. A program keeps no state, so all executions share it."""
-    # moto reads the escapes of JSON as Python's: only those that are the same in both are left to it.
+    """Return the program of a definition. A program has no state, so all executions share it."""
+    # moto interprets JSON escapes as Python escapes. The JSON is rewritten with escapes that are the same in both.
     return AmazonStateLanguageParser.parse(json.dumps(json.loads(definition), ensure_ascii=False))[0]
 
 
@@ -88,23 +88,23 @@ def _within_quota(value: Any) -> bool:
 
 for _module in (state_module, state_task_service, state_task_lambda):
     patches.replace(
-        _module, "is_within_size_quota", _within_quota, "moto counts spaces and \\u escapes, which AWS does not write."
+        _module, "is_within_size_quota", _within_quota, "moto counts spaces and \\u escapes, which AWS does not add."
     )
 
 
-@patches.replaces(Preprocessor, "_inner_string_of", "moto leaves the escapes of a JSON string in it.")
+@patches.replaces(Preprocessor, "_inner_string_of", "moto does not decode the escapes of a JSON string.")
 def _string_of(parser_rule_context: ParserRuleContext) -> Any:
     text = parser_rule_context.getText()
     return json.loads(text, strict=False) if text == "null" or text.startswith('"') else text
 
 
-@patches.replaces(EvalComponent, "heap_key", "moto makes the key at first use, which two executions may do at once.")
+@patches.replaces(EvalComponent, "heap_key", "moto creates the key at first use, which is a race between executions.")
 def _heap_key(self: EvalComponent) -> str:
     return str(id(self))
 
 
-@patches.replaces(StringVariableSample, "_eval_body", "getmoto/moto#10105: moto has no evaluator of JSONata.")
-@patches.replaces(StringJSONata, "_eval_body", "getmoto/moto#10105: moto has no evaluator of JSONata.")
+@patches.replaces(StringVariableSample, "_eval_body", "getmoto/moto#10105: moto does not evaluate JSONata.")
+@patches.replaces(StringJSONata, "_eval_body", "getmoto/moto#10105: moto does not evaluate JSONata.")
 def _evaluate(self: StringJSONata | StringVariableSample, env: Environment) -> None:
     store = env.variable_store
     variables = store._outer_scope | store._inner_scope | {"states": _states(env)}
@@ -115,7 +115,7 @@ def _evaluate(self: StringJSONata | StringVariableSample, env: Environment) -> N
 
 
 def _states(env: Environment) -> dict[str, Any]:
-    """`$states`: a result where there is one, or the error where it is caught, but not both."""
+    """Return the value of `$states`, with either a result or the output of a caught error."""
     data = env.states._states_data
     context = dict(data["context"])
     if state := context.get("State"):
@@ -138,7 +138,7 @@ def _query_evaluation_error(env: Environment, cause: str) -> FailureEventExcepti
     )
 
 
-def _expect(env: Environment, expression: StringJSONata, field: str, kind: str, expected: bool) -> None:
+def _check_type(env: Environment, expression: StringJSONata, field: str, kind: str, expected: bool) -> None:
     if not expected:
         value = json.dumps(env.stack[-1], ensure_ascii=False)
         raise _query_evaluation_error(
@@ -148,48 +148,50 @@ def _expect(env: Environment, expression: StringJSONata, field: str, kind: str, 
         )
 
 
-def _whole_number(expression: StringJSONata, env: Environment, field: str, least: int) -> int:
+def _integer(expression: StringJSONata, env: Environment, field: str, minimum: int) -> int:
     expression.eval(env=env)
     value = env.stack[-1]
-    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    _expect(env, expression, field, "number", valid)
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+    _check_type(env, expression, field, "number", valid)
     return int(env.stack.pop())
 
 
 @patches.replaces(SecondsJSONata, "_get_wait_seconds", _UNCHECKED)
 def _wait_seconds(self: SecondsJSONata, env: Environment) -> int:
-    return _whole_number(self.string_jsonata, env, "Seconds", 0)
+    return _integer(self.string_jsonata, env, "Seconds", 0)
 
 
 @patches.replaces(TimeoutSecondsJSONata, "_eval_seconds", _UNCHECKED)
 def _timeout_seconds(self: TimeoutSecondsJSONata, env: Environment) -> int:
-    return _whole_number(self.string_jsonata, env, "TimeoutSeconds", 1)
+    return _integer(self.string_jsonata, env, "TimeoutSeconds", 1)
 
 
 @patches.replaces(MaxConcurrencyJSONata, "_eval_max_concurrency", _UNCHECKED)
 def _max_concurrency(self: MaxConcurrencyJSONata, env: Environment) -> int:
-    return _whole_number(self.string_jsonata, env, "MaxConcurrency", 0)
+    return _integer(self.string_jsonata, env, "MaxConcurrency", 0)
 
 
 @patches.replaces(ConditionStringJSONata, "_eval_body", _UNCHECKED)
 def _condition(self: ConditionStringJSONata, env: Environment) -> None:
     self.string_jsonata.eval(env=env)
-    _expect(env, self.string_jsonata, "Condition", "boolean", isinstance(env.stack[-1], bool))
+    _check_type(env, self.string_jsonata, "Condition", "boolean", isinstance(env.stack[-1], bool))
 
 
 @patches.replaces(Error, "_eval_body", _UNCHECKED)
 @patches.replaces(Cause, "_eval_body", _UNCHECKED)
-def _failure_text(self: Cause | Error, env: Environment) -> None:
+def _failure_string(self: Cause | Error, env: Environment) -> None:
     self.string_expression.eval(env=env)
     if isinstance(self.string_expression, StringJSONata):
-        _expect(env, self.string_expression, type(self).__name__, "string", isinstance(env.stack[-1], str))
+        _check_type(env, self.string_expression, type(self).__name__, "string", isinstance(env.stack[-1], str))
 
 
-# "Assign and Output run in parallel": an Output still sees the variables as they were when the state was entered.
+# "Assign and Output run in parallel": an Output sees the values that variables had when the state was entered.
 
 
 @patches.replaces(
-    AssignDecl, "_eval_body", "moto sets variables before the Output; here they wait for the state's end."
+    AssignDecl,
+    "_eval_body",
+    "moto sets variables before it evaluates the Output; here, they are set when the state ends.",
 )
 def _assign(self: AssignDecl, env: Environment) -> None:
     values: dict[str, Any] = {}
@@ -204,22 +206,20 @@ def _set_variables(env: Environment) -> None:
         env.variable_store.set(variable_identifier=name, variable_value=value)
 
 
-@patches.replaces(
-    CommonStateField, "_set_next", "moto takes a Catch that leads back to its own state for a state that did not fail."
-)
+@patches.replaces(CommonStateField, "_set_next", "moto treats a Catch with its own state as Next as success.")
 def _leave(self: CommonStateField, env: Environment) -> None:
     _set_variables(env)
     if not (env.stack and env.stack[-1] is CatchOutcome.Caught):
         _set_next_in_moto(self, env)
 
 
-@patches.replaces(StateChoice, "_set_next", "moto sets variables before the Output; here the state's end sets them.")
+@patches.replaces(StateChoice, "_set_next", "moto sets variables before it evaluates the Output.")
 def _leave_choice(_: StateChoice, env: Environment) -> None:
     _set_variables(env)
 
 
 @patches.replaces(
-    ExecutionState, "_evaluate_with_timeout", "moto ends the execution when an Output fails, past the Retry and Catch."
+    ExecutionState, "_evaluate_with_timeout", "moto ends the execution when an Output fails, without Retry and Catch."
 )
 def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     _evaluate_in_moto(self, env)
@@ -230,11 +230,11 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     except FailureEventException:
         env.heap.pop(_ASSIGNED, None)
         raise
-    # What tells _eval_state_output that the output is made.
+    # This tells _eval_state_output that the output was evaluated.
     env.stack.append(CatchOutcome.NotCaught)
 
 
-@patches.replaces(StateChoice, "_eval_state", "moto lets a state go on when no choice matches.")
+@patches.replaces(StateChoice, "_eval_state", "moto continues when no choice matches.")
 def _choose(self: StateChoice, env: Environment) -> None:
     for rule in self.choices_decl.rules:
         rule.eval(env)
@@ -243,8 +243,10 @@ def _choose(self: StateChoice, env: Environment) -> None:
             return
     if self.default_state is None:
         name = StatesErrorName(typ=StatesErrorNameType.StatesNoChoiceMatched)
-        raise FailureEventException(_ending(env, name, f"No choice of the state '{self.name}' matched its input."))
-    # Assign and Output of the state itself are the default's, also where a rule leads to the same state.
+        raise FailureEventException(
+            _execution_failed(env, name, f"No choice of the state '{self.name}' matched its input.")
+        )
+    # Assign and Output of the state itself belong to the default, even if a rule has the same Next state.
     if not self._is_language_query_jsonpath():
         for field in (self.assign_decl, self.output):
             if field:
@@ -253,7 +255,7 @@ def _choose(self: StateChoice, env: Environment) -> None:
 
 
 @patches.replaces(
-    StateChoice, "_eval_state_output", "moto evaluates the default's Output also after a rule that leads there."
+    StateChoice, "_eval_state_output", "moto evaluates the default's Output even after a rule with the same Next state."
 )
 def _choice_output(self: StateChoice, env: Environment) -> None:
     if self._is_language_query_jsonpath():
@@ -262,7 +264,7 @@ def _choice_output(self: StateChoice, env: Environment) -> None:
         env.next_state_name = env.stack.pop()
 
 
-def _ending(env: Environment, name: StatesErrorName, cause: str) -> FailureEvent:
+def _execution_failed(env: Environment, name: StatesErrorName, cause: str) -> FailureEvent:
     details = ExecutionFailedEventDetails(error=name.error_name, cause=cause)
     return FailureEvent(
         env=env,
@@ -273,13 +275,13 @@ def _ending(env: Environment, name: StatesErrorName, cause: str) -> FailureEvent
 
 
 @patches.replaces(
-    CustomErrorName, "__init__", 'moto refuses names that begin with "States.", with which a state may end.'
+    CustomErrorName, "__init__", 'moto refuses names that begin with "States.", which Step Functions accepts.'
 )
 def _error_name(self: CustomErrorName, error_name: str | None) -> None:
     super(CustomErrorName, self).__init__(error_name=error_name)
 
 
-@patches.replaces(ErrorEqualsDecl, "_eval_body", "moto's States.ALL catches errors that cannot be caught.")
+@patches.replaces(ErrorEqualsDecl, "_eval_body", "States.ALL of moto matches errors that cannot be caught.")
 def _error_equals(self: ErrorEqualsDecl, env: Environment) -> None:
     name = getattr(env.stack.pop(), "error_name", None)
     names = {error.error_name for error in self.error_names}
@@ -294,20 +296,20 @@ def _error_equals(self: ErrorEqualsDecl, env: Environment) -> None:
     env.stack.append(matches)
 
 
-def hurry(pace: float) -> None:
-    """Let a second of every wait, and before every retry, take as many seconds as `pace`."""
+def set_pace(pace: float) -> None:
+    """Scale Wait states and retry delays: one second takes `pace` seconds."""
     global _pace
     _pace = pace
 
 
 def _pause(env: Environment, seconds: float) -> None:
-    """Wait, but not longer than the execution runs."""
+    """Wait until the time is over or the execution ends."""
     end = time.monotonic() + seconds * _pace
     while env.is_running() and (left := end - time.monotonic()) > 0:
-        env.program_state_event.wait(min(left, _PAUSE_SECONDS))
+        env.program_state_event.wait(min(left, _POLL_SECONDS))
 
 
-@patches.replaces(RetrierDecl, "_eval_body", "moto sleeps on after the execution has been stopped.")
+@patches.replaces(RetrierDecl, "_eval_body", "moto continues to sleep after the execution was stopped.")
 def _retry(self: RetrierDecl, env: Environment) -> None:
     self.error_equals.eval(env)
     if not env.stack.pop():
@@ -323,13 +325,13 @@ def _retry(self: RetrierDecl, env: Environment) -> None:
     env.stack.append(RetrierOutcome.Executed)
 
 
-@patches.replaces(WaitFunction, "_wait_interval", "moto cannot wait at another pace than the clock's.")
+@patches.replaces(WaitFunction, "_wait_interval", "moto always waits in real time.")
 def _wait_interval(_: WaitFunction, env: Environment, wait_seconds: int) -> None:
     _pause(env, wait_seconds)
 
 
 @patches.replaces(
-    InlineItemProcessorWorker, "_eval_input", "moto has no input left for the ItemSelector of a Map without Items."
+    InlineItemProcessorWorker, "_eval_input", "moto fails for an ItemSelector of a Map state without Items."
 )
 def _select_item(self: InlineItemProcessorWorker, env_frame: Environment) -> None:
     if not self._env.stack:
@@ -337,7 +339,7 @@ def _select_item(self: InlineItemProcessorWorker, env_frame: Environment) -> Non
     _eval_input_in_moto(self, env_frame)
 
 
-@patches.replaces(Environment, "as_inner_frame_of", "moto hides $states.context.Map from the states of an iteration.")
+@patches.replaces(Environment, "as_inner_frame_of", "moto omits $states.context.Map in the states of an iteration.")
 def _frame(_: type[Environment], env: Environment, *arguments: Any, **options: Any) -> Environment:
     frame = _frame_in_moto(env, *arguments, **options)
     context = env.states.context_object.context_object_data

@@ -1,4 +1,4 @@
-"""The permissions that calls of Step Functions require."""
+"""The required permissions of Step Functions's operations."""
 
 from __future__ import annotations
 

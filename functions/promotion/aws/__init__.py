@@ -1,1 +1,1 @@
-"""The border to AWS: clients, errors, the service model, and strict reading of what comes in."""
+"""Access to AWS: clients, errors, the service model, and strict reading of external input."""

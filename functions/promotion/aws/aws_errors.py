@@ -1,7 +1,7 @@
-"""What an AWS error means: the one place that reads error codes and messages.
+"""The meaning of an AWS error: the only module that reads error codes and messages.
 
-SageMaker reports not-found, already-exists and busy alike as ValidationException, so the message decides there. Only an
-exact code and a known beginning count; what is unknown stays unknown and is raised by whoever asked.
+SageMaker reports not-found, already-exists and busy as the same ValidationException, so its message decides. Only
+exact codes and known message prefixes are classified. Any other error is UNKNOWN, and the caller raises it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from botocore.exceptions import ClientError
 
 
 class Meaning(enum.Enum):
+    """The reaction that an error calls for."""
+
     NOT_FOUND = enum.auto()
     ALREADY_EXISTS = enum.auto()
     BUSY = enum.auto()
     DENIED = enum.auto()
     NOT_YET_VISIBLE = enum.auto()
-    TRY_AGAIN = enum.auto()
+    TRANSIENT = enum.auto()
     CHANGED = enum.auto()
     UNKNOWN = enum.auto()
 
@@ -42,38 +44,38 @@ _CODES = {
     "AccessDeniedException": Meaning.DENIED,
     "403": Meaning.DENIED,
     "KMS.AccessDeniedException": Meaning.DENIED,
-    # Each try asks for the credentials anew.
-    "ExpiredToken": Meaning.TRY_AGAIN,
-    "ExpiredTokenException": Meaning.TRY_AGAIN,
-    "Throttling": Meaning.TRY_AGAIN,
-    "ThrottlingException": Meaning.TRY_AGAIN,
-    "ThrottledException": Meaning.TRY_AGAIN,
-    "RequestThrottled": Meaning.TRY_AGAIN,
-    "RequestThrottledException": Meaning.TRY_AGAIN,
-    "EC2ThrottledException": Meaning.TRY_AGAIN,
-    "TooManyRequestsException": Meaning.TRY_AGAIN,
-    "RequestLimitExceeded": Meaning.TRY_AGAIN,
-    "BandwidthLimitExceeded": Meaning.TRY_AGAIN,
-    "LimitExceededException": Meaning.TRY_AGAIN,
-    "ProvisionedThroughputExceededException": Meaning.TRY_AGAIN,
-    "AutomationExecutionLimitExceededException": Meaning.TRY_AGAIN,
-    "SlowDown": Meaning.TRY_AGAIN,
-    "PriorRequestNotComplete": Meaning.TRY_AGAIN,
-    "TransactionConflictException": Meaning.TRY_AGAIN,
-    "TransactionInProgressException": Meaning.TRY_AGAIN,
-    "ServiceUnavailable": Meaning.TRY_AGAIN,
-    "ServiceUnavailableException": Meaning.TRY_AGAIN,
-    "InternalError": Meaning.TRY_AGAIN,
-    "InternalFailure": Meaning.TRY_AGAIN,
-    "InternalServerError": Meaning.TRY_AGAIN,
-    "ServerException": Meaning.TRY_AGAIN,
-    "UploadNotFoundException": Meaning.TRY_AGAIN,
-    "InternalServiceException": Meaning.TRY_AGAIN,
-    "InternalServiceError": Meaning.TRY_AGAIN,
-    "InternalServiceFault": Meaning.TRY_AGAIN,
-    "ConcurrentUpdateException": Meaning.TRY_AGAIN,
-    "RequestTimeout": Meaning.TRY_AGAIN,
-    "RequestTimeoutException": Meaning.TRY_AGAIN,
+    # Each retry requests new credentials.
+    "ExpiredToken": Meaning.TRANSIENT,
+    "ExpiredTokenException": Meaning.TRANSIENT,
+    "Throttling": Meaning.TRANSIENT,
+    "ThrottlingException": Meaning.TRANSIENT,
+    "ThrottledException": Meaning.TRANSIENT,
+    "RequestThrottled": Meaning.TRANSIENT,
+    "RequestThrottledException": Meaning.TRANSIENT,
+    "EC2ThrottledException": Meaning.TRANSIENT,
+    "TooManyRequestsException": Meaning.TRANSIENT,
+    "RequestLimitExceeded": Meaning.TRANSIENT,
+    "BandwidthLimitExceeded": Meaning.TRANSIENT,
+    "LimitExceededException": Meaning.TRANSIENT,
+    "ProvisionedThroughputExceededException": Meaning.TRANSIENT,
+    "AutomationExecutionLimitExceededException": Meaning.TRANSIENT,
+    "SlowDown": Meaning.TRANSIENT,
+    "PriorRequestNotComplete": Meaning.TRANSIENT,
+    "TransactionConflictException": Meaning.TRANSIENT,
+    "TransactionInProgressException": Meaning.TRANSIENT,
+    "ServiceUnavailable": Meaning.TRANSIENT,
+    "ServiceUnavailableException": Meaning.TRANSIENT,
+    "InternalError": Meaning.TRANSIENT,
+    "InternalFailure": Meaning.TRANSIENT,
+    "InternalServerError": Meaning.TRANSIENT,
+    "ServerException": Meaning.TRANSIENT,
+    "UploadNotFoundException": Meaning.TRANSIENT,
+    "InternalServiceException": Meaning.TRANSIENT,
+    "InternalServiceError": Meaning.TRANSIENT,
+    "InternalServiceFault": Meaning.TRANSIENT,
+    "ConcurrentUpdateException": Meaning.TRANSIENT,
+    "RequestTimeout": Meaning.TRANSIENT,
+    "RequestTimeoutException": Meaning.TRANSIENT,
     "PreconditionFailed": Meaning.CHANGED,
     "ConditionalRequestConflict": Meaning.CHANGED,
     "ConditionalCheckFailedException": Meaning.CHANGED,
@@ -85,18 +87,18 @@ _VALIDATION_MESSAGES = (
     ("Amazon SageMaker can't find ", Meaning.NOT_FOUND),
     ("Cannot create already existing ", Meaning.ALREADY_EXISTS),
     ("Cannot update in-progress ", Meaning.BUSY),
-    # A scalable target that stands in the way of an update, or that was taken off a moment ago.
-    ("The variant(s) ", Meaning.TRY_AGAIN),
-    # A role that was made a moment ago: IAM is eventually consistent.
+    # A scalable target blocks the update, or was deregistered a moment ago.
+    ("The variant(s) ", Meaning.TRANSIENT),
+    # A role that was created a moment ago: IAM is eventually consistent.
     ("Could not assume role ", Meaning.NOT_YET_VISIBLE),
 )
 
 
 def meaning(error: ClientError) -> Meaning:
-    """Return the meaning of `error`, or UNKNOWN; an unknown error with a status of 500 or more is TRY_AGAIN."""
+    """Return the meaning of `error`, or UNKNOWN; an unknown error with a status of 500 or more is TRANSIENT."""
     known = _known(error)
-    is_of_server = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
-    return Meaning.TRY_AGAIN if known is Meaning.UNKNOWN and is_of_server else known
+    is_server_error = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+    return Meaning.TRANSIENT if known is Meaning.UNKNOWN and is_server_error else known
 
 
 def _known(error: ClientError) -> Meaning:
@@ -109,7 +111,7 @@ def _known(error: ClientError) -> Meaning:
 
 
 def none_if_not_found[T](operation: Callable[..., T], **request: Any) -> T | None:
-    """Return what an operation of a client returns, or None if AWS does not find what `request` names."""
+    """Return the response of a client's operation, or None if AWS does not find the resource in `request`."""
     try:
         return operation(**request)
     except ClientError as error:
@@ -119,5 +121,5 @@ def none_if_not_found[T](operation: Callable[..., T], **request: Any) -> T | Non
 
 
 def message(error: ClientError) -> str:
-    """AWS's own words for `error`, with its code."""
+    """Return the code and the message of `error`."""
     return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', 'no message')}"

@@ -8,7 +8,7 @@ from promotion.aws.aws_errors import none_if_not_found
 
 
 def is_running(stepfunctions: Any, execution: str) -> bool:
-    """Return whether the execution of this ARN is running; one that Step Functions does not know is not."""
+    """Return whether the execution with this ARN exists and is running."""
     return _status(stepfunctions, execution) == "RUNNING"
 
 

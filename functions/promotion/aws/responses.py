@@ -1,4 +1,4 @@
-"""What AWS says of something, held against AWS's own service model before anything is made of it."""
+"""Validation of AWS's responses against AWS's own service model before they are used."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from promotion.errors import PromotionRefusedError
 
 
 def checked(
-    service: str, operation: str, answer: Any, what: str, needed: Sequence[str] = (), within: str = ""
+    service: str, operation: str, response: Any, subject: str, required: Sequence[str] = (), within: str = ""
 ) -> dict[str, Any]:
-    """`answer` (or its member `within`), if each member has its type and those `needed` are there.
+    """Return `response` (or its member `within`) after checking its types and its `required` members.
 
-    `what` it describes is for the message of the PromotionRefusedError that is raised otherwise. What is unknown or
-    beyond a limit does not count: AWS may have more to say than this version knows.
+    Unknown members and exceeded limits are accepted, because AWS may extend its API. Raise PromotionRefusedError if
+    the response is malformed; `subject` is the resource in the message: "the model reviews-1".
     """
     shape = service_model.output_shape(service, operation)
-    answer = dict(answer) if isinstance(answer, dict) else answer
+    response = dict(response) if isinstance(response, dict) else response
     if within:
-        shape, answer = shape.members[within], answer.get(within) if isinstance(answer, dict) else None
-    wrong = list(service_model.wrong_types(shape, answer, ""))
-    if not wrong:
-        wrong = [f"{member} is missing" for member in needed if not answer.get(member)]
-    if wrong:
+        shape, response = shape.members[within], response.get(within) if isinstance(response, dict) else None
+    problems = list(service_model.wrong_types(shape, response, ""))
+    if not problems:
+        problems = [f"{member} is missing" for member in required if not response.get(member)]
+    if problems:
         raise PromotionRefusedError(
-            f"What {operation} says of {what} cannot be used: {service_model.listed(wrong)}. Look at it in its "
-            "account, and start again."
+            f"The response of {operation} for {subject} cannot be used: {service_model.listed(problems)}. Check "
+            f"{subject} in its account, and start again."
         )
-    found: dict[str, Any] = answer
-    return found
+    validated: dict[str, Any] = response
+    return validated

@@ -1,4 +1,4 @@
-"""S3 URIs, and the buckets and keys they stand for."""
+"""S3 URIs, split into buckets and keys."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ import urllib.parse
 
 from promotion.errors import PromotionRefusedError
 
-# S3 user guide, "General purpose bucket naming rules": what the names of buckets look like, and what may not be one.
-# What the last ones stand for (access points, directory buckets, tables) has other versions and checksums.
+# S3 user guide, "General purpose bucket naming rules": the form of a bucket's name, and the reserved names. Some of the
+# reserved names denote access points, directory buckets and tables, whose versions and checksums differ.
 _URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.*)")
-
-
-_NO_BUCKET = re.compile(
+_RESERVED = re.compile(
     r"[0-9]+(\.[0-9]+){3}|.*\.\..*|(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)"
 )
 
 
 def bucket_and_key(uri: str, where: str = "") -> tuple[str, str]:
-    """Split `s3://bucket/key`; raises PromotionRefusedError, saying `where` it stands, for what is no such address."""
+    """Split `s3://<bucket>/<key>` into bucket and key.
+
+    Raise PromotionRefusedError if `uri` is not the URI of an object in a general purpose bucket. `where` is the place
+    of the URI in the message: "The tag model-promotion:metrics".
+    """
     shown = f"{where} is {uri!a:.200}, which" if where else f"{uri!a:.200}"
     if not uri.isprintable():
-        raise PromotionRefusedError(f"{shown} has characters that cannot be shown.")
+        raise PromotionRefusedError(f"{shown} contains unprintable characters. Replace them.")
     match = _URI.fullmatch(uri)
     if not match or not match["key"] or match["key"].startswith("/") or len(match["key"].encode()) > 1024:
-        raise PromotionRefusedError(f"{shown} is not the address of an object in S3: s3://<bucket>/<key>.")
-    if _NO_BUCKET.fullmatch(match["bucket"]):
+        raise PromotionRefusedError(f"{shown} is not the URI of an S3 object. Use the form s3://<bucket>/<key>.")
+    if _RESERVED.fullmatch(match["bucket"]):
+        raise PromotionRefusedError(f"{shown} is not in a general purpose S3 bucket. Use a general purpose bucket.")
+    if has_dot_segments(match["key"]):
         raise PromotionRefusedError(
-            f"{shown} is in no general purpose bucket of S3, but in what may not be called one."
+            f"{shown} has '.' or '..' as a segment of its key, which clients resolve to another key. Rename the object."
         )
-    if is_resolved_away(match["key"]):
-        raise PromotionRefusedError(f"{shown} has '.' or '..' as a part of its key, which clients resolve away.")
     return match["bucket"], match["key"]
 
 
-def is_resolved_away(key: str) -> bool:
-    """Whether some client would take a part of the key for a folder above, be it written %2e%2e or after a "\\"."""
+def has_dot_segments(key: str) -> bool:
+    """Return whether a client may resolve a part of `key` as `.` or `..`, also percent-encoded or after a backslash."""
     before = ""
     while before != key:
         before, key = key, urllib.parse.unquote(key)

@@ -1,15 +1,15 @@
-"""Values against AWS's own service model: members, types, limits, enums and patterns, each problem with its path.
+"""Validation against AWS's service model: members, types, limits, enums and patterns, each problem with its path.
 
-botocore's validator leaves maxima, enums and patterns to AWS, which would refuse them only when something is created.
-The models lie in botocore's data (sagemaker/2017-07-24/service-2.json). Their patterns are Java's; the few that `re`
-does not understand are left to AWS.
+botocore's validator does not check maxima, enums and patterns; AWS would reject them only when a resource is created.
+The models are in botocore's data (sagemaker/2017-07-24/service-2.json). Their patterns are Java's; the few that `re`
+cannot compile are left to AWS.
 """
 
 from __future__ import annotations
 
 import datetime
-import difflib
 import functools
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,55 +18,56 @@ import botocore.session
 import botocore.utils
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from promotion.aws.input_checks import did_you_mean
 from promotion.aws.strict_json import is_number
 
 _FEW = 10
-"""So many values of an enum are named; of longer ones only those that are like what was given."""
+"""Enums with up to this many values are listed in full; for longer ones the most similar value is suggested."""
 
 _TYPES = {
     "structure": "an object",
     "map": "an object",
     "list": "a list",
-    "string": "a text",
+    "string": "a string",
     "boolean": "true or false",
-    "integer": "a whole number",
-    "long": "a whole number",
+    "integer": "an integer",
+    "long": "an integer",
     "float": "a number",
     "double": "a number",
-    "timestamp": "a time",
+    "timestamp": "a timestamp",
 }
 
-_MOST_NAMED = 10
+_MAXIMUM_LISTED = 10
 _BITS = {"integer": 32, "long": 64}
 
 
 @functools.cache
 def service(name: str) -> Any:
-    """botocore's model of a service."""
+    """Return botocore's model of a service."""
     return botocore.session.get_session().get_service_model(name)
 
 
 def input_shape(service_name: str, operation: str) -> StructureShape:
-    """What an operation takes."""
+    """Return the shape of an operation's input."""
     shape: StructureShape = service(service_name).operation_model(operation).input_shape
     return shape
 
 
 def output_shape(service_name: str, operation: str) -> StructureShape:
-    """What an operation answers."""
+    """Return the shape of an operation's output."""
     shape: StructureShape = service(service_name).operation_model(operation).output_shape
     return shape
 
 
-def listed(found: Iterable[str]) -> str:
-    """Problems as one sentence of a message: the first ones in full, and how many more there are."""
-    texts = list(found)
-    more = [f"and {len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
-    return "; ".join(texts[:_MOST_NAMED] + more)
+def listed(descriptions: Iterable[str]) -> str:
+    """Join the first problems for a message, and count the others."""
+    texts = list(descriptions)
+    more = [f"and {len(texts) - _MAXIMUM_LISTED} more"] if len(texts) > _MAXIMUM_LISTED else []
+    return "; ".join(texts[:_MAXIMUM_LISTED] + more)
 
 
 def problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    """What is wrong with `value` as a `shape`: texts that begin with the path, `EndpointConfig.KmsKeyId is …`."""
+    """Yield each violation of `shape` in `value`, starting with its path: `EndpointConfig.KmsKeyId is …`."""
     expected = _TYPES[shape.type_name]
     if not _is(shape.type_name, value):
         yield f"{path} is {_kind_of(value)}, not {expected}"
@@ -84,8 +85,8 @@ def problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 
 def wrong_types(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    """What of an answer is not of the type that AWS says: texts as those of `problems`."""
-    is_float = shape.type_name in ("float", "double") and isinstance(value, float)  # be it NaN
+    """Yield each member of a response whose type differs from `shape`, in the form of `problems`."""
+    is_float = shape.type_name in ("float", "double") and isinstance(value, float)  # NaN too
     if not is_float and not _is(shape.type_name, value):
         yield f"{path or 'it'} is {_kind_of(value)}, not {_TYPES[shape.type_name]}"
     elif isinstance(shape, StructureShape):
@@ -108,7 +109,7 @@ def _problems_of_members(shape: StructureShape, value: dict[str, Any], path: str
         if name in shape.members:
             yield from problems(shape.members[name], member, f"{path}.{name}")
         else:
-            yield f"{path} has the unknown key {name!a:.100}{_like(name, list(shape.members))}"
+            yield f"{path} has the unknown key {name!a:.100}{did_you_mean(name, shape.members)}"
     for name in shape.required_members:
         if name not in value:
             yield f"{path}.{name} is missing"
@@ -119,21 +120,21 @@ def _broken_limits(shape: Shape, value: Any) -> Iterator[str]:
     number = isinstance(value, int | float)
     if "min" in limits or "max" in limits:
         size = value if number else len(value)
-        so = (
+        observed = (
             f"is {size:.12g}"
             if number
             else f"has {size} {'members' if isinstance(value, list | dict) else 'characters'}"
         )
         if size < limits.get("min", size):
-            yield f"{so}, and the least is {limits['min']}"
+            yield f"{observed}, below the minimum of {limits['min']}"
         if size > limits.get("max", size):
-            yield f"{so}, and the most is {limits['max']}"
+            yield f"{observed}, above the maximum of {limits['max']}"
             return
     if not isinstance(value, str):
         return
     if "enum" in limits and value not in limits["enum"]:
         values = limits["enum"]
-        known = f"; it has to be one of {', '.join(values)}" if len(values) <= _FEW else _like(value, values)
+        known = f"; it must be one of {', '.join(values)}" if len(values) <= _FEW else did_you_mean(value, values)
         yield f"is {value!a:.100}, which AWS does not know{known}"
     pattern = _compiled(limits.get("pattern", ""))
     if pattern and not pattern.fullmatch(value):
@@ -146,11 +147,6 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
         return re.compile(pattern) if pattern else None
     except re.error:
         return None
-
-
-def _like(given: str, known: list[str]) -> str:
-    found = difflib.get_close_matches(given, known, n=3)
-    return f"; like it are {', '.join(found)}" if found else ""
 
 
 def _is(type_name: str, value: Any) -> bool:
@@ -179,5 +175,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _kind_of(value: Any) -> str:
-    names: dict[type, str] = {type(None): "nothing", bool: "true or false", list: "a list", dict: "an object"}
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    names: dict[type, str] = {list: "a list", dict: "an object"}
     return names.get(type(value), repr(value)[:100] if isinstance(value, str | int | float) else "of another type")

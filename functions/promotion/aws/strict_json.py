@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote, read strictly: whatever is read can be written again as JSON, and walked through."""
+"""A strict reader of external JSON: every value it returns can be serialized again and traversed safely."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 import math
 from typing import Any
 
-DEEPEST = 100
-"""So many levels of lists and objects are read."""
+MAXIMUM_DEPTH = 100
+"""The number of nested lists and objects that are accepted."""
 
-_MOST_DIGITS = 400
+_MAXIMUM_DIGITS = 400
 
 
 def read(text: str | bytes) -> Any:
-    """The value that `text` is; raises ValueError, saying why in one line.
+    """Return the value of a JSON text; raise ValueError with a one-line reason if it is not strict JSON.
 
-    Beyond what JSON itself forbids there are no NaN and Infinity, no number too large to calculate with, no half of a
-    character, and no more levels than `DEEPEST`.
+    In addition to JSON's own rules, reject NaN and Infinity, numbers too large for arithmetic, unpaired surrogates, and
+    more levels than `MAXIMUM_DEPTH`.
     """
     try:
-        value = json.loads(text, parse_constant=_no_number, parse_float=_number, parse_int=_whole_number)
-        # Half of a surrogate pair is a text in Python alone.
+        value = json.loads(text, parse_constant=_reject_constant, parse_float=_number, parse_int=_integer)
+        # An unpaired surrogate is a string only in Python.
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ValueError("it has half of a character, an unpaired surrogate") from error
+        raise ValueError("it contains an unpaired surrogate") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"its byte {error.start} is no UTF-8") from error
+        raise ValueError(f"it is not valid UTF-8 at byte {error.start}") from error
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     if _is_too_deep(value):
@@ -33,35 +33,35 @@ def read(text: str | bytes) -> Any:
     return value
 
 
-_TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"
+_TOO_DEEP = f"it is nested more than {MAXIMUM_DEPTH} levels deep"
 
 
 def _is_too_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAXIMUM_DEPTH):
         inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
         level = [member for members in inner for member in members]
     return any(isinstance(one, dict | list) for one in level)
 
 
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def _reject_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def _number(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
-        raise ValueError(f"{digits[:20]} is too large a number")
+        raise ValueError(f"the number {digits[:20]} is too large")
     return number
 
 
-def _whole_number(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number has {len(digits)} digits")
+def _integer(digits: str) -> int:
+    if len(digits) > _MAXIMUM_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits, above the maximum of {_MAXIMUM_DIGITS}")
     return int(digits)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number that can be compared with others."""
+    """Return whether `value` is a finite number."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:

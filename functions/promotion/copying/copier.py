@@ -1,7 +1,7 @@
-"""Copying: server-side, conditional on the pinned source, never over an existing object, resumable, verified.
+"""The copier of S3 objects: server-side, conditional on the pinned source, without overwriting, resumable, verified.
 
-One pool of requests serves all objects of a batch and all parts of each, so that many small objects and a single large
-one are equally many requests in flight. Nothing streams through the function.
+One pool of requests serves all objects of a batch and all their parts, so that many small objects and one large object
+use the same number of concurrent requests. No data streams through the function.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from promotion.copying.copy_errors import WRONG_PARTS, CopyErrors, code, was_rep
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests, Found, Upload
-from promotion.errors import TryAgainError, UnfinishedError
+from promotion.errors import TransientError, UnfinishedError
 
 MULTIPART_THRESHOLD = 128 * 1024**2
-"""From here on parts in parallel are faster than one request; S3 itself demands parts above 5 GiB."""
+"""The size, in bytes, from which parallel parts are faster than one request; S3 requires parts above 5 GiB."""
 
 PART_SIZE = 32 * 1024**2
 REQUESTS_IN_FLIGHT = 512
 
-# A copy of a few megabytes takes about a tenth of a second, and S3 takes some 3,500 a second below one prefix
-# before it asks to slow down (S3 user guide, "Best practices design patterns").
+# A copy of a few megabytes takes about a tenth of a second, and S3 accepts about 3,500 copies a second under one prefix
+# before it throttles them (S3 user guide, "Best practices design patterns").
 _WHOLE_COPIES_IN_FLIGHT = 384
 
-# How often an object is begun anew, or taken up where it is, before that is left to the next call.
-_TRIES = 3
+# How many times an object's copy is started or resumed in one call.
+_ATTEMPTS = 3
 _LONGEST_PAUSE_SECONDS = 1.0
 _ABORT_SECONDS = 15.0
 
 
 @dataclasses.dataclass
 class Summary:
-    """What a batch came to; `verified_by` counts its objects by what proved the copy: a kind of checksum, or "size"."""
+    """The result of a batch; `verified_by` counts its objects by verification: a checksum algorithm, or "size"."""
 
     copied: int = 0
-    already_there: int = 0
+    already_present: int = 0
     bytes: int = 0
     without_tags: int = 0
     verified_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Copier:
-    """Copies pinned objects into one bucket, by the rights and at the endpoint of the boto3 client `s3`."""
+    """A copier of pinned objects to one bucket, with the credentials and the endpoint of the boto3 client `s3`."""
 
     def __init__(
         self,
@@ -69,16 +69,16 @@ class Copier:
         self._threshold, self._part_size, self._in_flight = threshold, part_size, in_flight
 
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
-        """Copy `objects` within `seconds`.
+        """Copy `objects` within `seconds`; another call resumes an unfinished copy.
 
-        Raises UnfinishedError when time runs out, TryAgainError when S3 asks for another try (another call takes up
-        where this one stopped), and PromotionRefusedError when a source is not what was pinned any more, a target holds
-        something else, or something is denied; then no upload of its own is left behind.
+        Raise UnfinishedError if time runs out, and TransientError for a transient error of S3. Raise
+        PromotionRefusedError, without leaving an upload behind, if a source has changed since it was pinned, a target
+        has other content, or a permission is missing.
         """
         return asyncio.run(self.copy_on_loop(objects, seconds))
 
     async def copy_on_loop(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
-        """What `copy` does, on the event loop that is running."""
+        """Copy `objects` as `copy` does, on the running event loop."""
         s3 = CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
         batch = _Batch(s3, CopyErrors(self._bucket, *self._owners), objects, self._threshold, self._in_flight)
         try:
@@ -88,11 +88,11 @@ class Copier:
 
 
 class _StoppedError(Exception):
-    """Nothing more is asked of S3, since something else has failed for good."""
+    """The request was not sent because another one of the batch has failed permanently."""
 
 
 class _Batch:
-    """One call's work."""
+    """The state of one call of `Copier.copy`."""
 
     def __init__(
         self, s3: CopyRequests, errors: CopyErrors, objects: Sequence[PinnedObject], threshold: int, in_flight: int
@@ -112,11 +112,11 @@ class _Batch:
                 copies = [self._copy_object(pinned, survey) for pinned in self._objects]
                 results = await asyncio.gather(survey, *copies, return_exceptions=True)
         except TimeoutError:
-            done = self._summary.copied + self._summary.already_there
-            words = f"{done} of {len(self._objects)} objects are copied; the next try takes up where this one stopped."
-            results = [UnfinishedError(words)]
+            done = self._summary.copied + self._summary.already_present
+            text = f"{done} of {len(self._objects)} objects are copied. The next invocation copies the rest."
+            results = [UnfinishedError(text)]
         if self._failure:
-            # Only now, since an upload that is ended while a part is being copied may keep that part.
+            # Only after all requests ended, since an upload that is aborted during a part copy may keep that part.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ABORT_SECONDS):
                     await asyncio.gather(
@@ -130,20 +130,20 @@ class _Batch:
         return self._summary
 
     async def _in_slot[**P, R](self, work: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Let `work`, which asks one thing of S3 after the other, be one of the requests in flight."""
+        """Run `work`, which sends its requests one after the other, as one of the concurrent requests."""
         async with self._slots:
             if self._failure:
                 raise _StoppedError
             try:
                 return await work(*args, **kwargs)
-            except TryAgainError:
+            except TransientError:
                 raise
             except Exception as error:
                 self._failure = self._failure or error
                 raise
 
     async def _survey(self) -> set[str]:
-        """The large objects that have something at their target. Finds what earlier tries left under way, too."""
+        """Return the large objects whose target exists, and collect the uploads that earlier calls left unfinished."""
         if not self._large:
             return set()
         prefix = os.path.commonprefix(list(self._large))  # noqa: RUF071 - of keys, which are no paths
@@ -160,15 +160,15 @@ class _Batch:
         return keys & self._large.keys()
 
     async def _copy_object(self, pinned: PinnedObject, survey: Awaitable[set[str]]) -> None:
-        for tries_left in reversed(range(_TRIES)):
+        for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 if pinned.target in self._large:
-                    may_be_there = tries_left < _TRIES - 1 or pinned.target in await survey
-                    is_new = await self._copy_by_parts(pinned, may_be_there)
+                    may_exist = attempts_left < _ATTEMPTS - 1 or pinned.target in await survey
+                    is_new = await self._copy_by_parts(pinned, may_exist)
                 else:
                     is_new = await self._in_slot(self._copy_whole, pinned)
-            except TryAgainError:
-                if not tries_left:
+            except TransientError:
+                if not attempts_left:
                     raise
                 await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter
             else:
@@ -178,14 +178,14 @@ class _Batch:
     def _count(self, pinned: PinnedObject, is_new: bool) -> None:
         summary, proof = self._summary, pinned.checksum_algorithm or "size"
         summary.copied += is_new
-        summary.already_there += not is_new
+        summary.already_present += not is_new
         summary.bytes += pinned.size if is_new else 0
         summary.verified_by[proof] = summary.verified_by.get(proof, 0) + 1
 
     async def _copy_whole(self, pinned: PinnedObject) -> bool:
-        """Whether the copy is a new one."""
-        # Where one object is there already the next may be too, and to look costs less than to copy in vain.
-        if self._summary.already_there and await self._is_there(pinned):
+        """Return whether a new copy was made."""
+        # If one target already exists, the next one may too, and a HEAD costs less than a failed copy.
+        if self._summary.already_present and await self._exists(pinned):
             return False
         try:
             copy = await self._s3.copy_object(pinned)
@@ -194,16 +194,16 @@ class _Batch:
                 raise self._errors.busy(pinned) from error
             if meaning(error) is not Meaning.CHANGED:
                 raise self._errors.of_copying(error, pinned) from error
-            # Either the target is there, or the source is another one.
-            if await self._is_there(pinned):
+            # Either the target exists, or the source has changed.
+            if await self._exists(pinned):
                 return was_repeated(error)
             raise self._errors.changed(pinned) from error
-        # S3 answers with the checksum, but never with the size.
-        await self._keep_if_whole(pinned, copy, copy if copy.checksum else await self._found(pinned) or copy)
+        # The response has the checksum, but never the size.
+        await self._delete_if_damaged(pinned, copy, copy if copy.checksum else await self._found(pinned) or copy)
         return True
 
-    async def _copy_by_parts(self, pinned: PinnedObject, may_be_there: bool) -> bool:
-        upload = await self._in_slot(self._open, pinned, may_be_there)
+    async def _copy_by_parts(self, pinned: PinnedObject, may_exist: bool) -> bool:
+        upload = await self._in_slot(self._open, pinned, may_exist)
         if not upload:
             return False
         parts = [self._in_slot(self._copy_part, upload, number) for number in upload.missing]
@@ -212,10 +212,10 @@ class _Batch:
                 raise result
         return await self._in_slot(self._complete, upload)
 
-    async def _open(self, pinned: PinnedObject, may_be_there: bool) -> Upload | None:
-        """The upload that an earlier try left, with the parts it has, or a new one; None if the target is there."""
+    async def _open(self, pinned: PinnedObject, may_exist: bool) -> Upload | None:
+        """Return an earlier, unfinished upload with its parts, or a new one; None if the target exists."""
         upload = self._uploads.get(pinned.target)
-        if may_be_there and await self._is_there(pinned):
+        if may_exist and await self._exists(pinned):
             if upload:
                 await self._s3.abort(upload)
             return None
@@ -241,45 +241,47 @@ class _Batch:
             raise self._errors.of_upload(error, upload, failure) from error
 
     async def _complete(self, upload: Upload) -> bool:
-        """Whether the copy is a new one."""
+        """Return whether a new copy was made."""
         pinned = upload.pinned
         try:
             copy = await self._s3.complete(upload)
         except ClientError as error:
-            return await self._judge_completion(upload, error)
-        await self._keep_if_whole(pinned, copy, dataclasses.replace(copy, checksum=copy.checksum or pinned.checksum))
+            return await self._handle_completion_error(upload, error)
+        await self._delete_if_damaged(
+            pinned, copy, dataclasses.replace(copy, checksum=copy.checksum or pinned.checksum)
+        )
         return True
 
-    async def _judge_completion(self, upload: Upload, error: ClientError) -> bool:
+    async def _handle_completion_error(self, upload: Upload, error: ClientError) -> bool:
         pinned = upload.pinned
         if code(error) in WRONG_PARTS:
-            # The next try looks through them, and copies again those that are missing or of a wrong length.
+            # The next attempt lists the parts, and copies those again that are missing or have a wrong length.
             raise self._errors.damaged(pinned, message(error)) from error
-        if code(error) == "NoSuchUpload" and await self._is_there(pinned):
-            # The answer to an earlier request was lost after S3 had carried it out.
+        if code(error) == "NoSuchUpload" and await self._exists(pinned):
+            # S3 completed an earlier request whose response was lost.
             return True
         if code(error) == "BadDigest":
             await self._s3.abort(upload)
             raise self._errors.damaged(pinned, message(error)) from error
         if meaning(error) is Meaning.CHANGED:
             await self._s3.abort(upload)
-            if code(error) == "PreconditionFailed" and await self._is_there(pinned):
+            if code(error) == "PreconditionFailed" and await self._exists(pinned):
                 return was_repeated(error)
             raise self._errors.busy(pinned) from error
         raise self._errors.of_upload(error, upload, self._errors.of_target(error, pinned.target)) from error
 
-    async def _keep_if_whole(self, pinned: PinnedObject, copy: Found, found: Found) -> None:
-        """Delete `copy`, which was made a moment ago where there was nothing, if `found` shows that it is damaged."""
+    async def _delete_if_damaged(self, pinned: PinnedObject, copy: Found, found: Found) -> None:
+        """Delete the new object `copy` and raise TransientError if `found`, its state in S3, is damaged."""
         if _is_same(pinned, found):
             return
         try:
             await self._s3.delete(pinned, copy)
         except ClientError as error:
             raise self._errors.of_target(error, pinned.target) from error
-        raise self._errors.damaged(pinned, "it had another size or checksum than the source")
+        raise self._errors.damaged(pinned, "its size or checksum differs from the source")
 
-    async def _is_there(self, pinned: PinnedObject) -> bool:
-        """Whether the target holds the pinned content; raises PromotionRefusedError when it holds anything else."""
+    async def _exists(self, pinned: PinnedObject) -> bool:
+        """Return whether the target has the pinned content; raise PromotionRefusedError if it has other content."""
         found = await self._found(pinned)
         if found and not _is_same(pinned, found):
             raise self._errors.occupied(pinned)

@@ -1,4 +1,4 @@
-"""What an error of S3's means for a copy, in words for the operator."""
+"""Errors of S3 during a copy, explained to the operator."""
 
 from __future__ import annotations
 
@@ -10,70 +10,76 @@ from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_copy_api import Upload
 from promotion.copying.s3_errors import explained, key_in
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
-# What CompleteMultipartUpload answers to parts that are not there, or are of another size together than the object.
+# The codes of CompleteMultipartUpload for missing parts, and for parts whose total size differs from the object's.
 WRONG_PARTS = {"EntityTooSmall", "InvalidPart", "InvalidRequest"}
 
 
 def code(error: ClientError) -> str:
+    """Return the error code of `error`."""
     return str(error.response["Error"]["Code"])
 
 
 def was_repeated(error: ClientError) -> bool:
-    """Whether an earlier request, whose answer was lost or was an error, may have been carried out all the same."""
+    """Return whether the request was retried, so that an earlier attempt may have taken effect."""
     return bool(error.response["ResponseMetadata"]["RetryAttempts"])
 
 
 @dataclasses.dataclass(frozen=True)
 class CopyErrors:
-    """The errors of copies into `bucket`, which belongs to the account `owner`, from one of `source_owner`."""
+    """The errors of copies to `bucket` of the account `owner` from a bucket of the account `source_owner`."""
 
     bucket: str
     owner: str
     source_owner: str
 
     def of_copying(self, error: ClientError, pinned: PinnedObject) -> Exception:
-        """`error` of a request that reads the source and writes the target."""
-        # Parts are decrypted as well to be put together, so that Decrypt may be missing on either side.
+        """Return the exception for the `error` of a request that reads the source and writes the target."""
+        # S3 also decrypts parts to assemble them, so kms:Decrypt may be missing in either account.
         account = (key_in(error) or "::::").split(":")[4]
         if "kms:GenerateDataKey" in message(error) or account == self.owner != self.source_owner:
             return self.of_target(error, pinned.target)
         return explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _source(pinned))
 
     def of_target(self, error: ClientError, target: str) -> Exception:
-        """`error` of a request about the target alone."""
+        """Return the exception for the `error` of a request that uses only the target."""
         if meaning(error) is Meaning.DENIED or code(error).startswith("KMS."):
             return PromotionRefusedError(
-                f"s3://{self.bucket}/{target} may not be written: {message(error)}. This is of this stage's own "
-                "account: see the role of the function, the policy of the bucket and that of its key."
+                f"This stage has no permission to write s3://{self.bucket}/{target}: {message(error)}. The "
+                "permission is missing in this stage's own account. Check the function's role, the bucket policy and "
+                "the key policy."
             )
         unknown: Exception = error
         return unknown
 
     def of_upload(self, error: ClientError, upload: Upload, otherwise: Exception) -> Exception:
-        """`error` of a request about `upload`, which somebody may have ended."""
+        """Return the exception for the `error` of a request for `upload`: `otherwise`, unless it was aborted."""
         if code(error) != "NoSuchUpload":
             return otherwise
         upload.is_ended = True
-        return TryAgainError(f"The upload of s3://{self.bucket}/{upload.pinned.target} was ended by someone else.")
+        return TransientError(f"The upload of s3://{self.bucket}/{upload.pinned.target} was aborted by another client.")
 
-    def busy(self, pinned: PinnedObject) -> TryAgainError:
-        return TryAgainError(f"s3://{self.bucket}/{pinned.target} is being written by someone else.")
+    def busy(self, pinned: PinnedObject) -> TransientError:
+        """Return the exception for a target that another client is writing."""
+        return TransientError(f"s3://{self.bucket}/{pinned.target} is being written by another client.")
 
-    def damaged(self, pinned: PinnedObject, why: str) -> TryAgainError:
-        return TryAgainError(f"The copy of {_source(pinned)} to s3://{self.bucket}/{pinned.target} is damaged: {why}.")
+    def damaged(self, pinned: PinnedObject, why: str) -> TransientError:
+        """Return the exception for a damaged copy."""
+        return TransientError(f"The copy of {_source(pinned)} to s3://{self.bucket}/{pinned.target} is damaged: {why}.")
 
     def changed(self, pinned: PinnedObject) -> PromotionRefusedError:
+        """Return the exception for a source that is not the pinned object."""
         return PromotionRefusedError(
-            f"{_source(pinned)} has been overwritten or deleted since the promotion was planned. Promote again to take "
-            "what is there now."
+            f"{_source(pinned)} was overwritten or deleted after the promotion was planned. Start the promotion again "
+            "to promote the current object."
         )
 
     def occupied(self, pinned: PinnedObject) -> PromotionRefusedError:
+        """Return the exception for a target with other content."""
         return PromotionRefusedError(
-            f"s3://{self.bucket}/{pinned.target} is there already with other content than {_source(pinned)}. It is "
-            "never overwritten; find out who wrote it, and delete it."
+            f"s3://{self.bucket}/{pinned.target} already exists, and its content differs from {_source(pinned)}. It is "
+            "never overwritten. Find out who wrote the object, and delete it."
         )
 
 

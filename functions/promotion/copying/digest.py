@@ -1,4 +1,4 @@
-"""The digest of a candidate: what decides a model's behavior, and what changed between two."""
+"""The digest of a candidate: everything that defines a model's behavior, and the differences between two."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from promotion.source import images
 
 
 def digest_of(identity: dict[str, Any]) -> str:
-    """The SHA-256 of an identity: of what it says of everything but the images, and of the images."""
+    """Return the SHA-256 of an identity, from the digest without images and the images."""
     return with_images(
         digest_without_images(identity), [container.get("Image") for container in identity["Containers"]]
     )
 
 
 def digest_without_images(identity: dict[str, Any]) -> str:
-    """What stays as it is when a stage learns only of its endpoint which image a tag means."""
+    """Return the SHA-256 of an identity without its images, which a stage may learn only from its endpoint."""
     containers = [
         {field: value for field, value in container.items() if field != "Image"} for container in identity["Containers"]
     ]
@@ -26,7 +26,7 @@ def digest_without_images(identity: dict[str, Any]) -> str:
 
 
 def with_images(without_images: str, images: list[str | None]) -> str:
-    """The digest of a model, by what `digest_without_images` gave and what of its images counts, one a container."""
+    """Return a model's digest from `digest_without_images` and the identity of each container's image."""
     return sha256_of({"WithoutImages": without_images, "Images": images})
 
 
@@ -36,7 +36,7 @@ def identity(
     enable_network_isolation: bool,
     content: dict[Path, list[PinnedObject]],
 ) -> dict[str, Any]:
-    """What decides the model's behaviour: not where its artifacts and images lie, but what they are."""
+    """Return everything that defines the model's behavior: the content of artifacts and images, not their location."""
     identities = {
         path: sha256_of(sorted((pinned.content for pinned in objects), key=str)) for path, objects in content.items()
     }
@@ -50,9 +50,9 @@ def identity(
 
 
 def changed(before: Any, after: Any, path: str = "") -> list[str]:
-    """Where two identities differ, as "Containers[0].Environment.THREADS", and of images how.
+    """Return the paths where two identities differ, such as "Containers[0].Environment.THREADS".
 
-    A path to an artifact means its content.
+    The path of an artifact denotes its content. The path of an image is followed by both values.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         members = sorted(before.keys() | after.keys())
@@ -61,6 +61,6 @@ def changed(before: Any, after: Any, path: str = "") -> list[str]:
         pairs = enumerate(zip(before, after, strict=True))
         found = [changed(one, other, f"{path}[{index}]") for index, (one, other) in pairs]
     else:
-        how = f" (approved was {before}, now it is {after})" if path.endswith(".Image") else ""
+        how = f" (approved: {before}, current: {after})" if path.endswith(".Image") else ""
         found = [[] if before == after else [path + how]]
     return [difference for differences in found for difference in differences]

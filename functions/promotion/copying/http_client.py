@@ -1,4 +1,4 @@
-"""HTTP/1.1 on asyncio for many small requests at once, over kept connections: no more of HTTP than S3 speaks."""
+"""An HTTP/1.1 client on asyncio for many small concurrent requests over keep-alive connections, limited to S3."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from typing import cast
 
 CONNECT_SECONDS = 5.0
 
-# A handshake is mostly computation: a few at once are as fast as all, and each of them stays within its time.
-_OPENED_AT_ONCE = 32
-# S3 answers each look-up of its name with some of its many addresses.
-_ADDRESSES_LAST_SECONDS = 10.0
-_LARGEST_HEAD_BYTES = 64 * 1024
+# A handshake is mostly computation: a few at a time are as fast as all at once, and each stays within its time-out.
+_CONCURRENT_HANDSHAKES = 32
+# DNS returns a different subset of S3's many addresses for each query.
+_ADDRESS_LIFETIME_SECONDS = 10.0
+_MAXIMUM_HEAD_BYTES = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Response:
+    """A complete HTTP response."""
+
     status: int
     headers: dict[str, str]
     body: bytes
     length: int
-    """How many bytes it was, head and all."""
+    """The total size in bytes, including the head."""
 
 
-class BrokenAnswerError(ConnectionError):
-    """There was no whole answer, so that nobody knows whether the request has been carried out."""
+class BrokenResponseError(ConnectionError):
+    """The response is incomplete or invalid, so it is unknown whether the request took effect."""
 
 
-def parsed(data: bytes | bytearray, *, has_body: bool, is_closed: bool) -> Answer | None:
-    """The answer that `data` begins with, or None while it is not whole. Raises BrokenAnswerError when it is none."""
+def parsed(data: bytes | bytearray, *, has_body: bool, is_closed: bool) -> Response | None:
+    """Return the response at the start of `data`, or None if incomplete; raise BrokenResponseError if invalid."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
-        if len(data) > _LARGEST_HEAD_BYTES:
-            raise BrokenAnswerError("The head of the answer has no end.")
+        if len(data) > _MAXIMUM_HEAD_BYTES:
+            raise BrokenResponseError("The head of the response is too long.")
         return None
     status_line, *lines = data[:end].decode("latin-1").split("\r\n")
     version, _, status = status_line.partition(" ")
@@ -47,9 +49,9 @@ def parsed(data: bytes | bytearray, *, has_body: bool, is_closed: bool) -> Answe
     start = end + 4
     try:
         body, stop = _body(data, start, headers, has_body=has_body and status[:3] != "204", is_closed=is_closed)
-        return None if body is None else Answer(int(status[:3]), headers, body, stop)
+        return None if body is None else Response(int(status[:3]), headers, body, stop)
     except ValueError as error:
-        raise BrokenAnswerError(f"The answer begins with {bytes(data[:80])!r}, which is no HTTP.") from error
+        raise BrokenResponseError(f"The response begins with {bytes(data[:80])!r}, which is not HTTP.") from error
 
 
 def _body(
@@ -80,32 +82,32 @@ def _chunks(data: bytes | bytearray, at: int) -> tuple[bytes | None, int]:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends one request at a time."""
+    """A connection that sends one request at a time."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
-        self._answer: asyncio.Future[Answer] | None = None
+        self._response: asyncio.Future[Response] | None = None
         self._has_body = True
-        self._heard = self._patience = 0.0
+        self._last_received = self._timeout = 0.0
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    async def exchange(self, request: bytes, patience: float, *, has_body: bool) -> Answer:
-        self._answer, self._has_body = self._loop.create_future(), has_body
-        self._heard, self._patience = self._loop.time(), patience
-        self._timer = self._loop.call_later(patience, self._check_silence)
+    async def exchange(self, request: bytes, timeout: float, *, has_body: bool) -> Response:
+        self._response, self._has_body = self._loop.create_future(), has_body
+        self._last_received, self._timeout = self._loop.time(), timeout
+        self._timer = self._loop.call_later(timeout, self._check_silence)
         self._transport.write(request)
         try:
-            answer = await self._answer
+            response = await self._response
         finally:
             self._timer.cancel()
-            self._answer = None
-        if answer.headers["connection"].lower() == "close" or self._received:
+            self._response = None
+        if response.headers["connection"].lower() == "close" or self._received:
             self.abort()
-        return answer
+        return response
 
     def abort(self) -> None:
         self.is_open = False
@@ -113,59 +115,59 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._heard = self._loop.time()
+        self._last_received = self._loop.time()
         self._read(is_closed=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         self._read(is_closed=True)
-        self._fail(BrokenAnswerError(f"The connection was lost: {exc or 'closed by the other side'}."))
+        self._fail(BrokenResponseError(f"The connection was lost: {exc or 'closed by the server'}."))
 
     def _read(self, *, is_closed: bool) -> None:
-        if self._answer is None or self._answer.done():
+        if self._response is None or self._response.done():
             return
         try:
-            answer = parsed(self._received, has_body=self._has_body, is_closed=is_closed)
-        except BrokenAnswerError as error:
+            response = parsed(self._received, has_body=self._has_body, is_closed=is_closed)
+        except BrokenResponseError as error:
             self._fail(error)
             return
-        if answer:
-            del self._received[: answer.length]
-            self._answer.set_result(answer)
+        if response:
+            del self._received[: response.length]
+            self._response.set_result(response)
 
     def _fail(self, error: Exception) -> None:
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(error)
+        if self._response and not self._response.done():
+            self._response.set_exception(error)
 
     def _check_silence(self) -> None:
-        due = self._heard + self._patience
+        due = self._last_received + self._timeout
         if self._loop.time() < due:
             self._timer = self._loop.call_at(due, self._check_silence)
         else:
-            self._fail(TimeoutError(f"There was no answer for {self._patience:.0f} seconds."))
+            self._fail(TimeoutError(f"There was no response for {self._timeout:.0f} seconds."))
 
 
 class Connections:
-    """Kept connections to one host; as many as there are requests at once."""
+    """Keep-alive connections to one host, one for each concurrent request."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._host, self._port, self._tls = host, port, tls
         self._idle: list[_Connection] = []
         self._is_closed = False
-        self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
-        self._looking_up = asyncio.Lock()
+        self._opening = asyncio.Semaphore(_CONCURRENT_HANDSHAKES)
+        self._resolving = asyncio.Lock()
         self._addresses: list[str] = []
         self._addresses_end = 0.0
 
-    async def exchange(self, request: bytes, patience: float, *, has_body: bool = True) -> Answer:
-        """Send `request` and return the whole answer.
+    async def exchange(self, request: bytes, timeout: float, *, has_body: bool = True) -> Response:
+        """Send `request` and return the response.
 
-        Raises OSError when there is none: TimeoutError after `patience` seconds without a single byte, and
-        BrokenAnswerError when the connection is lost.
+        Raise OSError if there is none: TimeoutError after `timeout` seconds without a byte, and BrokenResponseError if
+        the connection is lost.
         """
         connection = self._kept() or await self._opened()
         try:
-            answer = await connection.exchange(request, patience, has_body=has_body)
+            response = await connection.exchange(request, timeout, has_body=has_body)
         except BaseException:
             connection.abort()
             raise
@@ -173,10 +175,10 @@ class Connections:
             connection.abort()
         elif connection.is_open:
             self._idle.append(connection)
-        return answer
+        return response
 
     def close(self) -> None:
-        """End the connections: the idle ones now, the others after the request that each is busy with."""
+        """Close the idle connections now, and the others after their current request."""
         self._is_closed = True
         for connection in self._idle:
             connection.abort()
@@ -207,9 +209,9 @@ class Connections:
 
     async def _address(self) -> str:
         loop = asyncio.get_running_loop()
-        async with self._looking_up:
+        async with self._resolving:
             if not self._addresses or loop.time() >= self._addresses_end:
                 found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
                 self._addresses = [str(address[0]) for *_, address in found]
-                self._addresses_end = loop.time() + _ADDRESSES_LAST_SECONDS
-        return random.choice(self._addresses)  # noqa: S311 - spreads load, hides nothing
+                self._addresses_end = loop.time() + _ADDRESS_LIFETIME_SECONDS
+        return random.choice(self._addresses)  # noqa: S311 - for load balancing, not for security

@@ -1,8 +1,8 @@
-"""Asking ECR what a tag means, and copying an image from one registry to another: by its digest, layer by layer.
+"""Resolve image tags in ECR, and copy images between registries by digest, layer by layer.
 
-The API is that of ECR's own proxy for Docker (ECR API reference, InitiateLayerUpload and its siblings). Nothing is kept
-of a copy but what is in the target already: a layer or manifest that is there is not copied again, so that a copy that
-was stopped goes on with the next layer.
+The API is that of ECR's own proxy for Docker (ECR API reference, InitiateLayerUpload and related actions). The target
+is the only state of a copy: layers and manifests that exist there are not copied again, so an interrupted copy resumes
+with the next layer.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
+from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from promotion.source.images import Copy, Image, missing_grant, parse
 
 _LISTS = ("application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json")
 _MANIFESTS = ("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json")
 # botocore's ecr model: BatchedOperationLayerDigestList; UploadLayerPart, "The maximum size of each image layer part".
-_MOST_LAYERS_ASKED = 100
-_LARGEST_PART_BYTES = 20971520
+_MAXIMUM_LAYERS_PER_REQUEST = 100
+_MAXIMUM_PART_BYTES = 20971520
 _LAYERS_IN_FLIGHT = 6
 _READ_SECONDS = 55
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A manifest as ECR has it, to the byte: its digest is the SHA-256 of `text`."""
+    """A manifest with its exact text in ECR: the digest is the SHA-256 of `text`."""
 
     digest: str
     media_type: str
@@ -44,12 +44,12 @@ class Manifest:
 
     @property
     def children(self) -> list[str]:
-        """The digests of the manifests in a list of them."""
+        """Return the digests of the manifests in a manifest list."""
         return [child["digest"] for child in json.loads(self.text).get("manifests", [])]
 
     @property
     def layers(self) -> dict[str, int]:
-        """The sizes of its layers and its config by digest, without those that are no registry's to hand on."""
+        """Return the sizes of the layers and the config by digest, without foreign layers."""
         document = json.loads(self.text)
         parts = [*([document["config"]] if "config" in document else []), *document.get("layers", [])]
         return {part["digest"]: part["size"] for part in parts if not part.get("urls")}
@@ -57,35 +57,35 @@ class Manifest:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What became of a copy. Sizes are bytes."""
+    """The result of a copy; sizes are in bytes."""
 
     manifests: int
     layers_copied: int
-    layers_already_there: int
+    layers_already_present: int
     bytes_copied: int
 
 
 def digest_of(ecr: Any, image: Image) -> str:
-    """The digest of the image that its tag means now."""
+    """Return the current digest of the image's tag."""
     return _manifest(ecr, image, {"imageTag": image.tag or "latest"}).digest
 
 
 class ImageCopier:
-    """Copies images of one region between registries that the client `ecr` may read and write."""
+    """A copier of images between registries in one region, with the permissions of the client `ecr`."""
 
     def __init__(self, ecr: Any, in_flight: int = _LAYERS_IN_FLIGHT) -> None:
         self._ecr = ecr
-        # botocore makes a client's exception classes at their first use, and each of two threads its own.
+        # botocore creates the exception classes at their first use, and concurrent threads would each create their own.
         self._exceptions = ecr.exceptions
         self._in_flight = in_flight
         self._stopped = threading.Event()
         self._ends = 0.0
 
     def copy(self, copy: Copy, seconds: float) -> Summary:
-        """Copy an image with all manifests of its list, unless it is there.
+        """Copy an image with all manifests of its list, unless it already exists.
 
-        Raises UnfinishedError when `seconds` are over: the next try goes on with what is left. Raises
-        PromotionRefusedError when the source is gone, damaged or denied.
+        Raise UnfinishedError after `seconds`; another call resumes the copy. Raise PromotionRefusedError if the source
+        does not exist, is damaged, or cannot be read.
         """
         self._ends = time.monotonic() + seconds
         self._stopped.clear()
@@ -99,11 +99,11 @@ class ImageCopier:
         for manifest in manifests:
             _manifest(self._ecr, target, {"imageDigest": manifest.digest})
         if left := self._missing(target, layers):
-            raise TryAgainError(f"{len(left)} layers of {copy.source} are not in {target.resource} yet.")
+            raise TransientError(f"{len(left)} layers of {copy.source} are not yet visible in {target.resource}.")
         return Summary(len(manifests), len(missing), len(layers) - len(missing), sum(missing.values()))
 
     def _manifests(self, image: Image, digest: str) -> Iterator[Manifest]:
-        """The manifest of a digest after all that it lists, since ECR takes a list only when they are there."""
+        """Yield the manifest of a digest after the manifests it lists, which ECR requires to exist first."""
         manifest = _manifest(self._ecr, image, {"imageDigest": digest})
         for child in manifest.children:
             yield from self._manifests(image, child)
@@ -111,14 +111,14 @@ class ImageCopier:
 
     def _missing(self, target: Image, layers: dict[str, int]) -> dict[str, int]:
         digests, available = list(layers), set()
-        for start in range(0, len(digests), _MOST_LAYERS_ASKED):
-            asked = digests[start : start + _MOST_LAYERS_ASKED]
-            found = self._ecr.batch_check_layer_availability(**_repository(target), layerDigests=asked)["layers"]
+        for start in range(0, len(digests), _MAXIMUM_LAYERS_PER_REQUEST):
+            batch = digests[start : start + _MAXIMUM_LAYERS_PER_REQUEST]
+            found = self._ecr.batch_check_layer_availability(**_repository(target), layerDigests=batch)["layers"]
             available |= {layer["layerDigest"] for layer in found if layer["layerAvailability"] == "AVAILABLE"}
         return {digest: size for digest, size in layers.items() if digest not in available}
 
     def _copy_layers(self, source: Image, target: Image, layers: dict[str, int]) -> None:
-        """Copy all layers, the largest first; the first failure stops the others at their next part."""
+        """Copy all layers, the largest first; after a failure the others stop at their next part."""
         with concurrent.futures.ThreadPoolExecutor(self._in_flight) as pool:
             largest_first = sorted(layers.items(), key=lambda layer: -layer[1])
             copies = [pool.submit(self._copy_layer, source, target, *layer) for layer in largest_first]
@@ -137,19 +137,19 @@ class ImageCopier:
             raise _explained(error, source) from error
         upload = self._ecr.initiate_layer_upload(**_repository(target))
         place = _repository(target) | {"uploadId": upload["uploadId"]}
-        part_bytes = min(upload["partSize"], _LARGEST_PART_BYTES)
+        part_bytes = min(upload["partSize"], _MAXIMUM_PART_BYTES)
         content, first = hashlib.sha256(), 0
         for part in _parts(url, part_bytes):
             if self._stopped.is_set() or time.monotonic() > self._ends:
-                raise UnfinishedError(f"{source.uri} is not copied whole yet. The next try goes on with what is left.")
+                raise UnfinishedError(f"The copy of {source.uri} is incomplete. The next invocation copies the rest.")
             content.update(part)
             self._upload_part(place, first, part)
             first += len(part)
         if first != size:
-            raise TryAgainError(f"The layer {digest} of {source.uri} came with {first} bytes instead of {size}.")
+            raise TransientError(f"The download of layer {digest} of {source.uri} had {first} bytes instead of {size}.")
         if f"sha256:{content.hexdigest()}" != digest:
             raise PromotionRefusedError(
-                f"The layer {digest} of {source.uri} is damaged: the SHA-256 of what ECR has is {content.hexdigest()}. "
+                f"The layer {digest} of {source.uri} is damaged: its SHA-256 in ECR is {content.hexdigest()}. "
                 "Push the image again."
             )
         # Another promotion of the same image may have been faster.
@@ -161,9 +161,9 @@ class ImageCopier:
         try:
             self._ecr.upload_layer_part(**place, partFirstByte=first, partLastByte=last, layerPartBlob=part)
         except self._exceptions.InvalidLayerPartException as error:
-            # ECR takes each part once: the client may have sent it again for want of an answer.
+            # ECR accepts each part once, and the client may have retried a request whose response was lost.
             if error.response.get("lastValidByteReceived") != last:
-                raise TryAgainError(f"The upload {place['uploadId']} broke off: {message(error)}") from error
+                raise TransientError(f"The upload {place['uploadId']} was interrupted: {message(error)}") from error
 
     def _put(self, target: Image, manifest: Manifest, tag: str | None) -> None:
         request = _repository(target) | {
@@ -172,39 +172,43 @@ class ImageCopier:
             "imageDigest": manifest.digest,
         }
         known = self._ecr.exceptions
-        # Whether what is there already is the same is seen when all of them are there.
+        # The caller reads all manifests afterwards, so an existing image with other content is detected.
         with contextlib.suppress(known.ImageAlreadyExistsException, known.ImageTagAlreadyExistsException):
             self._ecr.put_image(**request, **({"imageTag": tag} if tag else {}))
 
 
 def _parts(url: str, part_bytes: int) -> Iterator[bytes]:
-    """What a layer's download has, never more than a part of it at once."""
+    """Yield the parts of a layer's download, with only one of them in memory."""
     try:
-        # The address is one of S3 that ECR made a moment ago.
+        # ECR created this presigned S3 URL a moment ago.
         with urllib.request.urlopen(url, timeout=_READ_SECONDS) as download:  # noqa: S310
             while part := download.read(part_bytes):
                 yield part
     except (OSError, http.client.HTTPException) as error:
-        raise TryAgainError(f"The download of a layer broke off: {error}") from error
+        raise TransientError(f"The download of a layer was interrupted: {error}") from error
 
 
-def _manifest(ecr: Any, image: Image, wanted: dict[str, str]) -> Manifest:
-    """One manifest of the image's repository, whose digest is right."""
+def _manifest(ecr: Any, image: Image, image_id: dict[str, str]) -> Manifest:
+    """Return one manifest of the image's repository after verifying its digest."""
     try:
-        answer = ecr.batch_get_image(**_repository(image), imageIds=[wanted], acceptedMediaTypes=[*_MANIFESTS, *_LISTS])
+        response = ecr.batch_get_image(
+            **_repository(image), imageIds=[image_id], acceptedMediaTypes=[*_MANIFESTS, *_LISTS]
+        )
     except ClientError as error:
         raise _explained(error, image) from error
-    name = f"{image.name}{'@' if 'imageDigest' in wanted else ':'}{next(iter(wanted.values()))}"
-    if not answer["images"]:
-        reason = "; ".join(f"{one.get('failureCode')}: {one.get('failureReason')}" for one in answer["failures"])
-        raise PromotionRefusedError(f"The image {name} is not there (any more): {reason}. Push it again.")
-    found = answer["images"][0]
+    name = f"{image.name}{'@' if 'imageDigest' in image_id else ':'}{next(iter(image_id.values()))}"
+    if not response["images"]:
+        reason = "; ".join(f"{one.get('failureCode')}: {one.get('failureReason')}" for one in response["failures"])
+        raise PromotionRefusedError(f"The image {name} does not exist in ECR: {reason}. Push the image again.")
+    found = response["images"][0]
     text, digest = found["imageManifest"], found["imageId"]["imageDigest"]
     media_type = found.get("imageManifestMediaType") or json.loads(text).get("mediaType", "")
     if media_type not in (*_MANIFESTS, *_LISTS):
-        raise PromotionRefusedError(f"The manifest of {name} is of the kind {media_type}. Push it with a newer client.")
-    if f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" != digest or wanted.get("imageDigest", digest) != digest:
-        raise PromotionRefusedError(f"The manifest of {name} is not what its digest says. Push the image again.")
+        raise PromotionRefusedError(
+            f"The manifest of {name} has the unsupported media type {media_type}. Push the image with a newer client."
+        )
+    if f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" != digest or image_id.get("imageDigest", digest) != digest:
+        raise PromotionRefusedError(f"The manifest of {name} does not match its digest. Push the image again.")
     return Manifest(digest, media_type, text)
 
 
@@ -213,20 +217,19 @@ def _repository(image: Image) -> dict[str, str]:
 
 
 def _explained(error: ClientError, image: Image) -> Exception:
-    """`error` as the exception it calls for: with the statement that is missing when AWS denies us the image."""
+    """Return the exception for `error`, with the missing policy statement if AWS denied access to the image."""
     match meaning(error):
         case Meaning.DENIED:
             return PromotionRefusedError(
-                f"The image {image.uri} may not be read: {message(error)}. Its repository does not let this stage "
-                "(the roles below /model-promotion/) pull it. Deploy upstream.yaml in account "
-                f"{image.account} with {image.resource} among its RepositoryArns, or add this statement to the policy "
-                f"of its registry: {missing_grant(image)}"
+                f"This stage has no permission to pull the image {image.uri}: {message(error)}. Deploy upstream.yaml "
+                f"in account {image.account} with {image.resource} in RepositoryArns, or add this statement for the "
+                f"roles under /model-promotion/ to the registry policy: {missing_grant(image)}"
             )
         case Meaning.NOT_FOUND:
             return PromotionRefusedError(
-                f"The image {image.uri} is not there (any more): {message(error)} Push it again."
+                f"The image {image.uri} does not exist in ECR: {message(error)} Push the image again."
             )
-        case Meaning.TRY_AGAIN:
-            return TryAgainError(f"{image.uri}: {message(error)}")
+        case Meaning.TRANSIENT:
+            return TransientError(f"{image.uri}: {message(error)}")
     unknown: Exception = error
     return unknown

@@ -1,4 +1,4 @@
-"""Pinning: what lies at an address in S3 right now, so that a copy is made of exactly that or not at all."""
+"""Pin the current objects at an S3 URI, so that a copy has exactly this content or fails."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Reference, check_listed
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_errors import explained
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 logger = Logger(child=True)
 
 # S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
 FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
 
-# What a copy by parts has to be given anew. "Expires" is a text of the user's, which S3 gives back as it is.
+# The headers that a multipart copy must set itself. S3 stores "Expires" as a string, exactly as the user sent it.
 _ATTRIBUTES = {
     "cache-control",
     "content-disposition",
@@ -31,29 +31,29 @@ _ATTRIBUTES = {
     "expires",
 }
 
-# Those that are read at once. What is restored from an archive would be archived again, and STANDARD is the default.
-_CARRIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
+# The storage classes that can be read immediately. A restored object would be archived again; STANDARD is the default.
+_COPIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
 # botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
 
 REQUESTS_IN_FLIGHT = 256
 
-MOST_OBJECTS = 100_000
-MOST_BYTES = 100 * 1024**4
-"""What a promotion copies in all: the list of its batches travels through the states, which hold 256 KiB."""
+MAXIMUM_OBJECTS = 100_000
+MAXIMUM_BYTES = 100 * 1024**4
+"""The maximum total of a promotion: the list of its batches must fit into the 256 KiB of a state's payload."""
 
 
 def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
-    """What lies at `reference`, in a bucket that has to belong to the account `owner`, sorted by key.
+    """Return the objects at `reference`, in a bucket of the account `owner`, sorted by key.
 
-    `s3` is a boto3 client; the bucket may be in another Region than it. Raises PromotionRefusedError when there is
-    nothing, when it cannot be read (with the statement that is missing), or when it cannot be copied.
+    `s3` is a boto3 client; the bucket can be in another region. Raise PromotionRefusedError if there are no objects, if
+    they cannot be read (with the missing policy statement), or if they cannot be copied.
     """
     return asyncio.run(pin_on_loop(s3, reference, owner))
 
 
 async def pin_on_loop(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
-    """What `pin` does, on the event loop that is running."""
+    """Return the objects as `pin` does, on the running event loop."""
     requests = S3Requests(s3, reference.location[0])
     try:
         return await _Pinning(requests, reference, owner).objects()
@@ -62,7 +62,7 @@ async def pin_on_loop(s3: Any, reference: Reference, owner: str) -> list[PinnedO
 
 
 class _Pinning:
-    """What is asked of S3 about one reference."""
+    """The requests to S3 for one reference."""
 
     def __init__(self, s3: S3Requests, reference: Reference, owner: str) -> None:
         self._s3, self._reference = s3, reference
@@ -72,7 +72,7 @@ class _Pinning:
     async def objects(self) -> list[PinnedObject]:
         found = await self._found()
         if not any("x-amz-tagging" in pinned.attributes for pinned in found):
-            # S3 counts tags in a HEAD only for those who may read them, so that this is what tells whether we may.
+            # A HEAD has the number of tags only with the permission to read them, so this request checks it.
             await self._tags(found[0].key, found[0].version_id)
         return found
 
@@ -89,15 +89,17 @@ class _Pinning:
         prefix = self._key if self._key.endswith("/") else f"{self._key}/"
         keys = await self._keys(prefix)
         if not keys:
-            raise PromotionRefusedError(f"There is nothing below {reference.uri}, so there is nothing to promote.")
+            raise PromotionRefusedError(
+                f"{reference.place} is {reference.uri}, which contains no objects. Check the URI."
+            )
         check_listed(keys, reference.uri)
-        left, found = iter(keys), []
+        remaining, found = iter(keys), []
 
-        async def pin_those_left() -> None:
-            for key in left:
+        async def pin_remaining() -> None:
+            for key in remaining:
                 found.append(await self._pinned(key, key.removeprefix(prefix)))
 
-        workers = [asyncio.create_task(pin_those_left()) for _ in range(min(REQUESTS_IN_FLIGHT, len(keys)))]
+        workers = [asyncio.create_task(pin_remaining()) for _ in range(min(REQUESTS_IN_FLIGHT, len(keys)))]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -112,28 +114,28 @@ class _Pinning:
         try:
             async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers):
                 keys += [page.decoded(found.findtext("{*}Key", "")) for found in page.root.iterfind("{*}Contents")]
-                if len(keys) > MOST_OBJECTS:
-                    raise PromotionRefusedError(f"Below {self._reference.uri} there are {_too_much(len(keys))}")
+                if len(keys) > MAXIMUM_OBJECTS:
+                    raise PromotionRefusedError(f"{self._reference.uri} contains {_too_much(len(keys))}")
         except ClientError as error:
             raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{self._bucket}", self._reference.uri) from error
-        # A key that ends in "/" is a folder of the console's, not an artifact.
+        # A key that ends in "/" is a folder of the S3 console, not an artifact.
         return [key for key in keys if not key.endswith("/")]
 
     async def _pinned(self, key: str, name: str) -> PinnedObject:
         uri = f"s3://{self._bucket}/{key}"
         try:
-            reply = await self._s3.ask(
+            reply = await self._s3.send(
                 "HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"}
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "400":
                 raise PromotionRefusedError(
-                    f"{uri} cannot be read: S3 answers a HEAD of it with 400, as it does where an object is encrypted "
-                    "with a key that comes with each request (SSE-C). Copy it into an object that is encrypted in "
-                    "another way, and promote that."
+                    f"{uri} cannot be read: S3 rejected HeadObject with status 400, as for an object with "
+                    "customer-provided keys (SSE-C). Copy the object with another type of encryption, and promote the "
+                    "copy."
                 ) from error
-            in_words = await self._in_words(error, key)
-            raise explained(in_words, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+            detailed = await self._with_message(error, key)
+            raise explained(detailed, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
         head = reply.headers
         _check_readable(uri, name, head)
         algorithm, checksum = _full_object_checksum(head)
@@ -153,26 +155,26 @@ class _Pinning:
             attributes=attributes,
         )
 
-    async def _in_words(self, error: ClientError, key: str) -> ClientError:
-        """The answer to a HEAD that was denied has no words, such as what key may not be used; that to a GET has."""
+    async def _with_message(self, error: ClientError, key: str) -> ClientError:
+        """Return a denied HEAD's error with the message of a GET, which names the missing permission or key."""
         if meaning(error) is not Meaning.DENIED:
             return error
         try:
-            await self._s3.ask("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
-        except ClientError as in_words:
-            return in_words if meaning(in_words) is Meaning.DENIED else error
-        except TryAgainError:
+            await self._s3.send("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+        except ClientError as detailed:
+            return detailed if meaning(detailed) is Meaning.DENIED else error
+        except TransientError:
             return error
         return error
 
     async def _tags(self, key: str, version: str | None) -> str:
-        """The object's tags as the parameters of a query; none, and a line in the log, if they may not be read."""
+        """Return the object's tags as query parameters, or none, with a log entry, if the permission is missing."""
         uri, query = f"s3://{self._bucket}/{key}", {"tagging": ""} | ({"versionId": version} if version else {})
         try:
-            reply = await self._s3.ask("GetObjectTagging", "GET", key, query, self._owned)
+            reply = await self._s3.send("GetObjectTagging", "GET", key, query, self._owned)
         except ClientError as error:
             if meaning(error) is Meaning.DENIED:
-                logger.warning("Tags left out", source=uri, reason=message(error))
+                logger.warning("Tags are not copied", source=uri, reason=message(error))
                 return ""
             raise explained(error, "s3:GetObjectTagging", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
         tags = reply.root.iterfind("{*}TagSet/{*}Tag")
@@ -183,14 +185,16 @@ class _Pinning:
 def _check_readable(uri: str, name: str, head: dict[str, str]) -> None:
     archive = head.get("x-amz-archive-status") or head.get("x-amz-storage-class")
     if archive in _ARCHIVES and 'ongoing-request="false"' not in head.get("x-amz-restore", ""):
-        raise PromotionRefusedError(f"{uri} is archived in {archive}. Restore it, then promote again.")
+        raise PromotionRefusedError(
+            f"{uri} is archived in {archive}. Restore the object, and start the promotion again."
+        )
     if head["content-length"] == "0" and name.endswith((".tar.gz", ".tgz")):
-        raise PromotionRefusedError(f"{uri} is an empty file, which no container can unpack.")
+        raise PromotionRefusedError(f"{uri} is empty, so no container can unpack it. Upload the archive again.")
 
 
 def _attributes(head: dict[str, str]) -> dict[str, str]:
     found = {name: value for name, value in head.items() if name in _ATTRIBUTES or name.startswith("x-amz-meta-")}
-    if head.get("x-amz-storage-class") in _CARRIED_CLASSES:
+    if head.get("x-amz-storage-class") in _COPIED_CLASSES:
         found["x-amz-storage-class"] = head["x-amz-storage-class"]
     return found
 
@@ -203,14 +207,14 @@ def _full_object_checksum(head: dict[str, str]) -> tuple[str | None, str | None]
     return None, None
 
 
-def assert_not_too_much(objects: list[PinnedObject]) -> None:
-    """Raises PromotionRefusedError for more than a promotion can copy: its batches have to fit into a state."""
+def assert_within_limits(objects: list[PinnedObject]) -> None:
+    """Raise PromotionRefusedError if there are more objects or bytes than a promotion can copy."""
     size = sum(pinned.size for pinned in objects)
-    if len(objects) > MOST_OBJECTS or size > MOST_BYTES:
-        raise PromotionRefusedError(f"There are {_too_much(len(objects), size)}")
+    if len(objects) > MAXIMUM_OBJECTS or size > MAXIMUM_BYTES:
+        raise PromotionRefusedError(f"The model has {_too_much(len(objects), size)}")
 
 
 def _too_much(count: int, size: int | None = None) -> str:
-    found = f"{count:,} objects" + (f" of {size:,} bytes" if size is not None else " and maybe more")
-    most = f"{MOST_OBJECTS:,} of {MOST_BYTES:,} bytes"
-    return f"{found} to copy; a promotion copies {most} at most. Pack them, or leave some out."
+    found = f"{count:,} objects of {size:,} bytes" if size is not None else f"at least {count:,} objects"
+    limit = f"{MAXIMUM_OBJECTS:,} objects of {MAXIMUM_BYTES:,} bytes"
+    return f"{found}. A promotion can copy at most {limit}. Pack the objects into archives, or remove some."

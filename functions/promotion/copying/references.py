@@ -1,4 +1,4 @@
-"""The artifacts of a model: every `s3://` address in its containers, what lies there, and where it goes."""
+"""The artifacts of a model: the S3 URIs in its containers, their objects, and the targets of the copies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.aws.s3_uri import bucket_and_key, is_resolved_away
+from promotion.aws.s3_uri import bucket_and_key, has_dot_segments
 from promotion.copying.manifest import PinnedObject
 from promotion.errors import PromotionRefusedError
 
@@ -17,9 +17,9 @@ Path = tuple[str | int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """An `s3://` address in a model: where it stands in the containers, and whether it is a prefix of many objects.
+    """An S3 URI in a model: its path in the containers, and whether it is a prefix of several objects.
 
-    A value of the environment that does not end in "/" may be either; what lies there decides.
+    The value of an environment variable that does not end in "/" can be either, depending on the objects in S3.
     """
 
     path: Path
@@ -28,57 +28,59 @@ class Reference:
 
     @property
     def location(self) -> tuple[str, str]:
+        """Return bucket and key."""
         return bucket_and_key(self.uri)
 
     @property
     def may_be_prefix(self) -> bool:
+        """Return whether the URI can be an object or a prefix."""
         return not self.is_prefix and "Environment" in self.path
 
     @property
     def slot(self) -> str:
-        """Where its objects go below the digest's prefix: one folder for each address, the same for the same model."""
+        """Return the folder of the copies under the digest's prefix, which is the same for the same model."""
         return "/".join(str(part) for part in self.path)
 
     @property
     def place(self) -> str:
-        """Where it stands, for people: Containers[0].Environment.TOKENS."""
+        """Return the path for messages: Containers[0].Environment.TOKENS."""
         return "Containers" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
 
 
 def check_listed(keys: list[str], uri: str) -> None:
-    """Raises PromotionRefusedError for keys found below `uri` that could become something else on their way."""
+    """Raise PromotionRefusedError for keys under `uri` that a client could resolve or normalize to another key."""
     seen: dict[str, str] = {}
     for key in keys:
         if not key.isprintable():
             raise PromotionRefusedError(
-                f"Below {uri} there is {key!a:.200}, which has characters that cannot be shown. Rename it."
+                f"The key {key!a:.200} under {uri} contains unprintable characters. Rename the object."
             )
-        if is_resolved_away(key):
+        if has_dot_segments(key):
             raise PromotionRefusedError(
-                f"Below {uri} there is {key!a:.200}, which has '.' or '..' as a part, which clients resolve away. "
-                "Rename it."
+                f"The key {key!a:.200} under {uri} has '.' or '..' as a segment, which clients resolve to another key. "
+                "Rename the object."
             )
         twin = seen.setdefault(unicodedata.normalize("NFC", key), key)
         if twin != key:
             raise PromotionRefusedError(
-                f"Below {uri} there are {twin!a:.200} and {key!a:.200}, which are one name, written in two ways (the "
-                "normal forms of Unicode). Rename one."
+                f"The keys {twin!a:.200} and {key!a:.200} under {uri} differ only in their Unicode normalization. "
+                "Rename one of the objects."
             )
 
 
 def assert_apart(references: list[Reference], bucket: str, prefix: str) -> None:
-    """Raises PromotionRefusedError where what is copied to `prefix` in `bucket` would lie within what is copied."""
+    """Raise PromotionRefusedError if a reference contains the target `prefix` in `bucket`."""
     for reference in references:
         found, key = reference.location
         if found == bucket and f"{prefix}/".startswith(key.rstrip("/") + "/"):
             raise PromotionRefusedError(
-                f"{reference.place} is {reference.uri}, within which this stage puts its own copies, so that each "
-                "promotion would copy all those before it. Name the artifacts where they were made."
+                f"{reference.place} is {reference.uri}, which contains the copies of this stage. Each promotion would "
+                "copy all earlier ones. Specify the original location of the artifacts."
             )
 
 
 def references(containers: list[dict[str, Any]]) -> list[Reference]:
-    """Every address of an artifact in `containers`, in a fixed order. Raises PromotionRefusedError for a bad one."""
+    """Return all artifact URIs in `containers`, in a fixed order; raise PromotionRefusedError for an invalid one."""
     found = [reference for index, container in enumerate(containers) for reference in _in_container(index, container)]
     for reference in found:
         bucket_and_key(reference.uri, reference.place)
@@ -103,15 +105,15 @@ def _data_source(path: Path, source: dict[str, Any]) -> Reference:
 
 
 def targets(reference: Reference, objects: list[PinnedObject], prefix: str) -> tuple[str, list[PinnedObject]]:
-    """Where `reference` points after the copy (a key or prefix below `prefix`), and its objects with their targets."""
+    """Return the key or prefix of `reference` after the copy, under `prefix`, and its objects with their targets."""
     folder = f"{prefix}/{reference.slot}/"
     is_one_object = not reference.is_prefix and objects[0].key == reference.location[1]
     placed = [dataclasses.replace(pinned, target=folder + pinned.name) for pinned in objects]
     for pinned in placed:
         if len(pinned.target.encode()) > 1024:
             raise PromotionRefusedError(
-                f"The object {pinned.key!a:.200} would be copied to a key of {len(pinned.target.encode())} bytes; S3 "
-                "allows 1,024. Shorten its key."
+                f"The copy of the object {pinned.key!a:.200} would have a key of {len(pinned.target.encode())} bytes; "
+                "S3 allows 1,024. Shorten the object's key."
             )
     if is_one_object:
         return placed[0].target, placed
@@ -119,7 +121,7 @@ def targets(reference: Reference, objects: list[PinnedObject], prefix: str) -> t
 
 
 def with_values(containers: list[dict[str, Any]], values: dict[Path, str]) -> list[dict[str, Any]]:
-    """`containers` with the value at each path replaced; the given ones are left as they are."""
+    """Return a copy of `containers` with the value at each path replaced."""
     changed = copy.deepcopy(containers)
     for path, value in values.items():
         place: Any = changed

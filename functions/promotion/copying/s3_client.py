@@ -1,6 +1,6 @@
-"""Requests to one bucket of S3 by the hundred: what boto3 does for them, at a tenth of its time.
+"""Hundreds of concurrent requests to one S3 bucket, at a tenth of boto3's time.
 
-Where the bucket is, how it is addressed and who asks is botocore's to say; so is what an error looks like.
+botocore determines the bucket's endpoint, addressing style and credentials. Errors have the form of botocore's.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import get_cert_path
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.copying.http_client import Answer, BrokenAnswerError, Connections
+from promotion.copying.http_client import BrokenResponseError, Connections, Response
 from promotion.copying.sigv4 import TIME_FORMAT, encoded, query_string, signed_headers
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
-TRIES = 8
+ATTEMPTS = 8
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-# What S3 answers, whatever the code in the body, when another try may do.
-_PASSING_STATUSES = {429, 500, 502, 503, 504}
+# The statuses of transient errors, independent of the code in the body.
+_TRANSIENT_STATUSES = {429, 500, 502, 503, 504}
 
-# How long to wait for the next byte of an answer; a copy is given more time by its size.
-PATIENCE_SECONDS = 20.0
+# How long to wait for the next byte of a response; a copy gets additional time for its size.
+TIMEOUT_SECONDS = 20.0
 
 
 class Reply:
-    """What S3 answered, after how many retries: its headers (names in lower case), and its document, if it has one."""
+    """A response of S3: its headers (in lowercase), its XML document, if any, and the number of retries before it."""
 
     def __init__(self, headers: dict[str, str], root: ElementTree.Element, retries: int) -> None:
         self.headers, self.root, self.retries = headers, root, retries
         self._texts = {_name(child): child.text or "" for child in root}
 
     def text(self, name: str) -> str | None:
-        """What stands in an element of its document, or None if there is none."""
+        """Return the text of an element of the document, or None if there is no such element."""
         return self._texts.get(name)
 
     def decoded(self, key: str) -> str:
-        """A key in it. S3 encodes keys on request, since XML has no way to write some characters."""
+        """Return a key in the document decoded; S3 encodes keys on request, since XML excludes some characters."""
         return urllib.parse.unquote_plus(key) if self.text("EncodingType") == "url" else key
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where a bucket is: `path` is "" or, where the name of the bucket is no part of the host's, that name."""
+class _Endpoint:
+    """The endpoint of a bucket; `path` is empty, or the bucket's name in path-style addressing."""
 
     scheme: str
     host: str
@@ -66,6 +66,7 @@ class _Place:
 
     @property
     def host_header(self) -> str:
+        """Return the value of the Host header."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
@@ -74,17 +75,20 @@ class S3Requests:
 
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3, self._bucket = s3, bucket
-        self._go_to(_resolved(s3, bucket))
+        self._connect_to(_resolved(s3, bucket))
 
-    def _go_to(self, place: _Place) -> None:
-        self._place = place
-        is_tls = place.scheme == "https"
-        self._connections = Connections(place.host, place.port or (443 if is_tls else 80), _tls() if is_tls else None)
+    def _connect_to(self, endpoint: _Endpoint) -> None:
+        self._endpoint = endpoint
+        is_tls = endpoint.scheme == "https"
+        self._connections = Connections(
+            endpoint.host, endpoint.port or (443 if is_tls else 80), _tls() if is_tls else None
+        )
 
     def close(self) -> None:
+        """Close the connections."""
         self._connections.close()
 
-    async def ask(
+    async def send(
         self,
         operation: str,
         method: str,
@@ -92,75 +96,74 @@ class S3Requests:
         query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         body: bytes = b"",
-        wanted: str | None = None,
-        more_patience: float = 0.0,
+        required: str | None = None,
+        extra_seconds: float = 0.0,
     ) -> Reply:
-        """Send a request until it is answered for good: with an element `wanted`, if the answer has to have one.
+        """Send a request with retries, and return the response, which must have the element `required`, if any.
 
-        Raises ClientError (of the operation, as boto3 has it) for an error that stays, and TryAgainError when all
-        tries came to nothing.
+        Raise ClientError, as boto3 does, for a permanent error, and TransientError if all attempts failed.
         """
         last: Exception | None = None
-        for attempt in range(TRIES):
+        for attempt in range(ATTEMPTS):
             if attempt:
-                # "Full jitter": what failed together is not tried again together.
+                # "Full jitter": requests that failed together are not retried together.
                 longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
                 await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
-            place = self._place
+            endpoint = self._endpoint
             try:
-                answer = await self._sent(method, key, query or {}, headers or {}, body, more_patience)
-                reply = _read(answer, operation, attempt)
-                if wanted is None or reply.text(wanted) is not None:
+                response = await self._sent(method, key, query or {}, headers or {}, body, extra_seconds)
+                reply = _read(response, operation, attempt)
+                if required is None or reply.text(required) is not None:
                     return reply
-                last = BrokenAnswerError(f"The answer has no {wanted}.")
+                last = BrokenResponseError(f"The response has no {required}.")
             except ssl.SSLCertVerificationError:
                 raise
             except ClientError as error:
-                if region := _other_region(error, place):
-                    self._follow(place, region)
-                elif not _is_passing(error):
+                if region := _other_region(error, endpoint):
+                    self._follow(endpoint, region)
+                elif not _is_transient(error):
                     raise
                 last = error
             except OSError as error:
                 last = error
-        words = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
-        raise TryAgainError(f"{operation} of s3://{self._bucket}/{key} failed {TRIES} times: {words}") from last
+        text = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
+        raise TransientError(f"{operation} of s3://{self._bucket}/{key} failed {ATTEMPTS} times: {text}") from last
 
     async def pages(
         self, operation: str, key: str, query: dict[str, str], headers: dict[str, str], markers: dict[str, str]
     ) -> AsyncIterator[Reply]:
-        """Every page of a listing; `markers` are the arguments of the next page, by the elements that have them."""
+        """Yield the pages of a listing; `markers` are the query arguments of the next page, by element name."""
         more = True
         while more:
-            page = await self.ask(operation, "GET", key, query, headers, wanted="IsTruncated")
+            page = await self.send(operation, "GET", key, query, headers, required="IsTruncated")
             yield page
             more = page.text("IsTruncated") == "true"
             following = {argument: page.text(name) or "" for name, argument in markers.items()}
-            # Of the markers only this one is a key, and therefore encoded.
+            # Only this marker is a key, and therefore encoded.
             if "key-marker" in following:
                 following["key-marker"] = page.decoded(following["key-marker"])
             query = query | following
 
-    def _follow(self, place: _Place, region: str) -> None:
-        """Ask in `region` from now on, unless another request that was sent to `place` has found that out before."""
-        if self._place is place:
+    def _follow(self, endpoint: _Endpoint, region: str) -> None:
+        """Switch to `region`, unless another request to `endpoint` has already done so."""
+        if self._endpoint is endpoint:
             self._connections.close()
-            self._go_to(_resolved(self._s3, self._bucket, region))
+            self._connect_to(_resolved(self._s3, self._bucket, region))
 
     async def _sent(
-        self, method: str, key: str, query: dict[str, str], headers: dict[str, str], body: bytes, more_patience: float
-    ) -> Answer:
-        place, arguments = self._place, query_string(query)
-        path = f"{place.path}/{encoded(key, safe='/')}"
-        # Asked for each time, since it makes new credentials of those that are about to expire.
-        credentials = place.signer.get_auth_instance("s3", place.region).credentials
+        self, method: str, key: str, query: dict[str, str], headers: dict[str, str], body: bytes, extra_seconds: float
+    ) -> Response:
+        endpoint, arguments = self._endpoint, query_string(query)
+        path = f"{endpoint.path}/{encoded(key, safe='/')}"
+        # Called for each request, because it refreshes credentials that are about to expire.
+        credentials = endpoint.signer.get_auth_instance("s3", endpoint.region).credentials
         signed = signed_headers(
             method,
             path,
             arguments,
-            {"host": place.host_header} | headers,
+            {"host": endpoint.host_header} | headers,
             body,
-            region=place.region,
+            region=endpoint.region,
             credentials=credentials,
             time=time.strftime(TIME_FORMAT, time.gmtime()),
         )
@@ -168,43 +171,43 @@ class S3Requests:
         lines += [f"{name}: {value}" for name, value in signed.items()]
         lines += [f"content-length: {len(body)}", "", ""]
         request = "\r\n".join(lines).encode() + body
-        patience = PATIENCE_SECONDS + more_patience
-        return await self._connections.exchange(request, patience, has_body=method != "HEAD")
+        timeout = TIMEOUT_SECONDS + extra_seconds
+        return await self._connections.exchange(request, timeout, has_body=method != "HEAD")
 
 
-def _resolved(s3: Any, bucket: str, region: str | None = None) -> _Place:
-    """Where `s3` would send a request for `bucket`, in its own or another Region.
+def _resolved(s3: Any, bucket: str, region: str | None = None) -> _Endpoint:
+    """Return the endpoint that `s3` uses for `bucket`, in its own region or another one.
 
-    Taken from a request that is kept from being sent.
+    It is read from a request that is intercepted before it is sent.
     """
-    found: list[_Place] = []
+    found: list[_Endpoint] = []
 
-    def move(builtins: dict[str, Any], **_: object) -> None:
+    def set_region(builtins: dict[str, Any], **_: object) -> None:
         if region:
             builtins["AWS::Region"] = region
 
-    def keep(params: dict[str, Any], request_signer: Any, **_: object) -> tuple[Any, dict[str, Any]]:
+    def intercept(params: dict[str, Any], request_signer: Any, **_: object) -> tuple[Any, dict[str, Any]]:
         url = urllib.parse.urlsplit(params["url"])
         region = params["context"]["signing"]["region"]
         default = {"https": 443, "http": 80}[url.scheme]
         port = url.port if url.port != default else None
-        found.append(_Place(url.scheme, url.hostname or "", port, url.path.rstrip("/"), region, request_signer))
-        # botocore takes what such a handler returns for the answer.
+        found.append(_Endpoint(url.scheme, url.hostname or "", port, url.path.rstrip("/"), region, request_signer))
+        # botocore uses the handler's return value as the response.
         return types.SimpleNamespace(status_code=200), {}
 
-    s3.meta.events.register_first("before-call.s3.HeadBucket", keep)
-    s3.meta.events.register_last("before-endpoint-resolution.s3", move)
+    s3.meta.events.register_first("before-call.s3.HeadBucket", intercept)
+    s3.meta.events.register_last("before-endpoint-resolution.s3", set_region)
     try:
         s3.head_bucket(Bucket=bucket)
     finally:
-        s3.meta.events.unregister("before-call.s3.HeadBucket", keep)
-        s3.meta.events.unregister("before-endpoint-resolution.s3", move)
+        s3.meta.events.unregister("before-call.s3.HeadBucket", intercept)
+        s3.meta.events.unregister("before-endpoint-resolution.s3", set_region)
     return found[0]
 
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """With the certificates that botocore trusts: AWS_CA_BUNDLE where it is set."""
+    """Return a context with the certificates that botocore trusts, including AWS_CA_BUNDLE."""
     bundle = botocore.session.get_session().get_config_variable("ca_bundle")
     return ssl.create_default_context(cafile=get_cert_path(bundle or True))
 
@@ -212,38 +215,38 @@ def _tls() -> ssl.SSLContext:
 _NO_DOCUMENT = ElementTree.Element("None")
 
 
-def _read(answer: Answer, operation: str, retries: int) -> Reply:
-    """The reply in `answer`; raises ClientError for an error, whatever its status: S3 sends some with a 200."""
+def _read(response: Response, operation: str, retries: int) -> Reply:
+    """Return the reply in `response`; raise ClientError for an error, which S3 can also send with status 200."""
     root = _NO_DOCUMENT
-    # S3 sends white space while it is at work.
-    if document := answer.body.lstrip():
+    # S3 sends white space while it processes a request.
+    if document := response.body.lstrip():
         try:
             root = ElementTree.fromstring(document)  # noqa: S314 - from S3, and expat bounds its entities
         except ElementTree.ParseError:
-            if answer.status < 300:
-                raise BrokenAnswerError(f"The answer {document[:80]!r} is no whole document.") from None
-    if answer.status < 300 and _name(root) != "Error":
-        return Reply(answer.headers, root, retries)
-    # The answer to a HEAD has no body, so that its code is the status, as with botocore.
-    words = http.client.responses.get(answer.status, "")
-    error = {"Code": str(answer.status), "Message": words} | {_name(child): child.text or "" for child in root}
-    metadata = {"HTTPStatusCode": answer.status, "RetryAttempts": retries, "HTTPHeaders": answer.headers}
+            if response.status < 300:
+                raise BrokenResponseError(f"The response {document[:80]!r} is not a complete XML document.") from None
+    if response.status < 300 and _name(root) != "Error":
+        return Reply(response.headers, root, retries)
+    # The response to a HEAD has no body, so its code is the status, as in botocore.
+    reason = http.client.responses.get(response.status, "")
+    error = {"Code": str(response.status), "Message": reason} | {_name(child): child.text or "" for child in root}
+    metadata = {"HTTPStatusCode": response.status, "RetryAttempts": retries, "HTTPHeaders": response.headers}
     raise ClientError({"Error": error, "ResponseMetadata": metadata}, operation)
 
 
 def _name(element: ElementTree.Element) -> str:
-    """Its name without its namespace."""
+    """Return the element's name without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
-def _is_passing(error: ClientError) -> bool:
+def _is_transient(error: ClientError) -> bool:
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return status in _PASSING_STATUSES or meaning(error) is Meaning.TRY_AGAIN
+    return status in _TRANSIENT_STATUSES or meaning(error) is Meaning.TRANSIENT
 
 
-def _other_region(error: ClientError, place: _Place) -> str | None:
-    """Where the bucket is, if S3 says that it was not asked for at `place`: by botocore's S3RegionRedirectorv2."""
+def _other_region(error: ClientError, endpoint: _Endpoint) -> str | None:
+    """Return the bucket's region if S3 reports another than `endpoint`'s; see botocore's S3RegionRedirectorv2."""
     found, metadata = error.response["Error"], error.response["ResponseMetadata"]
     is_elsewhere = metadata["HTTPStatusCode"] in (301, 307) or found["Code"] in ("400", "AuthorizationHeaderMalformed")
     region = metadata["HTTPHeaders"].get("x-amz-bucket-region") or found.get("Region")
-    return str(region) if is_elsewhere and region and region != place.region else None
+    return str(region) if is_elsewhere and region and region != endpoint.region else None

@@ -1,4 +1,4 @@
-"""The requests a copy in S3 is made of, each conditional on what was pinned."""
+"""The S3 requests of a copy, each conditional on the pinned source."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from promotion.aws.aws_errors import Meaning, meaning
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import Reply, S3Requests
 from promotion.copying.sigv4 import encoded
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 MAXIMUM_PARTS = 10_000
 
-# A request that copies may take as long as this many bytes a second do; S3 is ten times as fast.
+# The time-out of a copy request allows for this many bytes per second; S3 is ten times as fast.
 _SLOWEST_BYTES_PER_SECOND = 4 * 1024**2
 # "Processing of a CompleteMultipartUpload request could take several minutes", during which S3 sends white space.
 _COMPLETION_SECONDS = 100.0
@@ -29,7 +29,7 @@ _TAGS = "x-amz-tagging"
 
 @dataclasses.dataclass
 class Upload:
-    """A multipart upload under way. `parts` are those that are copied, with their ETags."""
+    """A multipart upload in progress; `parts` are the ETags of the copied parts by number."""
 
     pinned: PinnedObject
     upload_id: str
@@ -39,20 +39,22 @@ class Upload:
 
     @property
     def count(self) -> int:
+        """Return the number of parts."""
         return -(-self.pinned.size // self.part_size)
 
     @property
     def missing(self) -> list[int]:
+        """Return the numbers of the parts that are not copied."""
         return [number for number in range(1, self.count + 1) if number not in self.parts]
 
     def range_of(self, number: int) -> tuple[int, int]:
-        """The first byte of a part, and the one after its last."""
+        """Return the first byte of a part, and the byte after its last one."""
         return (number - 1) * self.part_size, min(number * self.part_size, self.pinned.size)
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """An object in the target bucket, or a copy that was just made: what S3 says of it, as far as it says it."""
+    """An object in the target bucket, or a new copy, with the values that S3 returned."""
 
     etag: str
     size: int | None
@@ -61,7 +63,7 @@ class Found:
 
 
 class CopyRequests:
-    """Copies pinned objects into one bucket, request by request. Every method may raise what S3Requests.ask raises."""
+    """The requests of copies to one bucket; the methods raise the errors of S3Requests.send."""
 
     def __init__(self, requests: S3Requests, owner: str, source_owner: str, part_size: int) -> None:
         self._s3 = requests
@@ -69,72 +71,77 @@ class CopyRequests:
         self._source_owned = {"x-amz-source-expected-bucket-owner": source_owner}
         self._part_size = part_size
         self.without_tags = 0
-        """How many copies were made without their tags, since S3 denied it with them."""
+        """The number of copies without tags, because S3 denied the copy with tags."""
 
     def close(self) -> None:
+        """Close the connections."""
         self._s3.close()
 
     def upload(self, pinned: PinnedObject, upload_id: str) -> Upload:
-        # The same for each try, so that the parts of one are those of the next; whole MiB.
+        """Return an upload with a part size in whole MiB, which is the same for each attempt."""
         needed = -(-pinned.size // MAXIMUM_PARTS)
         return Upload(pinned, upload_id, max(self._part_size, -(-needed // _MIB) * _MIB))
 
     async def copy_object(self, pinned: PinnedObject) -> Found:
-        """CopyObject, unless the target is there or the source is another one. It carries the metadata by itself."""
+        """Copy an object, unless the target exists or the source has changed; S3 copies the metadata."""
 
-        async def ask(attributes: dict[str, str]) -> Reply:
+        async def send(attributes: dict[str, str]) -> Reply:
             chosen = {name: value for name, value in attributes.items() if name in ("x-amz-storage-class", _TAGS)}
             headers = _source(pinned) | chosen | self._source_owned | self._owned
             headers |= {
                 "if-none-match": "*",
                 "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
-                # Without it S3 reads the source's tags itself, and denies the copy where it may not.
+                # Otherwise S3 reads the source's tags itself, and denies the copy if the permission is missing.
                 "x-amz-tagging-directive": "REPLACE",
             }
-            more = pinned.size / _SLOWEST_BYTES_PER_SECOND
-            return await self._s3.ask(
-                "CopyObject", "PUT", pinned.target, headers=headers, wanted="ETag", more_patience=more
+            extra = pinned.size / _SLOWEST_BYTES_PER_SECOND
+            return await self._s3.send(
+                "CopyObject", "PUT", pinned.target, headers=headers, required="ETag", extra_seconds=extra
             )
 
-        return _made(pinned, await self._with_tags_if_possible(pinned, ask))
+        return _made(pinned, await self._with_tags_if_possible(pinned, send))
 
     async def create_upload(self, pinned: PinnedObject) -> Upload:
-        async def ask(attributes: dict[str, str]) -> Reply:
+        """Create a multipart upload."""
+
+        async def send(attributes: dict[str, str]) -> Reply:
             headers = attributes | self._owned
             headers |= {
                 "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
                 "x-amz-checksum-type": "FULL_OBJECT",
             }
             query = {"uploads": ""}
-            return await self._s3.ask("CreateMultipartUpload", "POST", pinned.target, query, headers, wanted="UploadId")
+            return await self._s3.send(
+                "CreateMultipartUpload", "POST", pinned.target, query, headers, required="UploadId"
+            )
 
-        reply = await self._with_tags_if_possible(pinned, ask)
+        reply = await self._with_tags_if_possible(pinned, send)
         upload = self.upload(pinned, reply.text("UploadId") or "")
         if reply.retries:
-            # A request whose answer was lost may have opened one as well.
+            # An earlier attempt whose response was lost may have created an upload, too.
             for other in (await self.upload_ids(pinned.target)).get(pinned.target, []):
                 if other != upload.upload_id:
                     await self.abort(self.upload(pinned, other))
         return upload
 
     async def copy_part(self, upload: Upload, number: int) -> str:
-        """UploadPartCopy; the part's ETag."""
+        """Copy a part and return its ETag."""
         first, end = upload.range_of(number)
         headers = _source(upload.pinned) | self._source_owned | self._owned
         headers["x-amz-copy-source-range"] = f"bytes={first}-{end - 1}"
-        reply = await self._s3.ask(
+        reply = await self._s3.send(
             "UploadPartCopy",
             "PUT",
             upload.pinned.target,
             {"partNumber": str(number), "uploadId": upload.upload_id},
             headers,
-            wanted="ETag",
-            more_patience=(end - first) / _SLOWEST_BYTES_PER_SECOND,
+            required="ETag",
+            extra_seconds=(end - first) / _SLOWEST_BYTES_PER_SECOND,
         )
         return reply.text("ETag") or ""
 
     async def complete(self, upload: Upload) -> Found:
-        """CompleteMultipartUpload, which S3 refuses for another size or checksum than the source's."""
+        """Complete an upload; S3 rejects it if size or checksum differ from the source."""
         pinned = upload.pinned
         parts = "".join(
             f"<Part><ETag>{escape(etag)}</ETag><PartNumber>{number}</PartNumber></Part>"
@@ -148,20 +155,20 @@ class CopyRequests:
         }
         if pinned.checksum_algorithm and pinned.checksum:
             headers[f"x-amz-checksum-{pinned.checksum_algorithm.lower()}"] = pinned.checksum
-        reply = await self._s3.ask(
+        reply = await self._s3.send(
             "CompleteMultipartUpload",
             "POST",
             pinned.target,
             {"uploadId": upload.upload_id},
             headers,
             f"{document}</CompleteMultipartUpload>".encode(),
-            wanted="ETag",
-            more_patience=_COMPLETION_SECONDS,
+            required="ETag",
+            extra_seconds=_COMPLETION_SECONDS,
         )
         return dataclasses.replace(_made(pinned, reply), size=pinned.size)
 
     async def parts(self, upload: Upload) -> dict[int, str]:
-        """The parts of `upload` that are there and as long as they have to be, with their ETags."""
+        """Return the ETags of the existing parts of `upload` that have the correct length, by number."""
         found = {}
         markers = {"NextPartNumberMarker": "part-number-marker"}
         query = {"uploadId": upload.upload_id}
@@ -174,7 +181,7 @@ class CopyRequests:
         return found
 
     async def keys(self, prefix: str) -> set[str]:
-        """The keys in the target bucket that begin with `prefix`."""
+        """Return the keys in the target bucket that begin with `prefix`."""
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
         markers = {"NextContinuationToken": "continuation-token"}
         return {
@@ -184,7 +191,7 @@ class CopyRequests:
         }
 
     async def upload_ids(self, prefix: str) -> dict[str, list[str]]:
-        """The uploads under way to keys that begin with `prefix`: by key, the oldest first."""
+        """Return the IDs of unfinished uploads to keys that begin with `prefix`, by key, the oldest first."""
         query = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
         markers = {"NextKeyMarker": "key-marker", "NextUploadIdMarker": "upload-id-marker"}
         found = sorted(
@@ -201,40 +208,40 @@ class CopyRequests:
         return by_key
 
     async def abort(self, upload: Upload) -> None:
-        """End `upload` and what has been copied of it, if S3 lets us: else the bucket's lifecycle will."""
+        """Abort `upload`; if S3 denies it, the bucket's lifecycle rule does."""
         upload.is_ended = True
         target, query = upload.pinned.target, {"uploadId": upload.upload_id}
-        with contextlib.suppress(ClientError, TryAgainError):
-            await self._s3.ask("AbortMultipartUpload", "DELETE", target, query, self._owned)
+        with contextlib.suppress(ClientError, TransientError):
+            await self._s3.send("AbortMultipartUpload", "DELETE", target, query, self._owned)
 
     async def head(self, pinned: PinnedObject) -> Found:
-        """What lies at the target of `pinned` now."""
+        """Return the object at the target of `pinned`."""
         headers = self._owned | {"x-amz-checksum-mode": "ENABLED"}
-        reply = await self._s3.ask("HeadObject", "HEAD", pinned.target, headers=headers)
+        reply = await self._s3.send("HeadObject", "HEAD", pinned.target, headers=headers)
         checksum = reply.headers.get(f"x-amz-checksum-{(pinned.checksum_algorithm or '').lower()}")
         version_id = reply.headers.get("x-amz-version-id")
         return Found(reply.headers.get("etag", ""), int(reply.headers["content-length"]), checksum, version_id)
 
     async def delete(self, pinned: PinnedObject, copy: Found) -> None:
-        """Delete `copy` and nothing that has taken its place."""
+        """Delete `copy`, unless another object has replaced it."""
         query, headers = {}, self._owned
         if copy.version_id:
             query = {"versionId": copy.version_id}
         else:
             headers = headers | {"if-match": copy.etag}
-        await self._s3.ask("DeleteObject", "DELETE", pinned.target, query, headers)
+        await self._s3.send("DeleteObject", "DELETE", pinned.target, query, headers)
 
     async def _with_tags_if_possible(
-        self, pinned: PinnedObject, ask: Callable[[dict[str, str]], Awaitable[Reply]]
+        self, pinned: PinnedObject, send: Callable[[dict[str, str]], Awaitable[Reply]]
     ) -> Reply:
         if _TAGS not in pinned.attributes:
-            return await ask(pinned.attributes)
+            return await send(pinned.attributes)
         try:
-            return await ask(pinned.attributes)
+            return await send(pinned.attributes)
         except ClientError as error:
             if meaning(error) is not Meaning.DENIED:
                 raise
-        reply = await ask({name: value for name, value in pinned.attributes.items() if name != _TAGS})
+        reply = await send({name: value for name, value in pinned.attributes.items() if name != _TAGS})
         self.without_tags += 1
         return reply
 

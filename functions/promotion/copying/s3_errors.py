@@ -1,4 +1,4 @@
-"""Errors of S3, explained to the operator with the missing permission."""
+"""Errors of S3, explained to the operator with the missing policy statement."""
 
 from __future__ import annotations
 
@@ -8,39 +8,42 @@ import re
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 
 def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
-    """`error` as the exception it calls for: with the statement that is missing when AWS denies us something."""
+    """Return the exception for `error`, with the missing policy statement if AWS denied the request."""
     known = meaning(error)
     if known is Meaning.DENIED:
-        caller, more = "the functions of this stage (roles below /model-promotion/)", ""
+        more = ""
         if "kms" in message(error).lower():
-            action, resource = "kms:Decrypt", key_in(error) or "the key that encrypts it"
-            more = " An AWS managed key (aws/s3) cannot be shared with another account."
+            action, resource = "kms:Decrypt", key_in(error) or "the ARN of its KMS key"
+            more = " An AWS managed key (aws/s3) cannot be shared with another account. Use a customer managed key."
         statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
-        # The answer to a HEAD has no words.
-        is_mute = error.response["Error"]["Code"] == "403"
-        more = more or f" It may also be{' kms:Decrypt on its key, or' if is_mute else ''} a bucket of another account."
+        # The response to a HEAD has no message.
+        has_no_message = error.response["Error"]["Code"] == "403"
+        key = " Its KMS key may also deny kms:Decrypt." if has_no_message else ""
+        more = more or f"{key} Also check that the bucket belongs to the upstream account."
         return PromotionRefusedError(
-            f"{what} may not be read: {message(error)}. Either it is not there and s3:ListBucket is not granted, or "
-            f"the upstream account does not let {caller} read it. The statement that is missing there: {statement}"
-            f"{more}"
+            f"{what} cannot be read: {message(error)}. It does not exist, or this stage has no permission to read it. "
+            "If it exists, add this statement for the roles under /model-promotion/ in the upstream account: "
+            f"{statement}{more}"
         )
     if error.response["Error"]["Code"].startswith("KMS."):
         return PromotionRefusedError(
-            f"{what} cannot be decrypted: {message(error)}. See in the upstream account whether its key is enabled."
+            f"{what} cannot be decrypted: {message(error)}. Check in the upstream account that its KMS key is enabled."
         )
     if known is Meaning.NOT_FOUND:
-        return PromotionRefusedError(f"{what} does not exist (any more).")
-    if known is Meaning.TRY_AGAIN:
-        return TryAgainError(f"{what}: {message(error)}")
+        return PromotionRefusedError(
+            f"{what} does not exist. Check the URI, and create the object again if it was deleted."
+        )
+    if known is Meaning.TRANSIENT:
+        return TransientError(f"{what}: {message(error)}")
     unknown: Exception = error
     return unknown
 
 
 def key_in(error: ClientError) -> str | None:
-    """The ARN of the KMS key that an error names, or None."""
+    """Return the ARN of the KMS key in an error message, or None."""
     found = re.search(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", message(error))
     return found[0] if found else None

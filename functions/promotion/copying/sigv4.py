@@ -1,4 +1,4 @@
-"""Signature version 4 for S3: what botocore's S3SigV4Auth computes, at a fraction of its time.
+"""AWS Signature Version 4 for S3, equal to botocore's S3SigV4Auth at a fraction of its time.
 
 S3 API reference, "Authenticating Requests: Using the Authorization Header". A test compares it with botocore's.
 """
@@ -16,12 +16,12 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def encoded(text: str, safe: str = "") -> str:
-    """`text` as S3 wants it in an address: in UTF-8, all but unreserved characters (and `safe` ones) in percent."""
+    """Return `text` percent-encoded in UTF-8, except for unreserved characters and those in `safe`."""
     return urllib.parse.quote(text, safe=safe)
 
 
 def query_string(arguments: dict[str, str]) -> str:
-    """`arguments` encoded and in the order in which they are signed."""
+    """Return `arguments` encoded, in the order of the signature."""
     pairs = sorted((encoded(name), encoded(value)) for name, value in arguments.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
 
@@ -37,9 +37,9 @@ def signed_headers(
     credentials: Any,
     time: str,
 ) -> dict[str, str]:
-    """`headers` (in lower case, `host` among them) and those that prove who sends them at `time`, in TIME_FORMAT.
+    """Return `headers` (in lowercase, including `host`) with the headers of a signature at `time`, in TIME_FORMAT.
 
-    `path` and `query` have to be encoded already; `credentials` are botocore's, frozen.
+    `path` and `query` must be encoded; `credentials` are botocore's frozen credentials.
     """
     digest = hashlib.sha256(body).hexdigest() if body else _EMPTY
     headers = headers | {"x-amz-content-sha256": digest, "x-amz-date": time}

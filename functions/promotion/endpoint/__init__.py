@@ -1,1 +1,1 @@
-"""The model, the endpoint config and the endpoint: how they are created, judged, tested and scaled."""
+"""The model, the endpoint config and the endpoint: creation, update, monitoring, smoke test and autoscaling."""

@@ -1,7 +1,7 @@
-"""CloudWatch alarms: those that every endpoint gets, and the states of those that roll a deployment back.
+"""CloudWatch alarms: the alarms of every endpoint, and the states of the alarms that roll back a deployment.
 
-An endpoint's metrics have its name as a dimension, so its alarms can be made only when it is known. A DeploymentConfig
-names them, `<endpoint>-5xx-rate` and `<endpoint>-latency`, or any other alarm of the account.
+The metrics of an endpoint have its name as a dimension, so a promotion creates its alarms. A DeploymentConfig can name
+them (`<endpoint>-5xx-rate` and `<endpoint>-latency`) or any other alarm of the account.
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
@@ -13,11 +13,11 @@ from promotion.errors import PromotionRefusedError
 
 _PERIOD_SECONDS = 60
 _PERIODS = 2
-"""Two bad minutes in a row: a single bad answer of an endpoint that is asked little is no alarm yet."""
+"""Two periods in a row, because one error is a high error rate on an endpoint with little traffic."""
 
 
 def names_of(endpoint: str) -> dict[str, str]:
-    """The names of an endpoint's own alarms, by what they watch."""
+    """Return the names of the alarms of an endpoint as {"errors": …, "latency": …}."""
     return {"errors": f"{endpoint}-5xx-rate", "latency": f"{endpoint}-latency"}
 
 
@@ -29,53 +29,53 @@ def requests_of(
     latency_milliseconds: float,
     topic_arn: str,
 ) -> list[dict[str, Any]]:
-    """PutMetricAlarm's members for each of an endpoint's own alarms.
+    """Return a PutMetricAlarm request for each alarm of an endpoint.
 
-    `endpoint_config` is CreateEndpointConfig's request. An asynchronous endpoint, whose answers may take an hour, has
-    none for its latency.
+    `endpoint_config` is a CreateEndpointConfig request. An asynchronous endpoint has no latency alarm, because its
+    responses can take an hour.
     """
     names, variants = names_of(endpoint), [variant["VariantName"] for variant in endpoint_config["ProductionVariants"]]
 
-    def alarm(name: str, metric: str, statistic: str, threshold: float, says: str) -> dict[str, Any]:
+    def alarm(name: str, metric: str, statistic: str, threshold: float, description: str) -> dict[str, Any]:
         return {
             "AlarmName": name,
-            "AlarmDescription": f"{says} It is made by Model Promotion with each promotion; a DeploymentConfig may "
+            "AlarmDescription": f"{description} Each promotion creates or updates this alarm. A DeploymentConfig can "
             "name it.",
-            "Metrics": _worst_of(variants, endpoint, metric, statistic),
+            "Metrics": _worst_variant(variants, endpoint, metric, statistic),
             "ComparisonOperator": "GreaterThanThreshold",
             "Threshold": threshold,
             "EvaluationPeriods": _PERIODS,
             "DatapointsToAlarm": _PERIODS,
-            # Nobody asks the endpoint: nothing is wrong with it.
+            # An endpoint without traffic is healthy.
             "TreatMissingData": "notBreaching",
             "AlarmActions": [topic_arn],
         }
 
-    made = [
+    requests = [
         alarm(
             names["errors"],
-            # It is 1 for each answer with a 5xx and 0 for any other, so that its average is their share.
+            # The metric is 1 for a response with a 5xx status and 0 for any other, so its average is the error rate.
             "Invocation5XXErrors",
             "Average",
             error_rate_percent / 100,
-            f"More than {error_rate_percent:g} % of the answers of {endpoint} were errors of the model (5xx).",
+            f"More than {error_rate_percent:g}% of the responses of the endpoint {endpoint} were 5xx errors.",
         )
     ]
     if "AsyncInferenceConfig" not in endpoint_config:
-        made.append(
+        requests.append(
             alarm(
                 names["latency"],
                 "ModelLatency",
                 "p95",
                 latency_milliseconds * 1000,  # the metric is in microseconds
-                f"5 % of the answers of {endpoint} took longer than {latency_milliseconds:g} ms.",
+                f"5% of the responses of the endpoint {endpoint} took longer than {latency_milliseconds:g} ms.",
             )
         )
-    return made
+    return requests
 
 
-def _worst_of(variants: list[str], endpoint: str, metric: str, statistic: str) -> list[dict[str, Any]]:
-    """The metric of the one variant, or the highest among several."""
+def _worst_variant(variants: list[str], endpoint: str, metric: str, statistic: str) -> list[dict[str, Any]]:
+    """Return metric queries for the only variant, or for the maximum over several variants."""
     queries = [
         {
             "Id": f"variant{number}",
@@ -101,33 +101,36 @@ def _worst_of(variants: list[str], endpoint: str, metric: str, statistic: str) -
 
 
 def states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
-    """The state (OK, ALARM or INSUFFICIENT_DATA) of each of these alarms that exists."""
+    """Return the state (OK, ALARM or INSUFFICIENT_DATA) of each of the alarms `names` that exists."""
     if not names:
         return {}
-    found = cloudwatch.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    response = cloudwatch.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     return {
         alarm["AlarmName"]: alarm["StateValue"]
-        for alarm in [*found.get("MetricAlarms", []), *found.get("CompositeAlarms", [])]
+        for alarm in [*response.get("MetricAlarms", []), *response.get("CompositeAlarms", [])]
     }
 
 
 def in_alarm(cloudwatch: Any, names: list[str]) -> list[str]:
-    """Return those of these alarms that are in ALARM."""
+    """Return the alarms among `names` that are in ALARM, sorted."""
     return sorted(name for name, state in states(cloudwatch, names).items() if state == "ALARM")
 
 
 def assert_none_in_alarm(cloudwatch: Any, endpoint: str, names: list[str]) -> None:
-    """Raise PromotionRefusedError if SageMaker would roll a deployment back at once, or would not monitor it."""
-    found = states(cloudwatch, names)
-    if missing := [name for name in names if name not in found]:
+    """Raise PromotionRefusedError if an alarm among `names` is missing or in ALARM.
+
+    SageMaker does not monitor a missing alarm, and rolls back at once if an alarm is in ALARM.
+    """
+    existing = states(cloudwatch, names)
+    if missing := [name for name in names if name not in existing]:
         raise PromotionRefusedError(
-            f"The endpoint {endpoint} was not touched, since there is no alarm {', '.join(missing)} any more that "
-            "would roll the deployment back. Create it, or take it out of the DeploymentConfig, then start the "
-            "promotion again."
+            f"The endpoint {endpoint} was not updated. An alarm of its DeploymentConfig no longer exists: "
+            f"{', '.join(missing)}. Create the alarm or remove it from the DeploymentConfig, then start the promotion "
+            "again."
         )
-    if alarming := [name for name in names if found[name] == "ALARM"]:
+    if alarming := [name for name in names if existing[name] == "ALARM"]:
         raise PromotionRefusedError(
-            f"The endpoint {endpoint} was not touched, since {', '.join(alarming)} is in ALARM already and "
-            "SageMaker would roll the deployment back at once. Start the promotion again when it is over; if this "
-            "model is the remedy, take the alarm out of the DeploymentConfig first."
+            f"The endpoint {endpoint} was not updated. SageMaker would roll back the deployment at once, because an "
+            f"alarm of its DeploymentConfig is in ALARM: {', '.join(alarming)}. Start the promotion again when the "
+            "alarm is OK. If this model is the fix, remove the alarm from the DeploymentConfig first."
         )

@@ -1,9 +1,9 @@
-"""What scales the variants of an endpoint, and what has to become of it when the endpoint changes.
+"""The autoscaling of an endpoint's variants, and how it changes when the endpoint is updated.
 
-A *target* is one scalable target of Application Auto Scaling with all that hangs on it, in AWS's own words:
+A *target* is a scalable target of Application Auto Scaling with its policies and actions, in the vocabulary of its API:
 
     {"ResourceId": "endpoint/<endpoint>/variant/<variant>", "ScalableDimension": …, "MinCapacity": 1, "MaxCapacity": 4,
-     "SuspendedState": {…}, "ScalingPolicies": [PutScalingPolicy's members], "ScheduledActions": [PutScheduledAction's]}
+     "SuspendedState": {…}, "ScalingPolicies": [of PutScalingPolicy], "ScheduledActions": [of PutScheduledAction]}
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import datetime
 from typing import Any
 
 from promotion.aws import service_model
+from promotion.aws.input_checks import did_you_mean
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.naming import VARIANT
 
@@ -30,7 +31,7 @@ POLICY_MEMBERS = (
 ACTION_MEMBERS = ("ScheduledActionName", "Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
 
 _TARGET_MEMBERS = ("MinCapacity", "MaxCapacity", "SuspendedState")
-# "Amazon SageMaker AI and Application Auto Scaling" of its user guide: no predictive scaling.
+# SageMaker has no predictive scaling (Application Auto Scaling user guide, "Amazon SageMaker AI").
 _CONFIGURATION_OF = {
     "StepScaling": "StepScalingPolicyConfiguration",
     "TargetTrackingScaling": "TargetTrackingScalingPolicyConfiguration",
@@ -41,81 +42,87 @@ _NOT_SUSPENDED = dict.fromkeys(
 
 
 def validated(value: Any, where: str) -> dict[str, Any]:
-    """`value` if it is good as the `Autoscaling` of an application's settings.
+    """Return `value` if it is valid as `Autoscaling` of an application's settings.
 
-    It holds RegisterScalableTarget's MinCapacity, MaxCapacity and SuspendedState, and the lists ScalingPolicies and
-    ScheduledActions with members of PutScalingPolicy and PutScheduledAction. Raises InvalidRequestError, saying `where`
-    and what is wrong, otherwise.
+    `value` has MinCapacity, MaxCapacity and SuspendedState of RegisterScalableTarget, and the lists ScalingPolicies and
+    ScheduledActions with members of PutScalingPolicy and PutScheduledAction. Raises InvalidRequestError, with the path
+    of the problem (`where` is the path of `value`), if it is not valid.
     """
     known = {*_TARGET_MEMBERS, "ScalingPolicies", "ScheduledActions"}
     if not isinstance(value, dict):
         raise InvalidRequestError(f"{where} is not an object.")
     for key in sorted(set(value) - known):
-        raise InvalidRequestError(f"{where} has the unknown key {key!a:.100}; known are {', '.join(sorted(known))}.")
+        raise InvalidRequestError(
+            f"{where} has the unknown key {key!a:.100}{did_you_mean(key, known)}. Valid keys: "
+            f"{', '.join(sorted(known))}."
+        )
     for key in ("MinCapacity", "MaxCapacity"):
         if key not in value:
-            raise InvalidRequestError(f"{where} has no {key}.")
+            raise InvalidRequestError(f"{where}.{key} is missing.")
     _check(where, "RegisterScalableTarget", {key: value[key] for key in _TARGET_MEMBERS if key in value})
     if not 0 <= value["MinCapacity"] <= value["MaxCapacity"]:
-        raise InvalidRequestError(f"{where}: MinCapacity has to be at least 0 and at most MaxCapacity.")
+        raise InvalidRequestError(
+            f"{where}.MinCapacity is {value['MinCapacity']}. It must be from 0 to MaxCapacity, which is "
+            f"{value['MaxCapacity']}."
+        )
     for member, operation, name in (
         ("ScalingPolicies", "PutScalingPolicy", "PolicyName"),
         ("ScheduledActions", "PutScheduledAction", "ScheduledActionName"),
     ):
-        given = value.get(member, [])
-        if not isinstance(given, list):
+        items = value.get(member, [])
+        if not isinstance(items, list):
             raise InvalidRequestError(f"{where}.{member} is not a list.")
-        for index, item in enumerate(given):
+        for index, item in enumerate(items):
             _check(f"{where}.{member}[{index}]", operation, item)
-        names = [item[name] for item in given]
-        for twice in sorted({found for found in names if names.count(found) > 1}):
-            raise InvalidRequestError(f"{where}.{member} has two with the {name} {twice!a:.100}.")
+        names = [item[name] for item in items]
+        for duplicate in sorted({each for each in names if names.count(each) > 1}):
+            raise InvalidRequestError(f"{where}.{member} has the {name} {duplicate!a:.100} twice. Rename one of them.")
     for index, policy in enumerate(value.get("ScalingPolicies", [])):
         expected = _CONFIGURATION_OF.get(policy.get("PolicyType"))
         if expected is None or expected not in policy:
             raise InvalidRequestError(
-                f"{where}.ScalingPolicies[{index}] needs a PolicyType, which is one of {', '.join(_CONFIGURATION_OF)}, "
-                "and the configuration of that type."
+                f"{where}.ScalingPolicies[{index}] requires a PolicyType ({' or '.join(_CONFIGURATION_OF)}) and its "
+                f"configuration ({' or '.join(_CONFIGURATION_OF.values())})."
             )
     return dict(value)
 
 
 def _check(where: str, operation: str, given: Any) -> None:
-    """Validate against botocore's model of an operation, of which the promotion fills in what names the variant."""
-    ours = {"ServiceNamespace": NAMESPACE, "ResourceId": "filled-in", "ScalableDimension": INSTANCES}
+    """Validate `given` against the service model of `operation`, without the members that name the variant."""
+    filled_in = {"ServiceNamespace": NAMESPACE, "ResourceId": "filled-in", "ScalableDimension": INSTANCES}
     if not isinstance(given, dict):
         raise InvalidRequestError(f"{where} is not an object.")
-    for key in sorted(ours.keys() & given.keys()):
-        raise InvalidRequestError(f"{where}.{key} is filled in by the promotion. Take it out.")
+    for key in sorted(filled_in.keys() & given.keys()):
+        raise InvalidRequestError(f"{where}.{key} is set by the promotion. Remove it.")
     shape = service_model.input_shape("application-autoscaling", operation)
-    found = list(service_model.problems(shape, given | ours, where))
-    if found:
-        raise InvalidRequestError(f"{service_model.listed(found)}.")
+    problems = list(service_model.problems(shape, given | filled_in, where))
+    if problems:
+        raise InvalidRequestError(f"{service_model.listed(problems)}.")
 
 
 def resource_id(endpoint: str, variant: str) -> str:
+    """Return the resource ID of a variant in Application Auto Scaling."""
     return f"endpoint/{endpoint}/variant/{variant}"
 
 
 def key_of(target: Target) -> tuple[str, str]:
-    """What a scalable target is known by, beside the namespace."""
+    """Return the resource ID and the dimension, which identify a target within the namespace."""
     return (target["ResourceId"], target["ScalableDimension"])
 
 
-def whole(
-    found: dict[str, Any], policies: list[dict[str, Any]], actions: list[dict[str, Any]], now: datetime.datetime
+def from_description(
+    description: dict[str, Any], policies: list[dict[str, Any]], actions: list[dict[str, Any]], now: datetime.datetime
 ) -> Target:
-    """The target of what Application Auto Scaling describes, without what it fills in itself.
+    """Return the described target with its policies and actions, without the members that AWS generates.
 
-    What a scheduled action has behind it at `now` is left out, since it could not be put back: a start that has been
-    made, and an action that has ended.
+    A StartTime before `now`, and an action that ended before `now`, are left out, because they cannot be restored.
     """
     return {
-        "ResourceId": found["ResourceId"],
-        "ScalableDimension": found["ScalableDimension"],
-        "MinCapacity": found["MinCapacity"],
-        "MaxCapacity": found["MaxCapacity"],
-        "SuspendedState": _NOT_SUSPENDED | found.get("SuspendedState", {}),
+        "ResourceId": description["ResourceId"],
+        "ScalableDimension": description["ScalableDimension"],
+        "MinCapacity": description["MinCapacity"],
+        "MaxCapacity": description["MaxCapacity"],
+        "SuspendedState": _NOT_SUSPENDED | description.get("SuspendedState", {}),
         "ScalingPolicies": sorted((_members(p, POLICY_MEMBERS) for p in policies), key=lambda p: str(p["PolicyName"])),
         "ScheduledActions": sorted(
             (_action(a, now) for a in actions if a.get("EndTime", now) >= now),
@@ -124,42 +131,42 @@ def whole(
     }
 
 
-def _action(found: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
-    action = _members(found, ACTION_MEMBERS)
+def _action(description: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
+    action = _members(description, ACTION_MEMBERS)
     if "StartTime" in action and action["StartTime"] <= now:
         del action["StartTime"]
     return {key: value.isoformat() if isinstance(value, datetime.datetime) else value for key, value in action.items()}
 
 
-def _members(found: dict[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
-    return {key: found[key] for key in members if key in found}
+def _members(description: dict[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
+    return {key: description[key] for key in members if key in description}
 
 
-def happens_once(action: dict[str, Any]) -> bool:
-    """Whether a scheduled action is for one moment, which may have come meanwhile."""
+def is_one_time(action: dict[str, Any]) -> bool:
+    """Return whether a scheduled action runs only once; that time may have passed."""
     return str(action.get("Schedule", "")).startswith("at(")
 
 
-def alike(some: list[Target], others: list[Target]) -> bool:
-    """Whether both scale in the same way from now on."""
-    return _lasting(some) == _lasting(others)
+def are_equivalent(some: list[Target], others: list[Target]) -> bool:
+    """Return whether both lists scale the same way from now on: order and one-time actions do not count."""
+    return _recurring(some) == _recurring(others)
 
 
-def _lasting(targets: list[Target]) -> list[Target]:
+def _recurring(targets: list[Target]) -> list[Target]:
     return sorted(
         (
-            target | {"ScheduledActions": [a for a in target["ScheduledActions"] if not happens_once(a)]}
+            target | {"ScheduledActions": [a for a in target["ScheduledActions"] if not is_one_time(a)]}
             for target in targets
         ),
         key=key_of,
     )
 
 
-def stands_in_the_way(target: Target, old: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None) -> bool:
-    """Whether SageMaker refuses the update from the variants `old` to `new` while `target` is registered.
+def blocks_update(target: Target, old: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None) -> bool:
+    """Return whether SageMaker may refuse the update from the variants `old` to `new` while `target` is registered.
 
-    It does when the variant goes or gets other instances (SageMaker developer guide, "Update endpoints that use auto
-    scaling"). None stands for the variants of a config that is gone: then nobody knows.
+    It refuses to remove the variant or to change its instance type (SageMaker developer guide, "Update endpoints that
+    use auto scaling"). None stands for the variants of a deleted config; then the result is True.
     """
     if old is None or new is None:
         return True
@@ -179,19 +186,20 @@ def _hardware(variant: dict[str, Any]) -> tuple[Any, ...]:
 def wanted(
     endpoint: str, settings: dict[str, Any] | None, previous: list[Target], variants: list[dict[str, Any]]
 ) -> list[Target]:
-    """The targets that `endpoint` is to have once it serves `variants` (of CreateEndpointConfig).
+    """Return the targets of `endpoint` once it serves `variants` (of CreateEndpointConfig).
 
-    They are what `settings` (an application's `Autoscaling`) say, and otherwise the `previous` ones. Raises
-    PromotionRefusedError when those cannot stay, because their variant goes.
+    They come from `settings` (`Autoscaling` of the application's settings), or are the `previous` targets if that is
+    None. Raises PromotionRefusedError if a previous target cannot be kept, because its variant is removed.
     """
     if settings is None:
         for target in previous:
             variant = _variant(variants, target)
             if variant is None or dimension(variant) != target["ScalableDimension"]:
                 raise PromotionRefusedError(
-                    f"{target['ResourceId']} is scaled ({target['ScalableDimension']}), but after this promotion there "
-                    f"is {VARIANT} alone. Say in the settings, as Autoscaling, how that is to scale, or deregister the "
-                    "scalable target; then start again."
+                    f"The autoscaling of {target['ResourceId']} ({target['ScalableDimension']}) cannot be kept: after "
+                    f"this promotion, {VARIANT} is the only variant and has the dimension {dimension(variants[0])}. "
+                    "Set Autoscaling in the settings of the application or deregister the scalable target, then start "
+                    "the promotion again."
                 )
         return previous
     variant = variants[0]
@@ -199,7 +207,7 @@ def wanted(
         "ResourceId": resource_id(endpoint, variant["VariantName"]),
         "ScalableDimension": dimension(variant),
     }
-    # Somebody who suspends scaling by hand does so in an emergency: a promotion does not end it.
+    # Operators suspend scaling in an emergency, so a promotion does not resume it.
     suspended: dict[str, bool] = next(
         (known["SuspendedState"] for known in previous if key_of(known) == key_of(target)), {}
     )
@@ -216,5 +224,5 @@ def wanted(
 
 
 def dimension(variant: dict[str, Any]) -> str:
-    """What of a variant scales: its instances, or a serverless one's provisioned concurrency."""
+    """Return the scalable dimension: instances, or the provisioned concurrency of a serverless variant."""
     return CONCURRENCY if "ServerlessConfig" in variant else INSTANCES

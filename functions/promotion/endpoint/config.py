@@ -10,25 +10,26 @@ from promotion.source.candidate import Candidate
 
 
 def is_serverless(endpoint_config: dict[str, Any]) -> bool:
+    """Return whether a variant of an endpoint config is serverless."""
     return any("ServerlessConfig" in variant for variant in endpoint_config["ProductionVariants"])
 
 
 def is_asynchronous(description: dict[str, Any]) -> bool:
-    """Of an endpoint config, or of DescribeEndpoint's answer."""
+    """Return whether an endpoint config, or the endpoint of a DescribeEndpoint response, is asynchronous."""
     return bool(description.get("AsyncInferenceConfig"))
 
 
 def create_endpoint_config_request(
     candidate: Candidate, model_name: str, *, stage: str, endpoint_config: dict[str, Any], tags: dict[str, str]
 ) -> dict[str, Any]:
-    """CreateEndpointConfig's members for `model_name`: the settings' `EndpointConfig` around it."""
+    """Return the CreateEndpointConfig request for `model_name`; `endpoint_config` comes from the settings."""
     request = with_names(endpoint_config, model_name)
     name = resource_name(candidate.application, stage, candidate.created_at, sha256_of(request))
     return {"EndpointConfigName": name, **request, "Tags": tag_list(tags)}
 
 
 def with_names(endpoint_config: dict[str, Any], model_name: str) -> dict[str, Any]:
-    """The settings' `EndpointConfig` with the names of the model and the variants that they leave to the promotion."""
+    """Return `endpoint_config` with the names of the model and of unnamed variants, which the promotion sets."""
     own = {
         kind: [{"VariantName": name, "ModelName": model_name, **variant} for variant in endpoint_config[kind]]
         for kind, name in (("ProductionVariants", VARIANT), ("ShadowProductionVariants", SHADOW_VARIANT))

@@ -1,4 +1,4 @@
-"""Creating in SageMaker what is named by its content: the same one there already is as good, another one an error."""
+"""Creation of SageMaker resources that are named after their content, so that a retry can reuse them."""
 
 from __future__ import annotations
 
@@ -9,33 +9,37 @@ from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.endpoint.model import differences
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 
 
 def create(
-    what: str, name: str, make: Callable[..., Any], describe: Callable[..., Any], request: dict[str, Any], key: str
+    kind: str, name: str, operation: Callable[..., Any], describe: Callable[..., Any], request: dict[str, Any], key: str
 ) -> bool:
-    """Make `what` of `request`, a member of which, `key`, is its `name`; False when it is there already.
+    """Create a resource with `operation` and return True, or return False if the same resource already exists.
 
-    Raises PromotionRefusedError when one of that name is there with other content, or when AWS denies it.
+    `kind` and `name` identify the resource in messages; `key` is the member of `request` that has the name. Raises
+    PromotionRefusedError if the name exists with other content or AWS denies the request, and TransientError if a retry
+    may succeed.
     """
     try:
-        make(**request)
+        operation(**request)
     except ClientError as error:
         match meaning(error):
             case Meaning.ALREADY_EXISTS:
                 different = differences(request, describe(**{key: name}))
                 if different:
                     raise PromotionRefusedError(
-                        f"The {what} {name} is there already with another {', '.join(different)}. It is never used for "
-                        "something else; find out who made it, and delete it."
+                        f"The {kind} {name} already exists with another {', '.join(different)}. Its name belongs to "
+                        "this candidate. Find out who created it, delete it, then start the promotion again."
                     ) from error
                 return False
-            # What the new one refers to may have been made a moment ago.
-            case Meaning.TRY_AGAIN | Meaning.NOT_YET_VISIBLE | Meaning.NOT_FOUND:
-                raise TryAgainError(f"The {what} {name}: {message(error)}") from error
+            # A resource that the request refers to may not be visible yet.
+            case Meaning.TRANSIENT | Meaning.NOT_YET_VISIBLE | Meaning.NOT_FOUND:
+                raise TransientError(f"The {kind} {name} was not created. {message(error)}") from error
             case Meaning.DENIED:
-                raise PromotionRefusedError(f"The {what} {name} may not be created: {message(error)}") from error
+                raise PromotionRefusedError(
+                    f"AWS denied the creation of the {kind} {name}. {message(error)}"
+                ) from error
             case _:
                 raise
     return True

@@ -1,7 +1,7 @@
-"""What an answer is expected to be: a JMESPath expression that one person wrote, over data that a model wrote.
+"""The expectation of a smoke test: a JMESPath expression, evaluated on untrusted data from a model.
 
-JMESPath has no regular expressions and no loops, but an expression can multiply its data, and the library lets errors
-of Python's own through. Both end here.
+JMESPath has no regular expressions and no loops, but an expression can multiply its data, and the library raises
+built-in exceptions of Python. This module limits the growth and turns every exception into a ValueError.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 import jmespath
 import jmespath.exceptions
 
-LONGEST = 10_000
-"""Of an expression, in characters."""
+MAXIMUM_CHARACTERS = 10_000
+"""The maximum length of an expression."""
 
-MOST_GROWTH = 100
-"""How many times as large as the answer an expression may make it on its way."""
+MAXIMUM_GROWTH = 100
+"""The maximum size of an intermediate result, as a multiple of the size of the response."""
 
-# What the library raises beside its own errors: for a slice of step 0, a number out of range, values that cannot be
-# compared, and parentheses without end.
-_TROUBLES = (jmespath.exceptions.JMESPathError, ArithmeticError, MemoryError, RecursionError, TypeError, ValueError)
+# The library raises built-in exceptions for a slice with step 0, a number out of range, values that cannot be compared,
+# and deeply nested parentheses.
+_ERRORS = (jmespath.exceptions.JMESPathError, ArithmeticError, MemoryError, RecursionError, TypeError, ValueError)
 
-# The result of these is made of what each part makes of the one before.
+# Each part of these nodes is evaluated on the result of the part before.
 _CHAINS = {
     "filter_projection",
     "flatten",
@@ -37,44 +37,46 @@ _BRANCHES = {"multi_select_dict", "multi_select_list"}
 
 
 def check(expression: str) -> None:
-    """Raises ValueError, saying why, for an expression that can never be used."""
-    if len(expression) > LONGEST:
-        raise ValueError(f"it has {len(expression)} characters, and the most is {LONGEST}")
+    """Raise ValueError, with the reason, if the expression is not valid or too large."""
+    if len(expression) > MAXIMUM_CHARACTERS:
+        raise ValueError(f"it has {len(expression)} characters; the maximum is {MAXIMUM_CHARACTERS}")
     try:
         growth = _growth(jmespath.compile(expression).parsed)
-    except _TROUBLES as error:
-        raise ValueError(_said(error)) from error
-    if growth > MOST_GROWTH:
-        raise ValueError(f"it could make an answer {growth} times as large, and the most is {MOST_GROWTH}")
+    except _ERRORS as error:
+        raise ValueError(_reason(error)) from error
+    if growth > MAXIMUM_GROWTH:
+        raise ValueError(
+            f"its result could be {growth} times as large as the response; the maximum is {MAXIMUM_GROWTH}"
+        )
     try:
-        # A function that does not exist shows only in a search.
+        # The library reports an unknown function only when it evaluates the expression.
         jmespath.search(expression, None)
     except (jmespath.exceptions.JMESPathTypeError, ArithmeticError, TypeError):
-        return  # what is of a wrong type here need not be in an answer
-    except _TROUBLES as error:
-        raise ValueError(_said(error)) from error
+        return  # a value has the wrong type here, but may have the right type in a response
+    except _ERRORS as error:
+        raise ValueError(_reason(error)) from error
 
 
-def result(expression: str, data: Any) -> Any:
-    """What the expression makes of `data`; raises ValueError, saying why, where that is nothing."""
+def evaluate(expression: str, data: Any) -> Any:
+    """Return the value of the expression for `data`. Raises ValueError, with the reason, if there is none."""
     try:
         return jmespath.search(expression, data)
-    except _TROUBLES as error:
-        raise ValueError(_said(error)) from error
+    except _ERRORS as error:
+        raise ValueError(_reason(error)) from error
 
 
 def _growth(node: dict[str, Any]) -> int:
-    """How many times as large as its data the result of a node can be."""
+    """Return the maximum size of a node's result, as a multiple of the size of its data."""
     children = [_growth(child) for child in node.get("children", []) if isinstance(child, dict)] or [1]
     if node["type"] in _BRANCHES:
         return sum(children)
     if node["type"] in _CHAINS:
-        # What is written as a text inside of a text has every quote escaped once more.
+        # A string inside a string has every quotation mark escaped once more.
         return math.prod(children) * (2 if node.get("value") == "to_string" else 1)
     return max(children)
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, MemoryError):

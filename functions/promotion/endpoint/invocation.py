@@ -1,4 +1,4 @@
-"""Invocation of a live endpoint, real-time or asynchronous, with the cases of a smoke test."""
+"""Invocations of a live endpoint, real-time or asynchronous, with the cases of a smoke test."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.s3_uri import bucket_and_key
-from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Answer, body_of
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Response, body_of
 
 INFERENCE_ID = "model-promotion-smoke-test"
-"""Tells the smoke test from customers in data capture."""
+"""Identifies the requests of the smoke test in data capture."""
 
 INPUTS = "inference/smoke-test/"
-"""The prefix of the bodies of asynchronous cases in the stage's bucket, where they expire after some days."""
+"""The prefix for request bodies of asynchronous cases in the stage's bucket, where they expire after some days."""
 
-MAXIMUM_ANSWER_BYTES = MAXIMUM_BODY_BYTES
-"""How much of an answer is read: all that InvokeEndpoint returns, and enough of an asynchronous one."""
+MAXIMUM_RESPONSE_BYTES = MAXIMUM_BODY_BYTES
+"""The maximum size of a response that is read: that of InvokeEndpoint, for asynchronous responses too."""
 
-# An endpoint that has just come into service, or a serverless one that starts, may still return these.
+# The error codes of an endpoint that has just become InService, or of a serverless endpoint that is starting.
 _NOT_READY = {"ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"}
-_PATIENCE_SECONDS = 60
+_RETRY_SECONDS = 60
 _PAUSE_SECONDS = 2
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 def invoke_all(
     runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], owner: str
-) -> list[tuple[dict[str, Any], Answer]]:
-    """Return each case of a smoke test with its answer, as often as the suite repeats it.
+) -> list[tuple[dict[str, Any], Response]]:
+    """Return each case of a smoke test with its response, as often as the suite repeats it.
 
-    Bodies in S3 have to belong to the account `owner`.
+    The buckets of bodies in S3 must belong to the account `owner`.
     """
 
     def body(case: dict[str, Any]) -> bytes:
         return read_object(s3, case["body_uri"], owner) if "body_uri" in case else body_of(case)
 
-    return _answers(suite, body, lambda case, found: invoke(runtime, endpoint, case, found))
+    return _responses(suite, body, lambda case, content: invoke(runtime, endpoint, case, content))
 
 
 def invoke_all_async(
     runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], bucket: str, owner: str, ends: float
-) -> list[tuple[dict[str, Any], Answer]]:
-    """Return what `invoke_all` does; the endpoint reads the bodies from S3, those of the suite from `bucket`.
+) -> list[tuple[dict[str, Any], Response]]:
+    """Return what `invoke_all` returns. The endpoint reads the bodies from S3, inline bodies from `bucket`.
 
-    Wait for no answer beyond `ends` (of the monotonic clock).
+    Stop waiting for responses at `ends` (of the monotonic clock).
     """
 
     def uri(case: dict[str, Any]) -> str:
         return case["body_uri"] if "body_uri" in case else place_body(s3, bucket, case, owner)
 
-    return _answers(suite, uri, lambda case, found: invoke_async(runtime, s3, endpoint, case, found, owner, ends))
+    return _responses(suite, uri, lambda case, source: invoke_async(runtime, s3, endpoint, case, source, owner, ends))
 
 
-def _answers[T](
-    suite: dict[str, Any], prepare: Callable[[dict[str, Any]], T], ask: Callable[[dict[str, Any], T], Answer]
-) -> list[tuple[dict[str, Any], Answer]]:
-    """Prepare each case once, and then send all of them, `concurrency` at once."""
+def _responses[T](
+    suite: dict[str, Any], prepare: Callable[[dict[str, Any]], T], send: Callable[[dict[str, Any], T], Response]
+) -> list[tuple[dict[str, Any], Response]]:
+    """Prepare each case once, then send all cases, `concurrency` at a time."""
     prepared = [(case, prepare(case)) for case in suite["cases"]] * suite["repeat"]
     with ThreadPoolExecutor(suite["concurrency"]) as pool:
-        return list(pool.map(lambda one: (one[0], ask(*one)), prepared))
+        return list(pool.map(lambda each: (each[0], send(*each)), prepared))
 
 
-def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Answer:
-    """Return one answer; call an endpoint that is not ready again for a while, each time with a new clock."""
-    patience = time.monotonic() + _PATIENCE_SECONDS
+def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Response:
+    """Return the response to one request; retry for a minute while the endpoint is not ready."""
+    retry_until = time.monotonic() + _RETRY_SECONDS
     targets = {
         member: case[key]
         for member, key in (("TargetModel", "target_model"), ("TargetContainerHostname", "target_container_hostname"))
@@ -79,7 +79,7 @@ def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> An
     while True:
         start = time.monotonic()
         try:
-            answer = runtime.invoke_endpoint(
+            response = runtime.invoke_endpoint(
                 EndpointName=endpoint,
                 Body=body,
                 ContentType=case["content_type"],
@@ -87,23 +87,22 @@ def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> An
                 InferenceId=INFERENCE_ID,
                 **targets,
             )
-            body = answer["Body"].read(MAXIMUM_ANSWER_BYTES + 1)
-            return _answered(_milliseconds_since(start), body)
+            return _responded(_milliseconds_since(start), response["Body"].read(MAXIMUM_RESPONSE_BYTES + 1))
         except (ClientError, BotoCoreError) as error:
-            if not _is_not_ready(error) or time.monotonic() > patience:
+            if not _is_not_ready(error) or time.monotonic() > retry_until:
                 return _failed(start, error)
         time.sleep(_PAUSE_SECONDS)
 
 
 def invoke_async(
     runtime: Any, s3: Any, endpoint: str, case: dict[str, Any], source: str, owner: str, ends: float
-) -> Answer:
-    """Return the answer to the object `source`, read from where SageMaker puts it, or why there is none.
+) -> Response:
+    """Return the response to the request body `source` (an `s3://` URI), which SageMaker writes to S3.
 
-    Wait for it as long as the case allows, and never beyond `ends` (of the monotonic clock). Its bucket has to belong
-    to the account `owner`.
+    Wait until the maximum latency of the case, but not beyond `ends` (of the monotonic clock). The bucket of the
+    response must belong to the account `owner`.
     """
-    patience = time.monotonic() + _PATIENCE_SECONDS
+    retry_until = time.monotonic() + _RETRY_SECONDS
     while True:
         start = time.monotonic()
         try:
@@ -116,34 +115,34 @@ def invoke_async(
             )
             break
         except (ClientError, BotoCoreError) as error:
-            if not _is_not_ready(error) or time.monotonic() > patience:
+            if not _is_not_ready(error) or time.monotonic() > retry_until:
                 return _failed(start, error)
         time.sleep(_PAUSE_SECONDS)
     limit = case["maximum_latency_ms"]
     ends = min(ends, start + limit / 1000) if limit is not None else ends
-    places = [(accepted["OutputLocation"], False)]
+    locations = [(accepted["OutputLocation"], False)]
     if accepted.get("FailureLocation"):
-        places.append((accepted["FailureLocation"], True))
+        locations.append((accepted["FailureLocation"], True))
     while True:
-        for place, is_failure in places:
+        for location, is_failure in locations:
             try:
-                found = _read_if_there(s3, place, owner)
+                content = _read_if_exists(s3, location, owner)
             except (ClientError, BotoCoreError) as error:
                 failed = _failed(start, error)
-                return dataclasses.replace(failed, error=f"{place} could not be read: {failed.error}")
-            if found is not None and is_failure:
-                said = found[:500].decode(errors="replace")
-                return Answer(latency_ms=_milliseconds_since(start), error=f"SageMaker wrote {place}", words=said)
-            if found is not None:
-                return _answered(_milliseconds_since(start), found)
+                return dataclasses.replace(failed, error=f"{location} could not be read: {failed.error}")
+            if content is not None and is_failure:
+                text = content[:500].decode(errors="replace")
+                return Response(_milliseconds_since(start), error=f"SageMaker wrote {location}", model_message=text)
+            if content is not None:
+                return _responded(_milliseconds_since(start), content)
         if time.monotonic() > ends:
             waited = _milliseconds_since(start)
-            return Answer(latency_ms=waited, error=f"no answer at {accepted['OutputLocation']} within {waited:.0f} ms")
-        time.sleep(_LOOK_SECONDS)
+            return Response(waited, error=f"no response in {accepted['OutputLocation']} within {waited:.0f} ms")
+        time.sleep(_POLL_SECONDS)
 
 
 def place_body(s3: Any, bucket: str, case: dict[str, Any], owner: str) -> str:
-    """Put the body of a case where the endpoint can read it, under its own checksum; return its `s3://` URI."""
+    """Put the body of a case into `bucket`, under its checksum, and return its `s3://` URI."""
     body = body_of(case)
     key = f"{INPUTS}{hashlib.sha256(body).hexdigest()}"
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=case["content_type"], ExpectedBucketOwner=owner)
@@ -151,37 +150,38 @@ def place_body(s3: Any, bucket: str, case: dict[str, Any], owner: str) -> str:
 
 
 def read_object(s3: Any, uri: str, owner: str) -> bytes:
+    """Return the object at an `s3://` URI, whose bucket must belong to the account `owner`."""
     bucket, key = bucket_and_key(uri)
     return bytes(s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read())
 
 
-def _read_if_there(s3: Any, uri: str, owner: str) -> bytes | None:
+def _read_if_exists(s3: Any, uri: str, owner: str) -> bytes | None:
     bucket, key = bucket_and_key(uri)
-    found = none_if_not_found(s3.get_object, Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
-    return found["Body"].read(MAXIMUM_ANSWER_BYTES + 1) if found else None
+    response = none_if_not_found(s3.get_object, Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
+    return response["Body"].read(MAXIMUM_RESPONSE_BYTES + 1) if response else None
 
 
-def _answered(latency_ms: float, body: bytes) -> Answer:
-    if len(body) > MAXIMUM_ANSWER_BYTES:
-        return Answer(latency_ms, error=f"its answer is larger than {MAXIMUM_ANSWER_BYTES} bytes")
-    return Answer(latency_ms, body)
+def _responded(latency_ms: float, body: bytes) -> Response:
+    if len(body) > MAXIMUM_RESPONSE_BYTES:
+        return Response(latency_ms, error=f"the response is larger than {MAXIMUM_RESPONSE_BYTES} bytes")
+    return Response(latency_ms, body)
 
 
 def _is_not_ready(error: Exception) -> bool:
     return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_READY
 
 
-def _failed(start: float, error: Exception) -> Answer:
-    """The answer that `error` is: with AWS's words, and the model's apart from them."""
+def _failed(start: float, error: Exception) -> Response:
+    """Return `error` as a response, with the model's message apart from that of AWS."""
     latency = _milliseconds_since(start)
     if not isinstance(error, ClientError):
-        return Answer(latency, error=str(error)[:500])
+        return Response(latency, error=str(error)[:500])
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")[:500]
-    # Its message has what the container answered (API reference, InvokeEndpoint).
+    # The message of a ModelError contains the response of the container (API reference, InvokeEndpoint).
     return (
-        Answer(latency, error=code, words=message)
+        Response(latency, error=code, model_message=message)
         if code == "ModelError"
-        else Answer(latency, error=f"{code}: {message}")
+        else Response(latency, error=f"{code}: {message}")
     )
 
 

@@ -1,4 +1,4 @@
-"""What this stage creates of a candidate: its SageMaker model and endpoint config, and whether one is there already."""
+"""The CreateModel request and the tags of a candidate in a stage, and its comparison with an existing model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from promotion.source.candidate import (
 
 _MAXIMUM_TAGS = 50
 _UNCOMPARED = {"ModelName", "EndpointConfigName", "Tags"}
-# SageMaker adds much to what was asked for, but none of these.
+# SageMaker adds many defaults to a request, but none of these members.
 _NEVER_ADDED = {
     "AsyncInferenceConfig",
     "DataCaptureConfig",
@@ -35,14 +35,18 @@ _NEVER_ADDED = {
 
 
 def stage_containers(containers: list[dict[str, Any]], model: dict[str, Any]) -> list[dict[str, Any]]:
-    """`containers` with the Image and the Environment of the settings' `Model` over theirs."""
+    """Return `containers` with the Image and Environment of `model` (`Model` of the settings).
+
+    Raises PromotionRefusedError if `model` has a PrimaryContainer and the candidate is a pipeline.
+    """
     settings = model.get("PrimaryContainer", {})
     if not settings:
         return containers
     if len(containers) > 1:
         raise PromotionRefusedError(
-            "The settings have Model.PrimaryContainer, but the model is a pipeline of "
-            f"{len(containers)} containers. Take it out of the settings; the containers bring their own."
+            f"The settings have Model.PrimaryContainer, but the model is a pipeline of {len(containers)} containers. "
+            "Remove Model.PrimaryContainer from the settings of the application; each container has its own image and "
+            "environment."
         )
     changed = containers[0] | settings
     if "Environment" in settings:
@@ -59,15 +63,15 @@ def create_model_request(
     role_arn: str,
     tags: dict[str, str],
 ) -> dict[str, Any]:
-    """CreateModel's members for the candidate in this stage.
+    """Return the CreateModel request of the candidate in a stage.
 
-    `containers` are the candidate's with this stage's addresses, `model` the settings' `Model`, `tags` from `own_tags`.
-    Raises PromotionRefusedError for a source in a VPC where the settings say nothing of one.
+    `containers` are the candidate's with the stage's URIs, `model` is `Model` of the settings, `tags` come from
+    `resource_tags`. Raises PromotionRefusedError if the source is in a VPC and the settings have none.
     """
     if candidate.in_vpc and "VpcConfig" not in model:
         raise PromotionRefusedError(
-            f"{candidate.source['name']} is in a VPC and this stage has no VPC for {candidate.application}. Set "
-            "Model.VpcConfig in the application's settings."
+            f"{candidate.source['name']} uses a VPC, but {candidate.application} has no VPC in this stage. Set "
+            "Model.VpcConfig in the settings of the application."
         )
     request: dict[str, Any] = {"ExecutionRoleArn": role_arn}
     if len(containers) == 1 and not candidate.inference_execution_config:
@@ -84,14 +88,17 @@ def create_model_request(
     return {"ModelName": name, **request, "Tags": tag_list(tags)}
 
 
-def own_tags(
+def resource_tags(
     candidate: Candidate,
     digest: str,
     execution: str,
     smoke_test_uri: str | None = None,
     metrics_uri: str | None = None,
 ) -> dict[str, str]:
-    """The source's tags and ours: what a later stage, retention and an operator need to know of a resource."""
+    """Return the tags of a model or endpoint config: those of the source, and the `model-promotion:` tags.
+
+    Raises PromotionRefusedError if there are more tags than SageMaker allows.
+    """
     tags = candidate.tags | {
         APPLICATION_TAG: candidate.application,
         CREATED_AT_TAG: candidate.created_at,
@@ -108,47 +115,50 @@ def own_tags(
 
 
 def assert_room_for_tags(candidate: Candidate, count: int) -> None:
-    """Raises PromotionRefusedError where what is made of the candidate would have `count` tags, and may not."""
+    """Raise PromotionRefusedError if `count` tags are more than SageMaker allows."""
     if count > _MAXIMUM_TAGS:
         raise PromotionRefusedError(
-            f"{candidate.source['name']} has {len(candidate.tags)} tags; with those of the promotion it would have "
-            f"{count}, and SageMaker allows {_MAXIMUM_TAGS}. Take some off."
+            f"{candidate.source['name']} has {len(candidate.tags)} tags. With the tags of the promotion, its model "
+            f"would have {count}, but SageMaker allows {_MAXIMUM_TAGS}. Remove at least "
+            f"{count - _MAXIMUM_TAGS} of its tags."
         )
 
 
-def assert_taken(containers: list[dict[str, Any]], name: str) -> None:
-    """Raises PromotionRefusedError where SageMaker would not take the containers of a model as they are in this stage.
+def assert_accepted(containers: list[dict[str, Any]], name: str) -> None:
+    """Raise PromotionRefusedError if SageMaker would refuse the containers of a model in this stage.
 
-    `name` is the source's. An address may grow when it becomes that of a copy, and an environment by the settings.
+    `name` is the name of the source. The URI of a copy can be longer, and the settings can add to an environment.
     """
     shape = service_model.input_shape("sagemaker", "CreateModel").members["Containers"]
-    found = list(service_model.problems(shape, containers, "Containers"))
-    if found:
-        raise PromotionRefusedError(f"SageMaker would not take the model of {name}: {service_model.listed(found)}.")
+    problems = list(service_model.problems(shape, containers, "Containers"))
+    if problems:
+        raise PromotionRefusedError(f"SageMaker would refuse the model of {name}. {service_model.listed(problems)}.")
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Tags as AWS lists them."""
+    """Return tags as a list of {"Key", "Value"}, sorted."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 def differences(request: dict[str, Any], description: dict[str, Any]) -> list[str]:
-    """The members in which an existing model or endpoint config is not what `request` would create.
+    """Return the paths of the members in which an existing model or endpoint config differs from `request`.
 
-    What SageMaker's description has beyond the request counts only if it is never a default of SageMaker's.
+    Members that only the description has count only if SageMaker never adds them as a default.
     """
-    asked = {member: value for member, value in request.items() if member not in _UNCOMPARED}
-    return list(_differing(asked, description, ""))
+    requested = {member: value for member, value in request.items() if member not in _UNCOMPARED}
+    return list(_differing(requested, description, ""))
 
 
-def _differing(asked: Any, found: Any, path: str) -> list[str]:
-    if isinstance(asked, dict) and isinstance(found, dict):
+def _differing(requested: Any, actual: Any, path: str) -> list[str]:
+    if isinstance(requested, dict) and isinstance(actual, dict):
         if path.endswith("Environment"):
-            return [] if asked == found else [path]
-        extra = {key: None for key in sorted(_NEVER_ADDED & (found.keys() - asked.keys())) if found[key]}
-        members = (_differing(v, found.get(key), f"{path}.{key}".lstrip(".")) for key, v in (asked | extra).items())
+            return [] if requested == actual else [path]
+        extra = {key: None for key in sorted(_NEVER_ADDED & (actual.keys() - requested.keys())) if actual[key]}
+        members = (
+            _differing(v, actual.get(key), f"{path}.{key}".lstrip(".")) for key, v in (requested | extra).items()
+        )
         return [difference for member in members for difference in member]
-    if isinstance(asked, list) and isinstance(found, list) and len(asked) == len(found):
-        pairs = zip(asked, found, strict=True)
+    if isinstance(requested, list) and isinstance(actual, list) and len(requested) == len(actual):
+        pairs = zip(requested, actual, strict=True)
         return [d for i, (a, f) in enumerate(pairs) for d in _differing(a, f, f"{path}[{i}]")]
-    return [] if asked == found else [path]
+    return [] if requested == actual else [path]

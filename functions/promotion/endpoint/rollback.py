@@ -1,4 +1,4 @@
-"""Rollback of an endpoint to its config and scalable targets before a promotion, one step a call."""
+"""Rollback of an endpoint to its previous config and scalable targets, one step per call."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from promotion.errors import PromotionRefusedError
 def take_step(
     sagemaker: Any, scaling: Any, endpoint: str, *, requested: str, previous: str | None, targets: list[Target]
 ) -> RollbackStep:
-    """Take the next step of rolling `endpoint` back from the config `requested` to `previous` and its `targets`.
+    """Take the next step of the rollback of `endpoint` from the config `requested` to `previous` and its `targets`.
 
-    `previous` None means that there was no endpoint before. Raise PromotionRefusedError or ClientError if something is
-    denied that can be granted, so that a recovery can go on.
+    `previous` is None if the promotion created the endpoint. Raises PromotionRefusedError or ClientError if AWS denies
+    a request, because a recovery can continue once the permission is granted.
     """
     description = describe_endpoint(sagemaker, endpoint)
     step = state.rollback_step(description, requested, previous)
@@ -32,33 +32,33 @@ def take_step(
             case "delete":
                 scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
                 sagemaker.delete_endpoint(EndpointName=endpoint)
-            case "restored":
+            case "rolled_back":
                 return _restore_targets(scaling, endpoint, description, targets)
-            case "stuck":
+            case "failed":
                 more = scalable_targets.restore_missing(scaling, endpoint, description, targets)
                 return dataclasses.replace(step, reason=step.reason + more)
     except PromotionRefusedError as error:
         if isinstance(error.__cause__, ClientError) and meaning(error.__cause__) is Meaning.DENIED:
             raise
-        return RollbackStep("stuck", str(error))
+        return RollbackStep("failed", str(error))
     except ClientError as error:
         match meaning(error):
             case Meaning.BUSY:
-                return RollbackStep("wait", f"The endpoint {endpoint} is being changed.")
+                return RollbackStep("wait", f"The endpoint {endpoint} is being updated.")
             case Meaning.NOT_FOUND if step.step == "delete":
-                return RollbackStep("wait", f"The endpoint {endpoint} is gone.")
+                return RollbackStep("wait", f"The endpoint {endpoint} no longer exists.")
             case Meaning.NOT_FOUND:
-                to = previous or "not existing"
-                why = f"The endpoint {endpoint} could not be brought back to {to}: {message(error)}"
-                return RollbackStep("stuck", why)
+                target = f"the endpoint config {previous}" if previous else "its state before the promotion"
+                reason = f"The endpoint {endpoint} could not be rolled back to {target}. {message(error)}"
+                return RollbackStep("failed", reason)
             case _:
-                # A missing permission or a quota can be fixed, and then the recovery goes on.
+                # After a permission was granted or a quota was raised, the recovery can continue.
                 raise
     return step
 
 
 def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous: str) -> None:
-    """Update all at once, without guardrails: what is live now has just failed."""
+    """Update the endpoint all at once, without guardrails, because the live config has just failed."""
     endpoint = description["EndpointName"]
     scalable_targets.deregister_blocking(scaling, sagemaker, endpoint, description, previous)
     sagemaker.update_endpoint(
@@ -71,12 +71,12 @@ def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous:
 def _restore_targets(
     scaling: Any, endpoint: str, description: dict[str, Any] | None, targets: list[Target]
 ) -> RollbackStep:
-    """Restore the targets of an endpoint that has its previous config; the next step verifies them."""
+    """Restore the targets of an endpoint that has its previous config. The next step verifies them."""
     if description is None:
         scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
-        return RollbackStep("restored")
+        return RollbackStep("rolled_back")
     actual = scalable_targets.read(scaling, endpoint, description)
-    if autoscaling.alike(actual, targets):
-        return RollbackStep("restored")
+    if autoscaling.are_equivalent(actual, targets):
+        return RollbackStep("rolled_back")
     scalable_targets.apply(scaling, actual, targets)
-    return RollbackStep("wait", f"The scaling of {endpoint} is being put back.")
+    return RollbackStep("wait", f"The autoscaling of the endpoint {endpoint} is being restored.")

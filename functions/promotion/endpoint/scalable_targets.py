@@ -12,41 +12,41 @@ from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_foun
 from promotion.endpoint import autoscaling
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from promotion.naming import VARIANT
 
 
 def read(client: Any, endpoint: str, description: dict[str, Any] | None) -> list[Target]:
-    """Return the targets of the variants of `endpoint`, by `description` (DescribeEndpoint's answer), and of ours."""
+    """Return the targets of `endpoint`, for its variants in `description` (of DescribeEndpoint) and for AllTraffic."""
     variants = {v["VariantName"] for v in (description or {}).get("ProductionVariants", [])} | {VARIANT}
     resources = sorted(autoscaling.resource_id(endpoint, variant) for variant in variants)
-    found = _all(client, "describe_scalable_targets", "ScalableTargets", ResourceIds=resources)
-    return [_whole(client, target) for target in found]
+    descriptions = _all(client, "describe_scalable_targets", "ScalableTargets", ResourceIds=resources)
+    return [_target(client, description) for description in descriptions]
 
 
 def wanted(
     sagemaker: Any, endpoint: str, endpoint_config: str, settings: dict[str, Any] | None, previous: list[Target]
 ) -> list[Target]:
-    """Return the targets that `endpoint` is to have with a new endpoint config, as `autoscaling.wanted` does.
+    """Return the targets of `endpoint` with a new endpoint config, as `autoscaling.wanted` does.
 
-    Raise TryAgainError if SageMaker does not know the endpoint config yet.
+    Raises TransientError if the endpoint config is not visible in SageMaker yet.
     """
     if settings is None and not previous:
         return []
     variants = variants_of(sagemaker, endpoint_config)
     if variants is None:
-        raise TryAgainError(f"SageMaker does not know the endpoint config {endpoint_config} yet.")
+        raise TransientError(f"The endpoint config {endpoint_config} is not visible in SageMaker yet.")
     return autoscaling.wanted(endpoint, settings, previous, variants)
 
 
 def deregister_blocking(client: Any, sagemaker: Any, endpoint: str, description: dict[str, Any], config: str) -> None:
-    """Deregister the targets for which SageMaker would refuse to update the described endpoint to `config`."""
+    """Deregister the targets with which SageMaker would refuse the update of the endpoint to `config`."""
     targets = read(client, endpoint, description)
     if not targets:
         return
     old, new = (variants_of(sagemaker, name) for name in (description["EndpointConfigName"], config))
     for target in targets:
-        if autoscaling.stands_in_the_way(target, old, new):
+        if autoscaling.blocks_update(target, old, new):
             _deregister(client, target)
 
 
@@ -59,9 +59,9 @@ def deregister_unknown(client: Any, endpoint: str, description: dict[str, Any] |
 
 
 def restore_missing(client: Any, endpoint: str, description: dict[str, Any] | None, previous: list[Target]) -> str:
-    """Register those `previous` targets that an endpoint in service lacks, whoever changed it.
+    """Register the `previous` targets that are missing, even if someone else changed the endpoint.
 
-    Return what to add to the message about the endpoint: a sentence if its scaling is not restored, or "".
+    Return a sentence for the message about the endpoint if its autoscaling is not restored, otherwise "".
     """
     if description is None or not previous:
         return ""
@@ -71,7 +71,10 @@ def restore_missing(client: Any, endpoint: str, description: dict[str, Any] | No
     if not missing:
         return ""
     if description["EndpointStatus"] != "InService":
-        return " Its scaling was taken off and is off; what it was is in the promotion table, in the kind autoscaling."
+        return (
+            " Its autoscaling was removed and has not been restored. The previous autoscaling is in the promotion "
+            "table, in the item of the kind autoscaling."
+        )
     try:
         apply(client, actual, [*actual, *missing])
     except PromotionRefusedError as error:
@@ -80,15 +83,14 @@ def restore_missing(client: Any, endpoint: str, description: dict[str, Any] | No
 
 
 def _deregister(client: Any, target: Target) -> None:
-    """Deregister a target, and with it its policies and scheduled actions."""
+    """Deregister a target, which also deletes its policies and scheduled actions."""
     none_if_not_found(client.deregister_scalable_target, **_name(target))
 
 
 def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
-    """Change the targets of an endpoint from the `actual` to the `wanted` ones.
+    """Change the targets of an endpoint from `actual` to `wanted`.
 
-    Raise TryAgainError if AWS does not know yet what was registered a moment ago, and PromotionRefusedError, with AWS's
-    words, if it refuses something.
+    Raises TransientError if a new target is not visible yet, and PromotionRefusedError if AWS refuses a request.
     """
     known, kept = {key_of(target): target for target in actual}, {key_of(target) for target in wanted}
     for target in actual:
@@ -96,21 +98,23 @@ def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
             _deregister(client, target)
     for target in wanted:
         try:
-            _make(client, known.get(key_of(target)), target)
+            _put(client, known.get(key_of(target)), target)
         except ClientError as error:
-            known_as = meaning(error)
-            if known_as is Meaning.NOT_FOUND:
-                raise TryAgainError(f"The scaling of {target['ResourceId']}: {message(error)}") from error
-            # Of other services it is a limit of concurrent requests, of this one a quota of targets or policies.
+            kind = meaning(error)
+            if kind is Meaning.NOT_FOUND:
+                raise TransientError(
+                    f"The autoscaling of {target['ResourceId']} was not set. {message(error)}"
+                ) from error
+            # In other services this code means too many concurrent requests, here a quota of targets or policies.
             is_quota = error.response["Error"]["Code"] == "LimitExceededException"
-            if known_as is Meaning.TRY_AGAIN and not is_quota:
+            if kind is Meaning.TRANSIENT and not is_quota:
                 raise
             raise PromotionRefusedError(
-                f"The scaling of {target['ResourceId']} could not be set by {error.operation_name}: {message(error)}"
+                f"AWS refused {error.operation_name} for the autoscaling of {target['ResourceId']}. {message(error)}"
             ) from error
 
 
-def _make(client: Any, actual: Target | None, target: Target) -> None:
+def _put(client: Any, actual: Target | None, target: Target) -> None:
     name = _name(target)
     of_target = {key: target[key] for key in ("MinCapacity", "MaxCapacity", "SuspendedState")}
     if actual is None or any(actual[key] != value for key, value in of_target.items()):
@@ -134,8 +138,8 @@ def _schedule(client: Any, name: dict[str, str], action: dict[str, Any]) -> None
     try:
         client.put_scheduled_action(**name, **action)
     except ClientError as error:
-        # The one moment it was for has come meanwhile.
-        if not (autoscaling.happens_once(action) and error.response["Error"]["Code"] == "ValidationException"):
+        # The time of a one-time action may have passed meanwhile.
+        if not (autoscaling.is_one_time(action) and error.response["Error"]["Code"] == "ValidationException"):
             raise
 
 
@@ -143,12 +147,12 @@ def _by_name(target: Target | None, members: str, name: str) -> dict[str, dict[s
     return {item[name]: item for item in (target or {}).get(members, [])}
 
 
-def _whole(client: Any, found: dict[str, Any]) -> Target:
-    of_it = {key: found[key] for key in ("ResourceId", "ScalableDimension")}
-    return autoscaling.whole(
-        found,
-        list(_all(client, "describe_scaling_policies", "ScalingPolicies", **of_it)),
-        list(_all(client, "describe_scheduled_actions", "ScheduledActions", **of_it)),
+def _target(client: Any, description: dict[str, Any]) -> Target:
+    name = {key: description[key] for key in ("ResourceId", "ScalableDimension")}
+    return autoscaling.from_description(
+        description,
+        list(_all(client, "describe_scaling_policies", "ScalingPolicies", **name)),
+        list(_all(client, "describe_scheduled_actions", "ScheduledActions", **name)),
         datetime.datetime.now(datetime.UTC),
     )
 

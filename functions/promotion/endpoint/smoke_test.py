@@ -1,4 +1,4 @@
-"""The smoke test: a suite of cases that a live endpoint has to answer rightly, quickly and steadily.
+"""The smoke test: a suite of requests to a live endpoint, with expected responses, latencies and error rates.
 
 A suite is a JSON object:
 
@@ -6,11 +6,11 @@ A suite is a JSON object:
                 "expect": "<JMESPath>", "maximum_latency_ms": 2000}],
      "repeat": 1, "concurrency": 1, "maximum_error_rate": 0, "maximum_p95_latency_ms": 1500}
 
-`body` is JSON or a text, sent as it is; `body_uri` names an object in S3 instead. `expect` is a JMESPath expression
-over the answer, parsed if it is JSON and a text otherwise, that has to be true. `target_model` says which model of a
-multi-model endpoint is asked, `target_container_hostname` which container of one in Direct mode. Each case is sent
-`repeat` times, `concurrency` at once. A wrong answer always fails the test; errors and slow answers fail it above
-`maximum_error_rate` (0 to 1).
+`body` is JSON, or a string that is sent unchanged; `body_uri` is the S3 URI of a body. `expect` is a JMESPath
+expression that must be true for the response, which is parsed as JSON if possible and is a string otherwise.
+`target_model` selects a model of a multi-model endpoint, `target_container_hostname` a container in Direct mode. Each
+case is sent `repeat` times, `concurrency` at a time. A wrong response always fails the test; errors and slow responses
+fail it if their share exceeds `maximum_error_rate` (0 to 1).
 """
 
 from __future__ import annotations
@@ -22,29 +22,43 @@ import re
 from typing import Any
 
 from promotion.aws import strict_json
+from promotion.aws.input_checks import did_you_mean
 from promotion.aws.s3_uri import bucket_and_key
 from promotion.aws.strict_json import is_number
 from promotion.endpoint import expectation
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 
+SKIP = "skip"
+"""The value of SmokeTest for promotions without a smoke test."""
+
 MAXIMUM_BODY_BYTES = 6_291_456
-"""What InvokeEndpoint takes, and gives (botocore's sagemaker-runtime model)."""
+"""The maximum size of a request and a response of InvokeEndpoint (botocore's sagemaker-runtime model)."""
 
 _MAXIMUM_INVOCATIONS = 10_000
-_LONGEST_NAME = 200
-_LONGEST_SHOWN = 300
+_MAXIMUM_NAME_CHARACTERS = 200
+_SHOWN_CHARACTERS = 300
 
-# What stands in a header of InvokeEndpoint's request (botocore's sagemaker-runtime model: Header, TargetModelHeader,
-# TargetContainerHostnameHeader).
+# Headers of an InvokeEndpoint request (shapes Header, TargetModelHeader and TargetContainerHostnameHeader of botocore's
+# sagemaker-runtime model).
 _HEADERS = {
-    "content_type": (re.compile(r"[ -~]{1,1024}"), "a text of up to 1,024 printable characters of ASCII"),
-    "accept": (re.compile(r"[ -~]{1,1024}"), "a text of up to 1,024 printable characters of ASCII"),
-    "target_model": (re.compile(r"[!-~][ -~]{0,1023}"), "a text of up to 1,024 printable characters of ASCII"),
+    "content_type": (re.compile(r"[ -~]{1,1024}"), "a string of up to 1,024 printable ASCII characters"),
+    "accept": (re.compile(r"[ -~]{1,1024}"), "a string of up to 1,024 printable ASCII characters"),
+    "target_model": (re.compile(r"[!-~][ -~]{0,1023}"), "a string of up to 1,024 printable ASCII characters"),
     "target_container_hostname": (
         re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*"),
-        "a text of up to 63 letters, digits and hyphens",
+        "a string of up to 63 letters, digits and hyphens",
     ),
 }
+
+# The kind of a result that is not true or false, and a comparison for the message about it.
+_COMPARISONS = {
+    str: ("a string", "{} == 'positive'"),
+    int: ("a number", "{} > `0.5`"),
+    float: ("a number", "{} > `0.5`"),
+    list: ("a list", "length({}) > `0`"),
+    dict: ("an object", "length({}) > `0`"),
+}
+_PATH = re.compile(r"[\w.\[\]]{1,100}")
 
 _SUITE_DEFAULTS: dict[str, Any] = {
     "repeat": 1,
@@ -62,135 +76,154 @@ _CASE_DEFAULTS: dict[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """What one invocation came to: a body, or an error and the model's `words` with it; and how long it took."""
+class Response:
+    """The response to one invocation and its latency: a body, or an error with the message of the model."""
 
     latency_ms: float
     body: bytes = b""
     error: str | None = None
-    words: str = ""
+    model_message: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What is wrong with one invocation, and what the model `answered`, which may be a customer's."""
+    """The problem of one invocation, and the model's response, which may contain customer data."""
 
-    what: str
-    answered: str | None = None
+    problem: str
+    response: str | None = None
 
 
 def read(text: str | bytes, where: str) -> dict[str, Any]:
-    """The suite of a file; raises what `validated` raises."""
+    """Return the suite in the JSON document `text`. Raises the same errors as `validated`."""
     try:
         suite = strict_json.read(text)
     except ValueError as error:
-        raise InvalidRequestError(f"The smoke test in {where} is no JSON: {error}.") from error
-    return validated(suite, where)
+        raise InvalidRequestError(f"The smoke test in {where} is not valid JSON: {error}.") from error
+    return validated(suite, f"The smoke test in {where}")
 
 
 def validated(suite: Any, where: str) -> dict[str, Any]:
-    """`suite` with its defaults filled in. Raises InvalidRequestError naming `where` it is from and what is wrong."""
+    """Return `suite` with its defaults filled in.
 
-    def wrong(what: str) -> InvalidRequestError:
-        return InvalidRequestError(f"The smoke test in {where} is wrong: {what}.")
+    Raises InvalidRequestError, with the path of the problem, if it is not valid; `where` names the suite.
+    """
+
+    def invalid(problem: str) -> InvalidRequestError:
+        return InvalidRequestError(f"{where} is not valid: {problem}.")
 
     if not isinstance(suite, dict):
-        raise wrong("it is not a JSON object")
+        raise invalid("it is not a JSON object")
+    known = {"cases", *_SUITE_DEFAULTS}
     for key in suite:
-        if key not in {"cases", *_SUITE_DEFAULTS}:
-            raise wrong(f"it has the unknown key {key!a:.100}")
+        if key not in known:
+            raise invalid(f"it has the unknown key {key!a:.100}{did_you_mean(key, known)}")
     whole = _SUITE_DEFAULTS | suite
     cases = whole.get("cases")
     if not isinstance(cases, list) or not cases:
-        raise wrong("cases has to be a list of at least one case")
-    whole["cases"] = [_validated_case(case, f"cases[{index}]", wrong) for index, case in enumerate(cases)]
-    for key, most in (("repeat", 1000), ("concurrency", 100)):
-        if not is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= most:
-            raise wrong(f"{key} has to be a whole number from 1 to {most}")
+        raise invalid("cases must be a list of at least one case")
+    whole["cases"] = [_validated_case(case, f"cases[{index}]", invalid) for index, case in enumerate(cases)]
+    for key, maximum in (("repeat", 1000), ("concurrency", 100)):
+        if not is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= maximum:
+            raise invalid(f"{key} must be an integer from 1 to {maximum}")
         whole[key] = int(whole[key])
     if whole["repeat"] * len(cases) > _MAXIMUM_INVOCATIONS:
-        raise wrong(f"it has more than {_MAXIMUM_INVOCATIONS} invocations")
+        raise invalid(f"it has more than {_MAXIMUM_INVOCATIONS} invocations (cases times repeat)")
     if not is_number(whole["maximum_error_rate"]) or not 0 <= whole["maximum_error_rate"] < 1:
-        raise wrong("maximum_error_rate has to be a number from 0 to less than 1")
-    _check_latency(whole, "maximum_p95_latency_ms", "", wrong)
+        raise invalid("maximum_error_rate must be at least 0 and less than 1")
+    _check_latency(whole, "maximum_p95_latency_ms", "", invalid)
     return whole
 
 
-def _validated_case(case: Any, path: str, wrong: Any) -> dict[str, Any]:
+def _validated_case(case: Any, path: str, invalid: Any) -> dict[str, Any]:
     if not isinstance(case, dict):
-        raise wrong(f"{path} is not an object")
+        raise invalid(f"{path} is not an object")
+    known = {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}
     for key in case:
         if key == "inference_component_name":
-            raise wrong(f"{path}.{key} asks an inference component, but a promotion makes endpoints without them")
-        if key not in {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}:
-            raise wrong(f"{path} has the unknown key {key!a:.100}")
+            raise invalid(
+                f"{path}.{key} is not supported, because a promotion creates no inference components. Remove it"
+            )
+        if key not in known:
+            raise invalid(f"{path} has the unknown key {key!a:.100}{did_you_mean(key, known)}")
     whole = _CASE_DEFAULTS | case
     for key in ("name", "expect"):
         if not isinstance(whole.get(key), str) or not whole[key]:
-            raise wrong(f"{path}.{key} has to be a text")
-    if len(whole["name"]) > _LONGEST_NAME:
-        raise wrong(f"{path}.name has {len(whole['name'])} characters, and the most is {_LONGEST_NAME}")
+            raise invalid(f"{path}.{key} must be a string that is not empty")
+    if len(whole["name"]) > _MAXIMUM_NAME_CHARACTERS:
+        raise invalid(f"{path}.name has {len(whole['name'])} characters; the maximum is {_MAXIMUM_NAME_CHARACTERS}")
     for key, (pattern, meaning) in _HEADERS.items():
-        # Without a default it may be left out.
+        # A key without a default is optional.
         if whole[key] is None and _CASE_DEFAULTS[key] is None:
             continue
         if not isinstance(whole[key], str) or not pattern.fullmatch(whole[key]):
-            raise wrong(f"{path}.{key} has to be {meaning}")
-    _check_body(case, path, wrong)
+            raise invalid(f"{path}.{key} must be {meaning}")
+    _check_body(case, path, invalid)
     try:
         expectation.check(whole["expect"])
     except ValueError as error:
-        raise wrong(f"{path}.expect is no JMESPath expression that can be used: {error}") from error
-    _check_latency(whole, "maximum_latency_ms", f"{path}.", wrong)
+        raise invalid(f"{path}.expect is not a valid JMESPath expression: {error}") from error
+    _check_latency(whole, "maximum_latency_ms", f"{path}.", invalid)
     return whole
 
 
-def _check_body(case: dict[str, Any], path: str, wrong: Any) -> None:
+def _check_body(case: dict[str, Any], path: str, invalid: Any) -> None:
     if ("body" in case) == ("body_uri" in case):
-        raise wrong(f"{path} needs either body or body_uri")
+        raise invalid(f"{path} must have either body or body_uri")
     if "body" in case and len(body_of(case)) > MAXIMUM_BODY_BYTES:
-        raise wrong(f"{path}.body is larger than the {MAXIMUM_BODY_BYTES} bytes that an endpoint takes")
+        raise invalid(f"{path}.body is larger than the {MAXIMUM_BODY_BYTES} bytes that an endpoint accepts")
     if "body_uri" in case:
         try:
             bucket_and_key(str(case["body_uri"]))
         except PromotionRefusedError as error:
-            raise wrong(f"{path}.body_uri has to be an s3:// address: {str(error).rstrip('.')}") from error
+            raise invalid(f"{path}.body_uri must be an s3:// URI: {str(error).rstrip('.')}") from error
 
 
-def _check_latency(whole: dict[str, Any], key: str, path: str, wrong: Any) -> None:
+def _check_latency(whole: dict[str, Any], key: str, path: str, invalid: Any) -> None:
     if whole[key] is not None and (not is_number(whole[key]) or whole[key] <= 0):
-        raise wrong(f"{path}{key} has to be a number of milliseconds")
+        raise invalid(f"{path}{key} must be a positive number of milliseconds")
 
 
 def body_of(case: dict[str, Any]) -> bytes:
-    """What an inline case sends: a text as it is, anything else as JSON."""
+    """Return the request body of a case: a string unchanged, any other value as JSON."""
     body = case["body"]
     return (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
-def wrong_answer(case: dict[str, Any], answer: Answer) -> Finding | None:
-    """What is wrong with the content of `answer`, or None when it is as expected (or there is none to judge)."""
-    if answer.error is not None:
+def wrong_response(case: dict[str, Any], response: Response) -> Finding | None:
+    """Return the problem with the body of `response`, or None if it is as expected or there is no body."""
+    if response.error is not None:
         return None
     try:
-        data = json.loads(answer.body)
+        data = json.loads(response.body)
     except (ValueError, RecursionError):
-        data = answer.body.decode(errors="replace")
+        data = response.body.decode(errors="replace")
     try:
-        result = expectation.result(case["expect"], data)
+        result = expectation.evaluate(case["expect"], data)
     except ValueError as error:
-        result = str(error)
+        result, problem = str(error), f"{_shown(case['expect'])} cannot be evaluated for the response"
+    else:
+        problem = _not_true(_shown(case["expect"]), result)
     if result is True:
         return None
-    answered = answer.body[:200].decode(errors="replace")
-    what = f"{case['name']!a} expected {_shown(case['expect'])} to be true"
-    return Finding(what, f"{_as_json(result)}: {answered!a}")
+    body = response.body[:200].decode(errors="replace")
+    return Finding(f"the case {case['name']!a}: {problem}", f"{_as_json(result)}: {body!a}")
+
+
+def _not_true(expression: str, result: Any) -> str:
+    """Return the problem of an expectation that is not true, without the content of the response."""
+    if result is None:
+        return f"{expression} returned null, not true. The response may not have this value"
+    if isinstance(result, bool):
+        return f"{expression} returned false, not true"
+    kind, comparison = _COMPARISONS.get(type(result), ("an expression", "{}"))
+    problem = f"{expression} returned {kind}, not true or false. Compare it"
+    return f"{problem}: {comparison.format(expression)}" if _PATH.fullmatch(expression) else f"{problem} with a value"
 
 
 def _shown(text: str) -> str:
-    """A text that somebody else wrote, in one short line."""
+    """Return an untrusted string as one short line."""
     text = text if text.isprintable() else ascii(text)[1:-1]
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _as_json(value: Any) -> str:
@@ -200,49 +233,49 @@ def _as_json(value: Any) -> str:
         return "nested too deeply to be shown"
 
 
-def trouble(case: dict[str, Any], answer: Answer) -> Finding | None:
-    """What went wrong with an invocation whatever its content: an error, or an answer that came too late."""
-    if answer.error is not None:
-        return Finding(f"{case['name']!a}: {answer.error}", f"{answer.words[:500]!a}" if answer.words else None)
-    limit = case["maximum_latency_ms"]
-    if limit is not None and answer.latency_ms > limit:
-        return Finding(f"{case['name']!a} took {answer.latency_ms:.0f} ms, more than {limit:g} ms")
+def failure(case: dict[str, Any], response: Response) -> Finding | None:
+    """Return why an invocation failed: an error or a latency above the maximum; None if it did not fail."""
+    if response.error is not None:
+        message = f"{response.model_message[:500]!a}" if response.model_message else None
+        return Finding(f"the case {case['name']!a}: {response.error}", message)
+    maximum = case["maximum_latency_ms"]
+    if maximum is not None and response.latency_ms > maximum:
+        return Finding(
+            f"the case {case['name']!a}: it took {response.latency_ms:.0f} ms; its maximum_latency_ms is {maximum:g}"
+        )
     return None
 
 
-def verdict(suite: dict[str, Any], answers: list[tuple[dict[str, Any], Answer]]) -> dict[str, Any]:
-    """What the test came to: {"passed", "reason", "answered", "invocations", "errors", "p95_latency_ms"}.
+def verdict(suite: dict[str, Any], responses: list[tuple[dict[str, Any], Response]]) -> dict[str, Any]:
+    """Return the result of the test: {"passed", "reason", "response", "invocations", "errors", "p95_latency_ms"}.
 
-    `answers` pairs each invocation's case with its answer; `reason` is None for a test that passed. What the model
-    answered stands in `answered` alone: the reason goes into records and mails.
+    `responses` pairs the case of each invocation with its response; `reason` is None if the test passed. Only
+    `response` has content of the model's response, because records and emails contain the reason.
     """
-    wrong = [found for case, answer in answers if (found := wrong_answer(case, answer))]
-    troubled = [found for case, answer in answers if (found := trouble(case, answer))]
-    p95 = _percentile([answer.latency_ms for _, answer in answers], 95)
-    reason, answered = None, None
+    wrong = [finding for case, response in responses if (finding := wrong_response(case, response))]
+    failed = [finding for case, response in responses if (finding := failure(case, response))]
+    p95 = _percentile([response.latency_ms for _, response in responses], 95)
+    reason, shown = None, None
     if wrong:
-        reason = f"{len(wrong)} of {len(answers)} answers were wrong; the first: {wrong[0].what}"
-        answered = wrong[0].answered
-    elif len(troubled) > suite["maximum_error_rate"] * len(answers):
-        reason = f"{len(troubled)} of {len(answers)} invocations failed; the first: {troubled[0].what}"
-        answered = troubled[0].answered
+        reason = f"{len(wrong)} of {len(responses)} responses were wrong. The first is {wrong[0].problem}."
+        shown = wrong[0].response
+    elif len(failed) > suite["maximum_error_rate"] * len(responses):
+        reason = f"{len(failed)} of {len(responses)} invocations failed. The first is {failed[0].problem}."
+        shown = failed[0].response
     elif suite["maximum_p95_latency_ms"] is not None and p95 > suite["maximum_p95_latency_ms"]:
-        reason = f"95 % of the answers took up to {p95:.0f} ms, more than {suite['maximum_p95_latency_ms']:g} ms"
-    if answered:
-        reason = f"{reason}. What was answered is in the execution's history, in the output of Run smoke test."
+        reason = f"The p95 latency is {p95:.0f} ms; maximum_p95_latency_ms is {suite['maximum_p95_latency_ms']:g}."
+    if shown:
+        reason = f"{reason} The response is in the execution history, in the output of Run smoke test."
     return {
         "passed": reason is None,
         "reason": reason,
-        "answered": answered,
-        "invocations": len(answers),
-        "errors": len(troubled),
+        "response": shown,
+        "invocations": len(responses),
+        "errors": len(failed),
         "p95_latency_ms": round(p95),
     }
 
 
 def _percentile(values: list[float], percent: int) -> float:
-    """The nearest-rank percentile of a list that is not empty."""
+    """Return the nearest-rank percentile of a list that is not empty."""
     return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
-
-
-SKIP = "skip"

@@ -1,7 +1,7 @@
-"""What the state of an endpoint means for a promotion: before the change, during it, and in a rollback.
+"""The meaning of an endpoint's state for a promotion: before the update, during the deployment and during a rollback.
 
-An endpoint that is InService proves nothing by itself: after an automatic rollback it is InService too, with the config
-it had before. Only the name of its config tells.
+The status InService alone does not prove success: after an automatic rollback the endpoint is InService with its
+previous config. Only the name of its config distinguishes the two.
 """
 
 from __future__ import annotations
@@ -12,51 +12,51 @@ from typing import Any, Literal
 
 from promotion.record import PromotionRecord
 
-# API reference, DescribeEndpoint: in these the endpoint can be neither updated nor deleted.
+# In these statuses an endpoint can be neither updated nor deleted (API reference, DescribeEndpoint).
 BUSY = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 
-_UNCHANGED_LOOKS = 2
-"""How often an untouched endpoint is seen before it counts as rolled back: the first look may be stale."""
+_UNCHANGED_CHECKS = 2
+"""An unchanged endpoint counts as rolled back after this many checks, because the first description may be stale."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What is to be done with an endpoint before anything was changed; `previous` is the config it has."""
+    """What a promotion has to do with an endpoint; `previous` is its current config."""
 
-    outcome: Literal["change", "already_live", "newer_live", "busy", "unusable"]
+    outcome: Literal["update", "already_live", "newer_live", "busy", "unusable"]
     previous: str | None = None
     reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a deployment is. `looks` counts how often the endpoint was seen unchanged."""
+    """The progress of a deployment; `unchanged_checks` is the number of checks that found the endpoint unchanged."""
 
     verdict: Literal["in_progress", "deployed", "failed"]
     changing: bool = False
-    looks: int = 0
+    unchanged_checks: int = 0
     reason: str = ""
     alarms: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class RollbackStep:
-    """The next step of rolling an endpoint back."""
+    """The next step of the rollback of an endpoint."""
 
-    step: Literal["restored", "wait", "update", "delete", "stuck"]
+    step: Literal["rolled_back", "wait", "update", "delete", "failed"]
     reason: str = ""
 
 
 def inspect(
     description: dict[str, Any] | None, requested: str, created_at: str, live: PromotionRecord | None
 ) -> Inspection:
-    """What to do with the endpoint of `description` (DescribeEndpoint's answer, None if there is none).
+    """Return what to do with the endpoint of `description` (of DescribeEndpoint, None if it does not exist).
 
-    `requested` is the config that is to be live, `created_at` the candidate's time, `live` the record of the last good
+    `requested` is the new config, `created_at` the time of the candidate, and `live` the record of the last successful
     promotion, if any.
     """
     if description is None:
-        return Inspection("change")
+        return Inspection("update")
     name, status, current = (
         description["EndpointName"],
         description["EndpointStatus"],
@@ -72,10 +72,10 @@ def inspect(
         return Inspection(
             "newer_live",
             current,
-            f"{live['model_name']}, which is live on {name}, is of {live['created_at']} and so newer than this "
-            f"candidate of {created_at}.",
+            f"{live['model_name']}, which is live on the endpoint {name}, is newer than this candidate. It was created "
+            f"at {live['created_at']}, the candidate at {created_at}.",
         )
-    return Inspection("change", current)
+    return Inspection("update", current)
 
 
 def progress(
@@ -83,23 +83,23 @@ def progress(
     requested: str,
     previous: str | None,
     changing: bool,
-    looks: int,
+    unchanged_checks: int,
     alarms: tuple[str, ...] = (),
 ) -> Progress:
-    """How far the change from `previous` (None for a new endpoint) to `requested` is.
+    """Return the progress of the update from `previous` (None for a new endpoint) to `requested`.
 
-    `changing` and `looks` are what the last look returned; `alarms` are those of its DeploymentConfig that were seen in
-    ALARM meanwhile.
+    `changing` and `unchanged_checks` come from the last check; `alarms` are the alarms of the DeploymentConfig that
+    have been in ALARM since the update.
     """
-    found = _progress(description, requested, previous, changing, looks)
-    if found.verdict == "failed" and alarms:
-        why = f"{found.reason.rstrip('.')}. In ALARM during the deployment: {', '.join(alarms)}."
-        return dataclasses.replace(found, alarms=alarms, reason=why)
-    return dataclasses.replace(found, alarms=alarms)
+    current = _progress(description, requested, previous, changing, unchanged_checks)
+    if current.verdict == "failed" and alarms:
+        reason = f"{current.reason.rstrip('.')}. In ALARM during the deployment: {', '.join(alarms)}."
+        return dataclasses.replace(current, alarms=alarms, reason=reason)
+    return dataclasses.replace(current, alarms=alarms)
 
 
 def _progress(
-    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, looks: int
+    description: dict[str, Any] | None, requested: str, previous: str | None, changing: bool, unchanged_checks: int
 ) -> Progress:
     if description is None:
         return Progress("failed", reason="Someone deleted the endpoint during the deployment.")
@@ -116,28 +116,29 @@ def _progress(
     if status == "InService" and current == requested and not pending:
         return Progress("deployed")
     if current == previous or pending == requested:
-        if not changing and looks + 1 < _UNCHANGED_LOOKS:
-            return Progress("in_progress", looks=looks + 1, reason=f"The endpoint {name} has not begun to change.")
-        why = description.get("FailureReason") or "SageMaker gave no reason"
-        return Progress("failed", reason=f"SageMaker put the endpoint {name} back to {current}: {why}")
+        if not changing and unchanged_checks + 1 < _UNCHANGED_CHECKS:
+            reason = f"The update of the endpoint {name} has not started yet."
+            return Progress("in_progress", unchanged_checks=unchanged_checks + 1, reason=reason)
+        cause = description.get("FailureReason") or "SageMaker gave no reason."
+        return Progress("failed", reason=f"SageMaker rolled back the endpoint {name} to {current}: {cause}")
     if current == requested:
-        return Progress("failed", reason=f"The endpoint {name} is {status} with the new config {requested}.")
-    return Progress("failed", reason=f"Someone else changed the endpoint {name} to the config {current} meanwhile.")
+        return Progress("failed", reason=f"The endpoint {name} is {status} with the new endpoint config {requested}.")
+    return Progress("failed", reason=f"Someone else changed the endpoint {name} to {current} during the deployment.")
 
 
 def rollback_step(description: dict[str, Any] | None, requested: str, previous: str | None) -> RollbackStep:
-    """Return the next step of rolling the endpoint back from `requested`, or from wherever it is, to `previous`.
+    """Return the next step of the rollback of the endpoint from `requested` to `previous`.
 
-    `previous` None means that there was no endpoint before. Only what this promotion did is undone: an endpoint that
-    someone else changed meanwhile is left alone and "stuck" says so.
+    `previous` is None if the promotion created the endpoint. Only the promotion's own update is rolled back: if someone
+    else has changed the endpoint, the step is "failed".
     """
     if description is None:
         if previous is None:
-            return RollbackStep("restored")
+            return RollbackStep("rolled_back")
         return RollbackStep(
-            "stuck",
-            f"The endpoint was deleted by someone during the promotion. Its config was {previous}; create it anew with "
-            "that config, or promote again.",
+            "failed",
+            f"Someone deleted the endpoint during the promotion. Create it again with its previous endpoint config "
+            f"{previous}, or start a promotion.",
         )
     name, status, current = (
         description["EndpointName"],
@@ -149,48 +150,48 @@ def rollback_step(description: dict[str, Any] | None, requested: str, previous: 
     if previous is None and current == requested:
         return RollbackStep("delete")
     if status not in ("InService", "OutOfService"):
-        return RollbackStep("stuck", _unusable(description))
+        return RollbackStep("failed", _unusable(description))
     if current == previous:
         if description.get("PendingDeploymentSummary"):
-            return RollbackStep("wait", f"The endpoint {name} is about to change.")
-        return RollbackStep("restored")
+            return RollbackStep("wait", f"The endpoint {name} has a pending deployment.")
+        return RollbackStep("rolled_back")
     if current == requested:
         return RollbackStep("update")
     return RollbackStep(
-        "stuck",
-        f"Someone else changed the endpoint {name} to the config {current} during the promotion, so it was left as it "
-        f"is. Its config was {previous or 'none: it did not exist'} before.",
+        "failed",
+        f"Someone else changed the endpoint {name} to {current} during the promotion. That change was not rolled back. "
+        + (f"The previous endpoint config is {previous}." if previous else "The endpoint did not exist before."),
     )
 
 
 def _unusable(description: dict[str, Any]) -> str:
     name, status = description["EndpointName"], description["EndpointStatus"]
-    why = description.get("FailureReason") or "SageMaker gave no reason"
+    cause = description.get("FailureReason") or "SageMaker gave no reason"
     if status == "UpdateRollbackFailed":
-        advice = "Its fleet is mixed; bring it to a config that works with UpdateEndpoint"
+        remedy = "Its instances have different configs. Update it to a working endpoint config with UpdateEndpoint"
     else:
-        advice = "Only deleting it helps"
-    return f"The endpoint {name} is {status}: {why.rstrip('.')}. {advice}, then start the promotion again."
+        remedy = "Delete the endpoint"
+    return f"The endpoint {name} is {status}: {cause.rstrip('.')}. {remedy}, then start the promotion again."
 
 
 def is_scaled_out(description: dict[str, Any], config: dict[str, Any], requested: dict[str, Any]) -> bool:
-    """Whether the endpoint has more instances now than its own `config` started with, and than `requested` starts with.
+    """Return whether the endpoint has more instances than its own `config` and the config `requested` start with.
 
-    Both are DescribeEndpointConfig's answers. An update resets a fleet to the new config's InitialInstanceCount, unless
-    it is told to retain what variants have.
+    The configs are DescribeEndpointConfig responses. An update resets the instance count to InitialInstanceCount of the
+    new config unless RetainAllVariantProperties is set.
     """
     started, new = (
         {v["VariantName"]: v.get("InitialInstanceCount") for v in each["ProductionVariants"]}
         for each in (config, requested)
     )
-    has = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
+    actual = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
     return any(
         started.get(name) is not None and count > max(started[name], new.get(name) or 0)
-        for name, count in has.items()
+        for name, count in actual.items()
         if count
     )
 
 
 def is_older(time: str, than: str) -> bool:
-    """Whether one time (ISO 8601) is before another."""
+    """Return whether one time (ISO 8601) is before another."""
     return datetime.datetime.fromisoformat(time) < datetime.datetime.fromisoformat(than)

@@ -1,4 +1,4 @@
-"""The change of an endpoint to a new endpoint config, or its creation, which a repeated call does not start twice."""
+"""Update of an endpoint to a new endpoint config, or its creation; a repeated call does not start it twice."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from promotion.endpoint import scalable_targets
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
 from promotion.endpoint.state import BUSY
-from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TransientError
 
 
 def create_endpoint(sagemaker: Any, endpoint: str, endpoint_config: str, tags: dict[str, str]) -> None:
-    """Create the endpoint; raise what `update_endpoint` raises."""
+    """Create the endpoint. Raises the same errors as `update_endpoint`."""
     with _once(sagemaker, endpoint, endpoint_config):
         sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=endpoint_config, Tags=tag_list(tags))
 
@@ -31,27 +31,27 @@ def update_endpoint(
     endpoint_config: str,
     deployment_config: dict[str, Any] | None,
 ) -> None:
-    """Update the endpoint from its config `previous` to `endpoint_config`; without guardrails if there are none.
+    """Update the endpoint from the config `previous` to `endpoint_config`, with the guardrails of `deployment_config`.
 
-    Raise EndpointBusyError if someone else is changing it, PromotionRefusedError if someone else has changed it or AWS
-    denies the update, and TryAgainError if AWS cannot see the config yet.
+    Raises EndpointBusyError if someone else is changing the endpoint, PromotionRefusedError if someone else has changed
+    it or AWS denies the update, and TransientError if the endpoint config is not visible yet.
     """
     with _once(sagemaker, endpoint, endpoint_config):
         description = describe_endpoint(sagemaker, endpoint)
         if description is not None and description["EndpointStatus"] in BUSY:
-            # It still has the previous config, and could have any other a moment later.
+            # The endpoint still shows its previous config, so only the pending deployment identifies the update.
             _assert_ours(description, endpoint_config)
             return
         if description is not None:
             _assert_unchanged(description, previous, endpoint_config)
             if describe_endpoint_config(sagemaker, endpoint_config) is None:
-                # Its instance count decides whether the endpoint keeps its size.
-                raise TryAgainError(f"The endpoint config {endpoint_config} of {endpoint} cannot be seen yet.")
+                # The instance count of the config decides whether the endpoint keeps its size.
+                raise TransientError(f"The endpoint config {endpoint_config} is not visible in SageMaker yet.")
             scalable_targets.deregister_blocking(scaling, sagemaker, endpoint, description, endpoint_config)
         sagemaker.update_endpoint(
             EndpointName=endpoint,
             EndpointConfigName=endpoint_config,
-            # An endpoint that was scaled out keeps its size; otherwise it gets the new config's instance count.
+            # An endpoint that was scaled out keeps its size. Any other gets the instance count of the new config.
             RetainAllVariantProperties=description is not None
             and is_scaled_out(sagemaker, description, endpoint_config),
             **({"DeploymentConfig": deployment_config} if deployment_config else {}),
@@ -60,18 +60,18 @@ def update_endpoint(
 
 @contextmanager
 def _once(sagemaker: Any, endpoint: str, endpoint_config: str) -> Iterator[None]:
-    """Accept an error that means that the change is in progress, because the answer to an earlier call was lost."""
+    """Accept an error that means that an earlier call, whose response was lost, has started the update."""
     try:
         yield
     except ClientError as error:
-        known = meaning(error)
-        if known in (Meaning.BUSY, Meaning.ALREADY_EXISTS):
+        kind = meaning(error)
+        if kind in (Meaning.BUSY, Meaning.ALREADY_EXISTS):
             _assert_ours({"EndpointName": endpoint} | (describe_endpoint(sagemaker, endpoint) or {}), endpoint_config)
-        elif known in (Meaning.NOT_FOUND, Meaning.TRY_AGAIN):
-            # CreateEndpoint's documentation: a config made a moment ago may not be seen yet.
-            raise TryAgainError(f"The endpoint {endpoint}: {message(error)}") from error
-        elif known is Meaning.DENIED or error.response["Error"]["Code"] == "ResourceLimitExceeded":
-            raise PromotionRefusedError(f"The endpoint {endpoint} cannot be changed: {message(error)}") from error
+        elif kind in (Meaning.NOT_FOUND, Meaning.TRANSIENT):
+            # A new endpoint config may not be visible yet (API reference, CreateEndpoint).
+            raise TransientError(f"The endpoint {endpoint} was not updated. {message(error)}") from error
+        elif kind is Meaning.DENIED or error.response["Error"]["Code"] == "ResourceLimitExceeded":
+            raise PromotionRefusedError(f"AWS refused to update the endpoint {endpoint}. {message(error)}") from error
         else:
             raise
 
@@ -81,16 +81,16 @@ def _assert_unchanged(description: dict[str, Any], previous: str, endpoint_confi
     current = description["EndpointConfigName"]
     if current not in (previous, endpoint_config):
         raise PromotionRefusedError(
-            f"Someone else changed the endpoint {description['EndpointName']} from {previous} to {current} a moment "
-            "ago, which was not gone over. Decide which is right, and start the promotion again for this one."
+            f"Someone else changed the endpoint {description['EndpointName']} from {previous} to {current} during this "
+            "promotion. That change was not overwritten. To replace it, start the promotion again."
         )
 
 
 def _assert_ours(description: dict[str, Any], endpoint_config: str) -> None:
-    """Raise EndpointBusyError unless the change in progress is to `endpoint_config`, from an earlier call of ours."""
+    """Raise EndpointBusyError unless the update in progress is to `endpoint_config`."""
     pending = (description.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
     if endpoint_config not in (pending, description.get("EndpointConfigName")):
         raise EndpointBusyError(
-            f"The endpoint {description['EndpointName']} is {description.get('EndpointStatus', 'gone')} with the "
-            f"config {description.get('EndpointConfigName')}: someone else is changing it."
+            f"Someone else is changing the endpoint {description['EndpointName']}: its status is "
+            f"{description.get('EndpointStatus', 'Deleted')}, its config {description.get('EndpointConfigName')}."
         )

@@ -14,14 +14,16 @@ from promotion.source.request import Promote
 APPROVE_STEP = "Approve"
 """The name of the runbook's aws:approve step."""
 
-_LONGEST = 1000
+_MAXIMUM_CHARACTERS = 1000
 
 OPEN = {"Pending", "InProgress", "Waiting", "PendingApproval", "Approved", "RunbookInProgress", "Scheduled"}
-"""The states of an Automation execution that has not ended (botocore's ssm model)."""
+"""The statuses of an Automation execution that has not ended (botocore's ssm model)."""
+
+_REQUEST_ANOTHER = "To request another approval, start the promotion again without an approval."
 
 
 def find(ssm: Any, identifier: str) -> dict[str, Any] | None:
-    """Return GetAutomationExecution's AutomationExecution, or None if there is none (any more)."""
+    """Return GetAutomationExecution's AutomationExecution, or None if it does not exist (or no longer exists)."""
     answer = none_if_not_found(ssm.get_automation_execution, AutomationExecutionId=identifier)
     if answer is None:
         return None
@@ -31,74 +33,83 @@ def find(ssm: Any, identifier: str) -> dict[str, Any] | None:
 
 
 def read(ssm: Any, identifier: str) -> dict[str, Any]:
-    """Return what `find` returns; raise InvalidRequestError if there is no such approval."""
+    """Return the result of `find`; raise InvalidRequestError if there is no such approval."""
     execution = find(ssm, identifier)
     if execution is None:
-        raise InvalidRequestError(f"There is no approval {identifier} in this account.")
+        raise InvalidRequestError(
+            f"There is no approval {identifier} in this account. An approval is the ID of an Automation execution in "
+            "Systems Manager."
+        )
     return execution
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Who decided, and their comments, as far as Systems Manager says it."""
+    """The approvers and their comments, as reported by Systems Manager."""
 
     by: str
     comment: str
 
 
-def granted(execution: dict[str, Any], runbook: str, asked: Promote) -> Decision:
-    """Return the decision that admitted `asked`.
+def granted_decision(execution: dict[str, Any], runbook: str, request: Promote) -> Decision:
+    """Return the decision that admits the candidate of `request`.
 
     `execution` is GetAutomationExecution's AutomationExecution, `runbook` the name of this stage's runbook. Raise
-    InvalidRequestError if it is of another runbook, was not approved, has ended, or is for anything but `asked`.
+    InvalidRequestError if the approval is of another runbook, was not granted, has ended, or covers another candidate.
     """
-    identifier = execution["AutomationExecutionId"]
+    approval = f"The approval {execution['AutomationExecutionId']}"
     if execution["DocumentName"] != runbook:
         raise InvalidRequestError(
-            f"The approval {identifier} is of the runbook {execution['DocumentName']}, not {runbook}."
+            f"{approval} is an execution of the runbook {execution['DocumentName']}, not of {runbook}. "
+            f"{_REQUEST_ANOTHER}"
         )
     if execution["AutomationExecutionStatus"] != "InProgress":
         raise InvalidRequestError(
-            f"The approval {identifier} is {execution['AutomationExecutionStatus']}; an approval counts while its "
-            "runbook runs and once. Ask for a new one by starting the promotion again."
+            f"{approval} has the status {execution['AutomationExecutionStatus']}. An approval is valid once, and only "
+            f"while its runbook is running. {_REQUEST_ANOTHER}"
         )
-    step = _step(execution)
-    if step.get("StepStatus") != "Success":
-        raise InvalidRequestError(f"The approval {identifier} was not given: it is {step.get('StepStatus')}.")
+    status = _step(execution).get("StepStatus")
+    if status != "Success":
+        raise InvalidRequestError(f"{approval} was not granted: its step {APPROVE_STEP} has the status {status}.")
     approved = {name: values[0] for name, values in execution.get("Parameters", {}).items() if values}
-    expected = {"SourceKind": asked.kind, "SourceName": asked.name, "Digest": asked.digest}
+    expected = {"SourceKind": request.kind, "SourceName": request.name, "Digest": request.digest}
     for name, value in expected.items():
         if approved.get(name) != value:
             raise InvalidRequestError(
-                f"The approval {identifier} is for {name} {approved.get(name)}, not {value}: it lets in nothing else "
-                "than what was approved."
+                f"{approval} is for the {name} {approved.get(name)}, not {value}. It covers only the approved "
+                f"candidate. {_REQUEST_ANOTHER}"
             )
-    if asked.application and approved.get("Application") != asked.application:
-        raise InvalidRequestError(f"The approval {identifier} is for the application {approved.get('Application')}.")
+    if request.application and approved.get("Application") != request.application:
+        raise InvalidRequestError(
+            f"{approval} is for the application {approved.get('Application')}, not {request.application}. "
+            f"{_REQUEST_ANOTHER}"
+        )
     return decision(execution)
 
 
-def is_given(execution: dict[str, Any]) -> bool:
-    """Return whether the approval was granted, whatever followed from it."""
+def is_granted(execution: dict[str, Any]) -> bool:
+    """Return whether the approval was granted, even if the promotion failed afterwards."""
     return bool(_step(execution).get("StepStatus") == "Success")
 
 
 def decision(execution: dict[str, Any]) -> Decision:
-    """Return who decided in the approval step, and their comments.
+    """Return the decision of the approval step.
 
-    AWS does not document the format of the decisions: one that is not a JSON object with an approver is kept as it is.
+    AWS does not document the format of ApproverDecisions. An entry that is not a JSON object with an approver is
+    returned unchanged.
     """
     approvers, comments = [], []
     for text in _step(execution).get("Outputs", {}).get("ApproverDecisions", []):
         for entry in _entries(text):
-            approvers.append(_as_text(entry.get("Approver") or entry.get("approver") or text))
-            comments.append(_as_text(entry.get("Comment") or entry.get("comment") or ""))
+            approvers.append(_string(entry.get("Approver") or entry.get("approver") or text))
+            comments.append(_string(entry.get("Comment") or entry.get("comment") or ""))
     return Decision(
-        by=", ".join(approvers)[:_LONGEST], comment="; ".join(comment for comment in comments if comment)[:_LONGEST]
+        by=", ".join(approvers)[:_MAXIMUM_CHARACTERS],
+        comment="; ".join(comment for comment in comments if comment)[:_MAXIMUM_CHARACTERS],
     )
 
 
-def _as_text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 

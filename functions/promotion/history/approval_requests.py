@@ -1,4 +1,4 @@
-"""The approvals that were requested: which ones are open, which candidate each is for, and what superseded it."""
+"""The approval requests: which are open, for which candidates, and which were superseded by newer candidates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promotion.record import PromotionRecord
 
 @dataclasses.dataclass(frozen=True)
 class ApprovalRequest:
-    """The execution that requested an approval, and the Automation execution it started ("" if it has not yet)."""
+    """The execution that requested an approval, and the Automation execution that it started ("" before the start)."""
 
     execution: str
     automation: str
@@ -30,7 +30,7 @@ def last(table: PromotionTable, record: PromotionRecord) -> ApprovalRequest | No
 
 
 def claim(table: PromotionTable, execution: str, record: PromotionRecord, after: ApprovalRequest | None) -> bool:
-    """Claim the next request, `after` the last one, for `execution`; return False if another execution was faster."""
+    """Claim the request after the last one for `execution`; return False if another execution has claimed it."""
     condition, values = "attribute_not_exists(kind)", {}
     if after:
         condition = "(execution = :last AND automation = :automation)"
@@ -43,33 +43,36 @@ def claim(table: PromotionTable, execution: str, record: PromotionRecord, after:
             "automation": after.automation if after and after.execution == execution else "",
             "promotion": json.dumps(record),
         },
-        # The answer to an earlier request of this execution may have been lost.
+        # The response to an earlier request of this execution may have been lost.
         f"{condition} OR execution = :execution",
         execution=execution,
         **values,
     )
 
 
-def why_not_again(ssm: Any, stepfunctions: Any, last: ApprovalRequest, by_event: bool) -> str | None:
-    """Return why the approval is not requested again after `last`, a request of another execution; None if it is."""
+def reason_not_to_request(ssm: Any, stepfunctions: Any, last: ApprovalRequest, by_event: bool) -> str | None:
+    """Return the reason not to request an approval again after `last`, a request of another execution, if any."""
     if not last.automation and is_running(stepfunctions, last.execution):
-        return f"{last.execution} asks for the approval right now."
-    found = approval.find(ssm, last.automation) if last.automation else None
-    if found is None:
+        return f"The execution {last.execution} is already requesting the approval."
+    automation = approval.find(ssm, last.automation) if last.automation else None
+    if automation is None:
         return None
-    status = found["AutomationExecutionStatus"]
+    status = automation["AutomationExecutionStatus"]
     if status in approval.OPEN:
-        return f"The approval {last.automation} is {status}."
+        return f"The approval {last.automation} was already requested and has the status {status}."
     if by_event:
-        return f"The approval {last.automation} of the same candidate ended {status}. Start by hand to ask again."
+        return (
+            f"The approval {last.automation} of the same candidate ended with the status {status}. To request another "
+            "approval, start the promotion manually."
+        )
     return None
 
 
 def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> str:
-    """Start the runbook that requests the approval; return the id of its Automation execution."""
+    """Start the runbook that requests the approval, and return the ID of its Automation execution."""
     started = ssm.start_automation_execution(
         DocumentName=runbook,
-        # The same in each attempt of this execution, so that a repeated request starts nothing new.
+        # Each attempt of this execution has the same token, so that a repeated request does not start a second one.
         ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{execution}#{record['digest']}")),
         Parameters={
             "Application": [record["application"]],
@@ -88,7 +91,7 @@ def record_started(table: PromotionTable, record: PromotionRecord, automation: s
 
 
 def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tuple[PromotionRecord, ApprovalRequest]]:
-    """Return the requests for promotions to `endpoint`, or to any, that are not recorded as ended."""
+    """Return the requests that are not recorded as ended, for promotions to `endpoint` or, if None, to any endpoint."""
     items = table.query(
         "approval",
         prefix=f"{endpoint}#" if endpoint else "",
@@ -101,9 +104,9 @@ def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tu
 def record_ended(
     table: PromotionTable, record: PromotionRecord, request: ApprovalRequest, superseded_by: str = ""
 ) -> None:
-    """Record that `request` is no longer open, and the source of the candidate that superseded it, if one did.
+    """Record that `request` has ended, and the source of the candidate that superseded it, if any.
 
-    Nothing is recorded if the approval was requested again, or recorded as ended, in the meantime.
+    Record nothing if the approval has been requested again, or was recorded as ended, in the meantime.
     """
     table.update(
         "approval",
@@ -118,16 +121,16 @@ def record_ended(
 def supersede_older(table: PromotionTable, ssm: Any, record: PromotionRecord) -> list[ApprovalRequest]:
     """Cancel the open requests for older candidates of the endpoint, and return them.
 
-    An approval that was granted is left alone, since its promotion may be running.
+    An approval that was granted stays valid, since its promotion may be running.
     """
     superseded = []
     for older, request in open_requests(table, record["endpoint"]):
         if not is_older(older["created_at"], record["created_at"]):
             continue
-        found = approval.find(ssm, request.automation)
-        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
+        automation = approval.find(ssm, request.automation)
+        if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
             record_ended(table, older, request)
-        elif not approval.is_given(found):
+        elif not approval.is_granted(automation):
             record_ended(table, older, request, record["source_name"])
             _cancel(ssm, request.automation)
             superseded.append(request)
@@ -135,7 +138,7 @@ def supersede_older(table: PromotionTable, ssm: Any, record: PromotionRecord) ->
 
 
 def _cancel(ssm: Any, automation: str) -> None:
-    """Cancel an Automation execution, unless it has ended in the meantime."""
+    """Cancel an Automation execution if it has not ended in the meantime."""
     exceptions = ssm.exceptions
     try:
         ssm.stop_automation_execution(AutomationExecutionId=automation, Type="Cancel")
@@ -144,20 +147,20 @@ def _cancel(ssm: Any, automation: str) -> None:
 
 
 def waiting_seconds(table: PromotionTable, ssm: Any, now: datetime.datetime) -> dict[str, float]:
-    """Return how long each candidate has waited for its approval, and record the requests that have ended."""
+    """Return the seconds that each candidate has waited for its approval, and record the requests that have ended."""
     waiting = {}
     for record, request in open_requests(table):
-        found = approval.find(ssm, request.automation)
-        if found is None or found["AutomationExecutionStatus"] not in approval.OPEN:
+        automation = approval.find(ssm, request.automation)
+        if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
             record_ended(table, record, request)
-        elif not approval.is_given(found):
-            seconds = (now - found["ExecutionStartTime"]).total_seconds()
+        elif not approval.is_granted(automation):
+            seconds = (now - automation["ExecutionStartTime"]).total_seconds()
             waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
     return waiting
 
 
 def superseded_by(table: PromotionTable, endpoint: str, digest: str, automation: str) -> str:
-    """Return the source of the candidate that superseded the one whose approval was `automation`; "" if none did."""
+    """Return the source of the candidate that superseded the candidate of the approval `automation`, or ""."""
     item = table.get("approval", _key({"endpoint": endpoint, "digest": digest})) or {}
     return str(item.get("ended", "")) if item.get("automation") == automation else ""
 

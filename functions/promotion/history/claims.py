@@ -1,11 +1,11 @@
-"""Who uses and who removes what the promotions of one endpoint share: artifacts, models and configs named by content.
+"""Claims on the resources that the promotions of an endpoint share: artifacts, models and endpoint configs.
 
-A promotion uses again what an earlier one made, while retention removes what is superseded. Each writes its claim into
-the promotion table before it reads those of the other: a promotion its use, a removal itself. Whichever is second sees
-the first: a promotion waits, and a removal keeps what is used.
+These resources are named by their content. A promotion may reuse a resource while retention removes it as superseded.
+To prevent that, each writes its own claim to the promotion table before it reads the claims of the other. The later one
+therefore sees the earlier one: a promotion waits for a removal, and a removal keeps the resources in use.
 
-A use counts as long as its execution runs. A removal counts until its execution has succeeded, or until its function
-must have ended. The next removal clears the claims of dead executions.
+A use is valid while its execution is running. A removal is valid until its execution has succeeded, or until its
+function has certainly ended. The next removal deletes the claims of executions that have ended.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from promotion.history.table import Item, PromotionTable
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """An execution that needs what belongs to a digest."""
+    """An execution that uses the resources of a digest."""
 
     execution: str
     digest: str
 
 
 def use(table: PromotionTable, stepfunctions: Any, endpoint: str, claim: Use, now: float) -> None:
-    """Claim a digest's artifacts, models and configs for an execution.
+    """Claim a digest's artifacts, models and endpoint configs for an execution.
 
-    `now` is in seconds since 1970. Raise EndpointBusyError, to be retried, while resources of the endpoint are being
-    removed.
+    `now` is in seconds since 1970. Raise EndpointBusyError while superseded resources of the endpoint are being
+    removed; the state machine then retries.
     """
     table.put({"kind": "use", "key": f"{endpoint}#{claim.execution}", "digest": claim.digest})
     for execution, item in _of_endpoint(table, "removal", endpoint):
-        # The function of an execution that was aborted may still be running.
+        # An aborted execution does not stop its function.
         if float(item["ends_at"]) > now and not has_succeeded(stepfunctions, execution):
             raise EndpointBusyError(
-                f"{execution} removes what is superseded on {endpoint} right now, which this promotion might use."
+                f"The execution {execution} is removing superseded resources of the endpoint {endpoint}, which this "
+                "promotion may use. Start the promotion again when that execution has ended."
             )
 
 
 def uses(table: PromotionTable, stepfunctions: Any, endpoint: str) -> list[Use]:
-    """Return the uses of executions that are running."""
+    """Return the uses by executions that are running."""
     return [
         Use(execution, item["digest"])
         for execution, item in _of_endpoint(table, "use", endpoint)
@@ -51,24 +52,25 @@ def uses(table: PromotionTable, stepfunctions: Any, endpoint: str) -> list[Use]:
 
 
 def begin_removal(table: PromotionTable, endpoint: str, execution: str, ends_at: float) -> None:
-    """Keep promotions from using what may be removed, until `end_removal` or `ends_at` (seconds since 1970)."""
+    """Make promotions to the endpoint wait until `end_removal`, or until `ends_at` (seconds since 1970)."""
     table.put({"kind": "removal", "key": f"{endpoint}#{execution}", "ends_at": round(ends_at)})
 
 
 def end_removal(table: PromotionTable, endpoint: str, execution: str) -> None:
+    """End the removal by an execution, so that promotions continue."""
     table.delete("removal", f"{endpoint}#{execution}")
 
 
 def clear(table: PromotionTable, stepfunctions: Any, endpoint: str, now: float) -> None:
     """Delete the uses of executions that are not running, and the removals whose functions have ended."""
-    dead = [
+    ended = [
         item for execution, item in _of_endpoint(table, "use", endpoint) if not is_running(stepfunctions, execution)
     ] + [item for _, item in _of_endpoint(table, "removal", endpoint) if float(item["ends_at"]) < now]
-    for item in dead:
+    for item in ended:
         table.delete(item["kind"], item["key"])
 
 
 def _of_endpoint(table: PromotionTable, kind: str, endpoint: str) -> list[tuple[str, Item]]:
-    """Return the claims of a kind on an endpoint, each with its execution."""
+    """Return the claims of a kind on the resources of an endpoint, each with its execution."""
     prefix = f"{endpoint}#"
     return [(item["key"].removeprefix(prefix), item) for item in table.query(kind, prefix=prefix)]

@@ -1,4 +1,4 @@
-"""Looking for what is superseded in SageMaker and S3, and removing it."""
+"""The search for superseded resources in SageMaker and S3, and their removal."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history import claims, lock, records
-from promotion.history.retention import Kept, Made, Superseded, Survey, kept, superseded, unprotected
+from promotion.history.retention import Kept, OwnResource, Superseded, Survey, kept, superseded, unprotected
 from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
 from promotion.record import PromotionRecord
 from promotion.source.candidate import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG, containers_of
 
-# SageMaker throttles those who ask more at once.
+# SageMaker throttles more concurrent requests.
 _REQUESTS_IN_FLIGHT = 4
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where an application's artifacts, models and configs are in a stage, and the ARNs of what has made them.
+class Scope:
+    """The resources of one application in one stage.
 
-    `executions` is what the ARNs of all executions of the stage's state machine begin with.
+    `executions` is the common prefix of the ARNs of all executions of the stage's state machine, which are in the tags
+    of the models and endpoint configs that it created.
     """
 
     application: str
@@ -38,60 +39,65 @@ class Place:
 
     @property
     def folder(self) -> str:
+        """The prefix of the application's artifacts in the bucket, without "/"."""
         return f"models/{self.application}"
 
 
-def needed(
+def resources_to_keep(
     table: PromotionTable, stepfunctions: Any, endpoint: str, keep: int, next_live: PromotionRecord | None = None
 ) -> Kept:
-    """What has to stay of an endpoint's promotions, with `keep` good ones; `next_live` as if it were live already."""
+    """Return the resources to keep of an endpoint's promotions, with the `keep` newest successful ones.
+
+    A preview passes the record of the promotion that would be live as `next_live`.
+    """
     live = next_live or records.live(table, endpoint)
     uses = claims.uses(table, stepfunctions, endpoint)
     return kept(records.history(table, endpoint), live, lock.holder(table, endpoint), uses, keep)
 
 
-def find(sagemaker: Any, s3: Any, place: Place, keep: Kept) -> Superseded:
-    """What is superseded there."""
+def find_superseded(sagemaker: Any, s3: Any, scope: Scope, keep: Kept) -> Superseded:
+    """Return the superseded resources."""
     survey = Survey(
-        configs=list(_made(sagemaker, "EndpointConfig", place)),
-        models=list(_made(sagemaker, "Model", place)),
-        digests=set(_digests(s3, place)),
+        configs=list(_own_resources(sagemaker, "EndpointConfig", scope)),
+        models=list(_own_resources(sagemaker, "Model", scope)),
+        digests=set(_digests(s3, scope)),
     )
-    # It takes a look at everything in the account to know what refers to something.
+    # Only a description of every resource in the account tells which ones are referred to.
     if not unprotected(survey, keep):
         return Superseded([], [], [])
     survey = dataclasses.replace(
         survey,
         configs_in_use=_configs_in_use(sagemaker),
         models_of_configs=dict(_described(sagemaker, "EndpointConfig", _models_of)),
-        uris_of_models=dict(_described(sagemaker, "Model", lambda model: _uris_of(sagemaker, place.account, model))),
+        uris_of_models=dict(_described(sagemaker, "Model", lambda model: _s3_uris(sagemaker, scope.account, model))),
     )
-    return superseded(survey, keep, f"s3://{place.bucket}/{place.folder}")
+    return superseded(survey, keep, f"s3://{scope.bucket}/{scope.folder}")
 
 
-def remove(sagemaker: Any, s3: Any, place: Place, found: Superseded) -> int:
-    """Remove it, what refers to something before that; how many objects there were. May be interrupted anywhere.
+def remove(sagemaker: Any, s3: Any, scope: Scope, resources: Superseded) -> int:
+    """Remove superseded `resources`, and return the number of deleted objects.
 
-    In a versioned bucket an object gets a delete marker; its content goes when the bucket's lifecycle rule says so.
+    A resource is removed before those that it refers to, so that an interruption leaves nothing unusable. In a
+    versioned bucket an object gets a delete marker; the bucket's lifecycle rule expires its noncurrent version.
     """
-    for name in found.endpoint_configs:
+    for name in resources.endpoint_configs:
         none_if_not_found(sagemaker.delete_endpoint_config, EndpointConfigName=name)
-    for name in found.models:
+    for name in resources.models:
         none_if_not_found(sagemaker.delete_model, ModelName=name)
-    return sum(_delete_objects(s3, place, f"{place.folder}/{digest}/") for digest in found.digests)
+    return sum(_delete_objects(s3, scope, f"{scope.folder}/{digest}/") for digest in resources.digests)
 
 
-def _made(sagemaker: Any, kind: str, place: Place) -> Iterator[Made]:
-    prefix = resource_prefix(place.application, place.stage)
+def _own_resources(sagemaker: Any, kind: str, scope: Scope) -> Iterator[OwnResource]:
+    prefix = resource_prefix(scope.application, scope.stage)
     for summary in _listed(sagemaker, kind, NameContains=prefix):
         name = summary[f"{kind}Name"]
         if not name.startswith(prefix):
             continue
-        # It may have been deleted in the meantime.
+        # The resource may have been deleted in the meantime.
         tags = none_if_not_found(_tags, sagemaker=sagemaker, arn=summary[f"{kind}Arn"]) or {}
-        is_ours = tags.get(EXECUTION_TAG, "").startswith(place.executions)
-        if is_ours and tags.get(APPLICATION_TAG) == place.application:
-            yield Made(name, tags.get(DIGEST_TAG, ""))
+        is_own = tags.get(EXECUTION_TAG, "").startswith(scope.executions)
+        if is_own and tags.get(APPLICATION_TAG) == scope.application:
+            yield OwnResource(name, tags.get(DIGEST_TAG, ""))
 
 
 def _tags(sagemaker: Any, arn: str) -> dict[str, str]:
@@ -105,29 +111,29 @@ def _listed(sagemaker: Any, kind: str, **request: Any) -> Iterator[dict[str, Any
         yield from page[f"{kind}s"]
 
 
-def _digests(s3: Any, place: Place) -> Iterator[str]:
-    folder = f"{place.folder}/"
+def _digests(s3: Any, scope: Scope) -> Iterator[str]:
+    folder = f"{scope.folder}/"
     pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=place.bucket, Prefix=folder, Delimiter="/", ExpectedBucketOwner=place.account
+        Bucket=scope.bucket, Prefix=folder, Delimiter="/", ExpectedBucketOwner=scope.account
     )
     for page in pages:
-        for found in page.get("CommonPrefixes", []):
-            name = found["Prefix"].removeprefix(folder).rstrip("/")
+        for common_prefix in page.get("CommonPrefixes", []):
+            name = common_prefix["Prefix"].removeprefix(folder).rstrip("/")
             if _DIGEST.fullmatch(name):
                 yield name
 
 
 def _configs_in_use(sagemaker: Any) -> set[str]:
-    """The configs of all endpoints of the account, and those they are about to have."""
-    found = set()
+    """Return the endpoint configs of all endpoints in the account, including those of pending deployments."""
+    names = set()
     for _, description in _described(sagemaker, "Endpoint", lambda description: description):
-        found.add(description.get("EndpointConfigName"))
-        found.add((description.get("PendingDeploymentSummary") or {}).get("EndpointConfigName"))
-    return {name for name in found if name}
+        names.add(description.get("EndpointConfigName"))
+        names.add((description.get("PendingDeploymentSummary") or {}).get("EndpointConfigName"))
+    return {name for name in names if name}
 
 
 def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]) -> list[tuple[str, T]]:
-    """Return what `read` makes of the description of each one of a kind in the account, by name."""
+    """Return the name of every resource of a kind in the account, and the result of `read` for its description."""
     operation = {
         "EndpointConfig": sagemaker.describe_endpoint_config,
         "Model": sagemaker.describe_model,
@@ -140,7 +146,7 @@ def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]
 
     names = [summary[f"{kind}Name"] for summary in _listed(sagemaker, kind)]
     with ThreadPoolExecutor(_REQUESTS_IN_FLIGHT) as pool:
-        return [pair for found in pool.map(describe, names) for pair in found]
+        return [pair for pairs in pool.map(describe, names) for pair in pairs]
 
 
 def _models_of(config: dict[str, Any]) -> set[str]:
@@ -148,38 +154,40 @@ def _models_of(config: dict[str, Any]) -> set[str]:
     return {variant["ModelName"] for variant in variants if variant.get("ModelName")}
 
 
-def _uris_of(sagemaker: Any, account: str, model: dict[str, Any]) -> set[str]:
-    """Every `s3://` address in a model and in the packages it is made of, whatever they look like."""
+def _s3_uris(sagemaker: Any, account: str, model: dict[str, Any]) -> set[str]:
+    """Return every S3 URI in a model and in the model packages of its containers, in whichever member it is."""
     containers = containers_of(model)
     names = [container["ModelPackageName"] for container in containers if container.get("ModelPackageName")]
-    # A package of another account is a product of the AWS Marketplace, whose artifacts are not here.
+    # A model package of another account is a product of AWS Marketplace, whose artifacts are not in this account.
     own = [name for name in names if not name.startswith("arn:") or name.split(":")[4] == account]
     packages = [none_if_not_found(sagemaker.describe_model_package, ModelPackageName=name) for name in own]
-    return set(_addresses([containers, packages]))
+    return set(_uris_in([containers, packages]))
 
 
-def _addresses(value: Any) -> Iterator[str]:
+def _uris_in(value: Any) -> Iterator[str]:
     if isinstance(value, dict | list):
         for member in value.values() if isinstance(value, dict) else value:
-            yield from _addresses(member)
+            yield from _uris_in(member)
     elif isinstance(value, str) and value.startswith("s3://"):
         yield value
 
 
-def _delete_objects(s3: Any, place: Place, folder: str) -> int:
+def _delete_objects(s3: Any, scope: Scope, folder: str) -> int:
     count = 0
     pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=place.bucket, Prefix=folder, ExpectedBucketOwner=place.account
+        Bucket=scope.bucket, Prefix=folder, ExpectedBucketOwner=scope.account
     )
-    # A page has as many keys as one DeleteObjects takes: 1,000.
+    # A page has at most 1,000 keys, the maximum of DeleteObjects.
     for page in pages:
-        keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+        keys = [{"Key": summary["Key"]} for summary in page.get("Contents", [])]
         if not keys:
             continue
         answer = s3.delete_objects(
-            Bucket=place.bucket, Delete={"Objects": keys, "Quiet": True}, ExpectedBucketOwner=place.account
+            Bucket=scope.bucket, Delete={"Objects": keys, "Quiet": True}, ExpectedBucketOwner=scope.account
         )
         if errors := answer.get("Errors"):
-            raise TryAgainError(f"{len(errors)} objects below {folder} could not be deleted: {errors[0]}")
+            raise TransientError(
+                f"{len(errors)} objects under s3://{scope.bucket}/{folder} could not be deleted: {errors[0]}"
+            )
         count += len(keys)
     return count

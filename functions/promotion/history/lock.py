@@ -1,4 +1,4 @@
-"""The lock of an endpoint: which promotion holds it, and the journal of what that promotion changes."""
+"""The lock of an endpoint, and the journal of the changes made by the promotion that holds it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
 
 RECOVERY_ATTEMPTS = 3
-"""How often the recovery of a dead promotion is attempted before manual intervention is required."""
+"""The number of attempts to recover a dead promotion before manual intervention is required."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """The promotion that holds a lock: the execution that acts for it now, and its record so far."""
+    """The promotion that holds a lock: its current execution, the number of its recoveries, and its record so far."""
 
     execution: str
     recoveries: int
@@ -25,35 +25,35 @@ class Holder:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether its recovery was attempted too often: manual intervention is required."""
+        """Whether no recovery attempts are left, so that manual intervention is required."""
         return self.recoveries >= RECOVERY_ATTEMPTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Lock:
-    """The lock of an endpoint, since when and by which promotion it is held."""
+    """A held lock of an endpoint, with its holder and the time it was acquired."""
 
     endpoint: str
-    since: datetime.datetime
+    acquired_at: datetime.datetime
     holder: Holder
 
     def unexplained_seconds(self, now: datetime.datetime) -> float:
-        """Return how long it is held beyond the baking period of the holder's deployment."""
+        """Return how long the lock has been held, less the baking period of the holder's deployment."""
         baking: float = self.holder.record.get("baking_seconds", 0)
-        return max(0.0, (now - self.since).total_seconds() - baking)
+        return max(0.0, (now - self.acquired_at).total_seconds() - baking)
 
 
 def acquire(table: PromotionTable, execution: str, record: PromotionRecord, now: str) -> bool:
     """Acquire the lock of the endpoint of `record` for `execution`; return False if another execution holds it."""
     return table.put(
         {
-            "kind": "running",
+            "kind": "lock",
             "key": record["endpoint"],
             "execution": execution,
-            "taken_at": now,
+            "acquired_at": now,
             "promotion": json.dumps(record),
         },
-        # The answer to an earlier request of this execution may have been lost.
+        # The response to an earlier request of this execution may have been lost.
         "attribute_not_exists(execution) OR execution = :execution",
         execution=execution,
     )
@@ -61,45 +61,45 @@ def acquire(table: PromotionTable, execution: str, record: PromotionRecord, now:
 
 def holder(table: PromotionTable, endpoint: str) -> Holder | None:
     """Return the promotion that holds the lock of `endpoint`, if any."""
-    item = table.get("running", endpoint)
+    item = table.get("lock", endpoint)
     return _holder(item) if item else None
 
 
 def holder_with_execution(table: PromotionTable, execution: str) -> Holder | None:
-    """Return the promotion that `execution` (an ARN) acts for, if it holds a lock."""
-    return next(map(_holder, table.query("running", where="execution = :execution", execution=execution)), None)
+    """Return the promotion whose lock `execution` (an ARN) holds, if any."""
+    return next(map(_holder, table.query("lock", where="execution = :execution", execution=execution)), None)
 
 
 def all_held(table: PromotionTable) -> list[Lock]:
-    """Return the locks that are held."""
+    """Return all held locks."""
     return [
-        Lock(item["key"], datetime.datetime.fromisoformat(item["taken_at"]), _holder(item))
-        for item in table.query("running")
+        Lock(item["key"], datetime.datetime.fromisoformat(item["acquired_at"]), _holder(item))
+        for item in table.query("lock")
     ]
 
 
 def assert_held(table: PromotionTable, execution: str, endpoint: str) -> None:
     """Raise PromotionRefusedError unless `execution` holds the lock of `endpoint`.
 
-    A function can outlive its execution. To not undo what a recovery or the next promotion has done since, it calls
-    this before it changes anything.
+    A function can outlive its execution. It calls this before every change, so that it does not undo the changes of a
+    recovery or of the next promotion.
     """
-    found = holder(table, endpoint)
-    if found is None or found.execution != execution:
-        raise _no_longer_held(endpoint)
+    current = holder(table, endpoint)
+    if current is None or current.execution != execution:
+        raise _lock_lost(endpoint)
 
 
 def record_change(
     table: PromotionTable, execution: str, record: PromotionRecord, previous: list[Target], wanted: list[Target]
 ) -> None:
-    """Record in the journal what `execution` is about to change.
+    """Write the journal before `execution` changes the endpoint.
 
-    That is `record`, the `previous` scalable targets of its endpoint and the `wanted` ones. Raise
-    PromotionRefusedError if `execution` no longer holds the lock, in which case it must not change anything.
+    The journal contains `record`, the `previous` scalable targets of the endpoint and the `wanted` ones. Raise
+    PromotionRefusedError if `execution` no longer holds the lock and therefore must not change anything.
     """
     endpoint = record["endpoint"]
     journal = table.update_request(
-        "running",
+        "lock",
         endpoint,
         "SET promotion = :promotion",
         "execution = :execution",
@@ -115,26 +115,26 @@ def record_change(
             "wanted": json.dumps(wanted),
         }
     )
-    if not table.transact(f"The journal of {endpoint}", {"Update": journal}, {"Put": scaling}):
-        raise _no_longer_held(endpoint)
+    if not table.transact(f"The journal of the endpoint {endpoint}", {"Update": journal}, {"Put": scaling}):
+        raise _lock_lost(endpoint)
 
 
-def _no_longer_held(endpoint: str) -> PromotionRefusedError:
+def _lock_lost(endpoint: str) -> PromotionRefusedError:
     return PromotionRefusedError(
-        f"The endpoint {endpoint} is no longer held by this execution, so nothing was changed."
+        f"This execution no longer holds the lock of the endpoint {endpoint}. It therefore did not change the endpoint."
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """The scalable targets of an endpoint before a promotion, and those wanted after it."""
+    """The scalable targets of an endpoint before a promotion, and the targets wanted after it."""
 
     previous: list[Target]
     wanted: list[Target]
 
 
 def recorded_scaling(table: PromotionTable, endpoint: str) -> Scaling:
-    """Return the scaling that the last promotion that changed `endpoint` recorded."""
+    """Return the scaling in the journal of the last promotion that changed `endpoint`."""
     item = table.get("autoscaling", endpoint) or {}
     return Scaling(previous=json.loads(item["previous"]), wanted=json.loads(item["wanted"]))
 

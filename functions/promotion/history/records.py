@@ -1,4 +1,4 @@
-"""The records of promotions: what is live, and the history."""
+"""The promotion records of an endpoint: the live one and the history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from promotion.record import PromotionRecord
 
 
 def live(table: PromotionTable, endpoint: str) -> PromotionRecord | None:
-    """Return the record of the promotion that is live on `endpoint`, if any."""
+    """Return the record of the live promotion of `endpoint`, if any."""
     item = table.get("live", endpoint)
     return json.loads(item["promotion"]) if item else None
 

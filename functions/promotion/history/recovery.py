@@ -1,4 +1,4 @@
-"""Recovery of an endpoint whose lock is held by a dead execution."""
+"""Recovery of an endpoint whose lock is held by a dead execution, one that ended without releasing it."""
 
 from __future__ import annotations
 
@@ -8,44 +8,53 @@ import uuid
 from typing import Any
 
 from promotion.aws.executions import is_running
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history import lock
 from promotion.history.lock import Holder
 from promotion.history.table import PromotionTable
 from promotion.source.request import Recover
 
 
-def resolve(table: PromotionTable, stepfunctions: Any, asked: Recover) -> dict[str, Any]:
-    """Return what there is to recover: the `outcome`, its `reason`, and the dead `execution` and its `promotion`.
+def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict[str, Any]:
+    """Return the `outcome` of a request for recovery, its `reason`, and the dead `execution` and its `promotion`.
 
-    The outcome is "recover", "nothing_to_recover" or "given_up". Raise TryAgainError if the execution is still running.
+    The outcome is "recover", "nothing_to_recover" or "abandoned". Raise TransientError if the execution is still
+    running.
     """
-    by_hand = not asked.executions
-    left = _left_behind(table, asked)
-    if not left:
-        reason = f"{asked.reason} It holds no endpoint, nothing is left to do."
-        return {"outcome": "nothing_to_recover", "reason": reason}
-    endpoint = left.record["endpoint"]
-    if is_running(stepfunctions, left.execution):
-        if left.execution in asked.executions or (by_hand and not left.recoveries):
-            raise TryAgainError(
-                f"The promotion {left.execution} of {endpoint} is still running. Stop it first; it is then recovered "
-                "by itself."
+    is_manual = not request.executions
+    unfinished = _unfinished(table, request)
+    if not unfinished:
+        no_lock = f"No promotion holds the lock of {request.endpoint}" if request.endpoint else "It holds no lock"
+        return {"outcome": "nothing_to_recover", "reason": f"{request.reason} {no_lock}; there is nothing to recover."}
+    endpoint = unfinished.record["endpoint"]
+    if is_running(stepfunctions, unfinished.execution):
+        if unfinished.execution in request.executions or (is_manual and not unfinished.recoveries):
+            raise TransientError(
+                f"The execution {unfinished.execution} is still running and holds the lock of the endpoint {endpoint}. "
+                "Stop that execution; its changes are then rolled back automatically."
             )
-        reason = f"The endpoint {endpoint} is held by {left.execution}, which is running."
-        return {"outcome": "nothing_to_recover", "reason": reason}
-    if not by_hand and (left.is_abandoned or len(asked.executions) > lock.RECOVERY_ATTEMPTS):
         reason = (
-            f"The endpoint {endpoint} could not be recovered in {max(left.recoveries, len(asked.executions) - 1)} "
-            "tries and is still held. Look at the last one, put right what stopped it, and start this state machine "
-            f'with {{"recover": "{endpoint}"}}.'
+            f"The lock of the endpoint {endpoint} is held by the execution {unfinished.execution}, which is running."
         )
-        return {"outcome": "given_up", "reason": reason, "promotion": left.record}
-    return {"outcome": "recover", "reason": asked.reason, "execution": left.execution, "promotion": left.record}
+        return {"outcome": "nothing_to_recover", "reason": reason}
+    if not is_manual and (unfinished.is_abandoned or len(request.executions) > lock.RECOVERY_ATTEMPTS):
+        attempts = max(unfinished.recoveries, len(request.executions) - 1)
+        reason = (
+            f"The endpoint {endpoint} could not be recovered in {attempts} attempts and is still locked. Manual "
+            "intervention is required: read the error of the last recovery, fix its cause, and "
+            f'start this state machine with the input {{"recover": "{endpoint}"}}.'
+        )
+        return {"outcome": "abandoned", "reason": reason, "promotion": unfinished.record}
+    return {
+        "outcome": "recover",
+        "reason": request.reason,
+        "execution": unfinished.execution,
+        "promotion": unfinished.record,
+    }
 
 
 def recover_all_dead(table: PromotionTable, stepfunctions: Any, now: datetime.datetime) -> list[str]:
-    """Start the recovery of every endpoint whose lock a dead execution holds; return the endpoints."""
+    """Start the recovery of every endpoint whose lock is held by a dead execution, and return these endpoints."""
     return [
         held.endpoint
         for held in lock.all_held(table)
@@ -56,10 +65,10 @@ def recover_all_dead(table: PromotionTable, stepfunctions: Any, now: datetime.da
 def recover_if_dead(
     table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder, now: datetime.datetime
 ) -> bool:
-    """Start the recovery of `endpoint` if the execution of its `holder` is dead, at most once an hour.
+    """Start the recovery of `endpoint` if the execution of its `holder` is dead, and return whether it was started.
 
-    This is for an execution whose end did not arrive as an event. Return whether the recovery was started; an abandoned
-    one is not, since it requires manual intervention.
+    This covers an execution whose event was lost. It starts at most one recovery an hour. An abandoned recovery is not
+    started, since it requires manual intervention.
     """
     if holder.is_abandoned or not _is_dead(table, stepfunctions, endpoint, holder):
         return False
@@ -74,18 +83,18 @@ def recover_if_dead(
     return True
 
 
-def _left_behind(table: PromotionTable, asked: Recover) -> Holder | None:
-    """Return the promotion that one of the dead executions acts for, or that holds the lock of the endpoint."""
-    for execution in asked.executions:
-        if found := lock.holder_with_execution(table, execution):
-            return found
-    return lock.holder(table, asked.endpoint) if asked.endpoint else None
+def _unfinished(table: PromotionTable, request: Recover) -> Holder | None:
+    """Return the promotion whose lock is held by one of the dead executions, or that holds the lock of the endpoint."""
+    for execution in request.executions:
+        if holder := lock.holder_with_execution(table, execution):
+            return holder
+    return lock.holder(table, request.endpoint) if request.endpoint else None
 
 
 def _is_dead(table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder) -> bool:
     """Return whether the holder has ended without releasing the lock."""
     if is_running(stepfunctions, holder.execution):
         return False
-    # Read after the execution's status: an execution releases the lock before it ends.
-    found = lock.holder(table, endpoint)
-    return found is not None and found.execution == holder.execution
+    # The lock is read after the status of the execution, since an execution releases its lock before it ends.
+    current = lock.holder(table, endpoint)
+    return current is not None and current.execution == holder.execution

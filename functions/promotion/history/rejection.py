@@ -1,4 +1,4 @@
-"""The rejection of a candidate: an approval runbook that ended without admitting it."""
+"""The rejection of a candidate: an execution of the approval runbook that ended without an approval."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from promotion.history import approval, approval_requests
 from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name
 from promotion.record import PromotionRecord
-from promotion.source.request import TellRejection
+from promotion.source.request import PublishRejection
 
 
 def resolve(
-    table: PromotionTable, ssm: Any, asked: TellRejection, *, runbook: str, stage: str, execution: str
+    table: PromotionTable, ssm: Any, request: PublishRejection, *, runbook: str, stage: str, execution: str
 ) -> dict[str, Any]:
-    """Return the `outcome`, the `reason` of the rejection, and the `promotion` that was rejected.
+    """Return the `outcome`, the `reason` for the rejection, and the rejected `promotion`.
 
-    The outcome is "not_for_promotion" if the approval was granted, or is not of this stage's `runbook`. Raise
-    InvalidRequestError if there is no such approval.
+    The outcome is "not_for_promotion" if the approval was granted or belongs to another runbook than `runbook`, that of
+    this stage. Raise InvalidRequestError if there is no such approval.
     """
-    found = approval.read(ssm, asked.approval)
-    if found["DocumentName"] != runbook or approval.is_given(found):
-        return {"outcome": "not_for_promotion", "reason": f"The approval {asked.approval} was given or is not ours."}
-    parameters = {name: values[0] for name, values in found["Parameters"].items() if values}
-    endpoint, comment = endpoint_name(parameters["Application"], stage), approval.decision(found).comment
-    newer = approval_requests.superseded_by(table, endpoint, parameters["Digest"], asked.approval)
-    reason = _how(asked.status, newer, approval.decision(found).by) + (f": {comment}" if comment else "")
+    automation = approval.read(ssm, request.approval)
+    if automation["DocumentName"] != runbook or approval.is_granted(automation):
+        reason = f"The approval {request.approval} was granted, or is not an execution of the runbook {runbook}."
+        return {"outcome": "not_for_promotion", "reason": reason}
+    parameters = {name: values[0] for name, values in automation["Parameters"].items() if values}
+    endpoint, decision = endpoint_name(parameters["Application"], stage), approval.decision(automation)
+    newer = approval_requests.superseded_by(table, endpoint, parameters["Digest"], request.approval)
+    reason = _reason(request.status, newer, decision.by) + (f" Comment: {decision.comment}" if decision.comment else "")
     record = PromotionRecord(
         execution=execution,
         application=parameters["Application"],
@@ -34,18 +35,18 @@ def resolve(
         source_kind=parameters["SourceKind"],
         source_name=parameters["SourceName"],
         digest=parameters["Digest"],
-        approval=asked.approval,
+        approval=request.approval,
         approved_by="",
-        approval_comment=comment,
+        approval_comment=decision.comment,
     )
     return {"outcome": "rejected", "reason": reason, "promotion": record}
 
 
-def _how(status: str, newer: str, by: str) -> str:
+def _reason(status: str, newer: str, by: str) -> str:
     if status == "TimedOut":
-        return "Nobody decided in time"
+        return "The approval timed out before anyone decided."
     if status in ("Cancelled", "Canceled") and newer:
-        return f"{newer}, which is newer, asks for approval in its place"
+        return f"The approval request was canceled, because the newer candidate {newer} superseded this one."
     if status in ("Cancelled", "Canceled"):
-        return "The request for approval was cancelled"
-    return f"Rejected by {by or 'an approver'}"
+        return "The approval request was canceled."
+    return f"Rejected by {by or 'an approver'}."

@@ -1,8 +1,9 @@
-"""Retention: what of earlier promotions is superseded, and may go.
+"""Retention: the resources of earlier promotions that are superseded and can be removed.
 
-Kept are the newest good promotions of an endpoint (what is live and the ways back), and whatever anything refers to:
-an endpoint, a promotion under way, the journal of an interrupted one, a config or model of somebody else. Only what
-this stage's state machine has made, which its tags say, is ever removed.
+Retention keeps the newest successful promotions of an endpoint: the live one, and those that it can be rolled back to.
+It also keeps every resource that something refers to: an endpoint, a running promotion, the journal of an interrupted
+promotion, or an endpoint config or model of another owner. It removes only resources that the state machine of this
+stage created, according to their tags.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from promotion.history.lock import Holder
 from promotion.record import PromotionRecord
 
 MINIMUM_KEEP = 2
-"""What is live, and one way back."""
+"""The live promotion, and one to roll back to."""
 
 MAXIMUM_KEEP = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What has to stay: models and endpoint configs by name, artifacts by digest, all that is of a used digest."""
+    """The resources to keep: models and endpoint configs by name, artifacts by digest, and all resources in use."""
 
     names: frozenset[str]
     digests: frozenset[str]
@@ -32,8 +33,8 @@ class Kept:
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-    """A model or endpoint config that this stage made, and the candidate's digest that is its tag."""
+class OwnResource:
+    """A model or endpoint config that this stage created, and the candidate's digest from its tag."""
 
     name: str
     digest: str
@@ -41,15 +42,15 @@ class Made:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What there is in the account.
+    """The resources of an application in a stage, and the references of the account to them.
 
-    `configs` and `models` are those this stage made for the application, `digests` those below its prefix in the
-    bucket. `configs_in_use` are named by endpoints; `models_of_configs` and `uris_of_models` say what each config and
-    model of the account refers to.
+    `configs` and `models` are those that the stage created for the application, `digests` those under the
+    application's prefix in the bucket. `configs_in_use` are the endpoint configs of all endpoints in the account.
+    `models_of_configs` and `uris_of_models` map every endpoint config to its models, and every model to its S3 URIs.
     """
 
-    configs: list[Made]
-    models: list[Made]
+    configs: list[OwnResource]
+    models: list[OwnResource]
     digests: set[str]
     configs_in_use: set[str] = dataclasses.field(default_factory=set)
     models_of_configs: dict[str, set[str]] = dataclasses.field(default_factory=dict)
@@ -58,7 +59,7 @@ class Survey:
 
 @dataclasses.dataclass(frozen=True)
 class Superseded:
-    """What may go, in the order in which it has to go: whatever refers to something goes before that."""
+    """The resources that can be removed, in the order of removal: a resource before those that it refers to."""
 
     endpoint_configs: list[str]
     models: list[str]
@@ -69,14 +70,17 @@ class Superseded:
 
 
 def validated(value: Any, where: str) -> dict[str, int]:
-    """The setting {"Keep": <number of good promotions>}; raises InvalidRequestError naming `where` otherwise."""
+    """Return the setting {"Keep": <number of successful promotions>}; raise InvalidRequestError if it is not valid.
+
+    `where` names the setting and its parameter.
+    """
     if not isinstance(value, dict) or set(value) != {"Keep"}:
-        raise InvalidRequestError(f'{where} has to be an object like {{"Keep": 5}}.')
+        raise InvalidRequestError(f'{where} must be an object with only the key "Keep", such as {{"Keep": 5}}.')
     keep = value["Keep"]
     if not isinstance(keep, int) or isinstance(keep, bool) or not MINIMUM_KEEP <= keep <= MAXIMUM_KEEP:
         raise InvalidRequestError(
-            f"{where}.Keep is {str(keep)!a:.100}; it is a whole number from {MINIMUM_KEEP}, which is what is live and "
-            f"one way back, to {MAXIMUM_KEEP}."
+            f"{where}.Keep is {str(keep)!a:.100}. It must be an integer from {MINIMUM_KEEP} (the live promotion and "
+            f"one to roll back to) to {MAXIMUM_KEEP}."
         )
     return {"Keep": keep}
 
@@ -88,25 +92,25 @@ def kept(
     uses: Iterable[Use],
     keep: int,
 ) -> Kept:
-    """What has to stay of an endpoint's promotions: the `keep` newest good ones of different configs, and the rest.
+    """Return the resources to keep of an endpoint's promotions, with the `keep` newest successful ones.
 
-    `history` are all records, oldest first; `holder` is the promotion that holds the lock; `uses` are those of
-    executions that run.
+    `history` contains all records, oldest first; `holder` is the promotion that holds the lock; `uses` are the uses by
+    running executions. Promotions with the same endpoint config count once.
     """
-    good: dict[str, PromotionRecord] = {}
+    succeeded: dict[str, PromotionRecord] = {}
     for record in [*history, *([live] if live else [])]:
         if record["status"] == "Succeeded":
-            # One that was gone back to is as new as its last time.
-            good.pop(record["endpoint_config_name"], None)
-            good[record["endpoint_config_name"]] = record
-    records = list(good.values())[-keep:]
+            # A promotion that was rolled back to counts from the rollback.
+            succeeded.pop(record["endpoint_config_name"], None)
+            succeeded[record["endpoint_config_name"]] = record
+    records = list(succeeded.values())[-keep:]
     journals = [holder.record] if holder else []
-    used = {one.digest for one in uses} | {journal["digest"] for journal in journals}
+    used = {use.digest for use in uses} | {journal["digest"] for journal in journals}
     return Kept(
         names=frozenset(
             [record["endpoint_config_name"] for record in records]
             + [record["model_name"] for record in records]
-            # What an interrupted promotion is brought back to.
+            # The endpoint config that a recovery restores.
             + [journal.get("previous_endpoint_config_name", "") for journal in journals]
         ),
         digests=frozenset(record["digest"] for record in records),
@@ -115,28 +119,34 @@ def kept(
 
 
 def unprotected(survey: Survey, keep: Kept) -> Superseded:
-    """What no promotion needs, whether anything else refers to it or not."""
+    """Return the resources that no promotion needs, including those that something else refers to."""
 
-    def free(made: list[Made]) -> list[str]:
-        return sorted(one.name for one in made if one.name not in keep.names and one.digest not in keep.used_digests)
+    def unneeded(resources: list[OwnResource]) -> list[str]:
+        return sorted(
+            resource.name
+            for resource in resources
+            if resource.name not in keep.names and resource.digest not in keep.used_digests
+        )
 
     return Superseded(
-        free(survey.configs), free(survey.models), sorted(survey.digests - keep.digests - keep.used_digests)
+        unneeded(survey.configs), unneeded(survey.models), sorted(survey.digests - keep.digests - keep.used_digests)
     )
 
 
 def superseded(survey: Survey, keep: Kept, prefix: str) -> Superseded:
-    """What may go. `prefix` is the `s3://` address below which the digests of the application lie, without "/"."""
-    free = unprotected(survey, keep)
-    configs = [name for name in free.endpoint_configs if name not in survey.configs_in_use]
-    staying = {name: models for name, models in survey.models_of_configs.items() if name not in configs}
-    named = {model for models in staying.values() for model in models}
-    models = [name for name in free.models if name not in named]
+    """Return the resources that can be removed; `prefix` is the S3 URI of the application's artifacts, without "/"."""
+    candidates = unprotected(survey, keep)
+    configs = [name for name in candidates.endpoint_configs if name not in survey.configs_in_use]
+    remaining = {name: models for name, models in survey.models_of_configs.items() if name not in configs}
+    models_in_use = {model for models in remaining.values() for model in models}
+    models = [name for name in candidates.models if name not in models_in_use]
     uris = {uri for name, uris in survey.uris_of_models.items() if name not in models for uri in uris}
-    digests = [digest for digest in free.digests if not any(_lies_in(uri, f"{prefix}/{digest}/") for uri in uris)]
+    digests = [
+        digest for digest in candidates.digests if not any(_overlaps(uri, f"{prefix}/{digest}/") for uri in uris)
+    ]
     return Superseded(configs, models, digests)
 
 
-def _lies_in(uri: str, folder: str) -> bool:
-    """Whether `uri` is below `folder`, or a prefix that has the folder below it."""
+def _overlaps(uri: str, folder: str) -> bool:
+    """Return whether `uri` is in `folder`, or is a prefix that contains it."""
     return uri.startswith(folder) or (uri.endswith("/") and folder.startswith(uri))

@@ -1,9 +1,10 @@
-"""Rollback to an earlier promotion: which one, whether it can still be restored, and duplicate deliveries of it."""
+"""Rollback to an earlier promotion on request, and duplicate deliveries of events for earlier promotions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from promotion.aws.input_checks import did_you_mean
 from promotion.endpoint.sagemaker import describe_endpoint_config
 from promotion.errors import InvalidRequestError
 from promotion.history import claims, records
@@ -12,40 +13,41 @@ from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
 
-_OF_ONE_TIME = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
-"""The members of a record that are of the promotion alone, not of a rollback to it."""
+_NOT_RESTORED = {"status", "reason", "ended_at", "changing", "deployment_config", "baking_seconds"}
+"""The keys of a record that belong to the earlier promotion only, not to a rollback to it."""
 
 
 def resolve(
     table: PromotionTable,
     sagemaker: Any,
     stepfunctions: Any,
-    asked: RollBack,
+    request: RollBack,
     *,
     execution: str,
     started_at: str,
     now: float,
     is_preview: bool,
 ) -> dict[str, Any]:
-    """Return the `outcome` "rollback" and the `promotion` to restore; unless it is a preview, claim what that needs.
+    """Return the `outcome` "rollback" and the `promotion` to restore, and claim its resources unless it is a preview.
 
     `now` is in seconds since 1970. Raise InvalidRequestError if there is no such promotion or retention has removed
-    its endpoint config, and EndpointBusyError while retention is removing something.
+    its endpoint config, and EndpointBusyError while retention is removing resources.
     """
-    endpoint = asked.endpoint
+    endpoint = request.endpoint
     live = records.live(table, endpoint)
-    former = earlier(records.history(table, endpoint), live, endpoint, asked.to)
+    former = rollback_target(records.history(table, endpoint), live, endpoint, request.to)
     if not is_preview:
         claims.use(table, stepfunctions, endpoint, Use(execution, former["digest"]), now)
-    # What is not removed by now stays. Configs are removed first: if there is one, there is all that it needs.
+    # After the claim, no more resources are removed. Retention removes endpoint configs first, so an endpoint config
+    # that still exists has its model and artifacts.
     if describe_endpoint_config(sagemaker, former["endpoint_config_name"]) is None:
         raise InvalidRequestError(
-            f"The endpoint {endpoint} cannot go back to {former['model_name']}: its endpoint config "
-            f"{former['endpoint_config_name']} is not there any more. Retention keeps only the newest (Retention.Keep "
-            "in the settings). Promote that model's source again."
+            f"The endpoint {endpoint} cannot be rolled back to the model {former['model_name']}: the endpoint config "
+            f"{former['endpoint_config_name']} no longer exists. Retention keeps only the newest promotions "
+            "(Retention.Keep in the settings). Promote the source of that model again."
         )
     # The candidate, its approval and its approver are those of the earlier promotion.
-    record = {key: value for key, value in former.items() if key not in _OF_ONE_TIME} | PromotionRecord(
+    record = {key: value for key, value in former.items() if key not in _NOT_RESTORED} | PromotionRecord(
         execution=execution,
         source_kind="rollback",
         source_name=former["execution"],
@@ -55,50 +57,61 @@ def resolve(
     return {"outcome": "rollback", "promotion": record}
 
 
-def earlier(
+def rollback_target(
     history: list[PromotionRecord], live: PromotionRecord | None, endpoint: str, to: str | None
 ) -> PromotionRecord:
-    """Return the record of the promotion to roll back to: the last good one with another config than the live one's.
+    """Return the record of the promotion to roll back to.
 
-    `history` are all records of `endpoint`, oldest first; `live` is the one that is live; `to` names a model that was
-    live on it. Raise InvalidRequestError if there is none.
+    This is the last successful promotion whose endpoint config is not the live one, of the model `to` unless None.
+    `history` contains all records of `endpoint`, oldest first; `live` is the live record. Raise InvalidRequestError if
+    there is no such promotion.
     """
     if live is None:
-        raise InvalidRequestError(f"Nothing was ever promoted to the endpoint {endpoint}, so there is no way back.")
-    good = [
+        raise InvalidRequestError(
+            f"The endpoint {endpoint} cannot be rolled back: no promotion to it has succeeded. Check the name of the "
+            "endpoint, <application>-<stage>."
+        )
+    succeeded = [
         record
         for record in history
         if record["status"] == "Succeeded" and record["endpoint_config_name"] != live["endpoint_config_name"]
     ]
-    found = [record for record in good if to in (None, record["model_name"])]
-    if found:
-        return found[-1]
+    targets = [record for record in succeeded if to in (None, record["model_name"])]
+    if targets:
+        return targets[-1]
     if to == live["model_name"]:
-        raise InvalidRequestError(f"{to} is what is live on the endpoint {endpoint}.")
-    known = ", ".join(dict.fromkeys(record["model_name"] for record in reversed(good))) or "none"
+        raise InvalidRequestError(
+            f"The model {to} is already live on the endpoint {endpoint}. To roll back to the promotion before it, "
+            'leave out the key "to".'
+        )
+    earlier = list(dict.fromkeys(record["model_name"] for record in reversed(succeeded)))
+    which = f" of the model {to}{did_you_mean(to, earlier)}" if to else ""
     raise InvalidRequestError(
-        f"The endpoint {endpoint} has no earlier promotion{f' of {to}' if to else ''} to go back to. Models that were "
-        f"live on it before: {known}."
+        f"The endpoint {endpoint} has no earlier promotion{which} to roll back to. Models that were live earlier: "
+        f"{', '.join(earlier) or 'none'}."
     )
 
 
-def comes_again(history: list[PromotionRecord], record: PromotionRecord) -> str | None:
-    """Return why an event for `record` changes nothing, if its candidate was promoted before; None otherwise.
+def duplicate_delivery_reason(history: list[PromotionRecord], record: PromotionRecord) -> str | None:
+    """Return the reason to ignore an event for `record`, if its candidate was promoted before.
 
-    `history` are all records of the endpoint, oldest first. A candidate is recognized by its config, or by its digest
-    and time, since its config is another one if the settings have changed.
+    `history` contains all records of the endpoint, oldest first. A candidate is recognized by its endpoint config, or
+    by its digest and time, since changed settings lead to another endpoint config.
     """
-    good = [former for former in history if former["status"] == "Succeeded"]
-    if not any(_is_same(record, former) for former in good):
+    succeeded = [former for former in history if former["status"] == "Succeeded"]
+    if not any(_is_same(record, former) for former in succeeded):
         return None
-    former = good[-1]
+    former = succeeded[-1]
     if _is_same(record, former):
         return (
-            f"{former['model_name']} was brought onto {record['endpoint']} before; an event does not bring "
-            "settings that have changed since, nor an endpoint that someone has changed or deleted. Start it by hand "
-            "for that."
+            f"The model {former['model_name']} was already deployed to the endpoint {record['endpoint']}. An event "
+            "does not deploy it again, even if the settings or the endpoint have changed since. To deploy it again, "
+            "start the promotion manually."
         )
-    return f"{record['model_name']} was live before and was replaced; an event does not bring it back."
+    return (
+        f"The model {record['model_name']} was live earlier and was superseded. An event does not deploy it again. To "
+        "deploy it again, start the promotion manually."
+    )
 
 
 def _is_same(record: PromotionRecord, former: PromotionRecord) -> bool:

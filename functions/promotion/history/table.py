@@ -1,17 +1,17 @@
-"""The promotion table: its items, and the few ways to read and write them.
+"""The promotion table: its items, and the operations that read and write them.
 
 An item has a `kind` (partition key) and a `key` (sort key):
 
-    running                 <endpoint>              the lock, and the journal of the promotion that holds it
-    live                    <endpoint>              the record of what is live
-    history#<endpoint>      <ended at>#<execution>  the record of every promotion that held the lock, good or bad
-    autoscaling             <endpoint>              its scalable targets before its last promotion, and those wanted
-    approval                <endpoint>#<digest>     the approval that was requested, and what superseded it
-    use                     <endpoint>#<execution>  the digest that an execution needs between its plan and its end
-    removal                 <endpoint>#<execution>  an execution that removes superseded resources, and until when
+    lock                    <endpoint>              the lock, and the journal of the promotion that holds it
+    live                    <endpoint>              the record of the live promotion
+    history#<endpoint>      <ended at>#<execution>  the record of a promotion that held the lock, successful or failed
+    autoscaling             <endpoint>              the scalable targets before the last promotion, and those wanted
+    approval                <endpoint>#<digest>     the approval request, and the candidate that superseded it
+    use                     <endpoint>#<execution>  the digest whose resources an execution uses
+    removal                 <endpoint>#<execution>  the time when an execution has certainly removed its resources
 
-`running`, `live`, `history#…` and `approval` have the promotion record as JSON in `promotion`. The state machine
-writes the first three kinds itself, too.
+The kinds `lock`, `live`, `history#…` and `approval` have the promotion record as JSON in the attribute `promotion`.
+States of the state machine also write the first three kinds directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 
 Item = dict[str, Any]
 
@@ -33,9 +33,10 @@ _deserialize = TypeDeserializer().deserialize
 
 
 class PromotionTable:
-    """The promotion table of a stage; attributes are plain Python values, and every read is consistent.
+    """The promotion table of a stage, with attributes as plain Python values and consistent reads.
 
-    Expressions name their values `:value`, which are passed as keyword arguments, and reserved words `#word`.
+    An expression refers to a keyword argument as `:argument`, and to an attribute whose name is a reserved word as
+    `#attribute`.
     """
 
     def __init__(self, dynamodb: Any, name: str) -> None:
@@ -48,9 +49,9 @@ class PromotionTable:
         return _plain(answer["Item"]) if "Item" in answer else None
 
     def query(self, kind: str, *, prefix: str = "", where: str = "", **values: Any) -> Iterator[Item]:
-        """Yield the items of a kind in the order of their keys: those whose key begins with `prefix`.
+        """Yield the items of a kind whose keys begin with `prefix`, in the order of their keys.
 
-        `where` is a filter expression that is applied to them.
+        `where` is a filter expression.
         """
         condition = "#kind = :kind"
         values["kind"] = kind
@@ -64,21 +65,22 @@ class PromotionTable:
         return (_plain(item) for page in pages for item in page["Items"])
 
     def put(self, item: Item, condition: str = "", **values: Any) -> bool:
-        """Write a whole item; return False if `condition` does not hold."""
+        """Write an item; return False if it does not meet `condition`."""
         return _is_written(self._dynamodb.put_item, self.put_request(item, condition, **values))
 
     def update(self, kind: str, key: str, update: str, condition: str = "", **values: Any) -> bool:
-        """Apply an update expression to an item; return False if `condition` does not hold."""
+        """Apply an update expression to an item; return False if the item does not meet `condition`."""
         return _is_written(self._dynamodb.update_item, self.update_request(kind, key, update, condition, **values))
 
     def delete(self, kind: str, key: str) -> None:
+        """Delete an item, if it exists."""
         self._dynamodb.delete_item(TableName=self._name, Key=_key(kind, key))
 
     def transact(self, what: str, *writes: dict[str, Any]) -> bool:
-        """Do all `writes` or none; return False if the condition of one does not hold.
+        """Execute all `writes` or none; return False if an item does not meet its condition.
 
-        A write is {"Put": `put_request`} or {"Update": `update_request`}. Raise TryAgainError, saying that `what` could
-        not be written, if DynamoDB cancels the transaction for another reason.
+        A write is {"Put": `put_request`} or {"Update": `update_request`}. Raise TransientError, which names `what`, if
+        DynamoDB cancels the transaction for another reason.
         """
         try:
             self._dynamodb.transact_write_items(TransactItems=list(writes))
@@ -86,15 +88,15 @@ class PromotionTable:
             reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" in reasons:
                 return False
-            raise TryAgainError(f"{what} could not be written: {', '.join(map(str, reasons))}") from error
+            raise TransientError(f"{what} could not be written: {', '.join(map(str, reasons))}.") from error
         return True
 
     def put_request(self, item: Item, condition: str = "", **values: Any) -> dict[str, Any]:
-        """Return the members of PutItem."""
+        """Return the request of PutItem."""
         return self._conditional({"Item": _typed(item)}, condition, values)
 
     def update_request(self, kind: str, key: str, update: str, condition: str = "", **values: Any) -> dict[str, Any]:
-        """Return the members of UpdateItem."""
+        """Return the request of UpdateItem."""
         return self._conditional({"Key": _key(kind, key), "UpdateExpression": update}, condition, values)
 
     def _conditional(self, request: dict[str, Any], condition: str, values: Item) -> dict[str, Any]:
@@ -113,12 +115,12 @@ def _is_written(write: Callable[..., Any], request: dict[str, Any]) -> bool:
 
 
 def _placeholders(expressions: str, values: Item) -> dict[str, Any]:
-    """Return what the placeholders in `expressions` stand for; DynamoDB refuses an empty list of them."""
+    """Return the names and values of the placeholders in `expressions`, without empty maps, which DynamoDB rejects."""
     placeholders = {
         "ExpressionAttributeNames": {name: name.removeprefix("#") for name in re.findall(r"#\w+", expressions)},
         "ExpressionAttributeValues": {f":{name}": _serialize(value) for name, value in values.items()},
     }
-    return {member: given for member, given in placeholders.items() if given}
+    return {member: mapping for member, mapping in placeholders.items() if mapping}
 
 
 def _key(kind: str, key: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Decide what a promotion will do, before anything is written."""
+"""The plan of a promotion, made before anything is written."""

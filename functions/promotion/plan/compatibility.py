@@ -1,7 +1,7 @@
-"""Which settings, model and live endpoint go together: what SageMaker would refuse is refused before anything is made.
+"""Checks of settings, model and live endpoint for combinations that SageMaker refuses, before anything is created.
 
-Each refusal is a sentence or two: what, why, and what to do. Sources: serverless-endpoints.html, "Feature exclusions";
-shadow-tests-exclusions.html; deployment-guardrails-exclusions.html; and the service model, where it says so in words.
+Each refusal names the combination, the reason and the remedy. Sources: serverless-endpoints.html, "Feature exclusions";
+shadow-tests-exclusions.html; deployment-guardrails-exclusions.html; and the documentation in the service model.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from promotion.stage import Stage
 
 MAXIMUM_SERVERLESS_BODY_BYTES = 4 * 1024**2
 
-# Members of a variant that say something of its instances, which a serverless one does not have.
-_OF_INSTANCES = (
+# Members of a variant that configure its instances.
+_INSTANCE_MEMBERS = (
     "CapacityReservationConfig",
     "CoreDumpConfig",
     "EnableSSMAccess",
@@ -39,11 +39,12 @@ _OF_INSTANCES = (
 
 @dataclasses.dataclass(frozen=True)
 class Deployment:
-    """What is to be put where: the settings in force, the model, and what there is already.
+    """A planned deployment: the settings, the model, the smoke test, and the live endpoint.
 
-    `containers` are the model's, `mode` its InferenceExecutionConfig's; `suite` is its smoke test ("skip" for none) and
-    `body_sizes` has the bytes that each of its cases sends. `live` is DescribeEndpointConfig's answer for what
-    `endpoint` has now (None for no endpoint), `alarms` are those of the DeploymentConfig that exist.
+    `mode` is that of the model's InferenceExecutionConfig, `isolated` its network isolation. `suite` is the smoke test
+    ("skip" for none), `body_sizes` the size of the body of each case in bytes. `live` is the DescribeEndpointConfig
+    response for the live config of `endpoint` (None without an endpoint), `alarms` are the existing alarms of the
+    DeploymentConfig.
     """
 
     settings: dict[str, Any]
@@ -58,16 +59,19 @@ class Deployment:
 
     @property
     def config(self) -> dict[str, Any]:
+        """The EndpointConfig of the settings."""
         config: dict[str, Any] = self.settings["EndpointConfig"]
         return config
 
     @property
     def variants(self) -> list[dict[str, Any]]:
+        """The production variants of the settings."""
         variants: list[dict[str, Any]] = self.config["ProductionVariants"]
         return variants
 
     @property
     def is_multi_model(self) -> bool:
+        """Whether the model is a multi-model one."""
         return any(container.get("Mode") == "MultiModel" for container in self.containers)
 
 
@@ -81,7 +85,7 @@ def assert_deployable(
 ) -> None:
     """Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint."""
     endpoint = stage.endpoint(candidate.application)
-    named = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
+    alarm_names = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
     deployment = Deployment(
         settings=settings,
         containers=candidate.containers,
@@ -91,14 +95,16 @@ def assert_deployable(
         body_sizes=suite.body_sizes,
         endpoint=endpoint,
         live=live_config(sagemaker, endpoint),
-        alarms=set(alarms.states(cloudwatch, named)),
+        alarms=set(alarms.states(cloudwatch, alarm_names)),
     )
-    if found := refusals(deployment):
-        raise InvalidRequestError(f"{candidate.application} cannot be deployed in {stage.name}: {' '.join(found)}")
+    if reasons := refusals(deployment):
+        raise InvalidRequestError(
+            f"The application {candidate.application} cannot be deployed in the stage {stage.name}. {' '.join(reasons)}"
+        )
 
 
 def refusals(deployment: Deployment) -> list[str]:
-    """Why this cannot be deployed; empty when nothing is known against it."""
+    """Return the reasons why SageMaker would refuse the deployment."""
     return [
         *(_of_serverless(deployment) if is_serverless(deployment.config) else _of_instances(deployment)),
         *(_of_asynchronous(deployment) if is_asynchronous(deployment.config) else ()),
@@ -112,10 +118,13 @@ def refusals(deployment: Deployment) -> list[str]:
 def _of_serverless(deployment: Deployment) -> Iterator[str]:
     config, model = deployment.config, deployment.settings.get("Model", {})
     variant = deployment.variants[0]
-    for member in _OF_INSTANCES:
+    for member in _INSTANCE_MEMBERS:
         if any(member in variant for variant in deployment.variants):
-            yield f"ServerlessConfig does not go with {member}: a serverless endpoint has no instances. Take one out."
-    for there, what in (
+            yield (
+                f"ServerlessConfig cannot be combined with {member}: a serverless endpoint has no instances. Remove "
+                "one of them."
+            )
+    for applies, feature in (
         (len(deployment.variants) > 1, "several ProductionVariants"),
         ("ShadowProductionVariants" in config, "ShadowProductionVariants"),
         ("DataCaptureConfig" in config, "DataCaptureConfig"),
@@ -123,24 +132,30 @@ def _of_serverless(deployment: Deployment) -> Iterator[str]:
         ("VpcConfig" in model, "Model.VpcConfig"),
         (bool(model.get("EnableNetworkIsolation")), "Model.EnableNetworkIsolation"),
     ):
-        if there:
-            yield f"ServerlessConfig does not go with {what}: SageMaker has no such serverless endpoints. Take one out."
-    for there, what in (
-        (deployment.isolated, "is in network isolation"),
-        (len(deployment.containers) > 1, "is a pipeline of several containers"),
-        (deployment.is_multi_model, "is a multi-model one"),
-        (any("ModelDataSource" in container for container in deployment.containers), "has uncompressed artifacts"),
-    ):
-        if there:
+        if applies:
             yield (
-                f"ServerlessConfig does not go with this model, since it {what}, which SageMaker serves from instances "
-                "only. Give it InstanceType and InitialInstanceCount instead."
+                f"ServerlessConfig cannot be combined with {feature}: SageMaker does not support this for serverless "
+                "endpoints. Remove one of them."
+            )
+    for applies, model_kind in (
+        (deployment.isolated, "a model with network isolation"),
+        (len(deployment.containers) > 1, "a pipeline of several containers"),
+        (deployment.is_multi_model, "a multi-model endpoint"),
+        (any("ModelDataSource" in each for each in deployment.containers), "a model with uncompressed artifacts"),
+    ):
+        if applies:
+            yield (
+                f"ServerlessConfig cannot be combined with {model_kind}, which SageMaker supports only on instances. "
+                "Replace ServerlessConfig with InstanceType and InitialInstanceCount."
             )
     serverless = variant.get("ServerlessConfig", {})
     if serverless.get("MemorySizeInMB", 0) % 1024:
-        yield f"ServerlessConfig has a MemorySizeInMB of {serverless['MemorySizeInMB']}. Set a multiple of 1024."
+        yield f"ServerlessConfig has a MemorySizeInMB of {serverless['MemorySizeInMB']}. It must be a multiple of 1024."
     if serverless.get("ProvisionedConcurrency", 0) > serverless.get("MaxConcurrency", 0):
-        yield "ServerlessConfig has more ProvisionedConcurrency than MaxConcurrency. Set as much at the most."
+        yield (
+            f"ServerlessConfig has a ProvisionedConcurrency of {serverless['ProvisionedConcurrency']}. It must not "
+            f"exceed MaxConcurrency, which is {serverless.get('MaxConcurrency', 0)}."
+        )
 
 
 def _of_instances(deployment: Deployment) -> Iterator[str]:
@@ -148,33 +163,36 @@ def _of_instances(deployment: Deployment) -> Iterator[str]:
         name = variant.get("VariantName", VARIANT)
         if "InstanceType" in variant and "InstancePools" in variant:
             yield (
-                f"The variant {name} has InstanceType and InstancePools, which are two ways to say the same. Take one "
-                "out."
+                f"The variant {name} has both InstanceType and InstancePools, but SageMaker accepts only one. Remove "
+                "one of them."
             )
         if not {"InstanceType", "InstancePools", "ServerlessConfig"} & variant.keys():
-            yield f"The variant {name} says nothing of what it runs on. Give it InstanceType or InstancePools."
+            yield f"The variant {name} has no instance type. Add InstanceType or InstancePools."
         if "InitialInstanceCount" not in variant and "ServerlessConfig" not in variant:
-            yield f"The variant {name} has no InitialInstanceCount. Give it one."
+            yield f"The variant {name} has no InitialInstanceCount. Add it."
     weights = [variant.get("InitialVariantWeight", 1) for variant in deployment.variants]
     if not any(weights):
-        yield "All ProductionVariants have an InitialVariantWeight of 0, so that none would get a request. Raise one."
+        yield (
+            "All ProductionVariants have an InitialVariantWeight of 0, so none of them would get requests. Increase at "
+            "least one weight."
+        )
 
 
 def _of_asynchronous(deployment: Deployment) -> Iterator[str]:
     output = deployment.config["AsyncInferenceConfig"]["OutputConfig"]
     if "S3OutputPath" not in output and deployment.suite != SKIP:
         yield (
-            "AsyncInferenceConfig.OutputConfig has no S3OutputPath, so that the smoke test could find no answer. Give "
-            "it one."
+            "AsyncInferenceConfig.OutputConfig has no S3OutputPath, so the smoke test could not read responses. Add "
+            "S3OutputPath."
         )
-    for there, what, needed in (
-        (deployment.is_multi_model, "a multi-model one", "TargetModel"),
+    for applies, model_kind, parameter in (
+        (deployment.is_multi_model, "a multi-model endpoint", "TargetModel"),
         (deployment.mode == "Direct", "a pipeline in Direct mode", "TargetContainerHostname"),
     ):
-        if there:
+        if applies:
             yield (
-                f"AsyncInferenceConfig does not go with this model, since it is {what}: InvokeEndpointAsync has no "
-                f"{needed} to ask it with. Take AsyncInferenceConfig out."
+                f"AsyncInferenceConfig cannot be combined with {model_kind}: InvokeEndpointAsync has no parameter "
+                f"{parameter}. Remove AsyncInferenceConfig."
             )
 
 
@@ -182,21 +200,21 @@ def _of_shadows(deployment: Deployment) -> Iterator[str]:
     shadows = deployment.config["ShadowProductionVariants"]
     if len(shadows) > 1 or len(deployment.variants) > 1:
         yield (
-            f"There are {len(deployment.variants)} ProductionVariants and {len(shadows)} ShadowProductionVariants; "
-            "SageMaker takes one of each. Take the others out."
+            f"EndpointConfig has {len(deployment.variants)} ProductionVariants and {len(shadows)} "
+            "ShadowProductionVariants, but SageMaker accepts only one of each. Remove the others."
         )
     types = [name for variant in [*deployment.variants, *shadows] for name in guardrails.instance_types(variant)]
-    for there, what in (
-        (any("ServerlessConfig" in variant for variant in shadows), "a serverless shadow"),
+    for applies, feature in (
+        (any("ServerlessConfig" in variant for variant in shadows), "a serverless shadow variant"),
         (is_asynchronous(deployment.config), "AsyncInferenceConfig"),
-        (len(deployment.containers) > 1, "a model of several containers"),
-        (deployment.is_multi_model, "a multi-model one"),
+        (len(deployment.containers) > 1, "a pipeline of several containers"),
+        (deployment.is_multi_model, "a multi-model endpoint"),
         (any(name.startswith("ml.inf1.") for name in types), "ml.inf1 instances"),
     ):
-        if there:
+        if applies:
             yield (
-                f"ShadowProductionVariants do not go with {what}, which SageMaker excludes from shadow tests. Take one "
-                "out."
+                f"ShadowProductionVariants cannot be combined with {feature}: SageMaker excludes this from shadow "
+                "tests. Remove one of them."
             )
 
 
@@ -213,9 +231,8 @@ def _of_deployment(deployment: Deployment) -> Iterator[str]:
     ]
     if missing:
         yield (
-            f"DeploymentConfig names the alarms {', '.join(missing)}, which do not exist in this account and region, "
-            f"so that nothing would roll the deployment back. Make them, or name {' or '.join(sorted(own))}, which "
-            "every promotion makes."
+            f"DeploymentConfig names alarms that do not exist in this account and Region: {', '.join(missing)}. Create "
+            f"them, or use the alarms that every promotion creates: {', '.join(sorted(own))}."
         )
 
 
@@ -224,23 +241,22 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
     if live is None:
         return
     if is_serverless(live) != is_serverless(new):
-        what = (
-            "is serverless and would come to run on instances, from which SageMaker does not turn back, so that a "
-            "failure could not be undone"
+        change = (
+            "is serverless and would become instance-based, which SageMaker cannot roll back"
             if is_serverless(live)
-            else "runs on instances and would become serverless, which SageMaker does not do"
+            else "is instance-based and would become serverless, which SageMaker does not support"
         )
         yield (
-            f"The endpoint {deployment.endpoint} {what}. Delete the endpoint first (it does not answer until the "
-            "promotion has made it anew), or promote under another application's name."
+            f"The endpoint {deployment.endpoint} {change}. Delete the endpoint first (it is unavailable until the "
+            "promotion has created it again), or promote the model under another application name."
         )
     names = {variant["VariantName"] for variant in live["ProductionVariants"]}
     wanted = {variant.get("VariantName", VARIANT) for variant in new["ProductionVariants"]}
     if deployment.settings.get("DeploymentConfig") and names != wanted:
         yield (
-            f"The endpoint {deployment.endpoint} has the variants {', '.join(sorted(names))} and would get "
-            f"{', '.join(sorted(wanted))}; SageMaker's guardrails need the same names. Take DeploymentConfig out for "
-            "this one promotion."
+            f"The endpoint {deployment.endpoint} has the variants {', '.join(sorted(names))}, the settings have "
+            f"{', '.join(sorted(wanted))}. Deployment guardrails require the same names. Remove DeploymentConfig for "
+            "this promotion."
         )
 
 
@@ -249,29 +265,33 @@ def _of_suite(deployment: Deployment, suite: dict[str, Any]) -> Iterator[str]:
     for case, size in zip(suite["cases"], deployment.body_sizes, strict=True):
         name, target, hostname = case["name"], case["target_model"], case["target_container_hostname"]
         if deployment.is_multi_model and not target:
-            yield f"The smoke test's case {name!a} has no target_model, but the model is a multi-model one. Give one."
+            yield (
+                f"The case {name!a} of the smoke test has no target_model, which a multi-model endpoint requires. Add "
+                "target_model."
+            )
         if target and not deployment.is_multi_model:
             yield (
-                f"The smoke test's case {name!a} has the target_model {target!a}, and the model is no multi-model one. "
-                "Take it out."
+                f"The case {name!a} of the smoke test has the target_model {target!a}, but the model is not a "
+                "multi-model one. Remove target_model."
             )
         if deployment.mode == "Direct" and hostname not in hostnames:
             yield (
-                f"The smoke test's case {name!a} asks the container {hostname!a}; the model's are in Direct mode and "
-                f"called {', '.join(map(str, hostnames))}. Set target_container_hostname to one of them."
+                f"The case {name!a} of the smoke test has the target_container_hostname {hostname!a}, but the model is "
+                f"in Direct mode with the containers {', '.join(map(str, hostnames))}. Set target_container_hostname "
+                "to one of them."
             )
         if hostname and deployment.mode != "Direct":
             yield (
-                f"The smoke test's case {name!a} has a target_container_hostname, and the model has no containers in "
-                "Direct mode. Take it out."
+                f"The case {name!a} of the smoke test has a target_container_hostname, but the model is not in Direct "
+                "mode. Remove target_container_hostname."
             )
         if size > MAXIMUM_BODY_BYTES and not is_asynchronous(deployment.config):
             yield (
-                f"The smoke test's case {name!a} sends {size} bytes; an endpoint takes {MAXIMUM_BODY_BYTES}, unless it "
-                "is asynchronous. Make it smaller."
+                f"The case {name!a} of the smoke test has a body of {size} bytes. An endpoint that is not asynchronous "
+                f"accepts at most {MAXIMUM_BODY_BYTES} bytes. Use a smaller body."
             )
         elif is_serverless(deployment.config) and size > MAXIMUM_SERVERLESS_BODY_BYTES:
             yield (
-                f"The smoke test's case {name!a} sends {size} bytes; a serverless endpoint takes "
-                f"{MAXIMUM_SERVERLESS_BODY_BYTES}. Make it smaller."
+                f"The case {name!a} of the smoke test has a body of {size} bytes. A serverless endpoint accepts at "
+                f"most {MAXIMUM_SERVERLESS_BODY_BYTES} bytes. Use a smaller body."
             )

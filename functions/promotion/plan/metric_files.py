@@ -1,4 +1,4 @@
-"""The files of a candidate's metrics: read upstream, placed beside the model for the next stage."""
+"""The file of a candidate's metrics: read from the upstream account, written next to the model for the next stage."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from promotion.stage import Stage
 
 logger = Logger(child=True)
 
-_LONGEST_NOTE = 1000
+_MAXIMUM_NOTE_CHARACTERS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """A candidate's metrics by name, and a note why there are none if its file could not be read."""
+    """A candidate's metrics by name, and the reason if its file of metrics could not be read."""
 
     values: dict[str, float]
     note: str = ""
 
     def placed(self, prefix: str, stage: Stage) -> Placed:
-        """Return the file of the metrics under `prefix` in the stage's bucket; without metrics there is none."""
+        """Return the file of metrics under `prefix` in the stage's bucket; without metrics there is none."""
         if not self.values:
             return Placed("")
         key = f"{prefix}/metrics/{sha256_of(self.values)[:16]}.json"
@@ -39,9 +39,9 @@ class Metrics:
 
 
 def read(s3: Any, candidate: Candidate, owner: str) -> Metrics:
-    """Return the candidate's metrics; `owner` is the account of the bucket that may have a file of them.
+    """Return the candidate's metrics; `owner` is the account of the bucket with the file of metrics, if any.
 
-    A file that cannot be read is noted, since only a quality gate that requires one of its metrics needs it.
+    An unreadable file is only noted, because a promotion without a quality gate does not require it.
     """
     uri = candidate.metrics_uri
     if uri is None:
@@ -51,14 +51,14 @@ def read(s3: Any, candidate: Candidate, owner: str) -> Metrics:
         body = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"]
         text = body.read(model_metrics.MAXIMUM_FILE_BYTES + 1)
         if len(text) > model_metrics.MAXIMUM_FILE_BYTES:
-            raise model_metrics.UnreadableMetricsError(f"it has more than {model_metrics.MAXIMUM_FILE_BYTES} bytes")
+            raise model_metrics.UnreadableMetricsError(f"it is larger than {model_metrics.MAXIMUM_FILE_BYTES} bytes")
         return Metrics(model_metrics.read(text))
     except ClientError as error:
         refused = explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri)
         if not isinstance(refused, PromotionRefusedError):
             raise refused from error
-        why = str(refused)
+        reason = str(refused)
     except (PromotionRefusedError, model_metrics.UnreadableMetricsError) as error:
-        why = str(error)
-    logger.warning("Metrics left out", source=uri, reason=why)
-    return Metrics({}, f"the file of metrics {uri} could not be read: {why}"[:_LONGEST_NOTE])
+        reason = str(error)
+    logger.warning("Metrics not read", source=uri, reason=reason)
+    return Metrics({}, f"the file of metrics {uri} could not be read: {reason}"[:_MAXIMUM_NOTE_CHARACTERS])

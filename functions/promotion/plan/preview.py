@@ -1,4 +1,4 @@
-"""A preview: what a promotion would copy, create, change and remove, for an operator to read."""
+"""The preview of a promotion: what it would copy, create, update and remove."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from promotion.source.images import Copy
 from promotion.source.quality_gate import why_failed
 from promotion.stage import Stage
 
-# An execution's output has 256 KiB at most (Step Functions' quotas).
+# The output of an execution is limited to 256 KiB (Step Functions service quotas).
 _SHOWN_CHARACTERS = 300
 _SHOWN_CHANGES = 50
 _SHOWN_NAMES = 50
 _SHOWN_OBJECTS = 10
+
+_NOTHING_REMOVED = "Nothing would be removed."
 
 # Members that SageMaker adds to its descriptions.
 _ADDED = {"CreationTime", "DeploymentRecommendation", "EndpointConfigArn", "ModelArn", "ResponseMetadata"}
@@ -29,40 +31,40 @@ def verdict(
     record: PromotionRecord,
     inspection: Inspection,
     *,
-    again: str | None,
-    asks_for_approval: bool,
+    already_superseded: str | None,
+    requests_approval: bool,
     conflicts: list[str],
 ) -> tuple[str, str]:
-    """How the promotion would end, in one word, and why.
+    """Return how the promotion would end, as (outcome, reason).
 
-    `again` says why an event brings nothing, if its candidate was live before, `conflicts` what is there already under
-    a name it would use, with other content.
+    `already_superseded` is the reason why an event changes nothing, if its candidate was live before. `conflicts` are
+    the resources that already exist with other content.
     """
-    goes_back = record["source_kind"] == "rollback"
+    is_rollback = record["source_kind"] == "rollback"
     endpoint, model = record["endpoint"], record["model_name"]
-    if failed := None if goes_back else why_failed(record["quality_gate"]):
+    if failed := None if is_rollback else why_failed(record["quality_gate"]):
         return "rejected", failed
     if conflicts:
-        return "failed", f"There is already something else under its name: {', '.join(conflicts)}."
+        return "failed", f"A resource with the same name already exists: {', '.join(conflicts)}."
     if inspection.outcome == "newer_live":
         return "rejected", inspection.reason
     if inspection.outcome == "already_live":
         return "already_live", inspection.reason
     if inspection.outcome == "unusable":
         return "failed", inspection.reason
-    if again and record["by_event"]:
-        return "live_before", again
-    if asks_for_approval:
-        return "approval_requested", f"{endpoint} would get {model} once an approver has let it in."
+    if already_superseded and record["by_event"]:
+        return "already_superseded", already_superseded
+    if requests_approval:
+        return "approval_requested", f"The endpoint {endpoint} would be updated to {model} after an approval."
     if inspection.outcome == "busy":
-        return "promoted", f"{inspection.reason} The promotion would wait for that, and then bring {model} onto it."
+        return "promoted", f"{inspection.reason} The promotion would wait until it is InService, then deploy {model}."
     if inspection.previous is None:
         return "promoted", f"The endpoint {endpoint} would be created with {model}."
-    return "promoted", f"The endpoint {endpoint} would change from {inspection.previous} to {model}."
+    return "promoted", f"The endpoint {endpoint} would be updated from {inspection.previous} to {model}."
 
 
 def candidate(record: PromotionRecord) -> dict[str, Any]:
-    """What would be promoted."""
+    """Return the members of the record that describe the candidate."""
     return {
         "application": record.get("application"),
         "source_kind": record.get("source_kind"),
@@ -75,7 +77,7 @@ def candidate(record: PromotionRecord) -> dict[str, Any]:
 
 
 def copy(s3: Any, stage: Stage, prefix: str, objects: list[PinnedObject], images: list[Copy]) -> dict[str, Any]:
-    """What would be copied to `prefix` of the stage's bucket, in short, however many objects there are."""
+    """Return a summary of the copy to `prefix` in the stage's bucket, of limited size for any number of objects."""
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=stage.bucket, Prefix=f"{prefix}/", ExpectedBucketOwner=stage.account
     )
@@ -84,11 +86,11 @@ def copy(s3: Any, stage: Stage, prefix: str, objects: list[PinnedObject], images
     size, to = sum(pinned.size for pinned in missing), stage.uri(f"{prefix}/")
     return {
         "sentence": f"{len(missing):,} objects of {size:,} bytes would be copied to {to}; "
-        f"{len(objects) - len(missing):,} are there already.",
+        f"{len(objects) - len(missing):,} already exist.",
         "to": to,
         "objects": len(missing),
         "bytes": size,
-        "objects_already_there": len(objects) - len(missing),
+        "objects_already_present": len(objects) - len(missing),
         "first": [
             {"from": f"s3://{pinned.bucket}/{pinned.key}"[:_SHOWN_CHARACTERS], "bytes": pinned.size}
             for pinned in missing[:_SHOWN_OBJECTS]
@@ -98,42 +100,46 @@ def copy(s3: Any, stage: Stage, prefix: str, objects: list[PinnedObject], images
 
 
 def request_of(described: dict[str, Any]) -> dict[str, Any]:
-    """The members with which a model or endpoint config was created, by SageMaker's description of it."""
+    """Return the request that created a model or endpoint config, from its description."""
     return {member: value for member, value in described.items() if member not in _ADDED}
 
 
-def conflicts(what: str, name: str, request: dict[str, Any], described: dict[str, Any] | None) -> list[str]:
-    """Why a model or endpoint config cannot be created, if there is one of that name with other content."""
+def conflicts(kind: str, name: str, request: dict[str, Any], described: dict[str, Any] | None) -> list[str]:
+    """Return the differences from an existing model or endpoint config of that name, as at most one phrase."""
     different = differences(request, described) if described else []
-    return [f"the {what} {name} has another {', '.join(different)}"] if different else []
+    return [f"the {kind} {name} has another {', '.join(different)}"] if different else []
 
 
-def created(what: str, name: str, is_there: bool) -> str:
-    return f"The {what} {name} is there already." if is_there else f"The {what} {name} would be created."
+def created(kind: str, name: str, exists: bool) -> str:
+    """Return a sentence about the creation of a resource."""
+    return f"The {kind} {name} already exists." if exists else f"The {kind} {name} would be created."
 
 
 def removed(found: Superseded, prefix: str) -> dict[str, Any]:
-    """What retention would remove after success; `prefix` is the `s3://` address of the application's artifacts."""
+    """Return what retention would remove after success; `prefix` is the S3 URI of the application's artifacts."""
     artifacts = [f"{prefix}/{digest}/" for digest in found.digests]
     lists = {"endpoint_configs": found.endpoint_configs, "models": found.models, "artifacts": artifacts}
+    counts = ", ".join(_counted(len(names), kind.replace("_", " ")) for kind, names in lists.items() if names)
     return {
-        "sentence": "After success "
-        + ", ".join(f"{len(names)} {what.replace('_', ' ')}" for what, names in lists.items())
-        + " would be removed as superseded.",
-        **{what: names[:_SHOWN_NAMES] for what, names in lists.items()},
+        "sentence": f"After success, superseded resources would be removed: {counts}." if counts else _NOTHING_REMOVED,
+        **{kind: names[:_SHOWN_NAMES] for kind, names in lists.items()},
     }
 
 
-def changes(asked: dict[str, Any], found: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Where what would be live differs from what is: [{"what", "from", "to"}, …]; `found` None is nothing.
+def _counted(number: int, plural: str) -> str:
+    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"
 
-    `asked` are members of CreateModel or CreateEndpointConfig, `found` is the description of the live one.
+
+def changes(request: dict[str, Any], live: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the differences between the live and the new resource: [{"what", "from", "to"}, …].
+
+    `request` is a CreateModel or CreateEndpointConfig request, `live` the description of the live resource, if any.
     """
-    if found is None:
+    if live is None:
         return []
     return [
-        {"what": path, "from": _shown(_value(found, path)), "to": _shown(_value(asked, path))}
-        for path in differences(asked, found)[:_SHOWN_CHANGES]
+        {"what": path, "from": _shown(_value(live, path)), "to": _shown(_value(request, path))}
+        for path in differences(request, live)[:_SHOWN_CHANGES]
     ]
 
 

@@ -1,4 +1,4 @@
-"""Build what SageMaker is requested to create of a candidate in a stage, once for the preview and the promotion."""
+"""Build the requests that create a candidate's model and endpoint config, the same for preview and promotion."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from promotion.aws import service_model
 from promotion.endpoint.config import create_endpoint_config_request, is_serverless
 from promotion.endpoint.model import (
+    assert_accepted,
     assert_room_for_tags,
-    assert_taken,
     create_model_request,
-    own_tags,
+    resource_tags,
     stage_containers,
 )
 from promotion.endpoint.smoke_test import SKIP
@@ -30,13 +30,13 @@ def containers_of_stage(
     repository: str | None,
     image_digest: Callable[[Image], str],
 ) -> tuple[list[dict[str, Any]], list[Copy]]:
-    """Return `containers` with the settings' image and environment, and the images to copy into the stage for them.
+    """Return `containers` with the image and environment of the settings, and the images to copy into the stage.
 
-    `repository` is the stage's repository for copies of images, None to use every image where it is; `image_digest`
-    looks up the digest of an image's tag. Raises PromotionRefusedError for an image that the stage cannot use.
+    `repository` is the stage's repository for copies, or None if images are not copied; `image_digest` returns the
+    digest of an image's tag. Raises PromotionRefusedError if the stage cannot use an image.
     """
     containers = stage_containers(containers, settings.get("Model", {}))
-    # The settings may have their own image.
+    # The image of the settings is pinned too.
     containers = images.pinned(containers, stage.region, image_digest)
     copies: list[Copy] = []
     if repository:
@@ -48,7 +48,7 @@ def containers_of_stage(
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """The members of CreateModel and CreateEndpointConfig."""
+    """The CreateModel and CreateEndpointConfig requests."""
 
     model: dict[str, Any]
     endpoint_config: dict[str, Any]
@@ -56,9 +56,9 @@ class Requests:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where a model comes from, for its tags: the candidate's digest, the execution, and its files in the stage.
+    """The origin of a model, for its tags: the candidate's digest, the execution, and its files in the stage.
 
-    `smoke_test_uri` is "skip" without a smoke test, `metrics_uri` "" without metrics.
+    `smoke_test_uri` is "skip" without a smoke test, `metrics_uri` is "" without metrics.
     """
 
     digest: str
@@ -75,14 +75,14 @@ def build(
     role_arn: str,
     origin: Origin,
 ) -> Requests:
-    """Return the requests for a candidate in a stage; `containers` are those of `containers_of_stage`.
+    """Return the requests for a candidate in a stage; `containers` come from `containers_of_stage`.
 
-    Raises PromotionRefusedError or InvalidRequestError if SageMaker would not accept them.
+    Raises PromotionRefusedError or InvalidRequestError if SageMaker would refuse them.
     """
-    assert_taken(containers, candidate.source["name"])
+    assert_accepted(containers, candidate.source["name"])
     smoke_test_uri = origin.smoke_test_uri if origin.smoke_test_uri != SKIP else None
-    tags = own_tags(candidate, origin.digest, origin.execution, smoke_test_uri, origin.metrics_uri)
-    # Resolve images may add one for each container.
+    tags = resource_tags(candidate, origin.digest, origin.execution, smoke_test_uri, origin.metrics_uri)
+    # The state Resolve images may add a tag for each container.
     assert_room_for_tags(candidate, len(tags) + len(containers))
     model = create_model_request(
         candidate, containers, stage=stage.name, model=settings.get("Model", {}), role_arn=role_arn, tags=tags
@@ -92,19 +92,19 @@ def build(
         model["ModelName"],
         stage=stage.name,
         endpoint_config=settings["EndpointConfig"],
-        tags=own_tags(candidate, origin.digest, origin.execution),
+        tags=resource_tags(candidate, origin.digest, origin.execution),
     )
     _assert_accepted(endpoint_config)
     return Requests(model, endpoint_config)
 
 
 def _assert_accepted(endpoint_config: dict[str, Any]) -> None:
-    """The settings are valid by now, so what is still wrong comes from the stack."""
+    """Raise InvalidRequestError if a default of the stack is not valid; the settings have been checked before."""
     shape = service_model.input_shape("sagemaker", "CreateEndpointConfig")
     untagged = {member: value for member, value in endpoint_config.items() if member != "Tags"}
-    found = list(service_model.problems(shape, untagged, "EndpointConfig"))
-    if found:
+    problems = list(service_model.problems(shape, untagged, "EndpointConfig"))
+    if problems:
         raise InvalidRequestError(
-            f"The stack's InstanceType or InstanceCount is wrong: {service_model.listed(found)}. Deploy it with "
-            "another one."
+            "The parameter InstanceType or InstanceCount of the stack is not valid: "
+            f"{service_model.listed(problems)}. Deploy the stack with a valid value."
         )

@@ -1,4 +1,4 @@
-"""The files of a smoke test: its suite and the bodies that the suite names in S3, read upstream, put into the stage."""
+"""The files of a smoke test: the suite and the request bodies in S3, read upstream and written into the stage."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MAXIMUM_SUITE_BYTES = 16 * 1024**2
 
 @dataclasses.dataclass(frozen=True)
 class SuiteFiles:
-    """A suite ("skip" for none), and the body of each case that names one in S3, by the case's number."""
+    """A suite ("skip" for none), and the request bodies in S3 by the index of their case."""
 
     suite: dict[str, Any] | str
     bodies: dict[int, PinnedObject] = dataclasses.field(default_factory=dict)
 
     @property
     def body_sizes(self) -> list[int]:
-        """The number of bytes that each case sends."""
+        """The size of the body of each case in bytes."""
         cases = self.suite["cases"] if isinstance(self.suite, dict) else []
         return [
             self.bodies[index].size if index in self.bodies else len(smoke_test.body_of(case))
@@ -42,12 +42,12 @@ class SuiteFiles:
         ]
 
     def placed(self, prefix: str, stage: Stage) -> Placed:
-        """Return the suite ("skip" for none) and its bodies as they lie under `prefix` in the stage's bucket."""
+        """Return the suite ("skip" for none) and its bodies, placed under `prefix` in the stage's bucket."""
         if isinstance(self.suite, str):
             return Placed(self.suite)
         cases, objects = list(self.suite["cases"]), []
         for index, body in self.bodies.items():
-            # The folder is named by content: the same model may come with another suite the next time.
+            # The folder is named after its content, because the same model may have another suite the next time.
             folder = f"{prefix}/{sha256_of(body.content)[:16]}"
             target, placed = references.targets(_body_reference(index, cases[index]), [body], folder)
             cases[index] = {**cases[index], "body_uri": stage.uri(target)}
@@ -58,7 +58,7 @@ class SuiteFiles:
 
 
 def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str) -> SuiteFiles:
-    """Return `suite`, the settings' SmokeTest, or else the suite that travels with the candidate.
+    """Return `suite` (SmokeTest of the settings), or the suite of the candidate if that is None.
 
     `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite, and PromotionRefusedError
     if a file cannot be read.
@@ -67,8 +67,9 @@ def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owne
         return SuiteFiles(SKIP)
     if suite is None and candidate.smoke_test is None:
         raise InvalidRequestError(
-            f"There is no smoke test for {candidate.application}: tag {candidate.source['name']} with {SMOKE_TEST_TAG} "
-            '= the s3:// address of a suite, or set SmokeTest in the application\'s settings (to "skip" to go without).'
+            f"The application {candidate.application} has no smoke test. Add the tag {SMOKE_TEST_TAG} with the S3 URI "
+            f'of a suite to {candidate.source["name"]}, or set SmokeTest in the settings of the application ("skip" '
+            "for no smoke test)."
         )
     suite = suite or _read_suite(s3, candidate.smoke_test or "", owner)
     return SuiteFiles(
@@ -86,13 +87,14 @@ def _body_reference(index: int, case: dict[str, Any]) -> Reference:
 
 
 def _read_suite(s3: Any, uri: str, owner: str) -> dict[str, Any]:
-    bucket, key = s3_uri.bucket_and_key(uri, f"The smoke test (the tag {SMOKE_TEST_TAG})")
+    bucket, key = s3_uri.bucket_and_key(uri, f"The tag {SMOKE_TEST_TAG} of the source")
     try:
-        found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
+        response = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
     except ClientError as error:
         raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", f"The smoke test {uri}") from error
-    if found["ContentLength"] > _MAXIMUM_SUITE_BYTES:
+    if response["ContentLength"] > _MAXIMUM_SUITE_BYTES:
         raise InvalidRequestError(
-            f"The smoke test {uri} has {found['ContentLength']} bytes; {_MAXIMUM_SUITE_BYTES} fit."
+            f"The smoke test {uri} has {response['ContentLength']} bytes; the maximum is {_MAXIMUM_SUITE_BYTES}. Put "
+            "large request bodies into S3 and refer to them with body_uri."
         )
-    return smoke_test.read(found["Body"].read(), uri)
+    return smoke_test.read(response["Body"].read(), uri)

@@ -1,4 +1,4 @@
-"""The files that a promotion writes into the bucket of its stage."""
+"""The files that a promotion writes into the stage's bucket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONTENT_TYPES = {"json": "application/json", "jsonl": "application/jsonl"}
 
 @dataclasses.dataclass(frozen=True)
 class Placed:
-    """What the stage names by `uri`, the files to write for it by key, and the objects to copy for it."""
+    """A placed file: its URI in the stage, the files to write by key, and the objects to copy for it."""
 
     uri: str
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -21,7 +21,7 @@ class Placed:
 
 
 def write(s3: Any, stage: Stage, files: dict[str, bytes]) -> None:
-    """Write `files`, by key, into the stage's bucket."""
+    """Write `files` (contents by key) into the stage's bucket."""
     for key, body in files.items():
         kind = _CONTENT_TYPES[key.rsplit(".", 1)[-1]]
         s3.put_object(Bucket=stage.bucket, Key=key, Body=body, ContentType=kind, ExpectedBucketOwner=stage.account)

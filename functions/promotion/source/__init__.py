@@ -1,1 +1,1 @@
-"""What is promoted: the request, and the candidate that it names in the upstream account."""
+"""The source of a promotion: the request, and the candidate that it names in the upstream account."""

@@ -1,8 +1,8 @@
-"""The accounts that AWS keeps SageMaker's own images in: built-in algorithms, Deep Learning Containers and the like.
+"""The accounts of SageMaker's own images: built-in algorithms, Deep Learning Containers and others.
 
 They differ by region and by image. AWS publishes them as data of its SageMaker Python SDK (the "registries" of the
-files in sagemaker-core/src/sagemaker/core/image_uri_config), since it retired the pages with the registry paths. These
-are of August 2026. One that is missing here counts as an account of somebody: its images have to be readable then.
+files in sagemaker-core/src/sagemaker/core/image_uri_config), since it retired the pages with the registry paths. This
+list is of August 2026. An account that is missing here is treated as a customer's, whose images must be readable.
 """
 
 _NUMBERS = """

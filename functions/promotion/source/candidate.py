@@ -1,7 +1,7 @@
-"""The candidate: what is to be promoted, read from what SageMaker says of its source.
+"""The candidate for a promotion, built from SageMaker's description of its source.
 
-Everything the source's description holds is carried, replaced by this stage's own, or refused: a field that is not
-listed here and is not empty stops the promotion with its name, so that nothing is lost when AWS adds one.
+Each field of the description is copied, replaced by the stage's own value, or rejected. A non-empty field that is not
+listed here stops the promotion with the field's name, so that no new field of AWS's API is dropped silently.
 """
 
 from __future__ import annotations
@@ -11,21 +11,32 @@ import datetime
 import json
 from typing import Any
 
+from promotion.aws.input_checks import did_you_mean, quoted
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.naming import application_name
 from promotion.source import images, model_metrics, model_package
-from promotion.source.containers import checked, unknown_field
+from promotion.source.containers import checked, lower_first, unknown_field
 
 TAG = "model-promotion:"
 APPLICATION_TAG = f"{TAG}application"
 CREATED_AT_TAG = f"{TAG}created-at"
 DIGEST_TAG = f"{TAG}digest"
 EXECUTION_TAG = f"{TAG}execution"
-IMAGE_TAG = f"{TAG}image-"  # with a container's number: the digest its endpoint ran, where the model itself has none
+IMAGE_TAG = f"{TAG}image-"  # plus a container's number: the digest that its endpoint ran, if the model has none
 INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
 METRICS_TAG = f"{TAG}metrics"
 SMOKE_TEST_TAG = f"{TAG}smoke-test"
 SOURCE_TAG = f"{TAG}source"
+_TAGS = (
+    APPLICATION_TAG,
+    CREATED_AT_TAG,
+    DIGEST_TAG,
+    EXECUTION_TAG,
+    INFERENCE_IMAGE_TAG,
+    METRICS_TAG,
+    SMOKE_TEST_TAG,
+    SOURCE_TAG,
+)
 
 CARRIED_FROM_MODEL = {"PrimaryContainer", "Containers", "InferenceExecutionConfig", "EnableNetworkIsolation"}
 REPLACED_IN_MODEL = {
@@ -41,12 +52,12 @@ REPLACED_IN_MODEL = {
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """What is to be promoted.
+    """A model to promote.
 
-    `source` is {"kind", "name", "arn"}; `created_at` ISO 8601 UTC; `containers` are SageMaker ContainerDefinitions
-    with the upstream's addresses; `tags` the source's own, without AWS's and ours; `smoke_test` the `s3://` address of
-    the suite that travels with it; `etags` what S3 has to call some artifacts, by the slot of their reference.
-    `metrics` are those SageMaker says of it, `metrics_uri` the `s3://` address of a file that has them instead.
+    `source` is {"kind", "name", "arn"}; `created_at` is in ISO 8601 UTC; `containers` are SageMaker
+    ContainerDefinitions with the upstream's URIs; `tags` are the source's tags, without AWS's and this project's;
+    `smoke_test` is the `s3://` URI of the model's own test suite; `etags` are the required ETags of some artifacts, by
+    the slot of their reference. `metrics` are from SageMaker, `metrics_uri` is the `s3://` URI of a file with them.
     """
 
     application: str
@@ -63,53 +74,66 @@ class Candidate:
     metrics_uri: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the candidate as a JSON object for the state machine."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Candidate:
+        """Build a candidate from the object that `to_json` returned."""
         return cls(**value)
 
 
 def not_for_promotion(description: dict[str, Any], tags: dict[str, str]) -> str | None:
-    """Why the training job of an event is not for promotion, or None when it is.
+    """Return why the training job of an event is not for promotion, or None if it is.
 
-    `description` is DescribeTrainingJob's answer, `tags` the job's.
+    `description` is the response of DescribeTrainingJob, `tags` are the job's tags.
     """
     name = description["TrainingJobName"]
     if description.get("TuningJobArn"):
-        return f"The training job {name} belongs to a tuning job, which is promoted as a whole or not at all."
+        return f"The training job {name} belongs to a tuning job. Only the tuning job's best training job is promoted."
     if APPLICATION_TAG not in tags:
-        return f"The training job {name} has no tag {APPLICATION_TAG}."
+        return f"The training job {name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
     return None
 
 
 def package_not_for_promotion(package: dict[str, Any], tags: dict[str, str]) -> str | None:
-    """Why the model package of an event is not for promotion, or None when it is.
+    """Return why the model package of an event is not for promotion, or None if it is.
 
-    `package` is DescribeModelPackage's answer, since an event may be out of date; `tags` its own and its group's.
+    `package` is the response of DescribeModelPackage, since an event may be outdated; `tags` are those of the package
+    and its group.
     """
     arn, approval = package["ModelPackageArn"], package.get("ModelApprovalStatus")
     if approval != "Approved":
-        return f"The model package {arn} is {approval or 'without an approval'}, not Approved."
+        return f"The model package {arn} has the approval status {approval or 'none'}, not Approved."
     if APPLICATION_TAG not in tags:
-        return f"Neither the model package {arn} nor its group has the tag {APPLICATION_TAG}."
+        return f"Neither the model package {arn} nor its group has the tag {APPLICATION_TAG}.{misspelled(tags)}"
     return None
+
+
+def misspelled(tags: dict[str, str]) -> str:
+    """Return a sentence about an unknown tag that resembles the application tag, or an empty string."""
+    for tag in sorted(tags):
+        suggestion = did_you_mean(tag, _TAGS) if tag not in _TAGS and not tag.startswith(IMAGE_TAG) else ""
+        if f'"{APPLICATION_TAG}"' in suggestion:
+            return f" It has the unknown tag {quoted(tag)}{suggestion}."
+    return ""
 
 
 def from_training_job(
     description: dict[str, Any], tags: dict[str, str], application: str | None, region: str, image: str | None
 ) -> Candidate:
-    """The candidate that a completed training job makes, as SageMaker's Python SDK would make a model of it.
+    """Build the candidate of a completed training job in the way that SageMaker's Python SDK builds a model.
 
-    `description` is DescribeTrainingJob's answer; `image` what the settings say serves it, if they do. Raises
-    InvalidRequestError when the job is not completed or names no application or image.
+    `description` is the response of DescribeTrainingJob; `image` is the inference image of the settings, if they have
+    one. Raise InvalidRequestError if the job is not completed, or has no application or no inference image.
     """
     name = description["TrainingJobName"]
     status = description["TrainingJobStatus"]
     if status != "Completed":
         reason = f" ({description['FailureReason']})" if description.get("FailureReason") else ""
         raise InvalidRequestError(
-            f"The training job {name} is {status}{reason}; only a Completed one can be promoted. Train it again."
+            f"The training job {name} is {status}{reason}. Only a Completed training job can be promoted. "
+            "Train the model again."
         )
     environment = _framework_environment(description.get("HyperParameters", {}), region)
     container: dict[str, Any] = {
@@ -132,15 +156,21 @@ def from_training_job(
 
 
 def best_training_job(description: dict[str, Any]) -> str:
-    """The name of a completed tuning job's best training job, by DescribeHyperParameterTuningJob's answer."""
+    """Return the name of the best training job from the response of DescribeHyperParameterTuningJob.
+
+    Raise InvalidRequestError if the tuning job is not completed or has no best training job.
+    """
     name, status = description["HyperParameterTuningJobName"], description["HyperParameterTuningJobStatus"]
     if status != "Completed":
         reason = f" ({description['FailureReason']})" if description.get("FailureReason") else ""
-        raise InvalidRequestError(f"The tuning job {name} is {status}{reason}; only a Completed one can be promoted.")
+        raise InvalidRequestError(
+            f"The tuning job {name} is {status}{reason}. Only a Completed tuning job can be promoted. Run it again."
+        )
     best = description.get("BestTrainingJob", {}).get("TrainingJobName")
     if not best:
         raise InvalidRequestError(
-            f"The tuning job {name} has no best training job: none of its jobs came to a value of the objective metric."
+            f"The tuning job {name} has no best training job: none of its jobs reported the objective metric. Fix the "
+            "metric's definition, and run the tuning job again."
         )
     return str(best)
 
@@ -151,11 +181,11 @@ def from_model(
     application: str | None,
     packages: dict[str, dict[str, Any]] | None = None,
 ) -> Candidate:
-    """The candidate that an existing SageMaker model is: DescribeModel's answer and the model's tags.
+    """Build the candidate of an existing SageMaker model from the response of DescribeModel and its tags.
 
-    `packages` are DescribeModelPackage's answers for the packages that its containers name. A model that was promoted
-    before keeps its first source and time, and its images are those that its endpoint ran. Raises PromotionRefusedError
-    for what cannot be carried across.
+    `packages` are the responses of DescribeModelPackage for the packages in its containers. A model that was promoted
+    before keeps its first source and time, and the images that its endpoint ran. Raise PromotionRefusedError if a field
+    cannot be copied.
     """
     name, made_at = description["ModelName"], _iso(description["CreationTime"])
     what = f"The model {name}"
@@ -177,20 +207,21 @@ def from_model(
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
-        # A pipeline of several packages has no metrics as a whole.
+        # An inference pipeline of several packages has no common metrics.
         metrics_uri=tags.get(METRICS_TAG) or (of_packages[0] if len(of_packages) == 1 else None),
     )
 
 
 def containers_of(description: dict[str, Any]) -> list[dict[str, Any]]:
-    """The containers of a model, whether it has one or several, by DescribeModel's answer."""
+    """Return all containers of a model from the response of DescribeModel."""
     return description.get("Containers") or [description.get("PrimaryContainer", {})]
 
 
 def from_model_package(description: dict[str, Any], tags: dict[str, str], application: str | None) -> Candidate:
-    """The candidate that a model package makes: DescribeModelPackage's answer, and its tags and its group's.
+    """Build the candidate of a model package from the response of DescribeModelPackage and the tags.
 
-    Raises PromotionRefusedError when it is not completed, not approved, or cannot be carried across.
+    `tags` are those of the package and its group. Raise PromotionRefusedError if the package is not completed or not
+    approved, or if a field cannot be copied.
     """
     arn = description["ModelPackageArn"]
     what = f"The model package {arn}"
@@ -208,38 +239,38 @@ def from_model_package(description: dict[str, Any], tags: dict[str, str], applic
 
 
 def _first_created_at(model: str, tags: dict[str, str], made_at: str) -> str | None:
-    """The time that travels with a model that was promoted before; upstream could write anything into a tag.
+    """Return the creation time of a promoted model's first source, from a tag that the upstream account can change.
 
-    `made_at` is that of the model itself, which is made of something older.
+    `made_at` is the creation time of the model itself. Raise PromotionRefusedError if the tag is invalid or later.
     """
     if CREATED_AT_TAG not in tags:
         return None
     try:
         time = datetime.datetime.fromisoformat(tags[CREATED_AT_TAG])
-        # Of year 1 or 9999 it may have no equal in UTC.
+        # A time in year 1 or 9999 may not be representable in UTC.
         found = _iso(time) if time.tzinfo else None
     except (OverflowError, ValueError):
         found = None
     if found is None:
         raise PromotionRefusedError(
-            f"The model {model} has the tag {CREATED_AT_TAG} = {tags[CREATED_AT_TAG]!a}, which is not a time with its "
-            "zone (ISO 8601). Put it right or take it off."
+            f"The tag {CREATED_AT_TAG} of the model {model} is {tags[CREATED_AT_TAG]!a}, which is not a time with a "
+            "time zone (ISO 8601). Fix the tag or remove it."
         )
     if found > made_at:
         raise PromotionRefusedError(
-            f"The model {model} has the tag {CREATED_AT_TAG} = {tags[CREATED_AT_TAG]!a}, which is later than the model "
-            f"itself ({made_at}); with it nothing newer could ever take its place. Put it right or take it off."
+            f"The tag {CREATED_AT_TAG} of the model {model} is {tags[CREATED_AT_TAG]!a}, which is later than the "
+            f"model's own creation time ({made_at}). It would block all newer models. Fix the tag or remove it."
         )
     return found
 
 
 def _model_data(description: dict[str, Any]) -> dict[str, Any]:
-    """Where the job's artifacts lie: one archive, or all that is below a prefix where it was told not to pack them."""
+    """Return the location of the job's artifacts: one archive, or a prefix if the job does not compress them."""
     artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     if not artifacts:
         raise PromotionRefusedError(
-            f"The training job {description['TrainingJobName']} has no artifacts (ModelArtifacts.S3ModelArtifacts), so "
-            "there is nothing to promote. Train it again."
+            f"The training job {description['TrainingJobName']} has no model artifacts "
+            "(ModelArtifacts.S3ModelArtifacts). Train the model again."
         )
     if description.get("OutputDataConfig", {}).get("CompressionType", "GZIP") == "GZIP":
         return {"ModelDataUrl": artifacts}
@@ -248,7 +279,7 @@ def _model_data(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict[str, str]:
-    """What the SDK's framework models set (sagemaker.model.FrameworkModel); nothing for a container of one's own."""
+    """Return the variables that the SDK sets for a framework model (sagemaker.model.FrameworkModel), or none."""
     program = _decoded(hyperparameters.get("sagemaker_program"))
     if not program:
         return {}
@@ -262,7 +293,7 @@ def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict
 
 
 def _decoded(hyperparameter: str | None) -> str | None:
-    """The SDK writes each of its hyperparameters as JSON; other clients write them plain."""
+    """Return a hyperparameter without the JSON encoding that the SDK adds and other clients do not."""
     try:
         value = json.loads(hyperparameter or '""')
     except (RecursionError, ValueError):
@@ -271,18 +302,19 @@ def _decoded(hyperparameter: str | None) -> str | None:
 
 
 def _serving_image(description: dict[str, Any]) -> str:
-    """The training image, where the same image serves; AWS's *-training images do not."""
+    """Return the training image if it can also serve; raise InvalidRequestError for AWS's *-training images."""
     name, image = description["TrainingJobName"], description.get("AlgorithmSpecification", {}).get("TrainingImage")
     if not image:
         raise InvalidRequestError(
-            f"The training job {name} has no training image of its own (it used an algorithm resource). Tag it with "
-            f"{INFERENCE_IMAGE_TAG} = the image that serves it."
+            f"The training job {name} has no training image because it uses an algorithm resource. Set the tag "
+            f"{INFERENCE_IMAGE_TAG} of the training job to the URI of its inference image."
         )
     repository = image.split("@")[0].split(":")[0]
     if repository.endswith("-training"):
         raise InvalidRequestError(
-            f"The training job {name} used the image {image}, which only trains. Tag the job with "
-            f"{INFERENCE_IMAGE_TAG} = the image that serves it, or set Model.PrimaryContainer.Image in the settings."
+            f"The training job {name} used the training image {image}, which cannot serve the model. Set the tag "
+            f"{INFERENCE_IMAGE_TAG} of the training job to the URI of its inference image, or set "
+            "Model.PrimaryContainer.Image in the application's settings."
         )
     return str(image)
 
@@ -291,13 +323,16 @@ def _application(given: str | None, tags: dict[str, str], what: str) -> str:
     name = given or tags.get(APPLICATION_TAG)
     if not name:
         raise InvalidRequestError(
-            f'{what} has no tag {APPLICATION_TAG}, and the input has no "application". Give one of the two.'
+            f'{what} has no tag {APPLICATION_TAG}, and the input has no key "application".{misspelled(tags)} '
+            "Set one of them."
         )
-    return application_name(name, "the input" if given else f"the tag {APPLICATION_TAG} of {what[0].lower()}{what[1:]}")
+    return (
+        application_name(name) if given else application_name(name, f"The tag {APPLICATION_TAG} of {lower_first(what)}")
+    )
 
 
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags that belong to the source's owner: AWS's reserved ones cannot be set, ours are set anew."""
+    """Return the tags to copy: all but AWS's reserved tags and this project's, which each promotion sets itself."""
     return {key: value for key, value in tags.items() if not key.lower().startswith(("aws:", TAG))}
 
 

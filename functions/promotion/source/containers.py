@@ -1,4 +1,4 @@
-"""The containers of a model: every field of them is carried, or refused with its name and the reason."""
+"""The containers of a model: each of their fields is copied or rejected by name, with the reason."""
 
 from __future__ import annotations
 
@@ -21,53 +21,57 @@ CARRIED_FROM_CONTAINER = {
     "MultiModelConfig",
 }
 EXPANDED_IN_CONTAINER = {"ModelPackageName", "InferenceSpecificationName"}
-"""Replaced by the containers of the model package that they name (promotion.model_package)."""
+"""Replaced by the containers of the model package (promotion.source.model_package)."""
 
 CARRIED_FROM_S3_SOURCE = {"S3Uri", "S3DataType", "CompressionType"}
 REPLACED_IN_S3_SOURCE = {"ETag", "ManifestEtag"}
 REFUSED_IN_S3_SOURCE = {
-    "HubAccessConfig": "it comes from a hub and may not be copied",
-    "ManifestS3Uri": "its artifacts are listed in a manifest, of which AWS documents only that it is a CSV file, so "
-    "that its addresses cannot be changed to those of a copy; name the artifacts by S3Uri alone",
-    "ModelAccessConfig": "it is a gated model whose licence was accepted for the upstream account",
+    "HubAccessConfig": "it comes from a model hub and cannot be copied. Use a model outside the hub",
+    "ManifestS3Uri": "a manifest lists its artifacts. AWS does not document its format, so its URIs cannot be "
+    "rewritten for a copy. Specify the artifacts by S3Uri",
+    "ModelAccessConfig": "it is a gated model, and its license was accepted only for the upstream account",
 }
 
-# AWS SDKs and Tools Reference Guide, "Settings reference": as whom a program calls AWS, and where.
+# AWS SDKs and Tools Reference Guide, "Settings reference": the settings for credentials and endpoints.
 _CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE|ROLE_ARN"
     r"|WEB_IDENTITY_TOKEN_FILE|CONTAINER_\w+|ENDPOINT_URL(_\w+)?)"
 )
-WHY_NOT = "says as whom or where the model calls AWS, which in a stage is the stage's role for SageMaker. Take it out"
+CREDENTIALS_REASON = (
+    "sets credentials or an endpoint of AWS. A promoted model uses the stage's SageMaker role. Remove the variable"
+)
 
 
 def credentials_in(environment: dict[str, str]) -> list[str]:
-    """The variables of an environment that would give a model other rights than its stage does."""
+    """Return the variables of an environment that would replace the credentials or endpoints of the stage."""
     return sorted(name for name in environment if _CREDENTIALS.fullmatch(name))
 
 
 def checked(what: str, container: dict[str, Any]) -> dict[str, Any]:
-    """A ContainerDefinition as CreateModel takes it, of one as DescribeModel gives it.
+    """Return a ContainerDefinition for CreateModel from one of DescribeModel.
 
-    `what` is what it belongs to, for messages: "The model reviews-1". Raises PromotionRefusedError for a field that
-    may not be carried or is not known.
+    `what` is its owner in messages: "The model reviews-1". Raise PromotionRefusedError for a field that cannot be
+    copied or is unknown.
     """
     for field, value in container.items():
         if value and field not in CARRIED_FROM_CONTAINER:
             raise unknown_field(what, field)
     carried = copy.deepcopy({field: value for field, value in container.items() if value})
     if "Image" not in carried:
-        raise PromotionRefusedError(f"{what} has a container without an Image, so nothing could serve it.")
+        raise PromotionRefusedError(
+            f"{what} has a container without an image. Specify the image (Image) of each container."
+        )
     for name in credentials_in(carried.get("Environment", {})):
-        raise PromotionRefusedError(f"{what} has an environment whose {name} {WHY_NOT}.")
+        raise PromotionRefusedError(f"The environment variable {name} of {lower_first(what)} {CREDENTIALS_REASON}.")
     if carried.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc":
-        why = "its image comes from a registry inside a VPC, which this stage cannot reach"
+        why = "its image is in a registry inside a VPC, which this stage cannot reach. Push the image to Amazon ECR"
         raise refused_field(what, "ImageConfig", why)
     if carried.get("Mode") == "SingleModel":
-        # DescribeModel says so of every container that is nothing else, whether it was asked for or not.
+        # DescribeModel returns this default even if CreateModel did not set it.
         del carried["Mode"]
     if "ModelDataSource" in carried:
         _check_s3_source(what, carried["ModelDataSource"])
-        # DescribeModel gives both for one archive; CreateModel takes only one, and for several models the first.
+        # DescribeModel returns both for one archive. CreateModel accepts only one; multi-model needs ModelDataUrl.
         if "ModelDataUrl" in carried and (_is_one_archive(carried["ModelDataSource"]) or "Mode" in carried):
             del carried["ModelDataSource"]
         else:
@@ -78,14 +82,21 @@ def checked(what: str, container: dict[str, Any]) -> dict[str, Any]:
 
 
 def refused_field(what: str, field: str, why: str) -> PromotionRefusedError:
-    return PromotionRefusedError(f"{what} cannot be promoted: {why} ({field}).")
+    """Return the error for a field that cannot be copied."""
+    return PromotionRefusedError(f"{what} cannot be promoted because of its field {field}: {why}.")
 
 
 def unknown_field(what: str, field: str) -> PromotionRefusedError:
+    """Return the error for a field that this version does not support."""
     return PromotionRefusedError(
-        f"{what} has the field {field}, which this version of Model Promotion does not know. Nothing is dropped in "
-        "silence: update Model Promotion, or make the source without that field."
+        f"{what} has the field {field}, which this version of Model Promotion does not support. No field is dropped "
+        "silently. Update Model Promotion, or re-create the source without the field."
     )
+
+
+def lower_first(text: str) -> str:
+    """Return `text` with a lowercase first letter, for use inside a sentence."""
+    return text[0].lower() + text[1:]
 
 
 def _is_one_archive(source: dict[str, Any]) -> bool:
@@ -94,13 +105,15 @@ def _is_one_archive(source: dict[str, Any]) -> bool:
 
 
 def _check_s3_source(what: str, source: dict[str, Any]) -> None:
-    """Check one ModelDataSource or AdditionalModelDataSource, and take out of it what a copy has anew."""
+    """Check one ModelDataSource or AdditionalModelDataSource, and remove the members that its copy replaces."""
     for field, value in source.items():
         if value and field not in {"S3DataSource", "ChannelName"}:
             raise unknown_field(what, field)
     location = source.get("S3DataSource", {})
     for field in sorted(CARRIED_FROM_S3_SOURCE - {field for field in location if location[field]}):
-        raise PromotionRefusedError(f"{what} has a source of artifacts without {field} (S3DataSource.{field}).")
+        raise PromotionRefusedError(
+            f"{what} has an artifact source without {field} (S3DataSource.{field}). Specify it."
+        )
     for field, value in location.items():
         if not value or field in CARRIED_FROM_S3_SOURCE | REPLACED_IN_S3_SOURCE:
             continue

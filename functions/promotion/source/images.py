@@ -1,7 +1,7 @@
-"""The images of a model: whose they are, in which region, and which digest they mean.
+"""The images of a model: their accounts, regions and digests.
 
-An image of ECR is named by registry, repository and tag or digest. A tag can be moved, so that only the digest tells
-what an image is; it is the only part of its name that says anything about the model's behaviour.
+An ECR image URI consists of registry, repository, and tag or digest. A tag can be moved, so only the digest identifies
+the image's content, and with it the model's behavior.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAXIMUM_TAG = 128
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image of a private registry of ECR. `tag` or `digest` may be missing; without both it is the tag latest."""
+    """An image in a private ECR registry; `tag` and `digest` are optional, and without both the tag is `latest`."""
 
     uri: str
     account: str
@@ -38,22 +38,23 @@ class Image:
 
     @property
     def name(self) -> str:
-        """Its URI without tag and digest."""
+        """Return the URI without tag and digest."""
         return self.uri[: self.uri.index("/") + 1] + self.repository
 
     @property
     def is_aws_own(self) -> bool:
+        """Return whether the image is in one of AWS's accounts."""
         return self.account in ACCOUNTS
 
     @property
     def resource(self) -> str:
-        """The ARN of its repository, as far as it is known here."""
+        """Return the ARN of the repository."""
         return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.repository}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-    """What has to be copied: the image `source` to `target`, both by the same digest; `tag` is for people to read."""
+    """A required copy: the image `source` to `target`, both with the same digest; `tag` is for human readers."""
 
     source: str
     target: str
@@ -61,35 +62,34 @@ class Copy:
 
 
 def parse(uri: str) -> Image:
-    """The image of a URI; raises PromotionRefusedError for one that SageMaker cannot host."""
+    """Parse an image URI; raise PromotionRefusedError for an image that SageMaker cannot host."""
     match = _URI.fullmatch(uri)
     if not match:
         raise PromotionRefusedError(
-            f"The image {uri!a:.300} is not in a private registry of ECR "
-            "(<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>), and SageMaker serves no other one. Push it "
-            "there."
+            f"The image {uri!a:.300} is not in a private ECR registry. SageMaker serves no other images. Push the "
+            "image to ECR: <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>."
         )
     return Image(uri, match["account"], match["region"], match["repository"], match["tag"], match["digest"])
 
 
 def in_region(uri: str, region: str) -> Image:
-    """The image of a URI; raises PromotionRefusedError with the reason when it is of another region."""
+    """Parse an image URI; raise PromotionRefusedError with the reason if the image is in another region."""
     image = parse(uri)
     if image.region == region:
         return image
-    reason = f"The image {uri} is in {image.region}, and SageMaker serves in {region} only images of {region}. "
+    reason = f"The image {uri} is in {image.region}. SageMaker in {region} serves only images in {region}. "
     if image.is_aws_own:
         raise PromotionRefusedError(
-            f"{reason}It is AWS's own, which AWS keeps in each region under another account number and in versions of "
-            f"that region, so that it is not replaced by a guess. Name AWS's image of {region} where this one is named."
+            f"{reason}AWS provides this image in each region from another account and in other versions, so it is not "
+            f"replaced automatically. Use AWS's image for {region} instead."
         )
-    raise PromotionRefusedError(f"{reason}Push it to a registry there, or have ECR replicate it.")
+    raise PromotionRefusedError(f"{reason}Push the image to a registry in {region}, or configure ECR replication.")
 
 
 def pinned(containers: list[dict[str, Any]], region: str, digest_of: Callable[[Image], str]) -> list[dict[str, Any]]:
-    """`containers` with their images by digest; AWS's own are left as they are.
+    """Return `containers` with their images by digest; AWS's own images are not changed.
 
-    `digest_of` looks a tag up. Raises PromotionRefusedError for an image that this region cannot serve.
+    `digest_of` resolves a tag. Raise PromotionRefusedError for an image that cannot be served in `region`.
     """
     return [
         container | {"Image": _pinned(in_region(container["Image"], region), digest_of)} for container in containers
@@ -103,21 +103,21 @@ def _pinned(image: Image, digest_of: Callable[[Image], str]) -> str:
 
 
 def recorded(container: dict[str, Any], digest: str | None) -> dict[str, Any]:
-    """A container of a model that was promoted before, by the `digest` that its endpoint ran, as a tag records it."""
+    """Return a promoted model's container with the image `digest` that its endpoint ran, according to its tag."""
     if digest is None or "@" in container.get("Image", ""):
         return container
     if not _DIGEST.fullmatch(digest):
         raise PromotionRefusedError(
-            f"The model's tag for the image {container['Image']} says {digest!a:.100}, which is not a digest. Put it "
-            "right or take it off."
+            f"The model's tag model-promotion:image-<number> for the image {container['Image']} is {digest!a:.100}, "
+            "which is not a digest. Fix the tag or remove it."
         )
     return container | {"Image": f"{parse(container['Image']).name}@{digest}"}
 
 
 def resolved(containers: list[dict[str, Any]], endpoint: dict[str, Any], variant: str) -> list[str]:
-    """What `variant` of an endpoint really runs of `containers`, each image by digest as far as SageMaker tells.
+    """Return the images that `variant` of an endpoint runs for `containers`, by digest where SageMaker returns it.
 
-    `endpoint` is DescribeEndpoint's answer (ProductionVariants, DeployedImages).
+    `endpoint` is the response of DescribeEndpoint (ProductionVariants, DeployedImages).
     """
     deployed = {
         image["SpecifiedImage"]: image["ResolvedImage"]
@@ -130,7 +130,7 @@ def resolved(containers: list[dict[str, Any]], endpoint: dict[str, Any], variant
 
 
 def identity(uri: str) -> str:
-    """What of a URI tells an image from another one, wherever it lies: its digest, if it has one."""
+    """Return what identifies an image independent of its registry: its digest, or the URI if it has none."""
     _, _, digest = uri.partition("@")
     return digest or uri
 
@@ -138,9 +138,9 @@ def identity(uri: str) -> str:
 def redirected(
     containers: list[dict[str, Any]], account: str, repository: str
 ) -> tuple[list[dict[str, Any]], list[Copy]]:
-    """`containers` with their images in `repository` of this `account`, and what has to be copied there for that.
+    """Return `containers` with their images in `repository` of this `account`, and the copies that this requires.
 
-    Images that are in this account already, and AWS's own, stay where they are. All have to be pinned.
+    Images in this account and AWS's own images are not copied. All images must be pinned.
     """
     moved: list[dict[str, Any]] = []
     copies: dict[str, Copy] = {}
@@ -157,23 +157,23 @@ def redirected(
 
 
 def assert_serverless(containers: list[dict[str, Any]], account: str) -> None:
-    """Refuse what a serverless endpoint cannot pull: an image of another account that is not AWS's own."""
+    """Raise PromotionRefusedError if an image is in another account, from which a serverless endpoint cannot pull."""
     for image in (parse(container["Image"]) for container in containers):
         if not image.is_aws_own and image.account != account:
             raise PromotionRefusedError(
-                f"The image {image.uri} is in account {image.account}, and a serverless endpoint takes only images of "
-                "its own. Deploy the stage with ImageCopy=true, or give the application an instance in its settings."
+                f"The image {image.uri} is in account {image.account}. A serverless endpoint can use only images in "
+                "its own account. Deploy the stage with ImageCopy=true, or configure an instance type in the settings."
             )
 
 
 def _tag(image: Image) -> str:
-    """What the copy is called beside its digest, so that people see what it is a copy of."""
+    """Return the tag of a copy, which shows the source repository to human readers."""
     digest = (image.digest or "").removeprefix("sha256:")[:16]
     name = re.sub(r"[^\w.-]+", ".", image.repository)
     return f"{name[: _MAXIMUM_TAG - len(digest) - 1]}-{digest}"
 
 
 def missing_grant(image: Image) -> str:
-    """The statement that lets this stage pull the image."""
+    """Return the policy statement, as JSON, that grants this stage the permission to pull the image."""
     actions = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
     return json.dumps({"Effect": "Allow", "Action": actions, "Resource": image.resource})

@@ -1,4 +1,4 @@
-"""The metrics of a candidate: numbers by their names, as SageMaker says them of a job or a file of a package does."""
+"""The metrics of a candidate: numbers by name, from the training job or from a model package's metrics file."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 from promotion.aws.strict_json import is_number
 
 MAXIMUM_METRICS = 100
-"""What is carried: a training job has 40 at most (botocore's sagemaker model), and all of them are in the record."""
+"""The number of metrics in the record; a training job has at most 40 (botocore's sagemaker model)."""
 
 MAXIMUM_FILE_BYTES = 1024**2
 
 LONGEST_NAME = 255
-"""Of a metric (botocore's sagemaker model: MetricName)."""
+"""The limit for a metric's name, in characters (botocore's sagemaker model: MetricName)."""
 
-# SageMaker keeps the metrics of a job as 32-bit floats (botocore's sagemaker model: Float): that many digits are true.
+# SageMaker stores the metrics of a job as 32-bit floats (botocore's sagemaker model: Float): 7 significant digits.
 _SINGLE_PRECISION_DIGITS = 7
 
 
 class UnreadableMetricsError(ValueError):
-    """A file of metrics is not what it should be; the message says why."""
+    """A metrics file is invalid; the message is the reason."""
 
 
 def of_training_job(description: dict[str, Any]) -> dict[str, float]:
-    """The last value of each metric, by DescribeTrainingJob's answer (FinalMetricDataList)."""
+    """Return the final value of each metric from the response of DescribeTrainingJob (FinalMetricDataList)."""
     found = {
         metric["MetricName"]: float(f"{metric['Value']:.{_SINGLE_PRECISION_DIGITS}g}")
         for metric in description.get("FinalMetricDataList", [])
@@ -34,33 +34,34 @@ def of_training_job(description: dict[str, Any]) -> dict[str, float]:
 
 
 def is_name(value: Any) -> bool:
-    """Whether it is a text that a metric can be called by; it shows up in what people read."""
+    """Return whether `value` is a printable string that can name a metric; it appears in messages."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
 
 
 def uri_of_package(description: dict[str, Any]) -> str | None:
-    """Where the model quality of a package lies, by DescribeModelPackage's answer."""
+    """Return the URI of a package's model quality from the response of DescribeModelPackage, or None."""
     uri = description.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri")
     return str(uri) if uri else None
 
 
 def read(text: bytes) -> dict[str, float]:
-    """The numbers of a JSON file, by their paths: {"regression_metrics": {"mse": {"value": 4.9}}} has "mse".
+    """Return the numbers of a JSON file by path: {"regression_metrics": {"mse": {"value": 4.9}}} contains "mse".
 
-    The path's parts are joined by dots, without a first one like "regression_metrics" and a last one "value", which
-    SageMaker's files of model quality have around every metric. Lists are left out. Raises UnreadableMetricsError.
+    The segments of a path are joined by dots. A first segment like "regression_metrics" and a last segment "value",
+    which SageMaker's model quality files have around every metric, are omitted. Lists are ignored. Raise
+    UnreadableMetricsError if the file is invalid or has too many numbers.
     """
     try:
         document = json.loads(text)
         found = dict(_numbers(document, ()))
     except ValueError as error:
-        raise UnreadableMetricsError(f"it is no JSON: {error}") from error
+        raise UnreadableMetricsError(f"it is not valid JSON: {error}") from error
     except RecursionError as error:
         raise UnreadableMetricsError("it is nested too deeply") from error
     if not isinstance(document, dict):
-        raise UnreadableMetricsError("it is no JSON object")
+        raise UnreadableMetricsError("it is not a JSON object")
     if len(found) > MAXIMUM_METRICS:
-        raise UnreadableMetricsError(f"it has {len(found)} numbers, and {MAXIMUM_METRICS} are carried")
+        raise UnreadableMetricsError(f"it has {len(found)} numbers, above the maximum of {MAXIMUM_METRICS}")
     return found
 
 

@@ -1,6 +1,6 @@
-"""Model packages: what serves is taken out of them, so that a promoted model has no tie to the upstream account.
+"""Model packages, expanded to containers so that a promoted model does not depend on the upstream account.
 
-Every field of DescribeModelPackage's answer is used, left behind because it says nothing of what serves, or refused.
+Each field in the response of DescribeModelPackage is used, ignored because it does not affect inference, or rejected.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 from promotion.errors import PromotionRefusedError
-from promotion.source.containers import EXPANDED_IN_CONTAINER, refused_field, unknown_field
+from promotion.source.containers import EXPANDED_IN_CONTAINER, lower_first, refused_field, unknown_field
 
-USED_OF_PACKAGE = {
+USED_IN_PACKAGE = {
     "AdditionalInferenceSpecifications",
     "CreationTime",
     "InferenceSpecification",
@@ -20,7 +20,7 @@ USED_OF_PACKAGE = {
     "ModelPackageArn",
     "ModelPackageStatus",
 }
-LEFT_OF_PACKAGE = {
+IGNORED_IN_PACKAGE = {
     "ApprovalDescription",
     "CertifyForMarketplace",
     "CreatedBy",
@@ -47,11 +47,11 @@ LEFT_OF_PACKAGE = {
     "ValidationSpecification",
 }
 REFUSED_IN_PACKAGE = {
-    "ManagedStorageType": "its artifacts lie in SageMaker's own storage and may not be copied",
-    "SourceAlgorithmSpecification": "it is made of an algorithm resource, which may not be copied",
+    "ManagedStorageType": "its artifacts are in SageMaker's managed storage and cannot be copied",
+    "SourceAlgorithmSpecification": "it is based on an algorithm resource, which cannot be copied",
 }
-USED_OF_SPECIFICATION = {"Containers", "Name"}
-LEFT_OF_SPECIFICATION = {
+USED_IN_SPECIFICATION = {"Containers", "Name"}
+IGNORED_IN_SPECIFICATION = {
     "Description",
     "SupportedContentTypes",
     "SupportedRealtimeInferenceInstanceTypes",
@@ -67,28 +67,28 @@ CARRIED_FROM_PACKAGE_CONTAINER = {
     "ModelDataUrl",
 }
 REPLACED_IN_PACKAGE_CONTAINER = {"ImageDigest", "ModelDataETag"}
-"""The digest becomes part of the image, and the artifact is refused when it has not this ETag any more."""
+"""The digest is added to the image URI, and an artifact whose ETag differs is rejected."""
 
-LEFT_OF_PACKAGE_CONTAINER = {"Framework", "FrameworkVersion", "ModelInput", "NearestModelName"}
+IGNORED_IN_PACKAGE_CONTAINER = {"Framework", "FrameworkVersion", "ModelInput", "NearestModelName"}
 REFUSED_IN_PACKAGE_CONTAINER = {
-    "AdditionalS3DataSource": "it has additional data of a kind that only a model package can have, not a model. "
-    "Register it with AdditionalModelDataSources",
-    "BaseModel": "it is based on a model of a hub and may not be copied",
-    "IsCheckpoint": "it is a checkpoint of a model of a hub and may not be copied",
-    "ProductId": "it is a product of the AWS Marketplace and may not be copied. Subscribe to it in this account",
+    "AdditionalS3DataSource": "a model cannot have this kind of additional data, only a model package. Register the "
+    "model package with AdditionalModelDataSources",
+    "BaseModel": "it is based on a model of a model hub and cannot be copied",
+    "IsCheckpoint": "it is a checkpoint of a model of a model hub and cannot be copied",
+    "ProductId": "it is an AWS Marketplace product and cannot be copied. Subscribe to the product in this account",
 }
 
 _S3_ETAG = re.compile(r'"?([0-9a-f]{32}(-[0-9]+)?)"?')
 
 
 def names(containers: list[dict[str, Any]], what: str, account: str) -> list[str]:
-    """The model packages that `containers` of a model are made of, all in `account`."""
+    """Return the names of the packages in `containers`; raise PromotionRefusedError for one outside `account`."""
     found = [container["ModelPackageName"] for container in containers if container.get("ModelPackageName")]
     for name in found:
         if name.startswith("arn:") and name.split(":")[4] != account:
             raise PromotionRefusedError(
-                f"{what} is made of the model package {name} of account {name.split(':')[4]}: a product of the AWS "
-                f"Marketplace, or shared with account {account}, and not its own to be copied."
+                f"{what} uses the model package {name} in account {name.split(':')[4]}. Only a model package in "
+                f"account {account} can be copied, not an AWS Marketplace product or a shared model package."
             )
     return found
 
@@ -96,10 +96,10 @@ def names(containers: list[dict[str, Any]], what: str, account: str) -> list[str
 def expanded(
     containers: list[dict[str, Any]], what: str, packages: dict[str, dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """`containers` with those of a model package in place of its name, and the ETags that the packages demand.
+    """Return `containers` with each model package replaced by its containers, and the ETags that packages require.
 
-    `packages` are DescribeModelPackage's answers by the names in the containers; the ETags are by the container's
-    number and the field, as "0/ModelDataUrl".
+    `packages` are the responses of DescribeModelPackage by the names in the containers. The keys of the ETags are the
+    container's number and the field: "0/ModelDataUrl".
     """
     whole: list[dict[str, Any]] = []
     etags: dict[str, str] = {}
@@ -116,7 +116,7 @@ def expanded(
 
 
 def group_arn(package: dict[str, Any]) -> str | None:
-    """The ARN of the group that a package is a version of: the package has the group's tags."""
+    """Return the ARN of a package's group, whose tags apply to the package, or None if it is in no group."""
     if not package.get("ModelPackageGroupName"):
         return None
     kind, _, name = package["ModelPackageArn"].partition(":model-package/")
@@ -124,27 +124,32 @@ def group_arn(package: dict[str, Any]) -> str | None:
 
 
 def assert_usable(package: dict[str, Any]) -> None:
-    """Raises PromotionRefusedError for a package that is not completed, or that was not approved upstream."""
+    """Raise PromotionRefusedError if a package is not completed or not approved in its account."""
     arn, status = package["ModelPackageArn"], package["ModelPackageStatus"]
     if status != "Completed":
-        raise PromotionRefusedError(f"The model package {arn} is {status}; only a Completed one can be promoted.")
+        raise PromotionRefusedError(
+            f"The model package {arn} is {status}. Only a Completed model package can be promoted."
+        )
     if why := not_approved(package):
         raise PromotionRefusedError(why)
 
 
 def not_approved(package: dict[str, Any]) -> str | None:
-    """Why a package must not serve, by its account's own approval; None when it may."""
-    # Only a package of a group has one.
+    """Return why a package's approval status forbids its promotion, or None if it does not."""
+    # Only a package in a group has an approval status.
     approval = package.get("ModelApprovalStatus", "Approved")
     if approval == "Approved":
         return None
-    return f"The model package {package['ModelPackageArn']} is {approval}; approve it in its account first."
+    return (
+        f"The model package {package['ModelPackageArn']} has the approval status {approval}. Approve the model package "
+        "in its account first."
+    )
 
 
 def _containers(package: dict[str, Any], specification_name: str | None) -> list[dict[str, Any]]:
-    """The containers of the package's inference specification, or of the additional one of that name."""
+    """Return the containers of the package's inference specification, or of the additional one with that name."""
     what = f"The model package {package['ModelPackageArn']}"
-    _judge(what, package, USED_OF_PACKAGE | LEFT_OF_PACKAGE, REFUSED_IN_PACKAGE)
+    _check_fields(what, package, USED_IN_PACKAGE | IGNORED_IN_PACKAGE, REFUSED_IN_PACKAGE)
     assert_usable(package)
     specifications = [
         *([package["InferenceSpecification"]] if package.get("InferenceSpecification") else []),
@@ -152,21 +157,23 @@ def _containers(package: dict[str, Any], specification_name: str | None) -> list
     ]
     chosen = [one for one in specifications if one.get("Name") == specification_name]
     if not chosen:
-        named = f" of the name {specification_name}" if specification_name else ""
-        raise PromotionRefusedError(f"{what} has no inference specification{named}, so nothing could serve it.")
-    _judge(what, chosen[0], USED_OF_SPECIFICATION | LEFT_OF_SPECIFICATION, {})
-    known = CARRIED_FROM_PACKAGE_CONTAINER | REPLACED_IN_PACKAGE_CONTAINER | LEFT_OF_PACKAGE_CONTAINER
+        named = f" with the name {specification_name}" if specification_name else ""
+        raise PromotionRefusedError(
+            f"{what} has no inference specification{named}, which defines its containers. Register it with one."
+        )
+    _check_fields(what, chosen[0], USED_IN_SPECIFICATION | IGNORED_IN_SPECIFICATION, {})
+    known = CARRIED_FROM_PACKAGE_CONTAINER | REPLACED_IN_PACKAGE_CONTAINER | IGNORED_IN_PACKAGE_CONTAINER
     if not chosen[0].get("Containers"):
         raise PromotionRefusedError(
-            f"{what} has no Containers in its inference specification, so nothing could serve it."
+            f"The inference specification of {lower_first(what)} has no containers. Register it with a container."
         )
     for container in chosen[0]["Containers"]:
-        _judge(what, container, known, REFUSED_IN_PACKAGE_CONTAINER)
+        _check_fields(what, container, known, REFUSED_IN_PACKAGE_CONTAINER)
     kept = CARRIED_FROM_PACKAGE_CONTAINER | REPLACED_IN_PACKAGE_CONTAINER
     return [{field: value for field, value in one.items() if field in kept} for one in chosen[0]["Containers"]]
 
 
-def _judge(what: str, found: dict[str, Any], known: set[str], refused: dict[str, str]) -> None:
+def _check_fields(what: str, found: dict[str, Any], known: set[str], refused: dict[str, str]) -> None:
     for field, value in found.items():
         if value and field in refused:
             raise refused_field(what, field, refused[field])
@@ -175,8 +182,8 @@ def _judge(what: str, found: dict[str, Any], known: set[str], refused: dict[str,
 
 
 def _overlaid(offered: list[dict[str, Any]], container: dict[str, Any], what: str) -> list[dict[str, Any]]:
-    """What a package offers with what the container of the model says beside the package's name."""
-    # SageMaker may repeat the package's own here, in a model's description.
+    """Return a package's containers, updated with the fields that the model's container sets itself."""
+    # DescribeModel may return the package's own values here.
     repeated = {"Image", "ModelDataSource", "ModelDataUrl"}
     own = {field: value for field, value in container.items() if value and field not in EXPANDED_IN_CONTAINER}
     own = {field: value for field, value in own.items() if field not in repeated}
@@ -186,15 +193,15 @@ def _overlaid(offered: list[dict[str, Any]], container: dict[str, Any], what: st
         return offered
     if len(offered) > 1:
         raise PromotionRefusedError(
-            f"{what} changes {', '.join(sorted(own))} of a model package of {len(offered)} containers, and AWS does "
-            "not say of which."
+            f"{what} sets {', '.join(sorted(own))} for a model package with {len(offered)} containers, and AWS does "
+            "not define which container they apply to. Set them in the model package."
         )
     environment = offered[0].get("Environment", {}) | own.get("Environment", {})
     return [offered[0] | own | ({"Environment": environment} if environment else {})]
 
 
 def _with_pinned_image(container: dict[str, Any]) -> dict[str, Any]:
-    """The container as a model has it: its image by the digest that the package names."""
+    """Return the container for a model, with its image pinned to the digest in the package."""
     kept = {field: value for field, value in container.items() if field not in REPLACED_IN_PACKAGE_CONTAINER}
     if (digest := container.get("ImageDigest")) and container.get("Image"):
         registry, _, name = container["Image"].rpartition("/")
@@ -203,11 +210,11 @@ def _with_pinned_image(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def _etags(number: int, container: dict[str, Any]) -> dict[str, str]:
-    """What S3 has to call the artifacts that are one object; what is no ETag of S3's says nothing."""
+    """Return the required ETags of artifacts that are one object, ignoring values that are not S3 ETags."""
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
     of_source = source.get("ETag", "") if source.get("S3DataType") == "S3Object" else ""
-    demanded = {
+    required = {
         f"{number}/ModelDataUrl": container.get("ModelDataETag", ""),
         f"{number}/ModelDataSource/S3DataSource/S3Uri": of_source,
     }
-    return {slot: match[1] for slot, etag in demanded.items() if (match := _S3_ETAG.fullmatch(etag))}
+    return {slot: match[1] for slot, etag in required.items() if (match := _S3_ETAG.fullmatch(etag))}

@@ -1,4 +1,4 @@
-"""The source of a promotion in the upstream account: SageMaker's descriptions of it, read into a candidate."""
+"""The reader of a promotion's source: it builds the candidate from SageMaker's descriptions in the upstream account."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from promotion.source.request import Promote
 
 @dataclasses.dataclass(frozen=True)
 class Upstream:
-    """The account that models come from, and `sagemaker`, a client there with the role of `role_arn`."""
+    """The source account, with a SageMaker client that has the credentials of `role_arn`."""
 
     sagemaker: Any
     account: str
@@ -26,11 +26,12 @@ class Upstream:
     role_arn: str
 
 
-def read(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    """Return the candidate that the source is, or why it is none.
+def read(upstream: Upstream, request: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
+    """Return the candidate, or the reason why the source of an event is not for promotion.
 
-    `settings_of` returns the settings in force of an application. Raise InvalidRequestError if there is no such source,
-    PromotionRefusedError if the role may not read it, and what `promotion.source.candidate` raises.
+    `settings_of` returns the effective settings of an application. Raise InvalidRequestError if the source does not
+    exist, PromotionRefusedError if the role has no permission to read it, and the errors of
+    `promotion.source.candidate`.
     """
     readers = {
         "training_job": _training_job,
@@ -39,105 +40,108 @@ def read(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[s
         "model_package": _model_package,
     }
     try:
-        return readers[asked.kind](upstream, asked, settings_of)
+        return readers[request.kind](upstream, request, settings_of)
     except ClientError as error:
-        raise _explained(error, upstream, asked) from error
+        raise _explained(error, upstream, request) from error
 
 
 def why_withdrawn(sagemaker: Any, package: str) -> str | None:
-    """Return why a model package must not go live any more: it was deleted, or its approval withdrawn; None if not."""
+    """Return why a model package can no longer go live (deleted, or no longer approved), or None if it can."""
     description = none_if_not_found(sagemaker.describe_model_package, ModelPackageName=package)
     if description is None:
-        return f"The model package {package} was deleted meanwhile."
+        return f"The model package {package} no longer exists in its account."
     return model_package.not_approved(description)
 
 
-def _explained(error: ClientError, upstream: Upstream, asked: Promote) -> Exception:
-    kind, account = asked.kind.replace("_", " "), upstream.account
+def _explained(error: ClientError, upstream: Upstream, request: Promote) -> Exception:
+    kind, account = request.kind.replace("_", " "), upstream.account
     if meaning(error) is Meaning.NOT_FOUND:
         return InvalidRequestError(
-            f"There is no {kind} {asked.name} in account {account}. Check the name, and that it is in this region."
+            f"The {kind} {request.name} does not exist in account {account} in {upstream.region}. Check its name and "
+            "its region."
         )
     if meaning(error) is Meaning.DENIED:
         return PromotionRefusedError(
-            f"The {kind} {asked.name} may not be read as {upstream.role_arn}: {message(error)}. Deploy upstream.yaml "
-            f"in account {account} for this stage."
+            f"The role {upstream.role_arn} has no permission to read the {kind} {request.name}: {message(error)}. "
+            f"Deploy upstream.yaml in account {account} for this stage."
         )
     unknown: Exception = error
     return unknown
 
 
-def _training_job(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    description = _described_job(upstream, asked.name)
+def _training_job(
+    upstream: Upstream, request: Promote, settings_of: Callable[[str], dict[str, Any]]
+) -> Candidate | str:
+    description = _described_job(upstream, request.name)
     tags = _tags(upstream, description["TrainingJobArn"])
-    if asked.by_event and (why_not := candidate.not_for_promotion(description, tags)):
+    if request.by_event and (why_not := candidate.not_for_promotion(description, tags)):
         return why_not
-    return _of_job(upstream, asked, description, tags, settings_of)
+    return _of_job(upstream, request, description, tags, settings_of)
 
 
-def _tuning_job(upstream: Upstream, asked: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    """The best training job of it. SageMaker gives the tuning job's tags to each; what was tagged later counts too."""
-    answer = upstream.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=asked.name)
+def _tuning_job(upstream: Upstream, request: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
+    """Read the best training job, with its own tags and the current tags of the tuning job."""
+    response = upstream.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=request.name)
     members = ("HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus")
     operation = "DescribeHyperParameterTuningJob"
-    tuning = responses.checked("sagemaker", operation, answer, f"the tuning job {asked.name}", members)
+    tuning = responses.checked("sagemaker", operation, response, f"the tuning job {request.name}", members)
     tags = _tags(upstream, tuning["HyperParameterTuningJobArn"])
     best = tuning.get("BestTrainingJob", {})
     if best.get("TrainingJobArn"):
         tags = _tags(upstream, best["TrainingJobArn"]) | tags
-    if asked.by_event and candidate.APPLICATION_TAG not in tags:
-        return f"The tuning job {asked.name} has no tag {candidate.APPLICATION_TAG}."
+    if request.by_event and candidate.APPLICATION_TAG not in tags:
+        return f"The tuning job {request.name} has no tag {candidate.APPLICATION_TAG}.{candidate.misspelled(tags)}"
     name = candidate.best_training_job(tuning)
     description = _described_job(upstream, name)
-    return _of_job(upstream, asked, description, tags, settings_of)
+    return _of_job(upstream, request, description, tags, settings_of)
 
 
 def _of_job(
     upstream: Upstream,
-    asked: Promote,
+    request: Promote,
     description: dict[str, Any],
     tags: dict[str, str],
     settings_of: Callable[[str], dict[str, Any]],
 ) -> Candidate:
-    application = asked.application or tags.get(candidate.APPLICATION_TAG)
+    application = request.application or tags.get(candidate.APPLICATION_TAG)
     settings = settings_of(application) if application else {}
     image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
-    return candidate.from_training_job(description, tags, asked.application, upstream.region, image)
+    return candidate.from_training_job(description, tags, request.application, upstream.region, image)
 
 
-def _model(upstream: Upstream, asked: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate:
-    answer = upstream.sagemaker.describe_model(ModelName=asked.name)
+def _model(upstream: Upstream, request: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate:
+    response = upstream.sagemaker.describe_model(ModelName=request.name)
     members = ("ModelName", "ModelArn", "CreationTime")
-    description = responses.checked("sagemaker", "DescribeModel", answer, f"the model {asked.name}", members)
+    description = responses.checked("sagemaker", "DescribeModel", response, f"the model {request.name}", members)
     containers = candidate.containers_of(description)
     packages = {
         name: _described_package(upstream, name)
-        for name in model_package.names(containers, f"The model {asked.name}", upstream.account)
+        for name in model_package.names(containers, f"The model {request.name}", upstream.account)
     }
     tags = _tags(upstream, description["ModelArn"])
-    return candidate.from_model(description, tags, asked.application, packages)
+    return candidate.from_model(description, tags, request.application, packages)
 
 
-def _model_package(upstream: Upstream, asked: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    description = _described_package(upstream, asked.name)
+def _model_package(upstream: Upstream, request: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate | str:
+    description = _described_package(upstream, request.name)
     tags = _tags(upstream, description["ModelPackageArn"])
     if group := model_package.group_arn(description):
         tags = _tags(upstream, group) | tags
-    if asked.by_event and (why_not := candidate.package_not_for_promotion(description, tags)):
+    if request.by_event and (why_not := candidate.package_not_for_promotion(description, tags)):
         return why_not
-    return candidate.from_model_package(description, tags, asked.application)
+    return candidate.from_model_package(description, tags, request.application)
 
 
 def _described_job(upstream: Upstream, name: str) -> dict[str, Any]:
-    answer = upstream.sagemaker.describe_training_job(TrainingJobName=name)
+    response = upstream.sagemaker.describe_training_job(TrainingJobName=name)
     members = ("TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "CreationTime")
-    return responses.checked("sagemaker", "DescribeTrainingJob", answer, f"the training job {name}", members)
+    return responses.checked("sagemaker", "DescribeTrainingJob", response, f"the training job {name}", members)
 
 
 def _described_package(upstream: Upstream, name: str) -> dict[str, Any]:
-    answer = upstream.sagemaker.describe_model_package(ModelPackageName=name)
+    response = upstream.sagemaker.describe_model_package(ModelPackageName=name)
     members = ("ModelPackageArn", "ModelPackageStatus", "CreationTime")
-    return responses.checked("sagemaker", "DescribeModelPackage", answer, f"the model package {name}", members)
+    return responses.checked("sagemaker", "DescribeModelPackage", response, f"the model package {name}", members)
 
 
 def _tags(upstream: Upstream, arn: str) -> dict[str, str]:

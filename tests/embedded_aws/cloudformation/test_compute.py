@@ -1,4 +1,4 @@
-"""Resources of Lambda, Step Functions and SageMaker, deployed by tiny templates and read back."""
+"""Resources of Lambda and Step Functions, deployed by small templates."""
 
 import json
 from typing import Any
@@ -58,10 +58,10 @@ def test_function_with_permission_and_event_invoke_config(deploy: Deploy, name: 
 
 @pytest.mark.parametrize("form", ["DefinitionString", "Definition", "DefinitionS3Location"])
 def test_state_machine(deploy: Deploy, name: str, form: str) -> None:
-    wait: dict[str, Any] = {"Type": "Wait", "Seconds": 1, "Next": "Tell"}
-    states = {"Rest": wait, "Tell": {"Type": "Pass", "Output": "${Text}", "End": True}}
-    definition = {"QueryLanguage": "JSONata", "StartAt": "Rest", "States": states}
-    # Only a text can have a substitution in the place of a number.
+    wait: dict[str, Any] = {"Type": "Wait", "Seconds": 1, "Next": "Report"}
+    states = {"Wait": wait, "Report": {"Type": "Pass", "Output": "${Text}", "End": True}}
+    definition = {"QueryLanguage": "JSONata", "StartAt": "Wait", "States": states}
+    # Only in a string can a substitution replace a number.
     text = json.dumps(definition).replace('"Seconds": 1', '"Seconds": ${Seconds}')
     given: Any = definition if form == "Definition" else text
     if form == "DefinitionS3Location":
@@ -85,17 +85,17 @@ def test_state_machine(deploy: Deploy, name: str, form: str) -> None:
     assert machine["name"].startswith(f"{name}-M-")
     assert machine["loggingConfiguration"]["level"] == "ERROR"
     read = json.loads(machine["definition"])["States"]
-    assert read["Rest"]["Seconds"] == (1 if form == "Definition" else 0)
-    assert read["Tell"]["Output"] == outputs["Role"]
+    assert read["Wait"]["Seconds"] == (1 if form == "Definition" else 0)
+    assert read["Report"]["Output"] == outputs["Role"]
 
     properties["DefinitionSubstitutions"] = {"Text": "changed", "Seconds": 0}
     assert deploy(resources, attributes_of("M"))["Ref"] == outputs["Ref"]
 
     changed = json.loads(states_client.describe_state_machine(stateMachineArn=outputs["Ref"])["definition"])
-    assert changed["States"]["Tell"]["Output"] == "changed"
+    assert changed["States"]["Report"]["Output"] == "changed"
 
 
-def test_a_state_machine_that_cannot_run_fails_its_deployment(deploy: Deploy) -> None:
+def test_a_state_machine_with_an_invalid_definition_fails_the_deployment(deploy: Deploy) -> None:
     definition = "StartAt: A\nStates:\n  A: {Type: Pass, Next: Nowhere}\n"
     properties = {"RoleArn": {"Fn::GetAtt": ["R", "Arn"]}, "DefinitionString": definition}
 

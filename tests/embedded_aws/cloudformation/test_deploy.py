@@ -1,4 +1,4 @@
-"""Deploying templates: what SAM makes of them, how stacks change, and how a deployment fails."""
+"""Deployment of templates: SAM's transform, updates of stacks, and failures."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def client(service: str) -> Any:
 
 @pytest.fixture
 def deploy(aws: EmbeddedAws, name: str, tmp_path: Path) -> Deploy:
-    """Deploy a template as the test's stack, with the given parameters; its outputs."""
+    """Return a function that deploys a template as the stack of the test and returns its outputs."""
 
     def deploy_template(text: str, **parameters: str) -> dict[str, str]:
         template = tmp_path / "template.yaml"
@@ -40,7 +40,7 @@ def status(name: str) -> str:
 
 
 def resources(name: str) -> dict[str, str]:
-    """The physical id of every resource of a stack."""
+    """Return the physical IDs of a stack's resources by logical ID."""
     found = client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
     return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
 
@@ -79,7 +79,7 @@ Outputs:
   Role: {Value: !Ref GreetRole}
 """
 MACHINE = """
-# A comment, which JSON could not have.
+# A comment, which is not valid in JSON.
 QueryLanguage: JSONata
 StartAt: Let it rest
 States:
@@ -177,11 +177,13 @@ def handler(event, context):
 """
 
 
-def test_a_function_may_do_what_a_managed_policy_says_beside_its_own(deploy: Deploy, name: str, tmp_path: Path) -> None:
+def test_a_function_has_the_permissions_of_a_managed_policy_and_of_its_inline_policy(
+    deploy: Deploy, name: str, tmp_path: Path
+) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "read.py").write_text(READ)
 
-    def answer(function: str) -> str:
+    def response_of(function: str) -> str:
         return str(client("lambda").invoke(FunctionName=function)["Payload"].read())
 
     outputs = deploy(SHARING)
@@ -194,15 +196,15 @@ def test_a_function_may_do_what_a_managed_policy_says_beside_its_own(deploy: Dep
         outputs["Policy"],
     }
     assert iam.list_role_policies(RoleName=outputs["ReaderRole"])["PolicyNames"] == ["ReaderRolePolicy1"]
-    assert '"x"' in answer(outputs["Reader"])
-    assert "no identity-based policy allows the ssm:GetParameter action" in answer(outputs["Other"])
+    assert '"x"' in response_of(outputs["Reader"])
+    assert "no identity-based policy allows the ssm:GetParameter action" in response_of(outputs["Other"])
 
     without = SHARING.replace("        - !Ref ReadParameters\n", "").replace("Value: !Ref ReadParameters", "Value: x")
     assert deploy(without) == outputs | {"Policy": "x"}
-    assert "no identity-based policy allows the ssm:GetParameter action" in answer(outputs["Reader"])
+    assert "no identity-based policy allows the ssm:GetParameter action" in response_of(outputs["Reader"])
 
 
-def test_the_same_deployment_again_changes_nothing(deploy: Deploy, name: str, tmp_path: Path) -> None:
+def test_repeating_a_deployment_changes_nothing(deploy: Deploy, name: str, tmp_path: Path) -> None:
     write_project(tmp_path)
     outputs = deploy(SERVERLESS, Greeting="Hello")
     functions = client("lambda")
@@ -244,7 +246,7 @@ def attribute(queue: str, name: str) -> str | None:
     return attributes.get(name)
 
 
-def test_a_condition_that_changes_adds_and_removes_resources(deploy: Deploy, name: str) -> None:
+def test_a_changed_condition_adds_and_removes_resources(deploy: Deploy, name: str) -> None:
     outputs = deploy(QUEUES)
     assert outputs["Second"] == f"{name}-1-days"
     assert attribute(outputs["First"], "MessageRetentionPeriod") == "60"
@@ -260,7 +262,7 @@ def test_a_condition_that_changes_adds_and_removes_resources(deploy: Deploy, nam
     assert deploy(QUEUES, With="yes") == outputs
 
 
-def test_a_resource_that_cannot_be_changed_is_replaced(deploy: Deploy, name: str) -> None:
+def test_a_resource_that_cannot_be_updated_is_replaced(deploy: Deploy, name: str) -> None:
     first = deploy(QUEUES)["First"]
 
     assert deploy(QUEUES, Days="2")["Second"] == f"{name}-2-days"
@@ -270,7 +272,7 @@ def test_a_resource_that_cannot_be_changed_is_replaced(deploy: Deploy, name: str
         client("sqs").get_queue_url(QueueName=f"{name}-1-days")
 
 
-def test_a_secret_parameter_is_not_told(deploy: Deploy, name: str) -> None:
+def test_the_value_of_a_no_echo_parameter_is_hidden(deploy: Deploy, name: str) -> None:
     deploy(QUEUES, Secret="hush")  # noqa: S106
 
     (stack,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
@@ -282,7 +284,7 @@ def test_a_secret_parameter_is_not_told(deploy: Deploy, name: str) -> None:
     assert stack["Outputs"][0]["Description"] == "The first."
 
 
-def test_deleting_a_stack_deletes_what_is_not_to_be_retained(deploy: Deploy, name: str) -> None:
+def test_deleting_a_stack_keeps_retained_resources(deploy: Deploy, name: str) -> None:
     text = "Resources: {A: {Type: AWS::SQS::Queue}, B: {Type: AWS::SQS::Queue, DeletionPolicy: Retain}}"
     deploy(text)
     queues = resources(name)
@@ -296,7 +298,7 @@ def test_deleting_a_stack_deletes_what_is_not_to_be_retained(deploy: Deploy, nam
     assert attribute(queues["B"], "QueueArn")
 
 
-def test_what_is_retained_outlives_its_removal_from_the_template(deploy: Deploy, name: str) -> None:
+def test_a_retained_resource_is_kept_when_it_is_removed_from_the_template(deploy: Deploy, name: str) -> None:
     deploy("Resources: {A: {Type: AWS::SQS::Queue}, B: {Type: AWS::SQS::Queue, DeletionPolicy: Retain}}")
     retained = resources(name)["B"]
 
@@ -332,14 +334,14 @@ def test_what_is_retained_outlives_its_removal_from_the_template(deploy: Deploy,
         ),
     ],
 )
-def test_a_deployment_that_fails_says_which_resource_and_why(deploy: Deploy, text: str, reason: str) -> None:
+def test_a_failed_deployment_reports_the_resource_and_the_reason(deploy: Deploy, text: str, reason: str) -> None:
     with pytest.raises(cloudformation.DeploymentError) as error:
         deploy(text)
 
     assert reason in str(error.value)
 
 
-def test_after_a_failure_the_next_deployment_goes_on(deploy: Deploy, name: str) -> None:
+def test_the_next_deployment_continues_after_a_failure(deploy: Deploy, name: str) -> None:
     def text(source: str) -> str:
         return f"""
 Resources:
@@ -365,7 +367,7 @@ Resources:
     assert resources(name)["Rule"]
 
 
-def test_stacks_and_their_events_are_seen_by_the_api(deploy: Deploy, name: str) -> None:
+def test_the_api_returns_stacks_and_their_events(deploy: Deploy, name: str) -> None:
     deploy("Resources: {A: {Type: AWS::SQS::Queue}}")
     stacks = client("cloudformation")
 

@@ -1,4 +1,4 @@
-"""Resources of IAM and KMS, deployed by tiny templates and read back."""
+"""Resources of IAM and KMS, deployed by small templates."""
 
 import json
 from typing import Any
@@ -57,7 +57,7 @@ def test_role(deploy: Deploy, name: str) -> None:
         iam.get_role(RoleName=outputs["Ref"])
 
 
-def test_the_boundary_of_a_role(deploy: Deploy) -> None:
+def test_permissions_boundary_of_a_role(deploy: Deploy) -> None:
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
     boundary = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
 
@@ -71,7 +71,7 @@ def test_the_boundary_of_a_role(deploy: Deploy) -> None:
     assert not boundary_of()
 
 
-def test_a_managed_policy_that_names_its_roles(deploy: Deploy, name: str) -> None:
+def test_a_managed_policy_that_lists_its_roles(deploy: Deploy, name: str) -> None:
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
     resources = {
         "R": ROLE,
@@ -105,7 +105,7 @@ def test_a_managed_policy_that_roles_refer_to(deploy: Deploy) -> None:
     iam = client("iam")
 
     def deployed(**attached: list[Any]) -> tuple[str, dict[str, list[str]]]:
-        """Deploy the policy and roles with the given policies; the policy's ARN, and which policies each role has."""
+        """Deploy a policy and roles with the given policies; return the policy's ARN and the policies of each role."""
         roles = {
             name: {
                 "Type": "AWS::IAM::Role",
@@ -143,12 +143,12 @@ def test_a_managed_policy_that_roles_refer_to(deploy: Deploy) -> None:
         iam.get_policy(PolicyArn=arn)
 
 
-def test_the_quotas_of_managed_policies(deploy: Deploy) -> None:
+def test_quotas_of_managed_policies(deploy: Deploy) -> None:
     def policy(characters: int) -> dict[str, Any]:
         def document(resource: str) -> dict[str, Any]:
             return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": resource}}
 
-        # White space does not count.
+        # Whitespace does not count.
         room = characters - len(json.dumps(document("arn:aws:s3:::"), separators=(",", ":")))
         properties = {"PolicyDocument": document("arn:aws:s3:::" + "x" * room)}
         return {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}

@@ -1,4 +1,4 @@
-"""Resources of EventBridge, SNS, SQS and CloudWatch, deployed by tiny templates and read back."""
+"""Resources of EventBridge, SNS, SQS and CloudWatch, deployed by small templates."""
 
 import json
 from typing import Any
@@ -59,9 +59,9 @@ def test_event_bus_policy_and_rules(deploy: Deploy, name: str) -> None:
     assert (read["Sid"], read["Condition"], read["Resource"]) == ("upstream", statement["Condition"], described["Arn"])
     rule_name = outputs["R"].removeprefix(f"{name}|")
     assert rule_name.startswith(f"{name}-R-")
-    made = eventbridge.describe_rule(Name=rule_name, EventBusName=name)
-    assert outputs["RArn"] == made["Arn"]
-    assert (json.loads(made["EventPattern"]), made["State"]) == ({"source": ["x"]}, "DISABLED")
+    rule_description = eventbridge.describe_rule(Name=rule_name, EventBusName=name)
+    assert outputs["RArn"] == rule_description["Arn"]
+    assert (json.loads(rule_description["EventPattern"]), rule_description["State"]) == ({"source": ["x"]}, "DISABLED")
     (read_target,) = eventbridge.list_targets_by_rule(Rule=rule_name, EventBusName=name)["Targets"]
     assert read_target["InputTransformer"] == target["InputTransformer"]
     assert read_target["RetryPolicy"] == {"MaximumRetryAttempts": 1}
@@ -73,8 +73,8 @@ def test_event_bus_policy_and_rules(deploy: Deploy, name: str) -> None:
     statement["Condition"] = {"StringEquals": {"events:source": "z"}}
     deploy(resources)
 
-    made = eventbridge.describe_rule(Name=rule_name, EventBusName=name)
-    assert (json.loads(made["EventPattern"]), made["State"]) == ({"source": ["z"]}, "ENABLED")
+    rule_description = eventbridge.describe_rule(Name=rule_name, EventBusName=name)
+    assert (json.loads(rule_description["EventPattern"]), rule_description["State"]) == ({"source": ["z"]}, "ENABLED")
     targets = eventbridge.list_targets_by_rule(Rule=rule_name, EventBusName=name)["Targets"]
     assert [read_target["Id"] for read_target in targets] == ["other"]
     (read,) = json.loads(eventbridge.describe_event_bus(Name=name)["Policy"])["Statement"]

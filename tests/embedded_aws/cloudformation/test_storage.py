@@ -1,4 +1,4 @@
-"""Resources of S3, DynamoDB, CloudWatch Logs and Systems Manager, deployed by tiny templates and read back."""
+"""Resources of S3, DynamoDB, CloudWatch Logs and Systems Manager, deployed by small templates."""
 
 import json
 from typing import Any
@@ -176,7 +176,7 @@ def test_ssm_document(deploy: Deploy, name: str, as_text: bool) -> None:
     assert ssm.describe_document(Name=name)["Document"]["DefaultVersion"] == "2"
 
 
-def test_a_document_with_a_name_of_its_own_cannot_be_replaced(deploy: Deploy, name: str) -> None:
+def test_a_document_with_a_custom_name_cannot_be_replaced(deploy: Deploy, name: str) -> None:
     step = {"name": "wait", "action": "aws:sleep", "inputs": {"Duration": "PT1S"}}
     content = {"schemaVersion": "0.3", "mainSteps": [step]}
     properties: dict[str, Any] = {"Name": name, "DocumentType": "Automation", "Content": content}
@@ -187,7 +187,7 @@ def test_a_document_with_a_name_of_its_own_cannot_be_replaced(deploy: Deploy, na
         deploy({"D": {"Type": "AWS::SSM::Document", "Properties": properties}})
 
 
-def test_the_policy_of_a_table(deploy: Deploy, name: str) -> None:
+def test_resource_policy_of_a_table(deploy: Deploy, name: str) -> None:
     properties: dict[str, Any] = {
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],

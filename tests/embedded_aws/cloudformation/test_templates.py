@@ -1,4 +1,4 @@
-"""What CloudFormation makes of parameters, conditions and intrinsic functions."""
+"""Parameters, conditions and intrinsic functions of CloudFormation templates."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ PSEUDO = {"AWS::AccountId": "222222222222", "AWS::Region": "eu-west-1", "AWS::St
 
 
 class Existing:
-    """Every resource exists under its logical id, and has every attribute."""
+    """Resources that exist for every logical ID and have every attribute."""
 
     def reference(self, logical_id: str) -> str:
         return f"id-of-{logical_id}"
@@ -24,7 +24,7 @@ def template(text: str, **parameters: str) -> Template:
 
 
 def resolved(value: str, declarations: str = "", **parameters: str) -> Any:
-    """What a property comes to that is written as `value`."""
+    """Return `value` as the resolved property of a resource."""
     text = f"{declarations}\nResources:\n  Other:\n    Type: T\n  R:\n    Type: T\n    Properties:\n      P: {value}\n"
     return template(text, **parameters).properties("R", Existing()).get("P", "nothing")
 
@@ -84,7 +84,7 @@ def test_intrinsic_functions(value: str, result: Any) -> None:
     assert resolved(value, PARAMETERS) == result
 
 
-def test_parameters_that_are_given_take_the_place_of_defaults() -> None:
+def test_parameters_override_their_defaults() -> None:
     assert resolved("!If [Truth, !Ref Count, b]", PARAMETERS, Name="true", Count="1.5") == 1.5
 
 
@@ -104,7 +104,7 @@ def test_parameters_that_are_given_take_the_place_of_defaults() -> None:
         ("!Ref R", "Circular dependency between resources: [R]"),
     ],
 )
-def test_a_value_that_comes_to_nothing_is_refused(value: str, reason: str) -> None:
+def test_a_value_that_cannot_be_resolved_is_refused(value: str, reason: str) -> None:
     with pytest.raises(TemplateError) as error:
         resolved(value, PARAMETERS)
 
@@ -126,7 +126,7 @@ def test_a_value_that_comes_to_nothing_is_refused(value: str, reason: str) -> No
         ("AllowedValues: [a], ConstraintDescription: wants an a", "b", "wants an a"),
     ],
 )
-def test_a_parameter_outside_its_limits_is_refused(limits: str, value: str, reason: str) -> None:
+def test_a_parameter_that_violates_a_constraint_is_refused(limits: str, value: str, reason: str) -> None:
     kind = "" if "Type" in limits else "Type: String, "
 
     with pytest.raises(TemplateError) as error:
@@ -136,14 +136,14 @@ def test_a_parameter_outside_its_limits_is_refused(limits: str, value: str, reas
     assert reason in str(error.value)
 
 
-def test_parameters_are_needed_and_known() -> None:
+def test_missing_and_unknown_parameters_are_refused() -> None:
     with pytest.raises(TemplateError, match=r"Parameters: \[X\] must have values"):
         resolved("x", "Parameters: {X: {Type: String}}")
     with pytest.raises(TemplateError, match=r"Parameters: \[Y\] do not exist in the template"):
         resolved("x", Y="1")
 
 
-def test_resources_come_after_what_they_need() -> None:
+def test_resources_follow_their_dependencies() -> None:
     text = """
 Parameters: {With: {Type: String, Default: 'yes'}}
 Conditions: {HasLast: !Equals [!Ref With, 'yes']}
@@ -170,14 +170,14 @@ Resources:
         ("Resources: [", "Template format error"),
     ],
 )
-def test_a_template_that_cannot_work_is_refused(text: str, reason: str) -> None:
+def test_an_invalid_template_is_refused(text: str, reason: str) -> None:
     with pytest.raises(TemplateError) as error:
         template(text)
 
     assert reason in str(error.value)
 
 
-def test_outputs_are_those_whose_condition_holds() -> None:
+def test_outputs_with_a_false_condition_are_omitted() -> None:
     text = """
 Parameters: {With: {Type: String}}
 Conditions: {Has: !Equals [!Ref With, 'yes']}

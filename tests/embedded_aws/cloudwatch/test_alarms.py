@@ -1,4 +1,4 @@
-"""Alarms keep their state when they are put again, are evaluated by their metrics, and tell of it by their actions."""
+"""Evaluation of CloudWatch alarms, their actions, and updates by PutMetricAlarm."""
 
 import json
 import time
@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.cloudwatch import alarms
 from tests.embedded_aws.support.customers import DEV, Queue, client
+from tests.support.waiting import wait_for
 
 MEMBERS: dict[str, Any] = {
     "Namespace": "AWS/SageMaker",
@@ -22,8 +23,9 @@ MEMBERS: dict[str, Any] = {
 
 
 def put(name: str, **members: Any) -> None:
-    """An alarm on the metric `name` of a namespace of our own, above zero."""
-    request = MEMBERS | {"Namespace": "Tests", "MetricName": name, "Threshold": 0, "TreatMissingData": "notBreaching"}
+    """Put an alarm with the threshold 0 on the metric `name` of the namespace Tests."""
+    own = {"Namespace": "Tests", "MetricName": name, "Period": 300}
+    request = MEMBERS | own | {"Threshold": 0, "TreatMissingData": "notBreaching"}
     client("cloudwatch").put_metric_alarm(AlarmName=name, **request | members)
 
 
@@ -32,22 +34,19 @@ def state(name: str) -> str:
     return str(alarm["StateValue"])
 
 
-def wait_for(name: str, wanted: str) -> None:
-    end = time.monotonic() + 20
-    while state(name) != wanted and time.monotonic() < end:
-        time.sleep(0.1)
-    assert state(name) == wanted
+def wait_for_state(name: str, wanted: str) -> None:
+    wait_for(lambda: state(name) == wanted, f"{name} to be {wanted}")
 
 
 def count(name: str, value: float) -> None:
     client("cloudwatch").put_metric_data(Namespace="Tests", MetricData=[{"MetricName": name, "Value": value}])
 
 
-def make_topic(name: str, queue: Queue, *, open_to_alarms: bool) -> str:
+def make_topic(name: str, queue: Queue, *, allows_alarms: bool) -> str:
     sns = client("sns")
     topic = str(sns.create_topic(Name=name)["TopicArn"])
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
-    if open_to_alarms:
+    if allows_alarms:
         statement = {
             "Effect": "Allow",
             "Principal": {"Service": "cloudwatch.amazonaws.com"},
@@ -60,7 +59,7 @@ def make_topic(name: str, queue: Queue, *, open_to_alarms: bool) -> str:
     return topic
 
 
-def test_an_alarm_that_is_put_again_has_its_new_threshold_and_its_old_state(aws: EmbeddedAws, name: str) -> None:
+def test_an_updated_alarm_has_the_new_threshold_and_its_previous_state(aws: EmbeddedAws, name: str) -> None:
     cloudwatch = client("cloudwatch")
     cloudwatch.put_metric_alarm(AlarmName=name, Threshold=1, **MEMBERS)
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
@@ -71,56 +70,56 @@ def test_an_alarm_that_is_put_again_has_its_new_threshold_and_its_old_state(aws:
     assert (alarm["Threshold"], alarm["StateValue"], alarm["StateReason"]) == (2, "ALARM", "a test")
 
 
-def test_an_alarm_rings_when_its_metric_is_above_the_threshold_and_is_over_later(aws: EmbeddedAws, name: str) -> None:
+def test_an_alarm_is_in_alarm_state_while_its_metric_exceeds_the_threshold(aws: EmbeddedAws, name: str) -> None:
     put(name)
-    wait_for(name, "OK")
+    wait_for_state(name, "OK")
 
     count(name, 1)
 
-    wait_for(name, "ALARM")
-    wait_for(name, "OK")
+    wait_for_state(name, "ALARM")
+    wait_for_state(name, "OK")
 
 
-def test_each_change_of_state_is_published_to_topics_that_let_cloudwatch_in(aws: EmbeddedAws, name: str) -> None:
+def test_a_state_change_is_published_to_a_topic_that_allows_cloudwatch(aws: EmbeddedAws, name: str) -> None:
     queue = Queue(name, principal="sns.amazonaws.com")
-    topic = make_topic(name, queue, open_to_alarms=True)
+    topic = make_topic(name, queue, allows_alarms=True)
     put(name, AlarmActions=[topic], OKActions=[topic])
 
-    wait_for(name, "OK")
+    wait_for_state(name, "OK")
     count(name, 1)
-    wait_for(name, "ALARM")
-    wait_for(name, "OK")
+    wait_for_state(name, "ALARM")
+    wait_for_state(name, "OK")
 
-    told = [json.loads(body) for body in queue.bodies(count=3)]
-    assert sorted(message["Subject"] for message in told) == [f'ALARM: "{name}"', f'OK: "{name}"', f'OK: "{name}"']
-    rang = next(json.loads(message["Message"]) for message in told if message["Subject"].startswith("ALARM"))
-    assert (rang["OldStateValue"], rang["NewStateValue"], rang["AWSAccountId"]) == ("OK", "ALARM", DEV)
+    messages = [json.loads(body) for body in queue.bodies(count=3)]
+    assert sorted(message["Subject"] for message in messages) == [f'ALARM: "{name}"', f'OK: "{name}"', f'OK: "{name}"']
+    alarm = next(json.loads(message["Message"]) for message in messages if message["Subject"].startswith("ALARM"))
+    assert (alarm["OldStateValue"], alarm["NewStateValue"], alarm["AWSAccountId"]) == ("OK", "ALARM", DEV)
 
 
-def test_a_topic_that_does_not_let_cloudwatch_in_hears_nothing(aws: EmbeddedAws, name: str) -> None:
+def test_a_topic_that_does_not_allow_cloudwatch_receives_nothing(aws: EmbeddedAws, name: str) -> None:
     queue = Queue(name, principal="sns.amazonaws.com")
-    put(name, AlarmActions=[make_topic(name, queue, open_to_alarms=False)])
+    put(name, AlarmActions=[make_topic(name, queue, allows_alarms=False)])
 
     count(name, 1)
-    wait_for(name, "ALARM")
+    wait_for_state(name, "ALARM")
 
     assert queue.bodies(seconds=1) == []
 
 
-def test_a_sum_counts_what_is_missing_as_the_number_it_is_filled_with(aws: EmbeddedAws, name: str) -> None:
+def test_fill_replaces_missing_data_in_a_sum(aws: EmbeddedAws, name: str) -> None:
     def stat(metric: str) -> dict[str, Any]:
-        watched = {"Metric": {"Namespace": "Tests", "MetricName": metric}, "Period": 60, "Stat": "Sum"}
-        return {"Id": metric[-1], "MetricStat": watched, "ReturnData": False}
+        metric_stat = {"Metric": {"Namespace": "Tests", "MetricName": metric}, "Period": 300, "Stat": "Sum"}
+        return {"Id": metric[-1], "MetricStat": metric_stat, "ReturnData": False}
 
-    whole = {"Id": "whole", "Expression": "SUM([FILL(a, 0), b, FILL(c, -1)])"}
+    total = {"Id": "total", "Expression": "SUM([FILL(a, 0), b, FILL(c, -1)])"}
     client("cloudwatch").put_metric_alarm(
         AlarmName=name,
-        Metrics=[whole, *(stat(f"{name}{each}") for each in "abc")],
+        Metrics=[total, *(stat(f"{name}{each}") for each in "abc")],
         ComparisonOperator="GreaterThanOrEqualToThreshold",
         EvaluationPeriods=1,
         Threshold=2,
     )
-    wait_for(name, "OK")
+    wait_for_state(name, "OK")
     count(f"{name}b", 2)
     time.sleep(1)
     assert state(name) == "OK"
@@ -128,20 +127,23 @@ def test_a_sum_counts_what_is_missing_as_the_number_it_is_filled_with(aws: Embed
     for each in "ab":
         count(f"{name}{each}", 2)
 
-    wait_for(name, "ALARM")
+    wait_for_state(name, "ALARM")
 
 
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
         ({"Statistic": None, "ExtendedStatistic": "p95"}, "the statistic p95"),
-        ({"Namespace": "AWS/Lambda", "MetricName": "Throttles"}, "AWS/Lambda Throttles, which nobody reports here"),
-        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "compares by GreaterThanUpperThreshold"),
-        ({"EvaluationPeriods": 3, "DatapointsToAlarm": 2}, "other DatapointsToAlarm than EvaluationPeriods"),
+        (
+            {"Namespace": "AWS/Lambda", "MetricName": "Throttles"},
+            "AWS/Lambda Throttles, which the embedded AWS does not report",
+        ),
+        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "the comparison operator GreaterThanUpperThreshold"),
+        ({"EvaluationPeriods": 3, "DatapointsToAlarm": 2}, "a value of DatapointsToAlarm other than EvaluationPeriods"),
         ({"OKActions": ["arn:aws:lambda:eu-west-1:1:function:f"]}, "has the action arn:aws:lambda"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused(
+def test_an_alarm_that_cannot_be_evaluated_is_refused(
     aws: EmbeddedAws, name: str, members: dict[str, Any], problem: str
 ) -> None:
     given = {key: value for key, value in (MEMBERS | {"Namespace": "Tests"} | members).items() if value is not None}
@@ -156,10 +158,10 @@ def test_what_cannot_be_evaluated_is_refused(
     "expression", ["MAX(METRICS())", "a + a", "SUM([RATE(a)])", "SUM([unknown])", "FILL(a, REPEAT)"]
 )
 def test_an_expression_that_cannot_be_evaluated_is_refused(aws: EmbeddedAws, name: str, expression: str) -> None:
-    watched = {"Metric": {"Namespace": "Tests", "MetricName": name}, "Period": 60, "Stat": "Sum"}
-    metrics = [{"Id": "a", "MetricStat": watched, "ReturnData": False}, {"Id": "whole", "Expression": expression}]
+    metric_stat = {"Metric": {"Namespace": "Tests", "MetricName": name}, "Period": 60, "Stat": "Sum"}
+    metrics = [{"Id": "a", "MetricStat": metric_stat, "ReturnData": False}, {"Id": "total", "Expression": expression}]
 
-    with pytest.raises(ClientError, match="watches the expression"):
+    with pytest.raises(ClientError, match="uses the expression"):
         client("cloudwatch").put_metric_alarm(
             AlarmName=name,
             Metrics=metrics,
@@ -169,8 +171,8 @@ def test_an_expression_that_cannot_be_evaluated_is_refused(aws: EmbeddedAws, nam
         )
 
 
-class Judged:
-    """What is judged of an alarm above zero that is in the state OLD."""
+class Alarm:
+    """An alarm in the state OLD that compares three data points with the threshold 0."""
 
     comparison_operator, threshold, evaluation_periods, state_value = "GreaterThanThreshold", 0, 3, "OLD"
 
@@ -189,12 +191,12 @@ class Judged:
         ("--X--", "ALARM", "OLD", "ALARM", "OK"),
     ],
 )
-def test_missing_data_are_judged_as_the_alarm_says(
+def test_missing_data_are_treated_as_the_alarm_specifies(
     points: str, missing: str, ignore: str, breaching: str, not_breaching: str
 ) -> None:
     newest_first = [{"0": 0.0, "X": 1.0, "-": None}[point] for point in reversed(points)]
     expected = {"missing": missing, "ignore": ignore, "breaching": breaching, "notBreaching": not_breaching}
 
-    found = {treat: alarms.judged_by(Judged(treat), newest_first)[0] for treat in expected}
+    states = {treat: alarms.evaluate_points(Alarm(treat), newest_first)[0] for treat in expected}
 
-    assert found == expected
+    assert states == expected

@@ -1,4 +1,4 @@
-"""What the services report of themselves, as anyone reads it from CloudWatch."""
+"""The metrics that AWS services report to CloudWatch."""
 
 import datetime
 import json
@@ -13,7 +13,7 @@ from tests.embedded_aws.support.state_machines import Run
 
 
 def total(namespace: str, metric: str, account: str = DEV, **dimensions: str) -> float:
-    """The sum of a metric over the last minutes."""
+    """Return the sum of a metric over the last minutes."""
     now = datetime.datetime.now(datetime.UTC)
     answer: dict[str, Any] = client("cloudwatch", account).get_metric_statistics(
         Namespace=namespace,
@@ -27,18 +27,18 @@ def total(namespace: str, metric: str, account: str = DEV, **dimensions: str) ->
     return float(sum(point["Sum"] for point in answer["Datapoints"]))
 
 
-def test_a_function_reports_its_invocations_and_which_of_them_failed(function: MakeFunction) -> None:
-    made = function("def handler(event, context): return 1 / event['by']")
+def test_a_function_reports_its_invocations_and_errors(function: MakeFunction) -> None:
+    divide = function("def handler(event, context): return 1 / event['by']")
 
     for by in (1, 0):
-        made.invoke({"by": by})
+        divide.invoke({"by": by})
 
-    account = made.arn.split(":")[4]
-    assert total("AWS/Lambda", "Invocations", account, FunctionName=made.name) == 2
-    assert total("AWS/Lambda", "Errors", account, FunctionName=made.name) == 1
+    account = divide.arn.split(":")[4]
+    assert total("AWS/Lambda", "Invocations", account, FunctionName=divide.name) == 2
+    assert total("AWS/Lambda", "Errors", account, FunctionName=divide.name) == 1
 
 
-def test_a_state_machine_reports_how_its_executions_end(run: Run) -> None:
+def test_a_state_machine_reports_how_its_executions_ended(run: Run) -> None:
     too_slow = {"Wait": {"Type": "Wait", "Seconds": 5, "End": True}}
     ended = {
         "ExecutionsSucceeded": run({"Done": {"Type": "Succeed"}}),
@@ -52,7 +52,7 @@ def test_a_state_machine_reports_how_its_executions_end(run: Run) -> None:
         assert counted == {each: float(each == metric) for each in ended}
 
 
-def test_a_rule_reports_its_matches_and_one_of_another_bus_with_the_bus(aws: EmbeddedAws, name: str) -> None:
+def test_a_rule_of_a_custom_bus_reports_its_matches_with_the_name_of_the_bus(aws: EmbeddedAws, name: str) -> None:
     events, queue = client("events"), Queue(name)
     events.create_event_bus(Name=name)
     for bus in ("default", name):
@@ -67,22 +67,23 @@ def test_a_rule_reports_its_matches_and_one_of_another_bus_with_the_bus(aws: Emb
     assert total("AWS/Events", "TriggeredRules", RuleName=f"{name}-{name}", EventBusName=name) == 2
 
 
-def test_a_queue_reports_what_is_in_it_until_it_has_been_empty_for_long(aws: EmbeddedAws, name: str) -> None:
+def test_a_queue_reports_its_messages_while_it_is_active(aws: EmbeddedAws, name: str) -> None:
     sqs = client("sqs", QA)
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    watched = metrics.Metric(
+    metric = metrics.Metric(
         QA, "eu-west-1", "AWS/SQS", "ApproximateNumberOfMessagesVisible", frozenset({("QueueName", name)})
     )
 
-    def highest(seconds: float) -> float | None:
-        return metrics.statistic(watched, "Maximum", time.time() - seconds, time.time())
+    def highest(since: float) -> float | None:
+        return metrics.statistic(metric, "Maximum", since, time.time())
 
-    metrics.look_at_queues()
-    assert highest(60) is None
+    started = time.time()
+    metrics.report_queues()
+    assert highest(started) is None
     sqs.send_message(QueueUrl=url, MessageBody="x")
-    metrics.look_at_queues()
-    assert highest(60) == 1
+    metrics.report_queues()
+    assert highest(started) == 1
     sqs.purge_queue(QueueUrl=url)
-    time.sleep(1)
-    metrics.look_at_queues()
-    assert highest(0.5) == 0
+    purged = time.time()
+    metrics.report_queues()
+    assert highest(purged) == 0

@@ -1,4 +1,4 @@
-"""What the target of a rule gets in the embedded AWS when the rule changes the event."""
+"""Input transformation of EventBridge targets."""
 
 import json
 
@@ -27,7 +27,7 @@ DETAIL = {"name": "pen", "count": 7, "tags": ["a", "b"], "quote": 'a "b"', "part
         ({"id": "$.detail.parts[1].id"}, '{"id": [<id>]}', '{"id":["y"]}'),
         ({"ids": "$.detail.parts[*].id"}, '{"ids": <ids>}', '{"ids":["x","y"]}'),
         ({"type": "$.detail-type"}, '"a <type> event"', '"a Thing Happened event"'),
-        # A path the event does not have leaves an empty string behind.
+        # A path without a value results in an empty string.
         ({"none": "$.detail.none"}, '{"it": <none>, "text": "<none>!"}', '{"it":"","text":"!"}'),
         ({}, '{"rule": <aws.events.rule-name>}', '{"rule":"NAME"}'),
         ({}, '"<aws.events.rule-arn>"', f'"arn:aws:events:eu-west-1:{DEV}:rule/NAME"'),
@@ -45,7 +45,7 @@ def test_a_template_is_filled_from_the_event(
     assert queue.bodies() == [expected.replace("NAME", name)]
 
 
-def test_a_template_can_hold_the_whole_event(queue: Queue, name: str) -> None:
+def test_a_template_can_contain_the_whole_event(queue: Queue, name: str) -> None:
     template = '{"event": <aws.events.event>, "json": <aws.events.event.json>, "at": <aws.events.event.ingestion-time>}'
     make_rule(name, {"source": [name]}, {"Arn": queue.arn, "InputTransformer": {"InputTemplate": template}})
 
@@ -58,7 +58,9 @@ def test_a_template_can_hold_the_whole_event(queue: Queue, name: str) -> None:
     assert body["at"].endswith("Z")
 
 
-def test_a_quote_in_a_value_breaks_the_template_and_the_event_is_a_dead_letter(queue: Queue, name: str) -> None:
+def test_an_event_with_a_quote_in_a_value_breaks_the_template_and_goes_to_the_dead_letter_queue(
+    queue: Queue, name: str
+) -> None:
     dead = Queue(f"{name}-dead")
     transformer = {"InputPathsMap": {"quote": "$.detail.quote"}, "InputTemplate": '{"it": "<quote>"}'}
     target = {"Arn": queue.arn, "InputTransformer": transformer, "DeadLetterConfig": {"Arn": dead.arn}}
@@ -72,7 +74,7 @@ def test_a_quote_in_a_value_breaks_the_template_and_the_event_is_a_dead_letter(q
     assert queue.bodies(seconds=0.5) == []
 
 
-def test_a_target_can_have_a_part_of_the_event_or_a_constant(queue: Queue, name: str) -> None:
+def test_a_target_can_receive_a_part_of_the_event_or_a_constant(queue: Queue, name: str) -> None:
     other = Queue(f"{name}-other")
     make_rule(
         name,

@@ -1,4 +1,4 @@
-"""EventBridge's event patterns in the embedded AWS: what matches an event, and which patterns are refused."""
+"""Event patterns of EventBridge: matches, and invalid patterns."""
 
 import json
 import re
@@ -104,6 +104,6 @@ def matches(pattern: dict[str, Any]) -> bool:
     ],
     ids=str,
 )
-def test_a_pattern_with_a_mistake_is_refused(aws: EmbeddedAws, name: str, pattern: Any, reason: str) -> None:
+def test_an_invalid_pattern_is_refused(aws: EmbeddedAws, name: str, pattern: Any, reason: str) -> None:
     with pytest.raises(ClientError, match=rf"InvalidEventPatternException.*{re.escape(reason)}"):
         client("events").put_rule(Name=name, EventPattern=json.dumps(pattern))

@@ -1,4 +1,4 @@
-"""Rules with a schedule call their targets when they are due."""
+"""Scheduled rules of EventBridge."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def queue(aws: EmbeddedAws, name: str) -> Queue:
 
 @pytest.fixture
 def background() -> Iterator[Background]:
-    background = Background("schedules of a test")
+    background = Background("test schedules")
     yield background
     background.end()
 
@@ -29,7 +29,7 @@ def make_rule(name: str, queue: Queue, expression: str, **target: str) -> str:
     return arn
 
 
-def test_a_rule_that_is_due_calls_its_targets_with_a_scheduled_event(queue: Queue, name: str) -> None:
+def test_a_scheduled_rule_sends_a_scheduled_event_to_its_targets(queue: Queue, name: str) -> None:
     arn = make_rule(name, queue, "rate(1 day)")
 
     schedules.run(DEV, name)
@@ -39,7 +39,7 @@ def test_a_rule_that_is_due_calls_its_targets_with_a_scheduled_event(queue: Queu
     assert event["detail"] == {}
 
 
-def test_a_target_may_have_an_input_of_its_own(queue: Queue, name: str) -> None:
+def test_a_target_of_a_scheduled_rule_can_have_a_constant_input(queue: Queue, name: str) -> None:
     make_rule(name, queue, "rate(2 hours)", Input='{"own": true}')
 
     schedules.run(DEV, name)
@@ -47,7 +47,7 @@ def test_a_target_may_have_an_input_of_its_own(queue: Queue, name: str) -> None:
     assert queue.body() == {"own": True}
 
 
-def test_a_rule_that_is_disabled_is_never_due(queue: Queue, name: str) -> None:
+def test_a_disabled_rule_does_not_run(queue: Queue, name: str) -> None:
     make_rule(name, queue, "rate(1 minute)")
     client("events").disable_rule(Name=name)
 
@@ -56,15 +56,15 @@ def test_a_rule_that_is_disabled_is_never_due(queue: Queue, name: str) -> None:
     assert queue.bodies(seconds=1) == []
 
 
-def test_rules_run_by_themselves_at_their_rate(queue: Queue, name: str, background: Background) -> None:
+def test_rules_run_automatically_at_their_rate(queue: Queue, name: str, background: Background) -> None:
     make_rule(name, queue, "rate(1 minute)")
 
-    # A minute of a tenth of a second, which is more often than the schedules are looked at.
+    # A minute takes 0.1 seconds, less than the interval at which due schedules are determined.
     background.run(schedules.watch, background, 0.1)
 
     assert len(queue.bodies(count=2)) >= 2
 
 
-def test_other_schedules_than_rates_are_refused(aws: EmbeddedAws, name: str) -> None:
-    with pytest.raises(ClientError, match="by rate alone"):
+def test_a_cron_expression_is_refused(aws: EmbeddedAws, name: str) -> None:
+    with pytest.raises(ClientError, match="only rate expressions"):
         client("events").put_rule(Name=name, ScheduleExpression="cron(0 20 * * ? *)")

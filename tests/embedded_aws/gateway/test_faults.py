@@ -18,7 +18,7 @@ def role(aws: EmbeddedAws, name: str) -> str:
 
 
 def client(service: str, role: str) -> Any:
-    """A client of a role, which tries everything once."""
+    """Return a client that acts as a role and makes no retries."""
     by = clients.ServiceCall("lambda.amazonaws.com", f"arn:aws:lambda:{accounts.REGION}:{QA}:function:x")
     return clients.client_as_role(service, role, "session", by)
 
@@ -54,7 +54,7 @@ def test_calls_are_counted_for_each_role_and_operation(role: str, bucket: str) -
     ("kind", "code", "status"),
     [(Kind.THROTTLED, "SlowDown", 503), (Kind.FAILED, "InternalError", 500), (Kind.DENIED, "AccessDenied", 403)],
 )
-def test_a_lasting_fault_comes_to_every_call_from_its_own_on(
+def test_a_permanent_fault_affects_the_call_and_all_later_ones(
     role: str, bucket: str, kind: Kind, code: str, status: int
 ) -> None:
     s3 = client("s3", role)
@@ -80,33 +80,35 @@ def test_a_lasting_fault_comes_to_every_call_from_its_own_on(
         ("stepfunctions", "ListStateMachines", "ThrottlingException"),
     ],
 )
-def test_each_service_throttles_in_its_own_words_and_twice_means_twice(
+def test_each_service_has_its_own_throttling_error_which_is_injected_twice(
     role: str, service: str, operation: str, code: str
 ) -> None:
-    asked = client(service, role)
-    ask = getattr(asked, {value: key for key, value in asked.meta.method_to_api_mapping.items()}[operation])
-    with faults.injected(Call(role, asked.meta.service_model.signing_name, operation), Kind.THROTTLED_TWICE):
+    throttled = client(service, role)
+    call_operation = getattr(
+        throttled, {value: key for key, value in throttled.meta.method_to_api_mapping.items()}[operation]
+    )
+    with faults.injected(Call(role, throttled.meta.service_model.signing_name, operation), Kind.THROTTLED_TWICE):
         for _ in range(2):
             with pytest.raises(ClientError) as error:
-                ask()
+                call_operation()
             assert error.value.response["Error"]["Code"] == code
-        ask()
+        call_operation()
 
 
-@pytest.mark.parametrize(("kind", "there"), [(Kind.LOST_UNDONE, []), (Kind.LOST_DONE, ["k"])])
-def test_an_answer_that_is_lost_does_not_say_whether_it_was_done(
-    role: str, bucket: str, kind: Kind, there: list[str]
+@pytest.mark.parametrize(("kind", "expected_keys"), [(Kind.LOST_UNDONE, []), (Kind.LOST_DONE, ["k"])])
+def test_a_lost_response_hides_whether_the_request_was_done(
+    role: str, bucket: str, kind: Kind, expected_keys: list[str]
 ) -> None:
     with faults.injected(Call(role, "s3", "PutObject"), kind), pytest.raises(ConnectionClosedError):
         client("s3", role).put_object(Bucket=bucket, Key="k", Body=b"v")
 
-    assert keys(bucket) == there
+    assert keys(bucket) == expected_keys
     client("s3", role).put_object(Bucket=bucket, Key="k", Body=b"v")
 
 
-@pytest.mark.parametrize(("kind", "there"), [(Kind.KILLED_BEFORE, []), (Kind.KILLED_AFTER, ["k"])])
+@pytest.mark.parametrize(("kind", "expected_keys"), [(Kind.KILLED_BEFORE, []), (Kind.KILLED_AFTER, ["k"])])
 def test_a_function_is_killed_at_a_call(
-    function: MakeFunction, bucket: str, name: str, kind: Kind, there: list[str]
+    function: MakeFunction, bucket: str, name: str, kind: Kind, expected_keys: list[str]
 ) -> None:
     source = """
         import boto3
@@ -119,7 +121,7 @@ def test_a_function_is_killed_at_a_call(
     with faults.injected(call, kind):
         assert putting.error(bucket)["errorType"] == "Runtime.ExitError"
 
-    assert keys(bucket) == there
+    assert keys(bucket) == expected_keys
     assert putting.result(bucket) == "done"
 
 
@@ -181,7 +183,7 @@ def test_a_conflict_is_refused_for_an_operation_without_conflicts(role: str) -> 
         pass
 
 
-def test_operators_are_spared(aws: EmbeddedAws, bucket: str) -> None:
+def test_operators_are_not_affected_by_faults(aws: EmbeddedAws, bucket: str) -> None:
     call = Call(f"arn:aws:iam::{QA}:user/{clients.OPERATOR}", "s3", "ListObjectsV2")
     with faults.injected(call, Kind.DENIED) as injected:
         assert keys(bucket) == []

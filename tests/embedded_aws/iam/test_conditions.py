@@ -1,6 +1,6 @@
-"""Conditions hold as the examples of the IAM user guide say, and what cannot be judged counts against the caller.
+"""Conditions follow the examples in the IAM user guide, and one that cannot be evaluated does not allow anything.
 
-Each test is of one page or section of it: https://docs.aws.amazon.com/IAM/latest/UserGuide/, then what it names.
+Each test names its page or section under https://docs.aws.amazon.com/IAM/latest/UserGuide/.
 """
 
 import json
@@ -18,8 +18,8 @@ FINANCE = "arn:aws:someservice:us-east-2:999999999999:store/abc:111122223333:fin
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:TOPIC-ID"
 
 
-def asked(condition: Any, context: Context, effect: str = "Allow") -> policies.Answer:
-    """What a statement with the condition says of a call of which `context` is known."""
+def evaluated(condition: Any, context: Context, effect: str = "Allow") -> policies.Answer:
+    """Evaluate a statement with the condition for a call with the context."""
     body = {"Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}
     statements = policies.parse(json.dumps({"Version": "2012-10-17", "Statement": [body]}), "policy")
     question = Question(Principal(USER, USER, "111122223333"), "s3:ListBucket", "arn:aws:s3:::b", context)
@@ -27,11 +27,11 @@ def asked(condition: Any, context: Context, effect: str = "Allow") -> policies.A
 
 
 def holds(condition: Any, context: Context) -> bool:
-    return bool(asked(condition, context).allowed)
+    return bool(evaluated(condition, context).allowed)
 
 
 def holding(condition: Any, key: str, *values: Any) -> list[Any]:
-    """Those of the values of a key with which a condition holds; None is a call without the key."""
+    """Return the values of a key with which a condition is true. None is a call without the key."""
     return [value for value in values if holds(condition, {key.lower(): value})]
 
 
@@ -51,7 +51,7 @@ def test_string_operators() -> None:
 
 
 def test_a_home_directory_by_a_variable() -> None:
-    """The same section's example with StringLike, "" among the prefixes."""
+    """The same section, the example with StringLike and an empty prefix."""
     condition = {"StringLike": {"s3:prefix": ["", "home/", "home/${aws:username}/"]}}
     prefixes = ("", "home/", "home/johndoe/", "home/another/", "home/johndoe/x", None)
 
@@ -72,7 +72,7 @@ def test_a_home_directory_by_a_variable() -> None:
     ],
 )
 def test_numeric_operators(operator: str, held: list[Any]) -> None:
-    """The same page, "Numeric condition operators": up to ten objects at a time, and a key that is not there."""
+    """The same page, "Numeric condition operators": at most ten objects, and a missing key."""
     for ten in ("10", 10):
         assert holding({operator: {"s3:max-keys": ten}}, "s3:max-keys", "9", "10", "10.0", "11", None) == held
 
@@ -89,7 +89,7 @@ def test_numeric_operators(operator: str, held: list[Any]) -> None:
     ],
 )
 def test_date_operators(operator: str, held: list[Any]) -> None:
-    """The same page, "Date condition operators": ISO 8601 or seconds since 1970, in the policy as in the call."""
+    """The same page, "Date condition operators": ISO 8601 or seconds since 1970, in the policy and in the call."""
     times = {
         "before": "2020-01-01T00:00:00Z",
         "now": "2020-01-01T00:00:01Z",
@@ -118,7 +118,7 @@ def test_binary_operator() -> None:
 
 
 def test_ip_address_operators() -> None:
-    """The same page, "IP address condition operators"; an address without a prefix is that address alone."""
+    """The same page, "IP address condition operators": an address without a prefix length matches only itself."""
     ours = ["203.0.113.0/24", "2001:DB8:1234:5678::/64"]
     values = ("203.0.113.0", "203.0.113.255", "203.0.114.0", "2001:db8:1234:5678::1", "2001:db8:1234:5679::1", None)
     inside, outside = [values[0], values[1], values[3]], [values[2], values[4], None]
@@ -138,7 +138,7 @@ def test_arn_operators() -> None:
         assert holds({unlike: {"aws:SourceArn": pattern}}, {"aws:sourcearn": FINANCE})
         assert holding({like: {"aws:SourceArn": TOPIC}}, "aws:SourceArn", TOPIC, f"{TOPIC}2", None) == [TOPIC]
         assert holding({like: {"aws:SourceArn": f"{TOPIC}?"}}, "aws:SourceArn", TOPIC, f"{TOPIC}2") == [f"{TOPIC}2"]
-        # With a service that acts for nobody's resource the key is not there.
+        # The key is missing if a service does not act for a resource.
         assert holding({unlike: {"aws:SourceArn": TOPIC}}, "aws:SourceArn", TOPIC, f"{TOPIC}2", None) == [
             f"{TOPIC}2",
             None,
@@ -174,8 +174,8 @@ def test_if_exists() -> None:
     ]
     # "The request is still denied even if the tag is missing."
     unless = {"StringNotEqualsIfExists": {"aws:PrincipalTag/team": "blue"}}
-    assert asked(unless, {"aws:principaltag/team": None}, "Deny").denied
-    assert not asked(unless, {"aws:principaltag/team": "blue"}, "Deny").denied
+    assert evaluated(unless, {"aws:principaltag/team": None}, "Deny").denied
+    assert not evaluated(unless, {"aws:principaltag/team": "blue"}, "Deny").denied
 
 
 def test_existence() -> None:
@@ -214,7 +214,7 @@ def test_several_operators_keys_and_values(changed: dict[str, Any], allowed: boo
 
 
 def test_values_of_a_negated_operator() -> None:
-    """The same page, "negated matching condition operators": NOR, none of the values may be it."""
+    """The same page, "negated matching condition operators": NOR of values."""
     condition = {"StringNotEquals": {"aws:PrincipalTag/department": ["finance", "hr"]}}
 
     assert holding(condition, "aws:PrincipalTag/department", "finance", "hr", "legal", None) == ["legal", None]
@@ -234,7 +234,7 @@ def test_values_of_a_negated_operator() -> None:
     ],
 )
 def test_set_operators(tags: Any, for_all: bool, for_any: bool) -> None:
-    """reference_policies_condition-single-vs-multi-valued-context-keys: with no tags all of them match, and none."""
+    """reference_policies_condition-single-vs-multi-valued-context-keys, with and without tags."""
     wanted = {"aws:TagKeys": ["environment", "cost-center"]}
 
     assert holds({"ForAllValues:StringEquals": wanted}, {"aws:tagkeys": tags}) is for_all
@@ -252,17 +252,17 @@ def test_set_operators(tags: Any, for_all: bool, for_any: bool) -> None:
     ],
 )
 def test_attributes_of_a_table(attributes: list[str], read: bool, kept: bool) -> None:
-    """The same page's predecessor, "Examples of condition set operators": what may be read, what may not be written."""
+    """The previous version of the page, "Examples of condition set operators": readable and protected attributes."""
     readable = {"ForAllValues:StringLike": {"dynamodb:requestedAttributes": ["PostDateTime", "Message", "Tags"]}}
     protected = {"ForAnyValue:StringLike": {"dynamodb:requestedAttributes": ["ID", "PostDateTime"]}}
     context = {"dynamodb:requestedattributes": attributes}
 
     assert holds(readable, context) is read
-    assert bool(asked(protected, context, "Deny").denied) is kept
+    assert bool(evaluated(protected, context, "Deny").denied) is kept
 
 
 def test_the_documented_deny_of_other_tags() -> None:
-    """reference_policies_condition_examples-multi-valued-context-keys: the key has to be there, and no other."""
+    """reference_policies_condition_examples-multi-valued-context-keys: the key must exist, without these values."""
     condition = {"ForAllValues:StringNotEquals": {"aws:TagKeys": ["test", "prod"]}, "Null": {"aws:TagKeys": "false"}}
 
     assert [
@@ -271,7 +271,7 @@ def test_the_documented_deny_of_other_tags() -> None:
 
 
 def test_variables() -> None:
-    """reference_policies_variables: the special characters, default values, and names in any case."""
+    """reference_policies_variables: special characters, default values, and names that are not case-sensitive."""
     context: Context = {"aws:username": "johndoe", "aws:principaltag/team": None, "k": "a*b"}
 
     assert holds({"StringEquals": {"k": "a${*}b"}}, context)
@@ -308,12 +308,14 @@ def test_variables() -> None:
         {"IpAddress": {"ip": "203.0.113"}},
         {"IpAddress": {"ip": "${ip}"}},
         {"NotIpAddress": {"k": "203.0.113.0/24"}},
-        {"BinaryEquals": {"k": "no base 64"}},
+        {"BinaryEquals": {"k": "not Base64"}},
     ],
 )
-def test_what_cannot_be_judged_is_refused_and_said(condition: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_condition_that_cannot_be_evaluated_denies_and_is_logged(
+    condition: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     context: Context = {"k": "a", "aws:tagkeys": ["a"], "number": "1", "time": "2020-01-01", "ip": "203.0.113.1"}
     with caplog.at_level(logging.WARNING):
-        assert not asked(condition, context).allowed
-        assert asked(condition, context, "Deny").denied
-    assert "policy[0] counts against s3:ListBucket" in caplog.text
+        assert not evaluated(condition, context).allowed
+        assert evaluated(condition, context, "Deny").denied
+    assert "policy[0] does not allow s3:ListBucket" in caplog.text

@@ -1,4 +1,4 @@
-"""IAM decides on every request to the embedded AWS, by all the policies that have a say in it."""
+"""IAM authorizes every request to the embedded AWS by all policies that apply."""
 
 import json
 import logging
@@ -25,8 +25,8 @@ def policy(*statements: dict[str, Any]) -> str:
 
 @pytest.fixture
 def role(aws: EmbeddedAws, name: str) -> Role:
-    """Make a role for functions, with a policy of the given statements."""
-    made: list[str] = []
+    """Create a role for functions, with a policy of the given statements."""
+    role_arns: list[str] = []
 
     def make(*statements: dict[str, Any], account: str = QA) -> str:
         trust = {
@@ -36,12 +36,12 @@ def role(aws: EmbeddedAws, name: str) -> Role:
             ],
         }
         iam_client = client("iam", account)
-        role_name = f"{name}-{len(made)}"
+        role_name = f"{name}-{len(role_arns)}"
         arn = iam_client.create_role(RoleName=role_name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
         if statements:
             iam_client.put_role_policy(RoleName=role_name, PolicyName="own", PolicyDocument=policy(*statements))
-        made.append(str(arn))
-        return made[-1]
+        role_arns.append(str(arn))
+        return role_arns[-1]
 
     return make
 
@@ -71,7 +71,7 @@ def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def test_each_service_refuses_in_its_own_words(role: Role, bucket: str, name: str) -> None:
+def test_each_service_has_its_own_access_denied_error(role: Role, bucket: str, name: str) -> None:
     arn = role()
     user = f"User: arn:aws:sts::{QA}:assumed-role/{arn.rpartition('/')[2]}/session is not authorized to perform: "
     endpoint = f"arn:aws:sagemaker:eu-west-1:{QA}:endpoint/{name}"
@@ -97,7 +97,7 @@ def test_each_service_refuses_in_its_own_words(role: Role, bucket: str, name: st
     assert refusal(as_role("iam", arn).list_users)[0] == "AccessDenied"
 
 
-def test_a_bucket_lets_in_a_role_of_its_account_that_it_names_itself(role: Role, bucket: str) -> None:
+def test_a_bucket_policy_alone_admits_a_role_of_its_account_by_name(role: Role, bucket: str) -> None:
     arn = role()
 
     open_bucket(bucket, {"AWS": f"arn:aws:iam::{QA}:root"})
@@ -107,7 +107,7 @@ def test_a_bucket_lets_in_a_role_of_its_account_that_it_names_itself(role: Role,
     assert as_role("s3", arn).get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"content"
 
 
-def test_another_accounts_bucket_takes_the_consent_of_both(role: Role, bucket: str) -> None:
+def test_cross_account_access_to_a_bucket_requires_both_policies(role: Role, bucket: str) -> None:
     without, with_policy = role(account=DEV), role({"Action": "s3:GetObject"}, account=DEV)
     wanted = {"Bucket": bucket, "Key": "a/b"}
 
@@ -120,7 +120,7 @@ def test_another_accounts_bucket_takes_the_consent_of_both(role: Role, bucket: s
     assert client("s3", DEV).get_object(**wanted)["Body"].read() == b"content"
 
 
-def test_an_explicit_deny_wins_even_over_the_operator(bucket: str) -> None:
+def test_an_explicit_deny_applies_to_the_operator(bucket: str) -> None:
     open_bucket(bucket, "*", Effect="Deny")
 
     code, message = refusal(client("s3", QA).get_object, Bucket=bucket, Key="a/b")
@@ -129,7 +129,7 @@ def test_an_explicit_deny_wins_even_over_the_operator(bucket: str) -> None:
     assert message.endswith("with an explicit deny in a resource-based policy")
 
 
-def test_a_missing_object_is_only_said_to_be_missing_to_who_may_list(role: Role, bucket: str) -> None:
+def test_a_missing_object_is_access_denied_without_list_bucket(role: Role, bucket: str) -> None:
     reader, lister = role({"Action": "s3:GetObject"}), role({"Action": ["s3:GetObject", "s3:ListBucket"]})
 
     assert refusal(as_role("s3", reader).get_object, Bucket=bucket, Key="none")[0] == "AccessDenied"
@@ -144,7 +144,7 @@ def test_a_listing_can_be_limited_to_a_prefix(role: Role, bucket: str) -> None:
     assert refusal(s3.list_objects_v2, Bucket=bucket)[0] == "AccessDenied"
 
 
-def test_a_copy_takes_the_right_to_read_its_source_and_the_tags_of_it(role: Role, bucket: str) -> None:
+def test_a_copy_requires_permission_to_read_its_source_and_its_tags(role: Role, bucket: str) -> None:
     target = {"Action": ["s3:PutObject"], "Resource": f"arn:aws:s3:::{bucket}/copies/*"}
     source = {"Action": ["s3:GetObject"], "Resource": f"arn:aws:s3:::{bucket}/a/*"}
     request = {"Bucket": bucket, "Key": "copies/b", "CopySource": f"{bucket}/a/b"}
@@ -158,7 +158,7 @@ def test_a_copy_takes_the_right_to_read_its_source_and_the_tags_of_it(role: Role
     assert copier.copy_object(**request, TaggingDirective="REPLACE")["CopyObjectResult"]
 
 
-def test_a_key_is_used_only_as_its_own_policy_allows(role: Role, bucket: str, name: str) -> None:
+def test_the_use_of_a_key_depends_on_its_key_policy(role: Role, bucket: str, name: str) -> None:
     kms, s3 = client("kms", QA), client("s3", QA)
     key = kms.create_key()["KeyMetadata"]["Arn"]
     s3.put_object(Bucket=bucket, Key="secret", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
@@ -175,7 +175,7 @@ def test_a_key_is_used_only_as_its_own_policy_allows(role: Role, bucket: str, na
     assert "no resource-based policy" in refusal(as_role("s3", decrypter).get_object, **wanted)[1]
 
 
-def test_a_transaction_takes_the_right_to_each_of_its_items(role: Role, name: str) -> None:
+def test_a_transaction_requires_the_permissions_of_all_its_items(role: Role, name: str) -> None:
     client("dynamodb", QA).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -191,7 +191,7 @@ def test_a_transaction_takes_the_right_to_each_of_its_items(role: Role, name: st
     assert "dynamodb:DeleteItem" in refusal(dynamodb.transact_write_items, TransactItems=[put, delete])[1]
 
 
-def test_tags_and_roles_are_rights_of_their_own(role: Role, name: str) -> None:
+def test_tagging_and_passing_a_role_require_separate_permissions(role: Role, name: str) -> None:
     passed = role()
     creates = {"Action": "sagemaker:CreateModel"}
     passes = {
@@ -208,7 +208,7 @@ def test_tags_and_roles_are_rights_of_their_own(role: Role, name: str) -> None:
     assert "sagemaker:AddTags" in refusal(sagemaker.create_model, **tagged)[1]
 
 
-def test_a_right_can_be_bound_to_the_tags_that_a_resource_has(role: Role, name: str) -> None:
+def test_a_permission_can_depend_on_resource_tags(role: Role, name: str) -> None:
     operator = client("sagemaker", QA)
     serving = role()
     image = {"Image": f"{QA}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"}
@@ -229,7 +229,7 @@ def test_a_right_can_be_bound_to_the_tags_that_a_resource_has(role: Role, name: 
     assert [m["ModelName"] for m in operator.list_models(NameContains=name)["Models"]] == [name, f"{name}-red"]
 
 
-def test_a_managed_policy_allows_and_denies_what_its_default_version_says(role: Role, name: str) -> None:
+def test_the_default_version_of_a_managed_policy_applies(role: Role, name: str) -> None:
     iam_client = client("iam", QA)
     both = {"Action": ["ssm:PutParameter", "ssm:GetParameter"]}
     shared = iam_client.create_policy(PolicyName=name, Path="/some/path/", PolicyDocument=policy(both))["Policy"]["Arn"]
@@ -253,7 +253,7 @@ def test_a_managed_policy_allows_and_denies_what_its_default_version_says(role: 
     assert "no identity-based policy" in refusal(as_role("ssm", reader).get_parameter, Name=name)[1]
 
 
-def test_a_permissions_boundary_only_takes_away(role: Role, name: str) -> None:
+def test_a_permissions_boundary_restricts_a_role(role: Role, name: str) -> None:
     parameter = {"Action": ["ssm:GetParameter", "ssm:PutParameter"]}
     limited = role(parameter)
     boundary = client("iam", QA).create_policy(PolicyName=name, PolicyDocument=policy({"Action": "ssm:PutParameter"}))
@@ -266,7 +266,7 @@ def test_a_permissions_boundary_only_takes_away(role: Role, name: str) -> None:
     assert "no permissions boundary" in refusal(as_role("ssm", limited).get_parameter, Name=name)[1]
 
 
-def test_what_nobody_knows_the_needs_of_is_for_operators_only(
+def test_an_operation_with_unknown_permissions_is_denied_except_to_operators(
     role: Role, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stranger = as_role("events", role({"Action": "*"}))
@@ -274,18 +274,18 @@ def test_what_nobody_knows_the_needs_of_is_for_operators_only(
     with caplog.at_level(logging.WARNING):
         assert "does not know" in refusal(stranger.list_event_buses)[1]
 
-    assert "events:ListEventBuses is refused" in caplog.text
+    assert "events:ListEventBuses is denied" in caplog.text
     assert client("events", QA).list_event_buses()["EventBuses"]
 
 
-def test_a_key_that_does_not_exist_is_nobodys(aws: EmbeddedAws) -> None:
+def test_an_unknown_access_key_is_rejected(aws: EmbeddedAws) -> None:
     session = boto3.session.Session("AKIANOBODY", "secret", region_name=accounts.REGION)
     stranger = session.client("sagemaker", endpoint_url=accounts.endpoint_url())
 
     assert refusal(stranger.list_models)[0] == "UnrecognizedClientException"
 
 
-def test_nobody_takes_another_account_by_a_header(aws: EmbeddedAws, name: str) -> None:
+def test_a_header_does_not_select_another_account(aws: EmbeddedAws, name: str) -> None:
     client("ssm", PRODUCTION).put_parameter(Name=name, Value="secret", Type="String")
     stranger = clients.client_as_operator("ssm", QA)
     stranger.meta.events.register(
@@ -295,7 +295,7 @@ def test_nobody_takes_another_account_by_a_header(aws: EmbeddedAws, name: str) -
     assert refusal(stranger.get_parameter, Name=name)[0] == "ParameterNotFound"
 
 
-def test_a_role_that_does_not_trust_the_service_or_is_not_there_is_not_assumed(role: Role, name: str) -> None:
+def test_a_missing_or_untrusting_role_is_not_assumed(role: Role, name: str) -> None:
     arn = role()
     by = clients.ServiceCall("states.amazonaws.com", f"arn:aws:states:eu-west-1:{QA}:stateMachine:x")
 
@@ -304,7 +304,7 @@ def test_a_role_that_does_not_trust_the_service_or_is_not_there_is_not_assumed(r
             clients.role_credentials(each, "session", by)
 
 
-def test_lambda_does_not_say_for_which_function_it_takes_a_role(aws: EmbeddedAws, name: str) -> None:
+def test_lambda_assumes_roles_without_a_source_arn(aws: EmbeddedAws, name: str) -> None:
     function = f"arn:aws:lambda:eu-west-1:{QA}:function:x"
     trust = {
         "Principal": {"Service": "lambda.amazonaws.com"},
@@ -318,7 +318,7 @@ def test_lambda_does_not_say_for_which_function_it_takes_a_role(aws: EmbeddedAws
         clients.role_credentials(arn, "session", clients.ServiceCall("lambda.amazonaws.com", function))
 
 
-def test_a_tables_policy_admits_and_denies(role: Role, name: str) -> None:
+def test_the_policy_of_a_table_allows_and_denies(role: Role, name: str) -> None:
     dynamodb = client("dynamodb", QA)
     table = dynamodb.create_table(
         TableName=name,
@@ -326,33 +326,33 @@ def test_a_tables_policy_admits_and_denies(role: Role, name: str) -> None:
         AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
     )["TableDescription"]["TableArn"]
-    admitted, kept_out = role(), role({"Action": "dynamodb:GetItem"})
+    admitted, denied_role = role(), role({"Action": "dynamodb:GetItem"})
     wanted = {"TableName": name, "Key": {"k": {"S": "x"}}}
     reads = {"Action": "dynamodb:GetItem", "Resource": table}
 
     assert "identity-based" in refusal(as_role("dynamodb", admitted).get_item, **wanted)[1]
     admits = {**reads, "Principal": {"AWS": admitted}}
-    denies = {**reads, "Effect": "Deny", "Principal": {"AWS": kept_out}}
+    denies = {**reads, "Effect": "Deny", "Principal": {"AWS": denied_role}}
     dynamodb.put_resource_policy(ResourceArn=table, Policy=policy(admits, denies))
     assert "Item" not in as_role("dynamodb", admitted).get_item(**wanted)
-    assert "explicit deny in a resource-based" in refusal(as_role("dynamodb", kept_out).get_item, **wanted)[1]
+    assert "explicit deny in a resource-based" in refusal(as_role("dynamodb", denied_role).get_item, **wanted)[1]
 
 
-def test_a_policy_that_is_none_lets_nobody_in(role: Role, bucket: str) -> None:
+def test_an_invalid_policy_denies_everything(role: Role, bucket: str) -> None:
     open_bucket(bucket, "*", Whatever="x")
     reader = as_role("s3", role({"Action": "s3:GetObject"}))
 
     assert "explicit deny in a resource-based" in refusal(reader.get_object, Bucket=bucket, Key="a/b")[1]
 
 
-def test_decisions_are_shown_with_the_statements_that_made_them(role: Role, name: str) -> None:
+def test_observers_receive_decisions_with_the_matching_statements(role: Role, name: str) -> None:
     arn = role({"Sid": "Reads", "Action": "ssm:Get*", "Resource": f"arn:aws:ssm:*:{QA}:parameter/{name}*"})
 
-    decided: list[decisions.Decision] = []
-    with decisions.watched(decided.append):
+    observed: list[decisions.Decision] = []
+    with decisions.watched(observed.append):
         refusal(as_role("ssm", arn).get_parameter, Name=f"/{name}/x")
 
-    (decision,) = [decision for decision in decided if decision.resource.endswith(f"parameter/{name}/x")]
+    (decision,) = [decision for decision in observed if decision.resource.endswith(f"parameter/{name}/x")]
     (match,) = decision.by
     assert decision.allowed
     assert decision.action == "ssm:GetParameter"
@@ -360,7 +360,7 @@ def test_decisions_are_shown_with_the_statements_that_made_them(role: Role, name
     assert (match.action, match.resource) == ("ssm:Get*", f"arn:aws:ssm:*:{QA}:parameter/{name}*")
 
 
-def test_alarms_are_put_and_described_by_their_names(role: Role, name: str) -> None:
+def test_alarm_permissions_are_per_alarm_name(role: Role, name: str) -> None:
     arn = f"arn:aws:cloudwatch:eu-west-1:{QA}:alarm:{name}-*"
     caller = as_role("cloudwatch", role({"Action": ["cloudwatch:*"], "Resource": arn}))
     members: dict[str, Any] = {
@@ -381,7 +381,7 @@ def test_alarms_are_put_and_described_by_their_names(role: Role, name: str) -> N
 
 
 @pytest.mark.parametrize("granted", [True, False])
-def test_an_endpoint_whose_volumes_have_a_key_needs_a_grant_of_it(role: Role, name: str, granted: bool) -> None:
+def test_an_endpoint_with_a_kms_key_requires_create_grant(role: Role, name: str, granted: bool) -> None:
     key_arn = client("kms", QA).create_key()["KeyMetadata"]["Arn"]
     account = Account("qa", name)
     config = account.config(account.model("a", greeter("Hello")), KmsKeyId=key_arn)

@@ -1,4 +1,4 @@
-"""All policies together, as the IAM user guide's pages on the evaluation logic have it; and what one is needed for."""
+"""The evaluation of all policies follows the IAM user guide's pages on the evaluation logic."""
 
 import dataclasses
 import json
@@ -56,13 +56,13 @@ def case(consent: Consent, of_identity: list[Any], of_resource: list[Any], *limi
         (Consent.BOTH, [{}], [ITSELF, NOBODY], False),
     ],
 )
-def test_whose_policies_have_to_allow_and_that_none_may_deny(
+def test_the_required_policies_must_allow_and_no_policy_may_deny(
     consent: Consent, of_identity: list[Any], of_resource: list[Any], allowed: bool
 ) -> None:
     assert evaluation.judge(case(consent, of_identity, of_resource)).allowed is allowed
 
 
-def test_a_limit_takes_away_and_allows_nothing() -> None:
+def test_a_limit_restricts_and_grants_nothing() -> None:
     assert evaluation.judge(case(Consent.EITHER, [{}], [], [{}])).allowed
     assert not evaluation.judge(case(Consent.EITHER, [], [], [{}])).allowed
     assert not evaluation.judge(case(Consent.EITHER, [{}], [], [{"Action": "s3:PutObject"}])).allowed
@@ -70,12 +70,12 @@ def test_a_limit_takes_away_and_allows_nothing() -> None:
     assert refused.why == "with an explicit deny in a session policy"
 
 
-def test_a_refusal_says_which_policy_lacks_it() -> None:
+def test_a_denial_names_the_type_of_policy_that_lacks_the_action() -> None:
     assert "no identity-based" in evaluation.judge(case(Consent.BOTH, [], [ITSELF])).why
     assert "no resource-based" in evaluation.judge(case(Consent.BOTH, [{}], [])).why
 
 
-def test_one_form_of_a_resource_is_enough_unless_another_is_denied() -> None:
+def test_one_allowed_form_of_a_resource_is_enough_unless_another_is_denied() -> None:
     allowed, not_allowed = case(Consent.EITHER, [{}], []), case(Consent.EITHER, [], [])
     denied = case(Consent.EITHER, [{"Effect": "Deny"}], [])
 
@@ -87,7 +87,7 @@ def test_one_form_of_a_resource_is_enough_unless_another_is_denied() -> None:
 @pytest.mark.parametrize(
     ("statements", "needed"),
     [
-        # The only one.
+        # It is the only grant.
         ([{}], [True]),
         ([{"Action": ["s3:PutObject", "s3:GetObject"], "Resource": ["arn:aws:s3:::another/*", f"{BUCKET}/*"]}], [True]),
         # Another statement, another action or another resource of the same statement allows it as well.
@@ -97,26 +97,24 @@ def test_one_form_of_a_resource_is_enough_unless_another_is_denied() -> None:
         ([{"NotAction": "iam:*", "Resource": [f"{BUCKET}/*", "arn:aws:s3:::another/*"]}], [True]),
     ],
 )
-def test_what_is_refused_without_the_action_on_the_resource_that_allowed_it(
-    statements: list[Any], needed: list[bool]
-) -> None:
-    asked = case(Consent.EITHER, statements, [])
-    by = evaluation.judge(asked).by
+def test_a_case_without_its_only_matching_grant_is_denied(statements: list[Any], needed: list[bool]) -> None:
+    question_case = case(Consent.EITHER, statements, [])
+    by = evaluation.judge(question_case).by
 
-    assert [not evaluation.judge(evaluation.without(asked, match)).allowed for match in by] == needed
+    assert [not evaluation.judge(evaluation.without(question_case, match)).allowed for match in by] == needed
 
 
-def test_what_is_taken_away_is_that_action_on_that_resource_and_no_more() -> None:
+def test_only_the_matching_action_and_resource_are_removed() -> None:
     both = [{"Action": ["s3:GetObject", "s3:PutObject"], "Resource": [f"{BUCKET}/*", "arn:aws:s3:::another/*"]}]
-    asked = case(Consent.EITHER, both, [])
-    (match,) = evaluation.judge(asked).by
+    question_case = case(Consent.EITHER, both, [])
+    (match,) = evaluation.judge(question_case).by
 
-    left = evaluation.without(asked, match)
+    remaining = evaluation.without(question_case, match)
 
-    def may(action: str, resource: str) -> bool:
-        question = dataclasses.replace(asked.question, action=action, resource=resource)
-        return evaluation.judge(dataclasses.replace(left, question=question)).allowed
+    def is_allowed(action: str, resource: str) -> bool:
+        question = dataclasses.replace(question_case.question, action=action, resource=resource)
+        return evaluation.judge(dataclasses.replace(remaining, question=question)).allowed
 
-    assert not may("s3:GetObject", f"{BUCKET}/a")
-    assert may("s3:PutObject", f"{BUCKET}/a")
-    assert may("s3:GetObject", "arn:aws:s3:::another/a")
+    assert not is_allowed("s3:GetObject", f"{BUCKET}/a")
+    assert is_allowed("s3:PutObject", f"{BUCKET}/a")
+    assert is_allowed("s3:GetObject", "arn:aws:s3:::another/a")

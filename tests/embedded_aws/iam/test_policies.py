@@ -1,4 +1,4 @@
-"""Policy documents are evaluated as the IAM user guide's own examples say."""
+"""The evaluation of policy documents follows the examples in the IAM user guide."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ RULE = "arn:aws:events:eu-west-1:1:rule/bus/r"
 BUCKET = "arn:aws:s3:::amzn-s3-demo-bucket"
 
 
-def asked(
+def evaluated(
     statement: dict[str, Any],
     action: str = "s3:GetObject",
     resource: str = f"{BUCKET}/a/b.txt",
@@ -35,7 +35,7 @@ def asked(
 
 
 def allowed(statement: dict[str, Any], **about: Any) -> bool:
-    return bool(asked(statement, **about).allowed)
+    return bool(evaluated(statement, **about).allowed)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def allowed(statement: dict[str, Any], **about: Any) -> bool:
         ({"NotAction": ["iam:*", "s3:*"]}, "s3:GetObject", False),
     ],
 )
-def test_an_action_is_named_in_any_case_and_with_wildcards(statement: Any, action: str, answer: bool) -> None:
+def test_an_action_pattern_ignores_case_and_has_wildcards(statement: Any, action: str, answer: bool) -> None:
     assert allowed(statement, action=action) is answer
 
 
@@ -78,7 +78,7 @@ def test_an_action_is_named_in_any_case_and_with_wildcards(statement: Any, actio
         ({"NotResource": f"{BUCKET}/a/*"}, f"{BUCKET}/a/b.txt", False),
     ],
 )
-def test_a_resource_is_named_with_wildcards_and_variables(statement: Any, resource: str, answer: bool) -> None:
+def test_a_resource_pattern_has_wildcards_and_variables(statement: Any, resource: str, answer: bool) -> None:
     context = {"aws:username": "Ana", "aws:principaltag/team": "blue", "aws:federatedprovider": None}
     assert allowed(statement, resource=resource, context=context) is answer
 
@@ -103,18 +103,18 @@ def test_a_resource_is_named_with_wildcards_and_variables(statement: Any, resour
         ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, EVENTS, None),
     ],
 )
-def test_a_resources_policy_names_its_callers(principal: Any, caller: Principal, answer: str | None) -> None:
-    found = asked({"Principal": principal}, principal=caller, of_resource=True).allowed
+def test_a_resource_based_policy_names_principals(principal: Any, caller: Principal, answer: str | None) -> None:
+    found = evaluated({"Principal": principal}, principal=caller, of_resource=True).allowed
     assert [match.whole_account for match in found] == ([] if answer is None else [answer == "account"])
 
 
-def test_all_but_those_named_are_denied() -> None:
+def test_not_principal_denies_all_other_principals() -> None:
     deny = {"Effect": "Deny", "NotPrincipal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/Ana"}}
-    assert not asked(deny, of_resource=True).denied
-    assert asked(deny, principal=SESSION, of_resource=True).denied
+    assert not evaluated(deny, of_resource=True).denied
+    assert evaluated(deny, principal=SESSION, of_resource=True).denied
 
 
-def test_the_answer_names_the_statements_and_what_of_them_matched() -> None:
+def test_the_answer_has_the_matching_statements_actions_and_resources() -> None:
     document = {
         "Statement": [
             {"Sid": "Reads", "Effect": "Allow", "Action": ["s3:List*", "s3:Get*"], "Resource": ["x", f"{BUCKET}/*"]},
@@ -134,7 +134,7 @@ def test_the_answer_names_the_statements_and_what_of_them_matched() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        "no JSON",
+        "not JSON",
         '{"Statement": [{"Effect": "Allow"}]}',
         '{"Statement": [{"Effect": "Permit", "Action": "*", "Resource": "*"}]}',
         '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Conditions": {}}]}',
@@ -143,7 +143,7 @@ def test_the_answer_names_the_statements_and_what_of_them_matched() -> None:
         "[]",
     ],
 )
-def test_a_document_that_is_no_policy_is_none(document: str) -> None:
+def test_an_invalid_policy_document_is_rejected(document: str) -> None:
     with pytest.raises(policies.PolicyError):
         policies.parse(document, "policy")
 
@@ -151,7 +151,7 @@ def test_a_document_that_is_no_policy_is_none(document: str) -> None:
 @pytest.mark.parametrize(
     ("version", "owner"), [("2012-10-17", "Ana"), ("2008-10-17", "${aws:username}"), ("", "${aws:username}")]
 )
-def test_variables_came_with_the_second_version_of_the_policy_language(version: str, owner: str) -> None:
+def test_variables_require_policy_version_2012_10_17(version: str, owner: str) -> None:
     document = {
         "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": f"{BUCKET}/${{aws:username}}/*"},
         **({"Version": version} if version else {}),

@@ -1,4 +1,4 @@
-"""Every change to moto goes through `patching`, fits the moto that is locked, and changes what exists."""
+"""All changes to moto use `patching`, match the locked version of moto, and change existing attributes."""
 
 import ast
 import inspect
@@ -22,23 +22,23 @@ def locked_version() -> str:
     return str(next(package["version"] for package in packages if package["name"] == "moto"))
 
 
-def outdated(patches: Iterable[Patch], version: str) -> Iterator[str]:
-    """Yield what does not fit the given version of moto. A patch of it is to be read again, and then changed."""
+def problems(patches: Iterable[Patch], version: str) -> Iterator[str]:
+    """Yield the patches that do not match a version of moto, with the reason. They must be reviewed and updated."""
     for patch in patches:
         if patch.moto != version:
             yield f"{patch.target} was replaced in moto {patch.moto}, and {version} is locked: {patch.reason}"
         if patch.adds and patch.original is not MISSING:
-            yield f"{patch.target} exists now, and is to be added: {patch.reason}"
+            yield f"{patch.target} is to be added, but already exists: {patch.reason}"
         if not patch.adds and patch.original is MISSING:
-            yield f"{patch.target} does not exist, and is to be replaced: {patch.reason}"
+            yield f"{patch.target} is to be replaced, but does not exist: {patch.reason}"
 
 
-def test_every_patch_fits_the_locked_moto() -> None:
+def test_every_patch_matches_the_locked_version_of_moto() -> None:
     assert moto.__version__ == locked_version()
-    assert list(outdated(patching.declared(), locked_version())) == []
+    assert list(problems(patching.declared(), locked_version())) == []
 
 
-def test_every_patch_has_a_target_of_its_own_in_moto_and_a_reason() -> None:
+def test_every_patch_has_a_unique_target_in_moto_and_a_reason() -> None:
     declared = patching.declared()
 
     assert [target for target, count in Counter(patch.target for patch in declared).items() if count > 1] == []
@@ -52,7 +52,7 @@ def test_every_patch_is_applied_when_the_embedded_aws_starts(aws: EmbeddedAws) -
 
 
 class Moto:
-    """What stands for a class of moto in the tests below."""
+    """A class of moto in the tests below."""
 
     @staticmethod
     def static() -> str:
@@ -75,21 +75,19 @@ def patches(monkeypatch: pytest.MonkeyPatch) -> Patches:
     ("name", "adds", "version", "problem"),
     [
         ("static", False, "5.0.1", "was replaced in moto 5.0.0, and 5.0.1 is locked"),
-        ("static", True, "5.0.0", "exists now, and is to be added"),
-        ("renamed", False, "5.0.0", "does not exist, and is to be replaced"),
+        ("static", True, "5.0.0", "is to be added, but already exists"),
+        ("renamed", False, "5.0.0", "is to be replaced, but does not exist"),
     ],
 )
-def test_a_patch_that_does_not_fit_is_found(
-    patches: Patches, name: str, adds: bool, version: str, problem: str
-) -> None:
+def test_an_outdated_patch_is_reported(patches: Patches, name: str, adds: bool, version: str, problem: str) -> None:
     patches.replace(Moto, name, lambda: "ours", "moto is wrong.", adds=adds)
 
-    (found,) = outdated(patching.declared(), version)
+    (found,) = problems(patching.declared(), version)
 
     assert problem in found
 
 
-def test_a_patch_is_applied_as_the_kind_of_what_it_replaces(patches: Patches) -> None:
+def test_a_replacement_becomes_a_static_method_or_property_like_the_original(patches: Patches) -> None:
     @patches.replaces(Moto, "static", "moto is wrong.")
     def _static() -> str:
         return "ours"
@@ -104,8 +102,8 @@ def test_a_patch_is_applied_as_the_kind_of_what_it_replaces(patches: Patches) ->
     assert (Moto.static(), Moto().name) == ("ours", "ours")
 
 
-def changes(source: str) -> list[str]:
-    """Return the statements that change moto past `patching`."""
+def direct_changes(source: str) -> list[str]:
+    """Return the statements that change moto without `patching`."""
     tree = ast.parse(source)
     imported = {
         alias.asname or alias.name
@@ -126,15 +124,15 @@ def changes(source: str) -> list[str]:
     return [ast.unparse(node) for node in found]
 
 
-def test_nothing_changes_moto_in_another_way() -> None:
+def test_only_the_patching_module_changes_moto() -> None:
     modules = [path for path in (ROOT / "embedded_aws").rglob("*.py") if path.name != "patching.py"]
 
-    assert {str(path): found for path in modules if (found := changes(path.read_text()))} == {}
+    assert {str(path): found for path in modules if (found := direct_changes(path.read_text()))} == {}
 
 
 @pytest.mark.parametrize(
     "change", ["FakeKey.etag = 1", "setattr(FakeKey, 'etag', 1)", "vars(FakeKey)['etag'] = 1"], ids=str
 )
-def test_another_way_is_found(change: str) -> None:
-    assert changes(f"from moto.s3.models import FakeKey\n{change}\n")
-    assert not changes(f"from ours import FakeKey\n{change}\n")
+def test_other_changes_to_moto_are_detected(change: str) -> None:
+    assert direct_changes(f"from moto.s3.models import FakeKey\n{change}\n")
+    assert not direct_changes(f"from ours import FakeKey\n{change}\n")

@@ -42,10 +42,10 @@ def versioned(s3: Any, bucket: str) -> str:
 
 
 @pytest.fixture
-def theirs(aws: EmbeddedAws, bucket: str) -> str:
-    """A bucket of another account that everybody may use."""
+def other_bucket(aws: EmbeddedAws, bucket: str) -> str:
+    """Create a bucket in another account with public access."""
     dev = clients.client_as_operator("s3", DEV)
-    name = f"{bucket}-theirs"
+    name = f"{bucket}-other_bucket"
     dev.create_bucket(Bucket=name, CreateBucketConfiguration=REGION)
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:*"}
     statement["Resource"] = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]  # type: ignore[assignment]
@@ -54,7 +54,7 @@ def theirs(aws: EmbeddedAws, bucket: str) -> str:
 
 
 def refused(status: int, code: str, call: Callable[..., Any], **arguments: Any) -> str:
-    """The message of the error that the call must end with."""
+    """Assert a call's error, and return its message."""
     with pytest.raises(ClientError) as raised:
         call(**arguments)
     error = raised.value.response
@@ -74,19 +74,19 @@ def upload(
     algorithm = {name: value for name, value in create.items() if name == "ChecksumAlgorithm"}
     done = []
     for number, body in enumerate(parts, start=1):
-        answer = s3.upload_part(**place, PartNumber=number, Body=body, **algorithm)
-        done.append({"PartNumber": number, "ETag": answer["ETag"]})
+        response = s3.upload_part(**place, PartNumber=number, Body=body, **algorithm)
+        done.append({"PartNumber": number, "ETag": response["ETag"]})
     return s3.complete_multipart_upload(**place, MultipartUpload={"Parts": done}, **(complete or {}))
 
 
 def compose(s3: Any, bucket: str, key: str, sources: list[dict[str, Any]], **create: Any) -> Any:
-    """An object made of copied parts, which costs no memory however large it is."""
+    """Create an object of copied parts, which needs no memory for its content."""
     upload_id = s3.create_multipart_upload(Bucket=bucket, Key=key, **create)["UploadId"]
     place = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
     done = []
     for number, source in enumerate(sources, start=1):
-        answer = s3.upload_part_copy(**place, PartNumber=number, **source)
-        done.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+        response = s3.upload_part_copy(**place, PartNumber=number, **source)
+        done.append({"PartNumber": number, "ETag": response["CopyPartResult"]["ETag"]})
     return s3.complete_multipart_upload(**place, MultipartUpload={"Parts": done})
 
 
@@ -98,7 +98,7 @@ CopyCall = Callable[..., Any]
 
 @pytest.fixture(params=["copy_object", "upload_part_copy"])
 def copy(request: pytest.FixtureRequest, s3: Any, bucket: str) -> CopyCall:
-    """One of the two calls that copy, to the key `copy` of the bucket."""
+    """Return one of the two copy operations, with the key `copy` of the bucket as its target."""
     arguments: dict[str, Any] = {"Bucket": bucket, "Key": "copy"}
     if request.param == "upload_part_copy":
         upload_id = s3.create_multipart_upload(**arguments)["UploadId"]
@@ -106,7 +106,7 @@ def copy(request: pytest.FixtureRequest, s3: Any, bucket: str) -> CopyCall:
     return lambda **more: getattr(s3, request.param)(**arguments, **more)
 
 
-def test_a_copy_goes_ahead_only_while_the_source_is_what_was_expected(s3: Any, bucket: str, copy: CopyCall) -> None:
+def test_a_copy_depends_on_the_conditions_on_its_source(s3: Any, bucket: str, copy: CopyCall) -> None:
     etag = s3.put_object(Bucket=bucket, Key="source", Body=b"1")["ETag"]
     source = {"CopySource": {"Bucket": bucket, "Key": "source"}}
 
@@ -130,16 +130,16 @@ def test_a_copy_goes_ahead_only_while_the_source_is_what_was_expected(s3: Any, b
         assert message == "At least one of the pre-conditions you specified did not hold"
 
 
-def test_a_copy_names_the_owners_it_expects(s3: Any, bucket: str, theirs: str, copy: CopyCall) -> None:
-    s3.put_object(Bucket=theirs, Key="source", Body=b"1")
-    source = {"CopySource": {"Bucket": theirs, "Key": "source"}}
+def test_a_copy_checks_the_expected_bucket_owners(s3: Any, bucket: str, other_bucket: str, copy: CopyCall) -> None:
+    s3.put_object(Bucket=other_bucket, Key="source", Body=b"1")
+    source = {"CopySource": {"Bucket": other_bucket, "Key": "source"}}
 
     copy(**source, ExpectedBucketOwner=QA, ExpectedSourceBucketOwner=DEV)
     refused(403, "AccessDenied", copy, **source, ExpectedSourceBucketOwner=QA)
     refused(403, "AccessDenied", copy, **source, ExpectedBucketOwner=DEV)
 
 
-def test_a_copy_takes_the_version_it_names(s3: Any, versioned: str) -> None:
+def test_a_copy_reads_the_specified_version(s3: Any, versioned: str) -> None:
     old = s3.put_object(Bucket=versioned, Key="a key", Body=b"old")["VersionId"]
     new = s3.put_object(Bucket=versioned, Key="a key", Body=b"new")["VersionId"]
     source = {"Bucket": versioned, "Key": "a key"}
@@ -149,14 +149,15 @@ def test_a_copy_takes_the_version_it_names(s3: Any, versioned: str) -> None:
         for place in (source | {"VersionId": old}, source)
     ]
 
-    assert [answer["CopySourceVersionId"] for answer in answers] == [old, new]
+    assert [response["CopySourceVersionId"] for response in answers] == [old, new]
     bodies = [
-        s3.get_object(Bucket=versioned, Key="copy", VersionId=answer["VersionId"])["Body"].read() for answer in answers
+        s3.get_object(Bucket=versioned, Key="copy", VersionId=response["VersionId"])["Body"].read()
+        for response in answers
     ]
     assert bodies == [b"old", b"new"]
 
 
-def test_a_source_that_is_not_there_is_said_to_be_missing(s3: Any, versioned: str, copy: CopyCall) -> None:
+def test_a_missing_copy_source_is_an_error(s3: Any, versioned: str, copy: CopyCall) -> None:
     s3.put_object(Bucket=versioned, Key="deleted", Body=b"1")
     marker = s3.delete_object(Bucket=versioned, Key="deleted")["VersionId"]
     for code, source in (
@@ -173,7 +174,7 @@ def test_a_source_that_is_not_there_is_said_to_be_missing(s3: Any, versioned: st
 @pytest.mark.parametrize(
     "key", ["a+b", "a & b=c", "100%", "100%25", "a#b", "a?versionId=b", "ä/ 日本", "a//b", "~'()*!,;:@$"]
 )
-def test_a_key_survives_copying_listing_and_reading(s3: Any, bucket: str, key: str, copy: CopyCall) -> None:
+def test_special_characters_in_keys_are_preserved(s3: Any, bucket: str, key: str, copy: CopyCall) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=b"content")
 
     copy(CopySource={"Bucket": bucket, "Key": key})
@@ -188,7 +189,7 @@ def test_a_key_survives_copying_listing_and_reading(s3: Any, bucket: str, key: s
     assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == 7
 
 
-def test_a_plus_in_a_copy_source_that_is_not_encoded_is_a_space(s3: Any, bucket: str) -> None:
+def test_an_unencoded_plus_in_a_copy_source_is_a_space(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a b", Body=b"space")
     s3.put_object(Bucket=bucket, Key="a+b", Body=b"plus")
 
@@ -201,9 +202,9 @@ def test_a_plus_in_a_copy_source_that_is_not_encoded_is_a_space(s3: Any, bucket:
     assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"space"
 
 
-def test_a_copy_takes_metadata_and_tags_along_or_replaces_them(s3: Any, bucket: str, theirs: str) -> None:
+def test_a_copy_keeps_or_replaces_metadata_and_tags(s3: Any, bucket: str, other_bucket: str) -> None:
     s3.put_object(
-        Bucket=theirs,
+        Bucket=other_bucket,
         Key="source",
         Body=b"1",
         ContentType="application/gzip",
@@ -211,7 +212,7 @@ def test_a_copy_takes_metadata_and_tags_along_or_replaces_them(s3: Any, bucket: 
         Tagging="a=1&b=2",
         StorageClass="STANDARD_IA",
     )
-    source = {"CopySource": {"Bucket": theirs, "Key": "source"}, "Bucket": bucket}
+    source = {"CopySource": {"Bucket": other_bucket, "Key": "source"}, "Bucket": bucket}
 
     s3.copy_object(**source, Key="same", Metadata={"ignored": "yes"}, Tagging="ignored=yes")
     s3.copy_object(
@@ -231,7 +232,7 @@ def test_a_copy_takes_metadata_and_tags_along_or_replaces_them(s3: Any, bucket: 
     assert tags == [[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}], [{"Key": "c", "Value": "3"}]]
 
 
-def test_an_object_is_copied_onto_itself_only_to_change_something(s3: Any, bucket: str) -> None:
+def test_a_copy_to_the_same_key_must_change_something(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     s3.put_object(**place, Body=b"1", Tagging="a=1")
 
@@ -242,19 +243,19 @@ def test_an_object_is_copied_onto_itself_only_to_change_something(s3: Any, bucke
     assert s3.get_object_tagging(**place)["TagSet"] == [{"Key": "a", "Value": "1"}]
 
 
-def test_tags_belong_to_an_object_whoever_reads_it_and_end_with_it(s3: Any, theirs: str) -> None:
+def test_tags_are_visible_across_accounts_and_deleted_with_their_object(s3: Any, other_bucket: str) -> None:
     dev = clients.client_as_operator("s3", DEV)
-    dev.put_object(Bucket=theirs, Key="key", Body=b"1", Tagging="a=1")
-    assert s3.get_object_tagging(Bucket=theirs, Key="key")["TagSet"] == [{"Key": "a", "Value": "1"}]
+    dev.put_object(Bucket=other_bucket, Key="key", Body=b"1", Tagging="a=1")
+    assert s3.get_object_tagging(Bucket=other_bucket, Key="key")["TagSet"] == [{"Key": "a", "Value": "1"}]
 
-    dev.delete_object(Bucket=theirs, Key="key")
-    dev.put_object(Bucket=theirs, Key="other", Body=b"2")
-    dev.copy_object(Bucket=theirs, Key="key", CopySource={"Bucket": theirs, "Key": "other"})
-    assert s3.get_object_tagging(Bucket=theirs, Key="key")["TagSet"] == []
+    dev.delete_object(Bucket=other_bucket, Key="key")
+    dev.put_object(Bucket=other_bucket, Key="other", Body=b"2")
+    dev.copy_object(Bucket=other_bucket, Key="key", CopySource={"Bucket": other_bucket, "Key": "other"})
+    assert s3.get_object_tagging(Bucket=other_bucket, Key="key")["TagSet"] == []
 
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
-def test_an_archived_object_is_neither_read_nor_copied_until_it_is_restored(
+def test_an_archived_object_must_be_restored_before_reads_and_copies(
     s3: Any, bucket: str, copy: CopyCall, storage_class: str, request: pytest.FixtureRequest
 ) -> None:
     place = {"Bucket": bucket, "Key": "source"}
@@ -273,25 +274,25 @@ def test_an_archived_object_is_neither_read_nor_copied_until_it_is_restored(
     copy(CopySource=place)
 
 
-def test_a_range_is_copied_only_from_inside_a_source_of_more_than_5_mib(s3: Any, bucket: str) -> None:
+def test_a_range_copy_requires_a_source_larger_than_5_mib(s3: Any, bucket: str) -> None:
     data = bytes(range(256)) * (6 * MIB // 256)
     s3.put_object(Bucket=bucket, Key="source", Body=data)
     s3.put_object(Bucket=bucket, Key="small", Body=data[: 5 * MIB])
     place = {"Bucket": bucket, "Key": "copy", "PartNumber": 1}
     place["UploadId"] = s3.create_multipart_upload(Bucket=bucket, Key="copy")["UploadId"]
 
-    def copy(key: str, wanted: str) -> Any:
-        return s3.upload_part_copy(**place, CopySource={"Bucket": bucket, "Key": key}, CopySourceRange=wanted)
+    def copy(key: str, byte_range: str) -> Any:
+        return s3.upload_part_copy(**place, CopySource={"Bucket": bucket, "Key": key}, CopySourceRange=byte_range)
 
-    answer = copy("source", f"bytes=7-{6 * MIB - 1}")
-    assert answer["CopyPartResult"]["ETag"] == f'"{hashlib.md5(data[7:]).hexdigest()}"'  # noqa: S324
-    for wanted in ("7-9", "bytes=7-", "bytes=-7", "bytes=9-7", "bytes=a-b"):
+    response = copy("source", f"bytes=7-{6 * MIB - 1}")
+    assert response["CopyPartResult"]["ETag"] == f'"{hashlib.md5(data[7:]).hexdigest()}"'  # noqa: S324
+    for byte_range in ("7-9", "bytes=7-", "bytes=-7", "bytes=9-7", "bytes=a-b"):
         assert "must be of the form bytes=first-last" in refused(
-            400, "InvalidArgument", copy, key="source", wanted=wanted
+            400, "InvalidArgument", copy, key="source", byte_range=byte_range
         )
-    message = refused(400, "InvalidArgument", copy, key="source", wanted=f"bytes=7-{6 * MIB}")
+    message = refused(400, "InvalidArgument", copy, key="source", byte_range=f"bytes=7-{6 * MIB}")
     assert message == f"Range specified is not valid for source object of size: {6 * MIB}"
-    message = refused(400, "InvalidRequest", copy, key="small", wanted="bytes=0-9")
+    message = refused(400, "InvalidRequest", copy, key="small", byte_range="bytes=0-9")
     assert message == "The specified copy source is not supported as a byte-range copy source"
     copy("small", f"bytes=0-{5 * MIB - 1}")
 
@@ -299,7 +300,7 @@ def test_a_range_is_copied_only_from_inside_a_source_of_more_than_5_mib(s3: Any,
 # Conditional writes
 
 
-def test_a_write_that_must_not_replace_anything_does_not(s3: Any, versioned: str) -> None:
+def test_if_none_match_prevents_overwriting(s3: Any, versioned: str) -> None:
     place = {"Bucket": versioned, "Key": "key"}
     s3.put_object(Bucket=versioned, Key="source", Body=b"copied")
 
@@ -316,7 +317,7 @@ def test_a_write_that_must_not_replace_anything_does_not(s3: Any, versioned: str
     assert s3.get_object(**place)["Body"].read() == b"copied"
 
 
-def test_a_write_that_must_replace_what_it_knows_replaces_nothing_else(s3: Any, bucket: str) -> None:
+def test_if_match_overwrites_only_the_expected_object(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     source = {"Bucket": bucket, "Key": "source"}
     s3.put_object(**source, Body=b"copied")
@@ -333,7 +334,7 @@ def test_a_write_that_must_replace_what_it_knows_replaces_nothing_else(s3: Any, 
     assert s3.get_object(**place)["Body"].read() == b"copied"
 
 
-def test_of_several_writes_at_once_that_must_not_replace_anything_one_succeeds(s3: Any, bucket: str) -> None:
+def test_one_of_several_concurrent_conditional_writes_succeeds(s3: Any, bucket: str) -> None:
     won = []
 
     def write(number: int) -> None:
@@ -355,7 +356,7 @@ def test_of_several_writes_at_once_that_must_not_replace_anything_one_succeeds(s
 # Owners
 
 
-def test_every_operation_refuses_a_bucket_of_an_owner_it_does_not_expect(s3: Any, bucket: str) -> None:
+def test_every_operation_checks_the_expected_bucket_owner(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="key", Body=b"1")
     upload_id = s3.create_multipart_upload(Bucket=bucket, Key="key")["UploadId"]
     part = {"UploadId": upload_id, "PartNumber": 1}
@@ -385,10 +386,10 @@ def test_every_operation_refuses_a_bucket_of_an_owner_it_does_not_expect(s3: Any
 # Multipart uploads
 
 
-def test_an_object_uploaded_in_parts_is_what_the_upload_said(s3: Any, bucket: str) -> None:
+def test_a_multipart_upload_creates_an_object_with_its_properties(s3: Any, bucket: str) -> None:
     parts = [b"a" * (5 * MIB), b"b" * 10]
 
-    answer = upload(
+    response = upload(
         s3,
         bucket,
         "key",
@@ -401,14 +402,14 @@ def test_an_object_uploaded_in_parts_is_what_the_upload_said(s3: Any, bucket: st
 
     head = s3.head_object(Bucket=bucket, Key="key")
     digests = b"".join(hashlib.md5(part).digest() for part in parts)  # noqa: S324
-    assert answer["ETag"] == head["ETag"] == f'"{hashlib.md5(digests).hexdigest()}-2"'  # noqa: S324
+    assert response["ETag"] == head["ETag"] == f'"{hashlib.md5(digests).hexdigest()}-2"'  # noqa: S324
     assert (head["ContentType"], head["Metadata"]) == ("application/gzip", {"framework": "xgboost"})
     assert (head["StorageClass"], head["ContentLength"]) == ("STANDARD_IA", 5 * MIB + 10)
     assert s3.get_object_tagging(Bucket=bucket, Key="key")["TagSet"] == [{"Key": "a", "Value": "1"}]
     assert s3.get_object(Bucket=bucket, Key="key")["Body"].read() == b"".join(parts)
 
 
-def test_a_copy_by_parts_takes_neither_metadata_nor_tags_from_the_source(s3: Any, bucket: str) -> None:
+def test_a_multipart_copy_has_neither_metadata_nor_tags_of_its_source(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="source", Body=b"1", ContentType="text/plain", Metadata={"a": "b"}, Tagging="a=1")
 
     compose(s3, bucket, "copy", [{"CopySource": {"Bucket": bucket, "Key": "source"}}])
@@ -419,7 +420,7 @@ def test_a_copy_by_parts_takes_neither_metadata_nor_tags_from_the_source(s3: Any
     assert head["ETag"].endswith('-1"')
 
 
-def test_an_upload_is_completed_only_with_its_own_parts_in_order(s3: Any, bucket: str) -> None:
+def test_completion_requires_the_uploads_parts_in_order(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     place["UploadId"] = s3.create_multipart_upload(**place)["UploadId"]
     etags = {
@@ -447,7 +448,7 @@ def test_an_upload_is_completed_only_with_its_own_parts_in_order(s3: Any, bucket
 
 
 @pytest.mark.parametrize("number", [0, 10_001])
-def test_a_part_number_lies_between_1_and_10000(s3: Any, bucket: str, number: int) -> None:
+def test_a_part_number_must_be_between_1_and_10000(s3: Any, bucket: str, number: int) -> None:
     s3.put_object(Bucket=bucket, Key="source", Body=b"1")
     place = {"Bucket": bucket, "Key": "key", "PartNumber": number}
     place["UploadId"] = s3.create_multipart_upload(Bucket=bucket, Key="key")["UploadId"]
@@ -457,7 +458,7 @@ def test_a_part_number_lies_between_1_and_10000(s3: Any, bucket: str, number: in
 
 
 @pytest.mark.parametrize("end", ["complete", "abort"])
-def test_an_upload_that_has_ended_is_no_more(s3: Any, bucket: str, end: str) -> None:
+def test_an_upload_no_longer_exists_after_its_end(s3: Any, bucket: str, end: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     place["UploadId"] = s3.create_multipart_upload(**place)["UploadId"]
     etag = s3.upload_part(**place, PartNumber=1, Body=b"1")["ETag"]
@@ -477,7 +478,7 @@ def test_an_upload_that_has_ended_is_no_more(s3: Any, bucket: str, end: str) -> 
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
-def test_parts_are_listed_page_by_page_by_their_numbers(s3: Any, bucket: str) -> None:
+def test_parts_are_listed_in_pages_by_number(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     place["UploadId"] = s3.create_multipart_upload(**place)["UploadId"]
     for number in (5, 30, 10, 20):
@@ -489,9 +490,9 @@ def test_parts_are_listed_page_by_page_by_their_numbers(s3: Any, bucket: str) ->
     assert [part["Size"] for page in pages for part in page["Parts"]] == [1, 2, 2, 2]
 
 
-def test_uploads_are_listed_page_by_page_below_a_prefix(s3: Any, bucket: str) -> None:
+def test_uploads_are_listed_in_pages_under_a_prefix(s3: Any, bucket: str) -> None:
     before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
-    begun = [
+    uploads = [
         (key, s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"])
         for key in ("m/a", "m/b", "m/b", "m/c", "n/a")
     ]
@@ -501,7 +502,7 @@ def test_uploads_are_listed_page_by_page_below_a_prefix(s3: Any, bucket: str) ->
 
     listed = [(item["Key"], item["UploadId"]) for page in pages for item in page["Uploads"]]
     assert len(pages) == 2
-    assert sorted(listed) == sorted(begun[:4])
+    assert sorted(listed) == sorted(uploads[:4])
     assert [key for key, _ in listed] == ["m/a", "m/b", "m/b", "m/c"]
     assert all(item["Initiated"] >= before for page in pages for item in page["Uploads"])
 
@@ -509,10 +510,10 @@ def test_uploads_are_listed_page_by_page_below_a_prefix(s3: Any, bucket: str) ->
 # Checksums
 
 
-def test_an_object_without_a_checksum_gets_a_crc64nvme(s3: Any, bucket: str) -> None:
+def test_the_default_checksum_is_crc64nvme(s3: Any, bucket: str) -> None:
     older = clients.client_as_operator("s3", QA)
-    older.meta.config.request_checksum_calculation = "when_required"  # boto3 sends a CRC32 of its own otherwise
-    answer = older.put_object(Bucket=bucket, Key="key", Body=b"content")
+    older.meta.config.request_checksum_calculation = "when_required"  # otherwise boto3 sends a CRC32
+    response = older.put_object(Bucket=bucket, Key="key", Body=b"content")
 
     head = s3.head_object(Bucket=bucket, Key="key", ChecksumMode="ENABLED")
     read = s3.get_object(Bucket=bucket, Key="key", ChecksumMode="ENABLED")
@@ -521,7 +522,7 @@ def test_an_object_without_a_checksum_gets_a_crc64nvme(s3: Any, bucket: str) -> 
         Key="key",
         ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize", "StorageClass"],
     )
-    for facts in (answer, head, read, attributes["Checksum"]):
+    for facts in (response, head, read, attributes["Checksum"]):
         assert (facts["ChecksumCRC64NVME"], facts["ChecksumType"]) == (crc64(b"content"), "FULL_OBJECT")
     assert attributes["ETag"] == hashlib.md5(b"content").hexdigest()  # noqa: S324
     assert (attributes["ObjectSize"], attributes["StorageClass"]) == (7, "STANDARD")
@@ -533,20 +534,20 @@ def base64_crc32(data: bytes) -> str:
     return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
 
 
-def test_the_clients_checksum_is_kept_if_it_is_right(s3: Any, bucket: str) -> None:
+def test_a_correct_checksum_in_the_request_is_stored(s3: Any, bucket: str) -> None:
     sha256 = base64.b64encode(hashlib.sha256(b"content").digest()).decode()
     md5 = base64.b64encode(hashlib.md5(b"content").digest()).decode()  # noqa: S324
-    for given, kept in (
+    for arguments, expected in (
         ({}, {"ChecksumCRC32": base64_crc32(b"content")}),  # boto3's own default
         ({"ChecksumSHA256": sha256}, {"ChecksumSHA256": sha256}),
         ({"ChecksumAlgorithm": "CRC32C"}, {"ChecksumCRC32C": "Ya91Mw=="}),
         ({"ChecksumCRC64NVME": crc64(b"content")}, {"ChecksumCRC64NVME": crc64(b"content")}),
         ({"ContentMD5": md5, "ChecksumSHA256": sha256}, {"ChecksumSHA256": sha256}),
     ):
-        s3.put_object(Bucket=bucket, Key="key", Body=b"content", **given)
+        s3.put_object(Bucket=bucket, Key="key", Body=b"content", **arguments)
         head = s3.head_object(Bucket=bucket, Key="key", ChecksumMode="ENABLED")
-        found = {name: value for name, value in head.items() if name.startswith("Checksum")}
-        assert found == kept | {"ChecksumType": "FULL_OBJECT"}
+        checksums = {name: value for name, value in head.items() if name.startswith("Checksum")}
+        assert checksums == expected | {"ChecksumType": "FULL_OBJECT"}
 
 
 @pytest.mark.parametrize(
@@ -558,7 +559,7 @@ def test_the_clients_checksum_is_kept_if_it_is_right(s3: Any, bucket: str) -> No
         {"ContentMD5": base64.b64encode(hashlib.md5(b"other").digest()).decode()},  # noqa: S324
     ],
 )
-def test_a_body_that_its_checksum_does_not_match_is_refused(s3: Any, bucket: str, wrong: dict[str, str]) -> None:
+def test_a_wrong_checksum_in_the_request_is_rejected(s3: Any, bucket: str, wrong: dict[str, str]) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     refused(400, "BadDigest", s3.put_object, **place, Body=b"content", **wrong)
     upload_id = s3.create_multipart_upload(**place)["UploadId"]
@@ -567,33 +568,29 @@ def test_a_body_that_its_checksum_does_not_match_is_refused(s3: Any, bucket: str
 
 
 @pytest.mark.parametrize("create", [{}, {"ChecksumAlgorithm": "CRC64NVME"}])
-def test_an_upload_is_checked_against_the_checksum_of_the_whole_object(
-    s3: Any, bucket: str, create: dict[str, str]
-) -> None:
+def test_completion_verifies_the_full_object_checksum(s3: Any, bucket: str, create: dict[str, str]) -> None:
     parts = [b"a" * (5 * MIB), b"b" * 10]
     right, wrong = crc64(b"".join(parts)), crc64(b"other")
 
     with pytest.raises(ClientError, match="The CRC64NVME you specified did not match") as raised:
         upload(s3, bucket, "key", parts, {"ChecksumCRC64NVME": wrong, "ChecksumType": "FULL_OBJECT"}, **create)
     assert raised.value.response["Error"]["Code"] == "BadDigest"
-    answer = upload(s3, bucket, "key", parts, {"ChecksumCRC64NVME": right, "ChecksumType": "FULL_OBJECT"}, **create)
+    response = upload(s3, bucket, "key", parts, {"ChecksumCRC64NVME": right, "ChecksumType": "FULL_OBJECT"}, **create)
 
     head = s3.head_object(Bucket=bucket, Key="key", ChecksumMode="ENABLED")
-    for facts in (answer, head):
+    for facts in (response, head):
         assert (facts["ChecksumCRC64NVME"], facts["ChecksumType"]) == (right, "FULL_OBJECT")
 
 
-def test_a_large_file_of_boto3_has_a_checksum_composed_of_those_of_its_parts(
-    s3: Any, bucket: str, tmp_path: Any
-) -> None:
+def test_a_multipart_upload_of_boto3_has_a_composite_checksum(s3: Any, bucket: str, tmp_path: Any) -> None:
     data = bytes(range(256)) * (11 * MIB // 256)
     (tmp_path / "file").write_bytes(data)
     config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
 
     s3.upload_file(str(tmp_path / "file"), bucket, "key", Config=config)
 
-    wanted = ["Checksum", "ObjectParts"]
-    attributes = s3.get_object_attributes(Bucket=bucket, Key="key", ObjectAttributes=wanted)
+    attribute_names = ["Checksum", "ObjectParts"]
+    attributes = s3.get_object_attributes(Bucket=bucket, Key="key", ObjectAttributes=attribute_names)
     cuts = [data[start : start + 5 * MIB] for start in range(0, len(data), 5 * MIB)]
     of_parts = b"".join(zlib.crc32(cut).to_bytes(4, "big") for cut in cuts)
     assert attributes["Checksum"] == {"ChecksumCRC32": base64_crc32(of_parts), "ChecksumType": "COMPOSITE"}
@@ -612,7 +609,7 @@ def test_a_large_file_of_boto3_has_a_checksum_composed_of_those_of_its_parts(
     assert (copied["ChecksumCRC32"], copied["ChecksumType"]) == (base64_crc32(data), "FULL_OBJECT")
 
 
-def test_an_upload_with_checksums_of_its_parts_is_completed_with_them(s3: Any, bucket: str) -> None:
+def test_completion_requires_the_checksums_of_parts(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     place["UploadId"] = s3.create_multipart_upload(**place, ChecksumAlgorithm="SHA256")["UploadId"]
     refused(400, "InvalidRequest", s3.upload_part, **place, PartNumber=1, Body=b"1", ChecksumAlgorithm="CRC32")
@@ -625,10 +622,10 @@ def test_an_upload_with_checksums_of_its_parts_is_completed_with_them(s3: Any, b
     assert "must include the checksum for each part" in message
     refused(400, "InvalidPart", complete, **place, MultipartUpload={"Parts": [chosen | other]})
     right = {"ChecksumSHA256": part["ChecksumSHA256"]}
-    answer = complete(**place, MultipartUpload={"Parts": [chosen | right]})
+    response = complete(**place, MultipartUpload={"Parts": [chosen | right]})
 
     composed = hashlib.sha256(hashlib.sha256(b"1").digest()).digest()
-    assert answer["ChecksumSHA256"] == f"{base64.b64encode(composed).decode()}-1"
+    assert response["ChecksumSHA256"] == f"{base64.b64encode(composed).decode()}-1"
     refused(
         400,
         "InvalidRequest",
@@ -640,15 +637,15 @@ def test_an_upload_with_checksums_of_its_parts_is_completed_with_them(s3: Any, b
     )
 
 
-def test_a_copy_has_the_checksum_of_its_source_or_the_one_asked_for(s3: Any, bucket: str) -> None:
+def test_a_copy_has_the_checksum_algorithm_of_its_source_or_its_request(s3: Any, bucket: str) -> None:
     source = {"Bucket": bucket, "Key": "source"}
     s3.put_object(**source, Body=b"content")
 
-    for asked, expected in (
+    for arguments, expected in (
         ({}, {"ChecksumCRC32": base64_crc32(b"content")}),
         ({"ChecksumAlgorithm": "CRC64NVME"}, {"ChecksumCRC64NVME": crc64(b"content")}),
     ):
-        result = s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, **asked)["CopyObjectResult"]
+        result = s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, **arguments)["CopyObjectResult"]
         head = s3.head_object(Bucket=bucket, Key="copy", ChecksumMode="ENABLED")
         assert expected.items() <= result.items()
         assert expected.items() <= head.items()
@@ -657,7 +654,7 @@ def test_a_copy_has_the_checksum_of_its_source_or_the_one_asked_for(s3: Any, buc
 # Objects of any size
 
 
-def test_an_object_of_terabytes_is_composed_copied_checked_and_read(s3: Any, bucket: str) -> None:
+def test_an_object_of_terabytes_can_be_composed_copied_verified_and_read(s3: Any, bucket: str) -> None:
     block = bytes(range(256)) * (8 * MIB // 256)
     s3.put_object(Bucket=bucket, Key="8 MiB", Body=block)
     sizes = {"8 MiB": 8 * MIB}
@@ -678,7 +675,7 @@ def test_an_object_of_terabytes_is_composed_copied_checked_and_read(s3: Any, buc
         block * 16
     )
 
-    # A copy by parts of another size is the same object.
+    # A copy in parts of another size has the same content.
     ranges = [
         {
             "CopySource": {"Bucket": bucket, "Key": "50 GiB"},
@@ -702,7 +699,7 @@ def test_an_object_of_terabytes_is_composed_copied_checked_and_read(s3: Any, buc
     assert listed == sizes | {"copy": sizes["50 GiB"]}
 
 
-def test_more_than_5_gib_is_not_copied_at_once(s3: Any, bucket: str) -> None:
+def test_a_single_copy_is_limited_to_5_gib(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="block", Body=bytes(8 * MIB))
     compose(s3, bucket, "512 MiB", [{"CopySource": {"Bucket": bucket, "Key": "block"}}] * 64)
     half = {"CopySource": {"Bucket": bucket, "Key": "512 MiB"}}
@@ -722,7 +719,7 @@ def test_more_than_5_gib_is_not_copied_at_once(s3: Any, bucket: str) -> None:
     assert sizes == [5 * GIB, 5 * GIB + 1]
 
 
-def test_a_copy_outlives_its_source(s3: Any, bucket: str) -> None:
+def test_a_copy_remains_after_its_source_is_deleted(s3: Any, bucket: str) -> None:
     data = bytes(range(256)) * (6 * MIB // 256)
     s3.put_object(Bucket=bucket, Key="source", Body=data)
     source = {"Bucket": bucket, "Key": "source"}
@@ -736,7 +733,7 @@ def test_a_copy_outlives_its_source(s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key="parts")["Body"].read() == data + data[1:10]
 
 
-def test_boto3s_own_copy_of_a_large_object_is_complete(s3: Any, bucket: str) -> None:
+def test_boto3s_managed_copy_of_a_large_object_is_complete(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="block", Body=bytes(range(256)) * (8 * MIB // 256))
     compose(s3, bucket, "source", [{"CopySource": {"Bucket": bucket, "Key": "block"}}] * 16)
     config = TransferConfig(multipart_threshold=16 * MIB, multipart_chunksize=32 * MIB)
@@ -752,14 +749,14 @@ def test_boto3s_own_copy_of_a_large_object_is_complete(s3: Any, bucket: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "first", "last"),
+    ("byte_range", "first", "last"),
     [("bytes=0-4", 0, 4), ("bytes=3-", 3, 9), ("bytes=-2", 8, 9), ("bytes=5-100", 5, 9)],
 )
-def test_a_range_is_read(s3: Any, bucket: str, wanted: str, first: int, last: int) -> None:
+def test_a_range_is_read(s3: Any, bucket: str, byte_range: str, first: int, last: int) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     s3.put_object(**place, Body=b"0123456789")
 
-    head, read = s3.head_object(**place, Range=wanted), s3.get_object(**place, Range=wanted)
+    head, read = s3.head_object(**place, Range=byte_range), s3.get_object(**place, Range=byte_range)
 
     assert read["Body"].read() == b"0123456789"[first : last + 1]
     assert read["ContentRange"] == head["ContentRange"] == f"bytes {first}-{last}/10"
@@ -767,7 +764,7 @@ def test_a_range_is_read(s3: Any, bucket: str, wanted: str, first: int, last: in
     assert read["ResponseMetadata"]["HTTPStatusCode"] == head["ResponseMetadata"]["HTTPStatusCode"] == 206
 
 
-def test_a_range_outside_the_object_is_refused(s3: Any, bucket: str) -> None:
+def test_a_range_outside_the_object_is_rejected(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     s3.put_object(**place, Body=b"0123456789")
 
@@ -786,7 +783,7 @@ def test_one_part_of_an_object_is_read(s3: Any, bucket: str) -> None:
     refused(416, "416", s3.head_object, **(place | {"PartNumber": 3}))
 
 
-def test_reading_depends_on_the_etag_when_asked_to(s3: Any, bucket: str) -> None:
+def test_conditional_reads_depend_on_the_etag(s3: Any, bucket: str) -> None:
     place = {"Bucket": bucket, "Key": "key"}
     etag = s3.put_object(**place, Body=b"1")["ETag"]
 
@@ -802,7 +799,7 @@ def test_reading_depends_on_the_etag_when_asked_to(s3: Any, bucket: str) -> None
         refused(412, failed, call, **place, IfUnmodifiedSince=YESTERDAY)
 
 
-def test_versions_and_delete_markers_are_told_apart(s3: Any, versioned: str) -> None:
+def test_reads_distinguish_versions_and_delete_markers(s3: Any, versioned: str) -> None:
     place = {"Bucket": versioned, "Key": "key"}
     old = s3.put_object(**place, Body=b"old")["VersionId"]
     new = s3.put_object(**place, Body=b"new")["VersionId"]
@@ -821,14 +818,14 @@ def test_versions_and_delete_markers_are_told_apart(s3: Any, versioned: str) -> 
     assert {item["VersionId"] for item in listed["Versions"]} == {old, new}
 
 
-def test_a_version_of_a_bucket_without_versions_is_an_invalid_argument(s3: Any, bucket: str) -> None:
+def test_a_version_id_is_invalid_in_an_unversioned_bucket(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="key", Body=b"1")
 
     refused(400, "InvalidArgument", s3.get_object, Bucket=bucket, Key="key", VersionId="x" * 32)
     assert s3.get_object(Bucket=bucket, Key="key", VersionId="null")["Body"].read() == b"1"
 
 
-def test_objects_are_listed_page_by_page_below_a_prefix(s3: Any, bucket: str) -> None:
+def test_objects_are_listed_in_pages_under_a_prefix(s3: Any, bucket: str) -> None:
     keys = [f"m/{number:03}+ä" for number in range(25)]
     for key in [*keys, "n", "m/deep/a", "m/deep/b"]:
         s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
@@ -854,11 +851,11 @@ def encryption(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in names if name in facts}
 
 
-def test_an_object_is_encrypted_as_its_request_says(s3: Any, bucket: str, kms_key: str) -> None:
+def test_the_request_determines_the_encryption(s3: Any, bucket: str, kms_key: str) -> None:
     source = {"Bucket": bucket, "Key": "source"}
     s3.put_object(**source, Body=b"1")
     place = {"Bucket": bucket, "Key": "key"}
-    for asked, expected in (
+    for arguments, expected in (
         ({}, {"ServerSideEncryption": "AES256"}),
         (
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key, "BucketKeyEnabled": True},
@@ -869,15 +866,15 @@ def test_an_object_is_encrypted_as_its_request_says(s3: Any, bucket: str, kms_ke
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key},
         ),
     ):
-        s3.put_object(**place, Body=b"1", **asked)
+        s3.put_object(**place, Body=b"1", **arguments)
         assert encryption(s3.head_object(**place)) == expected
-        s3.copy_object(**place, CopySource=source, **asked)
+        s3.copy_object(**place, CopySource=source, **arguments)
         assert encryption(s3.head_object(**place)) == expected
-        upload(s3, bucket, "key", [b"1"], **asked)
+        upload(s3, bucket, "key", [b"1"], **arguments)
         assert encryption(s3.head_object(**place)) == expected
 
 
-def test_the_bucket_says_how_an_object_is_encrypted_whose_request_does_not(s3: Any, bucket: str, kms_key: str) -> None:
+def test_the_bucket_determines_the_default_encryption(s3: Any, bucket: str, kms_key: str) -> None:
     rule = {
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": kms_key},
         "BucketKeyEnabled": True,

@@ -1,4 +1,4 @@
-"""Model packages of the embedded AWS: versions, approvals, events and what is kept of them."""
+"""Model packages of the embedded AWS: versions, approvals, events and stored fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
-from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, refused, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, refused
+from tests.support.waiting import wait_for
 
 CONTAINER = {
     "Image": IMAGE,
@@ -31,12 +32,12 @@ def dev(aws: EmbeddedAws, name: str) -> Account:
 
 
 def register(dev: Account, **request: Any) -> str:
-    given = {"ModelPackageGroupName": dev.name, "InferenceSpecification": SPECIFICATION, **request}
-    return str(dev.sagemaker.create_model_package(**given)["ModelPackageArn"])
+    arguments = {"ModelPackageGroupName": dev.name, "InferenceSpecification": SPECIFICATION, **request}
+    return str(dev.sagemaker.create_model_package(**arguments)["ModelPackageArn"])
 
 
-def heard(dev: Account) -> str:
-    """A queue with every event of the group's packages."""
+def event_queue(dev: Account) -> str:
+    """Create a queue that receives all events of the group's packages."""
     sqs, events = dev.client("sqs"), dev.client("events")
     url = sqs.create_queue(QueueName=dev.name)["QueueUrl"]
     events.put_rule(
@@ -66,7 +67,7 @@ def next_event(dev: Account, url: str) -> dict[str, Any]:
     return event
 
 
-def test_a_package_is_kept_whole_and_waits_for_its_approval(dev: Account) -> None:
+def test_a_new_package_is_stored_completely_and_pending_approval(dev: Account) -> None:
     more = {"SourceUri": "s3://somewhere/else", "ModelLifeCycle": {"Stage": "Dev", "StageStatus": "New"}}
     arn = register(dev, **more, CustomerMetadataProperties={"reviewed": "yes"})
 
@@ -80,8 +81,8 @@ def test_a_package_is_kept_whole_and_waits_for_its_approval(dev: Account) -> Non
     assert (described["ModelPackageGroupName"], described["ModelPackageVersion"]) == (dev.name, 1)
 
 
-def test_an_approval_is_told_with_what_was_updated(dev: Account) -> None:
-    url = heard(dev)
+def test_an_approval_emits_an_event_with_the_updated_fields(dev: Account) -> None:
+    url = event_queue(dev)
     arn = register(dev)
     next_event(dev, url)
 
@@ -95,7 +96,7 @@ def test_an_approval_is_told_with_what_was_updated(dev: Account) -> None:
     assert event["detail"]["UpdatedModelPackageFields"] == ["ModelApprovalStatus", "ApprovalDescription"]
 
 
-def test_each_version_is_a_package_of_its_own(dev: Account) -> None:
+def test_each_version_is_a_separate_package(dev: Account) -> None:
     first, second = register(dev), register(dev, ModelApprovalStatus="Approved")
 
     listed = dev.sagemaker.list_model_packages(ModelPackageGroupName=dev.name)["ModelPackageSummaryList"]
@@ -105,7 +106,7 @@ def test_each_version_is_a_package_of_its_own(dev: Account) -> None:
     assert [each["ModelPackageVersion"] for each in approved["ModelPackageSummaryList"]] == [2]
 
 
-def test_a_package_without_a_group_has_a_name_and_tags_and_no_approval(dev: Account) -> None:
+def test_a_package_without_a_group_has_a_name_and_tags_but_no_approval_status(dev: Account) -> None:
     name = f"{dev.name}-alone"
     arn = dev.sagemaker.create_model_package(
         ModelPackageName=name, InferenceSpecification=SPECIFICATION, Tags=[{"Key": "a", "Value": "b"}]
@@ -118,7 +119,7 @@ def test_a_package_without_a_group_has_a_name_and_tags_and_no_approval(dev: Acco
     assert dev.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "b"}]
 
 
-def test_what_sagemaker_refuses_is_refused(dev: Account) -> None:
+def test_invalid_requests_are_rejected(dev: Account) -> None:
     arn = register(dev)
     describe, create = dev.sagemaker.describe_model_package, dev.sagemaker.create_model_package
 

@@ -1,4 +1,4 @@
-"""Models and endpoint configs: kept as they were given, refused where SageMaker refuses them."""
+"""Models and endpoint configs are stored as in the request and validated as by SageMaker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
     return Account("qa", name)
 
 
-def test_names_that_exist_are_refused_whatever_their_case(qa: Account) -> None:
+def test_existing_names_are_rejected_in_any_case(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config)
     upper = config.upper()
@@ -36,7 +36,7 @@ def test_names_that_exist_are_refused_whatever_their_case(qa: Account) -> None:
     )
 
 
-def test_what_does_not_exist_is_not_found_in_sagemakers_words(qa: Account) -> None:
+def test_missing_resources_are_sagemakers_not_found_errors(qa: Account) -> None:
     missing = f"{qa.name}-Missing"
     variant = {"VariantName": "v", "ModelName": missing, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     no_model = ("ValidationException", f'Could not find model "{arn(qa, "model", missing)}".')
@@ -58,7 +58,7 @@ def test_what_does_not_exist_is_not_found_in_sagemakers_words(qa: Account) -> No
     assert refused(qa.sagemaker.update_endpoint, EndpointName=missing, EndpointConfigName=missing) == no_endpoint
 
 
-def test_a_model_is_described_as_it_was_created(qa: Account) -> None:
+def test_the_description_of_a_model_contains_its_request(qa: Account) -> None:
     url = qa.put("model.tar.gz", greeter("Hello"))
     qa.put("weights/part-1", "1")
     source = {"S3Uri": f"s3://{qa.bucket}/weights/", "S3DataType": "S3Prefix", "CompressionType": "None"}
@@ -85,7 +85,7 @@ def test_a_model_is_described_as_it_was_created(qa: Account) -> None:
 
     described = qa.sagemaker.describe_model(ModelName=request["ModelName"])
 
-    # SageMaker shows a ModelDataSource beside every ModelDataUrl.
+    # SageMaker adds a ModelDataSource to every ModelDataUrl.
     added = described["Containers"][1].pop("ModelDataSource")
     assert added == {"S3DataSource": {"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"}}
     assert {member: described[member] for member in request} == request
@@ -93,7 +93,7 @@ def test_a_model_is_described_as_it_was_created(qa: Account) -> None:
     assert tags == [{"Key": "team", "Value": "reviews"}]
 
 
-def test_an_endpoint_config_is_described_as_it_was_created(qa: Account) -> None:
+def test_the_description_of_an_endpoint_config_contains_its_request(qa: Account) -> None:
     request = {
         "EndpointConfigName": f"{qa.name}-Config",
         "ProductionVariants": [
@@ -126,7 +126,7 @@ def test_an_endpoint_config_is_described_as_it_was_created(qa: Account) -> None:
     assert {member: described[member] for member in request} == request
 
 
-def test_tags_of_every_kind_can_be_changed(qa: Account) -> None:
+def test_the_tags_of_all_resource_types_can_be_changed(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config, Tags=[{"Key": "team", "Value": "reviews"}])
     group = qa.sagemaker.create_model_package_group(ModelPackageGroupName=qa.name)["ModelPackageGroupArn"]
@@ -164,9 +164,7 @@ def test_tags_of_every_kind_can_be_changed(qa: Account) -> None:
         ({"ExecutionRoleArn": None}, "ExecutionRoleArn is required"),
     ],
 )
-def test_a_model_that_sagemaker_would_refuse_is_refused(
-    qa: Account, changes: dict[str, Any], part_of_message: str
-) -> None:
+def test_an_invalid_model_is_rejected(qa: Account, changes: dict[str, Any], part_of_message: str) -> None:
     request = {
         "ModelName": f"{qa.name}-a",
         "ExecutionRoleArn": qa.role_arn,
@@ -181,7 +179,7 @@ def test_a_model_that_sagemaker_would_refuse_is_refused(
     assert part_of_message in message
 
 
-def test_a_model_has_either_a_url_or_a_source(qa: Account) -> None:
+def test_a_model_data_url_excludes_a_model_data_source(qa: Account) -> None:
     url = qa.put("model.tar.gz", greeter("Hello"))
     source = {"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"}
     both = {"Image": IMAGE, "ModelDataUrl": url, "ModelDataSource": {"S3DataSource": source}}
@@ -195,7 +193,7 @@ def test_a_model_has_either_a_url_or_a_source(qa: Account) -> None:
 
 
 @pytest.mark.parametrize("lacking", ["object", "role", "trust"])
-def test_a_model_needs_data_that_its_role_can_read(qa: Account, lacking: str) -> None:
+def test_the_role_of_a_model_must_be_able_to_read_its_data(qa: Account, lacking: str) -> None:
     key = "missing.tar.gz" if lacking == "object" else "model.tar.gz"
     qa.put("model.tar.gz", greeter("Hello"))
     role_arn = qa.role_arn
@@ -216,7 +214,7 @@ def test_a_model_needs_data_that_its_role_can_read(qa: Account, lacking: str) ->
     assert message.startswith(f"Could not access model data at s3://{qa.bucket}/{key}. Please ensure that the role")
 
 
-def test_listings_are_filtered_and_paged(qa: Account) -> None:
+def test_lists_are_filtered_and_paginated(qa: Account) -> None:
     models = [qa.model(f"m{number}", greeter("Hello")) for number in range(3)]
 
     first = qa.sagemaker.list_models(NameContains=qa.name, MaxResults=2, SortBy="Name", SortOrder="Ascending")

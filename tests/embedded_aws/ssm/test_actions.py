@@ -1,4 +1,4 @@
-"""The actions of Automation runbooks in the embedded AWS: approvals, state machines, calls, branches."""
+"""Actions of Automation runbooks: approvals, state machines, API calls and branches."""
 
 import json
 import uuid
@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.customers import DEV, QA, Queue, as_role, client, make_role, until
+from tests.embedded_aws.support.customers import DEV, QA, Queue, as_role, client, make_role
 from tests.embedded_aws.support.runbooks import (
     OPERATOR,
     SLEEP,
@@ -24,9 +24,10 @@ from tests.embedded_aws.support.runbooks import (
     step,
     waiting,
 )
+from tests.support.waiting import wait_for
 
 
-def test_an_approved_step_lets_the_runbook_go_on(aws: EmbeddedAws, name: str) -> None:
+def test_a_runbook_continues_after_approval(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, approve(Message="Please"), SLEEP, outputs=["one.ApprovalStatus"])
     execution_id = start(name)
     execution = waiting(execution_id)
@@ -61,7 +62,7 @@ def test_a_rejected_step_fails_and_the_automation_is_rejected(aws: EmbeddedAws, 
     assert OPERATOR in execution["FailureMessage"]
 
 
-def test_an_approval_nobody_gives_times_out(aws: EmbeddedAws, name: str) -> None:
+def test_an_approval_without_a_decision_times_out(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, {**approve(), "timeoutSeconds": 1}, SLEEP)
 
     execution = run(name)
@@ -71,7 +72,7 @@ def test_an_approval_nobody_gives_times_out(aws: EmbeddedAws, name: str) -> None
 
 
 @pytest.mark.parametrize(("kind", "status"), [("Reject", "Rejected"), ("timeout", "TimedOut")])
-def test_a_refused_approval_goes_where_on_failure_says_and_still_ends_without_success(
+def test_an_automation_without_approval_continues_with_on_failure_and_does_not_succeed(
     aws: EmbeddedAws, name: str, kind: str, status: str
 ) -> None:
     make_runbook(
@@ -92,7 +93,7 @@ def test_a_refused_approval_goes_where_on_failure_says_and_still_ends_without_su
     assert statuses(execution)["three"] == "Success"
 
 
-def test_a_rejection_does_not_hold_up_a_runbook_that_says_continue(aws: EmbeddedAws, name: str) -> None:
+def test_a_runbook_with_on_failure_continue_continues_after_a_rejection(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, {**approve(), "onFailure": "Continue"}, SLEEP)
     execution_id = start(name)
     waiting(execution_id)
@@ -136,7 +137,7 @@ def test_only_an_approver_can_decide(aws: EmbeddedAws, name: str) -> None:
     assert describe(execution_id)["AutomationExecutionStatus"] == "Waiting"
 
 
-def test_two_approvals_take_two_approvers(aws: EmbeddedAws, name: str) -> None:
+def test_two_approvals_require_two_approvers(aws: EmbeddedAws, name: str) -> None:
     role_arn = make_role(name, DEV, "ssm:*", "lambda.amazonaws.com")
     make_runbook(name, approve("operator", role_arn, MinRequiredApprovals=2))
     execution_id = start(name)
@@ -153,7 +154,7 @@ def test_two_approvals_take_two_approvers(aws: EmbeddedAws, name: str) -> None:
     assert len(step(execution)["Outputs"]["ApproverDecisions"]) == 2
 
 
-def test_a_signal_needs_something_that_waits(aws: EmbeddedAws, name: str) -> None:
+def test_a_signal_is_refused_if_no_step_is_waiting(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP)
     execution = run(name)
 
@@ -163,7 +164,7 @@ def test_a_signal_needs_something_that_waits(aws: EmbeddedAws, name: str) -> Non
         signal(str(uuid.uuid4()))
 
 
-def test_an_execution_is_not_seen_from_another_account(aws: EmbeddedAws, name: str) -> None:
+def test_an_execution_is_not_visible_in_another_account(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP)
     execution_id = start(name)
 
@@ -179,9 +180,9 @@ def test_an_execution_is_not_seen_from_another_account(aws: EmbeddedAws, name: s
         {"Message": "x" * 4097},
         {"NotificationArn": f"arn:aws:sns:eu-west-1:{DEV}:Approvals"},
     ],
-    ids=["nobody", "too many required", "long message", "topic name"],
+    ids=["no approvers", "too many required approvals", "long message", "topic name"],
 )
-def test_an_approval_that_cannot_be_asked_for_fails(aws: EmbeddedAws, name: str, inputs: dict[str, Any]) -> None:
+def test_an_approval_with_invalid_inputs_fails(aws: EmbeddedAws, name: str, inputs: dict[str, Any]) -> None:
     make_runbook(name, approve(**inputs))
 
     execution = run(name)
@@ -190,7 +191,7 @@ def test_an_approval_that_cannot_be_asked_for_fails(aws: EmbeddedAws, name: str,
     assert step(execution)["FailureMessage"]
 
 
-def test_approvers_can_be_a_parameter_and_are_told(aws: EmbeddedAws, name: str) -> None:
+def test_approvers_can_be_a_parameter_and_are_notified(aws: EmbeddedAws, name: str) -> None:
     queue = Queue(name, principal="sns.amazonaws.com")
     sns = client("sns")
     topic_arn = sns.create_topic(Name=f"Automation{name}")["TopicArn"]
@@ -230,7 +231,7 @@ def state_machine_role(name: str) -> str:
     return make_role(name, DEV, "states:*", "ssm.amazonaws.com")
 
 
-def test_a_state_machine_is_run_to_its_end(aws: EmbeddedAws, name: str) -> None:
+def test_a_step_waits_for_its_state_machine(aws: EmbeddedAws, name: str) -> None:
     arn = make_state_machine(name, Type="Pass", End=True)
     make_runbook(
         name,
@@ -258,7 +259,7 @@ def test_a_state_machine_is_run_to_its_end(aws: EmbeddedAws, name: str) -> None:
     assert json.loads(output) == {"who": "me", "where": f"eu-west-1/{DEV}"}
 
 
-def test_a_state_machine_that_fails_fails_the_step(aws: EmbeddedAws, name: str) -> None:
+def test_a_failed_state_machine_fails_the_step(aws: EmbeddedAws, name: str) -> None:
     arn = make_state_machine(name, Type="Fail", Error="NotGood", Cause="It is not.")
     make_runbook(
         name,
@@ -305,7 +306,7 @@ def test_a_cancelled_automation_stops_its_state_machine(aws: EmbeddedAws, name: 
     )
     execution_id = start(name)
     states = client("stepfunctions")
-    (running,) = until(lambda: states.list_executions(stateMachineArn=arn)["executions"])
+    (running,) = wait_for(lambda: states.list_executions(stateMachineArn=arn)["executions"])
 
     client("ssm").stop_automation_execution(AutomationExecutionId=execution_id)
 
@@ -315,7 +316,7 @@ def test_a_cancelled_automation_stops_its_state_machine(aws: EmbeddedAws, name: 
     assert states.describe_execution(executionArn=running["executionArn"])["status"] == "ABORTED"
 
 
-def test_a_completed_automation_leaves_out_the_rest(aws: EmbeddedAws, name: str) -> None:
+def test_a_completed_automation_skips_the_remaining_steps(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, {"action": "aws:sleep", "inputs": {"Duration": "PT1S"}}, SLEEP)
     execution_id = start(name)
 
@@ -328,7 +329,9 @@ def test_a_completed_automation_leaves_out_the_rest(aws: EmbeddedAws, name: str)
         client("ssm").stop_automation_execution(AutomationExecutionId=execution_id)
 
 
-def test_an_api_is_called_by_the_assume_role_and_its_answer_selected(aws: EmbeddedAws, name: str) -> None:
+def test_an_api_is_called_with_the_assume_role_and_outputs_are_selected_from_the_response(
+    aws: EmbeddedAws, name: str
+) -> None:
     client("ssm").put_parameter(Name=f"/{name}", Value="42", Type="String")
     make_runbook(
         name,
@@ -358,7 +361,9 @@ def test_an_api_is_called_by_the_assume_role_and_its_answer_selected(aws: Embedd
     assert client("ssm").get_parameter(Name=f"/{name}-copy")["Parameter"]["Value"] == "42 of 1"
 
 
-def test_without_an_assume_role_the_caller_calls(aws: EmbeddedAws, name: str) -> None:
+def test_an_api_is_called_with_the_credentials_of_the_caller_if_there_is_no_assume_role(
+    aws: EmbeddedAws, name: str
+) -> None:
     make_runbook(
         name,
         {**call("GetCallerIdentity", "sts"), "outputs": [{"Name": "Arn", "Selector": "$.Arn", "Type": "String"}]},
@@ -374,7 +379,7 @@ def test_without_an_assume_role_the_caller_calls(aws: EmbeddedAws, name: str) ->
     assert by_role["ExecutedBy"] == session_arn
 
 
-def test_an_assume_role_that_is_none_or_cannot_be_assumed_is_refused(aws: EmbeddedAws, name: str) -> None:
+def test_an_invalid_assume_role_is_refused(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP, parameters={"Role": {"type": "String"}}, assumeRole="{{ Role }}")
 
     with pytest.raises(ClientError, match="The format of the supplied assume role ARN is invalid"):
@@ -387,7 +392,7 @@ def test_an_assume_role_that_is_none_or_cannot_be_assumed_is_refused(aws: Embedd
 @pytest.mark.parametrize(
     ("value", "way"), [("a", {"two"}), ("b", {"three"}), ("5", {"four"}), ("other", {"two", "three", "four"})]
 )
-def test_a_branch_goes_where_its_choice_says(aws: EmbeddedAws, name: str, value: str, way: set[str]) -> None:
+def test_a_branch_continues_with_the_step_of_its_choice(aws: EmbeddedAws, name: str, value: str, way: set[str]) -> None:
     choices = [
         {"NextStep": "two", "Variable": "{{ P }}", "StringEquals": "a"},
         {"NextStep": "three", "And": [{"Not": {"Variable": "{{ P }}", "StringEquals": "a"}}, equal("b")]},

@@ -1,4 +1,4 @@
-"""Systems Manager Automation in the embedded AWS: what a runbook does, who may approve it, and how it ends."""
+"""Systems Manager Automation: runbooks, their parameters, and their executions."""
 
 import json
 import uuid
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
-from tests.embedded_aws.support.customers import DEV, Queue, client, make_role, stack_output, until
+from tests.embedded_aws.support.customers import DEV, Queue, client, make_role, stack_output
 from tests.embedded_aws.support.runbooks import (
     OPERATOR,
     SLEEP,
@@ -25,6 +25,7 @@ from tests.embedded_aws.support.runbooks import (
     step,
     waiting,
 )
+from tests.support.waiting import wait_for
 
 
 def test_the_steps_of_a_runbook_run_one_after_the_other(aws: EmbeddedAws, name: str) -> None:
@@ -60,12 +61,12 @@ def test_a_runbook_can_be_written_in_json_and_named_by_its_arn(aws: EmbeddedAws,
         ({"type": "String", "allowedValues": ["a", "b"]}, "c", "allowedValues"),
         ({"type": "Integer"}, "many", "integer"),
         ({"type": "Boolean"}, "perhaps", "true or false"),
-        ({"type": "String", "maxChars": 3}, "abcd", "length"),
+        ({"type": "String", "maxChars": 3}, "abcd", "too short or too long"),
         ({"type": "String"}, None, "required parameters are missing: P"),
     ],
     ids=str,
 )
-def test_parameters_are_checked_before_anything_starts(
+def test_invalid_parameters_are_refused_before_the_start(
     aws: EmbeddedAws, name: str, rule: dict[str, Any], value: str | None, reason: str
 ) -> None:
     make_runbook(name, SLEEP, parameters={"P": rule})
@@ -74,7 +75,7 @@ def test_parameters_are_checked_before_anything_starts(
         start(name, **({} if value is None else {"P": value}))
 
 
-def test_a_parameter_the_runbook_does_not_have_is_refused(aws: EmbeddedAws, name: str) -> None:
+def test_an_unknown_parameter_is_refused(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP)
 
     with pytest.raises(ClientError, match=r"InvalidAutomationExecutionParametersException.*Other"):
@@ -116,7 +117,7 @@ def test_an_execution_keeps_the_version_it_started_with(aws: EmbeddedAws, name: 
     assert statuses(run(name)) == {"other": "Success"}
 
 
-def test_the_same_client_token_starts_nothing_new(aws: EmbeddedAws, name: str) -> None:
+def test_a_repeated_client_token_does_not_start_another_execution(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP, parameters={"P": {"type": "String", "default": "x"}})
     ssm, token = client("ssm"), str(uuid.uuid4())
 
@@ -131,13 +132,13 @@ def test_the_same_client_token_starts_nothing_new(aws: EmbeddedAws, name: str) -
 @pytest.mark.parametrize(
     ("steps", "content", "reason"),
     [
-        ([{"action": "aws:executeStateMachinex"}], {}, "aws:executeStateMachinex is not an action"),
+        ([{"action": "aws:executeStateMachinex"}], {}, "does not support the action aws:executeStateMachinex"),
         ([{"action": "aws:sleep", "onFailure": "step:nowhere"}], {}, "nowhere, which does not exist"),
         ([{"action": "aws:sleep", "nextStep": "nowhere"}], {}, "nowhere, which does not exist"),
         ([{"action": "aws:sleep", "inputs": {"Duration": "{{ Missing }}"}}], {}, "Missing is neither a parameter"),
         ([{"action": "aws:sleep", "onfailure": "Abort"}], {}, "unknown properties: onfailure"),
         ([{"action": "aws:approve", "timeoutSeconds": 2592001}], {}, "at most 2592000"),
-        ([{"name": "a", "action": "aws:sleep"}, {"name": "a", "action": "aws:sleep"}], {}, "more than one step a"),
+        ([{"name": "a", "action": "aws:sleep"}, {"name": "a", "action": "aws:sleep"}], {}, "the step a is not unique"),
         ([], {}, "at least one step"),
         ([SLEEP], {"assumeRole": "{{ Role }}"}, "Role is not a parameter"),
         ([SLEEP], {"parameters": {"P": {"type": "Text"}}}, "type Text"),
@@ -145,7 +146,7 @@ def test_the_same_client_token_starts_nothing_new(aws: EmbeddedAws, name: str) -
     ],
     ids=str,
 )
-def test_a_runbook_that_cannot_run_cannot_be_made(
+def test_an_invalid_runbook_cannot_be_created(
     aws: EmbeddedAws, name: str, steps: list[dict[str, Any]], content: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(ClientError, match=f"InvalidDocumentContent.*{reason}"):
@@ -167,7 +168,7 @@ FAILING = call("GetParameter", Name="/nothing/here")
     ],
     ids=str,
 )
-def test_a_failed_step_decides_how_it_goes_on(
+def test_on_failure_determines_the_next_step(
     aws: EmbeddedAws, name: str, properties: dict[str, Any], status: str, others: tuple[str, str]
 ) -> None:
     make_runbook(name, {**FAILING, **properties}, SLEEP, SLEEP)
@@ -179,17 +180,17 @@ def test_a_failed_step_decides_how_it_goes_on(
     assert "ParameterNotFound" in step(execution)["FailureMessage"]
 
 
-def test_a_step_is_tried_as_often_as_it_says(aws: EmbeddedAws, name: str) -> None:
+def test_a_step_is_retried_up_to_its_maximum_number_of_attempts(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, {**call("GetParameter", Name=f"/{name}"), "maxAttempts": 5})
     execution_id = start(name)
-    until(lambda: step(describe(execution_id)).get("FailureMessage") or step(describe(execution_id))["Inputs"])
+    wait_for(lambda: step(describe(execution_id)).get("FailureMessage") or step(describe(execution_id))["Inputs"])
 
     client("ssm").put_parameter(Name=f"/{name}", Value="here", Type="String")
 
     assert ended(execution_id)["AutomationExecutionStatus"] == "Success"
 
 
-def test_the_output_of_a_step_that_did_not_run_is_not_there(aws: EmbeddedAws, name: str) -> None:
+def test_a_step_that_did_not_run_has_no_output(aws: EmbeddedAws, name: str) -> None:
     make_runbook(
         name,
         {**SLEEP, "nextStep": "three"},
@@ -243,7 +244,7 @@ def test_steps_are_listed_and_filtered(aws: EmbeddedAws, name: str) -> None:
     assert [step["StepName"] for step in answer["StepExecutions"]] == ["two"]
 
 
-def test_the_end_of_a_step_and_of_an_automation_are_events(aws: EmbeddedAws, name: str) -> None:
+def test_the_ends_of_a_step_and_of_an_automation_are_events(aws: EmbeddedAws, name: str) -> None:
     queue = Queue(name)
     eventbridge = client("events")
     pattern = {"source": ["aws.ssm"], "detail": {"Definition": [name]}}
@@ -253,26 +254,26 @@ def test_the_end_of_a_step_and_of_an_automation_are_events(aws: EmbeddedAws, nam
 
     execution_id = run(name)["AutomationExecutionId"]
 
-    heard = {event["detail-type"]: event for event in map(json.loads, queue.bodies(count=2))}
-    step_event = heard["EC2 Automation Step Status-change Notification"]
+    received = {event["detail-type"]: event for event in map(json.loads, queue.bodies(count=2))}
+    step_event = received["EC2 Automation Step Status-change Notification"]
     assert step_event["resources"] == [
         f"arn:aws:ssm:eu-west-1:{DEV}:automation-execution/{execution_id}",
         f"arn:aws:ssm:eu-west-1:{DEV}:automation-definition/{name}:1",
     ]
     detail = step_event["detail"]
     assert (detail["StepName"], detail["Action"], detail["Status"]) == ("one", "aws:sleep", "Success")
-    detail = heard["EC2 Automation Execution Status-change Notification"]["detail"]
+    detail = received["EC2 Automation Execution Status-change Notification"]["detail"]
     assert (detail["ExecutionId"], detail["DefinitionVersion"]) == (execution_id, 1.0)
     assert (detail["Status"], detail["ExecutedBy"]) == ("Success", OPERATOR)
 
 
-def test_a_rule_starts_a_runbook_through_a_template(aws: EmbeddedAws, name: str) -> None:
+def test_a_rule_starts_a_runbook_with_an_input_template(aws: EmbeddedAws, name: str) -> None:
     make_runbook(name, SLEEP, parameters={"What": {"type": "String"}, "Where": {"type": "StringList", "default": []}})
-    dead = watch(name, '{"What": [<what>], "Where": ["a", "b"]}')
+    dead = start_on_events(name, '{"What": [<what>], "Where": ["a", "b"]}')
 
     put(name, {"what": "churn"})
 
-    execution = until(lambda: started(name))
+    execution = wait_for(lambda: started(name))
     assert describe(execution["AutomationExecutionId"])["Parameters"] == {"What": ["churn"], "Where": ["a", "b"]}
     assert execution["ExecutedBy"].startswith(f"arn:aws:sts::{DEV}:assumed-role/{name}/")
     assert dead.bodies(seconds=0.5) == []
@@ -282,9 +283,9 @@ def test_a_rule_starts_a_runbook_through_a_template(aws: EmbeddedAws, name: str)
     "template",
     ['{"What": <what>}', '{"What": [<missing>]}', '{"What": [<number>]}', '"<what>"', '{"Other": [<what>]}'],
 )
-def test_a_runbook_is_not_started_with_what_is_not_its_parameters(aws: EmbeddedAws, name: str, template: str) -> None:
+def test_a_rule_does_not_start_a_runbook_with_invalid_parameters(aws: EmbeddedAws, name: str, template: str) -> None:
     make_runbook(name, SLEEP, parameters={"What": {"type": "String"}})
-    dead = watch(name, template)
+    dead = start_on_events(name, template)
 
     put(name, {"what": "churn", "number": 5})
 
@@ -294,8 +295,8 @@ def test_a_runbook_is_not_started_with_what_is_not_its_parameters(aws: EmbeddedA
     assert started(name) is None
 
 
-def watch(name: str, template: str) -> Queue:
-    """A rule that starts the runbook on events of this source; what cannot be delivered goes to the queue."""
+def start_on_events(name: str, template: str) -> Queue:
+    """Create a rule that starts the runbook on events of the source `name`; return its dead-letter queue."""
     dead = Queue(name)
     eventbridge = client("events")
     eventbridge.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
@@ -338,7 +339,7 @@ Outputs:
 """
 
 
-def test_cloudformation_makes_a_runbook_and_gives_it_new_versions(aws: EmbeddedAws, name: str) -> None:
+def test_cloudformation_creates_a_runbook_and_its_new_versions(aws: EmbeddedAws, name: str) -> None:
     cloudformation = client("cloudformation")
 
     cloudformation.create_stack(StackName=name, TemplateBody=TEMPLATE.replace("DURATION", "PT0.1S"))

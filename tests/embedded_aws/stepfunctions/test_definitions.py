@@ -1,4 +1,4 @@
-"""Definitions of state machines as templates hold them."""
+"""State machine definitions in templates."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ def read(definition: str, **substitutions: Any) -> Any:
     return json.loads(from_template(definition, substitutions))
 
 
-def test_a_substitution_is_text_in_the_place_of_text() -> None:
+def test_a_substitution_replaces_text() -> None:
     definition = "Seconds: ${Seconds}\nText: ${Text}\nBoth: ${Text}-${Seconds}\nFlag: ${Flag}\nOther: ${Other}\n"
 
     assert read(definition, Seconds=30, Text="a", Flag=True) == {
@@ -25,7 +25,7 @@ def test_a_substitution_is_text_in_the_place_of_text() -> None:
     }
 
 
-def test_what_a_substitution_contains_is_substituted_too() -> None:
+def test_names_in_a_substituted_value_are_replaced_too() -> None:
     rule = '{"ErrorEquals": ${Errors}, ${Delay}, "Comment": "${Unknown}"}'
     supplied = {"Rule": rule, "Errors": '["A", "B"]', "Delay": '"IntervalSeconds": ${Seconds}', "Seconds": 30}
 
@@ -35,17 +35,17 @@ def test_what_a_substitution_contains_is_substituted_too() -> None:
 
 
 @pytest.mark.parametrize("supplied", [{"A": "${A}"}, {"A": "-${A}"}, {"A": "${B}", "B": "${A}"}])
-def test_a_substitution_that_leads_back_to_itself_is_refused(supplied: dict[str, str]) -> None:
+def test_a_circular_substitution_is_refused(supplied: dict[str, str]) -> None:
     assert read("a: 1\n", **supplied) == {"a": 1}
     with pytest.raises(InvalidDefinition, match="output of one loop is the input of another"):
         read("a: ${A}\n", **supplied)
 
 
-def test_json_and_yaml_say_the_same() -> None:
+def test_json_and_yaml_are_equivalent() -> None:
     assert read('{"a": ["{% $x[$.b > 1] %}", 1]}') == read("# why\na:\n  - '{% $x[$.b > 1] %}'\n  - 1\n")
 
 
 @pytest.mark.parametrize("definition", ["a: &x 1\nb: *x\n", "a: [", "a: 2024-01-01\n"])
-def test_what_cloudformation_cannot_read_is_refused(definition: str) -> None:
+def test_an_invalid_document_is_refused(definition: str) -> None:
     with pytest.raises(InvalidDefinition):
         read(definition)

@@ -1,4 +1,4 @@
-"""How state machines call AWS services."""
+"""Service integrations of state machines."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from tests.embedded_aws.support.state_machines import (
 )
 
 
-def test_a_call_is_made_as_the_role_of_the_state_machine(run: Run, role: str) -> None:
+def test_a_service_is_called_with_the_role_of_the_state_machine(run: Run, role: str) -> None:
     execution = run({"Who?": task("aws-sdk:sts:getCallerIdentity")})
 
     role_name = role.rpartition("/")[2]
@@ -33,7 +33,7 @@ def test_a_call_is_made_as_the_role_of_the_state_machine(run: Run, role: str) ->
     assert execution["output"]["Arn"].startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/")
 
 
-def test_a_call_with_credentials_is_made_as_that_role_in_its_account(run: Run, role: str, name: str) -> None:
+def test_a_task_with_credentials_uses_their_role_and_account(run: Run, role: str, name: str) -> None:
     other = create_role(OTHER_ACCOUNT, f"upstream-{name}", {"AWS": role})
     states = {
         "Who?": task(
@@ -53,7 +53,7 @@ def test_a_call_with_credentials_is_made_as_that_role_in_its_account(run: Run, r
     ]
 
 
-def test_requests_and_responses_are_in_pascal_case_with_texts_for_times(run: Run, create: Create) -> None:
+def test_requests_and_responses_are_in_pascal_case_and_times_are_strings(run: Run, create: Create) -> None:
     machine = create({"Same": finish("{% $states.input %}")})
 
     execution = run(
@@ -62,9 +62,9 @@ def test_requests_and_responses_are_in_pascal_case_with_texts_for_times(run: Run
                 "aws-sdk:sfn:startExecution",
                 {"StateMachineArn": machine, "Input": {"a": [1]}, "TraceHeader": None},
                 Output="{% $states.result.ExecutionArn %}",
-                Next="Rest",
+                Next="Wait",
             ),
-            "Rest": {"Type": "Wait", "Seconds": 1, "Next": "Describe"},
+            "Wait": {"Type": "Wait", "Seconds": 1, "Next": "Describe"},
             "Describe": task("aws-sdk:sfn:describeExecution", {"ExecutionArn": "{% $states.input %}"}),
         }
     )
@@ -75,7 +75,7 @@ def test_requests_and_responses_are_in_pascal_case_with_texts_for_times(run: Run
     assert execution["output"]["OutputDetails"] == {"Included": True}
 
 
-def test_a_nested_state_machine_is_waited_for(run: Run, create: Create) -> None:
+def test_a_task_waits_for_a_nested_state_machine(run: Run, create: Create) -> None:
     machine = create({"Same": finish("{% $states.input %}")})
     arguments = {"StateMachineArn": machine, "Input": {"a": 1}}
 
@@ -102,7 +102,7 @@ def table(aws: EmbeddedAws, name: str) -> str:
         ("aws-sdk:dynamodb:putItem", "DynamoDb.ConditionalCheckFailedException", "DynamoDb.DynamoDbException"),
     ],
 )
-def test_errors_of_dynamodb_are_named_by_the_integration(
+def test_errors_of_dynamodb_have_the_names_of_the_integration(
     run: Run, table: str, resource: str, taken: str, wrong_key: str
 ) -> None:
     condition = {"ConditionExpression": "attribute_not_exists(id)"}
@@ -116,7 +116,7 @@ def test_errors_of_dynamodb_are_named_by_the_integration(
     assert "The conditional request failed" in second["cause"]
 
 
-def test_errors_of_sdk_integrations_are_named_as_the_java_sdk_names_them(run: Run, name: str) -> None:
+def test_errors_of_sdk_integrations_have_the_names_of_the_java_sdk(run: Run, name: str) -> None:
     def error(resource: str, **arguments: Any) -> str:
         return str(run({"Call": task(f"aws-sdk:{resource}", arguments)})["error"])
 
@@ -130,12 +130,14 @@ def test_errors_of_sdk_integrations_are_named_as_the_java_sdk_names_them(run: Ru
     )
 
 
-def test_an_event_carries_execution_and_machine_and_a_failed_entry_is_an_error(run: Run, queue: str, name: str) -> None:
+def test_an_event_contains_the_execution_and_state_machine_and_a_failed_entry_is_an_error(
+    run: Run, queue: str, name: str
+) -> None:
     deliver_events(queue, name, {"source": [name]})
     entry = {"Source": name, "DetailType": "Done", "Detail": {"text": "{% $states.input.text %}"}}
 
-    good = run({"Tell": task("events:putEvents", {"Entries": [entry]})}, {"text": 'a "b"'})
-    bad = run({"Tell": task("events:putEvents", {"Entries": [entry | {"Source": "aws.sagemaker"}]})}, {"text": ""})
+    good = run({"Put": task("events:putEvents", {"Entries": [entry]})}, {"text": 'a "b"'})
+    bad = run({"Put": task("events:putEvents", {"Entries": [entry | {"Source": "aws.sagemaker"}]})}, {"text": ""})
 
     (event,) = messages(queue, 1)
     assert event["detail"] == {"text": 'a "b"'}
@@ -176,7 +178,7 @@ def function(aws: EmbeddedAws, name: str) -> str:
     return str(answer["FunctionArn"])
 
 
-def test_a_function_gets_its_payload_and_its_errors_keep_their_names(run: Run, function: str) -> None:
+def test_a_function_receives_its_payload_and_its_errors_keep_their_names(run: Run, function: str) -> None:
     def invoke(payload: Any, name: str = function) -> Execution:
         arguments = {"FunctionName": name, "Payload": payload}
         return run({"Invoke": task("lambda:invoke", arguments, Output="{% $states.result.Payload %}")})
@@ -201,7 +203,7 @@ def test_a_function_gets_its_payload_and_its_errors_keep_their_names(run: Run, f
         ("aws-sdk:dynamodb:transactWriteItems", "TransactWriteItems", "DynamoDb.TransactionCanceledException"),
     ],
 )
-def test_a_transaction_conflict_is_retried_by_its_name(
+def test_a_transaction_conflict_is_retried_by_its_error_name(
     run: Run, role: str, table: str, resource: str, operation: str, error: str
 ) -> None:
     put = {"TableName": table, "Item": {"id": {"S": resource}}}
@@ -215,7 +217,7 @@ def test_a_transaction_conflict_is_retried_by_its_name(
         assert execution.get("error") == (error if status == "FAILED" else None)
 
 
-def test_an_answer_that_is_lost_is_an_error_of_the_sdk(run: Run, role: str, function: str, table: str) -> None:
+def test_a_lost_response_is_an_error_of_the_sdk(run: Run, role: str, function: str, table: str) -> None:
     invoke = task("lambda:invoke", {"FunctionName": function, "Payload": {}})
     put = {"TableName": table, "Item": {"id": {"S": "lost"}}}
 

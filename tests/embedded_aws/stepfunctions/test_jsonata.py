@@ -1,4 +1,4 @@
-"""JSONata with what Step Functions adds and takes away."""
+"""JSONata with the additions and restrictions of Step Functions."""
 
 import json
 import threading
@@ -13,16 +13,16 @@ TRICKY = 'He said "no" \\ {% $x %}\n\t{"a": 1} ü 日本 \u2028 \' $states'
 
 
 @pytest.mark.parametrize("value", [TRICKY, {"deep": [{"er": TRICKY}]}, [], {}, None, True, 0, 1.5, "", [None], [[1]]])
-def test_a_variable_stands_for_its_value_whatever_it_holds(value: Any) -> None:
+def test_a_variable_has_its_value(value: Any) -> None:
     assert evaluate("$x", {"x": value}) == value
     assert evaluate('{"member": $x}', {"x": value}) == {"member": value}
 
 
-def test_a_value_is_never_read_as_an_expression() -> None:
+def test_a_value_is_never_evaluated_as_an_expression() -> None:
     assert evaluate("$x & '!'", {"x": '"; $y := 1; "'}) == '"; $y := 1; "!'
 
 
-def test_a_result_is_not_the_variable_itself() -> None:
+def test_a_result_is_a_copy() -> None:
     variable = {"list": [1]}
 
     evaluate("$x", {"x": variable})["list"].append(2)
@@ -30,7 +30,7 @@ def test_a_result_is_not_the_variable_itself() -> None:
     assert variable == {"list": [1]}
 
 
-def test_the_context_of_a_filter_is_allowed() -> None:
+def test_a_filter_can_use_its_context() -> None:
     assert evaluate("$x[$.price > 3].name", {"x": [{"name": "a", "price": 5}, {"name": "b", "price": 1}]}) == "a"
 
 
@@ -52,7 +52,7 @@ def test_the_context_of_a_filter_is_allowed() -> None:
         ("$partition([1], 0)", "positive"),
     ],
 )
-def test_an_expression_without_a_json_value_is_an_error_that_names_it(expression: str, reason: str) -> None:
+def test_an_expression_without_a_json_value_is_an_error(expression: str, reason: str) -> None:
     with pytest.raises(QueryEvaluationError) as error:
         evaluate(expression, {"x": {"name": "n"}})
 
@@ -82,15 +82,15 @@ def test_an_expression_without_a_json_value_is_an_error_that_names_it(expression
         ("[1..3]", [1, 2, 3]),
     ],
 )
-def test_functions_of_step_functions(expression: str, value: Any) -> None:
+def test_additional_functions(expression: str, value: Any) -> None:
     assert evaluate(expression, {"x": json.dumps({"a": ["é"]})}) == value
 
 
-def test_a_uuid_is_one() -> None:
+def test_uuid_returns_a_random_uuid() -> None:
     assert uuid.UUID(evaluate("$uuid()", {})).version == 4
 
 
-def test_threads_do_not_see_each_other() -> None:
+def test_threads_are_independent() -> None:
     results: dict[int, list[Any]] = {}
 
     def work(number: int) -> None:

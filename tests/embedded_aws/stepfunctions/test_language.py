@@ -1,4 +1,4 @@
-"""State machines in JSONata: what passes through them, where they go and what they make of errors."""
+"""State machines that use JSONata: data flow, transitions and errors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,13 +12,13 @@ from tests.embedded_aws.support.state_machines import LIMIT, Run, fail, finish, 
 
 @pytest.fixture
 def real_waits(aws: EmbeddedAws) -> Iterator[None]:
-    """Whatever the pace of the others, a second of a wait takes a second."""
-    language.hurry(1.0)
+    """Let Wait states take their real time."""
+    language.set_pace(1.0)
     yield
-    language.hurry(aws.pace.waiting)
+    language.set_pace(aws.pace.waiting)
 
 
-def test_input_variables_and_output_pass_through_unchanged(run: Run) -> None:
+def test_input_variables_and_output_are_unchanged(run: Run) -> None:
     value = {"text": 'He said "no" \\ {% $x %}\n ü日本\u2028', "deep": [{"null": None, "number": 1.5, "list": [[]]}]}
 
     execution = run(
@@ -26,9 +26,9 @@ def test_input_variables_and_output_pass_through_unchanged(run: Run) -> None:
             "Remember": {
                 "Type": "Pass",
                 "Assign": {"value": "{% $states.input %}", "literal": value, "said": "{% $states.input.text %}"},
-                "Next": "Tell",
+                "Next": "Report",
             },
-            "Tell": finish(
+            "Report": finish(
                 {"value": "{% $value %}", "literal": "{% $literal %}", "said": "{% $said %}", "plain": 'a "b"'}
             ),
         },
@@ -38,7 +38,7 @@ def test_input_variables_and_output_pass_through_unchanged(run: Run) -> None:
     assert execution["output"] == {"value": value, "literal": value, "said": value["text"], "plain": 'a "b"'}
 
 
-def test_an_output_does_not_see_what_its_own_state_assigns(run: Run) -> None:
+def test_an_output_does_not_see_the_assignments_of_its_state(run: Run) -> None:
     execution = run(
         {
             "First": {"Type": "Pass", "Assign": {"x": 1}, "Next": "Second"},
@@ -50,7 +50,7 @@ def test_an_output_does_not_see_what_its_own_state_assigns(run: Run) -> None:
     assert execution["output"] == {"before": 1, "after": 2, "y": 1}
 
 
-def test_the_context_tells_about_execution_machine_and_state(run: Run, role: str) -> None:
+def test_the_context_contains_execution_state_machine_and_state(run: Run, role: str) -> None:
     execution = run({"Look around": finish("{% $states.context %}")}, {"a": 1})
 
     context = execution["output"]
@@ -86,7 +86,7 @@ def test_the_context_tells_about_execution_machine_and_state(run: Run, role: str
         task("aws-sdk:sts:getCallerIdentity", TimeoutSeconds="{% 'soon' %}"),
     ],
 )
-def test_an_expression_without_a_fitting_value_fails_the_execution(run: Run, state: dict[str, Any]) -> None:
+def test_an_expression_with_an_invalid_value_fails_the_execution(run: Run, state: dict[str, Any]) -> None:
     states = {"Evaluate": state} | ({"End": {"Type": "Succeed"}} if state["Type"] == "Choice" else {})
 
     execution = run(states, {"object": 1})
@@ -95,18 +95,18 @@ def test_an_expression_without_a_fitting_value_fails_the_execution(run: Run, sta
     assert "The JSONata expression '" in execution["cause"]
 
 
-def test_choice_takes_the_first_rule_that_holds_or_the_default(run: Run) -> None:
+def test_choice_selects_the_first_matching_rule_or_the_default(run: Run) -> None:
     states = {
         "How many?": {
             "Type": "Choice",
             "Choices": [
-                {"Condition": "{% $states.input.n > 10 %}", "Assign": {"size": "large"}, "Next": "Tell"},
-                {"Condition": "{% $states.input.n > 5 %}", "Output": {"n": "{% $states.input.n %}"}, "Next": "Tell"},
+                {"Condition": "{% $states.input.n > 10 %}", "Assign": {"size": "large"}, "Next": "Report"},
+                {"Condition": "{% $states.input.n > 5 %}", "Output": {"n": "{% $states.input.n %}"}, "Next": "Report"},
             ],
-            "Default": "Tell",
+            "Default": "Report",
             "Assign": {"size": "small"},
         },
-        "Tell": finish({"size": "{% $exists($size) ? $size : 'unknown' %}", "input": "{% $states.input %}"}),
+        "Report": finish({"size": "{% $exists($size) ? $size : 'unknown' %}", "input": "{% $states.input %}"}),
     }
 
     assert run(states, {"n": 11, "m": 0})["output"] == {"size": "large", "input": {"n": 11, "m": 0}}
@@ -126,15 +126,13 @@ def test_a_choice_without_a_match_or_default_fails(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("real_waits")
-def test_wait_lasts_as_long_as_its_expression_says(run: Run) -> None:
-    execution = run(
-        {"Let it rest": {"Type": "Wait", "Seconds": "{% $states.input.seconds %}", "End": True}}, {"seconds": 1}
-    )
+def test_wait_evaluates_an_expression(run: Run) -> None:
+    execution = run({"Wait": {"Type": "Wait", "Seconds": "{% $states.input.seconds %}", "End": True}}, {"seconds": 1})
 
     assert 1 <= (execution["stopDate"] - execution["startDate"]).total_seconds() < 3
 
 
-def test_fail_tells_error_and_cause(run: Run) -> None:
+def test_fail_evaluates_error_and_cause(run: Run) -> None:
     execution = run({"Fail": fail("{% 'My' & 'Error' %}", "{% $states.input.why %}")}, {"why": 'it "broke"'})
 
     assert (execution["status"], execution["error"], execution["cause"]) == ("FAILED", "MyError", 'it "broke"')
@@ -142,7 +140,7 @@ def test_fail_tells_error_and_cause(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("real_waits")
-def test_map_runs_its_iterations_side_by_side_and_keeps_their_order(run: Run) -> None:
+def test_map_runs_iterations_in_parallel_and_keeps_their_order(run: Run) -> None:
     execution = run(
         {
             "Each": {
@@ -155,9 +153,9 @@ def test_map_runs_its_iterations_side_by_side_and_keeps_their_order(run: Run) ->
                     "of": "{% $states.input.of %}",
                 },
                 "ItemProcessor": {
-                    "StartAt": "Rest",
+                    "StartAt": "Wait",
                     "States": {
-                        "Rest": {"Type": "Wait", "Seconds": 1, "Next": "Twice"},
+                        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "Twice"},
                         "Twice": finish(
                             {
                                 "n": "{% $states.input.value * 2 %}",
@@ -170,9 +168,9 @@ def test_map_runs_its_iterations_side_by_side_and_keeps_their_order(run: Run) ->
                 },
                 "Assign": {"last": "{% $states.result[-1].n %}"},
                 "Output": {"results": "{% $states.result %}"},
-                "Next": "Tell",
+                "Next": "Report",
             },
-            "Tell": finish({"last": "{% $last %}", "results": "{% $states.input.results %}"}),
+            "Report": finish({"last": "{% $last %}", "results": "{% $states.input.results %}"}),
         },
         {"items": [1, 2, 3, 4, 5, 6], "of": "all"},
     )
@@ -183,7 +181,7 @@ def test_map_runs_its_iterations_side_by_side_and_keeps_their_order(run: Run) ->
 
 
 @pytest.mark.parametrize("items", [[], [7]])
-def test_map_over_few_items_gives_a_list(run: Run, items: list[int]) -> None:
+def test_map_returns_a_list_for_few_items(run: Run, items: list[int]) -> None:
     processor = {"StartAt": "Same", "States": {"Same": finish("{% $states.input %}")}}
 
     execution = run({"Each": {"Type": "Map", "Items": items, "ItemProcessor": processor, "End": True}})
@@ -191,7 +189,7 @@ def test_map_over_few_items_gives_a_list(run: Run, items: list[int]) -> None:
     assert execution["output"] == items
 
 
-def test_map_without_items_goes_over_its_input(run: Run) -> None:
+def test_map_without_items_iterates_over_its_input(run: Run) -> None:
     processor = {"StartAt": "Same", "States": {"Same": finish("{% $states.input %}")}}
     selector = {"item": "{% $states.context.Map.Item.Value %}", "count": "{% $count($states.input) %}"}
     first = {"Type": "Pass", "Output": [1, 2], "Next": "Each"}
@@ -203,7 +201,7 @@ def test_map_without_items_goes_over_its_input(run: Run) -> None:
     assert execution["output"] == [{"item": 1, "count": 2}, {"item": 2, "count": 2}]
 
 
-def test_an_error_in_an_iteration_is_the_map_states_error(run: Run) -> None:
+def test_an_error_in_an_iteration_is_an_error_of_the_map_state(run: Run) -> None:
     processor = {
         "StartAt": "Bad?",
         "States": {
@@ -212,7 +210,7 @@ def test_an_error_in_an_iteration_is_the_map_states_error(run: Run) -> None:
                 "Choices": [{"Condition": "{% $states.input = 2 %}", "Next": "Bad"}],
                 "Default": "Good",
             },
-            "Bad": fail("BadItem"),
+            "Bad": fail("BadItem", "bad"),
             "Good": {"Type": "Wait", "Seconds": 20, "End": True},
         },
     }
@@ -225,10 +223,10 @@ def test_an_error_in_an_iteration_is_the_map_states_error(run: Run) -> None:
         }
     )
 
-    assert execution["output"] == {"Error": "BadItem", "Cause": "as told"}
+    assert execution["output"] == {"Error": "BadItem", "Cause": "bad"}
 
 
-def test_a_reserved_error_name_leaves_an_iteration_as_it_is(run: Run) -> None:
+def test_a_reserved_error_name_of_an_iteration_is_unchanged(run: Run) -> None:
     processor = {"StartAt": "Evaluate", "States": {"Evaluate": finish("{% $nothing %}")}}
     catch = [{"ErrorEquals": ["States.QueryEvaluationError"], "Next": "Caught"}]
 
@@ -242,7 +240,7 @@ def test_a_reserved_error_name_leaves_an_iteration_as_it_is(run: Run) -> None:
     assert execution["output"] == "caught"
 
 
-def test_parallel_gives_the_output_of_every_branch(run: Run) -> None:
+def test_parallel_returns_the_output_of_every_branch(run: Run) -> None:
     branches = [{"StartAt": n, "States": {n: finish(f"{{% $states.input & '{n}' %}}")}} for n in ("a", "b")]
 
     execution = run({"Both": {"Type": "Parallel", "Arguments": "{% 'x' %}", "Branches": branches, "End": True}})
@@ -251,13 +249,13 @@ def test_parallel_gives_the_output_of_every_branch(run: Run) -> None:
 
 
 def counting(run_queue: str, **fields: Any) -> dict[str, Any]:
-    """A task that sends its retry count to the queue and then fails, for want of a result."""
+    """Return a task that sends its retry count to the queue and then fails because its Output has no value."""
     body = {"QueueUrl": run_queue, "MessageBody": {"count": "{% $states.context.State.RetryCount %}"}}
     return task("sqs:sendMessage", body, Output="{% $states.result.nothing %}", **fields)
 
 
 @pytest.mark.usefixtures("real_waits")
-def test_retry_tries_as_often_as_it_says_with_growing_delays(run: Run, queue: str) -> None:
+def test_retry_has_a_maximum_number_of_attempts_and_growing_delays(run: Run, queue: str) -> None:
     retry = [
         {"ErrorEquals": ["Other"], "MaxAttempts": 9},
         {
@@ -285,14 +283,14 @@ def test_jitter_shortens_the_delay(run: Run, queue: str) -> None:
     assert (execution["stopDate"] - execution["startDate"]).total_seconds() < 3
 
 
-def test_catch_assigns_and_outputs_what_it_knows_of_the_error(run: Run) -> None:
+def test_catch_can_assign_and_output_the_error(run: Run) -> None:
     catch = [
-        {"ErrorEquals": ["Other"], "Next": "Tell"},
+        {"ErrorEquals": ["Other"], "Next": "Report"},
         {
             "ErrorEquals": ["States.ALL"],
             "Assign": {"error": "{% $states.errorOutput %}", "tried": True},
             "Output": {"was": "{% $states.input %}", "no result": "{% $exists($states.result) %}"},
-            "Next": "Tell",
+            "Next": "Report",
         },
     ]
     arguments = {"EndpointName": "no-such-endpoint"}
@@ -300,7 +298,7 @@ def test_catch_assigns_and_outputs_what_it_knows_of_the_error(run: Run) -> None:
     execution = run(
         {
             "Describe": task("aws-sdk:sagemaker:describeEndpoint", arguments, Assign={"tried": False}, Catch=catch),
-            "Tell": finish({"error": "{% $error %}", "input": "{% $states.input %}", "tried": "{% $tried %}"}),
+            "Report": finish({"error": "{% $error %}", "input": "{% $states.input %}", "tried": "{% $tried %}"}),
         },
         {"a": 1},
     )
@@ -311,20 +309,20 @@ def test_catch_assigns_and_outputs_what_it_knows_of_the_error(run: Run) -> None:
     assert "Could not find endpoint" in execution["output"]["error"]["Cause"]
 
 
-def test_a_failed_output_can_be_caught_and_assigns_nothing(run: Run) -> None:
-    catch = [{"ErrorEquals": ["States.QueryEvaluationError"], "Next": "Tell"}]
+def test_a_failed_output_can_be_caught_and_variables_are_not_assigned(run: Run) -> None:
+    catch = [{"ErrorEquals": ["States.QueryEvaluationError"], "Next": "Report"}]
 
     execution = run(
         {
             "Who?": task("aws-sdk:sts:getCallerIdentity", Assign={"x": 1}, Output="{% $nothing %}", Catch=catch),
-            "Tell": finish("{% $exists($x) %}"),
+            "Report": finish("{% $exists($x) %}"),
         }
     )
 
     assert execution["output"] is False
 
 
-def test_a_catch_may_lead_back_to_its_own_state(run: Run, queue: str) -> None:
+def test_a_catch_can_repeat_its_own_state(run: Run, queue: str) -> None:
     catch = [
         {"ErrorEquals": ["States.ALL"], "Output": "{% {'tries': $states.input.tries + 1} %}", "Next": "Try"},
     ]
@@ -352,7 +350,7 @@ def test_a_catch_may_lead_back_to_its_own_state(run: Run, queue: str) -> None:
         ("States.DataLimitExceeded", "States.DataLimitExceeded", True),
     ],
 )
-def test_what_the_reserved_names_catch(run: Run, error: str, caught_by: str, caught: bool) -> None:
+def test_reserved_names_in_catch(run: Run, error: str, caught_by: str, caught: bool) -> None:
     branch = {"StartAt": "Fail", "States": {"Fail": fail(error)}}
     catch = [{"ErrorEquals": [caught_by], "Next": "Caught"}]
 
@@ -367,7 +365,7 @@ def test_what_the_reserved_names_catch(run: Run, error: str, caught_by: str, cau
     assert execution.get("error") == (None if caught else error)
 
 
-def test_a_task_that_takes_too_long_ends_with_a_timeout(run: Run, queue: str) -> None:
+def test_a_task_times_out(run: Run, queue: str) -> None:
     catch = [{"ErrorEquals": ["States.Timeout"], "Next": "Caught"}]
     caught = {"Type": "Succeed", "Output": "caught"}
 
@@ -380,8 +378,8 @@ def test_a_task_that_takes_too_long_ends_with_a_timeout(run: Run, queue: str) ->
     assert (constant["output"], expression["output"]) == ("caught", "caught")
 
 
-def test_a_state_machine_that_takes_too_long_is_timed_out(run: Run, states: Any) -> None:
-    execution = run({"Rest": {"Type": "Wait", "Seconds": 30, "End": True}}, TimeoutSeconds=1)
+def test_an_execution_times_out(run: Run, states: Any) -> None:
+    execution = run({"Wait": {"Type": "Wait", "Seconds": 30, "End": True}}, TimeoutSeconds=1)
 
     assert execution["status"] == "TIMED_OUT"
     assert 1 <= (execution["stopDate"] - execution["startDate"]).total_seconds() < 5

@@ -1,13 +1,13 @@
-"""What a customer has in an account of the embedded AWS: clients, roles, queues."""
+"""The resources of a customer in an account of the embedded AWS: clients, roles, queues, rules and topics."""
 
 import functools
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 DEV = accounts.ACCOUNTS["dev"]
 QA = accounts.ACCOUNTS["qa"]
@@ -24,7 +24,7 @@ def _client(service: str, account: str, _: str) -> Any:
 
 
 class Queue:
-    """An SQS queue that a service may send to, EventBridge unless another is named."""
+    """An SQS queue that accepts messages from a service, by default EventBridge."""
 
     def __init__(
         self, name: str, account: str = DEV, principal: str = "events.amazonaws.com", **attributes: str
@@ -40,20 +40,20 @@ class Queue:
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.url = self._sqs.create_queue(QueueName=name, Attributes={"Policy": policy, **attributes})["QueueUrl"]
 
-    def messages(self, count: int = 1, seconds: float = 10) -> list[dict[str, Any]]:
-        """The messages that came within `seconds`, as soon as there are `count`."""
+    def messages(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> list[dict[str, Any]]:
+        """Return `count` messages, or those that arrive within `seconds`."""
         messages: list[dict[str, Any]] = []
         end = time.monotonic() + seconds
         while len(messages) < count and time.monotonic() < end:
-            got = self._sqs.receive_message(
+            received = self._sqs.receive_message(
                 QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
             ).get("Messages", [])
-            messages += got
-            if not got:
+            messages += received
+            if not received:
                 time.sleep(0.1)
         return messages
 
-    def bodies(self, count: int = 1, seconds: float = 10) -> list[str]:
+    def bodies(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> list[str]:
         return [message["Body"] for message in self.messages(count, seconds)]
 
     def body(self) -> Any:
@@ -77,19 +77,10 @@ def make_role(name: str, account: str, action: str, service: str = "events.amazo
 
 
 def as_role(service: str, role_arn: str, session_name: str = "session") -> Any:
-    """A client as a function of the role has it."""
+    """Return a client as in a Lambda function with this role."""
     source_arn = f"arn:aws:lambda:{accounts.REGION}:{accounts.account_of(role_arn)}:function:any"
     by = clients.ServiceCall("lambda.amazonaws.com", source_arn)
     return clients.client_as_role(service, role_arn, session_name, by)
-
-
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.1)
-    raise AssertionError("It did not happen in time.")
 
 
 def make_rule(
@@ -114,7 +105,7 @@ def put(source: str, detail: dict[str, Any] | None = None, account: str = DEV, *
 
 
 def make_topic(name: str, account: str = DEV) -> str:
-    """An SNS topic that EventBridge may publish to."""
+    """Create an SNS topic to which EventBridge can publish."""
     sns = client("sns", account)
     arn = sns.create_topic(Name=name)["TopicArn"]
     service = {"Service": "events.amazonaws.com"}
@@ -125,13 +116,13 @@ def make_topic(name: str, account: str = DEV) -> str:
 
 
 def stack_output(name: str, account: str = DEV) -> str:
-    """The only output of a stack, once it is made or changed."""
+    """Wait for a stack, and return its only output."""
 
-    def look() -> str | None:
+    def complete() -> str | None:
         (stack,) = client("cloudformation", account).describe_stacks(StackName=name)["Stacks"]
         return str(stack["Outputs"][0]["OutputValue"]) if stack["StackStatus"].endswith("_COMPLETE") else None
 
-    return str(until(look))
+    return str(wait_for(complete))
 
 
 def attribute(message: dict[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Functions of a customer: made of a source, run, and asked for what they logged."""
+"""Functions of a customer: their creation, invocation and logs."""
 
 import io
 import json
@@ -28,26 +28,28 @@ def zipped(files: dict[str, str]) -> bytes:
 
 
 class Function:
+    """A deployed function."""
+
     def __init__(self, client: Any, name: str, arn: str) -> None:
         self.client = client
         self.name = name
         self.arn = arn
 
     def invoke(self, event: object = None, **arguments: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.client.invoke(FunctionName=self.name, Payload=json.dumps(event), **arguments)
-        return answer
+        response: dict[str, Any] = self.client.invoke(FunctionName=self.name, Payload=json.dumps(event), **arguments)
+        return response
 
     def result(self, event: object = None) -> Any:
-        answer = self.invoke(event)
-        payload = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, payload
+        response = self.invoke(event)
+        payload = json.loads(response["Payload"].read())
+        assert "FunctionError" not in response, payload
         return payload
 
     def error(self, event: object = None) -> dict[str, Any]:
-        answer = self.invoke(event)
-        payload: dict[str, Any] = json.loads(answer["Payload"].read())
-        assert answer["FunctionError"] == "Unhandled", payload
-        assert answer["StatusCode"] == 200
+        response = self.invoke(event)
+        payload: dict[str, Any] = json.loads(response["Payload"].read())
+        assert response["FunctionError"] == "Unhandled", payload
+        assert response["StatusCode"] == 200
         return payload
 
     def log(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What tests of resource types share: templates of a few resources, deployed and read back."""
+"""Common parts of the tests of resource types: templates of a few resources, and their outputs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +32,6 @@ def delete_stack(name: str) -> None:
 
 
 def attributes_of(*logical_and_attribute: str) -> dict[str, Any]:
-    """Outputs `Ref` and one for each attribute of a resource."""
+    """Return the outputs of a resource: `Ref` and one for each attribute."""
     logical_id, *names = logical_and_attribute
     return {"Ref": {"Ref": logical_id}} | {name: {"Fn::GetAtt": [logical_id, name]} for name in names}

@@ -1,17 +1,18 @@
-"""Automation runbooks for tests: made, started, watched and approved as an operator does it."""
+"""Automation runbooks for tests: their creation, start, description and approval by an operator."""
 
 from typing import Any
 
 import yaml
 
-from tests.embedded_aws.support.customers import DEV, client, until
+from tests.embedded_aws.support.customers import DEV, client
+from tests.support.waiting import wait_for
 
 SLEEP = {"action": "aws:sleep", "inputs": {"Duration": "PT0.1S"}}
 OPERATOR = f"arn:aws:iam::{DEV}:user/operator"
 
 
 def make_runbook(name: str, *steps: dict[str, Any], **content: Any) -> None:
-    """A runbook with these steps, named one, two, three unless they name themselves."""
+    """Create a runbook with these steps, which are named one, two, three, four by default."""
     named = [{"name": number, **step} for number, step in zip(("one", "two", "three", "four"), steps, strict=False)]
     client("ssm").create_document(
         Name=name,
@@ -23,23 +24,23 @@ def make_runbook(name: str, *steps: dict[str, Any], **content: Any) -> None:
 
 def start(name: str, by: Any = None, **parameters: str) -> str:
     request = {"Parameters": {key: [value] for key, value in parameters.items()}} if parameters else {}
-    answer = (by or client("ssm")).start_automation_execution(DocumentName=name, **request)
-    return str(answer["AutomationExecutionId"])
+    response = (by or client("ssm")).start_automation_execution(DocumentName=name, **request)
+    return str(response["AutomationExecutionId"])
 
 
 def describe(execution_id: str) -> dict[str, Any]:
-    answer = client("ssm").get_automation_execution(AutomationExecutionId=execution_id)
-    return dict(answer["AutomationExecution"])
+    response = client("ssm").get_automation_execution(AutomationExecutionId=execution_id)
+    return dict(response["AutomationExecution"])
 
 
 def ended(execution_id: str) -> dict[str, Any]:
-    """The execution once it has ended."""
+    """Wait for the execution's end, and return it."""
 
-    def look() -> dict[str, Any] | None:
+    def ended_execution() -> dict[str, Any] | None:
         execution = describe(execution_id)
         return execution if "ExecutionEndTime" in execution else None
 
-    return dict(until(look))
+    return dict(wait_for(ended_execution))
 
 
 def run(name: str, **parameters: str) -> dict[str, Any]:
@@ -56,13 +57,13 @@ def statuses(execution: dict[str, Any]) -> dict[str, str]:
 
 
 def waiting(execution_id: str) -> dict[str, Any]:
-    """The execution once it waits for approval."""
+    """Wait until the execution waits for approval, and return it."""
 
-    def look() -> dict[str, Any] | None:
+    def waiting_execution() -> dict[str, Any] | None:
         execution = describe(execution_id)
         return execution if execution["AutomationExecutionStatus"] == "Waiting" else None
 
-    return dict(until(look))
+    return dict(wait_for(waiting_execution))
 
 
 def signal(execution_id: str, kind: str = "Approve", by: Any = None, comment: str = "") -> None:

@@ -1,11 +1,10 @@
-"""An account to train and host models in: a bucket, an execution role, and models small enough to read in a test."""
+"""An account for training and hosting models: a bucket, an execution role and small models."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from tests.support.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 VARIANT = "AllTraffic"
@@ -36,10 +36,8 @@ def predict_fn(name, greeting):
         raise ValueError("nobody is not welcome")
     return f"{greeting} {name}"
 """
-NO_ANSWER = SCRIPT.replace("def model_fn(model_dir):", "def model_fn(model_dir):\n    import time; time.sleep(600)")
-EXIT_WHEN_ASKED = SCRIPT.replace(
-    '    if name == "nobody"', '    if name == "bomb": os._exit(3)\n    if name == "nobody"'
-)
+UNRESPONSIVE = SCRIPT.replace("def model_fn(model_dir):", "def model_fn(model_dir):\n    import time; time.sleep(600)")
+EXIT_ON_BOMB = SCRIPT.replace('    if name == "nobody"', '    if name == "bomb": os._exit(3)\n    if name == "nobody"')
 
 
 def archive(files: dict[str, str]) -> bytes:
@@ -53,22 +51,12 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def greeter(greeting: str, script: str = SCRIPT) -> bytes:
-    """A model.tar.gz that greets."""
+    """Return a model.tar.gz that greets."""
     return archive({"greeting.txt": greeting, "code/inference.py": script})
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("it did not come to pass")
-        time.sleep(0.05)
-    return answer
-
-
 class Account:
-    """What a test does in an account; `name` makes its names the test's own."""
+    """The actions of a test in an account. `name` makes the names of its resources unique."""
 
     def __init__(self, stage: str, name: str) -> None:
         self.id = accounts.ACCOUNTS[stage]
@@ -85,7 +73,7 @@ class Account:
         return clients.client_as_operator(service, self.id)
 
     def role(self, name: str, trust: dict[str, Any] = TRUST, actions: tuple[str, ...] = ()) -> str:
-        """An execution role that may do what SageMaker's documentation asks for, or only the `actions`."""
+        """Create an execution role with the permissions in SageMaker's documentation, or only the `actions`."""
         allowed = actions or (
             "s3:GetObject",
             "s3:PutObject",
@@ -119,7 +107,7 @@ class Account:
         return bool(self.s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount"))
 
     def model(self, suffix: str, artifact: bytes, request: dict[str, Any] | None = None, **container: Any) -> str:
-        """A model and its artifact, `<name>-<suffix>`."""
+        """Create a model `<name>-<suffix>` and its artifact, and return its name."""
         name = f"{self.name}-{suffix}"
         url = self.put(f"{name}/model.tar.gz", artifact)
         self.sagemaker.create_model(
@@ -131,7 +119,7 @@ class Account:
         return name
 
     def config(self, model: str, count: int = 1, **request: Any) -> str:
-        """An endpoint config of the model's name."""
+        """Create an endpoint config with the model's name, and return the name."""
         variant = {
             "VariantName": VARIANT,
             "ModelName": model,
@@ -145,7 +133,7 @@ class Account:
         return self.config(self.model(suffix, greeter(greeting, script)), count)
 
     def endpoint(self, config: str, **request: Any) -> str:
-        """An endpoint that is in service."""
+        """Create an endpoint, wait until it is in service, and return its name."""
         self.sagemaker.create_endpoint(EndpointName=self.name, EndpointConfigName=config, **request)
         assert self.settled()["EndpointStatus"] == "InService"
         return self.name
@@ -158,31 +146,31 @@ class Account:
         return description
 
     def settled(self) -> dict[str, Any]:
-        """The endpoint once nothing goes on with it."""
+        """Wait for the end of the current change, and return the endpoint's description."""
         return self.statuses()[1]
 
     def statuses(self) -> tuple[list[str], dict[str, Any]]:
-        """The statuses the endpoint goes through until nothing goes on with it, and what it is then."""
+        """Wait for the end of the current change, and return the endpoint's statuses and its description."""
         seen: list[str] = []
 
-        def at_rest() -> dict[str, Any] | None:
+        def stable() -> dict[str, Any] | None:
             description = self.describe()
             status = description["EndpointStatus"]
             if seen[-1:] != [status]:
                 seen.append(status)
             return None if status.endswith(("ing", "RollingBack")) else description
 
-        return seen, wait_for(at_rest)
+        return seen, wait_for(stable)
 
-    def greet(self, who: str = "Ada", **request: Any) -> str:
+    def greet(self, person: str = "Ada", **request: Any) -> str:
         response = self.runtime.invoke_endpoint(
-            EndpointName=self.name, ContentType="application/json", Body=json.dumps(who).encode(), **request
+            EndpointName=self.name, ContentType="application/json", Body=json.dumps(person).encode(), **request
         )
         greeting: str = json.loads(response["Body"].read())
         return greeting
 
     def log(self, group: str) -> list[str]:
-        """Every line of a log group."""
+        """Return all lines of a log group."""
         logs = self.client("logs")
         try:
             streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
@@ -196,7 +184,7 @@ class Account:
 
 
 def refused(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
-    """Code and message of the error that a call ends in."""
+    """Return the code and the message of a call's error."""
     with pytest.raises(ClientError) as caught:
         call(**request)
     error = caught.value.response["Error"]

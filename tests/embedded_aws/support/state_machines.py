@@ -1,4 +1,4 @@
-"""What tests of state machines share: short ways to write states, and to see what became of an execution."""
+"""Common parts of the tests of state machines: short forms of states, and the results of executions."""
 
 import json
 import time
@@ -7,10 +7,11 @@ from typing import Any
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ACCOUNT = accounts.ACCOUNTS["qa"]
 OTHER_ACCOUNT = accounts.ACCOUNTS["dev"]
-# The most that an input or output may hold.
+# The maximum size of an input or output.
 LIMIT = 256 * 1024
 _ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
@@ -36,27 +37,25 @@ def definition(states: dict[str, Any], **top: Any) -> str:
 
 
 def wait_for_end(states: Any, execution: str) -> Execution:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    def ended() -> Execution | None:
         description: Execution = states.describe_execution(executionArn=execution)
-        if description["status"] != "RUNNING":
-            return description
-        time.sleep(0.05)
-    raise AssertionError(f"{execution} still runs")
+        return description if description["status"] != "RUNNING" else None
+
+    return wait_until(ended, f"the end of {execution}", pause=0.05)
 
 
 def messages(queue: str, count: int) -> list[Any]:
     sqs = clients.client_as_operator("sqs", ACCOUNT)
-    found: list[Any] = []
-    end = time.monotonic() + 20
-    while len(found) < count and time.monotonic() < end:
-        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-        found += [json.loads(message["Body"]) for message in answer.get("Messages", [])]
-    return found
+    received: list[Any] = []
+    end = time.monotonic() + PATIENCE_SECONDS
+    while len(received) < count and time.monotonic() < end:
+        response = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        received += [json.loads(message["Body"]) for message in response.get("Messages", [])]
+    return received
 
 
 def deliver_events(queue: str, rule: str, pattern: dict[str, Any]) -> None:
-    """Have the events of the default bus that match the pattern put into the queue."""
+    """Create a rule that delivers matching events on the default bus to the queue."""
     eventbridge = clients.client_as_operator("events", ACCOUNT)
     sqs = clients.client_as_operator("sqs", ACCOUNT)
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -79,10 +78,10 @@ def task(resource: str, arguments: dict[str, Any] | None = None, **fields: Any) 
 
 
 def waiting(queue: str, **fields: Any) -> dict[str, Any]:
-    """A task that nobody answers."""
+    """Return a task whose token is never returned."""
     arguments = {"QueueUrl": queue, "MessageBody": {"token": "{% $states.context.Task.Token %}"}}
     return task("sqs:sendMessage.waitForTaskToken", arguments, **fields)
 
 
-def fail(error: str, cause: str = "as told") -> dict[str, Any]:
+def fail(error: str, cause: str = "as defined") -> dict[str, Any]:
     return {"Type": "Fail", "Error": error, "Cause": cause}

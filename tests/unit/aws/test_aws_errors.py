@@ -63,7 +63,7 @@ ENDPOINT = '"arn:aws:sagemaker:eu-west-1:222222222222:endpoint/reviews-qa"'
         ("", Meaning.UNKNOWN),
     ],
 )
-def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: str, known: Meaning) -> None:
+def test_a_validation_exception_is_classified_by_its_message_prefix(text: str, known: Meaning) -> None:
     assert meaning(client_error("ValidationException", text)) is known
 
 
@@ -76,7 +76,7 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         ("ParameterNotFound", Meaning.NOT_FOUND),
         ("AutomationExecutionNotFoundException", Meaning.NOT_FOUND),
         ("ExecutionDoesNotExist", Meaning.NOT_FOUND),
-        # S3, which answers a HEAD with nothing but the status
+        # S3, whose response to a HEAD contains only the status
         ("NoSuchBucket", Meaning.NOT_FOUND),
         ("NoSuchKey", Meaning.NOT_FOUND),
         ("NoSuchUpload", Meaning.NOT_FOUND),
@@ -89,45 +89,45 @@ def test_of_a_validation_exception_the_beginning_of_the_message_decides(text: st
         # ECR
         ("RepositoryNotFoundException", Meaning.NOT_FOUND),
         ("LayersNotFoundException", Meaning.NOT_FOUND),
-        ("UploadNotFoundException", Meaning.TRY_AGAIN),
-        # DynamoDB, which also cancels a transaction whose condition does not hold
+        ("UploadNotFoundException", Meaning.TRANSIENT),
+        # DynamoDB, which also cancels a transaction if a condition fails
         ("TransactionCanceledException", Meaning.UNKNOWN),
         ("ResourceLimitExceeded", Meaning.UNKNOWN),
         ("ValidationError", Meaning.UNKNOWN),
-        ("ExpiredToken", Meaning.TRY_AGAIN),
+        ("ExpiredToken", Meaning.TRANSIENT),
         ("ExpiredTokens", Meaning.UNKNOWN),
         ("", Meaning.UNKNOWN),
     ],
 )
-def test_of_any_other_error_the_exact_code_decides(code: str, known: Meaning) -> None:
+def test_other_errors_are_classified_by_their_exact_code(code: str, known: Meaning) -> None:
     assert meaning(client_error(code, "Could not find it")) is known
 
 
 @pytest.mark.parametrize(
     "code", [pytest.param(code, id=f"{code}: {source}") for source, codes in TRANSIENT.items() for code in codes]
 )
-def test_a_transient_error_is_tried_again(code: str) -> None:
-    assert meaning(client_error(code)) is Meaning.TRY_AGAIN
+def test_a_transient_error_code_is_transient(code: str) -> None:
+    assert meaning(client_error(code)) is Meaning.TRANSIENT
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 530])
 @pytest.mark.parametrize("code", ["Unheard", "ValidationException", ""])
-def test_an_unknown_error_of_the_server_is_tried_again(code: str, status: int) -> None:
-    # S3 answers a HEAD with the status alone, which is then the code.
+def test_an_unknown_server_error_is_transient(code: str, status: int) -> None:
+    # The response of S3 to a HEAD contains only the status, which is then the code.
     error = client_error(code or str(status), "Something else")
     error.response["ResponseMetadata"] = {"HTTPStatusCode": status}
 
-    assert meaning(error) is Meaning.TRY_AGAIN
+    assert meaning(error) is Meaning.TRANSIENT
 
 
-def test_an_unknown_error_of_the_client_stays_unknown() -> None:
+def test_an_unknown_client_error_is_unknown() -> None:
     error = client_error("Unheard")
     error.response["ResponseMetadata"] = {"HTTPStatusCode": 499}
 
     assert meaning(error) is Meaning.UNKNOWN
 
 
-def test_a_known_error_is_what_its_code_says_whatever_its_status() -> None:
+def test_the_code_of_a_known_error_overrides_its_status() -> None:
     error = client_error("ResourceNotFound")
     error.response["ResponseMetadata"] = {"HTTPStatusCode": 500}
 
@@ -135,22 +135,22 @@ def test_a_known_error_is_what_its_code_says_whatever_its_status() -> None:
 
 
 @pytest.mark.parametrize("code", ["resourcenotfound", "AccessDeniedExceptionX", " 404", "NotFound.AccessDenied"])
-def test_a_code_that_only_looks_like_a_known_one_is_unknown(code: str) -> None:
+def test_a_code_that_resembles_a_known_one_is_unknown(code: str) -> None:
     assert meaning(client_error(code)) is Meaning.UNKNOWN
 
 
-def test_being_denied_or_throttled_is_never_taken_for_not_found() -> None:
+def test_a_denied_or_throttled_request_is_never_classified_as_not_found() -> None:
     for code in ("AccessDenied", "AccessDeniedException", "403", "ThrottlingException", "SlowDown"):
         assert meaning(client_error(code, 'Could not find endpoint "e".')) is not Meaning.NOT_FOUND
 
 
-def test_an_error_is_told_in_the_words_of_aws_with_its_code() -> None:
+def test_a_message_has_the_code_and_the_message_of_aws() -> None:
     assert message(client_error("SlowDown", "Please reduce your request rate.")) == (
         "SlowDown: Please reduce your request rate."
     )
 
 
-def test_an_error_without_words_is_told_all_the_same() -> None:
+def test_an_error_without_a_message_is_reported_by_its_code() -> None:
     error = client_error("404")
     del error.response["Error"]["Message"]
 
@@ -165,16 +165,16 @@ def raising(error: Exception) -> Any:
     return operation
 
 
-def test_an_operation_that_finds_something_returns_it() -> None:
+def test_the_response_of_a_successful_operation_is_returned() -> None:
     assert none_if_not_found(dict, Name="m") == {"Name": "m"}
 
 
-def test_what_is_not_found_is_none() -> None:
+def test_a_resource_that_does_not_exist_is_none() -> None:
     assert none_if_not_found(raising(not_found("model", "m")), ModelName="m") is None
     assert none_if_not_found(raising(client_error("NoSuchKey")), Key="k") is None
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ValidationException", "Unheard"])
-def test_no_other_error_is_taken_for_not_found(code: str) -> None:
+def test_any_other_error_is_raised(code: str) -> None:
     with pytest.raises(ClientError, match=code):
         none_if_not_found(raising(client_error(code)))

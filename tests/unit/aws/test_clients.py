@@ -15,11 +15,11 @@ def _aws(moto: None) -> Iterator[None]:
     clients.client.cache_clear()
 
 
-def test_a_client_is_made_once() -> None:
+def test_a_client_is_created_once() -> None:
     assert clients.client("sts") is clients.client("sts")
 
 
-def test_upstream_is_read_as_its_role_and_not_as_this_account() -> None:
+def test_an_upstream_client_has_the_credentials_of_the_upstream_role() -> None:
     upstream = clients.upstream_client("sts", ROLE, "model-promotion-qa", "promotion-1")
 
     assert upstream.get_caller_identity()["Arn"] == (
@@ -27,7 +27,7 @@ def test_upstream_is_read_as_its_role_and_not_as_this_account() -> None:
     )
 
 
-def test_the_name_of_a_session_is_cut_to_what_aws_allows() -> None:
+def test_a_long_session_name_is_truncated() -> None:
     upstream = clients.upstream_client("sts", ROLE, "model-promotion-qa", "p" * 80)
 
     assert re.search(r"/p{64}$", upstream.get_caller_identity()["Arn"])

@@ -30,12 +30,12 @@ class StepFunctions:
         ("PENDING_REDRIVE", False),
     ],
 )
-def test_an_execution_runs_while_its_status_says_so(status: str, runs: bool) -> None:
+def test_an_execution_is_running_only_in_the_running_status(status: str, runs: bool) -> None:
     assert is_running(StepFunctions(status), EXECUTION) is runs
     assert has_succeeded(StepFunctions(status), EXECUTION) is (status == "SUCCEEDED")
 
 
-def test_an_execution_that_is_not_known_does_not_run() -> None:
+def test_an_unknown_execution_is_not_running() -> None:
     gone = client_error("ExecutionDoesNotExist", f"Execution Does Not Exist: '{EXECUTION}'")
 
     assert not is_running(StepFunctions(gone), EXECUTION)
@@ -43,6 +43,6 @@ def test_an_execution_that_is_not_known_does_not_run() -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InvalidArn"])
-def test_an_execution_that_may_not_be_seen_is_not_taken_for_one_that_has_ended(code: str) -> None:
+def test_an_error_is_raised_if_the_status_cannot_be_read(code: str) -> None:
     with pytest.raises(ClientError, match=code):
         is_running(StepFunctions(client_error(code)), EXECUTION)

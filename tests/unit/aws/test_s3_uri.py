@@ -17,7 +17,7 @@ from promotion.errors import PromotionRefusedError
         ("s3://" + "b" * 63 + "/k", "b" * 63, "k"),
     ],
 )
-def test_an_address_is_a_bucket_and_a_key(uri: str, bucket: str, key: str) -> None:
+def test_a_uri_is_split_into_bucket_and_key(uri: str, bucket: str, key: str) -> None:
     assert bucket_and_key(uri) == (bucket, key)
 
 
@@ -44,22 +44,24 @@ def test_an_address_is_a_bucket_and_a_key(uri: str, bucket: str, key: str) -> No
         "s3://artifacts/" + "ü" * 513,
     ],
 )
-def test_what_is_no_address_of_an_object_is_refused(uri: str) -> None:
-    with pytest.raises(PromotionRefusedError, match="is not the address of an object in S3: s3://<bucket>/<key>"):
+def test_an_invalid_object_uri_is_refused(uri: str) -> None:
+    with pytest.raises(
+        PromotionRefusedError, match=r"is not the URI of an S3 object\. Use the form s3://<bucket>/<key>"
+    ):
         bucket_and_key(uri)
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../b", "./a", "a/.", "..", "a/./b"])
-def test_a_key_that_clients_resolve_away_is_refused(key: str) -> None:
-    with pytest.raises(PromotionRefusedError, match="which clients resolve away"):
+def test_a_key_with_dot_segments_is_refused(key: str) -> None:
+    with pytest.raises(PromotionRefusedError, match="which clients resolve to another key"):
         bucket_and_key(f"s3://artifacts/{key}")
 
 
 @pytest.mark.parametrize("character", ["\x00", "\n", "\r", "\x7f", "\u202e", "\ud800", "\u2028"])
-def test_a_key_with_characters_that_cannot_be_shown_is_refused_and_shown_escaped(character: str) -> None:
+def test_a_key_with_unprintable_characters_is_refused_and_escaped_in_the_message(character: str) -> None:
     with pytest.raises(PromotionRefusedError) as error:
         bucket_and_key(f"s3://artifacts/a{character}b")
 
-    assert "has characters that cannot be shown" in str(error.value)
+    assert "contains unprintable characters" in str(error.value)
     assert str(error.value).isprintable()
     assert str(error.value).isascii()

@@ -1,4 +1,4 @@
-"""What a copy comes to, and what it takes up, on an S3 in which nothing goes wrong but what others do to it."""
+"""Results and resumption of copies on an S3 without faults, with other clients that change the objects."""
 
 import asyncio
 import dataclasses
@@ -8,7 +8,7 @@ import pytest
 
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
-from promotion.errors import TryAgainError, UnfinishedError
+from promotion.errors import TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, pinned, planned, refusal
 from tests.support.s3_service import GIB, MIB, S3, Stored, Upload
@@ -24,17 +24,17 @@ BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 
 
 @BOTH
-def test_an_object_is_copied_and_its_checksum_proves_it(s3: S3, size: int) -> None:
+def test_an_object_is_copied_and_verified_by_its_checksum(s3: S3, size: int) -> None:
     summary = copy(s3, planned(s3, size=size))
 
     assert content(s3) == original(s3)
-    assert summary == Summary(copied=1, already_there=0, bytes=size, verified_by={"CRC64NVME": 1})
+    assert summary == Summary(copied=1, already_present=0, bytes=size, verified_by={"CRC64NVME": 1})
     assert not s3.uploads
 
 
 @BOTH
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", "CRC32", "CRC32C"])
-def test_a_copy_has_the_kind_of_checksum_of_its_source(s3: S3, size: int, algorithm: str) -> None:
+def test_a_copy_has_the_checksum_algorithm_of_its_source(s3: S3, size: int, algorithm: str) -> None:
     one = planned(s3, size=size, algorithm=algorithm)
 
     copy(s3, one)
@@ -44,7 +44,7 @@ def test_a_copy_has_the_kind_of_checksum_of_its_source(s3: S3, size: int, algori
 
 
 @BOTH
-def test_of_a_source_without_a_checksum_the_size_proves_the_copy(s3: S3, size: int) -> None:
+def test_a_copy_of_a_source_without_a_checksum_is_verified_by_its_size(s3: S3, size: int) -> None:
     summary = copy(s3, planned(s3, size=size, algorithm=None))
 
     assert content(s3) == original(s3)
@@ -53,14 +53,14 @@ def test_of_a_source_without_a_checksum_the_size_proves_the_copy(s3: S3, size: i
 
 
 @pytest.mark.parametrize("size", [MULTIPART_THRESHOLD - 1, MULTIPART_THRESHOLD, MULTIPART_THRESHOLD + 1])
-def test_an_object_of_the_size_where_parts_begin_is_copied_whole(s3: S3, size: int) -> None:
+def test_an_object_around_the_multipart_threshold_is_copied_completely(s3: S3, size: int) -> None:
     copy(s3, planned(s3, size=size))
 
     assert content(s3) == original(s3)
 
 
 @pytest.mark.parametrize("size", [5 * GIB, 5 * GIB + 1, 6 * GIB])
-def test_an_object_above_what_a_single_copy_takes_is_copied(s3: S3, size: int) -> None:
+def test_an_object_above_the_limit_of_a_single_copy_is_copied(s3: S3, size: int) -> None:
     copy(s3, planned(s3, size=size))
 
     assert content(s3) == original(s3)
@@ -87,7 +87,7 @@ def test_a_copy_keeps_the_attributes_of_its_source(s3: S3, size: int) -> None:
 
 
 @BOTH
-def test_tags_that_may_not_be_written_are_left_out_and_counted(s3: S3, size: int) -> None:
+def test_tags_without_permission_to_write_them_are_omitted_and_counted(s3: S3, size: int) -> None:
     tagged = [dataclasses.replace(planned(s3, name, size), attributes={"x-amz-tagging": "a=b"}) for name in ("a", "b")]
     plain = planned(s3, "c", size)
     s3.fault = lambda request, _: "AccessDenied" if "x-amz-tagging" in request.headers else ""
@@ -102,13 +102,13 @@ def test_tags_that_may_not_be_written_are_left_out_and_counted(s3: S3, size: int
     "name", ["a b", "a+b", "100%", "q?x=1&y", "#hash", "ü/日本", "a//b", "~tilde-_.", "e=mc2,;:@$!*'()<>"]
 )
 @BOTH
-def test_a_key_is_the_same_in_the_copy_whatever_its_characters(s3: S3, name: str, size: int) -> None:
+def test_a_key_with_special_characters_is_preserved(s3: S3, name: str, size: int) -> None:
     copy(s3, planned(s3, name, size))
 
     assert content(s3, name) == original(s3, name)
 
 
-def test_many_objects_are_copied_and_counted_by_what_proves_them(s3: S3) -> None:
+def test_many_objects_are_copied_and_counted_by_verification(s3: S3) -> None:
     objects = [planned(s3, f"{number}.bin", SMALL, algorithm) for number, algorithm in enumerate(["CRC32", None] * 100)]
     large = planned(s3, "large.bin", LARGE)
 
@@ -117,19 +117,19 @@ def test_many_objects_are_copied_and_counted_by_what_proves_them(s3: S3) -> None
     assert all(content(s3, one.name) == original(s3, one.name) for one in [*objects, large])
     assert summary == Summary(
         copied=201,
-        already_there=0,
+        already_present=0,
         bytes=200 * SMALL + LARGE,
         verified_by={"CRC32": 100, "size": 100, "CRC64NVME": 1},
     )
 
 
-def test_an_empty_batch_is_copied_at_once(s3: S3) -> None:
+def test_an_empty_batch_needs_no_copy(s3: S3) -> None:
     assert copy(s3) == Summary()
 
 
 @BOTH
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", None])
-def test_what_is_there_already_is_not_copied_again(s3: S3, size: int, algorithm: str | None) -> None:
+def test_an_existing_copy_is_not_copied_again(s3: S3, size: int, algorithm: str | None) -> None:
     one = planned(s3, size=size, algorithm=algorithm)
     copy(s3, one)
     made = s3.objects["stage", one.target]
@@ -137,48 +137,48 @@ def test_what_is_there_already_is_not_copied_again(s3: S3, size: int, algorithm:
     summary = copy(s3, one)
 
     assert s3.objects["stage", one.target] is made
-    assert (summary.copied, summary.already_there, summary.bytes) == (0, 1, 0)
+    assert (summary.copied, summary.already_present, summary.bytes) == (0, 1, 0)
     assert not s3.uploads
 
 
 @BOTH
 @pytest.mark.parametrize("other_size", [0, 1])
-def test_a_target_that_holds_something_else_is_never_overwritten(s3: S3, size: int, other_size: int) -> None:
+def test_a_target_with_other_content_is_never_overwritten(s3: S3, size: int, other_size: int) -> None:
     one = planned(s3, size=size)
     theirs = s3.put("stage", one.target, size + other_size)
 
     message = refusal(s3, one)
 
-    assert "s3://stage/models/model.tar.gz is there already with other content than s3://upstream/reviews/" in message
-    assert "find out who wrote it, and delete it" in message
+    assert (
+        "s3://stage/models/model.tar.gz already exists, and its content differs from s3://upstream/reviews/" in message
+    )
+    assert "Find out who wrote the object, and delete it" in message
     assert s3.objects["stage", one.target] is theirs
 
 
 @BOTH
-def test_a_source_that_was_overwritten_since_the_plan_is_refused(s3: S3, size: int) -> None:
+def test_a_source_overwritten_after_planning_is_refused(s3: S3, size: int) -> None:
     one = planned(s3, size=size)
     s3.put("upstream", one.key, size)
 
     message = refusal(s3, one)
 
-    assert (
-        "s3://upstream/reviews/model.tar.gz has been overwritten or deleted since the promotion was planned" in message
-    )
-    assert "Promote again to take what is there now" in message
+    assert "s3://upstream/reviews/model.tar.gz was overwritten or deleted after the promotion was planned" in message
+    assert "Start the promotion again" in message
     assert content(s3) is None
 
 
 @BOTH
-def test_a_source_that_was_deleted_since_the_plan_is_refused(s3: S3, size: int) -> None:
+def test_a_source_deleted_after_planning_is_refused(s3: S3, size: int) -> None:
     one = planned(s3, size=size)
     del s3.objects["upstream", one.key]
 
-    assert refusal(s3, one) == "s3://upstream/reviews/model.tar.gz does not exist (any more)."
+    assert refusal(s3, one).startswith("s3://upstream/reviews/model.tar.gz does not exist.")
     assert content(s3) is None
 
 
 @BOTH
-def test_of_a_bucket_with_versions_the_pinned_one_is_copied(s3: S3, size: int) -> None:
+def test_the_pinned_version_is_copied_from_a_versioned_bucket(s3: S3, size: int) -> None:
     one = dataclasses.replace(planned(s3, size=size), version_id="version 1")
     before = original(s3)
     s3.put("upstream", one.key, size)
@@ -188,7 +188,7 @@ def test_of_a_bucket_with_versions_the_pinned_one_is_copied(s3: S3, size: int) -
     assert content(s3) == before
 
 
-def test_a_source_that_is_overwritten_between_its_parts_is_refused_and_leaves_nothing_behind(s3: S3) -> None:
+def test_a_source_overwritten_between_its_parts_is_refused_without_leaving_an_upload(s3: S3) -> None:
     one = planned(s3, size=40 * PART_SIZE)
 
     def overwrite_after(number: int) -> None:
@@ -197,11 +197,11 @@ def test_a_source_that_is_overwritten_between_its_parts_is_refused_and_leaves_no
 
     s3.on_part = overwrite_after
 
-    assert "has been overwritten or deleted" in refusal(s3, one)
+    assert "was overwritten or deleted" in refusal(s3, one)
     assert content(s3) is None
 
 
-def test_a_first_copy_asks_only_what_it_has_to(s3: S3) -> None:
+def test_a_first_copy_sends_only_the_required_requests(s3: S3) -> None:
     copy(s3, planned(s3, "large", LARGE), planned(s3, "small", SMALL))
 
     assert Counter(s3.operations) == {
@@ -214,7 +214,7 @@ def test_a_first_copy_asks_only_what_it_has_to(s3: S3) -> None:
     }
 
 
-def test_parts_of_all_objects_are_in_flight_at_once_and_never_more_than_may_be(s3: S3) -> None:
+def test_parts_of_all_objects_are_copied_concurrently_up_to_the_limit(s3: S3) -> None:
     s3.delay = 0.01
     objects = [planned(s3, f"{number}", 20 * MIB) for number in range(10)]
 
@@ -223,7 +223,7 @@ def test_parts_of_all_objects_are_in_flight_at_once_and_never_more_than_may_be(s
     assert s3.most_at_once == 16
 
 
-def test_when_time_runs_out_the_next_try_takes_up_where_this_one_stopped(s3: S3) -> None:
+def test_a_copy_that_runs_out_of_time_is_resumed(s3: S3) -> None:
     one, small = planned(s3, size=20 * PART_SIZE), planned(s3, "small.bin")
     s3.fault = lambda request, _: "hang" if int(request.query.get("partNumber", 0)) > 5 else ""
 
@@ -233,23 +233,23 @@ def test_when_time_runs_out_the_next_try_takes_up_where_this_one_stopped(s3: S3)
     s3.fault = lambda *_: ""
     summary = copy(s3, small, one)
 
-    assert "1 of 2 objects are copied; the next try takes up where this one stopped" in str(error.value)
+    assert "1 of 2 objects are copied. The next invocation copies the rest." in str(error.value)
     assert interrupted is None
     assert len(kept) == 1
     assert content(s3) == original(s3)
     assert sorted(s3.parts_copied) == list(range(1, 21))
-    assert (summary.copied, summary.already_there) == (1, 1)
+    assert (summary.copied, summary.already_present) == (1, 1)
     assert not s3.uploads
 
 
 @BOTH
-def test_a_call_without_any_time_left_is_tried_again(s3: S3, size: int) -> None:
+def test_a_call_without_remaining_time_is_unfinished(s3: S3, size: int) -> None:
     with pytest.raises(UnfinishedError, match="0 of 1 objects are copied"):
         copy(s3, planned(s3, size=size), seconds=-1)
 
 
 def left_open(s3: S3, one: PinnedObject, parts: dict[int, tuple[int, int]]) -> str:
-    """What an earlier try has left: an upload, with parts of these ranges."""
+    """Create an unfinished upload, as an earlier attempt leaves it, with parts of these ranges."""
     [(origin, _, _)] = s3.objects["upstream", one.key].content
     upload = Upload("stage", one.target, len(s3.uploads), one.checksum_algorithm or "", {})
     upload.parts = {
@@ -259,7 +259,7 @@ def left_open(s3: S3, one: PinnedObject, parts: dict[int, tuple[int, int]]) -> s
     return f"left {len(s3.uploads) - 1}"
 
 
-def test_an_upload_that_was_left_open_is_completed_with_the_parts_it_lacks(s3: S3) -> None:
+def test_an_unfinished_upload_is_completed_with_its_missing_parts(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     left_open(s3, one, {1: (0, PART_SIZE), 4: (3 * PART_SIZE, 4 * PART_SIZE), 6: (LARGE - 1, LARGE)})
 
@@ -270,7 +270,7 @@ def test_an_upload_that_was_left_open_is_completed_with_the_parts_it_lacks(s3: S
     assert not s3.uploads
 
 
-def test_an_upload_that_was_left_open_with_all_its_parts_is_completed(s3: S3) -> None:
+def test_an_unfinished_upload_with_all_parts_is_completed(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     left_open(s3, one, {n: ((n - 1) * PART_SIZE, min(n * PART_SIZE, LARGE)) for n in range(1, 7)})
 
@@ -280,7 +280,7 @@ def test_an_upload_that_was_left_open_with_all_its_parts_is_completed(s3: S3) ->
     assert s3.parts_copied == []
 
 
-def test_a_part_of_another_length_is_copied_again(s3: S3) -> None:
+def test_a_part_of_the_wrong_length_is_copied_again(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     left_open(s3, one, {1: (0, PART_SIZE // 2), 2: (PART_SIZE, 2 * PART_SIZE), 9: (0, PART_SIZE)})
 
@@ -290,7 +290,7 @@ def test_a_part_of_another_length_is_copied_again(s3: S3) -> None:
     assert sorted(s3.parts_copied) == [1, 3, 4, 5, 6]
 
 
-def test_of_several_uploads_the_first_is_completed_and_the_others_are_ended(s3: S3) -> None:
+def test_the_first_of_several_uploads_is_completed_and_the_others_are_aborted(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     left_open(s3, one, {1: (0, PART_SIZE)})
     left_open(s3, one, {2: (PART_SIZE, 2 * PART_SIZE)})
@@ -303,7 +303,7 @@ def test_of_several_uploads_the_first_is_completed_and_the_others_are_ended(s3: 
     assert not s3.uploads
 
 
-def test_the_upload_of_another_object_with_a_longer_name_is_left_alone(s3: S3) -> None:
+def test_the_upload_of_an_object_with_a_longer_name_is_not_changed(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     other = left_open(s3, dataclasses.replace(one, target=one.target + ".index"), {1: (0, PART_SIZE)})
 
@@ -313,38 +313,38 @@ def test_the_upload_of_another_object_with_a_longer_name_is_left_alone(s3: S3) -
     assert list(s3.uploads) == [other]
 
 
-def test_an_upload_to_a_target_that_has_been_completed_since_is_ended(s3: S3) -> None:
+def test_an_upload_to_a_completed_target_is_aborted(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     s3.objects["stage", one.target] = s3.objects["upstream", one.key]
     left_open(s3, one, {1: (0, PART_SIZE)})
 
     summary = copy(s3, one)
 
-    assert (summary.copied, summary.already_there) == (0, 1)
+    assert (summary.copied, summary.already_present) == (0, 1)
     assert not s3.uploads
 
 
-def test_a_target_that_someone_else_completes_first_is_as_good_if_it_is_the_same(s3: S3) -> None:
+def test_a_target_with_the_same_content_from_another_client_is_accepted(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     s3.on_part = lambda _: s3.objects.setdefault(("stage", one.target), s3.objects["upstream", one.key])
 
     summary = copy(s3, one)
 
-    assert (summary.copied, summary.already_there) == (0, 1)
+    assert (summary.copied, summary.already_present) == (0, 1)
     assert not s3.uploads
 
 
-def test_a_target_that_someone_else_completes_first_with_something_else_is_refused(s3: S3) -> None:
+def test_a_target_with_other_content_from_another_client_is_refused(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     theirs = s3.put("elsewhere", "x", LARGE)
     s3.on_part = lambda _: s3.objects.setdefault(("stage", one.target), theirs)
 
-    assert "is there already with other content" in refusal(s3, one)
+    assert "already exists, and its content differs" in refusal(s3, one)
     assert s3.objects["stage", one.target] is theirs
 
 
 @pytest.mark.parametrize("after", [1, 3, 6])
-def test_an_upload_that_another_promotion_ended_is_begun_again(s3: S3, after: int) -> None:
+def test_an_upload_aborted_by_another_promotion_is_restarted(s3: S3, after: int) -> None:
     one = planned(s3, size=LARGE)
     s3.on_part = lambda number: s3.uploads.clear() if number == after else None
 
@@ -355,14 +355,16 @@ def test_an_upload_that_another_promotion_ended_is_begun_again(s3: S3, after: in
     assert not s3.uploads
 
 
-def test_an_upload_that_another_promotion_ends_again_and_again_is_left_to_the_next_try(s3: S3) -> None:
+def test_an_upload_that_is_aborted_repeatedly_is_a_transient_error(s3: S3) -> None:
     s3.on_part = lambda _: s3.uploads.clear()
 
-    with pytest.raises(TryAgainError, match=r"The upload of s3://stage/models/model.tar.gz was ended by someone else"):
+    with pytest.raises(
+        TransientError, match=r"The upload of s3://stage/models/model.tar.gz was aborted by another client"
+    ):
         copy(s3, planned(s3, size=LARGE))
 
 
-def test_an_upload_that_is_ended_while_its_parts_are_listed_is_begun_again(s3: S3) -> None:
+def test_an_upload_aborted_while_its_parts_are_listed_is_restarted(s3: S3) -> None:
     one = planned(s3, size=LARGE)
     left_open(s3, one, {1: (0, PART_SIZE)})
     s3.fault = lambda request, _: "NoSuchUpload" if request.operation == "ListParts" else ""
@@ -373,7 +375,7 @@ def test_an_upload_that_is_ended_while_its_parts_are_listed_is_begun_again(s3: S
     assert sorted(s3.parts_copied) == [1, 2, 3, 4, 5, 6]
 
 
-def test_two_promotions_of_the_same_at_once_both_end_well(s3: S3) -> None:
+def test_two_concurrent_promotions_of_the_same_objects_succeed(s3: S3) -> None:
     objects = [planned(s3, "large", LARGE), planned(s3, "small", SMALL)]
 
     async def both() -> list[Summary]:
@@ -381,11 +383,11 @@ def test_two_promotions_of_the_same_at_once_both_end_well(s3: S3) -> None:
 
     summaries = idle_clock.run(both())
 
-    assert [summary.copied + summary.already_there for summary in summaries] == [2, 2]
+    assert [summary.copied + summary.already_present for summary in summaries] == [2, 2]
     assert all(content(s3, one.name) == original(s3, one.name) for one in objects)
 
 
-def test_one_object_that_is_refused_does_not_undo_the_others(s3: S3) -> None:
+def test_a_refused_object_does_not_undo_the_others(s3: S3) -> None:
     good = [planned(s3, f"{number}.bin") for number in range(20)]
     bad = planned(s3, "bad.bin")
     s3.put("upstream", bad.key, SMALL)
@@ -395,13 +397,13 @@ def test_one_object_that_is_refused_does_not_undo_the_others(s3: S3) -> None:
     summary = copy(s3, *good, bad)
 
     assert all(content(s3, one.name) == original(s3, one.name) for one in [*good, bad])
-    assert summary.copied + summary.already_there == 21
+    assert summary.copied + summary.already_present == 21
 
 
-def test_a_refusal_ends_the_uploads_of_the_other_objects_as_well(s3: S3) -> None:
+def test_a_refusal_aborts_the_uploads_of_the_other_objects(s3: S3) -> None:
     others = [planned(s3, f"{number}", LARGE) for number in range(5)]
     bad = planned(s3, "bad", LARGE)
     s3.put("upstream", bad.key, LARGE)
     left_open(s3, others[0], {1: (0, PART_SIZE)})
 
-    assert "s3://upstream/reviews/bad has been overwritten or deleted" in refusal(s3, *others, bad)
+    assert "s3://upstream/reviews/bad was overwritten or deleted" in refusal(s3, *others, bad)

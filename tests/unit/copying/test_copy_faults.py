@@ -1,4 +1,4 @@
-"""Whatever goes wrong with a request, a copy is whole and from one version in the end, or it is refused."""
+"""Faults of single requests: a copy ends complete and from one version, or it is refused."""
 
 import asyncio
 import contextlib
@@ -14,17 +14,17 @@ from botocore.exceptions import ClientError
 
 from promotion.copying.copier import PART_SIZE, Summary
 from promotion.copying.manifest import PinnedObject
-from promotion.copying.s3_client import TRIES
-from promotion.errors import PromotionRefusedError, TryAgainError, UnfinishedError
+from promotion.copying.s3_client import ATTEMPTS
+from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal
 from tests.support.s3_faults import client_error
-from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Answer, Request, Stored
+from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Request, Response, Stored
 
 SMALL, LARGE = 1000, 5 * PART_SIZE + 1
 THEIR_KEY, OWN_KEY = (f"arn:aws:kms:eu-west-1:{account}:key/1a-2b" for account in (UPSTREAM, OWN))
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
-PASSING = [
+TRANSIENT = [
     "SlowDown",
     "InternalError",
     "TooManyRequests",
@@ -35,7 +35,7 @@ PASSING = [
     "no document",
     "hang",
 ]
-WITHOUT_DOCUMENT = [fault for fault in PASSING if fault != "no document" and not fault.endswith("in 200")]
+WITHOUT_DOCUMENT = [fault for fault in TRANSIENT if fault != "no document" and not fault.endswith("in 200")]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def always(operation: str, fault: str) -> Callable[[Request, int], str]:
     return lambda request, _: fault if request.operation == operation else ""
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", TRANSIENT)
 @pytest.mark.parametrize(
     "operation",
     [
@@ -64,11 +64,11 @@ def always(operation: str, fault: str) -> Callable[[Request, int], str]:
         "CompleteMultipartUpload",
     ],
 )
-def test_a_passing_fault_of_any_request_is_overcome(s3: S3, operation: str, fault: str) -> None:
+def test_a_transient_fault_of_any_request_is_retried(s3: S3, operation: str, fault: str) -> None:
     objects = [planned(s3, "large", LARGE), planned(s3, "small", SMALL)]
     s3.fault = first_of(operation, fault)
 
-    summary = copy(s3, *objects, patience=0.2 if fault == "hang" else 5)
+    summary = copy(s3, *objects, timeout=0.2 if fault == "hang" else 5)
 
     assert all(content(s3, one.name) == original(s3, one.name) for one in objects)
     assert not s3.uploads
@@ -78,11 +78,11 @@ def test_a_passing_fault_of_any_request_is_overcome(s3: S3, operation: str, faul
 @pytest.mark.parametrize(
     ("operation", "fault"),
     [
-        *[("ListParts", fault) for fault in PASSING],
+        *[("ListParts", fault) for fault in TRANSIENT],
         *[(operation, fault) for operation in ("HeadObject", "AbortMultipartUpload") for fault in WITHOUT_DOCUMENT],
     ],
 )
-def test_a_passing_fault_when_a_copy_is_taken_up_is_overcome(s3: S3, operation: str, fault: str) -> None:
+def test_a_transient_fault_during_a_resumed_copy_is_retried(s3: S3, operation: str, fault: str) -> None:
     one, there = planned(s3, size=LARGE), planned(s3, "there", LARGE)
     copy(s3, there)
     for _ in range(2):
@@ -92,15 +92,15 @@ def test_a_passing_fault_when_a_copy_is_taken_up_is_overcome(s3: S3, operation: 
         s3.uploads |= {f"{name} again": upload for name, upload in s3.uploads.items()}
     s3.fault = first_of(operation, fault)
 
-    summary = copy(s3, one, there, patience=0.2 if fault == "hang" else 5)
+    summary = copy(s3, one, there, timeout=0.2 if fault == "hang" else 5)
 
     assert content(s3) == original(s3)
     assert not s3.uploads
-    assert (summary.copied, summary.already_there) == (1, 1)
+    assert (summary.copied, summary.already_present) == (1, 1)
 
 
 @pytest.mark.parametrize("operation", ["CopyObject", "UploadPartCopy", "CompleteMultipartUpload"])
-def test_requests_that_hang_until_time_runs_out_leave_nothing_open_in_the_process(s3: S3, operation: str) -> None:
+def test_hanging_requests_leave_nothing_open_in_the_process(s3: S3, operation: str) -> None:
     s3.fault = always(operation, "hang")
     objects = [planned(s3, "large", LARGE), planned(s3, "small", SMALL)]
     gc.collect()
@@ -115,8 +115,8 @@ def test_requests_that_hang_until_time_runs_out_leave_nothing_open_in_the_proces
 
 
 @pytest.mark.parametrize("every", [2, 3, 7])
-@pytest.mark.parametrize("fault", [fault for fault in PASSING if fault != "hang"])
-def test_many_faults_at_once_are_overcome(s3: S3, fault: str, every: int) -> None:
+@pytest.mark.parametrize("fault", [fault for fault in TRANSIENT if fault != "hang"])
+def test_many_concurrent_faults_are_retried(s3: S3, fault: str, every: int) -> None:
     objects = [planned(s3, f"{number}", LARGE if number % 5 == 0 else SMALL) for number in range(30)]
     s3.fault = lambda _, number: fault if number % every == 0 else ""
 
@@ -128,12 +128,14 @@ def test_many_faults_at_once_are_overcome(s3: S3, fault: str, every: int) -> Non
 
 @BOTH
 @pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop before", "no document"])
-def test_a_fault_that_does_not_pass_is_left_to_the_next_try(s3: S3, size: int, fault: str) -> None:
+def test_a_persistent_fault_is_a_transient_error(s3: S3, size: int, fault: str) -> None:
     operation = "CopyObject" if size == SMALL else "UploadPartCopy"
     s3.fault = always(operation, fault)
     one = planned(s3, size=size)
 
-    with pytest.raises(TryAgainError, match=f"{operation} of s3://stage/models/model.tar.gz failed {TRIES} times: "):
+    with pytest.raises(
+        TransientError, match=f"{operation} of s3://stage/models/model.tar.gz failed {ATTEMPTS} times: "
+    ):
         copy(s3, one)
     s3.fault = lambda *_: ""
     copy(s3, one)
@@ -142,18 +144,18 @@ def test_a_fault_that_does_not_pass_is_left_to_the_next_try(s3: S3, size: int, f
     assert not s3.uploads
 
 
-def test_a_completion_whose_answer_was_lost_for_good_is_known_as_our_own(s3: S3) -> None:
+def test_a_completion_whose_response_was_lost_is_recognized(s3: S3) -> None:
     s3.fault = always("CompleteMultipartUpload", "drop after")
 
     summary = copy(s3, planned(s3, size=LARGE))
 
     assert content(s3) == original(s3)
-    assert summary.copied + summary.already_there == 1
+    assert summary.copied + summary.already_present == 1
 
 
 @dataclasses.dataclass
 class Kill:
-    """Ends the copy, as the end of its process would, at a request: before S3 has carried it out, or after."""
+    """A fault that cancels the copy at a request, like the end of its process, before or after S3 executes it."""
 
     at: int
     after: bool
@@ -168,13 +170,13 @@ class Kill:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_copy_that_is_killed_at_any_request_is_taken_up_and_ends_whole(after: bool) -> None:
-    def begin() -> tuple[S3, list[PinnedObject]]:
+def test_a_copy_killed_at_any_request_is_resumed_and_completed(after: bool) -> None:
+    def start() -> tuple[S3, list[PinnedObject]]:
         s3 = S3()
         return s3, [planned(s3, "large", 16 * MIB), planned(s3, "small", SMALL), planned(s3, "old", 2, None)]
 
     options: dict[str, Any] = {"threshold": 10 * MIB, "part_size": 5 * MIB}
-    s3, objects = begin()
+    s3, objects = start()
     copy(s3, *objects, **options)
     requests = len(s3.requests)
 
@@ -185,7 +187,7 @@ def test_a_copy_that_is_killed_at_any_request_is_taken_up_and_ends_whole(after: 
             await kill.copying
 
     for at in range(1, requests + 1):
-        s3, objects = begin()
+        s3, objects = start()
         kill = Kill(at, after)
         idle_clock.run(killed(s3, objects, kill))
         assert kill.copying
@@ -196,13 +198,13 @@ def test_a_copy_that_is_killed_at_any_request_is_taken_up_and_ends_whole(after: 
 
         assert all(content(s3, one.name) == original(s3, one.name) for one in objects), f"killed at {at}"
         assert not s3.uploads, f"killed at {at}"
-        assert summary.copied + summary.already_there == 3
-    # Two lists, an upload of four parts with its beginning and its end, two small copies, and the size of one.
+        assert summary.copied + summary.already_present == 3
+    # Two listings; creation, four parts and completion of an upload; two small copies; and a HEAD for the size of one.
     assert requests == 2 + 6 + 2 + 1
 
 
 class Truncating(S3):
-    """One byte of the first so many copies is missing: of whole ones, or of the part of that number."""
+    """An S3 that drops one byte of the first copies, either of whole objects or of one part."""
 
     def __init__(self, times: int = 1, part: int = 0) -> None:
         super().__init__()
@@ -215,19 +217,19 @@ class Truncating(S3):
             made = dataclasses.replace(made, content=((origin, start, end - 1),))
         return super().written(request, made)
 
-    def upload_part_copy(self, request: Request) -> Answer:
-        answer = super().upload_part_copy(request)
+    def upload_part_copy(self, request: Request) -> Response:
+        response = super().upload_part_copy(request)
         if self.times and int(request.query["partNumber"]) == self.part:
             self.times -= 1
             part = self.upload(request).parts[self.part]
             [(origin, start, end)] = part.content
             part.content = ((origin, start, end - 1),)
-        return answer
+        return response
 
 
-# Of an upload S3 itself compares the size, before it completes it.
+# S3 itself compares the size of an upload before it completes it.
 @pytest.mark.parametrize(("size", "algorithm"), [(SMALL, "CRC64NVME"), (SMALL, None), (LARGE, "CRC64NVME")])
-def test_a_copy_that_is_damaged_is_taken_away_and_made_again(size: int, algorithm: str | None) -> None:
+def test_a_damaged_copy_is_deleted_and_repeated(size: int, algorithm: str | None) -> None:
     s3 = Truncating()
 
     summary = copy(s3, planned(s3, size=size, algorithm=algorithm))
@@ -239,7 +241,7 @@ def test_a_copy_that_is_damaged_is_taken_away_and_made_again(size: int, algorith
 
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", None])
 @pytest.mark.parametrize("part", [1, 3, 6])
-def test_a_part_that_is_damaged_is_copied_again_and_no_other(algorithm: str | None, part: int) -> None:
+def test_only_a_damaged_part_is_copied_again(algorithm: str | None, part: int) -> None:
     s3 = Truncating(part=part)
 
     copy(s3, planned(s3, size=LARGE - 1 + MIB, algorithm=algorithm))
@@ -248,10 +250,10 @@ def test_a_part_that_is_damaged_is_copied_again_and_no_other(algorithm: str | No
     assert sorted(s3.parts_copied) == sorted([1, 2, 3, 4, 5, 6, part])
 
 
-def test_a_copy_that_is_damaged_each_time_is_never_left_there() -> None:
+def test_a_copy_that_is_damaged_every_time_is_never_kept() -> None:
     s3 = Truncating(times=100)
 
-    with pytest.raises(TryAgainError) as error:
+    with pytest.raises(TransientError) as error:
         copy(s3, planned(s3))
 
     assert "The copy of s3://upstream/reviews/model.tar.gz to s3://stage/models/model.tar.gz is damaged" in str(
@@ -260,7 +262,7 @@ def test_a_copy_that_is_damaged_each_time_is_never_left_there() -> None:
     assert content(s3) is None
 
 
-def test_an_upload_with_a_part_of_other_content_is_never_completed_and_begun_again(s3: S3) -> None:
+def test_an_upload_with_a_part_of_other_content_is_restarted(s3: S3) -> None:
     def damage(number: int) -> None:
         if number == 3:
             upload = next(iter(s3.uploads.values()))
@@ -276,16 +278,16 @@ def test_an_upload_with_a_part_of_other_content_is_never_completed_and_begun_aga
 
 
 class Replaced(Truncating):
-    """Someone puts something else in the place of a damaged copy before it can be deleted."""
+    """An S3 where another client replaces a damaged copy before it can be deleted."""
 
-    def carried_out(self, request: Request) -> Answer:
+    def executed(self, request: Request) -> Response:
         if request.operation == "DeleteObject":
             self.theirs = self.put(request.bucket, request.key, 5)
             return 412, {}, ""
-        return super().carried_out(request)
+        return super().executed(request)
 
 
-def test_only_what_this_try_has_written_is_ever_deleted() -> None:
+def test_only_the_copy_of_the_same_attempt_is_deleted() -> None:
     s3 = Replaced()
 
     with pytest.raises(ClientError):
@@ -296,9 +298,7 @@ def test_only_what_this_try_has_written_is_ever_deleted() -> None:
 
 @BOTH
 @pytest.mark.parametrize("number", [1, 4])
-def test_a_source_that_is_overwritten_while_it_is_copied_is_refused_and_never_mixed(
-    s3: S3, size: int, number: int
-) -> None:
+def test_a_source_overwritten_during_the_copy_is_never_mixed(s3: S3, size: int, number: int) -> None:
     objects = [planned(s3, f"{index}", size) for index in range(4)]
 
     def overwrite(request: Request, _: int) -> str:
@@ -322,13 +322,13 @@ def test_a_source_bucket_of_another_account_is_refused(s3: S3, size: int) -> Non
 
     message = refusal(s3, one)
 
-    assert "s3://upstream/reviews/model.tar.gz may not be read: AccessDenied" in message
+    assert "s3://upstream/reviews/model.tar.gz cannot be read: AccessDenied" in message
     assert '"Action": "s3:GetObject", "Resource": "arn:aws:s3:::upstream/reviews/model.tar.gz"' in message
     assert content(s3) is None
 
 
 @BOTH
-def test_what_is_denied_is_not_asked_again(s3: S3, size: int) -> None:
+def test_a_denied_request_is_not_repeated(s3: S3, size: int) -> None:
     operation = "CopyObject" if size == SMALL else "UploadPartCopy"
     s3.fault = always(operation, "AccessDenied")
 
@@ -337,13 +337,13 @@ def test_what_is_denied_is_not_asked_again(s3: S3, size: int) -> None:
     assert s3.operations.count(operation) <= (3 if size == SMALL else 18)
 
 
-def test_a_target_that_may_not_be_written_is_not_blamed_on_the_source(s3: S3) -> None:
+def test_a_denied_target_is_not_reported_as_a_denied_source(s3: S3) -> None:
     s3.owners["stage"] = "999999999999"
 
     message = refusal(s3, planned(s3, size=LARGE))
 
-    assert "may not be written: AccessDenied" in message
-    assert "This is of this stage's own account" in message
+    assert "has no permission to write s3://stage/models/model.tar.gz: AccessDenied" in message
+    assert "in this stage's own account" in message
     assert "upstream" not in message
 
 
@@ -354,7 +354,7 @@ def test_a_target_that_may_not_be_written_is_not_blamed_on_the_source(s3: S3) ->
         (
             client_error("AccessDenied", "not authorized to perform: kms:GenerateDataKey on key/1"),
             PromotionRefusedError,
-            "may not be written: AccessDenied: not authorized to perform: kms:GenerateDataKey",
+            "s3://stage/models/model.tar.gz: AccessDenied: not authorized to perform: kms:GenerateDataKey",
         ),
         (
             client_error("AccessDenied", "not authorized to perform: kms:Decrypt on key/1"),
@@ -369,7 +369,7 @@ def test_a_target_that_may_not_be_written_is_not_blamed_on_the_source(s3: S3) ->
         (
             client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on {OWN_KEY} because"),
             PromotionRefusedError,
-            "This is of this stage's own account",
+            "The permission is missing in this stage's own account",
         ),
         (
             client_error("KMS.DisabledException", f"{THEIR_KEY} is disabled."),
@@ -379,13 +379,13 @@ def test_a_target_that_may_not_be_written_is_not_blamed_on_the_source(s3: S3) ->
         (
             client_error("KMS.KMSInvalidStateException", f"{OWN_KEY} is pending deletion."),
             PromotionRefusedError,
-            "may not be written: KMS.KMSInvalidStateException",
+            "s3://stage/models/model.tar.gz: KMS.KMSInvalidStateException",
         ),
         (client_error("NoSuchKey", "The specified key does not exist."), PromotionRefusedError, "does not exist"),
         (client_error("SomethingNew", "?"), ClientError, "SomethingNew"),
     ],
 )
-def test_what_s3_answers_to_a_copy_decides_what_comes_of_it(
+def test_an_error_of_s3_is_explained_or_raised(
     size: int, failure: ClientError, raised: type[Exception], words: str
 ) -> None:
     class Failing(S3):
@@ -403,7 +403,7 @@ def test_what_s3_answers_to_a_copy_decides_what_comes_of_it(
 
 
 @BOTH
-def test_a_target_that_someone_writes_at_the_same_time_is_tried_again(s3: S3, size: int) -> None:
+def test_a_conflict_with_another_client_is_retried(s3: S3, size: int) -> None:
     operation = "CopyObject" if size == SMALL else "CompleteMultipartUpload"
     s3.fault = first_of(operation, "ConditionalRequestConflict")
 
@@ -414,15 +414,15 @@ def test_a_target_that_someone_writes_at_the_same_time_is_tried_again(s3: S3, si
 
 
 @BOTH
-def test_a_target_that_is_always_being_written_is_left_to_the_next_try(s3: S3, size: int) -> None:
+def test_a_persistent_conflict_is_a_transient_error(s3: S3, size: int) -> None:
     operation = "CopyObject" if size == SMALL else "CompleteMultipartUpload"
     s3.fault = always(operation, "ConditionalRequestConflict")
 
-    with pytest.raises(TryAgainError, match=r"s3://stage/models/model.tar.gz is being written by someone else"):
+    with pytest.raises(TransientError, match=r"s3://stage/models/model.tar.gz is being written by another client"):
         copy(s3, planned(s3, size=size))
 
 
-def test_the_accounts_of_both_buckets_are_named_in_each_request_that_copies(s3: S3) -> None:
+def test_each_copy_request_contains_the_accounts_of_both_buckets(s3: S3) -> None:
     copy(s3, planned(s3, "large", LARGE), planned(s3, "small", SMALL))
 
     for request in s3.requests:

@@ -9,7 +9,7 @@ from promotion.copying.references import Path, with_values
 from tests.support.artifacts import pinned
 from tests.support.containers import IMAGE, container, s3_source
 
-# What a digest is of: two containers with an artifact each, and a third one's weights.
+# Two containers with artifacts as single objects and as a prefix.
 CONTAINERS = [
     container(Environment={"SAGEMAKER_SUBMIT_DIRECTORY": "s3://artifacts/source.tar.gz", "THREADS": "2"}),
     {"Image": IMAGE, "ModelDataSource": s3_source("s3://artifacts/weights/", "S3Prefix")},
@@ -32,7 +32,7 @@ def moved(one: PinnedObject) -> PinnedObject:
     return dataclasses.replace(one, bucket="elsewhere", key=f"moved/{one.name}", etag='"other"', version_id="v7")
 
 
-def test_the_same_content_elsewhere_has_the_same_digest() -> None:
+def test_the_same_content_at_another_location_has_the_same_digest() -> None:
     elsewhere = with_values(
         CONTAINERS,
         {
@@ -83,11 +83,11 @@ def test_another_order_of_the_containers_has_another_digest() -> None:
         [dataclasses.replace(pinned(), name="renamed.tar.gz")],
     ],
 )
-def test_another_byte_size_or_file_has_another_digest(objects: list[PinnedObject]) -> None:
+def test_another_checksum_size_or_file_has_another_digest(objects: list[PinnedObject]) -> None:
     assert digest(CONTAINERS, {"Mode": "Serial"}, False, CONTENT | {(0, "ModelDataUrl"): objects}) != DIGEST
 
 
-def test_two_artifacts_that_changed_places_have_another_digest() -> None:
+def test_two_swapped_artifacts_have_another_digest() -> None:
     first: Path = (0, "ModelDataUrl")
     second: Path = (0, "Environment", "SAGEMAKER_SUBMIT_DIRECTORY")
 
@@ -116,7 +116,7 @@ def test_every_field_of_a_container_is_part_of_the_digest(change: dict[str, Any]
     assert digest([CONTAINERS[0], {**CONTAINERS[1], **change}], {"Mode": "Serial"}, False, CONTENT) != DIGEST
 
 
-def test_an_object_without_a_checksum_is_told_from_another_by_its_etag() -> None:
+def test_an_object_without_a_checksum_is_identified_by_its_etag() -> None:
     path: Path = (0, "ModelDataUrl")
     without: dict[str, Any] = {"checksum_algorithm": None, "checksum": None}
 
@@ -144,10 +144,10 @@ BEFORE = identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT)
         ),
         (
             identity([{**CONTAINERS[0], "Image": "x"}, CONTAINERS[1]], {"Mode": "Serial"}, False, CONTENT),
-            [f"Containers[0].Image (approved was {IMAGE}, now it is x)"],
+            [f"Containers[0].Image (approved: {IMAGE}, current: x)"],
         ),
         (identity([*CONTAINERS, {"Image": IMAGE}], {"Mode": "Serial"}, False, CONTENT), ["Containers"]),
     ],
 )
-def test_what_changed_is_told_by_its_place_in_the_model(after: dict[str, Any], paths: list[str]) -> None:
+def test_changes_are_listed_by_their_path_in_the_model(after: dict[str, Any], paths: list[str]) -> None:
     assert changed(BEFORE, after) == paths

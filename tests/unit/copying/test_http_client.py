@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from promotion.copying.http_client import Answer, BrokenAnswerError, Connections, parsed
+from promotion.copying.http_client import BrokenResponseError, Connections, Response, parsed
 from tests.support import idle_clock
 
 KEPT = "keep-alive"
@@ -22,7 +22,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         (b"HTTP/1.1 503\r\nContent-Length: 2\r\n\r\nno", 503, b"no"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n", 200, b"hello"),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n0\r\nTrailer: 1\r\n\r\n", 200, b""),
-        # A chunk that looks like the end, and is not.
+        # A chunk whose content looks like the end of the body.
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n",
             200,
@@ -30,30 +30,32 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         ),
     ],
 )
-def test_an_answer_is_read_as_soon_as_it_is_whole_and_not_before(data: bytes, status: int, body: bytes) -> None:
-    answer = parsed(data + b"more", has_body=True, is_closed=False)
+def test_a_response_is_returned_only_when_it_is_complete(data: bytes, status: int, body: bytes) -> None:
+    response = parsed(data + b"more", has_body=True, is_closed=False)
 
-    assert answer
-    assert (answer.status, answer.body, answer.length) == (status, body, len(data))
+    assert response
+    assert (response.status, response.body, response.length) == (status, body, len(data))
     for length in range(len(data)):
         assert parsed(data[:length], has_body=True, is_closed=False) is None
 
 
-def test_an_answer_to_a_head_has_no_body_whatever_length_it_says() -> None:
+def test_a_response_to_a_head_has_no_body() -> None:
     data = b'HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\nETag: "e"\r\n\r\n'
 
-    answer = parsed(data, has_body=False, is_closed=False)
+    response = parsed(data, has_body=False, is_closed=False)
 
-    assert answer == Answer(200, {"connection": KEPT, "content-length": "5000000000", "etag": '"e"'}, b"", len(data))
+    assert response == Response(
+        200, {"connection": KEPT, "content-length": "5000000000", "etag": '"e"'}, b"", len(data)
+    )
 
 
-def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+def test_a_response_without_a_length_ends_with_its_connection() -> None:
     data = b"HTTP/1.0 200 OK\r\n\r\nall of it"
 
     assert parsed(data, has_body=True, is_closed=False) is None
-    answer = parsed(data, has_body=True, is_closed=True)
-    assert answer
-    assert (answer.body, answer.headers["connection"]) == (b"all of it", "close")
+    response = parsed(data, has_body=True, is_closed=True)
+    assert response
+    assert (response.body, response.headers["connection"]) == (b"all of it", "close")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +67,8 @@ def test_an_answer_without_a_length_ends_with_its_connection() -> None:
         b"x" * 100_000,
     ],
 )
-def test_what_is_no_http_is_a_broken_answer(data: bytes) -> None:
-    with pytest.raises(BrokenAnswerError):
+def test_invalid_http_is_a_broken_response(data: bytes) -> None:
+    with pytest.raises(BrokenResponseError):
         parsed(data, has_body=True, is_closed=True)
 
 
@@ -75,7 +77,7 @@ Serve = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 @contextlib.asynccontextmanager
 async def connections(serve: Serve) -> AsyncIterator[tuple[Connections, list[int]]]:
-    """Connections to a host where `serve` answers each request, given the number of the request's connection."""
+    """Yield connections to a server that handles requests with `serve`, and the numbers of the accepted ones."""
     opened: list[int] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,13 +100,13 @@ async def connections(serve: Serve) -> AsyncIterator[tuple[Connections, list[int
         await server.wait_closed()
 
 
-async def answered(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def respond(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(OK)
 
 
-def test_a_connection_is_kept_for_the_next_request() -> None:
+def test_a_connection_is_reused_for_the_next_request() -> None:
     async def scenario() -> int:
-        async with connections(answered) as (to, opened):
+        async with connections(respond) as (to, opened):
             for _ in range(5):
                 assert (await to.exchange(REQUEST, 5)).body == b"ok"
             return len(opened)
@@ -112,7 +114,7 @@ def test_a_connection_is_kept_for_the_next_request() -> None:
     assert idle_clock.run(scenario()) == 1
 
 
-def test_requests_at_once_have_a_connection_each() -> None:
+def test_concurrent_requests_use_separate_connections() -> None:
     async def slowly(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
         writer.write(OK)
@@ -126,10 +128,10 @@ def test_requests_at_once_have_a_connection_each() -> None:
     assert idle_clock.run(scenario()) == 10
 
 
-@pytest.mark.parametrize("answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"surplus"])
-def test_a_connection_that_is_to_be_closed_or_says_too_much_is_not_kept(answer: bytes) -> None:
+@pytest.mark.parametrize("response", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"surplus"])
+def test_a_connection_with_close_or_surplus_data_is_not_reused(response: bytes) -> None:
     async def last(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
+        writer.write(response)
 
     async def scenario() -> int:
         async with connections(last) as (to, opened):
@@ -140,7 +142,7 @@ def test_a_connection_that_is_to_be_closed_or_says_too_much_is_not_kept(answer: 
     assert idle_clock.run(scenario()) == 3
 
 
-def test_a_connection_that_the_other_side_has_closed_meanwhile_is_replaced() -> None:
+def test_a_connection_closed_by_the_server_is_replaced() -> None:
     async def once(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK)
         writer.close()
@@ -155,23 +157,23 @@ def test_a_connection_that_the_other_side_has_closed_meanwhile_is_replaced() -> 
     assert idle_clock.run(scenario()) == 3
 
 
-@pytest.mark.parametrize("answer", [b"", OK[:-1], OK[:20], b"nonsense\r\n\r\n"])
-def test_an_answer_that_is_cut_off_is_an_error_and_its_connection_is_not_kept(answer: bytes) -> None:
+@pytest.mark.parametrize("response", [b"", OK[:-1], OK[:20], b"nonsense\r\n\r\n"])
+def test_a_truncated_response_is_an_error_and_closes_the_connection(response: bytes) -> None:
     async def cut(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(OK if number else answer)
+        writer.write(OK if number else response)
         if not number:
             writer.close()
 
     async def scenario() -> bytes:
         async with connections(cut) as (to, _):
-            with pytest.raises(BrokenAnswerError):
+            with pytest.raises(BrokenResponseError):
                 await to.exchange(REQUEST, 5)
             return (await to.exchange(REQUEST, 5)).body
 
     assert idle_clock.run(scenario()) == b"ok"
 
 
-def test_silence_ends_a_request_but_slowness_does_not() -> None:
+def test_a_silent_request_times_out_but_a_slow_one_does_not() -> None:
     async def dripping(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for byte in OK[: len(OK) if number == 0 else 10]:
             writer.write(bytes([byte]))
@@ -183,14 +185,14 @@ def test_silence_ends_a_request_but_slowness_does_not() -> None:
         async with connections(dripping) as (to, _):
             first = asyncio.create_task(to.exchange(REQUEST, 0.2))
             await asyncio.sleep(0.01)
-            with pytest.raises(TimeoutError, match="no answer"):
+            with pytest.raises(TimeoutError, match="no response"):
                 await to.exchange(REQUEST, 0.2)
             assert (await first).body == b"ok"
 
     idle_clock.run(scenario())
 
 
-def test_a_host_that_is_not_there_is_an_error() -> None:
+def test_an_unreachable_host_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
 
@@ -198,9 +200,9 @@ def test_a_host_that_is_not_there_is_an_error() -> None:
         idle_clock.run(Connections("127.0.0.1", port, None).exchange(REQUEST, 5))
 
 
-def test_a_host_with_an_address_that_does_not_answer_is_reached_at_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_address_is_used_if_one_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> bytes:
-        async with connections(answered) as (to, _):
+        async with connections(respond) as (to, _):
 
             async def addresses(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
                 return [("", "", 0, "", (address, port)) for address in ("::1", "127.0.0.1")]

@@ -1,4 +1,4 @@
-"""What the copier makes of a registry that does not answer as it should. tests/integration/test_images.py copies."""
+"""The copier with a faulty registry; tests/integration/test_images.py covers successful copies."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.copying.image_copier import ImageCopier, digest_of
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from promotion.source.images import Copy, parse
 from tests.support.registries import MANIFEST, sha256
 from tests.support.s3_faults import client_error
@@ -20,7 +20,7 @@ TARGET = "222222222222.dkr.ecr.eu-west-1.amazonaws.com/model-promotion-qa"
 LAYER = b"0123456789" * 10
 
 
-class AlreadyThereError(Exception):
+class AlreadyExistsError(Exception):
     pass
 
 
@@ -29,13 +29,13 @@ class InvalidPartError(ClientError):
 
 
 class Registry:
-    """Two registries in one; what a test changes of them is a fault."""
+    """A fake of two registries, in which tests inject faults."""
 
     exceptions = SimpleNamespace(
         InvalidLayerPartException=InvalidPartError,
-        LayerAlreadyExistsException=AlreadyThereError,
-        ImageAlreadyExistsException=AlreadyThereError,
-        ImageTagAlreadyExistsException=AlreadyThereError,
+        LayerAlreadyExistsException=AlreadyExistsError,
+        ImageAlreadyExistsException=AlreadyExistsError,
+        ImageTagAlreadyExistsException=AlreadyExistsError,
     )
 
     def __init__(self, directory: Path, media_type: str = MANIFEST, **more: Any) -> None:
@@ -93,12 +93,12 @@ class Registry:
 
     def complete_layer_upload(self, uploadId: str, layerDigests: list[str], **_: Any) -> None:  # noqa: N803
         if layerDigests[0] in self.layers:
-            raise AlreadyThereError
+            raise AlreadyExistsError
         self.layers[layerDigests[0]] = self.uploads[uploadId]
 
     def put_image(self, imageManifest: str, imageDigest: str, **_: Any) -> None:  # noqa: N803
         if imageDigest in self.manifests:
-            raise AlreadyThereError
+            raise AlreadyExistsError
         self.manifests[imageDigest] = imageManifest
 
 
@@ -111,7 +111,7 @@ def copied(registry: Registry) -> Any:
     return ImageCopier(registry).copy(registry.copy, seconds=60)
 
 
-def test_layers_go_over_in_parts_and_end_up_equal(registry: Registry) -> None:
+def test_layers_are_copied_in_parts_without_changes(registry: Registry) -> None:
     summary = copied(registry)
 
     assert registry.layers == registry.content
@@ -119,14 +119,14 @@ def test_layers_go_over_in_parts_and_end_up_equal(registry: Registry) -> None:
     assert (summary.layers_copied, summary.bytes_copied) == (2, 102)
 
 
-def test_a_second_copy_moves_nothing(registry: Registry) -> None:
+def test_a_second_copy_copies_no_layers(registry: Registry) -> None:
     copied(registry)
 
     assert copied(registry).layers_copied == 0
     assert len(registry.uploads) == 2
 
 
-def test_a_layer_that_another_promotion_completes_meanwhile_is_as_good(
+def test_a_layer_completed_by_another_promotion_is_accepted(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = registry.upload_layer_part
@@ -142,26 +142,26 @@ def test_a_layer_that_another_promotion_completes_meanwhile_is_as_good(
 
 
 @pytest.mark.parametrize("received_before", [0, -1], ids=["its own", "an earlier one"])
-def test_a_part_that_is_refused_counts_only_if_ecr_has_it(
+def test_a_rejected_part_is_accepted_only_if_ecr_has_it(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, received_before: int
 ) -> None:
     upload = registry.upload_layer_part
 
-    def answer_lost(uploadId: str, partLastByte: int, **part: Any) -> None:  # noqa: N803
+    def response_lost(uploadId: str, partLastByte: int, **part: Any) -> None:  # noqa: N803
         upload(uploadId, partLastByte=partLastByte, **part)
         has: Any = {"Error": {"Code": "InvalidLayerPartException"}}
         raise InvalidPartError(has | {"lastValidByteReceived": partLastByte + received_before}, "UploadLayerPart")
 
-    monkeypatch.setattr(registry, "upload_layer_part", answer_lost)
+    monkeypatch.setattr(registry, "upload_layer_part", response_lost)
 
     if received_before == 0:
         assert copied(registry).bytes_copied == 102
     else:
-        with pytest.raises(TryAgainError, match="broke off"):
+        with pytest.raises(TransientError, match="was interrupted"):
             copied(registry)
 
 
-def test_layers_that_are_not_the_registrys_to_hand_on_are_left_out(tmp_path: Path) -> None:
+def test_foreign_layers_are_not_copied(tmp_path: Path) -> None:
     foreign = {"digest": "sha256:" + "0" * 64, "size": 5, "urls": ["https://example.com/layer"]}
     registry = Registry(tmp_path, layers=[foreign])
 
@@ -170,18 +170,18 @@ def test_layers_that_are_not_the_registrys_to_hand_on_are_left_out(tmp_path: Pat
     assert registry.layers == {sha256(b"{}"): b"{}"}
 
 
-def test_a_download_that_breaks_off_is_tried_again(registry: Registry) -> None:
+def test_an_incomplete_download_is_a_transient_error(registry: Registry) -> None:
     registry.content[sha256(LAYER)] = LAYER[:50]
 
-    with pytest.raises(TryAgainError, match="came with 50 bytes instead of 100"):
+    with pytest.raises(TransientError, match="had 50 bytes instead of 100"):
         copied(registry)
     assert sha256(LAYER) not in registry.layers
 
 
-def test_a_download_that_cannot_be_had_is_tried_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_a_transient_error(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "get_download_url_for_layer", lambda **_: {"downloadUrl": "file:///nowhere/at/all"})
 
-    with pytest.raises(TryAgainError, match="The download of a layer broke off"):
+    with pytest.raises(TransientError, match="The download of a layer was interrupted"):
         copied(registry)
 
 
@@ -197,22 +197,22 @@ def test_a_manifest_with_another_digest_is_refused(registry: Registry) -> None:
     copy = registry.copy
     registry.text += " "
 
-    with pytest.raises(PromotionRefusedError, match="is not what its digest says"):
+    with pytest.raises(PromotionRefusedError, match="does not match its digest"):
         ImageCopier(registry).copy(copy, seconds=60)
     assert registry.manifests == {}
 
 
-def test_the_copy_is_looked_at_in_the_end(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copy_is_verified_at_the_end(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "put_image", lambda **_: None)
 
-    with pytest.raises(PromotionRefusedError, match="is not there"):
+    with pytest.raises(PromotionRefusedError, match="does not exist in ECR"):
         copied(registry)
 
 
-def test_a_manifest_of_a_kind_that_cannot_be_copied_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_of_an_unsupported_type_is_refused(tmp_path: Path) -> None:
     old = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
-    with pytest.raises(PromotionRefusedError, match=f"is of the kind {old.replace('+', '.')}"):
+    with pytest.raises(PromotionRefusedError, match=f"has the unsupported media type {old.replace('+', '.')}"):
         copied(Registry(tmp_path, media_type=old))
 
 
@@ -220,12 +220,12 @@ def test_a_manifest_of_a_kind_that_cannot_be_copied_is_refused(tmp_path: Path) -
     ("code", "expected", "words"),
     [
         ("AccessDeniedException", PromotionRefusedError, '"Action": ["ecr:BatchGetImage"'),
-        ("RepositoryNotFoundException", PromotionRefusedError, "is not there (any more)"),
-        ("ThrottlingException", TryAgainError, "ThrottlingException"),
-        ("ServerException", TryAgainError, "ServerException"),
+        ("RepositoryNotFoundException", PromotionRefusedError, "does not exist in ECR"),
+        ("ThrottlingException", TransientError, "ThrottlingException"),
+        ("ServerException", TransientError, "ServerException"),
     ],
 )
-def test_what_ecr_refuses_is_told_by_what_it_calls_for(
+def test_an_error_of_ecr_is_explained(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, code: str, expected: type[Exception], words: str
 ) -> None:
     def refuse(**_: Any) -> Any:
@@ -240,6 +240,6 @@ def test_what_ecr_refuses_is_told_by_what_it_calls_for(
     assert f"{SOURCE}:1" in str(raised.value)
 
 
-def test_a_tag_means_the_digest_of_its_manifest(registry: Registry) -> None:
+def test_a_tag_is_resolved_to_the_digest_of_its_manifest(registry: Registry) -> None:
     assert digest_of(registry, parse(f"{SOURCE}:1")) == sha256(registry.text.encode())
     assert digest_of(registry, parse(SOURCE)) == sha256(registry.text.encode())

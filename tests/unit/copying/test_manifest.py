@@ -23,19 +23,19 @@ def planned(name: str, size: int) -> PinnedObject:
     return PinnedObject("artifacts", f"weights/{name}", name, size, '"e"', None, "CRC64NVME", "c", target=f"m/{name}")
 
 
-def read_back(text: str, batches: list[dict[str, int]]) -> list[list[PinnedObject]]:
+def parsed(text: str, batches: list[dict[str, int]]) -> list[list[PinnedObject]]:
     content = text.encode()
     pieces = [content[batch["start"] : batch["end"]].decode() for batch in batches]
     return [[PinnedObject.from_line(line) for line in piece.splitlines()] for piece in pieces]
 
 
-def test_the_batches_of_a_manifest_hold_every_object_once_and_in_order() -> None:
+def test_the_batches_contain_each_object_once_and_in_order() -> None:
     objects = [planned(f"größe \u2028 {number}", 1) for number in range(2500)]
 
     text, batches = manifest(objects)
 
-    assert [len(batch) for batch in read_back(text, batches)] == [1000, 1000, 500]
-    assert [one for batch in read_back(text, batches) for one in batch] == objects
+    assert [len(batch) for batch in parsed(text, batches)] == [1000, 1000, 500]
+    assert [one for batch in parsed(text, batches) for one in batch] == objects
 
 
 @pytest.mark.parametrize(
@@ -49,19 +49,17 @@ def test_the_batches_of_a_manifest_hold_every_object_once_and_in_order() -> None
         ([5000], [[5000]]),
     ],
 )
-def test_a_batch_is_no_larger_than_a_function_can_copy_but_for_a_single_object(
-    sizes: list[int], batches: list[list[int]]
-) -> None:
+def test_a_batch_exceeds_the_limit_only_with_a_single_object(sizes: list[int], batches: list[list[int]]) -> None:
     text, pieces = manifest([planned(str(number), size * GIB) for number, size in enumerate(sizes)])
 
-    assert [[one.size // GIB for one in batch] for batch in read_back(text, pieces)] == batches
+    assert [[one.size // GIB for one in batch] for batch in parsed(text, pieces)] == batches
 
 
-def test_nothing_to_copy_makes_no_batch() -> None:
+def test_an_empty_manifest_has_no_batches() -> None:
     assert manifest([]) == ("", [])
 
 
-def test_the_batches_of_a_hundred_thousand_objects_are_no_more_than_a_state_can_hold() -> None:
+def test_the_batches_of_100_000_objects_fit_into_a_state() -> None:
     class Short(PinnedObject):
         def to_line(self) -> str:
             return "{}\n"

@@ -8,7 +8,7 @@ from tests.support.artifacts import pinned
 from tests.support.containers import ARTIFACT, IMAGE, container, s3_source
 
 
-def test_every_address_of_a_model_is_found_in_a_fixed_order() -> None:
+def test_all_uris_of_a_model_are_found_in_a_fixed_order() -> None:
     containers = [
         container(
             AdditionalModelDataSources=[
@@ -34,28 +34,28 @@ def test_every_address_of_a_model_is_found_in_a_fixed_order() -> None:
     ]
 
 
-def test_the_address_of_a_multi_model_container_is_a_prefix() -> None:
+def test_the_uri_of_a_multi_model_container_is_a_prefix() -> None:
     found = references([container(Mode="MultiModel", ModelDataUrl="s3://artifacts/models")])
 
     assert found == [Reference((0, "ModelDataUrl"), "s3://artifacts/models", is_prefix=True)]
 
 
-def test_a_model_without_artifacts_has_no_addresses() -> None:
+def test_a_model_without_artifacts_has_no_references() -> None:
     assert references([{"Image": IMAGE}]) == []
 
 
-def test_a_submit_directory_inside_the_container_is_left_alone() -> None:
+def test_a_submit_directory_inside_the_container_is_no_reference() -> None:
     inside = container(Environment={"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"})
 
     assert [reference.path for reference in references([inside])] == [(0, "ModelDataUrl")]
 
 
-def test_one_bad_address_refuses_the_whole_model() -> None:
+def test_an_invalid_uri_is_refused() -> None:
     with pytest.raises(PromotionRefusedError, match=r"'s3://artifacts/\.\./x'"):
         references([container(Environment={"SAGEMAKER_SUBMIT_DIRECTORY": "s3://artifacts/../x"})])
 
 
-def test_an_object_goes_below_the_prefix_and_the_place_it_has_in_the_model() -> None:
+def test_an_object_is_copied_under_the_prefix_and_its_path_in_the_model() -> None:
     reference = Reference((0, "ModelDataUrl"), ARTIFACT, is_prefix=False)
 
     address, placed = targets(reference, [pinned()], "models/reviews/abc")
@@ -64,7 +64,7 @@ def test_an_object_goes_below_the_prefix_and_the_place_it_has_in_the_model() -> 
     assert placed == [pinned(target="models/reviews/abc/0/ModelDataUrl/model.tar.gz")]
 
 
-def test_the_objects_of_a_prefix_keep_their_order_below_it() -> None:
+def test_the_objects_of_a_prefix_keep_their_relative_keys() -> None:
     reference = Reference((1, "ModelDataSource", "S3DataSource", "S3Uri"), "s3://artifacts/weights/", is_prefix=True)
 
     address, placed = targets(reference, [pinned("a.bin"), pinned("deep/b.bin")], "models/reviews/abc")
@@ -73,7 +73,7 @@ def test_the_objects_of_a_prefix_keep_their_order_below_it() -> None:
     assert [one.target for one in placed] == [address + "a.bin", address + "deep/b.bin"]
 
 
-def test_two_sources_of_the_same_key_do_not_overwrite_each_other() -> None:
+def test_two_sources_with_the_same_key_have_different_targets() -> None:
     first = Reference((0, "ModelDataUrl"), "s3://one/model.tar.gz", is_prefix=False)
     second = Reference((1, "ModelDataUrl"), "s3://two/model.tar.gz", is_prefix=False)
 
@@ -83,7 +83,7 @@ def test_two_sources_of_the_same_key_do_not_overwrite_each_other() -> None:
     assert len(same_model) == len(other_model) == 2
 
 
-def test_a_target_of_1024_bytes_is_allowed_and_one_more_is_refused() -> None:
+def test_a_target_key_can_have_at_most_1024_bytes() -> None:
     reference = Reference((0, "ModelDataUrl"), "s3://artifacts/models/", is_prefix=True)
     room = 1024 - len("models/reviews/abc/0/ModelDataUrl/")
 
@@ -92,7 +92,7 @@ def test_a_target_of_1024_bytes_is_allowed_and_one_more_is_refused() -> None:
         targets(reference, [pinned("n" * (room - 1) + "ü")], "models/reviews/abc")
 
     assert len(placed[0].target) == 1024
-    assert "a key of 1025 bytes; S3 allows 1,024. Shorten its key." in str(error.value)
+    assert "a key of 1025 bytes; S3 allows 1,024. Shorten the object's key." in str(error.value)
 
 
 def test_values_are_replaced_in_a_copy() -> None:
@@ -108,19 +108,19 @@ def test_values_are_replaced_in_a_copy() -> None:
 FOLDER = Reference((0, "Environment", "TOKENIZER"), "s3://artifacts/tokenizer", is_prefix=False)
 
 
-def test_a_value_of_the_environment_may_be_an_object_or_a_folder_and_what_lies_there_decides() -> None:
-    below = "models/reviews/abc"
+def test_a_variable_can_refer_to_an_object_or_a_prefix() -> None:
+    prefix = "models/reviews/abc"
     inside = pinned("vocab.txt", key="tokenizer/vocab.txt")
 
-    assert targets(FOLDER, [inside], below)[0] == "models/reviews/abc/0/Environment/TOKENIZER"
-    assert targets(FOLDER, [inside], below)[1][0].target == "models/reviews/abc/0/Environment/TOKENIZER/vocab.txt"
+    assert targets(FOLDER, [inside], prefix)[0] == "models/reviews/abc/0/Environment/TOKENIZER"
+    assert targets(FOLDER, [inside], prefix)[1][0].target == "models/reviews/abc/0/Environment/TOKENIZER/vocab.txt"
     assert (
-        targets(FOLDER, [pinned("tokenizer", key="tokenizer")], below)[0]
-        == f"{below}/0/Environment/TOKENIZER/tokenizer"
+        targets(FOLDER, [pinned("tokenizer", key="tokenizer")], prefix)[0]
+        == f"{prefix}/0/Environment/TOKENIZER/tokenizer"
     )
 
 
-def test_only_a_value_of_the_environment_may_be_either() -> None:
+def test_only_a_variable_can_refer_to_an_object_or_a_prefix() -> None:
     assert FOLDER.may_be_prefix
     assert not Reference((0, "Environment", "A"), "s3://artifacts/a/", is_prefix=True).may_be_prefix
     assert not Reference((0, "ModelDataUrl"), ARTIFACT, is_prefix=False).may_be_prefix

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from promotion.copying import http_client, s3_client
-from promotion.copying.s3_client import TRIES, Reply, S3Requests
-from promotion.errors import TryAgainError
+from promotion.copying.s3_client import ATTEMPTS, Reply, S3Requests
+from promotion.errors import TransientError
 
 Handler = Callable[[bytes], bytes]
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
@@ -30,10 +30,10 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Wire:
-    """Keeps what would be sent and where, and answers it from `answers`; the last one for good."""
+    """A recorder of requests that responds with `responses` in order, and then always with the last one."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: bytes | OSError) -> None:
-        self.answers, self.sent, self.hosts = list(answers), list[str](), list[tuple[str, int, bool]]()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *responses: bytes | OSError) -> None:
+        self.responses, self.sent, self.hosts = list(responses), list[str](), list[tuple[str, int, bool]]()
         wire = self
 
         class Recording(http_client.Connections):
@@ -41,24 +41,24 @@ class Wire:
                 wire.hosts.append((host, port, tls is not None))
                 super().__init__(host, port, tls)
 
-            async def exchange(self, request: bytes, patience: float, *, has_body: bool = True) -> http_client.Answer:
+            async def exchange(self, request: bytes, timeout: float, *, has_body: bool = True) -> http_client.Response:
                 wire.sent.append(request.decode())
-                data = wire.answers.pop(0) if len(wire.answers) > 1 else wire.answers[0]
+                data = wire.responses.pop(0) if len(wire.responses) > 1 else wire.responses[0]
                 if isinstance(data, OSError):
                     raise data
-                answer = http_client.parsed(data, has_body=has_body, is_closed=True)
-                assert answer
-                return answer
+                response = http_client.parsed(data, has_body=has_body, is_closed=True)
+                assert response
+                return response
 
         monkeypatch.setattr(s3_client, "Connections", Recording)
 
 
-def answer(body: str, status: int = 200) -> bytes:
+def response(body: str, status: int = 200) -> bytes:
     return f'HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\nETag: "e"\r\n\r\n{body}'.encode()
 
 
-def ask(client: Any, bucket: str = "bucket", key: str = "k", **given: Any) -> Reply:
-    return asyncio.run(S3Requests(client, bucket).ask("CopyObject", given.pop("method", "PUT"), key, **given))
+def send(client: Any, bucket: str = "bucket", key: str = "k", **given: Any) -> Reply:
+    return asyncio.run(S3Requests(client, bucket).send("CopyObject", given.pop("method", "PUT"), key, **given))
 
 
 def s3(region: str = "eu-west-1", **options: Any) -> Any:
@@ -102,12 +102,12 @@ def s3(region: str = "eu-west-1", **options: Any) -> Any:
         ),
     ],
 )
-def test_a_bucket_is_where_botocore_says_it_is(
+def test_the_endpoint_of_a_bucket_is_the_one_of_botocore(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], bucket: str, host: tuple[str, int, bool], first_line: str
 ) -> None:
-    wire = Wire(monkeypatch, answer(""))
+    wire = Wire(monkeypatch, response(""))
 
-    ask(s3(**options), bucket, "a b/ü")
+    send(s3(**options), bucket, "a b/ü")
 
     name, port, is_tls = host
     lines = wire.sent[0].split("\r\n")
@@ -117,7 +117,7 @@ def test_a_bucket_is_where_botocore_says_it_is(
     assert f"/{options.get('region', 'eu-west-1')}/s3/aws4_request" in wire.sent[0]
 
 
-def test_finding_out_where_a_bucket_is_sends_nothing_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolving_an_endpoint_sends_no_request_and_changes_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
     client = s3(endpoint_url="http://127.0.0.1:1", config=Config(retries={"total_max_attempts": 1}))
 
     S3Requests(client, "bucket")
@@ -126,44 +126,44 @@ def test_finding_out_where_a_bucket_is_sends_nothing_and_changes_nothing(monkeyp
         client.head_bucket(Bucket="bucket")
 
 
-def test_credentials_that_are_about_to_expire_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expiring_credentials_are_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
     def refresh() -> dict[str, str]:
         made.append(f"ASIA{len(made)}")
-        # botocore renews them when they are good for less than ten minutes.
+        # botocore refreshes credentials that expire within ten minutes.
         expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=5)
         return {"access_key": made[-1], "secret_key": "s", "token": "t", "expiry_time": expiry.isoformat()}
 
     session = botocore.session.get_session()
     session._credentials = RefreshableCredentials.create_from_metadata(refresh(), refresh, "test")
     client = boto3.Session(botocore_session=session, region_name="eu-west-1").client("s3")
-    wire = Wire(monkeypatch, answer(""))
+    wire = Wire(monkeypatch, response(""))
 
-    ask(client)
-    ask(client)
+    send(client)
+    send(client)
 
     used = [line for request in wire.sent for line in request.split("\r\n") if line.startswith("authorization")]
     assert [line.split("Credential=")[1].split("/")[0] for line in used] == made[-2:]
     assert "x-amz-security-token: t" in wire.sent[0]
 
 
-def test_an_error_is_as_boto3_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    Wire(monkeypatch, answer("<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>", 403))
+def test_an_error_has_the_form_of_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    Wire(monkeypatch, response("<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>", 403))
 
     with pytest.raises(ClientError) as error:
-        ask(s3())
+        send(s3())
 
     assert error.value.operation_name == "CopyObject"
     assert error.value.response["Error"] == {"Code": "AccessDenied", "Message": "No & no"}
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
-def test_the_error_of_a_head_is_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    Wire(monkeypatch, answer("", 404))
+def test_the_error_code_of_a_head_is_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    Wire(monkeypatch, response("", 404))
 
     with pytest.raises(ClientError) as error:
-        ask(s3(), method="HEAD")
+        send(s3(), method="HEAD")
 
     assert error.value.response["Error"] == {"Code": "404", "Message": "Not Found"}
 
@@ -186,130 +186,126 @@ WRONG_REGION = "<Error><Code>{}</Code><Region>us-west-2</Region></Error>"
         ("PUT", elsewhere(307)),
     ],
 )
-def test_a_bucket_in_another_region_is_asked_there_from_then_on(
-    monkeypatch: pytest.MonkeyPatch, method: str, refused: bytes
-) -> None:
-    wire = Wire(monkeypatch, refused, answer(""))
+def test_requests_follow_a_bucket_to_its_region(monkeypatch: pytest.MonkeyPatch, method: str, refused: bytes) -> None:
+    wire = Wire(monkeypatch, refused, response(""))
 
-    async def ask_three_times() -> None:
+    async def send_three_requests() -> None:
         requests = S3Requests(s3(), "my-bucket")
         for _ in range(3):
-            await requests.ask("CopyObject", method, "k")
+            await requests.send("CopyObject", method, "k")
 
-    asyncio.run(ask_three_times())
+    asyncio.run(send_three_requests())
 
     assert [host for host, *_ in wire.hosts] == [f"my-bucket.s3.{r}.amazonaws.com" for r in ("eu-west-1", "us-west-2")]
     assert ["/us-west-2/s3/aws4_request" in request for request in wire.sent] == [False, True, True, True]
     assert "host: my-bucket.s3.us-west-2.amazonaws.com" in wire.sent[1]
 
 
-def test_many_requests_that_are_sent_to_the_wrong_region_move_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_requests_to_the_wrong_region_switch_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
     class ByRegion(http_client.Connections):
         def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
             opened.append(host)
-            self.answer = answer("") if "us-west-2" in host else elsewhere(301)
+            self.response = response("") if "us-west-2" in host else elsewhere(301)
             super().__init__(host, port, tls)
 
-        async def exchange(self, request: bytes, patience: float, *, has_body: bool = True) -> http_client.Answer:
+        async def exchange(self, request: bytes, timeout: float, *, has_body: bool = True) -> http_client.Response:
             await asyncio.sleep(0)
-            found = http_client.parsed(self.answer, has_body=has_body, is_closed=True)
+            found = http_client.parsed(self.response, has_body=has_body, is_closed=True)
             assert found
             return found
 
     monkeypatch.setattr(s3_client, "Connections", ByRegion)
 
-    async def ask_at_once() -> None:
+    async def send_concurrently() -> None:
         requests = S3Requests(s3(), "my-bucket")
-        await asyncio.gather(*[requests.ask("HeadObject", "HEAD", str(number)) for number in range(20)])
+        await asyncio.gather(*[requests.send("HeadObject", "HEAD", str(number)) for number in range(20)])
 
-    asyncio.run(ask_at_once())
+    asyncio.run(send_concurrently())
 
     assert opened == [f"my-bucket.s3.{region}.amazonaws.com" for region in ("eu-west-1", "us-west-2")]
 
 
 @pytest.mark.parametrize("refused", [elsewhere(301, region=""), elsewhere(400, region="eu-west-1"), elsewhere(403)])
-def test_an_answer_that_names_no_other_region_is_an_error_as_any_other(
-    monkeypatch: pytest.MonkeyPatch, refused: bytes
-) -> None:
+def test_a_redirect_without_another_region_is_an_error(monkeypatch: pytest.MonkeyPatch, refused: bytes) -> None:
     wire = Wire(monkeypatch, refused)
 
     with pytest.raises(ClientError):
-        ask(s3(), method="HEAD")
+        send(s3(), method="HEAD")
 
     assert len(wire.sent) == 1
 
 
 SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-PASSING = [
-    answer(SLOW_DOWN, 503),
-    answer(SLOW_DOWN, 200),
-    answer("<Error><Code>InternalError</Code></Error>", 500),
-    answer("<Error><Code>RequestTimeout</Code></Error>", 400),
-    answer("<Error><Code>ExpiredToken</Code></Error>", 400),
-    answer("<html>a proxy's</html>", 502),
-    answer("not even a document", 504),
-    answer("", 429),
-    answer("<CopyObjectResult><ETag>e</ET", 200),
-    answer("<Other/>", 200),
+TRANSIENT = [
+    response(SLOW_DOWN, 503),
+    response(SLOW_DOWN, 200),
+    response("<Error><Code>InternalError</Code></Error>", 500),
+    response("<Error><Code>RequestTimeout</Code></Error>", 400),
+    response("<Error><Code>ExpiredToken</Code></Error>", 400),
+    response("<html>a proxy's</html>", 502),
+    response("not even a document", 504),
+    response("", 429),
+    response("<CopyObjectResult><ETag>e</ET", 200),
+    response("<Other/>", 200),
     ConnectionResetError("reset"),
     TimeoutError(),
 ]
 
 
-@pytest.mark.parametrize("passing", PASSING, ids=range(len(PASSING)))
-def test_what_passes_is_tried_again_and_signed_anew(monkeypatch: pytest.MonkeyPatch, passing: bytes | OSError) -> None:
-    wire = Wire(monkeypatch, passing, passing, answer("<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"))
+@pytest.mark.parametrize("transient", TRANSIENT, ids=range(len(TRANSIENT)))
+def test_a_transient_error_is_retried(monkeypatch: pytest.MonkeyPatch, transient: bytes | OSError) -> None:
+    wire = Wire(monkeypatch, transient, transient, response("<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"))
 
-    reply = ask(s3(), wanted="ETag")
+    reply = send(s3(), required="ETag")
 
     assert reply.text("ETag") == "e"
     assert reply.retries == 2
     assert len(wire.sent) == 3
 
 
-@pytest.mark.parametrize("passing", PASSING, ids=range(len(PASSING)))
-def test_what_does_not_pass_is_left_to_the_next_try(monkeypatch: pytest.MonkeyPatch, passing: bytes | OSError) -> None:
-    wire = Wire(monkeypatch, passing)
+@pytest.mark.parametrize("transient", TRANSIENT, ids=range(len(TRANSIENT)))
+def test_a_persistent_transient_error_is_raised(monkeypatch: pytest.MonkeyPatch, transient: bytes | OSError) -> None:
+    wire = Wire(monkeypatch, transient)
 
-    with pytest.raises(TryAgainError, match=f"CopyObject of s3://bucket/k failed {TRIES} times: ."):
-        ask(s3(), wanted="ETag")
+    with pytest.raises(TransientError, match=f"CopyObject of s3://bucket/k failed {ATTEMPTS} times: ."):
+        send(s3(), required="ETag")
 
-    assert len(wire.sent) == TRIES
+    assert len(wire.sent) == ATTEMPTS
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey", "InvalidRequest", "SomethingNew"])
-def test_what_stays_is_not_tried_again(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    wire = Wire(monkeypatch, answer(f"<Error><Code>{code}</Code></Error>", 400))
+def test_a_permanent_error_is_not_retried(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    wire = Wire(monkeypatch, response(f"<Error><Code>{code}</Code></Error>", 400))
 
     with pytest.raises(ClientError, match=code):
-        ask(s3())
+        send(s3())
 
     assert len(wire.sent) == 1
 
 
-def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_grow_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_client, "_FIRST_PAUSE_SECONDS", 0.1)
     paused: list[tuple[float, float]] = []
 
-    def note(low: float, high: float) -> float:
+    def record(low: float, high: float) -> float:
         paused.append((low, high))
         return 0
 
-    monkeypatch.setattr("random.uniform", note)
-    Wire(monkeypatch, answer(SLOW_DOWN, 503))
+    monkeypatch.setattr("random.uniform", record)
+    Wire(monkeypatch, response(SLOW_DOWN, 503))
 
-    with pytest.raises(TryAgainError):
-        ask(s3())
+    with pytest.raises(TransientError):
+        send(s3())
 
     assert paused == [(0, pause) for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5)]
 
 
-def test_a_listing_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pages_of_a_listing_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def page(truncated: str, key: str, marker: str) -> bytes:
         markers = f"<NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>{marker}</NextUploadIdMarker>"
-        return answer(f"<R><EncodingType>url</EncodingType>{markers}<IsTruncated>{truncated}</IsTruncated></R>")
+        return response(f"<R><EncodingType>url</EncodingType>{markers}<IsTruncated>{truncated}</IsTruncated></R>")
 
     wire = Wire(monkeypatch, page("true", "a+b%2Bc", "id+1"), page("true", "d", "2"), page("false", "", ""))
 
@@ -321,7 +317,7 @@ def test_a_listing_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> No
     assert asyncio.run(walk()) == 3
     assert [request.split(" ")[1] for request in wire.sent] == [
         "/?uploads=",
-        # Keys come encoded, and nothing else does.
+        # Only keys are encoded in the response.
         "/?key-marker=a%20b%2Bc&upload-id-marker=id%2B1&uploads=",
         "/?key-marker=d&upload-id-marker=2&uploads=",
     ]
@@ -329,7 +325,7 @@ def test_a_listing_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """Of a host "localhost", signed by nobody but itself; with its key."""
+    """Return a self-signed certificate for "localhost", and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -363,7 +359,7 @@ def _fresh_trust() -> Iterator[None]:
 def over_tls(certificate: tuple[Path, Path], host: str) -> Reply:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer("<R><ETag>e</ETag></R>"))
+        writer.write(response("<R><ETag>e</ETag></R>"))
         writer.close()
 
     async def scenario() -> Reply:
@@ -373,7 +369,7 @@ def over_tls(certificate: tuple[Path, Path], host: str) -> Reply:
             url = f"https://{host}:{server.sockets[0].getsockname()[1]}"
             requests = S3Requests(s3(endpoint_url=url), "bucket")
             try:
-                return await requests.ask("CopyObject", "PUT", "k")
+                return await requests.send("CopyObject", "PUT", "k")
             finally:
                 requests.close()
 
@@ -381,7 +377,7 @@ def over_tls(certificate: tuple[Path, Path], host: str) -> Reply:
 
 
 @pytest.mark.usefixtures("_fresh_trust")
-def test_a_host_is_trusted_by_the_certificates_that_botocore_is_told_of(
+def test_a_host_with_a_certificate_of_the_ca_bundle_is_trusted(
     monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))
@@ -390,13 +386,13 @@ def test_a_host_is_trusted_by_the_certificates_that_botocore_is_told_of(
 
 
 @pytest.mark.usefixtures("_fresh_trust")
-def test_a_host_that_nobody_vouches_for_is_asked_nothing(certificate: tuple[Path, Path]) -> None:
+def test_a_self_signed_certificate_is_rejected(certificate: tuple[Path, Path]) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
         over_tls(certificate, "localhost")
 
 
 @pytest.mark.usefixtures("_fresh_trust")
-def test_a_host_of_another_name_than_its_certificate_is_asked_nothing(
+def test_a_certificate_for_another_host_is_rejected(
     monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))

@@ -8,7 +8,7 @@ from tests.support.s3_service import OWN, S3, UPSTREAM, client
 
 
 @pytest.mark.parametrize("size", [1, 320 * 1024**3, 320 * 1024**3 + 1, 5 * 1024**4])
-def test_parts_are_whole_mebibytes_and_no_more_of_them_than_s3_allows(size: int) -> None:
+def test_parts_have_whole_mebibytes_and_at_most_the_maximum_number(size: int) -> None:
     upload = CopyRequests(S3Requests(client(), "stage"), OWN, UPSTREAM, PART_SIZE).upload(
         planned(S3(), size=size), "id"
     )

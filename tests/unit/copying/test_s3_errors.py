@@ -4,7 +4,7 @@ from tests.support.s3_faults import client_error
 UPSTREAM = "111111111111"
 
 
-def test_a_denied_key_is_told_from_a_denied_object() -> None:
+def test_a_denied_kms_key_is_distinguished_from_a_denied_object() -> None:
     key = f"arn:aws:kms:eu-west-1:{UPSTREAM}:key/2"
     denied = client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on resource: {key} because no")
 

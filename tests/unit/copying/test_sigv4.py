@@ -37,7 +37,7 @@ def of_botocore(
     ],
     ids=["list", "order", "metadata", "key", "body"],
 )
-def test_a_signature_is_the_one_botocore_computes(
+def test_a_signature_equals_botocores(
     method: str,
     key: str,
     query: dict[str, str],
@@ -68,17 +68,17 @@ def test_a_signature_is_the_one_botocore_computes(
 
 
 @pytest.mark.parametrize("text", ["a b", "a+b", "100%", "?&=#", "ü日本", "~-_.", "!*'();:@$,[]"])
-def test_what_is_encoded_reads_the_same_again(text: str) -> None:
+def test_encoded_text_can_be_decoded(text: str) -> None:
     assert urllib.parse.unquote(encoded(text)) == text
     assert set(encoded(text)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~%")
 
 
-def test_a_slash_is_kept_where_it_is_one() -> None:
+def test_a_safe_slash_is_not_encoded() -> None:
     assert encoded("a/b c", safe="/") == "a/b%20c"
     assert encoded("a/b c") == "a%2Fb%20c"
 
 
-def test_the_key_of_another_day_is_another_one() -> None:
+def test_the_signing_key_changes_every_day() -> None:
     def proof(day: int) -> str:
         moment = datetime.datetime(2026, 11, day, 15, 30, tzinfo=datetime.UTC).timetuple()
         given = {"host": "h"}

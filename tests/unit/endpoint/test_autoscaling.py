@@ -25,41 +25,45 @@ SERVERLESS = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB"
         GOOD | {"ScheduledActions": [NIGHT | {"StartTime": "2026-01-02T03:04:05Z", "Timezone": "Europe/Dublin"}]},
     ],
 )
-def test_what_the_api_takes_is_taken_as_it_is(good: dict[str, Any]) -> None:
+def test_valid_autoscaling_is_returned_unchanged(good: dict[str, Any]) -> None:
     assert autoscaling.validated(good, "here") == good
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("value", "message"),
     [
         ([], "here is not an object"),
-        ({"MaxCapacity": 1}, "here has no MinCapacity"),
-        ({"MinCapacity": 1}, "here has no MaxCapacity"),
-        ({"MinCapacity": 2, "MaxCapacity": 1}, "at most MaxCapacity"),
-        ({"MinCapacity": -1, "MaxCapacity": 1}, "at least 0"),
+        ({"MaxCapacity": 1}, "here.MinCapacity is missing"),
+        ({"MinCapacity": 1}, "here.MaxCapacity is missing"),
+        ({"MinCapacity": 2, "MaxCapacity": 1}, "MinCapacity is 2. It must be from 0 to MaxCapacity, which is 1."),
+        ({"MinCapacity": -1, "MaxCapacity": 1}, "MinCapacity is -1. It must be from 0"),
         ({"MinCapacity": "1", "MaxCapacity": 1}, "MinCapacity"),
-        (GOOD | {"RoleARN": "arn"}, "here has the unknown key 'RoleARN'; known are MaxCapacity"),
+        (GOOD | {"RoleARN": "arn"}, "here has the unknown key 'RoleARN'. Valid keys: MaxCapacity"),
+        (GOOD | {"MinimumCapacity": 1}, "unknown key 'MinimumCapacity' (did you mean \"MinCapacity\"?)"),
         (GOOD | {"ScalingPolicies": {}}, "here.ScalingPolicies is not a list"),
         (GOOD | {"ScalingPolicies": ["x"]}, "here.ScalingPolicies[0] is not an object"),
-        (GOOD | {"ScalingPolicies": [TRACKING | {"ResourceId": "x"}]}, "ResourceId is filled in by the promotion"),
+        (GOOD | {"ScalingPolicies": [TRACKING | {"ResourceId": "x"}]}, "ResourceId is set by the promotion"),
         (GOOD | {"ScalingPolicies": [TRACKING | {"Colour": "x"}]}, "Colour"),
-        (GOOD | {"ScalingPolicies": [{"PolicyName": "x"}]}, "here.ScalingPolicies[0] needs a PolicyType"),
-        (GOOD | {"ScalingPolicies": [TRACKING | {"PolicyType": "StepScaling"}]}, "configuration of that type"),
-        (GOOD | {"ScalingPolicies": [TRACKING | {"PolicyType": "PredictiveScaling"}]}, "one of StepScaling"),
-        (GOOD | {"ScalingPolicies": [TRACKING, TRACKING]}, "two with the PolicyName 'invocations'"),
+        (GOOD | {"ScalingPolicies": [{"PolicyName": "x"}]}, "here.ScalingPolicies[0] requires a PolicyType"),
+        (GOOD | {"ScalingPolicies": [TRACKING | {"PolicyType": "StepScaling"}]}, "(StepScalingPolicyConfiguration or"),
+        (
+            GOOD | {"ScalingPolicies": [TRACKING | {"PolicyType": "PredictiveScaling"}]},
+            "requires a PolicyType (StepScaling or TargetTrackingScaling)",
+        ),
+        (GOOD | {"ScalingPolicies": [TRACKING, TRACKING]}, "has the PolicyName 'invocations' twice"),
         (GOOD | {"ScheduledActions": [{"Schedule": "rate(1 day)"}]}, "ScheduledActionName"),
         (GOOD | {"ScheduledActions": [NIGHT | {"StartTime": "at noon"}]}, "StartTime"),
     ],
 )
-def test_a_mistake_in_the_settings_is_named_with_its_place(wrong: Any, said: str) -> None:
+def test_a_mistake_in_the_settings_is_named_with_its_path(value: Any, message: str) -> None:
     with pytest.raises(InvalidRequestError) as error:
-        autoscaling.validated(wrong, "here")
+        autoscaling.validated(value, "here")
 
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_what_is_described_is_kept_without_what_the_service_fills_in() -> None:
-    found = {
+def test_a_target_has_no_generated_members_and_no_past_times() -> None:
+    description = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": "endpoint/reviews-qa/variant/AllTraffic",
         "ScalableDimension": INSTANCES,
@@ -79,7 +83,7 @@ def test_what_is_described_is_kept_without_what_the_service_fills_in() -> None:
         {**NIGHT, "ScheduledActionName": "over", "EndTime": EARLIER},
     ]
 
-    assert autoscaling.whole(found, policies, actions, NOW) == target(
+    assert autoscaling.from_description(description, policies, actions, NOW) == target(
         SuspendedState=RESUMED | {"ScheduledScalingSuspended": True},
         ScalingPolicies=[TRACKING | {"PolicyName": "a"}, TRACKING],
         ScheduledActions=[
@@ -89,18 +93,18 @@ def test_what_is_described_is_kept_without_what_the_service_fills_in() -> None:
     )
 
 
-def test_targets_are_alike_whatever_their_order_and_whatever_happened_once() -> None:
+def test_targets_are_equivalent_regardless_of_order_and_one_time_actions() -> None:
     once = NIGHT | {"Schedule": "at(2026-01-01T00:00:00)"}
 
-    assert autoscaling.alike([target("a"), target("b")], [target("b"), target("a")])
-    assert autoscaling.alike([target(ScheduledActions=[once])], [target()])
-    assert not autoscaling.alike([target(ScheduledActions=[NIGHT])], [target()])
-    assert not autoscaling.alike([target(MaxCapacity=5)], [target()])
-    assert not autoscaling.alike([], [target()])
+    assert autoscaling.are_equivalent([target("a"), target("b")], [target("b"), target("a")])
+    assert autoscaling.are_equivalent([target(ScheduledActions=[once])], [target()])
+    assert not autoscaling.are_equivalent([target(ScheduledActions=[NIGHT])], [target()])
+    assert not autoscaling.are_equivalent([target(MaxCapacity=5)], [target()])
+    assert not autoscaling.are_equivalent([], [target()])
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "stands"),
+    ("old", "new", "blocks"),
     [
         ([M5], [M5 | {"ModelName": "another"}], False),
         ([M5], [C5], True),
@@ -111,25 +115,25 @@ def test_targets_are_alike_whatever_their_order_and_whatever_happened_once() -> 
         ([M5], None, True),
     ],
 )
-def test_a_target_stands_in_the_way_of_other_hardware(old: Any, new: Any, stands: bool) -> None:
-    assert autoscaling.stands_in_the_way(target(), old, new) is stands
+def test_a_target_blocks_a_change_of_its_hardware(old: Any, new: Any, blocks: bool) -> None:
+    assert autoscaling.blocks_update(target(), old, new) is blocks
 
 
-def test_without_settings_what_was_stays() -> None:
+def test_without_settings_the_previous_targets_are_kept() -> None:
     assert autoscaling.wanted("reviews-qa", None, [target()], [C5]) == [target()]
     assert autoscaling.wanted("reviews-qa", None, [], [C5]) == []
 
 
 @pytest.mark.parametrize("previous", [target("another"), target(ScalableDimension=CONCURRENCY)])
-def test_what_cannot_stay_and_is_not_in_the_settings_is_refused_by_name(previous: autoscaling.Target) -> None:
+def test_a_previous_target_that_cannot_be_kept_is_refused(previous: autoscaling.Target) -> None:
     with pytest.raises(PromotionRefusedError) as error:
         autoscaling.wanted("reviews-qa", None, [previous], [M5])
 
     assert previous["ResourceId"] in str(error.value)
-    assert "Say in the settings, as Autoscaling" in str(error.value)
+    assert "Set Autoscaling in the settings" in str(error.value)
 
 
-def test_settings_hold_instead_of_what_was() -> None:
+def test_settings_replace_the_previous_targets() -> None:
     previous = [target("another"), target(MaxCapacity=9, ScalingPolicies=[TRACKING | {"PolicyName": "by hand"}])]
 
     assert autoscaling.wanted("reviews-qa", GOOD, previous, [M5]) == [
@@ -137,14 +141,14 @@ def test_settings_hold_instead_of_what_was() -> None:
     ]
 
 
-def test_scaling_that_somebody_suspended_stays_so_unless_the_settings_say_otherwise() -> None:
+def test_autoscaling_that_an_operator_suspended_stays_suspended_unless_the_settings_resume_it() -> None:
     suspended = {"DynamicScalingInSuspended": True}
     previous = [target(SuspendedState=RESUMED | suspended)]
 
-    [stays] = autoscaling.wanted("reviews-qa", GOOD, previous, [M5])
+    [unchanged] = autoscaling.wanted("reviews-qa", GOOD, previous, [M5])
     [resumed] = autoscaling.wanted("reviews-qa", GOOD | {"SuspendedState": RESUMED}, previous, [M5])
 
-    assert stays["SuspendedState"] == RESUMED | suspended
+    assert unchanged["SuspendedState"] == RESUMED | suspended
     assert resumed["SuspendedState"] == RESUMED
 
 

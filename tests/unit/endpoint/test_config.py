@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.sagemaker_requests import INSTANCES, config_request, is_taken_by
+from tests.support.sagemaker_requests import INSTANCES, accepted_by, config_request
 
 
-def test_an_endpoint_config_puts_the_model_on_this_stages_instances() -> None:
+def test_an_endpoint_config_runs_the_model_on_the_instances_of_the_stage() -> None:
     request = config_request({**INSTANCES, "KmsKeyId": "key"})
 
     name = request.pop("EndpointConfigName")
@@ -25,11 +25,11 @@ def test_an_endpoint_config_puts_the_model_on_this_stages_instances() -> None:
     }
 
 
-def test_a_request_for_an_endpoint_config_is_one_that_sagemaker_takes() -> None:
-    assert is_taken_by("CreateEndpointConfig", config_request())
+def test_a_request_is_valid_for_create_endpoint_config() -> None:
+    assert accepted_by("CreateEndpointConfig", config_request())
 
 
-def test_the_same_model_and_settings_have_an_endpoint_config_of_the_same_name() -> None:
+def test_the_same_model_and_settings_result_in_the_same_name() -> None:
     assert config_request()["EndpointConfigName"] == config_request(copy.deepcopy(INSTANCES))["EndpointConfigName"]
 
 
@@ -41,5 +41,5 @@ def test_the_same_model_and_settings_have_an_endpoint_config_of_the_same_name() 
         config_request({**INSTANCES, "KmsKeyId": "key"}),
     ],
 )
-def test_another_model_instance_or_key_makes_another_endpoint_config(other: dict[str, Any]) -> None:
+def test_another_model_instance_type_or_key_results_in_another_name(other: dict[str, Any]) -> None:
     assert other["EndpointConfigName"] != config_request()["EndpointConfigName"]

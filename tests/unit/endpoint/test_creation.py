@@ -4,14 +4,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint.creation import create
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.support.s3_faults import already_exists, client_error
 
 REQUEST = {"ModelName": "m", "ExecutionRoleArn": "role", "Tags": [{"Key": "a", "Value": "b"}]}
 
 
 class SageMaker:
-    """Keeps models as SageMaker does: a name is taken once and for all."""
+    """Models with unique names, as in SageMaker."""
 
     def __init__(self, failure: ClientError | None = None) -> None:
         self.models: dict[str, dict[str, Any]] = {}
@@ -33,29 +33,29 @@ def create_model(sagemaker: SageMaker, **changes: Any) -> bool:
     return create("model", "m", sagemaker.create_model, sagemaker.describe_model, request, "ModelName")
 
 
-def test_what_is_not_there_is_made() -> None:
+def test_a_resource_that_does_not_exist_is_created() -> None:
     sagemaker = SageMaker()
 
     assert create_model(sagemaker)
     assert sagemaker.models == {"m": {"ModelName": "m", "ExecutionRoleArn": "role"}}
 
 
-def test_what_is_there_with_the_same_content_is_as_good() -> None:
+def test_an_existing_resource_with_the_same_content_is_reused() -> None:
     sagemaker = SageMaker()
     create_model(sagemaker)
 
     assert not create_model(sagemaker, Tags=[])
 
 
-def test_what_is_there_with_other_content_is_never_reused() -> None:
+def test_an_existing_resource_with_other_content_is_refused() -> None:
     sagemaker = SageMaker()
     create_model(sagemaker, ExecutionRoleArn="other")
 
     with pytest.raises(PromotionRefusedError) as error:
         create_model(sagemaker)
 
-    assert "The model m is there already with another ExecutionRoleArn" in str(error.value)
-    assert "find out who made it, and delete it" in str(error.value)
+    assert "The model m already exists with another ExecutionRoleArn" in str(error.value)
+    assert "Find out who created it, delete it" in str(error.value)
     assert sagemaker.models["m"]["ExecutionRoleArn"] == "other"
 
 
@@ -68,20 +68,20 @@ def test_what_is_there_with_other_content_is_never_reused() -> None:
         client_error("ValidationException", 'Could not find model "arn:aws:sagemaker:eu-west-1:222222222222:model/m".'),
     ],
 )
-def test_what_passes_or_is_not_visible_yet_is_tried_again(failure: ClientError) -> None:
-    with pytest.raises(TryAgainError) as error:
+def test_a_transient_error_or_an_invisible_dependency_is_retried(failure: ClientError) -> None:
+    with pytest.raises(TransientError) as error:
         create_model(SageMaker(failure))
 
-    assert str(error.value).startswith(f"The model m: {failure.response['Error']['Code']}: ")
+    assert str(error.value).startswith(f"The model m was not created. {failure.response['Error']['Code']}: ")
 
 
-def test_a_denied_creation_is_refused_with_the_words_of_aws() -> None:
+def test_a_denied_creation_is_refused_with_the_message_of_aws() -> None:
     denied = client_error("AccessDeniedException", "not authorized to perform: iam:PassRole on role/serving")
 
     with pytest.raises(PromotionRefusedError) as error:
         create_model(SageMaker(denied))
 
-    assert "The model m may not be created: AccessDeniedException" in str(error.value)
+    assert "AWS denied the creation of the model m. AccessDeniedException" in str(error.value)
     assert "iam:PassRole on role/serving" in str(error.value)
 
 
@@ -93,7 +93,7 @@ def test_a_denied_creation_is_refused_with_the_words_of_aws() -> None:
         client_error("SomethingNew", "?"),
     ],
 )
-def test_an_error_that_is_not_known_is_raised_as_it_is(failure: ClientError) -> None:
+def test_an_unknown_error_is_raised_unchanged(failure: ClientError) -> None:
     with pytest.raises(ClientError) as error:
         create_model(SageMaker(failure))
 

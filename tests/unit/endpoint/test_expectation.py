@@ -20,29 +20,29 @@ from promotion.endpoint import expectation
         "[@,@][] | [@,@][] | [@,@][] | [@,@][] | [@,@][] | [@,@][] | length(@) == `64`",
     ],
 )
-def test_what_might_become_true_can_be_expected(expression: str) -> None:
+def test_an_expression_that_can_be_true_is_valid(expression: str) -> None:
     expectation.check(expression)
 
 
 @pytest.mark.parametrize(
-    ("expression", "why"),
+    ("expression", "reason"),
     [
         ("a ==", "Invalid jmespath expression"),
         ("a[", "Incomplete expression"),
         ("nosuch(@)", "Unknown function: nosuch"),
         ("\x1b[31m", "Unknown token"),
-        ("x" * 10_001, "it has 10001 characters, and the most is 10000"),
+        ("x" * 10_001, "it has 10001 characters; the maximum is 10000"),
         ("!" * 9_000 + "a", "nested too deeply"),
         ("(" * 9_000 + "a", "nested too deeply"),
         (f"a[{'9' * 5_000}]", "4300 digits"),
-        (" | ".join(["[@,@][]"] * 7), "it could make an answer 128 times as large"),
+        (" | ".join(["[@,@][]"] * 7), "its result could be 128 times as large"),
         (" | ".join(["[@,@,@,@,@,@,@,@,@,@][]"] * 30), "times as large"),
-        (" | ".join(["to_string([@])"] * 7), "it could make an answer 128 times as large"),
+        (" | ".join(["to_string([@])"] * 7), "its result could be 128 times as large"),
         ("map(&[@,@,@,@,@,@,@,@,@,@,@], [@,@,@,@,@,@,@,@,@,@,@][])", "121 times as large"),
     ],
 )
-def test_what_can_never_be_used_or_grows_without_bounds_is_refused_in_one_line(expression: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why) as error:
+def test_an_invalid_or_growing_expression_is_refused_in_one_line(expression: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as error:
         expectation.check(expression)
 
     assert str(error.value).isprintable()
@@ -61,9 +61,9 @@ def test_what_can_never_be_used_or_grows_without_bounds_is_refused_in_one_line(e
         ("length(@)", 1),
     ],
 )
-def test_an_error_of_pythons_own_is_an_answer_that_is_not_as_expected(expression: str, data: Any) -> None:
+def test_a_built_in_exception_becomes_a_value_error(expression: str, data: Any) -> None:
     with pytest.raises(ValueError, match=r".") as error:
-        expectation.result(expression, data)
+        expectation.evaluate(expression, data)
 
     assert str(error.value).isprintable()
 
@@ -101,9 +101,9 @@ def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     ),
 )
 @settings(max_examples=400)
-def test_an_expression_comes_to_a_value_or_to_a_reason(expression: str, data: Any) -> None:
-    for act in (lambda: expectation.check(expression), lambda: expectation.result(expression, data)):
+def test_every_expression_results_in_a_value_or_a_reason(expression: str, data: Any) -> None:
+    for act in (lambda: expectation.check(expression), lambda: expectation.evaluate(expression, data)):
         try:
             act()
         except ValueError as error:
-            assert str(error).isprintable()  # noqa: PT017 - most come to a value
+            assert str(error).isprintable()  # noqa: PT017 - most expressions have a value

@@ -46,25 +46,25 @@ ON = {
 
 
 @pytest.mark.parametrize(("kind", "on"), list(itertools.product(KINDS, ON)))
-def test_every_way_to_deploy_goes_with_what_it_can(kind: str, on: str) -> None:
+def test_each_kind_of_deployment_is_accepted_or_refused_for_each_kind_of_endpoint(kind: str, on: str) -> None:
     found = " ".join(refusals(deployment(kind), ON[on]))
 
     match kind, on:
         case _, "serverless":
-            assert "does not go with ServerlessConfig" in found
+            assert "cannot be combined with ServerlessConfig" in found
         case _, "inf1" | "a pool with inf1":
-            assert "does not go with ml.inf1 instances" in found
+            assert "cannot be combined with ml.inf1 instances" in found
         case "ROLLING", "several variants":
-            assert "does not go with several variants" in found
+            assert "cannot be combined with several variants" in found
         case "CANARY" | "LINEAR" | "ROLLING", "one instance":
-            assert "does not go with 1 instance" in found
+            assert "cannot be combined with 1 instance" in found
             assert "Set InitialInstanceCount to 2 or more" in found
         case _:
             assert found == ""
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "count", "allowed"),
+    ("kind", "size", "count", "accepted"),
     [
         ("CANARY", percent(50), 2, True),
         ("CANARY", percent(51), 2, False),
@@ -82,27 +82,29 @@ def test_every_way_to_deploy_goes_with_what_it_can(kind: str, on: str) -> None:
         ("ROLLING", instances(11), 20, False),
     ],
 )
-def test_a_step_has_a_size_that_sagemaker_takes(kind: str, size: dict[str, Any], count: int, allowed: bool) -> None:
+def test_a_step_must_have_a_size_that_sagemaker_accepts(
+    kind: str, size: dict[str, Any], count: int, accepted: bool
+) -> None:
     found = list(refusals(deployment(kind, size), variants(count)))
 
-    assert (found == []) is allowed
-    assert all("SageMaker takes" in refusal for refusal in found)
+    assert (found == []) is accepted
+    assert all("SageMaker accepts" in refusal for refusal in found)
 
 
-def test_both_policies_are_one_too_many() -> None:
+def test_two_policies_are_refused() -> None:
     (found,) = refusals(deployment("CANARY") | deployment("ROLLING"), variants(2))
 
     assert found.startswith("DeploymentConfig has both BlueGreenUpdatePolicy and RollingUpdatePolicy")
 
 
-@pytest.mark.parametrize(("kind", "needed"), SIZE_NAMES.items())
-def test_a_size_that_is_needed_is_missed(kind: str, needed: str) -> None:
+@pytest.mark.parametrize(("kind", "required"), SIZE_NAMES.items())
+def test_a_missing_size_is_refused(kind: str, required: str) -> None:
     without = deployment(kind)
-    del without["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"][needed]
+    del without["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"][required]
 
     (found,) = refusals(without, variants(2))
 
-    assert f"of Type {kind} needs {needed}" in found
+    assert f"of Type {kind}, which requires {required}. Add {required}." in found
 
 
 @pytest.mark.parametrize(("kind", "other"), [("ALL_AT_ONCE", "CanarySize"), ("CANARY", "LinearStepSize")])
@@ -116,7 +118,7 @@ def test_a_size_that_would_be_ignored_is_refused(kind: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "count", "longest"),
+    ("config", "count", "seconds"),
     [
         ({}, 2, 0),
         (deployment("ALL_AT_ONCE"), 2, 0),
@@ -129,24 +131,24 @@ def test_a_size_that_would_be_ignored_is_refused(kind: str, other: str) -> None:
         (deployment("ROLLING", instances(3)), 10, 1200),
     ],
 )
-def test_the_waits_of_a_deployment_are_added_up(config: dict[str, Any], count: int, longest: int) -> None:
-    assert baking_seconds(config, count) == longest
-    assert baking_seconds(config) >= longest
+def test_the_wait_times_of_a_deployment_are_added_up(config: dict[str, Any], count: int, seconds: int) -> None:
+    assert baking_seconds(config, count) == seconds
+    assert baking_seconds(config) >= seconds
 
 
 @pytest.mark.parametrize(("seconds", "refused"), [(900, True), (901, False)])
 @pytest.mark.parametrize("kind", ["CANARY", "ROLLING"])
-def test_a_time_limit_that_the_waits_alone_exceed_is_refused(kind: str, seconds: int, refused: bool) -> None:
+def test_a_timeout_shorter_than_the_wait_times_is_refused(kind: str, seconds: int, refused: bool) -> None:
     more: dict[str, Any] = {"TerminationWaitInSeconds": 600} if kind == "CANARY" else {}
     config = deployment(kind, wait=300 if kind == "CANARY" else 450, MaximumExecutionTimeoutInSeconds=seconds, **more)
 
     found = list(refusals(config, variants(2)))
 
     assert bool(found) is refused
-    assert all("its waits alone take 900 seconds" in refusal for refusal in found)
+    assert all("its wait times add up to 900 seconds" in refusal for refusal in found)
 
 
-def test_an_alarm_is_named_once() -> None:
+def test_alarm_names_are_unique() -> None:
     alarms = [{"AlarmName": "b"}, {"AlarmName": "a"}, {"AlarmName": "b"}]
 
     assert alarm_names({"AutoRollbackConfiguration": {"Alarms": alarms}}) == ["a", "b"]

@@ -19,7 +19,7 @@ def case(**members: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time passes only while somebody sleeps."""
+    """A clock that advances only during time.sleep."""
     now = [1000.0]
 
     def sleep(seconds: float) -> None:
@@ -31,18 +31,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Runtime:
-    """An endpoint that gives these answers, one after the other; the last one for ever."""
+    """An endpoint that returns these responses in order and repeats the last one."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
         self.requests: list[dict[str, Any]] = []
 
     def _next(self, request: dict[str, Any]) -> Any:
         self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
         return {"Body": io.BytesIO(self._next(request))}
@@ -52,7 +52,7 @@ class Runtime:
 
 
 class S3:
-    """Objects that appear at a time."""
+    """Objects, each of which appears at a given time."""
 
     def __init__(self, objects: dict[str, tuple[float, Any]], clock: list[float]) -> None:
         self.objects, self.clock = objects, clock
@@ -71,28 +71,28 @@ def not_ready(code: str = "ModelNotReadyException") -> Any:
 
 
 @pytest.mark.parametrize("code", ["ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"])
-def test_an_endpoint_that_is_still_cold_is_asked_again(code: str) -> None:
+def test_an_endpoint_that_is_not_ready_is_called_again(code: str) -> None:
     runtime = Runtime(not_ready(code), not_ready(code), b'"yes"')
 
-    answer = invocation.invoke(runtime, "reviews-qa", case(), b"{}")
+    response = invocation.invoke(runtime, "reviews-qa", case(), b"{}")
 
-    assert (answer.body, answer.error) == (b'"yes"', None)
-    assert answer.latency_ms == 0  # its own, not that of those before
+    assert (response.body, response.error) == (b'"yes"', None)
+    assert response.latency_ms == 0  # of the last call alone
 
 
-def test_an_endpoint_that_stays_cold_is_given_up(clock: list[float]) -> None:
-    answer = invocation.invoke(Runtime(not_ready()), "reviews-qa", case(), b"{}")
+def test_an_endpoint_that_stays_not_ready_fails_after_a_minute(clock: list[float]) -> None:
+    response = invocation.invoke(Runtime(not_ready()), "reviews-qa", case(), b"{}")
 
-    assert answer.error == "ModelNotReadyException: wait"
+    assert response.error == "ModelNotReadyException: wait"
     assert 60 < clock[0] - 1000 < 70
 
 
-def test_a_model_that_fails_is_not_asked_again() -> None:
+def test_a_model_error_is_not_retried() -> None:
     runtime = Runtime(client_error("ModelError", "Received server error (500)", "InvokeEndpoint"))
 
-    answer = invocation.invoke(runtime, "reviews-qa", case(), b"{}")
+    response = invocation.invoke(runtime, "reviews-qa", case(), b"{}")
 
-    assert (answer.error, answer.words) == ("ModelError", "Received server error (500)")
+    assert (response.error, response.model_message) == ("ModelError", "Received server error (500)")
     assert len(runtime.requests) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_model_that_fails_is_not_asked_again() -> None:
         ({"target_container_hostname": "second"}, {"TargetContainerHostname": "second"}),
     ],
 )
-def test_a_case_may_name_the_model_or_the_container(given: dict[str, str], members: dict[str, str]) -> None:
+def test_a_case_can_select_the_model_or_the_container(given: dict[str, str], members: dict[str, str]) -> None:
     runtime = Runtime(b"{}")
 
     invocation.invoke(runtime, "reviews-qa", case(**given), b"{}")
@@ -113,20 +113,20 @@ def test_a_case_may_name_the_model_or_the_container(given: dict[str, str], membe
     assert {key: value for key, value in request.items() if key.startswith("Target")} == members
 
 
-def test_a_suite_that_was_written_before_there_were_targets_is_asked_as_it_was() -> None:
+def test_a_case_without_target_keys_is_supported() -> None:
     old = {key: value for key, value in case().items() if not key.startswith("target")}
 
     assert invocation.invoke(Runtime(b"{}"), "reviews-qa", old, b"{}").error is None
 
 
-Asked = Callable[..., Any]
+InvokeAsync = Callable[..., Any]
 
 
 @pytest.fixture
-def asked(clock: list[float]) -> Asked:
-    """Ask an asynchronous endpoint whose answers appear in S3 so many seconds after the start."""
+def invoke_async(clock: list[float]) -> InvokeAsync:
+    """Invoke an asynchronous endpoint whose responses appear in S3 after the given number of seconds."""
 
-    def ask(objects: dict[str, tuple[float, Any]], ends: float = 60, limit: int | None = None) -> Any:
+    def invoke(objects: dict[str, tuple[float, Any]], ends: float = 60, limit: int | None = None) -> Any:
         given = {key: (1000 + at, body) for key, (at, body) in objects.items()}
         return invocation.invoke_async(
             Runtime({"OutputLocation": OUT, "FailureLocation": FAILED}),
@@ -138,36 +138,36 @@ def asked(clock: list[float]) -> Asked:
             1000 + ends,
         )
 
-    return ask
+    return invoke
 
 
-def test_an_asynchronous_answer_is_read_where_it_was_announced(asked: Asked) -> None:
-    answer = asked({OUT: (7.2, b'"yes"')})
+def test_an_asynchronous_response_is_read_from_its_output_location(invoke_async: InvokeAsync) -> None:
+    response = invoke_async({OUT: (7.2, b'"yes"')})
 
-    assert (answer.body, answer.error) == (b'"yes"', None)
-    assert 7200 <= answer.latency_ms <= 7700
+    assert (response.body, response.error) == (b'"yes"', None)
+    assert 7200 <= response.latency_ms <= 7700
 
 
-def test_an_asynchronous_failure_is_an_error_with_what_was_said(asked: Asked) -> None:
-    answer = asked({FAILED: (3, b"the model broke")})
+def test_an_asynchronous_failure_is_an_error_with_the_message_of_the_model(invoke_async: InvokeAsync) -> None:
+    response = invoke_async({FAILED: (3, b"the model broke")})
 
-    assert (answer.error, answer.words) == (f"SageMaker wrote {FAILED}", "the model broke")
+    assert (response.error, response.model_message) == (f"SageMaker wrote {FAILED}", "the model broke")
 
 
 @pytest.mark.parametrize(("ends", "limit", "waited"), [(60, None, 60), (60, 5000, 5), (60, 100_000, 60)])
-def test_an_asynchronous_answer_is_waited_for_as_long_as_its_case_allows(
-    asked: Asked, clock: list[float], ends: float, limit: int | None, waited: float
+def test_waiting_for_an_asynchronous_response_ends_at_the_maximum_latency(
+    invoke_async: InvokeAsync, clock: list[float], ends: float, limit: int | None, waited: float
 ) -> None:
-    answer = asked({}, ends, limit)
+    response = invoke_async({}, ends, limit)
 
-    assert f"no answer at {OUT} within" in answer.error
+    assert f"no response in {OUT} within" in response.error
     assert waited < clock[0] - 1000 <= waited + 1
 
 
-def test_an_answer_that_may_not_be_read_is_not_waited_for(asked: Asked, clock: list[float]) -> None:
-    answer = asked({OUT: (0, client_error("AccessDenied", "no s3:GetObject", "GetObject"))})
+def test_a_response_that_cannot_be_read_is_an_error_at_once(invoke_async: InvokeAsync, clock: list[float]) -> None:
+    response = invoke_async({OUT: (0, client_error("AccessDenied", "no s3:GetObject", "GetObject"))})
 
-    assert answer.error == f"{OUT} could not be read: AccessDenied: no s3:GetObject"
+    assert response.error == f"{OUT} could not be read: AccessDenied: no s3:GetObject"
     assert clock[0] == 1000
 
 
@@ -180,7 +180,7 @@ SUITE: dict[str, Any] = {
 
 
 class Echo:
-    """Answers with what it is sent, or with where it is."""
+    """An endpoint that returns the request body or its location."""
 
     def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803
         return {"Body": io.BytesIO(Body)}
@@ -196,14 +196,14 @@ class Bucket(S3):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_every_case_of_a_suite_is_sent_as_often_as_it_says(clock: list[float], is_async: bool) -> None:
+def test_every_case_is_sent_as_often_as_the_suite_repeats_it(clock: list[float], is_async: bool) -> None:
     s3, owner = Bucket({BODY: (0, b"b")}, clock), "222222222222"
 
     if is_async:
-        answers = invocation.invoke_all_async(Echo(), s3, "reviews-qa", SUITE, "stage", owner, 2000)
+        responses = invocation.invoke_all_async(Echo(), s3, "reviews-qa", SUITE, "stage", owner, 2000)
     else:
-        answers = invocation.invoke_all(Echo(), s3, "reviews-qa", SUITE, owner)
+        responses = invocation.invoke_all(Echo(), s3, "reviews-qa", SUITE, owner)
 
-    assert [(given, answer.body) for given, answer in answers] == [
+    assert [(given, response.body) for given, response in responses] == [
         (given, body) for _ in range(2) for given, body in zip(SUITE["cases"], (b"a", b"b"), strict=True)
     ]

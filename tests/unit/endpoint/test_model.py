@@ -4,17 +4,25 @@ from typing import Any
 
 import pytest
 
-from promotion.endpoint.model import differences, own_tags, stage_containers, tag_list
+from promotion.endpoint.model import differences, resource_tags, stage_containers, tag_list
 from promotion.errors import PromotionRefusedError
 from promotion.source.candidate import Candidate
-from tests.support.sagemaker_requests import CANDIDATE, CONTAINER, ROLE, VPC, config_request, is_taken_by, model_request
+from tests.support.sagemaker_requests import (
+    CANDIDATE,
+    CONTAINER,
+    ROLE,
+    VPC,
+    accepted_by,
+    config_request,
+    model_request,
+)
 
 
 def candidate(**changes: Any) -> Candidate:
     return dataclasses.replace(CANDIDATE, **changes)
 
 
-def test_a_model_is_made_with_this_stages_role_and_the_candidates_container() -> None:
+def test_a_model_has_the_role_of_the_stage_and_the_container_of_the_candidate() -> None:
     request = model_request()
 
     name = request.pop("ModelName")
@@ -26,7 +34,7 @@ def test_a_model_is_made_with_this_stages_role_and_the_candidates_container() ->
     }
 
 
-def test_a_pipeline_keeps_its_containers_in_their_order_and_its_mode() -> None:
+def test_a_pipeline_keeps_its_mode_and_the_order_of_its_containers() -> None:
     containers = [CONTAINER, {"Image": "second"}]
 
     request = model_request(candidate=candidate(inference_execution_config={"Mode": "Direct"}), containers=containers)
@@ -34,10 +42,10 @@ def test_a_pipeline_keeps_its_containers_in_their_order_and_its_mode() -> None:
     assert request["Containers"] == containers
     assert request["InferenceExecutionConfig"] == {"Mode": "Direct"}
     assert "PrimaryContainer" not in request
-    assert is_taken_by("CreateModel", request)
+    assert accepted_by("CreateModel", request)
 
 
-def test_a_mode_is_not_dropped_even_of_a_single_container() -> None:
+def test_a_single_container_keeps_its_mode() -> None:
     request = model_request(candidate=candidate(inference_execution_config={"Mode": "Serial"}))
 
     assert request["InferenceExecutionConfig"] == {"Mode": "Serial"}
@@ -48,7 +56,7 @@ def test_a_mode_is_not_dropped_even_of_a_single_container() -> None:
     ("candidates", "settings", "isolated"),
     [(False, False, False), (False, True, True), (True, False, True), (True, True, True)],
 )
-def test_network_isolation_is_never_lowered(candidates: bool, settings: bool, isolated: bool) -> None:
+def test_network_isolation_is_never_turned_off(candidates: bool, settings: bool, isolated: bool) -> None:
     request = model_request(
         candidate=candidate(enable_network_isolation=candidates), model={"EnableNetworkIsolation": settings}
     )
@@ -56,30 +64,28 @@ def test_network_isolation_is_never_lowered(candidates: bool, settings: bool, is
     assert request.get("EnableNetworkIsolation", False) is isolated
 
 
-def test_a_source_in_a_vpc_is_refused_by_a_stage_without_one() -> None:
+def test_a_source_in_a_vpc_is_refused_in_a_stage_without_vpc() -> None:
     with pytest.raises(PromotionRefusedError) as error:
         model_request(candidate=candidate(in_vpc=True))
 
-    assert str(error.value) == (
-        "reviews-1 is in a VPC and this stage has no VPC for reviews. Set Model.VpcConfig in the application's "
-        "settings."
-    )
+    assert "reviews-1 uses a VPC, but reviews has no VPC in this stage" in str(error.value)
+    assert "Set Model.VpcConfig in the settings" in str(error.value)
 
 
 @pytest.mark.parametrize("in_vpc", [True, False])
-def test_the_vpc_is_this_stages_own(in_vpc: bool) -> None:
+def test_the_vpc_comes_from_the_settings(in_vpc: bool) -> None:
     request = model_request(candidate=candidate(in_vpc=in_vpc), model={"VpcConfig": VPC})
 
     assert request["VpcConfig"] == VPC
 
 
-def test_a_request_for_a_model_is_one_that_sagemaker_takes() -> None:
+def test_a_request_is_valid_for_create_model() -> None:
     isolated = candidate(enable_network_isolation=True)
 
-    assert is_taken_by("CreateModel", model_request(candidate=isolated, model={"VpcConfig": VPC}))
+    assert accepted_by("CreateModel", model_request(candidate=isolated, model={"VpcConfig": VPC}))
 
 
-def test_the_same_candidate_and_settings_have_a_model_of_the_same_name() -> None:
+def test_the_same_candidate_and_settings_result_in_the_same_name() -> None:
     assert model_request()["ModelName"] == model_request(containers=[copy.deepcopy(CONTAINER)])["ModelName"]
 
 
@@ -98,22 +104,22 @@ def test_the_same_candidate_and_settings_have_a_model_of_the_same_name() -> None
         {"stage": "production"},
     ],
 )
-def test_another_model_has_another_name(changes: dict[str, Any]) -> None:
+def test_another_model_results_in_another_name(changes: dict[str, Any]) -> None:
     assert model_request(**changes)["ModelName"] != model_request()["ModelName"]
 
 
-def test_two_models_trained_within_a_minute_are_two_models() -> None:
+def test_models_trained_in_the_same_minute_have_different_names() -> None:
     first = model_request(containers=[{**CONTAINER, "ModelDataUrl": "s3://stage/models/first/m.tar.gz"}])
     second = model_request(containers=[{**CONTAINER, "ModelDataUrl": "s3://stage/models/second/m.tar.gz"}])
 
     assert first["ModelName"] != second["ModelName"]
 
 
-def test_tags_do_not_change_a_name() -> None:
+def test_tags_do_not_change_the_name() -> None:
     assert model_request(tags={})["ModelName"] == model_request()["ModelName"]
 
 
-def test_the_environment_of_the_settings_goes_over_the_containers() -> None:
+def test_the_environment_of_the_settings_overrides_that_of_the_container() -> None:
     settings = {"PrimaryContainer": {"Environment": {"THREADS": "8", "LOG": "debug"}}}
     containers = [copy.deepcopy(CONTAINER)]
 
@@ -123,30 +129,30 @@ def test_the_environment_of_the_settings_goes_over_the_containers() -> None:
     assert containers == [CONTAINER]
 
 
-def test_the_environment_of_the_settings_is_given_to_a_container_that_has_none() -> None:
+def test_a_container_without_environment_gets_that_of_the_settings() -> None:
     staged = stage_containers([{"Image": "image"}], {"PrimaryContainer": {"Environment": {"LOG": "debug"}}})
 
     assert staged == [{"Image": "image", "Environment": {"LOG": "debug"}}]
 
 
-def test_the_image_of_the_settings_goes_over_that_of_the_model() -> None:
+def test_the_image_of_the_settings_replaces_that_of_the_model() -> None:
     staged = stage_containers([CONTAINER], {"PrimaryContainer": {"Image": "of-the-settings"}})
 
     assert staged == [{**CONTAINER, "Image": "of-the-settings"}]
 
 
 @pytest.mark.parametrize("settings", [{}, {"VpcConfig": VPC}])
-def test_without_a_container_in_the_settings_containers_stay_as_they_are(settings: dict[str, Any]) -> None:
+def test_without_a_container_in_the_settings_the_containers_are_unchanged(settings: dict[str, Any]) -> None:
     assert stage_containers([CONTAINER, CONTAINER], settings) == [CONTAINER, CONTAINER]
 
 
 def test_an_environment_in_the_settings_is_refused_for_a_pipeline() -> None:
-    with pytest.raises(PromotionRefusedError, match=r"a pipeline of 2 containers. Take it out of the settings"):
+    with pytest.raises(PromotionRefusedError, match=r"a pipeline of 2 containers. Remove Model.PrimaryContainer"):
         stage_containers([CONTAINER, CONTAINER], {"PrimaryContainer": {"Environment": {"LOG": "debug"}}})
 
 
-def test_a_resource_has_its_owners_tags_and_says_where_it_is_from() -> None:
-    tags = own_tags(CANDIDATE, "d" * 64, "arn:execution", "s3://stage/suite.json")
+def test_a_resource_has_the_tags_of_the_source_and_of_the_promotion() -> None:
+    tags = resource_tags(CANDIDATE, "d" * 64, "arn:execution", "s3://stage/suite.json")
 
     assert tags == {
         "team": "search",
@@ -159,44 +165,43 @@ def test_a_resource_has_its_owners_tags_and_says_where_it_is_from() -> None:
     }
 
 
-def test_a_model_says_where_the_metrics_are_that_travel_with_it() -> None:
-    tags = own_tags(CANDIDATE, "d" * 64, "arn:execution", None, "s3://stage/metrics.json")
+def test_a_model_has_a_tag_with_the_uri_of_its_metrics() -> None:
+    tags = resource_tags(CANDIDATE, "d" * 64, "arn:execution", None, "s3://stage/metrics.json")
 
     assert tags["model-promotion:metrics"] == "s3://stage/metrics.json"
-    assert "model-promotion:metrics" not in own_tags(CANDIDATE, "d" * 64, "arn:execution", None)
+    assert "model-promotion:metrics" not in resource_tags(CANDIDATE, "d" * 64, "arn:execution", None)
 
 
-def test_a_resource_without_a_smoke_test_has_no_tag_for_it() -> None:
-    assert "model-promotion:smoke-test" not in own_tags(CANDIDATE, "d" * 64, "arn:execution", None)
+def test_a_resource_without_smoke_test_has_no_tag_for_it() -> None:
+    assert "model-promotion:smoke-test" not in resource_tags(CANDIDATE, "d" * 64, "arn:execution", None)
 
 
-def test_tags_are_listed_as_aws_lists_them() -> None:
+def test_tags_become_a_sorted_list_of_keys_and_values() -> None:
     assert tag_list({"b": "2", "a": "1"}) == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
 
 
-def test_a_source_may_have_as_many_tags_as_leave_room_for_those_of_the_promotion() -> None:
+def test_a_source_can_have_tags_up_to_the_quota() -> None:
     full = candidate(tags={f"tag-{number}": "x" for number in range(44)})
 
-    assert len(own_tags(full, "d" * 64, "arn:execution", "s3://stage/suite.json")) == 50
+    assert len(resource_tags(full, "d" * 64, "arn:execution", "s3://stage/suite.json")) == 50
 
 
-def test_a_source_with_too_many_tags_is_refused_with_their_number() -> None:
+def test_a_source_with_too_many_tags_is_refused_with_the_numbers() -> None:
     full = candidate(tags={f"tag-{number}": "x" for number in range(45)})
 
     with pytest.raises(PromotionRefusedError) as error:
-        own_tags(full, "d" * 64, "arn:execution", "s3://stage/suite.json")
+        resource_tags(full, "d" * 64, "arn:execution", "s3://stage/suite.json")
 
-    assert "reviews-1 has 45 tags; with those of the promotion it would have 51, and SageMaker allows 50" in str(
-        error.value
-    )
+    assert "reviews-1 has 45 tags" in str(error.value)
+    assert "would have 51, but SageMaker allows 50. Remove at least 1 of its tags." in str(error.value)
 
 
 def described(request: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    """What SageMaker describes of what `request` made."""
+    """Return the description of the resource that `request` created."""
     return {key: value for key, value in copy.deepcopy(request).items() if key != "Tags"} | defaults
 
 
-def test_what_was_made_of_a_request_differs_in_nothing() -> None:
+def test_a_created_resource_does_not_differ_from_its_request() -> None:
     model = model_request(model={"VpcConfig": VPC})
     config = config_request()
 
@@ -204,7 +209,7 @@ def test_what_was_made_of_a_request_differs_in_nothing() -> None:
     assert differences(config, described(config, EndpointConfigArn="arn", EnableNetworkIsolation=False)) == []
 
 
-def test_what_sagemaker_adds_by_itself_is_no_difference() -> None:
+def test_defaults_of_sagemaker_are_not_differences() -> None:
     model, config = model_request(), config_request()
 
     model_as_described = described(model)
@@ -219,7 +224,7 @@ def test_what_sagemaker_adds_by_itself_is_no_difference() -> None:
     assert differences(config, config_as_described) == []
 
 
-def test_another_name_is_no_difference() -> None:
+def test_another_name_is_not_a_difference() -> None:
     assert differences(model_request(), described(model_request(), ModelName="other")) == []
 
 
@@ -240,13 +245,13 @@ def test_another_name_is_no_difference() -> None:
         ({"EnableNetworkIsolation": False}, "EnableNetworkIsolation"),
     ],
 )
-def test_a_difference_is_told_by_its_path(changes: dict[str, Any], path: str) -> None:
+def test_a_difference_is_reported_with_its_path(changes: dict[str, Any], path: str) -> None:
     request = model_request(candidate=candidate(enable_network_isolation=True), model={"VpcConfig": VPC})
 
     assert path in differences(request, described(request) | changes)
 
 
-def test_every_difference_is_told() -> None:
+def test_every_difference_is_reported() -> None:
     request = config_request()
     other = described(request)
     other["ProductionVariants"][0] |= {"ModelName": "other", "InitialInstanceCount": 2}
@@ -265,13 +270,13 @@ def test_every_difference_is_told() -> None:
         {"PrimaryContainer": {"Image": "image", "Environment": {"X": "1"}}},
     ],
 )
-def test_what_was_not_asked_for_and_changes_a_model_is_a_difference(more: dict[str, Any]) -> None:
+def test_an_additional_member_that_is_never_a_default_is_a_difference(more: dict[str, Any]) -> None:
     request = model_request(containers=[{"Image": "image"}])
 
     assert differences(request, described(request) | more)
 
 
-def test_containers_in_another_order_are_a_difference() -> None:
+def test_another_order_of_containers_is_a_difference() -> None:
     request = model_request(containers=[CONTAINER, {"Image": "second"}])
 
     swapped = described(request)

@@ -1,4 +1,4 @@
-"""Each step of a rollback does one thing, and says when there is nothing more that it can do."""
+"""Each step of a rollback makes one change, and fails with a reason if none is possible."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class Hosting(SageMaker):
 
 
 class Targets:
-    """The targets that an endpoint has, which can be changed."""
+    """The scalable targets of an endpoint in memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.actual: list[Target] = []
@@ -66,64 +66,66 @@ def test_a_new_endpoint_is_deleted_with_its_targets(targets: Targets) -> None:
     assert targets.actual == []
 
 
-def test_an_endpoint_is_restored_when_its_targets_are(targets: Targets) -> None:
+def test_an_endpoint_is_restored_after_its_targets(targets: Targets) -> None:
     sagemaker, targets.actual = Hosting(), [OTHERS]
 
-    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep(
-        "wait", "The scaling of reviews-qa is being put back."
-    )
+    assert step(sagemaker, targets, OLD, PREVIOUS).step == "wait"
     assert targets.actual == [PREVIOUS]
-    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("restored")
+    assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("rolled_back")
 
 
 def test_an_endpoint_that_did_not_exist_is_restored_without_targets(targets: Targets) -> None:
     targets.actual = [OTHERS]
 
-    assert step(Hosting(None), targets, None) == RollbackStep("restored")
+    assert step(Hosting(None), targets, None) == RollbackStep("rolled_back")
 
     assert targets.actual == []
 
 
-def test_an_endpoint_that_someone_else_changed_gets_only_the_targets_it_lacks(targets: Targets) -> None:
-    stuck = step(Hosting("another"), targets, OLD, PREVIOUS)
+def test_an_endpoint_that_someone_else_changed_gets_only_its_missing_targets(targets: Targets) -> None:
+    failed = step(Hosting("another"), targets, OLD, PREVIOUS)
 
-    assert stuck.step == "stuck"
+    assert failed.step == "failed"
     assert targets.actual == [PREVIOUS]
     targets.actual = [OTHERS]
-    assert step(Hosting("another"), targets, OLD, PREVIOUS) == stuck
+    assert step(Hosting("another"), targets, OLD, PREVIOUS) == failed
     assert targets.actual == [OTHERS]
 
 
-def test_targets_that_cannot_be_restored_are_mentioned(targets: Targets) -> None:
+def test_the_reason_names_targets_that_cannot_be_restored(targets: Targets) -> None:
     failed = step(Hosting("another", "Failed"), targets, OLD, PREVIOUS)
     targets.refusal = PromotionRefusedError("The scaling could not be set.")
     refused = step(Hosting("another"), targets, OLD, PREVIOUS)
 
-    assert failed.reason.endswith("what it was is in the promotion table, in the kind autoscaling.")
+    assert "Its autoscaling was removed and has not been restored." in failed.reason
+    assert "in the promotion table, in the item of the kind autoscaling" in failed.reason
     assert refused.reason.endswith(" The scaling could not be set.")
 
 
 @pytest.mark.parametrize(
     ("refusal", "previous", "found"),
     [
-        (BUSY, OLD, RollbackStep("wait", "The endpoint reviews-qa is being changed.")),
-        (not_found("endpoint", "reviews-qa"), None, RollbackStep("wait", "The endpoint reviews-qa is gone.")),
+        (BUSY, OLD, RollbackStep("wait", "The endpoint reviews-qa is being updated.")),
+        (not_found("endpoint", "reviews-qa"), None, RollbackStep("wait", "The endpoint reviews-qa no longer exists.")),
     ],
 )
-def test_an_endpoint_that_changes_meanwhile_is_waited_for(
+def test_a_rollback_waits_for_an_endpoint_that_changes_meanwhile(
     targets: Targets, refusal: ClientError, previous: str | None, found: RollbackStep
 ) -> None:
     assert step(Hosting(NEW, refusal=refusal), targets, previous) == found
 
 
-def test_without_the_previous_config_there_is_no_rollback(targets: Targets) -> None:
+def test_a_rollback_fails_without_the_previous_config(targets: Targets) -> None:
     found = step(Hosting(NEW, refusal=not_found("endpoint-configuration", OLD)), targets)
 
-    assert found.step == "stuck"
-    assert f"The endpoint reviews-qa could not be brought back to {OLD}: ValidationException" in found.reason
+    assert found.step == "failed"
+    assert (
+        f"The endpoint reviews-qa could not be rolled back to the endpoint config {OLD}. ValidationException"
+        in found.reason
+    )
 
 
-def test_what_is_denied_is_raised_so_that_a_recovery_can_go_on(targets: Targets) -> None:
+def test_a_denied_request_is_raised_so_that_a_recovery_can_continue(targets: Targets) -> None:
     denied = client_error("AccessDeniedException")
 
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -134,9 +136,9 @@ def test_what_is_denied_is_raised_so_that_a_recovery_can_go_on(targets: Targets)
         step(Hosting(), targets, OLD, PREVIOUS)
 
 
-def test_targets_that_are_refused_for_good_are_a_failed_rollback(targets: Targets) -> None:
+def test_a_rollback_fails_if_its_targets_are_refused(targets: Targets) -> None:
     targets.refusal = PromotionRefusedError("The scaling could not be set.")
 
     found = step(Hosting(), targets, OLD, PREVIOUS)
 
-    assert found == RollbackStep("stuck", "The scaling could not be set.")
+    assert found == RollbackStep("failed", "The scaling could not be set.")

@@ -8,13 +8,13 @@ from tests.support.s3_faults import client_error, not_found
 
 
 class SageMaker:
-    def __init__(self, answer: dict[str, Any] | ClientError) -> None:
-        self.answer = answer
+    def __init__(self, response: dict[str, Any] | ClientError) -> None:
+        self.response = response
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
-        if isinstance(self.answer, ClientError):
-            raise self.answer
-        return {"EndpointName": EndpointName, **self.answer}
+        if isinstance(self.response, ClientError):
+            raise self.response
+        return {"EndpointName": EndpointName, **self.response}
 
 
 def test_an_endpoint_is_described() -> None:
@@ -24,7 +24,7 @@ def test_an_endpoint_is_described() -> None:
     }
 
 
-def test_an_endpoint_that_is_not_there_is_none() -> None:
+def test_a_missing_endpoint_is_none() -> None:
     assert describe_endpoint(SageMaker(not_found("endpoint", "reviews-qa")), "reviews-qa") is None
 
 
@@ -37,7 +37,7 @@ def test_an_endpoint_that_is_not_there_is_none() -> None:
         client_error("InternalFailure"),
     ],
 )
-def test_no_other_error_is_taken_for_an_endpoint_that_is_not_there(failure: ClientError) -> None:
+def test_other_errors_do_not_mean_that_an_endpoint_is_missing(failure: ClientError) -> None:
     with pytest.raises(ClientError) as error:
         describe_endpoint(SageMaker(failure), "reviews-qa")
 

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint import scalable_targets
-from promotion.errors import PromotionRefusedError, TryAgainError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.support.s3_faults import client_error
 from tests.support.scalable_targets import NIGHT, TRACKING, target
 
@@ -12,7 +12,7 @@ NAME = ("sagemaker", "endpoint/reviews-qa/variant/AllTraffic", "sagemaker:varian
 
 
 class Service:
-    """Application Auto Scaling as far as it takes requests: those it was sent, and what it refuses them with."""
+    """A client of Application Auto Scaling that records its requests and can refuse them."""
 
     def __init__(self, refusals: dict[str, ClientError] | None = None) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -33,7 +33,7 @@ class Service:
         return [operation for operation, _ in self.requests]
 
 
-def test_what_is_already_as_wanted_is_left_alone() -> None:
+def test_nothing_is_requested_without_a_difference() -> None:
     service, scaled = Service(), target(ScalingPolicies=[TRACKING], ScheduledActions=[NIGHT])
 
     scalable_targets.apply(service, [scaled], [scaled])
@@ -41,7 +41,7 @@ def test_what_is_already_as_wanted_is_left_alone() -> None:
     assert service.requests == []
 
 
-def test_a_new_target_comes_with_all_that_hangs_on_it() -> None:
+def test_a_new_target_is_registered_with_its_policies_and_actions() -> None:
     service, wanted = Service(), target(ScalingPolicies=[TRACKING], ScheduledActions=[NIGHT])
 
     scalable_targets.apply(service, [], [wanted])
@@ -53,7 +53,7 @@ def test_a_new_target_comes_with_all_that_hangs_on_it() -> None:
     ]
 
 
-def test_only_what_differs_is_changed_and_what_is_not_wanted_goes() -> None:
+def test_only_differences_are_changed() -> None:
     service = Service()
     by_hand = TRACKING | {"PolicyName": "by hand"}
     other_type = {"PolicyName": "steps", "PolicyType": "StepScaling", "StepScalingPolicyConfiguration": {}}
@@ -70,13 +70,13 @@ def test_only_what_differs_is_changed_and_what_is_not_wanted_goes() -> None:
     ]
 
 
-def test_a_target_that_is_not_wanted_goes_and_may_be_gone() -> None:
-    gone = Service({"deregister_scalable_target": client_error("ObjectNotFoundException")})
+def test_an_unwanted_target_is_deregistered_if_it_still_exists() -> None:
+    missing = Service({"deregister_scalable_target": client_error("ObjectNotFoundException")})
     denied = Service({"deregister_scalable_target": client_error("AccessDeniedException")})
 
-    scalable_targets.apply(gone, [target()], [])
+    scalable_targets.apply(missing, [target()], [])
 
-    assert gone.operations == ["deregister_scalable_target"]
+    assert missing.operations == ["deregister_scalable_target"]
     with pytest.raises(ClientError, match="AccessDenied"):
         scalable_targets.apply(denied, [target()], [])
 
@@ -84,7 +84,7 @@ def test_a_target_that_is_not_wanted_goes_and_may_be_gone() -> None:
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("ObjectNotFoundException", TryAgainError),
+        ("ObjectNotFoundException", TransientError),
         ("ConcurrentUpdateException", ClientError),
         ("ThrottlingException", ClientError),
         ("ValidationException", PromotionRefusedError),
@@ -92,14 +92,14 @@ def test_a_target_that_is_not_wanted_goes_and_may_be_gone() -> None:
         ("AccessDeniedException", PromotionRefusedError),
     ],
 )
-def test_what_the_service_refuses_is_tried_again_or_said(code: str, error: type[Exception]) -> None:
-    service = Service({"put_scaling_policy": client_error(code, "its own words")})
+def test_a_refused_request_is_retried_or_reported(code: str, error: type[Exception]) -> None:
+    service = Service({"put_scaling_policy": client_error(code, "the message of AWS")})
 
-    with pytest.raises(error, match="its own words"):
+    with pytest.raises(error, match="the message of AWS"):
         scalable_targets.apply(service, [], [target(ScalingPolicies=[TRACKING])])
 
 
-def test_an_action_whose_moment_has_come_meanwhile_is_no_trouble() -> None:
+def test_a_one_time_action_in_the_past_is_ignored() -> None:
     past = Service({"put_scheduled_action": client_error("ValidationException", "it is in the past")})
     once = NIGHT | {"Schedule": "at(2026-01-01T00:00:00)"}
 

@@ -1,4 +1,4 @@
-"""What an update of an endpoint does about changes by others, lost answers and errors."""
+"""The update of an endpoint with changes by others, lost responses and errors."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint.update import create_endpoint, update_endpoint
-from promotion.errors import EndpointBusyError, PromotionRefusedError, TryAgainError
+from promotion.errors import EndpointBusyError, PromotionRefusedError, TransientError
 from tests.support.s3_faults import already_exists, client_error, not_found
 from tests.support.sagemaker import BUSY, NEW, OLD, SageMaker
 
@@ -60,16 +60,16 @@ def test_an_endpoint_that_someone_else_has_changed_is_not_updated() -> None:
     assert sagemaker.requests == []
 
 
-def test_a_config_that_cannot_be_seen_yet_is_to_be_tried_again() -> None:
+def test_a_config_that_is_not_visible_yet_is_a_transient_error() -> None:
     sagemaker = SageMaker(counts={OLD: 1})
 
-    with pytest.raises(TryAgainError, match=f"The endpoint config {NEW} of reviews-qa cannot be seen yet"):
+    with pytest.raises(TransientError, match=f"The endpoint config {NEW} is not visible in SageMaker yet"):
         update(sagemaker)
 
     assert sagemaker.requests == []
 
 
-def test_a_change_of_ours_that_is_in_progress_is_not_started_again() -> None:
+def test_an_update_in_progress_is_not_started_again() -> None:
     sagemaker = SageMaker(status="Updating", PendingDeploymentSummary={"EndpointConfigName": NEW})
 
     update(sagemaker)
@@ -77,16 +77,16 @@ def test_a_change_of_ours_that_is_in_progress_is_not_started_again() -> None:
     assert sagemaker.requests == []
 
 
-def test_a_change_by_someone_else_that_is_in_progress_is_waited_for() -> None:
+def test_an_update_by_someone_else_makes_the_endpoint_busy() -> None:
     pending = {"EndpointConfigName": "another"}
 
-    with pytest.raises(EndpointBusyError, match="someone else is changing it"):
+    with pytest.raises(EndpointBusyError, match="Someone else is changing the endpoint reviews-qa"):
         update(SageMaker(status="Updating", PendingDeploymentSummary=pending))
-    with pytest.raises(EndpointBusyError, match="someone else is changing it"):
+    with pytest.raises(EndpointBusyError, match="Someone else is changing the endpoint reviews-qa"):
         update(SageMaker(refusal=BUSY))
 
 
-def test_an_error_after_a_lost_answer_is_accepted() -> None:
+def test_an_error_after_a_lost_response_is_accepted() -> None:
     update(SageMaker(NEW, refusal=BUSY))
     create_endpoint(SageMaker(NEW, refusal=already_exists("endpoint", "reviews-qa")), "reviews-qa", NEW, {})
 
@@ -100,23 +100,23 @@ def test_a_new_endpoint_is_created_with_its_tags() -> None:
     assert sagemaker.requests == [{"EndpointName": "reviews-qa", "EndpointConfigName": NEW, "Tags": tags}]
 
 
-def test_an_endpoint_of_that_name_with_another_config_is_someone_elses() -> None:
+def test_an_existing_endpoint_with_another_config_is_busy() -> None:
     sagemaker = SageMaker("another", refusal=already_exists("endpoint", "reviews-qa"))
 
-    with pytest.raises(EndpointBusyError, match="with the config another: someone else is changing it"):
+    with pytest.raises(EndpointBusyError, match="its config another"):
         create_endpoint(sagemaker, "reviews-qa", NEW, {})
 
 
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
-        (not_found("endpoint-configuration", NEW), TryAgainError),
-        (client_error("ThrottlingException"), TryAgainError),
+        (not_found("endpoint-configuration", NEW), TransientError),
+        (client_error("ThrottlingException"), TransientError),
         (client_error("AccessDeniedException"), PromotionRefusedError),
         (client_error("ResourceLimitExceeded"), PromotionRefusedError),
         (client_error("ValidationException", "something new"), ClientError),
     ],
 )
-def test_every_other_error_is_retried_refused_or_raised_as_it_is(refusal: ClientError, error: type[Exception]) -> None:
+def test_other_errors_are_retried_refused_or_raised_unchanged(refusal: ClientError, error: type[Exception]) -> None:
     with pytest.raises(error):
         update(SageMaker(refusal=refusal))

@@ -23,7 +23,7 @@ def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTabl
 
     requests = approval_requests.open_requests(table, "reviews-qa")
     approval_requests.record_ended(table, *requests[0], "newer")
-    # Requested again in the meantime: what ended is another request.
+    # The approval was requested again in the meantime, and another request has ended.
     approval_requests.record_ended(table, requested["b"], ApprovalRequest(FIRST, "automation-before"), "newer")
 
     assert requests == [(requested[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
@@ -34,7 +34,7 @@ def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTabl
     assert approval_requests.superseded_by(table, "reviews-qa", "b" * 64, "automation-b") == ""
 
 
-def test_the_requests_of_all_endpoints_are_found_and_an_end_is_recorded_once(table: PromotionTable) -> None:
+def test_the_end_of_a_request_is_recorded_once(table: PromotionTable) -> None:
     requested = [PROMOTION | {"endpoint": endpoint} for endpoint in ("a-qa", "b-qa")]
     for promotion in requested:
         approval_requests.claim(table, FIRST, promotion, None)
@@ -42,19 +42,19 @@ def test_the_requests_of_all_endpoints_are_found_and_an_end_is_recorded_once(tab
 
     requests = approval_requests.open_requests(table)
     assert requests == [(promotion, ApprovalRequest(FIRST, "automation")) for promotion in requested]
-    # A superseded request stays superseded when it is seen that it has ended.
+    # A superseded request stays superseded when its end is recorded again.
     for by in ("newer", ""):
         approval_requests.record_ended(table, *requests[0], by)
     assert approval_requests.open_requests(table) == requests[1:]
     assert approval_requests.superseded_by(table, "a-qa", PROMOTION["digest"], "automation") == "newer"
 
 
-def test_a_claim_without_a_table_is_an_error(moto: None) -> None:
+def test_an_error_of_a_claim_is_raised(moto: None) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         approval_requests.claim(promotion_table.missing(), FIRST, PROMOTION, None)
 
 
-def test_an_approval_is_requested_once(table: PromotionTable) -> None:
+def test_only_one_execution_claims_a_request(table: PromotionTable) -> None:
     claimed = approval_requests.claim(table, FIRST, PROMOTION, None)
     claimed_again = approval_requests.claim(table, SECOND, PROMOTION, None)
 
@@ -62,7 +62,7 @@ def test_an_approval_is_requested_once(table: PromotionTable) -> None:
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, automation="")
 
 
-def test_a_claim_whose_answer_was_lost_is_made_again(table: PromotionTable) -> None:
+def test_a_claim_whose_response_was_lost_succeeds_again(table: PromotionTable) -> None:
     approval_requests.claim(table, "zeroth", PROMOTION, None)
     last = approval_requests.last(table, PROMOTION)
 
@@ -72,11 +72,11 @@ def test_a_claim_whose_answer_was_lost_is_made_again(table: PromotionTable) -> N
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, automation="")
 
 
-def test_at_first_there_is_no_request(table: PromotionTable) -> None:
+def test_a_candidate_has_no_request_at_first(table: PromotionTable) -> None:
     assert approval_requests.last(table, PROMOTION) is None
 
 
-def test_the_runbooks_execution_is_recorded_with_the_request(table: PromotionTable) -> None:
+def test_the_automation_execution_is_recorded_with_the_request(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
 
     approval_requests.record_started(table, PROMOTION, "automation-1")
@@ -84,7 +84,7 @@ def test_the_runbooks_execution_is_recorded_with_the_request(table: PromotionTab
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
 
 
-def test_after_a_request_that_ended_only_one_execution_claims_the_next(table: PromotionTable) -> None:
+def test_only_one_execution_claims_the_request_after_one_that_ended(table: PromotionTable) -> None:
     approval_requests.claim(table, "zeroth", PROMOTION, None)
     approval_requests.record_started(table, PROMOTION, "automation-1")
     last = approval_requests.last(table, PROMOTION)
@@ -95,7 +95,7 @@ def test_after_a_request_that_ended_only_one_execution_claims_the_next(table: Pr
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, automation="")
 
 
-def test_an_execution_that_claims_again_keeps_the_approval_it_has_started(table: PromotionTable) -> None:
+def test_a_repeated_claim_keeps_the_started_approval(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
     approval_requests.record_started(table, PROMOTION, "automation-1")
     last = approval_requests.last(table, PROMOTION)
@@ -104,7 +104,7 @@ def test_an_execution_that_claims_again_keeps_the_approval_it_has_started(table:
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
 
 
-def test_another_candidate_or_endpoint_has_a_request_of_its_own(table: PromotionTable) -> None:
+def test_another_candidate_or_endpoint_has_another_request(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
 
     for other in (PROMOTION | {"digest": "cd" * 32}, PROMOTION | {"endpoint": "other-qa"}):
@@ -116,7 +116,7 @@ NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 
 
 class SystemsManager:
-    """Has Automation executions, each with its status and that of its approval step."""
+    """Automation executions, each with its status and the status of its approval step."""
 
     exceptions = boto3.client("ssm").exceptions
 
@@ -125,7 +125,7 @@ class SystemsManager:
         self.stopped: list[str] = []
         self.started: list[dict[str, Any]] = []
 
-    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         if AutomationExecutionId not in self.automations:
             raise client_error("AutomationExecutionNotFoundException")
         status, step = self.automations[AutomationExecutionId]
@@ -160,35 +160,42 @@ class StepFunctions:
 
 
 @pytest.mark.parametrize(
-    ("last", "by_event", "why"),
+    ("last", "by_event", "reason"),
     [
-        ("waiting", True, "The approval waiting is Waiting."),
-        ("waiting", False, "The approval waiting is Waiting."),
-        ("rejected", True, "The approval rejected of the same candidate ended Failed. Start by hand to ask again."),
+        ("waiting", True, "The approval waiting was already requested and has the status Waiting."),
+        ("waiting", False, "The approval waiting was already requested and has the status Waiting."),
+        (
+            "rejected",
+            True,
+            "The approval rejected of the same candidate ended with the status Failed. To request another approval, "
+            "start the promotion manually.",
+        ),
         ("rejected", False, None),
         ("gone", True, None),
     ],
 )
-def test_an_approval_is_not_requested_again_while_one_is_open_nor_by_an_event(
-    last: str, by_event: bool, why: str | None
+def test_an_approval_is_not_requested_again_while_one_is_open_or_by_an_event(
+    last: str, by_event: bool, reason: str | None
 ) -> None:
     ssm = SystemsManager(waiting=("Waiting", "Waiting"), rejected=("Failed", "Failed"))
 
-    found = approval_requests.why_not_again(ssm, StepFunctions("RUNNING"), ApprovalRequest(FIRST, last), by_event)
+    found = approval_requests.reason_not_to_request(
+        ssm, StepFunctions("RUNNING"), ApprovalRequest(FIRST, last), by_event
+    )
 
-    assert found == why
+    assert found == reason
 
 
-def test_an_execution_that_is_about_to_request_an_approval_is_left_to_do_so() -> None:
+def test_an_approval_is_not_requested_while_another_execution_is_requesting_it() -> None:
     claimed, ssm = ApprovalRequest(FIRST, automation=""), SystemsManager()
 
-    assert approval_requests.why_not_again(ssm, StepFunctions("RUNNING"), claimed, True) == (
-        f"{FIRST} asks for the approval right now."
+    assert approval_requests.reason_not_to_request(ssm, StepFunctions("RUNNING"), claimed, True) == (
+        f"The execution {FIRST} is already requesting the approval."
     )
-    assert approval_requests.why_not_again(ssm, StepFunctions("FAILED"), claimed, True) is None
+    assert approval_requests.reason_not_to_request(ssm, StepFunctions("FAILED"), claimed, True) is None
 
 
-def test_an_approval_is_requested_for_the_candidate_with_the_same_token_each_time() -> None:
+def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     promotion, ssm = PROMOTION | {"source_kind": "model", "source_name": "m"}, SystemsManager()
 
     started = [approval_requests.start(ssm, "runbook", execution, promotion) for execution in (FIRST, FIRST, SECOND)]
@@ -206,7 +213,7 @@ def requested(table: PromotionTable, automation: str, created_at: str = "2026-01
     approval_requests.record_started(table, promotion, automation)
 
 
-def test_older_requests_are_superseded_unless_they_were_granted(table: PromotionTable) -> None:
+def test_older_requests_are_superseded_unless_granted(table: PromotionTable) -> None:
     for automation in ("waiting", "just-ended", "granted", "rejected", "gone"):
         requested(table, automation)
     requested(table, "newer", "2026-03-01T00:00:00Z")

@@ -1,4 +1,4 @@
-"""A promotion that uses and a removal that removes see each other, whichever was first."""
+"""A promotion and a removal notice each other's claims, whichever is first."""
 
 from typing import Any
 
@@ -14,59 +14,61 @@ NOW = 1_000_000.0
 
 
 class StepFunctions:
-    """Of whose executions each runs, but for those with another status."""
+    """A Step Functions whose executions are running, except those with another status."""
 
     def __init__(self, **statuses: str) -> None:
         self.statuses = statuses
 
-    def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         return {"status": self.statuses.get(executionArn.rpartition(":")[2], "RUNNING")}
 
 
-ALL_RUN = StepFunctions()
+ALL_RUNNING = StepFunctions()
 
 
-def use(table: PromotionTable, claim: Use, endpoint: str = "reviews-qa", now: float = NOW, of: Any = ALL_RUN) -> None:
+def use(
+    table: PromotionTable, claim: Use, endpoint: str = "reviews-qa", now: float = NOW, of: Any = ALL_RUNNING
+) -> None:
     claims.use(table, of, endpoint, claim, now)
 
 
-def test_a_use_counts_while_its_execution_runs(table: PromotionTable) -> None:
+def test_a_use_is_valid_while_its_execution_is_running(table: PromotionTable) -> None:
     use(table, Use(FIRST, "d1"))
     use(table, Use(SECOND, "d2"))
     use(table, Use(SECOND, "d3"), "reviews-qa-2")
 
-    assert claims.uses(table, ALL_RUN, "reviews-qa") == [Use(FIRST, "d1"), Use(SECOND, "d2")]
+    assert claims.uses(table, ALL_RUNNING, "reviews-qa") == [Use(FIRST, "d1"), Use(SECOND, "d2")]
     assert claims.uses(table, StepFunctions(first="FAILED"), "reviews-qa") == [Use(SECOND, "d2")]
 
 
-def test_a_use_waits_while_something_is_removed_and_is_seen_by_the_next_removal(table: PromotionTable) -> None:
+def test_a_use_waits_for_a_removal_and_protects_from_the_next_one(table: PromotionTable) -> None:
     claims.begin_removal(table, "reviews-qa", FIRST, NOW + 60)
 
-    with pytest.raises(EndpointBusyError, match="on reviews-qa right now"):
+    with pytest.raises(EndpointBusyError, match="superseded resources of the endpoint reviews-qa"):
         use(table, Use(SECOND, "d2"))
 
-    assert claims.uses(table, ALL_RUN, "reviews-qa") == [Use(SECOND, "d2")]
+    assert claims.uses(table, ALL_RUNNING, "reviews-qa") == [Use(SECOND, "d2")]
     claims.end_removal(table, "reviews-qa", FIRST)
     use(table, Use(SECOND, "d2"))
 
 
-def test_a_removal_whose_function_has_died_stops_nobody_for_good(table: PromotionTable) -> None:
+def test_a_removal_whose_function_has_ended_does_not_block(table: PromotionTable) -> None:
     claims.begin_removal(table, "reviews-qa", FIRST, NOW + 60)
 
     use(table, Use(SECOND, "d2"), now=NOW + 61)
     use(table, Use(SECOND, "d2"), of=StepFunctions(first="SUCCEEDED"))
     with pytest.raises(EndpointBusyError):
-        # Its function may be running all the same.
+        # The function of an aborted execution may still be running.
         use(table, Use(SECOND, "d2"), of=StepFunctions(first="ABORTED"))
 
 
-def test_a_removal_of_another_endpoint_stops_nobody(table: PromotionTable) -> None:
+def test_a_removal_for_another_endpoint_does_not_block(table: PromotionTable) -> None:
     claims.begin_removal(table, "reviews-qa-2", FIRST, NOW + 60)
 
     use(table, Use(SECOND, "d2"))
 
 
-def test_one_of_two_removals_that_ends_does_not_end_the_other(table: PromotionTable) -> None:
+def test_the_end_of_a_removal_does_not_end_another(table: PromotionTable) -> None:
     claims.begin_removal(table, "reviews-qa", FIRST, NOW + 60)
     claims.begin_removal(table, "reviews-qa", SECOND, NOW + 60)
     claims.end_removal(table, "reviews-qa", FIRST)
@@ -75,7 +77,7 @@ def test_one_of_two_removals_that_ends_does_not_end_the_other(table: PromotionTa
         use(table, Use(FIRST, "d1"))
 
 
-def test_what_the_dead_have_left_is_cleared(table: PromotionTable) -> None:
+def test_claims_of_ended_executions_are_deleted(table: PromotionTable) -> None:
     for endpoint in ("reviews-qa", "other-qa"):
         for number, execution in enumerate((FIRST, SECOND)):
             use(table, Use(execution, "d1"), endpoint)

@@ -29,13 +29,13 @@ def test_the_holder_of_a_lock_is_found_by_endpoint_and_by_execution(table: Promo
     assert lock.holder_with_execution(table, FIRST) == held
 
 
-def test_all_locks_that_are_held_are_found_with_their_holder_and_since_when(table: PromotionTable) -> None:
-    hold("reviews-qa", FIRST, taken_at="2026-11-28T10:00:00+00:00")
-    hold("other-qa", SECOND, taken_at="2026-11-28T11:00:00+00:00", recoveries=1)
+def test_all_held_locks_are_found_with_their_holders_and_times(table: PromotionTable) -> None:
+    hold("reviews-qa", FIRST, acquired_at="2026-11-28T10:00:00+00:00")
+    hold("other-qa", SECOND, acquired_at="2026-11-28T11:00:00+00:00", recoveries=1)
 
     held = {each.endpoint: each for each in lock.all_held(table)}
 
-    assert held["reviews-qa"].since == NOON - datetime.timedelta(hours=2)
+    assert held["reviews-qa"].acquired_at == NOON - datetime.timedelta(hours=2)
     assert held["reviews-qa"].holder == Holder(FIRST, recoveries=0, record={"endpoint": "reviews-qa"})
     assert (held["other-qa"].holder.execution, held["other-qa"].holder.recoveries) == (SECOND, 1)
 
@@ -44,9 +44,7 @@ def test_all_locks_that_are_held_are_found_with_their_holder_and_since_when(tabl
     ("promotion", "seconds"),
     [({}, 7200), ({"baking_seconds": 0}, 7200), ({"baking_seconds": 1200}, 6000), ({"baking_seconds": 9000}, 0)],
 )
-def test_the_baking_period_of_a_deployment_explains_that_a_lock_is_held(
-    promotion: PromotionRecord, seconds: int
-) -> None:
+def test_the_baking_period_of_a_deployment_is_not_counted(promotion: PromotionRecord, seconds: int) -> None:
     held = Lock("reviews-qa", NOON - datetime.timedelta(hours=2), Holder(FIRST, 0, promotion))
 
     assert held.unexplained_seconds(NOON) == seconds
@@ -61,8 +59,8 @@ def test_the_recoveries_of_a_promotion_are_counted(table: PromotionTable) -> Non
     assert held.recoveries == 2
 
 
-def test_a_holder_is_found_among_very_many(table: PromotionTable) -> None:
-    # More than the megabyte that one page of a query holds.
+def test_a_holder_is_found_beyond_the_first_page(table: PromotionTable) -> None:
+    # One page of a query has at most 1 MB.
     for number in range(30):
         hold(f"a{number:02}-qa", SECOND, padding="x" * 50_000)
     hold("z-qa", FIRST)
@@ -73,7 +71,7 @@ def test_a_holder_is_found_among_very_many(table: PromotionTable) -> None:
     assert held.record == {"endpoint": "z-qa"}
 
 
-def test_the_record_of_what_is_live_or_was_is_no_lock(table: PromotionTable) -> None:
+def test_live_and_historical_records_are_not_locks(table: PromotionTable) -> None:
     put("live", "reviews-qa", execution=FIRST, promotion="{}")
     put("history#reviews-qa", "2026-01-02T03:04:05Z#first", execution=FIRST, promotion="{}")
 
@@ -81,7 +79,7 @@ def test_the_record_of_what_is_live_or_was_is_no_lock(table: PromotionTable) -> 
     assert lock.holder_with_execution(table, FIRST) is None
 
 
-def test_the_holder_of_a_lock_records_what_it_changes(table: PromotionTable) -> None:
+def test_the_holder_of_a_lock_writes_the_journal(table: PromotionTable) -> None:
     hold("reviews-qa", FIRST, recoveries=1)
 
     lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
@@ -90,38 +88,40 @@ def test_the_holder_of_a_lock_records_what_it_changes(table: PromotionTable) -> 
     assert lock.recorded_scaling(table, "reviews-qa") == Scaling(previous=BEFORE, wanted=AFTER)
 
 
-def test_an_execution_that_lost_the_lock_records_nothing(table: PromotionTable) -> None:
+def test_an_execution_that_lost_the_lock_does_not_write_the_journal(table: PromotionTable) -> None:
     hold("reviews-qa", SECOND)
 
     with pytest.raises(PromotionRefusedError) as error:
         lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
 
-    assert "The endpoint reviews-qa is no longer held by this execution, so nothing was changed" in str(error.value)
+    assert "no longer holds the lock of the endpoint reviews-qa" in str(error.value)
     assert lock.holder(table, "reviews-qa") == Holder(SECOND, 0, {"endpoint": "reviews-qa"})
-    assert promotion_table.keys() == ["running reviews-qa"]
+    assert promotion_table.keys() == ["lock reviews-qa"]
 
 
-def test_without_a_lock_nothing_is_recorded(table: PromotionTable) -> None:
-    with pytest.raises(PromotionRefusedError, match="no longer held"):
+def test_the_journal_is_not_written_without_a_lock(table: PromotionTable) -> None:
+    with pytest.raises(PromotionRefusedError, match="no longer holds the lock"):
         lock.record_change(table, FIRST, PROMOTION, [], [])
 
     assert lock.holder(table, "reviews-qa") is None
 
 
-def test_a_lock_is_acquired_by_one_execution_however_often_it_requests_it(table: PromotionTable) -> None:
-    acquired = [lock.acquire(table, who, PROMOTION, "2026-01-02T03:04:05Z") for who in (FIRST, SECOND, FIRST)]
+def test_only_one_execution_acquires_a_lock_even_repeatedly(table: PromotionTable) -> None:
+    acquired = [
+        lock.acquire(table, execution, PROMOTION, "2026-01-02T03:04:05Z") for execution in (FIRST, SECOND, FIRST)
+    ]
 
     assert acquired == [True, False, True]
     assert lock.holder(table, "reviews-qa") == Holder(FIRST, 0, PROMOTION)
 
 
-def test_an_execution_that_does_not_hold_the_lock_is_refused(table: PromotionTable) -> None:
+def test_an_execution_without_the_lock_is_refused(table: PromotionTable) -> None:
     hold("reviews-qa", FIRST)
 
     lock.assert_held(table, FIRST, "reviews-qa")
-    with pytest.raises(PromotionRefusedError, match="no longer held"):
+    with pytest.raises(PromotionRefusedError, match="no longer holds the lock"):
         lock.assert_held(table, SECOND, "reviews-qa")
-    with pytest.raises(PromotionRefusedError, match="no longer held"):
+    with pytest.raises(PromotionRefusedError, match="no longer holds the lock"):
         lock.assert_held(table, FIRST, "other-qa")
 
 
@@ -130,6 +130,6 @@ def test_a_recovery_is_abandoned_after_three_attempts(recoveries: int, abandoned
     assert Holder(FIRST, recoveries, PROMOTION).is_abandoned is abandoned
 
 
-def test_an_error_other_than_the_lost_lock_is_raised_as_it_is(moto: None) -> None:
+def test_any_other_error_of_the_journal_is_raised(moto: None) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         lock.record_change(promotion_table.missing(), FIRST, PROMOTION, [], [])

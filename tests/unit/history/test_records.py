@@ -5,7 +5,7 @@ from promotion.history.table import PromotionTable
 from tests.support.promotion_table import PROMOTION, put
 
 
-def test_the_record_of_what_is_live_is_read_back(table: PromotionTable) -> None:
+def test_the_live_record_is_read(table: PromotionTable) -> None:
     record = PROMOTION | {"created_at": "2026-01-02T03:04:05Z", "by_event": True, "bytes": 7}
     put("live", "reviews-qa", promotion=json.dumps(record))
 
@@ -13,7 +13,7 @@ def test_the_record_of_what_is_live_is_read_back(table: PromotionTable) -> None:
     assert records.live(table, "other-qa") is None
 
 
-def test_the_history_of_an_endpoint_is_its_own_and_oldest_first(table: PromotionTable) -> None:
+def test_the_history_of_an_endpoint_is_sorted_oldest_first(table: PromotionTable) -> None:
     for endpoint, time in (("reviews-qa", "02"), ("reviews-qa", "01"), ("reviews-qa-2", "03")):
         promotion = json.dumps({"endpoint": endpoint, "ended_at": time})
         put(f"history#{endpoint}", f"2026-01-{time}T03:04:05Z#first", promotion=promotion)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history import lock
 from promotion.history.lock import Holder
 from promotion.history.recovery import recover_all_dead, recover_if_dead, resolve
@@ -18,9 +18,9 @@ ELEVEN = datetime.datetime(2026, 11, 28, 11, 0, tzinfo=datetime.UTC)
 
 
 class StepFunctions:
-    """Remembers what is started; a name can be started once."""
+    """A Step Functions that records the started executions, each with a unique name."""
 
-    class exceptions:  # noqa: N801 - as boto3 calls it
+    class exceptions:  # noqa: N801 - boto3's name
         class ExecutionAlreadyExists(Exception):  # noqa: N818
             pass
 
@@ -46,14 +46,14 @@ def recover(
     table: PromotionTable,
     stepfunctions: StepFunctions,
     now: datetime.datetime = ELEVEN,
-    by: str = HOLDER,
+    execution: str = HOLDER,
     recoveries: int = 0,
 ) -> bool:
-    holder = Holder(by, recoveries, {"endpoint": "reviews-qa"})
+    holder = Holder(execution, recoveries, {"endpoint": "reviews-qa"})
     return recover_if_dead(table, stepfunctions, "reviews-qa", holder, now)
 
 
-def test_what_a_dead_execution_holds_is_recovered_by_its_state_machine(table: PromotionTable) -> None:
+def test_a_dead_execution_is_recovered_by_its_state_machine(table: PromotionTable) -> None:
     stepfunctions = StepFunctions("ABORTED")
 
     assert recover(table, stepfunctions)
@@ -63,12 +63,12 @@ def test_what_a_dead_execution_holds_is_recovered_by_its_state_machine(table: Pr
     assert json.loads(started["input"]) == {"recover": "reviews-qa"}
 
 
-def test_a_recovery_is_started_once_an_hour_however_many_ask_for_it(table: PromotionTable) -> None:
+def test_a_recovery_is_started_at_most_once_an_hour(table: PromotionTable) -> None:
     stepfunctions = StepFunctions("FAILED")
 
-    asked = [recover(table, stepfunctions, ELEVEN + datetime.timedelta(minutes=m)) for m in (0, 15, 45, 60)]
+    started = [recover(table, stepfunctions, ELEVEN + datetime.timedelta(minutes=m)) for m in (0, 15, 45, 60)]
 
-    assert asked == [True, False, False, True]
+    assert started == [True, False, False, True]
     assert len(stepfunctions.started) == 2
 
 
@@ -76,13 +76,13 @@ def test_a_recovery_is_started_once_an_hour_however_many_ask_for_it(table: Promo
     ("status", "holder"),
     [
         ("RUNNING", {}),
-        # It waits for people.
+        # The recovery was abandoned.
         ("ABORTED", {"recoveries": 3}),
-        # Another one has taken the endpoint since.
-        ("SUCCEEDED", {"by": OTHER}),
+        # Another execution has acquired the lock since.
+        ("SUCCEEDED", {"execution": OTHER}),
     ],
 )
-def test_what_is_not_dead_or_was_given_up_or_back_is_left_alone(
+def test_a_running_or_abandoned_or_released_holder_is_not_recovered(
     table: PromotionTable, status: str, holder: dict[str, Any]
 ) -> None:
     stepfunctions = StepFunctions(status)
@@ -99,57 +99,62 @@ def test_all_dead_holders_are_recovered(table: PromotionTable) -> None:
     assert len(stepfunctions.started) == 2
 
 
-BY_HAND = Recover((), "reviews-qa", "An operator asked for the recovery.")
+MANUAL = Recover((), "reviews-qa", "An operator requested the recovery.")
 BY_EVENT = Recover((HOLDER,), None, "The execution holder ended FAILED.")
 
 
-@pytest.mark.parametrize("asked", [BY_HAND, BY_EVENT])
-def test_a_dead_holder_is_there_to_recover(table: PromotionTable, asked: Recover) -> None:
-    found = resolve(table, StepFunctions("FAILED"), asked)
+@pytest.mark.parametrize("requested", [MANUAL, BY_EVENT])
+def test_a_dead_holder_is_recovered_on_request(table: PromotionTable, requested: Recover) -> None:
+    found = resolve(table, StepFunctions("FAILED"), requested)
 
     assert found == {
         "outcome": "recover",
-        "reason": asked.reason,
+        "reason": requested.reason,
         "execution": HOLDER,
         "promotion": {"endpoint": "reviews-qa"},
     }
 
 
-@pytest.mark.parametrize("asked", [Recover((), "other-qa", "why"), Recover((OTHER,), None, "why")])
-def test_without_a_lock_there_is_nothing_to_recover(table: PromotionTable, asked: Recover) -> None:
-    found = resolve(table, StepFunctions("FAILED"), asked)
+@pytest.mark.parametrize(
+    ("requested", "reason"),
+    [
+        (Recover((), "other-qa", "Why."), "Why. No promotion holds the lock of other-qa; there is nothing to recover."),
+        (Recover((OTHER,), None, "Why."), "Why. It holds no lock; there is nothing to recover."),
+    ],
+)
+def test_without_a_lock_there_is_nothing_to_recover(table: PromotionTable, requested: Recover, reason: str) -> None:
+    found = resolve(table, StepFunctions("FAILED"), requested)
 
-    assert (found["outcome"], found["reason"]) == (
-        "nothing_to_recover",
-        "why It holds no endpoint, nothing is left to do.",
-    )
-
-
-@pytest.mark.parametrize("asked", [BY_HAND, BY_EVENT])
-def test_a_holder_that_is_still_running_is_to_be_tried_again(table: PromotionTable, asked: Recover) -> None:
-    with pytest.raises(TryAgainError, match=f"The promotion {HOLDER} of reviews-qa is still running"):
-        resolve(table, StepFunctions("RUNNING"), asked)
+    assert (found["outcome"], found["reason"]) == ("nothing_to_recover", reason)
 
 
-def test_a_running_execution_that_took_over_the_lock_is_left_alone(table: PromotionTable) -> None:
+@pytest.mark.parametrize("requested", [MANUAL, BY_EVENT])
+def test_a_running_holder_is_a_transient_error(table: PromotionTable, requested: Recover) -> None:
+    with pytest.raises(TransientError, match=f"The execution {HOLDER} is still running"):
+        resolve(table, StepFunctions("RUNNING"), requested)
+
+
+def test_a_running_execution_that_took_over_the_lock_is_not_recovered(table: PromotionTable) -> None:
     found = resolve(table, StepFunctions("RUNNING"), Recover((OTHER,), "reviews-qa", "why"))
 
     assert found["outcome"] == "nothing_to_recover"
-    assert found["reason"] == f"The endpoint reviews-qa is held by {HOLDER}, which is running."
+    assert (
+        found["reason"] == f"The lock of the endpoint reviews-qa is held by the execution {HOLDER}, which is running."
+    )
 
 
-def test_a_recovery_that_failed_three_times_is_given_up_unless_it_is_by_hand(table: PromotionTable) -> None:
+def test_a_recovery_that_failed_three_times_is_abandoned_unless_manual(table: PromotionTable) -> None:
     promotion_table.hold("reviews-qa", HOLDER, recoveries=3)
 
-    given_up = resolve(table, StepFunctions("FAILED"), BY_EVENT)
+    abandoned = resolve(table, StepFunctions("FAILED"), BY_EVENT)
 
-    assert given_up["outcome"] == "given_up"
-    assert given_up["promotion"] == {"endpoint": "reviews-qa"}
-    assert "could not be recovered in 3 tries" in given_up["reason"]
-    assert resolve(table, StepFunctions("FAILED"), BY_HAND)["outcome"] == "recover"
+    assert abandoned["outcome"] == "abandoned"
+    assert abandoned["promotion"] == {"endpoint": "reviews-qa"}
+    assert "could not be recovered in 3 attempts" in abandoned["reason"]
+    assert resolve(table, StepFunctions("FAILED"), MANUAL)["outcome"] == "recover"
 
 
-def test_four_dead_executions_in_a_row_are_given_up(table: PromotionTable) -> None:
+def test_a_recovery_is_abandoned_after_four_dead_executions_in_a_row(table: PromotionTable) -> None:
     found = resolve(table, StepFunctions("FAILED"), Recover((OTHER, OTHER, OTHER, HOLDER), None, "why"))
 
-    assert found["outcome"] == "given_up"
+    assert found["outcome"] == "abandoned"

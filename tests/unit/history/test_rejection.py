@@ -5,7 +5,7 @@ import pytest
 from promotion.history import approval_requests
 from promotion.history.rejection import resolve
 from promotion.history.table import PromotionTable
-from promotion.source.request import TellRejection
+from promotion.source.request import PublishRejection
 from tests.support.promotion_table import FIRST, PROMOTION
 
 IDENTIFIER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -28,25 +28,29 @@ class SystemsManager:
             "StepExecutions": [{"StepName": "Approve", "StepStatus": step, "Outputs": outputs}],
         }
 
-    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+    def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         return {"AutomationExecution": {"AutomationExecutionId": AutomationExecutionId} | self.execution}
 
 
 def resolved(table: PromotionTable, status: str, ssm: SystemsManager) -> dict[str, Any]:
-    return resolve(table, ssm, TellRejection(IDENTIFIER, status), runbook=RUNBOOK, stage="qa", execution=FIRST)
+    return resolve(table, ssm, PublishRejection(IDENTIFIER, status), runbook=RUNBOOK, stage="qa", execution=FIRST)
 
 
 @pytest.mark.parametrize(
     ("status", "decision", "reason"),
     [
-        ("TimedOut", "", "Nobody decided in time"),
-        ("Cancelled", "", "The request for approval was cancelled"),
-        ("Failed", "", "Rejected by an approver"),
-        ("Failed", f'{{"Approver": "{OPERATOR}"}}', f"Rejected by {OPERATOR}"),
-        ("Failed", f'{{"Approver": "{OPERATOR}", "Comment": "too slow"}}', f"Rejected by {OPERATOR}: too slow"),
+        ("TimedOut", "", "The approval timed out before anyone decided."),
+        ("Cancelled", "", "The approval request was canceled."),
+        ("Failed", "", "Rejected by an approver."),
+        ("Failed", f'{{"Approver": "{OPERATOR}"}}', f"Rejected by {OPERATOR}."),
+        (
+            "Failed",
+            f'{{"Approver": "{OPERATOR}", "Comment": "too slow"}}',
+            f"Rejected by {OPERATOR}. Comment: too slow",
+        ),
     ],
 )
-def test_a_rejection_says_how_the_approval_ended(
+def test_a_rejection_has_the_reason_that_the_approval_ended(
     table: PromotionTable, status: str, decision: str, reason: str
 ) -> None:
     found = resolved(table, status, SystemsManager("Failed", decision))
@@ -55,7 +59,7 @@ def test_a_rejection_says_how_the_approval_ended(
     assert found["promotion"] | {"source_name": "reviews-1", "endpoint": "reviews-qa"} == found["promotion"]
 
 
-def test_a_superseded_request_names_the_candidate_in_its_place(table: PromotionTable) -> None:
+def test_a_superseded_request_names_the_newer_candidate(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
     approval_requests.record_started(table, PROMOTION, IDENTIFIER)
     (request,) = approval_requests.open_requests(table)
@@ -63,16 +67,16 @@ def test_a_superseded_request_names_the_candidate_in_its_place(table: PromotionT
 
     found = resolved(table, "Cancelled", SystemsManager("Cancelled"))
 
-    assert found["reason"] == "reviews-2, which is newer, asks for approval in its place"
+    assert "the newer candidate reviews-2 superseded this one" in found["reason"]
 
 
 @pytest.mark.parametrize("ssm", [SystemsManager("Success"), SystemsManager("Failed", runbook="another")])
-def test_an_approval_that_was_granted_or_is_of_another_runbook_is_no_rejection(
+def test_an_approval_that_was_granted_or_is_of_another_runbook_is_not_a_rejection(
     table: PromotionTable, ssm: SystemsManager
 ) -> None:
     found = resolved(table, "Failed", ssm)
 
     assert found == {
         "outcome": "not_for_promotion",
-        "reason": f"The approval {IDENTIFIER} was given or is not ours.",
+        "reason": f"The approval {IDENTIFIER} was granted, or is not an execution of the runbook {RUNBOOK}.",
     }

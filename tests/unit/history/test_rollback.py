@@ -1,4 +1,4 @@
-"""Which earlier promotion an endpoint goes back to."""
+"""The promotion that an endpoint is rolled back to, and duplicate deliveries of events."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.history.rollback import comes_again, earlier, resolve
+from promotion.history.rollback import duplicate_delivery_reason, resolve, rollback_target
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
@@ -18,40 +18,41 @@ def record(model: str, status: str = "Succeeded") -> PromotionRecord:
     return {"model_name": model, "endpoint_config_name": f"{model}-config", "status": status}
 
 
-def test_it_goes_back_to_the_last_good_promotion_before_the_live_one() -> None:
+def test_a_rollback_restores_the_last_successful_promotion_before_the_live_one() -> None:
     history = [record("first"), record("second"), record("bad", "Failed"), record("third")]
 
-    assert earlier(history, record("third"), "reviews-qa", None)["model_name"] == "second"
+    assert rollback_target(history, record("third"), "reviews-qa", None)["model_name"] == "second"
 
 
-def test_after_a_rollback_it_goes_back_to_what_was_live_before() -> None:
+def test_a_second_rollback_restores_the_model_before_the_first() -> None:
     history = [record("first"), record("second"), record("first")]
 
-    assert earlier(history, record("first"), "reviews-qa", None)["model_name"] == "second"
+    assert rollback_target(history, record("first"), "reviews-qa", None)["model_name"] == "second"
 
 
-def test_a_model_can_be_named() -> None:
+def test_a_rollback_can_name_a_model() -> None:
     history = [record("first"), record("second"), record("third")]
 
-    assert earlier(history, record("third"), "reviews-qa", "first")["model_name"] == "first"
+    assert rollback_target(history, record("third"), "reviews-qa", "first")["model_name"] == "first"
 
 
 @pytest.mark.parametrize(
-    ("history", "live", "to", "words"),
+    ("history", "live", "to", "message"),
     [
-        ([], None, None, "Nothing was ever promoted to the endpoint reviews-qa"),
-        ([record("first")], record("first"), None, "no earlier promotion to go back to"),
-        ([record("first")], record("first"), "first", "first is what is live"),
-        ([record("first"), record("second")], record("second"), "other", "Models that were live on it before: first."),
-        ([record("bad", "Failed"), record("first")], record("first"), None, "before: none."),
+        ([], None, None, "reviews-qa cannot be rolled back: no promotion"),
+        ([record("first")], record("first"), None, "no earlier promotion to roll back to"),
+        ([record("first")], record("first"), "first", "first is already live"),
+        ([record("first"), record("second")], record("second"), "other", "model other to .* live earlier: first."),
+        ([record("first"), record("second")], record("second"), "frist", 'did you mean "first"'),
+        ([record("bad", "Failed"), record("first")], record("first"), None, "live earlier: none."),
     ],
-    ids=["nothing", "only-one", "live", "unknown", "only-failures"],
+    ids=["no-promotion", "only-one", "live", "unknown", "misspelled", "only-failures"],
 )
-def test_without_a_way_back_it_says_what_there_is(
-    history: list[PromotionRecord], live: PromotionRecord | None, to: str | None, words: str
+def test_a_rollback_without_a_target_is_refused(
+    history: list[PromotionRecord], live: PromotionRecord | None, to: str | None, message: str
 ) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
-        earlier(history, live, "reviews-qa", to)
+    with pytest.raises(InvalidRequestError, match=message):
+        rollback_target(history, live, "reviews-qa", to)
 
 
 def of(candidate: str, settings: str, status: str = "Succeeded") -> PromotionRecord:
@@ -71,20 +72,20 @@ HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
 
 
 @pytest.mark.parametrize(
-    ("promotion", "words"),
+    ("promotion", "message"),
     [
-        (of("first", "old"), "first-old was live before and was replaced"),
-        (of("first", "new"), "first-new was live before and was replaced"),
-        (of("second", "old"), "second-old was brought onto reviews-qa before"),
-        (of("second", "new"), "an event does not bring settings that have changed"),
-        # Only the config says so of one whose image is now looked up in another way.
-        (of("second", "old") | {"digest": "another"}, "second-old was brought onto"),
+        (of("first", "old"), "first-old was live earlier and was superseded"),
+        (of("first", "new"), "first-new was live earlier and was superseded"),
+        (of("second", "old"), "second-old was already deployed to the endpoint reviews-qa"),
+        (of("second", "new"), "even if the settings or the endpoint have changed"),
+        # A changed image digest changes the digest of the candidate, but not the endpoint config.
+        (of("second", "old") | {"digest": "another"}, "second-old was already deployed"),
     ],
 )
-def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_are_now(
-    promotion: PromotionRecord, words: str
+def test_an_event_of_an_earlier_promotion_is_a_duplicate_even_with_other_settings(
+    promotion: PromotionRecord, message: str
 ) -> None:
-    assert words in (comes_again(HISTORY, promotion) or "")
+    assert message in (duplicate_delivery_reason(HISTORY, promotion) or "")
 
 
 @pytest.mark.parametrize(
@@ -92,21 +93,21 @@ def test_an_event_of_what_was_live_before_brings_nothing_whatever_the_settings_a
     [
         of("bad", "old"),
         of("third", "old"),
-        # The same content, trained anew.
+        # The same content, trained again.
         of("first", "old") | {"created_at": "later", "endpoint_config_name": "first-later"},
     ],
 )
-def test_an_event_of_what_was_never_live_for_good_is_a_new_one(promotion: PromotionRecord) -> None:
-    assert comes_again(HISTORY, promotion) is None
+def test_an_event_of_a_candidate_that_was_never_live_is_not_a_duplicate(promotion: PromotionRecord) -> None:
+    assert duplicate_delivery_reason(HISTORY, promotion) is None
 
 
 class SageMaker:
-    """Knows these endpoint configs."""
+    """A SageMaker with these endpoint configs."""
 
     def __init__(self, *configs: str) -> None:
         self.configs = configs
 
-    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803 - as boto3 calls it
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         if EndpointConfigName not in self.configs:
             raise not_found("endpoint-configuration", EndpointConfigName)
         return {"EndpointConfigName": EndpointConfigName}
@@ -134,12 +135,12 @@ def promoted(number: int) -> dict[str, Any]:
 
 
 def resolved(table: PromotionTable, sagemaker: SageMaker, *, is_preview: bool = False) -> dict[str, Any]:
-    asked = RollBack("reviews-qa", None)
+    request = RollBack("reviews-qa", None)
     return resolve(
         table,
         sagemaker,
         None,
-        asked,
+        request,
         execution=SECOND,
         started_at="2026-02-01T00:00:00Z",
         now=0.0,
@@ -152,9 +153,9 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
 
     found = resolved(table, SageMaker("c1", "c2"))
 
-    of_the_promotion = {"status", "reason", "ended_at", "deployment_config", "changing"}
+    not_restored = {"status", "reason", "ended_at", "deployment_config", "changing"}
     assert found["outcome"] == "rollback"
-    assert found["promotion"] == {key: value for key, value in first.items() if key not in of_the_promotion} | {
+    assert found["promotion"] == {key: value for key, value in first.items() if key not in not_restored} | {
         "execution": SECOND,
         "source_kind": "rollback",
         "source_name": FIRST,
@@ -163,7 +164,7 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
     }
 
 
-def test_a_rollback_claims_what_it_restores_and_a_preview_does_not(table: PromotionTable) -> None:
+def test_a_rollback_claims_its_resources_but_a_preview_does_not(table: PromotionTable) -> None:
     promoted(1)
     promoted(2)
 
@@ -173,11 +174,11 @@ def test_a_rollback_claims_what_it_restores_and_a_preview_does_not(table: Promot
     assert [(item["key"], item["digest"]) for item in table.query("use")] == [(f"reviews-qa#{SECOND}", "d1")]
 
 
-def test_a_rollback_to_what_retention_has_removed_is_refused(table: PromotionTable) -> None:
+def test_a_rollback_to_a_removed_endpoint_config_is_refused(table: PromotionTable) -> None:
     promoted(1)
     promoted(2)
 
     with pytest.raises(
-        InvalidRequestError, match=r"cannot go back to m1: its endpoint config c1 is not there any more"
+        InvalidRequestError, match="cannot be rolled back to the model m1: the endpoint config c1 no longer exists"
     ):
         resolved(table, SageMaker("c2"))

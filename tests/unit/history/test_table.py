@@ -1,4 +1,4 @@
-"""Items come back as they were written, and a write whose condition does not hold says so."""
+"""Reads and conditional writes of the promotion table."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.history.table import PromotionTable
 from tests.support import promotion_table
 from tests.support.promotion_table import NAME
@@ -16,14 +16,14 @@ ITEM: dict[str, Any] = {"kind": "use", "key": "reviews-qa#first", "digest": "d1"
 ABSENT = "attribute_not_exists(kind)"
 
 
-def test_an_item_comes_back_as_it_was_written(table: PromotionTable) -> None:
+def test_an_item_is_read_as_it_was_written(table: PromotionTable) -> None:
     assert table.put(ITEM)
 
     assert table.get("use", "reviews-qa#first") == ITEM
     assert table.get("use", "reviews-qa#second") is None
 
 
-def test_the_items_of_a_kind_come_in_the_order_of_their_keys(table: PromotionTable) -> None:
+def test_a_query_returns_the_items_of_a_kind_in_the_order_of_their_keys(table: PromotionTable) -> None:
     for key in ("b#2", "a#1", "b#1"):
         table.put({"kind": "use", "key": key, "number": len(key)})
     table.put({"kind": "removal", "key": "a#1"})
@@ -34,14 +34,14 @@ def test_the_items_of_a_kind_come_in_the_order_of_their_keys(table: PromotionTab
 
 
 def test_a_query_returns_more_items_than_fit_on_a_page(table: PromotionTable) -> None:
-    # A page has a megabyte.
+    # One page of a query has at most 1 MB.
     for number in range(30):
         promotion_table.put("use", f"{number:02}", padding="x" * 50_000)
 
     assert [item["key"] for item in table.query("use")] == [f"{number:02}" for number in range(30)]
 
 
-def test_a_write_whose_condition_does_not_hold_changes_nothing(table: PromotionTable) -> None:
+def test_a_write_that_fails_its_condition_changes_nothing(table: PromotionTable) -> None:
     assert table.put(ITEM, ABSENT)
     assert not table.put(ITEM | {"digest": "d2"}, ABSENT)
     assert not table.update("use", ITEM["key"], "SET #ended = :by", "digest = :digest", by="x", digest="d2")
@@ -49,7 +49,7 @@ def test_a_write_whose_condition_does_not_hold_changes_nothing(table: PromotionT
     assert table.get("use", "reviews-qa#first") == ITEM
 
 
-def test_an_update_changes_what_it_names(table: PromotionTable) -> None:
+def test_an_update_changes_only_its_attributes(table: PromotionTable) -> None:
     table.put(ITEM)
 
     assert table.update("use", ITEM["key"], "SET #ended = :by", by="newer")
@@ -77,7 +77,7 @@ def test_a_transaction_writes_all_or_nothing(table: PromotionTable) -> None:
 
 
 class Contended:
-    """A client whose transactions DynamoDB cancels because another one is in progress."""
+    """A DynamoDB that cancels every transaction because of a conflict with another one."""
 
     exceptions = boto3.client("dynamodb").exceptions
 
@@ -89,10 +89,10 @@ class Contended:
         )
 
 
-def test_a_transaction_that_conflicts_with_another_is_to_be_tried_again() -> None:
+def test_a_transaction_conflict_is_a_transient_error() -> None:
     table = PromotionTable(Contended(), NAME)
 
-    with pytest.raises(TryAgainError, match=r"^The journal of reviews-qa could not be written: .*TransactionConflict"):
+    with pytest.raises(TransientError, match=r"^The journal of reviews-qa could not be written: .*TransactionConflict"):
         table.transact("The journal of reviews-qa", {"Put": table.put_request(ITEM)})
 
 
@@ -101,7 +101,7 @@ class Denied:
         raise client_error("AccessDeniedException")
 
 
-def test_no_other_error_is_taken_for_a_condition_that_does_not_hold(moto: None) -> None:
+def test_any_other_error_of_a_write_is_raised(moto: None) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         PromotionTable(Denied(), NAME).put(ITEM, ABSENT)
     table = promotion_table.missing()

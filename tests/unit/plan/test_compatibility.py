@@ -29,7 +29,7 @@ MULTI = {"Image": "image", "ModelDataUrl": "s3://b/models/", "Mode": "MultiModel
 PLAIN = {"Image": "image", "ModelDataSource": {"S3DataSource": {"S3Uri": "s3://b/m/"}}}
 PIPELINE = [{**SINGLE, "ContainerHostname": "first"}, {**SINGLE, "ContainerHostname": "second"}]
 
-# What an endpoint can be, as EndpointConfig; each is a kind of its own.
+# The kinds of endpoints, as EndpointConfig.
 KINDS: dict[str, dict[str, Any]] = {
     "instances": {"ProductionVariants": [INSTANCES]},
     "pools": {
@@ -43,67 +43,78 @@ KINDS: dict[str, dict[str, Any]] = {
     "shadow": {"ProductionVariants": [INSTANCES], "ShadowProductionVariants": [INSTANCES]},
     "captured": {"ProductionVariants": [INSTANCES], "DataCaptureConfig": CAPTURE, "KmsKeyId": "key"},
 }
-# What can be asked of it, and of which kinds that is refused with which words.
-ASKED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+# The features to combine with each kind, and the kinds for which they are refused, with a part of the reason.
+FEATURES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "nothing more": ({}, {}),
     "capture": (
         {"EndpointConfig": {"DataCaptureConfig": CAPTURE}},
-        {"serverless": "ServerlessConfig does not go with DataCaptureConfig"},
+        {"serverless": "ServerlessConfig cannot be combined with DataCaptureConfig"},
     ),
     "a key": ({"EndpointConfig": {"KmsKeyId": "key"}}, {}),
     "asynchronous": (
         {"EndpointConfig": {"AsyncInferenceConfig": OUTPUT}},
         {
-            "serverless": "ServerlessConfig does not go with AsyncInferenceConfig",
-            "shadow": "ShadowProductionVariants do not go with AsyncInferenceConfig",
+            "serverless": "ServerlessConfig cannot be combined with AsyncInferenceConfig",
+            "shadow": "ShadowProductionVariants cannot be combined with AsyncInferenceConfig",
         },
     ),
     "a shadow": (
         {"EndpointConfig": {"ShadowProductionVariants": [INSTANCES]}},
         {
-            "serverless": "ServerlessConfig does not go with ShadowProductionVariants",
-            "asynchronous": "ShadowProductionVariants do not go with AsyncInferenceConfig",
-            "several": "There are 2 ProductionVariants and 1 ShadowProductionVariants; SageMaker takes one of each",
+            "serverless": "ServerlessConfig cannot be combined with ShadowProductionVariants",
+            "asynchronous": "ShadowProductionVariants cannot be combined with AsyncInferenceConfig",
+            "several": "2 ProductionVariants and 1 ShadowProductionVariants, but SageMaker accepts only one of each",
         },
     ),
-    "a VPC": ({"Model": {"VpcConfig": VPC}}, {"serverless": "ServerlessConfig does not go with Model.VpcConfig"}),
+    "a VPC": (
+        {"Model": {"VpcConfig": VPC}},
+        {"serverless": "ServerlessConfig cannot be combined with Model.VpcConfig"},
+    ),
     "isolation": (
         {"Model": {"EnableNetworkIsolation": True}},
-        {"serverless": "ServerlessConfig does not go with Model.EnableNetworkIsolation"},
+        {"serverless": "ServerlessConfig cannot be combined with Model.EnableNetworkIsolation"},
     ),
-    "a canary": ({"DeploymentConfig": CANARY}, {"serverless": "DeploymentConfig does not go with ServerlessConfig"}),
-    "an isolated model": ({"isolated": True}, {"serverless": "since it is in network isolation"}),
+    "a canary": (
+        {"DeploymentConfig": CANARY},
+        {"serverless": "DeploymentConfig cannot be combined with ServerlessConfig"},
+    ),
+    "an isolated model": ({"isolated": True}, {"serverless": "cannot be combined with a model with network isolation"}),
     "a pipeline": (
         {"containers": PIPELINE},
         {
-            "serverless": "since it is a pipeline of several containers",
-            "shadow": "ShadowProductionVariants do not go with a model of several containers",
+            "serverless": "cannot be combined with a pipeline of several containers",
+            "shadow": "ShadowProductionVariants cannot be combined with a pipeline of several containers",
         },
     ),
     "direct mode": (
         {"containers": PIPELINE, "mode": "Direct", "suite": "skip"},
         {
-            "serverless": "since it is a pipeline of several containers",
-            "shadow": "ShadowProductionVariants do not go with a model of several containers",
-            "asynchronous": "InvokeEndpointAsync has no TargetContainerHostname",
+            "serverless": "cannot be combined with a pipeline of several containers",
+            "shadow": "ShadowProductionVariants cannot be combined with a pipeline of several containers",
+            "asynchronous": "InvokeEndpointAsync has no parameter TargetContainerHostname",
         },
     ),
     "many models": (
         {"containers": [MULTI], "suite": "skip"},
         {
-            "serverless": "since it is a multi-model one",
-            "shadow": "ShadowProductionVariants do not go with a multi-model one",
-            "asynchronous": "InvokeEndpointAsync has no TargetModel",
+            "serverless": "cannot be combined with a multi-model endpoint",
+            "shadow": "ShadowProductionVariants cannot be combined with a multi-model endpoint",
+            "asynchronous": "InvokeEndpointAsync has no parameter TargetModel",
         },
     ),
-    "uncompressed artifacts": ({"containers": [PLAIN]}, {"serverless": "since it has uncompressed artifacts"}),
+    "uncompressed artifacts": (
+        {"containers": [PLAIN]},
+        {"serverless": "cannot be combined with a model with uncompressed artifacts"},
+    ),
     "an endpoint on instances": (
         {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}},
-        {"serverless": "The endpoint reviews-qa runs on instances and would become serverless"},
+        {"serverless": "The endpoint reviews-qa is instance-based and would become serverless"},
     ),
     "a serverless endpoint": (
         {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic"}]}},
-        dict.fromkeys(set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would come to run on"),
+        dict.fromkeys(
+            set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would become instance-based"
+        ),
     ),
 }
 
@@ -131,10 +142,10 @@ def found(config: dict[str, Any], **given: Any) -> list[str]:
     return refusals(Deployment(settings=settings, **whole | given))
 
 
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("feature", FEATURES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_endpoint_with_everything_that_can_be_asked_of_it(kind: str, asked: str) -> None:
-    given, refused = ASKED[asked]
+def test_each_feature_is_accepted_or_refused_for_each_kind_of_endpoint(kind: str, feature: str) -> None:
+    given, refused = FEATURES[feature]
 
     reasons = found(KINDS[kind], **given)
 
@@ -147,11 +158,11 @@ def test_every_kind_of_endpoint_with_everything_that_can_be_asked_of_it(kind: st
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"ProductionVariants": [{"InitialInstanceCount": 1}]}, "AllTraffic says nothing of what it runs on"),
+        ({"ProductionVariants": [{"InitialInstanceCount": 1}]}, "AllTraffic has no instance type"),
         ({"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}, "AllTraffic has no InitialInstanceCount"),
         (
             {"ProductionVariants": [{**INSTANCES, "InstancePools": []}]},
-            "AllTraffic has InstanceType and InstancePools, which are two ways to say the same",
+            "AllTraffic has both InstanceType and InstancePools",
         ),
         (
             {"ProductionVariants": [{**INSTANCES, "InitialVariantWeight": 0}]},
@@ -159,15 +170,15 @@ def test_every_kind_of_endpoint_with_everything_that_can_be_asked_of_it(kind: st
         ),
         (
             {"ProductionVariants": [{**INSTANCES, **SERVERLESS}]},
-            "ServerlessConfig does not go with InitialInstanceCount",
+            "ServerlessConfig cannot be combined with InitialInstanceCount",
         ),
         (
             {"ProductionVariants": [{"VariantName": "A", **SERVERLESS}, {"VariantName": "B", **SERVERLESS}]},
-            "ServerlessConfig does not go with several ProductionVariants",
+            "ServerlessConfig cannot be combined with several ProductionVariants",
         ),
         (
             {"ProductionVariants": [{"ServerlessConfig": {"MemorySizeInMB": 1500, "MaxConcurrency": 5}}]},
-            "MemorySizeInMB of 1500. Set a multiple of 1024",
+            "MemorySizeInMB of 1500. It must be a multiple of 1024",
         ),
         (
             {
@@ -175,18 +186,18 @@ def test_every_kind_of_endpoint_with_everything_that_can_be_asked_of_it(kind: st
                     {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5, "ProvisionedConcurrency": 6}}
                 ]
             },
-            "more ProvisionedConcurrency than MaxConcurrency",
+            "ProvisionedConcurrency of 6. It must not exceed MaxConcurrency, which is 5.",
         ),
         (
             {"ProductionVariants": [INSTANCES], "ShadowProductionVariants": [SERVERLESS]},
-            "ShadowProductionVariants do not go with a serverless shadow",
+            "ShadowProductionVariants cannot be combined with a serverless shadow variant",
         ),
         (
             {
                 "ProductionVariants": [INSTANCES],
                 "ShadowProductionVariants": [{"InstanceType": "ml.inf1.xlarge", "InitialInstanceCount": 1}],
             },
-            "ShadowProductionVariants do not go with ml.inf1 instances",
+            "ShadowProductionVariants cannot be combined with ml.inf1 instances",
         ),
         (
             {"ProductionVariants": [INSTANCES], "AsyncInferenceConfig": {"OutputConfig": {}}},
@@ -198,7 +209,7 @@ def test_a_config_that_contradicts_itself_is_refused(config: dict[str, Any], rea
     assert reason in " ".join(found(config))
 
 
-def test_every_reason_is_given_at_once() -> None:
+def test_all_reasons_are_returned_together() -> None:
     reasons = found({"ProductionVariants": [SERVERLESS], "DataCaptureConfig": CAPTURE}, Model={"VpcConfig": VPC})
 
     assert len(reasons) == 2
@@ -230,28 +241,38 @@ def test_an_alarm_that_does_not_exist_is_refused(
 
 
 @pytest.mark.parametrize(("deployment", "refused"), [(CANARY, True), ({}, False)])
-def test_guardrails_need_variants_of_the_same_names(deployment: dict[str, Any], refused: bool) -> None:
+def test_guardrails_require_the_same_variant_names(deployment: dict[str, Any], refused: bool) -> None:
     live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}
 
     reasons = found(KINDS["several"], live=live, DeploymentConfig=deployment)
 
     assert bool(reasons) is refused
-    assert all("has the variants AllTraffic and would get A, B" in reason for reason in reasons)
+    assert all("has the variants AllTraffic, the settings have A, B." in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(
     ("containers", "mode", "case", "reason"),
     [
-        ([MULTI], "", {}, "has no target_model, but the model is a multi-model one"),
+        ([MULTI], "", {}, "has no target_model, which a multi-model endpoint requires"),
         ([MULTI], "", {"target_model": "en.tar.gz"}, None),
-        ([SINGLE], "", {"target_model": "en.tar.gz"}, "has the target_model 'en.tar.gz', and the model is no multi-"),
-        (PIPELINE, "Direct", {}, "asks the container None; the model's are in Direct mode and called first, second"),
-        (PIPELINE, "Direct", {"target_container_hostname": "third"}, "asks the container 'third'"),
+        (
+            [SINGLE],
+            "",
+            {"target_model": "en.tar.gz"},
+            "has the target_model 'en.tar.gz', but the model is not a multi-model one",
+        ),
+        (
+            PIPELINE,
+            "Direct",
+            {},
+            "target_container_hostname None, but the model is in Direct mode with the containers first, second",
+        ),
+        (PIPELINE, "Direct", {"target_container_hostname": "third"}, "has the target_container_hostname 'third'"),
         (PIPELINE, "Direct", {"target_container_hostname": "second"}, None),
-        (PIPELINE, "Serial", {"target_container_hostname": "second"}, "has no containers in Direct mode"),
+        (PIPELINE, "Serial", {"target_container_hostname": "second"}, "the model is not in Direct mode"),
     ],
 )
-def test_a_smoke_test_asks_what_the_model_has(
+def test_a_case_must_select_an_existing_model_or_container(
     containers: list[dict[str, Any]], mode: str, case: dict[str, Any], reason: str | None
 ) -> None:
     reasons = found(KINDS["instances"], containers=containers, mode=mode, suite=suite(**case))
@@ -264,13 +285,13 @@ def test_a_smoke_test_asks_what_the_model_has(
     ("kind", "size", "refused"),
     [
         ("serverless", 4 * 1024**2, ""),
-        ("serverless", 4 * 1024**2 + 1, "a serverless endpoint takes 4194304"),
+        ("serverless", 4 * 1024**2 + 1, "A serverless endpoint accepts at most 4194304"),
         ("instances", 6_291_456, ""),
-        ("instances", 6_291_457, "an endpoint takes 6291456, unless it is asynchronous"),
+        ("instances", 6_291_457, "An endpoint that is not asynchronous accepts at most 6291456"),
         ("asynchronous", 5 * 1024**4, ""),
     ],
 )
-def test_an_endpoint_takes_bodies_up_to_a_size(kind: str, size: int, refused: str) -> None:
+def test_a_body_must_not_exceed_the_maximum_of_the_endpoint(kind: str, size: int, refused: str) -> None:
     reasons = found(KINDS[kind], body_sizes=[size])
 
     assert bool(reasons) is bool(refused)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.errors import TryAgainError
+from promotion.errors import TransientError
 from promotion.plan import metric_files
 from promotion.plan.metric_files import Metrics
 from promotion.plan.stage_files import Placed
@@ -40,7 +40,7 @@ def test_the_file_of_metrics_is_read_from_upstream() -> None:
     assert fetched(b'{"f1": 0.5}') == Metrics({"f1": 0.5})
 
 
-def test_metrics_are_put_beside_the_model_and_nothing_is_where_there_are_none() -> None:
+def test_metrics_are_written_next_to_the_model_unless_there_are_none() -> None:
     placed = Metrics({"f1": 0.5}).placed("models/reviews/d", STAGE)
 
     [(key, body)] = placed.files.items()
@@ -51,26 +51,26 @@ def test_metrics_are_put_beside_the_model_and_nothing_is_where_there_are_none() 
 
 
 @pytest.mark.parametrize(
-    ("answer", "uri", "why"),
+    ("answer", "uri", "reason"),
     [
-        (b"no JSON", "s3://artifacts/evaluation.json", "it is no JSON"),
-        (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it has more than 1048576 bytes"),
+        (b"f1=0.5", "s3://artifacts/evaluation.json", "JSON"),
+        (b"1" * (MAXIMUM_FILE_BYTES + 1), "s3://artifacts/evaluation.json", "it is larger than 1048576 bytes"),
         (client_error("NoSuchKey"), "s3://artifacts/evaluation.json", "does not exist"),
         (client_error("AccessDenied"), "s3://artifacts/evaluation.json", "The statement that is missing there"),
-        (b"{}", "https://artifacts/evaluation.json", "is not the address of an object in S3"),
+        (b"{}", "https://artifacts/evaluation.json", "'https://artifacts/evaluation.json' is not "),
     ],
 )
-def test_a_file_of_metrics_that_cannot_be_read_fails_only_a_gate_that_asks_for_one_of_them(
-    answer: bytes | ClientError, uri: str, why: str
+def test_an_unreadable_file_of_metrics_fails_only_a_quality_gate_that_requires_a_metric(
+    answer: bytes | ClientError, uri: str, reason: str
 ) -> None:
     found = fetched(answer, uri)
 
     assert found.values == {}
-    assert why in found.note
+    assert reason in found.note
     assert why_failed(check([], found.values, None, found.note)) is None
-    assert why in (why_failed(check([{"MetricName": "f1", "Minimum": 0}], found.values, None, found.note)) or "")
+    assert reason in (why_failed(check([{"MetricName": "f1", "Minimum": 0}], found.values, None, found.note)) or "")
 
 
-def test_a_passing_trouble_is_not_taken_for_a_file_that_cannot_be_read() -> None:
-    with pytest.raises(TryAgainError):
+def test_a_transient_error_does_not_make_a_file_unreadable() -> None:
+    with pytest.raises(TransientError):
         fetched(client_error("SlowDown"))

@@ -23,90 +23,113 @@ FAILED = [{"passed": False, "reason": "f1 is 0.1, but the least is 0.9"}]
 
 
 def verdict(
-    inspection: Inspection, *, again: str | None = None, approval: bool = False, conflicts: Any = (), **more: Any
+    inspection: Inspection,
+    *,
+    already_superseded: str | None = None,
+    approval: bool = False,
+    conflicts: Any = (),
+    **more: Any,
 ) -> tuple[str, str]:
     return preview.verdict(
         cast(PromotionRecord, RECORD | more),
         inspection,
-        again=again,
-        asks_for_approval=approval,
+        already_superseded=already_superseded,
+        requests_approval=approval,
         conflicts=list(conflicts),
     )
 
 
 @pytest.mark.parametrize(
-    ("inspection", "circumstances", "would_be", "why"),
+    ("inspection", "circumstances", "would_be", "reason"),
     [
-        (Inspection("change"), {}, "promoted", "The endpoint reviews-qa would be created with reviews-2."),
-        (Inspection("change", "c1"), {}, "promoted", "would change from c1 to reviews-2."),
+        (Inspection("update"), {}, "promoted", "The endpoint reviews-qa would be created with reviews-2."),
+        (Inspection("update", "c1"), {}, "promoted", "would be updated from c1 to reviews-2."),
         (Inspection("busy", "c1", "It is Updating."), {}, "promoted", "It is Updating. The promotion would wait"),
         (Inspection("already_live", "c1", "It has it."), {}, "already_live", "It has it."),
         (Inspection("newer_live", "c1", "It is newer."), {}, "rejected", "It is newer."),
         (Inspection("unusable", "c1", "It is Failed."), {}, "failed", "It is Failed."),
-        (Inspection("change", "c1"), {"approval": True}, "approval_requested", "once an approver has let it in"),
-        (Inspection("change", "c1"), {"quality_gate": FAILED}, "rejected", "f1 is 0.1, but the least is 0.9"),
         (
-            Inspection("change", "c1"),
+            Inspection("update", "c1"),
+            {"approval": True},
+            "approval_requested",
+            "would be updated to reviews-2 after an approval",
+        ),
+        (Inspection("update", "c1"), {"quality_gate": FAILED}, "rejected", "f1 is 0.1, but the least is 0.9"),
+        (
+            Inspection("update", "c1"),
             {"quality_gate": FAILED, "source_kind": "rollback"},
             "promoted",
-            "would change from c1",
+            "would be updated from c1",
         ),
-        (Inspection("change", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
-        (Inspection("change", "c1"), {"again": "It was live.", "by_event": True}, "live_before", "It was live."),
-        (Inspection("change", "c1"), {"again": "It was live."}, "promoted", "would change from c1"),
+        (Inspection("update", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
+        (
+            Inspection("update", "c1"),
+            {"already_superseded": "It was live.", "by_event": True},
+            "already_superseded",
+            "It was live.",
+        ),
+        (Inspection("update", "c1"), {"already_superseded": "It was live."}, "promoted", "would be updated from c1"),
     ],
 )
-def test_a_preview_says_how_the_promotion_would_end(
-    inspection: Inspection, circumstances: dict[str, Any], would_be: str, why: str
+def test_a_preview_has_the_outcome_of_the_promotion(
+    inspection: Inspection, circumstances: dict[str, Any], would_be: str, reason: str
 ) -> None:
     found = verdict(inspection, **circumstances)
 
     assert found[0] == would_be
-    assert why in found[1]
+    assert reason in found[1]
 
 
-def test_what_changes_is_told_with_both_values() -> None:
-    asked = {"ModelName": "new", "PrimaryContainer": {"Image": "b", "Environment": {"A": "1"}}}
-    found = {"ModelName": "old", "PrimaryContainer": {"Image": "a", "Environment": {"A": "1", "B": "2"}}}
+def test_a_change_has_both_values() -> None:
+    request = {"ModelName": "new", "PrimaryContainer": {"Image": "b", "Environment": {"A": "1"}}}
+    live = {"ModelName": "old", "PrimaryContainer": {"Image": "a", "Environment": {"A": "1", "B": "2"}}}
 
-    assert preview.changes(asked, found) == [
+    assert preview.changes(request, live) == [
         {"what": "PrimaryContainer.Image", "from": "a", "to": "b"},
         {"what": "PrimaryContainer.Environment", "from": {"A": "1", "B": "2"}, "to": {"A": "1"}},
     ]
-    assert preview.changes(asked, None) == []
+    assert preview.changes(request, None) == []
 
 
-def test_an_index_leads_to_the_member_of_a_list() -> None:
-    asked = {"Containers": [{"Image": "a"}, {"Image": "c"}]}
-    found = {"Containers": [{"Image": "a"}, {"Image": "b"}]}
+def test_the_path_of_a_change_can_have_an_index() -> None:
+    request = {"Containers": [{"Image": "a"}, {"Image": "c"}]}
+    live = {"Containers": [{"Image": "a"}, {"Image": "b"}]}
 
-    assert preview.changes(asked, found) == [{"what": "Containers[1].Image", "from": "b", "to": "c"}]
+    assert preview.changes(request, live) == [{"what": "Containers[1].Image", "from": "b", "to": "c"}]
 
 
-def test_whatever_there_is_a_preview_stays_far_below_what_an_output_may_be() -> None:
+def test_a_preview_has_a_limited_size() -> None:
     long = {f"V{number}": "x" * 1000 for number in range(100)}
     changes = preview.changes({"PrimaryContainer": long}, {"PrimaryContainer": dict.fromkeys(long, "y" * 1000)})
     removed = preview.removed(Superseded(*([f"{n:064}" for n in range(20_000)],) * 3), "s3://stage/models/reviews")
 
     assert len(changes) == 50
-    assert removed["sentence"].startswith("After success 20000 endpoint configs, 20000 models, 20000 artifacts")
+    assert removed["sentence"].endswith(": 20000 endpoint configs, 20000 models, 20000 artifacts.")
     assert len(json.dumps([changes, removed])) < 64 * 1024
 
 
-class S3:
-    """A bucket in which every second of the objects is already."""
+def test_only_kinds_with_superseded_resources_are_counted() -> None:
+    nothing = preview.removed(Superseded([], [], []), "s3://stage/models/reviews")
+    one = preview.removed(Superseded(["config"], [], []), "s3://stage/models/reviews")
 
-    def __init__(self, there: list[str]) -> None:
-        self.there = there
+    assert nothing["sentence"] == "Nothing would be removed."
+    assert one["sentence"] == "After success, superseded resources would be removed: 1 endpoint config."
+
+
+class S3:
+    """A bucket with the objects `keys`."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
 
     def get_paginator(self, _: str) -> Any:
         return self
 
     def paginate(self, **_: str) -> list[dict[str, Any]]:
-        return [{"Contents": [{"Key": key} for key in self.there]}, {}]
+        return [{"Contents": [{"Key": key} for key in self.keys]}, {}]
 
 
-def test_a_copy_of_20000_objects_is_told_in_short() -> None:
+def test_a_copy_of_20000_objects_is_summarized() -> None:
     objects = [
         PinnedObject("dev", f"{'k' * 900}/{n}", str(n), 10, '"e"', None, None, None, target=f"models/reviews/d/{n}")
         for n in range(20_000)
@@ -117,7 +140,7 @@ def test_a_copy_of_20000_objects_is_told_in_short() -> None:
     copy = preview.copy(s3, STAGE, "models/reviews/d", objects, [image])
 
     assert copy["sentence"] == (
-        "10,000 objects of 100,000 bytes would be copied to s3://stage/models/reviews/d/; 10,000 are there already."
+        "10,000 objects of 100,000 bytes would be copied to s3://stage/models/reviews/d/; 10,000 already exist."
     )
     assert len(copy["first"]) == 10
     assert copy["images"] == ["upstream@sha256:1 to stage@sha256:1"]

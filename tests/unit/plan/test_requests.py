@@ -1,4 +1,4 @@
-"""What SageMaker is requested to create of a candidate."""
+"""The requests that create a model and an endpoint config of a candidate."""
 
 import dataclasses
 from typing import Any
@@ -44,7 +44,7 @@ def tags_of(request: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in request["Tags"]}
 
 
-def test_the_endpoint_config_is_of_the_model_and_only_the_model_names_its_files() -> None:
+def test_the_endpoint_config_refers_to_the_model_and_only_the_model_has_tags_for_files() -> None:
     requests = built()
 
     [variant] = requests.endpoint_config["ProductionVariants"]
@@ -58,39 +58,39 @@ def test_the_endpoint_config_is_of_the_model_and_only_the_model_names_its_files(
     assert of_config["model-promotion:execution"] == "arn:execution"
 
 
-def test_without_a_smoke_test_and_metrics_there_are_no_tags_of_them() -> None:
+def test_without_smoke_test_and_metrics_there_are_no_tags_for_them() -> None:
     requests = built(origin=dataclasses.replace(ORIGIN, smoke_test_uri="skip", metrics_uri=""))
 
     assert tags_of(requests.model) == tags_of(requests.endpoint_config)
 
 
 def test_a_model_leaves_room_for_a_tag_for_each_image() -> None:
-    # With seven tags of the promotion and one for the image it has 50.
+    # With seven tags of the promotion and one for the image, the model has 50.
     fits = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(42)})
     full = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(43)})
 
     assert len(tags_of(built(fits).model)) == 49
-    with pytest.raises(PromotionRefusedError, match="it would have 51, and SageMaker allows 50"):
+    with pytest.raises(PromotionRefusedError, match="would have 51, but SageMaker allows 50"):
         built(full)
 
 
-def test_defaults_that_sagemaker_does_not_know_are_refused_with_what_to_do() -> None:
+def test_an_invalid_default_of_the_stack_is_refused_with_the_remedy() -> None:
     wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
 
     with pytest.raises(InvalidRequestError, match=r"InstanceType is 'm5.large', which AWS does not know.* Deploy"):
         built(settings=wrong)
 
 
-def test_a_model_of_a_vpc_needs_one_in_the_settings() -> None:
+def test_a_source_in_a_vpc_requires_a_vpc_in_the_settings() -> None:
     with pytest.raises(PromotionRefusedError, match=r"Set Model\.VpcConfig"):
         built(dataclasses.replace(CANDIDATE, in_vpc=True))
 
 
-def test_images_stay_where_they_are_without_a_repository_for_copies() -> None:
+def test_images_are_not_copied_without_a_repository() -> None:
     assert in_stage({}) == ([CONTAINER], [])
 
 
-def test_the_image_of_the_settings_is_pinned_and_copied_as_any_other() -> None:
+def test_the_image_of_the_settings_is_pinned_and_copied() -> None:
     containers, copies = in_stage({"Model": {"PrimaryContainer": {"Image": f"{REGISTRY}/other:7"}}}, "copies")
 
     [copy] = copies

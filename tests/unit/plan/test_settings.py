@@ -26,30 +26,30 @@ def refusal(text: str) -> str:
     return str(error.value)
 
 
-def test_settings_are_kept_below_their_stage_and_application() -> None:
+def test_the_parameter_name_has_the_stage_and_the_application() -> None:
     assert parameter_name("qa", "reviews") == PARAMETER
 
 
 @pytest.mark.parametrize("application", ["My Reviews", "reviews:3", "../production/reviews", "a/b", ""])
-def test_nothing_is_looked_up_for_what_is_no_application(application: str) -> None:
-    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+def test_an_invalid_application_name_has_no_parameter(application: str) -> None:
+    with pytest.raises(InvalidRequestError, match="lowercase letters"):
         parameter_name("qa", application)
 
 
-def test_without_settings_the_defaults_are_in_force() -> None:
+def test_without_settings_the_defaults_apply() -> None:
     assert read(None, PARAMETER, DEFAULTS) == DEFAULTS
 
 
 def test_the_defaults_are_never_changed() -> None:
     before = copy.deepcopy(DEFAULTS)
 
-    in_force = settings({"EndpointConfig": {"KmsKeyId": "key"}, "Model": {"VpcConfig": VPC}})
-    in_force["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] = "ml.p4d.24xlarge"
+    changed = settings({"EndpointConfig": {"KmsKeyId": "key"}, "Model": {"VpcConfig": VPC}})
+    changed["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] = "ml.p4d.24xlarge"
 
     assert before == DEFAULTS
 
 
-def test_settings_go_over_the_defaults_member_by_member() -> None:
+def test_settings_override_the_defaults_member_by_member() -> None:
     assert settings({"EndpointConfig": {"KmsKeyId": "key"}}) == {
         "EndpointConfig": {
             "KmsKeyId": "key",
@@ -58,7 +58,7 @@ def test_settings_go_over_the_defaults_member_by_member() -> None:
     }
 
 
-def test_a_variant_of_the_settings_takes_the_place_of_the_default_one() -> None:
+def test_a_serverless_variant_replaces_the_default_variant() -> None:
     serverless = [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]
 
     assert settings({"EndpointConfig": {"ProductionVariants": serverless}}) == {
@@ -66,7 +66,7 @@ def test_a_variant_of_the_settings_takes_the_place_of_the_default_one() -> None:
     }
 
 
-def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
+def test_settings_accept_the_members_of_the_sagemaker_api() -> None:
     given = {
         "EndpointConfig": {
             "ProductionVariants": [
@@ -95,7 +95,7 @@ def test_anything_of_the_sagemaker_api_reference_can_be_pasted_in() -> None:
     assert settings(given) == given
 
 
-def test_defaults_that_sagemaker_does_not_know_stop_no_rollback_and_no_settings_of_their_own() -> None:
+def test_an_invalid_default_does_not_prevent_reading_the_settings() -> None:
     wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
 
     assert read(None, PARAMETER, wrong) == wrong
@@ -108,39 +108,48 @@ def test_settings_can_be_read_without_defaults(given: dict[str, Any]) -> None:
     assert read(json.dumps(given), PARAMETER, {}) == given
 
 
-def test_a_smoke_test_is_given_its_defaults() -> None:
+def test_a_smoke_test_has_its_defaults() -> None:
     suite = settings({"SmokeTest": SUITE})["SmokeTest"]
 
     assert suite["repeat"] == 1
     assert suite["cases"][0]["content_type"] == "application/json"
 
 
-def test_a_smoke_test_can_be_skipped_by_its_word() -> None:
+def test_a_smoke_test_can_be_skipped() -> None:
     assert settings({"SmokeTest": "skip"})["SmokeTest"] == "skip"
 
 
-@pytest.mark.parametrize("text", ["", "{", "no json", "{'Model': {}}", '{"Model": {}} x', '{"a": 1,}'])
-def test_what_is_no_json_is_refused(text: str) -> None:
-    assert "are no JSON" in refusal(text)
+@pytest.mark.parametrize("text", ["", "{", "words", "{'Model': {}}", '{"Model": {}} x', '{"a": 1,}'])
+def test_invalid_json_is_refused(text: str) -> None:
+    assert "are not valid JSON" in refusal(text)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_a_number_that_json_does_not_have_is_refused(number: str) -> None:
+def test_a_number_that_json_does_not_support_is_refused(number: str) -> None:
     text = '{"EndpointConfig": {"ProductionVariants": [{"InitialVariantWeight": %s}]}}' % number  # noqa: UP031
 
-    assert "are no JSON" in refusal(text)
+    assert "are not valid JSON" in refusal(text)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '"skip"', "7", "true"])
-def test_what_is_no_object_is_refused(text: str) -> None:
-    assert "are no JSON object" in refusal(text)
+def test_a_document_that_is_not_an_object_is_refused(text: str) -> None:
+    assert "are not a JSON object" in refusal(text)
 
 
-@pytest.mark.parametrize("key", ["endpointconfig", "Endpointconfig", "Endpoint", "autoscaling", "x\x1b", ""])
-def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("endpointconfig", ' (did you mean "EndpointConfig"?)'),
+        ("Endpointconfig", ' (did you mean "EndpointConfig"?)'),
+        ("autoscaling", ' (did you mean "Autoscaling"?)'),
+        ("x\x1b", ""),
+        ("", ""),
+    ],
+)
+def test_an_unknown_key_is_refused_with_a_suggestion_and_the_valid_keys(key: str, suggestion: str) -> None:
     message = refusal(json.dumps({key: {}}))
 
-    assert f"have the unknown key {key!a}; known are EndpointConfig, DeploymentConfig, Model, " in message
+    assert f"unknown key {key!a}{suggestion}. Valid keys: EndpointConfig, DeploymentConfig, Model, " in message
 
 
 @pytest.mark.parametrize(
@@ -149,75 +158,84 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ({"EndpointConfig": []}, "EndpointConfig is not an object"),
         ({"EndpointConfig": None}, "EndpointConfig is not an object"),
         ({"Model": "m"}, "Model is not an object"),
-        ({"EndpointConfig": {"EndpointConfigName": "x"}}, "EndpointConfig.EndpointConfigName is filled in by"),
-        ({"EndpointConfig": {"Tags": []}}, "EndpointConfig.Tags is filled in by"),
-        ({"Model": {"ModelName": "x"}}, "Model.ModelName is filled in by"),
-        ({"Model": {"Tags": []}}, "Model.Tags is filled in by"),
-        ({"Model": {"Containers": []}}, "Model.Containers is filled in by"),
-        ({"Model": {"InferenceExecutionConfig": {}}}, "Model.InferenceExecutionConfig is filled in by"),
-        ({"Model": {"ExecutionRoleArn": "x"}}, "Model.ExecutionRoleArn is filled in by"),
+        ({"EndpointConfig": {"EndpointConfigName": "x"}}, "EndpointConfig.EndpointConfigName is set by"),
+        ({"EndpointConfig": {"Tags": []}}, "EndpointConfig.Tags is set by"),
+        ({"Model": {"ModelName": "x"}}, "Model.ModelName is set by"),
+        ({"Model": {"Tags": []}}, "Model.Tags is set by"),
+        ({"Model": {"Containers": []}}, "Model.Containers is set by"),
+        ({"Model": {"InferenceExecutionConfig": {}}}, "Model.InferenceExecutionConfig is set by"),
+        ({"Model": {"ExecutionRoleArn": "x"}}, "Model.ExecutionRoleArn is set by"),
         (
             {"EndpointConfig": {"ProductionVariants": [{"VariantName": "x"}]}},
-            "EndpointConfig.ProductionVariants[0].VariantName is filled in by",
+            "EndpointConfig.ProductionVariants[0].VariantName is set by",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"ModelName": "x"}]}},
-            "EndpointConfig.ProductionVariants[0].ModelName is filled in by",
+            "EndpointConfig.ProductionVariants[0].ModelName is set by",
         ),
-        ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants has to be a list of variants"),
-        ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants has to be a list of variants"),
-        ({"EndpointConfig": {"ProductionVariants": None}}, "ProductionVariants has to be a list of variants"),
-        ({"EndpointConfig": {"ProductionVariants": [{}, {}]}}, "ProductionVariants[0].VariantName is missing. Of sev"),
+        ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants must be a list of at least one variant"),
+        ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants must be a list of at least one variant"),
+        ({"EndpointConfig": {"ProductionVariants": None}}, "ProductionVariants must be a list of at least one variant"),
+        (
+            {"EndpointConfig": {"ProductionVariants": [{}, {}]}},
+            "ProductionVariants[0].VariantName is missing. Give each",
+        ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"VariantName": "a"}, {"VariantName": "a"}]}},
             "EndpointConfig.ProductionVariants has the same VariantName twice",
         ),
         ({"EndpointConfig": {"ProductionVariants": ["x"]}}, "EndpointConfig.ProductionVariants[0] is not an object"),
-        ({"EndpointConfig": {"ShadowProductionVariants": []}}, "ShadowProductionVariants has to be a list of variants"),
+        (
+            {"EndpointConfig": {"ShadowProductionVariants": []}},
+            "ShadowProductionVariants must be a list of at least one variant",
+        ),
         (
             {"EndpointConfig": {"ExecutionRoleArn": "x"}},
-            "EndpointConfig.ExecutionRoleArn is for endpoints of inference",
+            "EndpointConfig.ExecutionRoleArn is only for endpoints with inference",
         ),
-        ({"EndpointConfig": {"VpcConfig": {}}}, "EndpointConfig.VpcConfig is for endpoints of inference components"),
+        (
+            {"EndpointConfig": {"VpcConfig": {}}},
+            "EndpointConfig.VpcConfig is only for endpoints with inference components",
+        ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"AcceleratorType": "ml.eia1.large"}]}},
-            "ProductionVariants[0].AcceleratorType is of Elastic Inference",
+            "ProductionVariants[0].AcceleratorType is for Elastic Inference",
         ),
         (
             {"EndpointConfig": {"KmsKey": "x"}},
-            "EndpointConfig has the unknown key 'KmsKey'; like it are KmsKeyId",
+            "EndpointConfig has the unknown key 'KmsKey' (did you mean \"KmsKeyId\"?)",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceTyp": "x"}]}},
-            "EndpointConfig.ProductionVariants[0] has the unknown key 'InstanceTyp'; like it are InstanceType",
+            "EndpointConfig.ProductionVariants[0] has the unknown key 'InstanceTyp' (did you mean \"InstanceType\"?)",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": "1"}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is '1', not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 1.5}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 1.5, not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": True}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true or false, not a whole number",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is true, not an integer",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 0}]}},
-            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, and the least is 1",
+            "EndpointConfig.ProductionVariants[0].InitialInstanceCount is 0, below the minimum of 1",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"VolumeSizeInGB": 513}]}},
-            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, and the most is 512",
+            "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is 513, above the maximum of 512",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.larg"}]}},
-            "InstanceType is 'ml.m5.larg', which AWS does not know; like it are ml.m5.large",
+            "InstanceType is 'ml.m5.larg', which AWS does not know (did you mean \"ml.m5.large\"",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"RoutingConfig": {"RoutingStrategy": "BEST"}}]}},
-            "RoutingStrategy is 'BEST', which AWS does not know; it has to be one of LEAST_OUTSTANDING_REQUESTS,",
+            "RoutingStrategy is 'BEST', which AWS does not know; it must be one of LEAST_OUTSTANDING_REQUESTS,",
         ),
         (
             {"EndpointConfig": {"KmsKeyId": "key!"}},
@@ -235,11 +253,11 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
         ),
         (
             {"Model": {"VpcConfig": {"Subnets": [], "SecurityGroupIds": ["sg-1"]}}},
-            "Model.VpcConfig.Subnets has 0 members, and the least is 1",
+            "Model.VpcConfig.Subnets has 0 members, below the minimum of 1",
         ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"A": 1}}}},
-            "Model.PrimaryContainer.Environment.A is 1, not a text",
+            "Model.PrimaryContainer.Environment.A is 1, not a string",
         ),
         (
             {"Model": {"PrimaryContainer": {"Environment": {"1A": "x"}}}},
@@ -256,23 +274,23 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(key: str) -> None:
             {"DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": " "}]}}},
             "DeploymentConfig.AutoRollbackConfiguration.Alarms[0].AlarmName is ' ', which does not match",
         ),
-        ({"SmokeTest": None}, "SmokeTest is wrong: it is not a JSON object"),
-        ({"SmokeTest": "Skip"}, "SmokeTest is wrong: it is not a JSON object"),
-        ({"SmokeTest": {"cases": []}}, "SmokeTest is wrong: cases has to be a list of at least one case"),
+        ({"SmokeTest": None}, "SmokeTest is not valid: it is not a JSON object"),
+        ({"SmokeTest": "Skip"}, "SmokeTest is not valid: it is not a JSON object"),
+        ({"SmokeTest": {"cases": []}}, "SmokeTest is not valid: cases must be a list of at least one case"),
     ],
 )
-def test_a_mistake_is_refused_with_the_path_of_what_is_wrong(given: dict[str, Any], path: str) -> None:
+def test_a_mistake_is_refused_with_its_path(given: dict[str, Any], path: str) -> None:
     assert path in refusal(json.dumps(given))
 
 
-def test_of_several_mistakes_each_is_named() -> None:
+def test_all_mistakes_of_a_part_are_named() -> None:
     message = refusal(json.dumps({"EndpointConfig": {"KmsKey": "x", "ProductionVariants": [{"VolumeSizeInGB": "1"}]}}))
 
     assert "EndpointConfig has the unknown key 'KmsKey'" in message
-    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not a whole number" in message
+    assert "EndpointConfig.ProductionVariants[0].VolumeSizeInGB is '1', not an integer" in message
 
 
-def test_several_variants_each_go_over_the_stacks() -> None:
+def test_each_of_several_variants_overrides_the_default_variant() -> None:
     variants = [{"VariantName": "Cpu"}, {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge"}]
 
     assert settings({"EndpointConfig": {"ProductionVariants": variants}})["EndpointConfig"]["ProductionVariants"] == [
@@ -281,7 +299,7 @@ def test_several_variants_each_go_over_the_stacks() -> None:
     ]
 
 
-def test_a_shadow_variant_is_as_it_is_given() -> None:
+def test_a_shadow_variant_is_unchanged() -> None:
     shadows = [{"ModelName": "other", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}]
 
     assert (
@@ -292,7 +310,7 @@ def test_a_shadow_variant_is_as_it_is_given() -> None:
     )
 
 
-def test_a_deployment_config_is_what_update_endpoint_takes() -> None:
+def test_a_deployment_config_is_that_of_update_endpoint() -> None:
     given = {
         "RollingUpdatePolicy": {
             "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
@@ -308,10 +326,10 @@ def test_a_deployment_config_is_what_update_endpoint_takes() -> None:
 @pytest.mark.parametrize(
     "field", [{"ModelDataUrl": "s3://b/k"}, {"Mode": "MultiModel"}, {"ContainerHostname": "x"}, {"ImageConfig": {}}]
 )
-def test_a_part_of_the_container_that_a_stage_cannot_set_is_not_ignored_in_silence(field: dict[str, Any]) -> None:
+def test_a_member_of_the_container_that_a_stage_cannot_set_is_refused(field: dict[str, Any]) -> None:
     message = refusal(json.dumps({"Model": {"PrimaryContainer": field}}))
 
-    assert f"Model.PrimaryContainer.{next(iter(field))} is filled in by the promotion" in message
+    assert f"Model.PrimaryContainer.{next(iter(field))} is set by the promotion" in message
 
 
 @pytest.fixture
@@ -329,7 +347,7 @@ def test_an_application_without_a_parameter_has_the_defaults(ssm: Any) -> None:
     assert load(ssm, "qa", "reviews", DEFAULTS) == DEFAULTS
 
 
-def test_settings_that_may_not_be_read_are_not_taken_for_none() -> None:
+def test_an_error_of_parameter_store_is_raised() -> None:
     denied = client_error("AccessDeniedException", "not authorized to perform: ssm:GetParameter", "GetParameter")
 
     class Denying:
@@ -342,31 +360,33 @@ def test_settings_that_may_not_be_read_are_not_taken_for_none() -> None:
     assert error.value is denied
 
 
-def test_a_variant_in_the_settings_goes_over_the_stacks_member_by_member() -> None:
+def test_a_variant_overrides_the_default_variant_member_by_member() -> None:
     settings = read('{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 3}]}}', PARAMETER, DEFAULTS)
 
     (variant,) = settings["EndpointConfig"]["ProductionVariants"]
     assert variant == {**DEFAULTS["EndpointConfig"]["ProductionVariants"][0], "InitialInstanceCount": 3}
 
 
-def test_a_serverless_variant_has_nothing_of_the_stacks_instances() -> None:
+def test_a_serverless_variant_has_no_instances_of_the_default_variant() -> None:
     variant = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
     document = json.dumps({"EndpointConfig": {"ProductionVariants": [variant]}})
 
     assert read(document, PARAMETER, DEFAULTS)["EndpointConfig"]["ProductionVariants"] == [variant]
 
 
-def test_autoscaling_is_taken_as_it_is_and_a_mistake_in_it_named() -> None:
+def test_autoscaling_is_read_and_a_mistake_in_it_is_named() -> None:
     assert read(json.dumps({"Autoscaling": {"MinCapacity": 1, "MaxCapacity": 4}}), PARAMETER, DEFAULTS)[
         "Autoscaling"
     ] == {
         "MinCapacity": 1,
         "MaxCapacity": 4,
     }
-    assert f"{PARAMETER}: Autoscaling has no MaxCapacity." in refusal(json.dumps({"Autoscaling": {"MinCapacity": 1}}))
+    assert f"{PARAMETER} are not valid. Autoscaling.MaxCapacity is missing." in refusal(
+        json.dumps({"Autoscaling": {"MinCapacity": 1}})
+    )
 
 
-def test_a_quality_gate_and_a_retention_are_the_settings_over_the_stacks() -> None:
+def test_a_quality_gate_and_a_retention_replace_the_defaults() -> None:
     gate = [{"MetricName": "f1", "Minimum": 0.9}]
     given = json.dumps({"QualityGate": gate, "Retention": {"Keep": 3}})
 
@@ -375,11 +395,11 @@ def test_a_quality_gate_and_a_retention_are_the_settings_over_the_stacks() -> No
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
-        ({"QualityGate": [{"MetricName": "f1"}]}, "/model-promotion/qa/reviews: QualityGate[0] asks for nothing"),
-        ({"Retention": {"Keep": 1}}, "/model-promotion/qa/reviews: Retention.Keep is '1'"),
+        ({"QualityGate": [{"MetricName": "f1"}]}, "/model-promotion/qa/reviews are not valid. QualityGate[0] "),
+        ({"Retention": {"Keep": 1}}, "/model-promotion/qa/reviews are not valid. Retention.Keep is '1'"),
     ],
 )
-def test_a_wrong_gate_or_retention_is_refused_with_its_path(given: dict[str, Any], words: str) -> None:
-    assert words in refusal(json.dumps(given))
+def test_an_invalid_quality_gate_or_retention_is_refused_with_its_path(given: dict[str, Any], message: str) -> None:
+    assert message in refusal(json.dumps(given))

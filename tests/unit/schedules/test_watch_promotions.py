@@ -15,8 +15,8 @@ def watch() -> dict[str, Any]:
     return watch_promotions.handler({"stage": "qa", "table": NAME}, CONTEXT)
 
 
-def highest(metric: str) -> float:
-    """Return the highest value of a metric of the stage."""
+def maximum(metric: str) -> float:
+    """Return the maximum of a metric of the stage."""
     (found,) = boto3.client("cloudwatch").get_metric_statistics(
         Namespace="ModelPromotion",
         MetricName=metric,
@@ -29,18 +29,18 @@ def highest(metric: str) -> float:
     return float(found["Maximum"])
 
 
-def test_where_nothing_is_locked_and_nothing_waits_the_metrics_are_zero(dynamodb: Any) -> None:
+def test_the_metrics_are_zero_without_locks_and_pending_approvals(dynamodb: Any) -> None:
     assert watch() == {"held": {}, "recovering": [], "waiting": {}}
 
-    assert highest("EndpointHeldSeconds") == 0
-    assert highest("ApprovalWaitingSeconds") == 0
+    assert maximum("LockHeldSeconds") == 0
+    assert maximum("ApprovalWaitingSeconds") == 0
 
 
-def test_a_lock_is_measured_from_when_it_was_acquired(dynamodb: Any) -> None:
+def test_the_age_of_a_lock_is_published(dynamodb: Any) -> None:
     since = (NOW - datetime.timedelta(seconds=1000)).isoformat()
-    # It was given up, so that no recovery is started.
-    put("running", "reviews-qa", execution=FIRST, promotion="{}", taken_at=since, recoveries=3)
+    # Its recovery was abandoned, so that no other one is started.
+    put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=3)
 
     assert list(watch()["held"]) == ["reviews-qa"]
 
-    assert highest("EndpointHeldSeconds") == pytest.approx(1000, abs=600)
+    assert maximum("LockHeldSeconds") == pytest.approx(1000, abs=600)

@@ -27,27 +27,44 @@ def test_a_completed_training_job_is_a_candidate() -> None:
     )
 
 
-def test_a_candidate_crosses_states_as_json() -> None:
+def test_a_candidate_survives_the_round_trip_through_json() -> None:
     carried = from_model(model(Containers=[container(), container()], PrimaryContainer=None), TAGS, None)
 
     assert Candidate.from_json(json.loads(json.dumps(carried.to_json()))) == carried
 
 
-def test_a_job_of_a_tuning_job_is_left_to_it() -> None:
+def test_a_training_job_of_a_tuning_job_is_not_promoted_alone() -> None:
     arn = "arn:aws:sagemaker:eu-west-1:111111111111:hyper-parameter-tuning-job/tuning"
 
     why_not = not_for_promotion(training_job(TuningJobArn=arn), TAGS)
 
-    assert why_not == "The training job reviews-1 belongs to a tuning job, which is promoted as a whole or not at all."
+    assert why_not == (
+        "The training job reviews-1 belongs to a tuning job. Only the tuning job's best training job is promoted."
+    )
 
 
-def test_a_job_without_the_tag_is_not_for_promotion() -> None:
+def test_a_training_job_without_the_application_tag_is_not_for_promotion() -> None:
     why_not = not_for_promotion(training_job(), {"team": "search"})
 
     assert why_not == "The training job reviews-1 has no tag model-promotion:application."
 
 
-def test_a_tagged_job_of_its_own_is_for_promotion() -> None:
+@pytest.mark.parametrize("tag", ["model-promotion:aplication", "Model-Promotion:Application"])
+def test_the_reason_names_a_misspelled_application_tag(tag: str) -> None:
+    why_not = not_for_promotion(training_job(), {tag: "reviews", "team": "search"})
+
+    assert why_not is not None
+    assert f'unknown tag "{tag}" (did you mean "model-promotion:application"?)' in why_not
+
+
+@pytest.mark.parametrize("tag", ["model-promotion:smoke-test", "model-promotion:image-0", "application-id"])
+def test_other_tags_are_not_taken_for_the_application_tag(tag: str) -> None:
+    assert not_for_promotion(training_job(), {tag: "x"}) == (
+        "The training job reviews-1 has no tag model-promotion:application."
+    )
+
+
+def test_a_tagged_training_job_is_for_promotion() -> None:
     assert not_for_promotion(training_job(), TAGS) is None
 
 
@@ -57,10 +74,10 @@ def test_a_training_job_that_is_not_completed_is_refused_with_its_status(status:
         from_job(TrainingJobStatus=status, FailureReason="AlgorithmError: out of memory")
 
     assert f"The training job reviews-1 is {status} (AlgorithmError: out of memory)" in str(error.value)
-    assert "Train it again" in str(error.value)
+    assert "Train the model again" in str(error.value)
 
 
-def test_the_application_of_an_input_goes_before_the_tag() -> None:
+def test_the_application_of_the_input_overrides_the_tag() -> None:
     given = from_training_job(training_job(), TAGS, "other", "eu-west-1", None)
 
     assert given.application == "other"
@@ -73,26 +90,29 @@ def test_the_application_of_an_input_goes_before_the_tag() -> None:
         ("model", lambda: from_model(model(), {}, None)),
     ],
 )
-def test_a_source_of_no_application_is_refused_with_both_ways_to_name_one(
+def test_a_source_without_an_application_is_refused_with_both_ways_to_set_one(
     what: str, read: Callable[[], Candidate]
 ) -> None:
     with pytest.raises(InvalidRequestError) as error:
         read()
 
     assert f"The {what} reviews-1 has no tag model-promotion:application" in str(error.value)
-    assert 'the input has no "application". Give one of the two' in str(error.value)
+    assert 'the input has no key "application". Set one of them' in str(error.value)
 
 
-def test_a_tag_that_is_no_application_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="lower-case letters"):
+def test_a_tag_with_an_invalid_application_name_is_refused() -> None:
+    with pytest.raises(
+        InvalidRequestError,
+        match=r"The tag model-promotion:application of the training job reviews-1 is .* lowercase letters",
+    ):
         from_job(tags={"model-promotion:application": "My Reviews"})
 
 
-def test_a_job_that_has_no_end_counts_from_its_creation() -> None:
+def test_a_job_without_an_end_time_has_its_creation_time() -> None:
     assert from_job(TrainingEndTime=None).created_at == "2026-01-02T01:04:05.678Z"
 
 
-def test_the_image_of_the_settings_goes_before_the_tag_and_the_tag_before_the_training_image() -> None:
+def test_the_image_of_the_settings_overrides_the_tag_and_the_tag_overrides_the_training_image() -> None:
     tag = {"model-promotion:inference-image": "tagged"}
 
     assert from_job(image="from-settings", tags=tag).containers[0]["Image"] == "from-settings"
@@ -108,35 +128,35 @@ def test_the_image_of_the_settings_goes_before_the_tag_and_the_tag_before_the_tr
         "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training",
     ],
 )
-def test_an_image_that_only_trains_is_refused_with_where_to_name_another(image: str) -> None:
+def test_a_training_image_is_refused_with_the_places_to_set_an_inference_image(image: str) -> None:
     with pytest.raises(InvalidRequestError) as error:
         from_job(AlgorithmSpecification={"TrainingImage": image})
 
     assert image in str(error.value)
-    assert "Tag the job with model-promotion:inference-image" in str(error.value)
-    assert "Model.PrimaryContainer.Image in the settings" in str(error.value)
+    assert "Set the tag model-promotion:inference-image of the training job" in str(error.value)
+    assert "Model.PrimaryContainer.Image in the application's settings" in str(error.value)
 
 
-def test_an_image_that_trains_and_is_tagged_with_another_that_serves_is_not_refused() -> None:
+def test_a_training_image_with_an_inference_image_tag_is_accepted() -> None:
     specification = {"TrainingImage": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5"}
     tag = {"model-promotion:inference-image": "serves"}
 
     assert from_job(AlgorithmSpecification=specification, tags=tag).containers[0]["Image"] == "serves"
 
 
-def test_a_job_of_an_algorithm_resource_is_refused_with_the_tag_it_needs() -> None:
-    with pytest.raises(InvalidRequestError, match="Tag it with model-promotion:inference-image"):
+def test_a_job_of_an_algorithm_resource_is_refused_with_the_required_tag() -> None:
+    with pytest.raises(InvalidRequestError, match="Set the tag model-promotion:inference-image"):
         from_job(AlgorithmSpecification={"AlgorithmName": "arn:aws:sagemaker:eu-west-1:111111111111:algorithm/a"})
 
 
-def test_a_container_of_ones_own_needs_no_submit_directory() -> None:
+def test_a_custom_container_gets_no_framework_variables() -> None:
     own = from_job(HyperParameters={"epochs": "3"})
 
     assert "Environment" not in own.containers[0]
 
 
 @pytest.mark.parametrize("written", [json.dumps, str])
-def test_a_framework_job_serves_the_script_it_was_trained_with(written: Any) -> None:
+def test_a_framework_job_serves_its_training_script(written: Any) -> None:
     job = from_job(
         HyperParameters={
             "sagemaker_program": written("train.py"),
@@ -154,21 +174,21 @@ def test_a_framework_job_serves_the_script_it_was_trained_with(written: Any) -> 
     }
 
 
-def test_a_framework_job_without_a_submit_directory_has_its_script_in_the_artifact() -> None:
+def test_a_framework_job_without_a_submit_directory_serves_the_script_in_its_artifact() -> None:
     job = from_job(HyperParameters={"sagemaker_program": '"train.py"'})
 
     assert job.containers[0]["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
     assert job.containers[0]["Environment"]["SAGEMAKER_CONTAINER_LOG_LEVEL"] == "20"
 
 
-def test_network_isolation_and_a_vpc_of_training_are_carried_to_serving() -> None:
+def test_network_isolation_and_the_vpc_of_training_apply_to_serving() -> None:
     job = from_job(EnableNetworkIsolation=True, VpcConfig={"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
 
     assert job.enable_network_isolation
     assert job.in_vpc
 
 
-def test_a_job_that_does_not_pack_its_artifacts_is_served_from_the_prefix() -> None:
+def test_a_job_with_uncompressed_artifacts_is_served_from_their_prefix() -> None:
     unpacked = from_job(
         OutputDataConfig={"S3OutputPath": "s3://artifacts", "CompressionType": "NONE"},
         ModelArtifacts={"S3ModelArtifacts": "s3://artifacts/reviews-1/output/model"},
@@ -183,7 +203,7 @@ def test_a_job_that_does_not_pack_its_artifacts_is_served_from_the_prefix() -> N
 
 
 def tuning_job(**changes: Any) -> dict[str, Any]:
-    """DescribeHyperParameterTuningJob's answer."""
+    """Build a response of DescribeHyperParameterTuningJob."""
     return {
         "HyperParameterTuningJobName": "tuning",
         "HyperParameterTuningJobStatus": "Completed",
@@ -192,7 +212,7 @@ def tuning_job(**changes: Any) -> dict[str, Any]:
     }
 
 
-def test_the_best_training_job_of_a_tuning_job_is_the_one_that_sagemaker_names() -> None:
+def test_the_best_training_job_of_a_tuning_job_is_the_one_that_sagemaker_returns() -> None:
     assert best_training_job(tuning_job()) == "tuning-003-abc"
 
 
@@ -212,13 +232,13 @@ def test_a_tuning_job_without_a_best_training_job_is_refused(best: dict[str, Any
         best_training_job(description)
 
 
-def test_the_smoke_test_travels_as_a_tag() -> None:
+def test_the_smoke_test_is_read_from_its_tag() -> None:
     assert from_job(tags={"model-promotion:smoke-test": "s3://artifacts/suite.json"}).smoke_test == (
         "s3://artifacts/suite.json"
     )
 
 
-def test_the_owners_tags_are_carried_and_those_of_aws_and_ours_are_not() -> None:
+def test_the_owners_tags_are_copied_without_reserved_ones() -> None:
     tags = {"team": "search", "aws:cloudformation:stack-name": "dev", "AWS:x": "y", "model-promotion:digest": "old"}
 
     assert from_job(tags=tags).tags == {"team": "search"}
@@ -242,7 +262,7 @@ def test_a_model_that_was_promoted_before_keeps_its_first_source_and_time() -> N
     assert carried.created_at == "2025-12-31T23:59:00.000Z"
 
 
-def test_the_time_in_a_tag_is_utc_whatever_zone_it_is_written_in() -> None:
+def test_the_time_in_a_tag_is_converted_to_utc() -> None:
     carried = from_model(model(), TAGS | {"model-promotion:created-at": "2026-01-01T01:00:00+02:00"}, None)
 
     assert carried.created_at == "2025-12-31T23:00:00.000Z"
@@ -251,14 +271,14 @@ def test_the_time_in_a_tag_is_utc_whatever_zone_it_is_written_in() -> None:
 @pytest.mark.parametrize(
     "time", ["yesterday", "2026-13-01T00:00:00Z", "2026-01-02", "2026-01-02T03:04:05", "1735689600"]
 )
-def test_a_tag_that_is_no_time_with_a_zone_is_refused(time: str) -> None:
+def test_a_tag_without_a_valid_time_and_zone_is_refused(time: str) -> None:
     with pytest.raises(PromotionRefusedError) as error:
         from_model(model(), TAGS | {"model-promotion:created-at": time}, None)
 
-    assert f"The model reviews-1 has the tag model-promotion:created-at = '{time}'" in str(error.value)
+    assert f"The tag model-promotion:created-at of the model reviews-1 is '{time}'" in str(error.value)
 
 
-def test_every_container_of_a_pipeline_is_carried_in_its_order_with_its_mode() -> None:
+def test_all_containers_of_a_pipeline_are_copied_in_order_with_their_mode() -> None:
     pipeline = [container(ContainerHostname="features"), container(ContainerHostname="predictor")]
 
     carried = from_model(
@@ -269,7 +289,7 @@ def test_every_container_of_a_pipeline_is_carried_in_its_order_with_its_mode() -
     assert carried.inference_execution_config == {"Mode": "Direct"}
 
 
-def test_network_isolation_and_the_vpc_of_a_model_are_not_dropped_in_silence() -> None:
+def test_network_isolation_and_the_vpc_of_a_model_are_preserved() -> None:
     carried = from_model(
         model(EnableNetworkIsolation=True, VpcConfig={"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
         TAGS,
@@ -284,11 +304,11 @@ def test_an_unknown_field_of_a_model_stops_the_promotion_with_its_name() -> None
     message = model_refusal(QuantumConfig={"Qubits": 2})
 
     assert "The model reviews-1 has the field QuantumConfig" in message
-    assert "update Model Promotion, or make the source without that field" in message
+    assert "Update Model Promotion, or re-create the source without the field" in message
 
 
 @pytest.mark.parametrize("empty", [False, "", 0, [], {}])
-def test_an_unknown_field_that_is_empty_stops_nothing(empty: Any) -> None:
+def test_an_empty_unknown_field_is_ignored(empty: Any) -> None:
     from_model(model(QuantumConfig=empty, PrimaryContainer=container(QuantumConfig=empty)), TAGS, None)
 
 
@@ -296,19 +316,19 @@ SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
 
 
 @pytest.mark.parametrize(
-    ("shape", "judged"),
+    ("shape", "handled"),
     [
         ("CreateModelInput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL | {"Tags"}),
         ("DescribeModelOutput", candidate.CARRIED_FROM_MODEL | candidate.REPLACED_IN_MODEL),
     ],
 )
-def test_every_field_that_aws_has_is_carried_replaced_or_refused(shape: str, judged: set[str]) -> None:
-    assert set(SAGEMAKER.shape_for(shape).members) - judged == set()
+def test_every_field_of_the_aws_api_is_handled(shape: str, handled: set[str]) -> None:
+    assert set(SAGEMAKER.shape_for(shape).members) - handled == set()
 
 
-def test_no_field_is_judged_that_aws_does_not_have() -> None:
+def test_only_fields_of_the_aws_api_are_handled() -> None:
     assert candidate.CARRIED_FROM_MODEL - set(SAGEMAKER.shape_for("CreateModelInput").members) == set()
 
 
-def test_no_field_is_judged_in_two_ways() -> None:
+def test_no_field_is_handled_twice() -> None:
     assert not candidate.CARRIED_FROM_MODEL & candidate.REPLACED_IN_MODEL

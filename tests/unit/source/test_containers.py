@@ -10,7 +10,7 @@ from tests.support.containers import ARTIFACT, IMAGE, container, s3_source
 from tests.support.descriptions import TAGS, model, model_refusal
 
 
-def test_every_field_of_a_container_that_means_something_is_carried() -> None:
+def test_every_supported_field_of_a_container_is_copied() -> None:
     full = {
         "AdditionalModelDataSources": [{"ChannelName": "adapter", **s3_source()}],
         "ContainerHostname": "predictor",
@@ -26,7 +26,7 @@ def test_every_field_of_a_container_that_means_something_is_carried() -> None:
     assert from_model(model(PrimaryContainer=full), TAGS, None).containers == [full]
 
 
-def test_fields_that_sagemaker_leaves_empty_are_left_out() -> None:
+def test_empty_fields_are_omitted() -> None:
     empty = container(Environment={}, ImageConfig={}, AdditionalModelDataSources=[], ModelPackageName="")
 
     assert from_model(model(PrimaryContainer=empty), TAGS, None).containers == [container()]
@@ -51,13 +51,11 @@ UNPACKED = {"S3DataSource": {"S3Uri": ARTIFACT, "S3DataType": "S3Object", "Compr
         (container(Mode="MultiModel"), container(Mode="MultiModel")),
     ],
 )
-def test_a_container_is_carried_as_it_was_asked_for_and_not_as_sagemaker_describes_it(
-    described: dict[str, Any], carried: dict[str, Any]
-) -> None:
+def test_a_container_is_copied_in_the_form_of_create_model(described: dict[str, Any], carried: dict[str, Any]) -> None:
     assert from_model(model(PrimaryContainer=described), TAGS, None).containers == [carried]
 
 
-def test_what_a_copy_has_anew_is_taken_out_of_its_source() -> None:
+def test_members_that_a_copy_replaces_are_removed() -> None:
     described = container(
         ModelDataSource=s3_source(ETag="e", ManifestEtag="m"),
         AdditionalModelDataSources=[{"ChannelName": "adapter", **s3_source(ETag="e")}],
@@ -92,17 +90,17 @@ def test_an_unknown_field_of_a_container_stops_the_promotion_with_its_name(unkno
     [
         (
             container(ImageConfig={"RepositoryAccessMode": "Vpc"}),
-            "its image comes from a registry inside a VPC",
+            "its image is in a registry inside a VPC",
             "ImageConfig",
         ),
         (
             container(ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "arn"})),
-            "it comes from a hub",
+            "it comes from a model hub",
             "HubAccessConfig",
         ),
         (
             container(ModelDataSource=s3_source(ManifestS3Uri="s3://artifacts/manifest")),
-            "its artifacts are listed in a manifest",
+            "a manifest lists its artifacts",
             "ManifestS3Uri",
         ),
         (
@@ -112,18 +110,17 @@ def test_an_unknown_field_of_a_container_stops_the_promotion_with_its_name(unkno
         ),
     ],
 )
-def test_what_may_not_be_carried_across_is_refused_with_the_reason(
+def test_a_field_that_cannot_be_copied_is_refused_with_the_reason(
     refused: dict[str, Any], why: str, field: str
 ) -> None:
     message = model_refusal(PrimaryContainer=refused)
 
-    assert message.startswith(f"The model reviews-1 cannot be promoted: {why}")
-    assert message.endswith(f"({field}).")
+    assert message.startswith(f"The model reviews-1 cannot be promoted because of its field {field}: {why}")
 
 
 @pytest.mark.parametrize("imageless", [{"ModelDataUrl": ARTIFACT}, {"Image": ""}, {}, None])
 def test_a_model_without_an_image_is_refused(imageless: dict[str, Any] | None) -> None:
-    assert "a container without an Image, so nothing could serve it" in model_refusal(PrimaryContainer=imageless)
+    assert "has a container without an image" in model_refusal(PrimaryContainer=imageless)
 
 
 SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
@@ -134,7 +131,7 @@ OF_S3_SOURCE = (
 
 
 @pytest.mark.parametrize(
-    ("shape", "judged"),
+    ("shape", "handled"),
     [
         ("ContainerDefinition", OF_CONTAINER),
         ("ModelDataSource", {"S3DataSource"}),
@@ -142,18 +139,18 @@ OF_S3_SOURCE = (
         ("S3ModelDataSource", OF_S3_SOURCE),
     ],
 )
-def test_every_field_that_aws_has_is_carried_replaced_or_refused(shape: str, judged: set[str]) -> None:
-    assert set(SAGEMAKER.shape_for(shape).members) - judged == set()
+def test_every_field_of_the_aws_api_is_handled(shape: str, handled: set[str]) -> None:
+    assert set(SAGEMAKER.shape_for(shape).members) - handled == set()
 
 
 @pytest.mark.parametrize(
-    ("shape", "judged"), [("ContainerDefinition", OF_CONTAINER), ("S3ModelDataSource", OF_S3_SOURCE)]
+    ("shape", "handled"), [("ContainerDefinition", OF_CONTAINER), ("S3ModelDataSource", OF_S3_SOURCE)]
 )
-def test_no_field_is_judged_that_aws_does_not_have(shape: str, judged: set[str]) -> None:
-    assert judged - set(SAGEMAKER.shape_for(shape).members) == set()
+def test_only_fields_of_the_aws_api_are_handled(shape: str, handled: set[str]) -> None:
+    assert handled - set(SAGEMAKER.shape_for(shape).members) == set()
 
 
-def test_no_field_is_judged_in_two_ways() -> None:
+def test_no_field_is_handled_twice() -> None:
     assert not containers.CARRIED_FROM_CONTAINER & containers.EXPANDED_IN_CONTAINER
     assert not containers.CARRIED_FROM_S3_SOURCE & (
         containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE)

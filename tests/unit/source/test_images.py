@@ -23,12 +23,12 @@ AWS = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference"
 DIGEST, OTHER = f"sha256:{'0f' * 32}", f"sha256:{'1e' * 32}"
 
 
-def looked_up(image: Image) -> str:
+def lookup(image: Image) -> str:
     return {"1": DIGEST, None: OTHER}[image.tag]
 
 
 def never(image: Image) -> str:
-    raise AssertionError(f"{image} was looked up")
+    raise AssertionError(f"{image} was resolved")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def never(image: Image) -> str:
         (f"{HOST}/reviews:1@{DIGEST}", "reviews", "1", DIGEST),
     ],
 )
-def test_a_uri_is_read_whole(uri: str, repository: str, tag: str | None, digest: str | None) -> None:
+def test_an_image_uri_is_parsed_into_its_parts(uri: str, repository: str, tag: str | None, digest: str | None) -> None:
     assert parse(uri) == Image(uri, UPSTREAM, "eu-west-1", repository, tag, digest)
     assert parse(uri).name == f"{HOST}/{repository}"
 
@@ -53,7 +53,7 @@ def test_a_uri_is_read_whole(uri: str, repository: str, tag: str | None, digest:
         f"{UPSTREAM}.dkr-ecr.eu-west-1.on.aws",
     ],
 )
-def test_every_address_of_a_registry_is_known(host: str) -> None:
+def test_every_registry_domain_is_recognized(host: str) -> None:
     assert parse(f"{host}/reviews:1").account == UPSTREAM
 
 
@@ -76,8 +76,8 @@ def test_every_address_of_a_registry_is_known(host: str) -> None:
         HOST.replace(UPSTREAM, "1111") + "/reviews:1",
     ],
 )
-def test_what_is_not_in_a_private_registry_is_refused(uri: str) -> None:
-    with pytest.raises(PromotionRefusedError, match="is not in a private registry of ECR"):
+def test_an_image_outside_a_private_registry_is_refused(uri: str) -> None:
+    with pytest.raises(PromotionRefusedError, match="is not in a private ECR registry"):
         parse(uri)
 
 
@@ -89,23 +89,25 @@ def test_aws_own_images_of_another_region_are_refused_with_the_reason() -> None:
 
     message = str(refused.value)
     assert elsewhere in message
-    assert "SageMaker serves in eu-west-1 only images of eu-west-1" in message
-    assert "It is AWS's own, which AWS keeps in each region under another account number" in message
+    assert "SageMaker in eu-west-1 serves only images in eu-west-1" in message
+    assert "Use AWS's image for eu-west-1 instead" in message
 
 
-def test_images_of_ones_own_in_another_region_are_refused_with_what_to_do() -> None:
-    with pytest.raises(PromotionRefusedError, match="have ECR replicate it"):
+def test_a_custom_image_in_another_region_is_refused_with_an_instruction() -> None:
+    with pytest.raises(
+        PromotionRefusedError, match="Push the image to a registry in us-east-1, or configure ECR replication"
+    ):
         in_region(f"{HOST}/reviews:1", "us-east-1")
 
 
-def test_a_tag_becomes_the_digest_it_means() -> None:
+def test_a_tag_is_resolved_to_its_digest() -> None:
     containers: list[dict[str, Any]] = [
         {"Image": f"{HOST}/reviews:1", "Environment": {"A": "1"}},
         {"Image": f"{HOST}/reviews"},
         {"Image": f"{HOST.replace(UPSTREAM, '999999999999')}/shared:1"},
     ]
 
-    assert pinned(containers, "eu-west-1", looked_up) == [
+    assert pinned(containers, "eu-west-1", lookup) == [
         {"Image": f"{HOST}/reviews@{DIGEST}", "Environment": {"A": "1"}},
         {"Image": f"{HOST}/reviews@{OTHER}"},
         {"Image": f"{HOST.replace(UPSTREAM, '999999999999')}/shared@{DIGEST}"},
@@ -113,15 +115,15 @@ def test_a_tag_becomes_the_digest_it_means() -> None:
 
 
 @pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{AWS}@{DIGEST}", f"{HOST}/reviews@{DIGEST}"])
-def test_aws_own_images_and_digests_are_left_as_they_are(image: str) -> None:
+def test_aws_own_images_and_digests_are_not_changed(image: str) -> None:
     assert pinned([{"Image": image}], "eu-west-1", never) == [{"Image": image}]
 
 
-def test_a_tag_beside_a_digest_says_nothing() -> None:
+def test_a_tag_next_to_a_digest_is_ignored() -> None:
     assert pinned([{"Image": f"{HOST}/r:1@{DIGEST}"}], "eu-west-1", never) == [{"Image": f"{HOST}/r@{DIGEST}"}]
 
 
-def test_the_recorded_digest_takes_the_place_of_the_tag() -> None:
+def test_the_recorded_digest_replaces_the_tag() -> None:
     assert recorded({"Image": f"{AWS}:2.6", "Mode": "MultiModel"}, DIGEST) == {
         "Image": f"{AWS}@{DIGEST}",
         "Mode": "MultiModel",
@@ -129,16 +131,16 @@ def test_the_recorded_digest_takes_the_place_of_the_tag() -> None:
 
 
 @pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{AWS}@{DIGEST}"])
-def test_without_a_record_an_image_stays_as_it_is(image: str) -> None:
+def test_an_image_without_a_record_is_not_changed(image: str) -> None:
     assert recorded({"Image": image}, None) == {"Image": image}
 
 
-def test_a_record_changes_no_digest() -> None:
+def test_a_record_does_not_change_a_digest() -> None:
     assert recorded({"Image": f"{AWS}@{DIGEST}"}, OTHER) == {"Image": f"{AWS}@{DIGEST}"}
 
 
 @pytest.mark.parametrize("record", ["", "latest", "sha256:0f", DIGEST + "0", f"{HOST}/other@{DIGEST}"])
-def test_a_record_that_is_no_digest_is_refused(record: str) -> None:
+def test_a_record_without_a_valid_digest_is_refused(record: str) -> None:
     with pytest.raises(PromotionRefusedError, match="which is not a digest"):
         recorded({"Image": f"{AWS}:2.6"}, record)
 
@@ -150,7 +152,7 @@ def endpoint(*deployed: dict[str, str], variant: str = "AllTraffic") -> dict[str
 RAN = {"SpecifiedImage": f"{AWS}:2.6", "ResolvedImage": f"{AWS}@{DIGEST}"}
 
 
-def test_what_the_endpoint_really_runs_is_told_by_container() -> None:
+def test_the_images_that_the_endpoint_runs_are_returned_by_container() -> None:
     own = {"SpecifiedImage": f"{HOST}/r@{OTHER}", "ResolvedImage": f"{HOST}/r@{OTHER}"}
     containers = [{"Image": f"{HOST}/r@{OTHER}"}, {"Image": f"{AWS}:2.6"}, {"Image": f"{AWS}:2.6"}]
 
@@ -165,16 +167,16 @@ def test_what_the_endpoint_really_runs_is_told_by_container() -> None:
     "description",
     [{}, {"ProductionVariants": [{"VariantName": "AllTraffic"}]}, endpoint(RAN, variant="shadow"), endpoint({})],
 )
-def test_what_sagemaker_does_not_tell_stays_as_it_is(description: dict[str, Any]) -> None:
+def test_an_image_that_sagemaker_does_not_resolve_is_not_changed(description: dict[str, Any]) -> None:
     assert resolved([{"Image": f"{AWS}:2.6"}], description, "AllTraffic") == [f"{AWS}:2.6"]
 
 
-def test_an_image_is_the_same_wherever_it_lies() -> None:
+def test_an_image_has_the_same_identity_in_every_registry() -> None:
     assert identity(f"{HOST}/reviews@{DIGEST}") == identity(f"{AWS}@{DIGEST}") == DIGEST
     assert identity(f"{HOST}/reviews:1") != identity(f"{AWS}:1")
 
 
-def test_a_copy_goes_into_the_repository_of_the_stage_by_the_same_digest() -> None:
+def test_an_image_is_copied_to_the_stage_repository_with_the_same_digest() -> None:
     source = f"{HOST}/team/reviews@{DIGEST}"
     containers = [{"Image": source, "Mode": "MultiModel"}, {"Image": source}]
 
@@ -191,7 +193,7 @@ def test_aws_own_images_and_those_of_the_account_are_not_copied(image: str) -> N
     assert redirected([{"Image": image}], OWN, "model-promotion-qa") == ([{"Image": image}], [])
 
 
-def test_a_copy_of_a_long_name_has_a_tag_that_ecr_takes() -> None:
+def test_a_copy_of_a_long_name_has_a_valid_ecr_tag() -> None:
     name = "/".join(["team"] * 50)
 
     _, (copy,) = redirected([{"Image": f"{HOST}/{name}@{DIGEST}"}], OWN, "model-promotion-qa")
@@ -200,7 +202,7 @@ def test_a_copy_of_a_long_name_has_a_tag_that_ecr_takes() -> None:
     assert copy.tag.endswith("-0f0f0f0f0f0f0f0f")
 
 
-def test_a_serverless_endpoint_takes_images_of_its_account_and_of_aws_alone() -> None:
+def test_a_serverless_endpoint_accepts_only_images_of_its_account_and_of_aws() -> None:
     own = {"Image": f"{HOST.replace(UPSTREAM, OWN)}/reviews@{DIGEST}"}
 
     assert_serverless([own, {"Image": f"{AWS}:2.6"}], OWN)

@@ -30,32 +30,32 @@ def described(*metrics: tuple[str, float]) -> dict[str, Any]:
     return {"FinalMetricDataList": [{"MetricName": name, "Value": value} for name, value in metrics]}
 
 
-def test_the_metrics_of_a_training_job_are_those_that_sagemaker_says() -> None:
+def test_the_metrics_of_a_training_job_come_from_sagemaker() -> None:
     candidate = from_training_job(training_job(**described(("loss", 0.25), ("f1", 0.5))), TAGS, None, "eu-west-1", None)
 
     assert candidate.metrics == {"f1": 0.5, "loss": 0.25}
 
 
-def test_a_job_without_metrics_has_none() -> None:
+def test_a_job_without_metrics_has_an_empty_result() -> None:
     assert of_training_job({}) == {}
 
 
-def test_a_value_of_32_bits_is_the_number_that_was_meant() -> None:
+def test_a_32_bit_value_is_rounded_to_its_significant_digits() -> None:
     assert of_training_job(described(("accuracy", 0.8999999761581421))) == {"accuracy": 0.9}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_finite_number_is_no_metric(value: float) -> None:
+def test_a_metric_must_be_a_finite_number(value: float) -> None:
     assert of_training_job(described(("loss", value))) == {}
     assert read(json.dumps({"loss": value}).encode()) == {}
 
 
-def test_the_file_of_a_packages_model_quality_is_named_by_the_package() -> None:
+def test_the_model_quality_file_comes_from_the_package() -> None:
     assert uri_of_package({}) is None
     assert from_model_package(PACKAGE, TAGS, None).metrics_uri == "s3://artifacts/evaluation.json"
 
 
-def test_a_model_that_was_promoted_names_the_file_that_travels_with_it() -> None:
+def test_the_metrics_file_of_a_promoted_model_comes_from_its_tag() -> None:
     tags = TAGS | {METRICS_TAG: "s3://stage/metrics.json"}
     made_of_package = model(PrimaryContainer={"ModelPackageName": "reviews"})
 
@@ -84,7 +84,7 @@ def test_the_numbers_of_a_file_are_named_by_their_paths(document: Any, metrics: 
     assert read(json.dumps(document).encode()) == metrics
 
 
-def test_what_a_stage_writes_down_of_metrics_is_read_as_it_was() -> None:
+def test_the_metrics_that_a_stage_writes_can_be_read_again() -> None:
     metrics = read(json.dumps({"regression_metrics": {"mse": {"value": 4.9, "standard_deviation": 0.1}}}).encode())
 
     assert read(json.dumps(metrics).encode()) == metrics
@@ -93,13 +93,16 @@ def test_what_a_stage_writes_down_of_metrics_is_read_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"accuracy,0.9", "is no JSON"),
-        (b"\xff", "is no JSON"),
-        (b"[0.9]", "is no JSON object"),
+        (b"accuracy,0.9", "is not valid JSON"),
+        (b"\xff", "is not valid JSON"),
+        (b"[0.9]", "is not a JSON object"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "is nested too deeply"),
-        (json.dumps({str(n): n for n in range(MAXIMUM_METRICS + 1)}).encode(), "has 101 numbers, and 100 are carried"),
+        (
+            json.dumps({str(n): n for n in range(MAXIMUM_METRICS + 1)}).encode(),
+            "has 101 numbers, above the maximum of 100",
+        ),
     ],
 )
-def test_a_file_that_is_something_else_says_what(text: bytes, why: str) -> None:
+def test_an_invalid_metrics_file_is_refused_with_the_reason(text: bytes, why: str) -> None:
     with pytest.raises(UnreadableMetricsError, match=why):
         read(text)

@@ -25,7 +25,7 @@ def offered(**changes: Any) -> dict[str, Any]:
 
 
 def package(*containers: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """DescribeModelPackage's answer; a member changed to None is not there."""
+    """Build a response of DescribeModelPackage, without the members changed to None."""
     description = {
         "ModelPackageGroupName": "reviews",
         "ModelPackageVersion": 3,
@@ -48,7 +48,7 @@ def carried(description: dict[str, Any]) -> Candidate:
 
 
 def model_of(container: dict[str, Any], description: dict[str, Any]) -> Candidate:
-    """What a model is whose one container names a package."""
+    """Return the candidate of a model whose only container uses a package."""
     model = {
         "ModelName": "reviews",
         "ModelArn": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model/reviews",
@@ -84,13 +84,13 @@ def test_a_model_package_is_a_candidate() -> None:
         ("reviews:1", f"reviews@{DIGEST}"),
     ],
 )
-def test_the_image_is_the_one_of_the_digest_that_was_registered(image: str, pinned: str) -> None:
+def test_the_image_has_the_registered_digest(image: str, pinned: str) -> None:
     found = carried(package(offered(Image=image, ImageDigest=DIGEST.upper().replace("SHA", "sha"))))
 
     assert found.containers == [offered(Image=pinned)]
 
 
-def test_every_container_is_carried_in_its_order_with_its_environment_and_host_name() -> None:
+def test_all_containers_are_copied_in_order_with_environment_and_host_name() -> None:
     containers = [
         offered(ContainerHostname="first", Environment={"THREADS": "2"}),
         {"Image": "second", "AdditionalModelDataSources": [{"ChannelName": "a", **s3_source()}]},
@@ -100,7 +100,7 @@ def test_every_container_is_carried_in_its_order_with_its_environment_and_host_n
     assert carried(package(*containers)).containers == containers
 
 
-def test_what_says_nothing_of_what_serves_is_left_behind() -> None:
+def test_fields_that_do_not_affect_inference_are_ignored() -> None:
     described = offered(
         Framework="PYTORCH", FrameworkVersion="2.6", NearestModelName="x", ModelInput={"DataInputConfig": "{}"}
     )
@@ -122,7 +122,7 @@ def test_what_says_nothing_of_what_serves_is_left_behind() -> None:
         ({"Image": IMAGE, "ModelDataSource": s3_source(ETag=ETAG)}, {}),
     ],
 )
-def test_an_artifact_that_is_one_object_has_to_be_the_one_that_was_registered(
+def test_an_artifact_that_is_one_object_must_have_the_registered_etag(
     described: dict[str, Any], etags: dict[str, str]
 ) -> None:
     assert carried(package(described)).etags == etags
@@ -131,23 +131,23 @@ def test_an_artifact_that_is_one_object_has_to_be_the_one_that_was_registered(
 @pytest.mark.parametrize(
     ("described", "why", "field"),
     [
-        (package(offered(ProductId="prod-1")), "a product of the AWS Marketplace", "ProductId"),
-        (package(offered(BaseModel={"HubContentName": "llama"})), "a model of a hub", "BaseModel"),
-        (package(offered(IsCheckpoint=True)), "a checkpoint of a model of a hub", "IsCheckpoint"),
+        (package(offered(ProductId="prod-1")), "an AWS Marketplace product", "ProductId"),
+        (package(offered(BaseModel={"HubContentName": "llama"})), "a model of a model hub", "BaseModel"),
+        (package(offered(IsCheckpoint=True)), "a checkpoint of a model of a model hub", "IsCheckpoint"),
         (
             package(offered(AdditionalS3DataSource={"S3DataType": "S3Object", "S3Uri": "s3://a/b"})),
-            "additional data of a kind that only a model package can have",
+            "a model cannot have this kind of additional data",
             "AdditionalS3DataSource",
         ),
-        (package(ManagedStorageType="Restricted"), "SageMaker's own storage", "ManagedStorageType"),
+        (package(ManagedStorageType="Restricted"), "SageMaker's managed storage", "ManagedStorageType"),
         (
             package(SourceAlgorithmSpecification={"SourceAlgorithms": [{"AlgorithmName": "a"}]}),
-            "made of an algorithm resource",
+            "based on an algorithm resource",
             "SourceAlgorithmSpecification",
         ),
         (
             package(offered(ModelDataUrl=None, ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "a"}))),
-            "it comes from a hub",
+            "it comes from a model hub",
             "HubAccessConfig",
         ),
         (
@@ -157,12 +157,13 @@ def test_an_artifact_that_is_one_object_has_to_be_the_one_that_was_registered(
         ),
     ],
 )
-def test_what_may_not_be_copied_is_refused_with_the_reason(described: dict[str, Any], why: str, field: str) -> None:
+def test_a_field_that_cannot_be_copied_is_refused_with_the_reason(
+    described: dict[str, Any], why: str, field: str
+) -> None:
     message = refusal(described)
 
-    assert message.startswith(f"The model package {ARN} cannot be promoted: ")
+    assert message.startswith(f"The model package {ARN} cannot be promoted because of its field {field}: ")
     assert why in message
-    assert message.endswith(f"({field}).")
 
 
 @pytest.mark.parametrize(
@@ -180,14 +181,20 @@ def test_an_unknown_field_stops_the_promotion_with_its_name(unknown: dict[str, A
 @pytest.mark.parametrize(
     ("described", "words"),
     [
-        (package(ModelApprovalStatus="Rejected"), "is Rejected; approve it in its account first"),
-        (package(ModelApprovalStatus="PendingManualApproval"), "is PendingManualApproval; approve it"),
-        (package(ModelPackageStatus="Failed"), "is Failed; only a Completed one can be promoted"),
-        (package(ModelPackageStatus="InProgress"), "is InProgress; only a Completed one"),
-        (package(InferenceSpecification=None), "has no inference specification, so nothing could serve it"),
+        (
+            package(ModelApprovalStatus="Rejected"),
+            "has the approval status Rejected. Approve the model package in its account first",
+        ),
+        (
+            package(ModelApprovalStatus="PendingManualApproval"),
+            "has the approval status PendingManualApproval. Approve",
+        ),
+        (package(ModelPackageStatus="Failed"), "is Failed. Only a Completed model package can be promoted"),
+        (package(ModelPackageStatus="InProgress"), "is InProgress. Only a Completed model package"),
+        (package(InferenceSpecification=None), "has no inference specification, which defines its containers"),
     ],
 )
-def test_a_package_that_cannot_serve_yet_is_refused_with_its_status(described: dict[str, Any], words: str) -> None:
+def test_a_package_that_is_not_ready_is_refused_with_its_status(described: dict[str, Any], words: str) -> None:
     assert f"The model package {ARN} " in refusal(described)
     assert words in refusal(described)
 
@@ -204,7 +211,7 @@ def test_a_package_has_the_tags_of_its_group() -> None:
 
 
 @pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval", None])
-def test_an_event_of_a_package_that_is_not_approved_any_more_starts_nothing(status: str | None) -> None:
+def test_an_event_of_a_package_that_is_no_longer_approved_starts_nothing(status: str | None) -> None:
     why_not = package_not_for_promotion(package(ModelApprovalStatus=status), TAGS)
 
     assert why_not is not None
@@ -218,7 +225,7 @@ def test_an_event_of_a_package_without_an_application_starts_nothing() -> None:
     assert package_not_for_promotion(package(), TAGS) is None
 
 
-def test_a_model_made_of_a_package_is_its_containers_under_what_the_model_says_itself() -> None:
+def test_a_model_of_a_package_overrides_the_packages_containers() -> None:
     described = package(offered(Environment={"THREADS": "2", "LABEL": "a"}, ImageDigest=DIGEST, ModelDataETag=ETAG))
     own = {"Environment": {"THREADS": "8"}, "ContainerHostname": "predictor", "Mode": "SingleModel"}
 
@@ -235,63 +242,65 @@ def test_a_model_made_of_a_package_is_its_containers_under_what_the_model_says_i
     assert found.etags == {"0/ModelDataUrl": ETAG}
 
 
-def test_what_sagemaker_repeats_of_the_package_in_a_models_description_is_the_packages() -> None:
+def test_package_values_in_a_models_description_come_from_the_package() -> None:
     repeated = {"Image": "by-tag", "ModelDataUrl": "s3://elsewhere/x", "ModelDataSource": s3_source()}
 
     assert model_of(repeated, package(offered(), {"Image": "second"})).containers == [offered(), {"Image": "second"}]
 
 
-def test_a_model_may_name_another_specification_of_the_package() -> None:
+def test_a_model_can_use_an_additional_specification_of_the_package() -> None:
     further = [{"Name": "small", "Containers": [{"Image": "small"}]}, {"Name": "big", "Containers": [{"Image": "big"}]}]
     described = package(AdditionalInferenceSpecifications=further)
 
     assert model_of({"InferenceSpecificationName": "big"}, described).containers == [{"Image": "big"}]
-    with pytest.raises(PromotionRefusedError, match="has no inference specification of the name other"):
+    with pytest.raises(PromotionRefusedError, match="has no inference specification with the name other"):
         model_of({"InferenceSpecificationName": "other"}, described)
 
 
-def test_a_change_to_a_package_of_several_containers_is_refused_since_nobody_says_of_which() -> None:
-    with pytest.raises(PromotionRefusedError, match="The model reviews changes Environment of a model package of 2"):
+def test_a_change_to_a_package_of_several_containers_is_refused_as_ambiguous() -> None:
+    with pytest.raises(
+        PromotionRefusedError, match="The model reviews sets Environment for a model package with 2 containers"
+    ):
         model_of({"Environment": {"A": "b"}}, package(offered(), offered()))
 
 
-def test_a_model_of_a_package_that_was_rejected_since_is_refused() -> None:
-    with pytest.raises(PromotionRefusedError, match="is Rejected"):
+def test_a_model_of_a_rejected_package_is_refused() -> None:
+    with pytest.raises(PromotionRefusedError, match="has the approval status Rejected"):
         model_of({}, package(ModelApprovalStatus="Rejected"))
 
 
-def test_a_model_made_of_a_package_of_another_account_is_refused() -> None:
+def test_a_model_of_a_package_in_another_account_is_refused() -> None:
     of_the_marketplace = "arn:aws:sagemaker:eu-west-1:985815980388:model-package/product-1"
 
-    with pytest.raises(PromotionRefusedError, match="of account 985815980388: a product of the AWS Marketplace"):
+    with pytest.raises(PromotionRefusedError, match=r"in account 985815980388.*not an AWS Marketplace product"):
         names([{"ModelPackageName": of_the_marketplace}], "The model m", UPSTREAM)
     assert names([offered(), {"ModelPackageName": ARN}, {"ModelPackageName": "own"}], "m", UPSTREAM) == [ARN, "own"]
 
 
 SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
-OF_SPECIFICATION = model_package.USED_OF_SPECIFICATION | model_package.LEFT_OF_SPECIFICATION
+OF_SPECIFICATION = model_package.USED_IN_SPECIFICATION | model_package.IGNORED_IN_SPECIFICATION
 GROUPS = {
     "DescribeModelPackageOutput": [
-        model_package.USED_OF_PACKAGE,
-        model_package.LEFT_OF_PACKAGE - {"ResponseMetadata"},
+        model_package.USED_IN_PACKAGE,
+        model_package.IGNORED_IN_PACKAGE - {"ResponseMetadata"},
         set(model_package.REFUSED_IN_PACKAGE),
     ],
     "AdditionalInferenceSpecificationDefinition": [OF_SPECIFICATION],
     "ModelPackageContainerDefinition": [
         model_package.CARRIED_FROM_PACKAGE_CONTAINER,
         model_package.REPLACED_IN_PACKAGE_CONTAINER,
-        model_package.LEFT_OF_PACKAGE_CONTAINER,
+        model_package.IGNORED_IN_PACKAGE_CONTAINER,
         set(model_package.REFUSED_IN_PACKAGE_CONTAINER),
     ],
 }
 
 
 @pytest.mark.parametrize("shape", GROUPS)
-def test_every_field_that_aws_has_is_judged_once_and_no_other(shape: str) -> None:
-    judged = [field for group in GROUPS[shape] for field in group]
+def test_every_field_of_the_aws_api_is_handled_exactly_once(shape: str) -> None:
+    handled = [field for group in GROUPS[shape] for field in group]
 
-    assert sorted(judged) == sorted(SAGEMAKER.shape_for(shape).members)
+    assert sorted(handled) == sorted(SAGEMAKER.shape_for(shape).members)
 
 
-def test_every_field_of_an_inference_specification_is_judged() -> None:
+def test_every_field_of_an_inference_specification_is_handled() -> None:
     assert set(SAGEMAKER.shape_for("InferenceSpecification").members) <= OF_SPECIFICATION

@@ -1,4 +1,4 @@
-"""What upstream's SageMaker refuses, in words for the operator of this stage."""
+"""Errors of SageMaker in the upstream account, as messages for the operator of this stage."""
 
 from typing import Any
 
@@ -32,19 +32,24 @@ def read(error: ClientError) -> None:
 
 
 def test_a_source_that_does_not_exist_is_an_invalid_request() -> None:
-    with pytest.raises(InvalidRequestError, match=f"There is no model reviews-1 in account {ACCOUNT}"):
+    with pytest.raises(
+        InvalidRequestError, match=f"The model reviews-1 does not exist in account {ACCOUNT} in eu-west-1"
+    ):
         read(not_found("model", "reviews-1"))
 
 
-def test_a_source_that_may_not_be_read_names_the_role_and_the_stack_that_grants_it() -> None:
+def test_a_denied_read_is_refused_with_the_role_and_the_stack_that_grants_it() -> None:
     with pytest.raises(PromotionRefusedError) as error:
         read(client_error("AccessDeniedException", "not authorized"))
 
-    assert f"The model reviews-1 may not be read as {ROLE}: AccessDeniedException: not authorized" in str(error.value)
+    assert (
+        f"The role {ROLE} has no permission to read the model reviews-1: AccessDeniedException: not authorized"
+        in str(error.value)
+    )
     assert f"Deploy upstream.yaml in account {ACCOUNT}" in str(error.value)
 
 
-def test_any_other_error_is_raised_as_it_is() -> None:
+def test_any_other_error_is_raised_unchanged() -> None:
     with pytest.raises(ClientError, match="ThrottlingException"):
         read(client_error("ThrottlingException"))
 
@@ -56,11 +61,12 @@ def test_any_other_error_is_raised_as_it_is() -> None:
         ({"ModelPackageArn": PACKAGE}, None),
         (
             {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Rejected"},
-            f"The model package {PACKAGE} is Rejected; approve it in its account first.",
+            f"The model package {PACKAGE} has the approval status Rejected. Approve the model package in its account "
+            "first.",
         ),
         (
             client_error("ValidationException", f"ModelPackage {PACKAGE} does not exist."),
-            f"The model package {PACKAGE} was deleted meanwhile.",
+            f"The model package {PACKAGE} no longer exists in its account.",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.source.request import SOURCES, Ignore, Promote, Recover, TellRejection, is_preview, read
+from promotion.source.request import SOURCES, Ignore, Promote, PublishRejection, Recover, is_preview, read
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"
@@ -36,7 +36,7 @@ def refusal(given: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "asked"),
+    ("given", "expected"),
     [
         ({"training_job": "reviews-1"}, Promote("training_job", "reviews-1")),
         ({"model": "reviews-1"}, Promote("model", "reviews-1")),
@@ -61,41 +61,46 @@ def refusal(given: Any) -> str:
         ({"model_package": PACKAGE.removesuffix("/3")}, Promote("model_package", PACKAGE.removesuffix("/3"))),
     ],
 )
-def test_a_source_is_promoted_by_its_name_or_its_arn(given: dict[str, str], asked: Promote) -> None:
-    assert read(given, UPSTREAM, OWN, REGION) == asked
+def test_a_source_is_promoted_by_its_name_or_its_arn(given: dict[str, str], expected: Promote) -> None:
+    assert read(given, UPSTREAM, OWN, REGION) == expected
 
 
-def test_an_input_by_hand_is_no_event() -> None:
-    asked = read({"model": "m"}, UPSTREAM, OWN, REGION)
+def test_a_manual_input_is_not_an_event() -> None:
+    request = read({"model": "m"}, UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Promote)
-    assert not asked.by_event
+    assert isinstance(request, Promote)
+    assert not request.by_event
 
 
 def test_an_endpoint_is_recovered_by_its_name() -> None:
-    asked = read({"recover": "reviews-qa"}, UPSTREAM, OWN, REGION)
+    request = read({"recover": "reviews-qa"}, UPSTREAM, OWN, REGION)
 
-    assert asked == Recover(executions=(), endpoint="reviews-qa", reason="An operator asked for the recovery.")
+    assert request == Recover(executions=(), endpoint="reviews-qa", reason="An operator requested the recovery.")
 
 
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        (None, "The input is nothing, not an object"),
-        ("reviews-1", "The input is text, not an object"),
-        ("", "The input is an empty text, not an object"),
-        (["reviews-1"], "The input is a list, not an object"),
-        (7, "The input is a number, not an object"),
-        (True, "The input is true or false, not an object"),
+        (None, "The input is null, not a JSON object"),
+        ("reviews-1", "The input is a string, not a JSON object"),
+        ("", "The input is an empty string, not a JSON object"),
+        (["reviews-1"], "The input is a list, not a JSON object"),
+        (7, "The input is a number, not a JSON object"),
+        (True, "The input is true or false, not a JSON object"),
         ({}, "The input names no source"),
         ({"application": "reviews"}, "The input names no source"),
         ({"approval": APPROVAL, "digest": DIGEST}, "The input names no source"),
-        ({"trainingjob": "reviews-1"}, 'The input has the unknown key "trainingjob"'),
-        ({"model": "m", "Application": "reviews"}, 'The input has the unknown key "Application"'),
-        ({"model": "m", "training_job": "t"}, 'The input names two sources, "training_job" and "model"'),
-        ({"model": "m", "recover": "e"}, 'The input names two sources, "model" and "recover"'),
-        ({"model": None}, '"model" is nothing, not a name'),
-        ({"model": ""}, '"model" is an empty text, not a name'),
+        ({"trainingjob": "reviews-1"}, 'The input has the unknown key "trainingjob" (did you mean "training_job"?)'),
+        (
+            {"model": "m", "Application": "reviews"},
+            'The input has the unknown key "Application" (did you mean "application"?)',
+        ),
+        ({"model": "m", "Preview": True}, 'The input has the unknown key "Preview" (did you mean "preview"?)'),
+        ({"colour": "m"}, 'The input has the unknown key "colour". '),
+        ({"model": "m", "training_job": "t"}, 'The input has both "training_job" and "model"'),
+        ({"model": "m", "recover": "e"}, 'The input has both "model" and "recover"'),
+        ({"model": None}, '"model" is null, not a name'),
+        ({"model": ""}, '"model" is an empty string, not a name'),
         ({"model": ["m"]}, '"model" is a list, not a name'),
         ({"model": {"name": "m"}}, '"model" is an object, not a name'),
         ({"model": 7}, '"model" is a number, not a name'),
@@ -115,7 +120,7 @@ def test_an_endpoint_is_recovered_by_its_name() -> None:
         ({"model": "arn:aws:sagemaker"}, "which is not the ARN of a SageMaker model"),
     ],
 )
-def test_an_input_by_hand_that_names_no_source_is_refused_with_what_to_give(given: Any, what: str) -> None:
+def test_an_invalid_manual_input_is_refused_with_the_valid_ones(given: Any, what: str) -> None:
     message = refusal(given)
 
     assert what in message
@@ -143,25 +148,25 @@ def test_an_input_by_hand_that_names_no_source_is_refused_with_what_to_give(give
     ],
 )
 @pytest.mark.parametrize("key", ["training_job", "model", "recover"])
-def test_what_sagemaker_would_not_take_as_a_name_is_refused(key: str, name: str) -> None:
+def test_an_invalid_sagemaker_name_is_refused(key: str, name: str) -> None:
     message = refusal({key: name})
 
-    assert message.startswith(f'"{key}" is "')
+    assert message.startswith(f'The input\'s "{key}" is "')
     assert "which is not a" in message
 
 
-def test_an_arn_with_a_bad_name_is_refused() -> None:
+def test_an_arn_with_an_invalid_name_is_refused() -> None:
     message = refusal({"model": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model/m/1"})
 
-    assert message == '"model" is "m/1", which is not a SageMaker name.'
+    assert message == 'The input\'s "model" is "m/1", which is not a SageMaker name.'
 
 
-def test_a_source_in_another_account_is_refused_with_the_account_models_are_taken_from() -> None:
+def test_a_source_in_another_account_is_refused_with_the_upstream_account() -> None:
     message = refusal({"model": f"arn:aws:sagemaker:eu-west-1:{STRANGER}:model/m"})
 
     assert f'"model" is in account "{STRANGER}"' in message
-    assert f"from account {UPSTREAM} alone" in message
-    assert "Promote it there first, or name one of that account." in message
+    assert f"only from account {UPSTREAM}" in message
+    assert "Promote the model into that account first, or specify a source in it." in message
 
 
 @pytest.mark.parametrize(
@@ -173,25 +178,25 @@ def test_a_source_in_another_account_is_refused_with_the_account_models_are_take
         ("model_package", "model-package/x/1"),
     ],
 )
-def test_a_source_in_another_region_is_not_taken_for_one_of_the_same_name_here(key: str, resource: str) -> None:
+def test_a_source_in_another_region_is_refused(key: str, resource: str) -> None:
     message = refusal({key: f"arn:aws:sagemaker:us-east-1:{UPSTREAM}:{resource}"})
 
     assert message == (
-        f'"{key}" is in the region "us-east-1", but this stage takes models of eu-west-1 alone. Name one of that '
-        "region."
+        f'The input\'s "{key}" is in the region "us-east-1", but this stage promotes models only in eu-west-1. '
+        "Specify a source in eu-west-1."
     )
 
 
 @pytest.mark.parametrize("key", ["approval", "digest"])
 @pytest.mark.parametrize("value", ["x", "AB" * 32, f"{APPROVAL} ", "ab" * 33, APPROVAL.upper(), "\n"])
-def test_an_approval_and_a_digest_have_their_form(key: str, value: str) -> None:
+def test_an_approval_and_a_digest_must_match_their_format(key: str, value: str) -> None:
     message = refusal({"model": "m", key: value})
 
-    assert message.startswith(f'"{key}" is ')
-    assert {"approval": "the id of an Automation execution", "digest": "64 hexadecimal digits"}[key] in message
+    assert message.startswith(f'The input\'s "{key}" is ')
+    assert {"approval": "the ID of an Automation execution", "digest": "64 hexadecimal digits"}[key] in message
 
 
-def test_a_bad_name_is_told_in_one_short_line_of_ascii_whatever_is_in_it() -> None:
+def test_an_invalid_name_appears_in_one_short_line_of_ascii() -> None:
     message = refusal({"model": 'x\x1b[31m\r\n{"level": "INFO"}\u202e' + "🚀" * 1000})
 
     assert re.fullmatch(r"[ -~]{1,250}", message)
@@ -205,15 +210,15 @@ def test_a_completed_training_job_is_promoted_by_its_event() -> None:
 
 @pytest.mark.parametrize("status", ["InProgress", "Failed", "Stopping", "Stopped", "Deleting", "COMPLETED", None])
 def test_a_training_job_that_is_not_completed_is_ignored(status: str | None) -> None:
-    asked = read(
+    request = read(
         event(TRAINING_JOB, UPSTREAM, {"TrainingJobName": "reviews-1", "TrainingJobStatus": status}),
         UPSTREAM,
         OWN,
         REGION,
     )
 
-    assert isinstance(asked, Ignore)
-    assert "not Completed" in asked.reason
+    assert isinstance(request, Ignore)
+    assert "not Completed" in request.reason
 
 
 def test_a_completed_tuning_job_is_promoted_by_its_event() -> None:
@@ -231,7 +236,7 @@ def test_a_tuning_job_that_is_not_completed_is_ignored(status: str | None) -> No
     assert isinstance(read(event(TUNING_JOB, UPSTREAM, detail), UPSTREAM, OWN, REGION), Ignore)
 
 
-def test_the_package_that_an_approval_names_is_promoted_by_its_event() -> None:
+def test_an_approved_package_is_promoted_by_its_event() -> None:
     detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved", "ModelPackageGroupName": "reviews"}
 
     assert read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN, REGION) == Promote(
@@ -262,12 +267,12 @@ def test_a_package_that_is_not_approved_is_ignored(status: str | None) -> None:
         ("model_package", PACKAGE.replace(UPSTREAM, STRANGER)),
     ],
 )
-def test_a_name_that_no_tuning_job_and_no_package_can_have_is_refused(key: str, name: str) -> None:
-    assert refusal({key: name}).startswith(f'"{key}" is ')
+def test_an_invalid_name_of_a_tuning_job_or_a_package_is_refused(key: str, name: str) -> None:
+    assert refusal({key: name}).startswith(f'The input\'s "{key}" is ')
 
 
 @pytest.mark.parametrize("name", ["reviews-1", PACKAGE, PACKAGE.removesuffix("/3")])
-def test_every_name_of_a_source_comes_back_from_the_approval_as_it_was(name: str) -> None:
+def test_the_approval_accepts_every_source_name(name: str) -> None:
     pattern = re.search(r"SourceName:(?:.*\n){3}?.*allowedPattern: (\S+)", (ROOT / "template.yaml").read_text())
 
     assert pattern
@@ -275,23 +280,23 @@ def test_every_name_of_a_source_comes_back_from_the_approval_as_it_was(name: str
     assert not re.search(pattern[1], name + '"')
 
 
-def test_every_kind_of_source_comes_back_from_the_approval() -> None:
+def test_the_approval_accepts_every_kind_of_source() -> None:
     assert f"allowedValues: [{', '.join(SOURCES)}]" in (ROOT / "template.yaml").read_text()
 
 
-def test_what_was_promoted_upstream_is_promoted_here_as_the_model_it_is_there() -> None:
+def test_a_promotion_upstream_promotes_its_model_here() -> None:
     given = event(PROMOTION, UPSTREAM, {"model_name": "reviews-qa-20260102-0304-0a1b2c3d", "digest": DIGEST})
 
     assert read(given, UPSTREAM, OWN, REGION) == Promote("model", "reviews-qa-20260102-0304-0a1b2c3d", by_event=True)
 
 
-def test_an_approval_given_upstream_is_none_here() -> None:
+def test_an_approval_upstream_is_not_valid_here() -> None:
     given = event(PROMOTION, UPSTREAM, {"model_name": "m", "approval": APPROVAL, "approved_by": "boss"})
 
-    asked = read(given, UPSTREAM, OWN, REGION)
+    request = read(given, UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Promote)
-    assert asked.approval is None
+    assert isinstance(request, Promote)
+    assert request.approval is None
 
 
 @pytest.mark.parametrize(
@@ -300,25 +305,25 @@ def test_an_approval_given_upstream_is_none_here() -> None:
         ({"cause": "States.Runtime: too large"}, "States.Runtime: too large"),
         ({"error": "States.Timeout"}, "States.Timeout"),
         ({"cause": "the cause", "error": "the error"}, "the cause"),
-        ({"cause": None, "error": None}, "no cause was given"),
-        ({}, "no cause was given"),
+        ({"cause": None, "error": None}, "no cause"),
+        ({}, "no cause"),
         ({"cause": "x" * 10_000}, "x" * 500),
     ],
 )
-def test_an_execution_that_ended_badly_is_recovered_with_its_cause_as_the_reason(
-    more: dict[str, Any], why: str
-) -> None:
+def test_a_failed_execution_is_recovered_with_its_cause_as_the_reason(more: dict[str, Any], why: str) -> None:
     detail = {"executionArn": EXECUTION, "name": "first", "status": "TIMED_OUT", **more}
 
-    asked = read(event(EXECUTION_ENDED, OWN, detail), UPSTREAM, OWN, REGION)
+    request = read(event(EXECUTION_ENDED, OWN, detail), UPSTREAM, OWN, REGION)
 
-    assert asked == Recover((EXECUTION,), endpoint=None, reason=f"The execution first ended TIMED_OUT ({why}).")
+    assert request == Recover(
+        (EXECUTION,), endpoint=None, reason=f"The execution first ended with the status TIMED_OUT ({why})."
+    )
 
 
-def test_an_approval_that_ended_without_letting_anything_in_is_told() -> None:
-    asked = read(event(APPROVAL_ENDED, OWN, {"ExecutionId": APPROVAL, "Status": "Rejected"}), UPSTREAM, OWN, REGION)
+def test_an_approval_runbook_that_ended_without_an_approval_is_published() -> None:
+    request = read(event(APPROVAL_ENDED, OWN, {"ExecutionId": APPROVAL, "Status": "Rejected"}), UPSTREAM, OWN, REGION)
 
-    assert asked == TellRejection(approval=APPROVAL, status="Rejected")
+    assert request == PublishRejection(approval=APPROVAL, status="Rejected")
 
 
 DETAILS: dict[tuple[str, str], dict[str, Any]] = {
@@ -345,11 +350,11 @@ DETAILS: dict[tuple[str, str], dict[str, Any]] = {
         (EXECUTION_ENDED, [OWN], OWN),
     ],
 )
-def test_an_event_from_another_account_than_its_own_is_refused(kind: tuple[str, str], account: Any, right: str) -> None:
+def test_an_event_from_an_unexpected_account_is_refused(kind: tuple[str, str], account: Any, right: str) -> None:
     message = refusal(event(kind, account, DETAILS[kind]))
 
     assert kind[1] in message
-    assert f"this stage takes it from account {right} alone" in message
+    assert f"this stage accepts it only from account {right}" in message
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "", None, ["eu-west-1"], {"region": "eu-west-1"}])
@@ -360,7 +365,7 @@ def test_an_event_from_another_region_is_refused(kind: tuple[str, str], region: 
     message = refusal(event(kind, account, DETAILS[kind], region))
 
     assert f'The event "{kind[1]}" is from the region ' in message
-    assert "this stage takes it from eu-west-1 alone" in message
+    assert "this stage accepts it only from eu-west-1" in message
 
 
 @pytest.mark.parametrize(
@@ -378,31 +383,33 @@ def test_an_event_from_another_region_is_refused(kind: tuple[str, str], region: 
     ],
 )
 @pytest.mark.parametrize("value", [None, "", 7, ["x"], {"x": "y"}])
-def test_an_event_that_lacks_what_it_is_about_is_refused_with_the_key(
+def test_an_event_without_a_valid_required_member_is_refused_with_its_key(
     kind: tuple[str, str], key: str, value: Any
 ) -> None:
     account = OWN if kind in (EXECUTION_ENDED, APPROVAL_ENDED) else UPSTREAM
 
     message = refusal(event(kind, account, {**DETAILS[kind], key: value}))
 
-    assert message.startswith("The event's detail has ")
-    assert f"as {key}, not a text" in message
+    assert message.startswith(f"The member {key} of the event's detail is ")
+    assert message.endswith(", not a string.")
 
 
 @pytest.mark.parametrize(
     ("kind", "key"), [(TRAINING_JOB, "TrainingJobName"), (PROMOTION, "model_name"), (APPROVAL_ENDED, "ExecutionId")]
 )
-def test_an_event_about_an_impossible_name_is_refused(kind: tuple[str, str], key: str) -> None:
+def test_an_event_with_an_invalid_name_is_refused(kind: tuple[str, str], key: str) -> None:
     account = UPSTREAM if kind in (TRAINING_JOB, PROMOTION) else OWN
 
     message = refusal(event(kind, account, {**DETAILS[kind], key: '{% "x" %}'}))
 
-    assert message.startswith(f"{key} is ")
+    assert message.startswith(f"The event's {key} is ")
 
 
 @pytest.mark.parametrize("detail", [None, "text", ["x"], 7])
-def test_an_event_without_an_object_as_its_detail_is_refused(detail: Any) -> None:
-    assert "as its detail, not an object" in refusal(event(TRAINING_JOB, UPSTREAM, detail))
+def test_an_event_whose_detail_is_not_an_object_is_refused(detail: Any) -> None:
+    message = refusal(event(TRAINING_JOB, UPSTREAM, detail))
+
+    assert re.fullmatch("The event's detail is .*, not an object.", message)
 
 
 @pytest.mark.parametrize(
@@ -416,38 +423,39 @@ def test_an_event_without_an_object_as_its_detail_is_refused(detail: Any) -> Non
         (None, None),
     ],
 )
-def test_an_event_that_starts_no_promotion_is_ignored(kind: tuple[Any, Any]) -> None:
-    asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN, REGION)
+def test_an_event_of_another_kind_is_ignored(kind: tuple[Any, Any]) -> None:
+    request = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Ignore)
-    assert asked.reason.startswith("No promotion starts with the event ")
+    assert isinstance(request, Ignore)
+    assert request.reason.startswith("The event ")
+    assert request.reason.endswith(" does not start a promotion.")
 
 
 @pytest.mark.parametrize("kind", [(["aws.sagemaker"], TRAINING_JOB[1]), (TRAINING_JOB[0], {"x": 1}), ([], [])])
-def test_an_event_whose_kind_is_no_text_is_ignored(kind: tuple[Any, Any]) -> None:
-    asked = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN, REGION)
+def test_an_event_whose_kind_is_not_a_string_is_ignored(kind: tuple[Any, Any]) -> None:
+    request = read(event(kind, UPSTREAM, DETAILS[TRAINING_JOB]), UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Ignore)
+    assert isinstance(request, Ignore)
 
 
-def test_the_end_of_a_recovery_names_all_that_are_still_to_be_recovered() -> None:
+def test_the_end_of_a_recovery_recovers_all_its_executions() -> None:
     first = execution_ended("first", json.dumps({"training_job": "x"}))
     second = execution_ended("second", json.dumps(first))
     third = execution_ended("third", json.dumps(second))
 
-    asked = read(third, UPSTREAM, OWN, REGION)
+    request = read(third, UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Recover)
-    assert [arn.rsplit(":", 1)[-1] for arn in asked.executions] == ["third", "second", "first"]
-    assert asked.endpoint is None
-    assert asked.reason.startswith("The execution third ended FAILED")
+    assert isinstance(request, Recover)
+    assert [arn.rsplit(":", 1)[-1] for arn in request.executions] == ["third", "second", "first"]
+    assert request.endpoint is None
+    assert request.reason.startswith("The execution third ended with the status FAILED")
 
 
-def test_the_end_of_a_recovery_by_hand_names_its_endpoint() -> None:
-    asked = read(execution_ended("first", '{"recover": "reviews-qa"}'), UPSTREAM, OWN, REGION)
+def test_the_end_of_a_manual_recovery_recovers_its_endpoint() -> None:
+    request = read(execution_ended("first", '{"recover": "reviews-qa"}'), UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Recover)
-    assert (len(asked.executions), asked.endpoint) == (1, "reviews-qa")
+    assert isinstance(request, Recover)
+    assert (len(request.executions), request.endpoint) == (1, "reviews-qa")
 
 
 @pytest.mark.parametrize(
@@ -455,7 +463,7 @@ def test_the_end_of_a_recovery_by_hand_names_its_endpoint() -> None:
     [
         None,
         "",
-        "no JSON",
+        "not JSON",
         "[]",
         '{"detail-type": "another"}',
         '{"model": "x"}',
@@ -463,11 +471,11 @@ def test_the_end_of_a_recovery_by_hand_names_its_endpoint() -> None:
         json.dumps(event(EXECUTION_ENDED, OWN, {})),
     ],
 )
-def test_whatever_else_the_dead_execution_was_started_with_says_nothing(given: str | None) -> None:
-    asked = read(execution_ended("first", given), UPSTREAM, OWN, REGION)
+def test_any_other_input_of_the_failed_execution_is_ignored(given: str | None) -> None:
+    request = read(execution_ended("first", given), UPSTREAM, OWN, REGION)
 
-    assert isinstance(asked, Recover)
-    assert (len(asked.executions), asked.endpoint) == (1, None)
+    assert isinstance(request, Recover)
+    assert (len(request.executions), request.endpoint) == (1, None)
 
 
 def execution_ended(name: str, given: str | None) -> dict[str, Any]:
@@ -481,14 +489,14 @@ def execution_ended(name: str, given: str | None) -> dict[str, Any]:
     "given",
     [{"training_job": "reviews-1"}, {"rollback": "reviews-qa", "to": "reviews-1"}, {"model": "m", "application": "a"}],
 )
-def test_a_preview_asks_for_the_same(given: dict[str, Any], preview: bool) -> None:
-    asked = given | {"preview": preview}
+def test_a_preview_does_not_change_the_request(given: dict[str, Any], preview: bool) -> None:
+    previewed = given | {"preview": preview}
 
-    assert read(asked, UPSTREAM, OWN, REGION) == read(given, UPSTREAM, OWN, REGION)
-    assert is_preview(asked) is preview
+    assert read(previewed, UPSTREAM, OWN, REGION) == read(given, UPSTREAM, OWN, REGION)
+    assert is_preview(previewed) is preview
 
 
-def test_an_event_can_be_previewed_as_well() -> None:
+def test_an_event_can_have_a_preview() -> None:
     completed = {"TrainingJobName": "reviews-1", "TrainingJobStatus": "Completed"}
     given = event(TRAINING_JOB, UPSTREAM, completed)
 
@@ -496,7 +504,7 @@ def test_an_event_can_be_previewed_as_well() -> None:
 
 
 @pytest.mark.parametrize("preview", ["true", 1, None, {}])
-def test_a_preview_is_true_or_false(preview: Any) -> None:
+def test_a_preview_must_be_true_or_false(preview: Any) -> None:
     message = refusal({"training_job": "reviews-1", "preview": preview})
 
     assert '"preview" is ' in message

@@ -13,7 +13,7 @@ from tests.support.scalable_targets import TRACKING, target
 
 
 def apply(dynamodb: Any, *wanted: Any, holder: str = FIRST) -> None:
-    put("running", ENDPOINT, execution=holder, promotion="{}")
+    put("lock", ENDPOINT, execution=holder, promotion="{}")
     put("autoscaling", ENDPOINT, previous="[]", wanted=json.dumps(wanted))
     apply_autoscaling.handler({"promotion": {"endpoint": ENDPOINT}, "execution": FIRST, "table": NAME}, CONTEXT)
 
@@ -26,7 +26,7 @@ def scaling() -> tuple[list[tuple[int, int]], list[str]]:
     return [(each["MinCapacity"], each["MaxCapacity"]) for each in targets], [each["PolicyName"] for each in policies]
 
 
-def test_an_endpoint_scales_as_the_journal_wants_it(dynamodb: Any) -> None:
+def test_the_autoscaling_in_the_journal_is_applied(dynamodb: Any) -> None:
     make_endpoint("new")
 
     apply(dynamodb, target(MaxCapacity=4, ScalingPolicies=[TRACKING]))
@@ -34,7 +34,7 @@ def test_an_endpoint_scales_as_the_journal_wants_it(dynamodb: Any) -> None:
     assert scaling() == ([(1, 4)], ["invocations"])
 
 
-def test_what_the_journal_does_not_want_is_removed(dynamodb: Any) -> None:
+def test_autoscaling_that_is_not_in_the_journal_is_removed(dynamodb: Any) -> None:
     make_endpoint("new")
     apply(dynamodb, target())
 
@@ -43,10 +43,10 @@ def test_what_the_journal_does_not_want_is_removed(dynamodb: Any) -> None:
     assert scaling() == ([], [])
 
 
-def test_the_scaling_of_an_endpoint_whose_lock_is_lost_is_not_touched(dynamodb: Any) -> None:
+def test_autoscaling_is_not_changed_without_the_lock(dynamodb: Any) -> None:
     make_endpoint("new")
 
-    with pytest.raises(PromotionRefusedError, match="no longer held by this execution"):
+    with pytest.raises(PromotionRefusedError, match="no longer holds the lock"):
         apply(dynamodb, target(), holder=SECOND)
 
     assert scaling() == ([], [])

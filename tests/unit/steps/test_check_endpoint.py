@@ -20,11 +20,11 @@ def check(previous: str = "old", **last: Any) -> dict[str, Any]:
         "previous_endpoint_config_name": previous,
         "deployment_config": GUARDED,
     }
-    first = {"changing": False, "looks": 0, "alarms": []}
+    first = {"changing": False, "unchanged_checks": 0, "alarms": []}
     return check_endpoint.handler({"promotion": promotion, "last": first | last}, CONTEXT)
 
 
-def ring(state: str) -> None:
+def set_alarm(state: str) -> None:
     cloudwatch = boto3.client("cloudwatch")
     cloudwatch.put_metric_alarm(
         AlarmName=ALARM,
@@ -45,14 +45,14 @@ def test_an_endpoint_in_service_with_the_new_config_is_deployed() -> None:
     assert check()["verdict"] == "deployed"
 
 
-def test_an_endpoint_that_is_back_on_the_old_config_after_a_change_has_failed() -> None:
+def test_an_endpoint_with_its_previous_config_after_a_deployment_has_failed() -> None:
     make_endpoint("old")
     make_config("new")
 
     assert check(changing=True)["verdict"] == "failed"
 
 
-def test_an_endpoint_that_was_deleted_meanwhile_has_failed() -> None:
+def test_an_endpoint_deleted_during_the_deployment_has_failed() -> None:
     checked = check(changing=True)
 
     assert checked["verdict"] == "failed"
@@ -60,15 +60,15 @@ def test_an_endpoint_that_was_deleted_meanwhile_has_failed() -> None:
 
 
 @pytest.mark.parametrize(("state", "alarms"), [("ALARM", [ALARM]), ("OK", [])])
-def test_an_alarm_that_rings_during_the_deployment_is_noted(state: str, alarms: list[str]) -> None:
+def test_an_alarm_during_the_deployment_is_recorded(state: str, alarms: list[str]) -> None:
     make_endpoint("old")
-    ring(state)
+    set_alarm(state)
 
     assert list(check()["alarms"]) == alarms
 
 
-def test_an_alarm_that_was_noted_once_stays_so() -> None:
+def test_a_recorded_alarm_stays_recorded_after_it_is_ok() -> None:
     make_endpoint("old")
-    ring("OK")
+    set_alarm("OK")
 
     assert list(check(alarms=[ALARM])["alarms"]) == [ALARM]

@@ -10,8 +10,9 @@ BETTER = {"MetricName": "f1", "Type": "Maximize", "NotWorseThanLiveBy": 0}
 
 
 def check(**promotion: Any) -> dict[str, Any]:
-    plan = {"quality_gate": [BETTER], "metrics_note": ""}
-    return check_quality_gate.handler({"promotion": PROMOTION | promotion, "plan": plan, "table": NAME}, CONTEXT)
+    settings = json.dumps({"QualityGate": [BETTER]})
+    event = {"promotion": PROMOTION | promotion, "settings": settings, "metrics_note": "", "table": NAME}
+    return check_quality_gate.handler(event, CONTEXT)
 
 
 def make_live(dynamodb: Any, f1: float) -> None:
@@ -19,7 +20,7 @@ def make_live(dynamodb: Any, f1: float) -> None:
     put("live", "reviews-qa", promotion=json.dumps(record))
 
 
-def test_a_candidate_is_compared_with_what_is_live(dynamodb: Any) -> None:
+def test_a_candidate_is_compared_with_the_live_model(dynamodb: Any) -> None:
     make_live(dynamodb, 0.9)
 
     checked = check()
@@ -29,11 +30,11 @@ def test_a_candidate_is_compared_with_what_is_live(dynamodb: Any) -> None:
     assert checked["promotion"]["quality_gate"][0]["live_value"] == 0.9
 
 
-def test_a_candidate_passes_where_nothing_is_live(dynamodb: Any) -> None:
+def test_a_candidate_passes_if_no_model_is_live(dynamodb: Any) -> None:
     assert check()["passed"]
 
 
-def test_a_duplicate_event_of_what_is_live_passes_whatever_the_gate_asks_for(dynamodb: Any) -> None:
+def test_a_duplicate_event_of_the_live_model_passes_any_quality_gate(dynamodb: Any) -> None:
     make_live(dynamodb, 0.9)
 
     checked = check(digest="live")

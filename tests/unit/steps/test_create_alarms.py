@@ -31,7 +31,7 @@ def alarms() -> dict[str, dict[str, Any]]:
     return {alarm["AlarmName"]: alarm for alarm in found}
 
 
-def test_an_endpoint_gets_alarms_on_its_errors_and_its_latency_that_notify_the_operators() -> None:
+def test_an_endpoint_gets_an_error_alarm_and_a_latency_alarm_that_notify_the_operators() -> None:
     assert create() == {"alarms": ["reviews-qa-5xx-rate", "reviews-qa-latency"]}
 
     found = alarms()
@@ -42,13 +42,13 @@ def test_an_endpoint_gets_alarms_on_its_errors_and_its_latency_that_notify_the_o
     assert all(alarm["AlarmActions"] == [TOPIC] for alarm in found.values())
 
 
-def test_an_asynchronous_endpoint_gets_no_alarm_on_its_latency() -> None:
+def test_an_asynchronous_endpoint_gets_no_latency_alarm() -> None:
     create(AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://stage/answers"}})
 
     assert list(alarms()) == ["reviews-qa-5xx-rate"]
 
 
-def test_alarms_that_exist_are_updated_to_what_the_stack_says() -> None:
+def test_existing_alarms_are_updated_to_the_thresholds_of_the_stack() -> None:
     create()
     boto3.client("cloudwatch").put_metric_alarm(
         AlarmName="reviews-qa-latency",

@@ -24,27 +24,27 @@ PROMOTION = {
 
 
 def inspect(dynamodb: Any, **promotion: Any) -> dict[str, Any]:
-    asked = PROMOTION | promotion
-    put("running", ENDPOINT, execution=FIRST, promotion=json.dumps(asked))
-    event = {"promotion": asked, "settings": "{}", "execution": FIRST, "table": NAME}
+    record = PROMOTION | promotion
+    put("lock", ENDPOINT, execution=FIRST, promotion=json.dumps(record))
+    event = {"promotion": record, "settings": "{}", "execution": FIRST, "table": NAME}
     return inspect_endpoint.handler(event, CONTEXT)
 
 
 def journal(dynamodb: Any) -> Any:
-    return json.loads((get("running", ENDPOINT) or {})["promotion"])
+    return json.loads((get("lock", ENDPOINT) or {})["promotion"])
 
 
-def test_what_a_first_deployment_is_about_to_change_is_in_the_journal(dynamodb: Any) -> None:
+def test_the_journal_of_a_first_deployment_has_no_previous_config(dynamodb: Any) -> None:
     make_config("new")
 
     inspected = inspect(dynamodb)
 
-    assert inspected["outcome"] == "change"
+    assert inspected["outcome"] == "update"
     assert journal(dynamodb) == inspected["promotion"]
     assert (journal(dynamodb)["changing"], journal(dynamodb)["previous_endpoint_config_name"]) == (True, "")
 
 
-def test_the_config_that_an_update_replaces_is_in_the_journal(dynamodb: Any) -> None:
+def test_the_journal_of_an_update_has_the_previous_config(dynamodb: Any) -> None:
     make_endpoint("old")
     make_config("new")
 
@@ -53,7 +53,7 @@ def test_the_config_that_an_update_replaces_is_in_the_journal(dynamodb: Any) -> 
     assert journal(dynamodb)["previous_endpoint_config_name"] == "old"
 
 
-def test_an_endpoint_that_has_the_config_already_is_not_about_to_change(dynamodb: Any) -> None:
+def test_an_endpoint_that_already_has_the_config_is_not_updated(dynamodb: Any) -> None:
     make_endpoint("new")
 
     assert inspect(dynamodb)["outcome"] == "already_live"
@@ -61,7 +61,7 @@ def test_an_endpoint_that_has_the_config_already_is_not_about_to_change(dynamodb
     assert "changing" not in journal(dynamodb)
 
 
-def test_a_deployment_that_an_alarm_would_roll_back_at_once_is_refused(dynamodb: Any) -> None:
+def test_a_deployment_is_refused_while_one_of_its_alarms_is_in_alarm(dynamodb: Any) -> None:
     make_endpoint("old")
     make_config("new")
     cloudwatch = boto3.client("cloudwatch")
@@ -78,7 +78,7 @@ def test_a_deployment_that_an_alarm_would_roll_back_at_once_is_refused(dynamodb:
     cloudwatch.set_alarm_state(AlarmName="mine", StateValue="ALARM", StateReason="a test")
     guarded = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "mine"}]}}
 
-    with pytest.raises(PromotionRefusedError, match="mine is in ALARM"):
+    with pytest.raises(PromotionRefusedError, match="in ALARM: mine"):
         inspect(dynamodb, deployment_config=guarded)
 
     assert "changing" not in journal(dynamodb)

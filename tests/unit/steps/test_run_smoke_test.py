@@ -16,8 +16,8 @@ def runtime(moto: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_smoke_test, "runtime", boto3.client("sagemaker-runtime"))
 
 
-def answer(moto_url: str, *bodies: str) -> None:
-    """Have the endpoint answer with these bodies, one after the other."""
+def respond_with(moto_url: str, *bodies: str) -> None:
+    """Make the endpoint respond with `bodies`, one after the other."""
     results = [{"Body": body, "ContentType": "application/json"} for body in bodies]
     content = json.dumps({"region": "eu-west-1", "results": results}).encode()
     request = urllib.request.Request(f"{moto_url}/moto-api/static/sagemaker/endpoint-results", content)  # noqa: S310
@@ -34,9 +34,9 @@ def run(*cases: dict[str, Any]) -> dict[str, Any]:
     return run_smoke_test.handler({"promotion": promotion, "account": "123456789012", "bucket": "stage"}, CONTEXT)
 
 
-def test_right_answers_pass(moto_url: str) -> None:
+def test_expected_responses_pass(moto_url: str) -> None:
     make_endpoint("new")
-    answer(moto_url, '{"label": "good"}')
+    respond_with(moto_url, '{"label": "good"}')
 
     verdict = run({"expect": "label == 'good'"})
 
@@ -44,9 +44,9 @@ def test_right_answers_pass(moto_url: str) -> None:
     assert (verdict["invocations"], verdict["errors"]) == (1, 0)
 
 
-def test_a_wrong_answer_fails_the_smoke_test(moto_url: str) -> None:
+def test_an_unexpected_response_fails_the_smoke_test(moto_url: str) -> None:
     make_endpoint("new")
-    answer(moto_url, '{"label": "bad"}')
+    respond_with(moto_url, '{"label": "bad"}')
 
     verdict = run({"expect": "label == 'good'"})
 
@@ -54,7 +54,7 @@ def test_a_wrong_answer_fails_the_smoke_test(moto_url: str) -> None:
     assert "label == 'good'" in verdict["reason"]
 
 
-def test_a_smoke_test_that_is_skipped_asks_nothing() -> None:
+def test_a_skipped_smoke_test_sends_no_requests() -> None:
     verdict = run_smoke_test.handler(
         {"promotion": {"smoke_test": SKIP, "endpoint": ENDPOINT}, "account": "123456789012", "bucket": "stage"},
         CONTEXT,

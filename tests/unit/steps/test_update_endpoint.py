@@ -20,8 +20,8 @@ def update(previous: str = "") -> dict[str, Any]:
     return update_endpoint.handler({"promotion": promotion, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
-def test_a_first_endpoint_is_created_with_the_application_as_a_tag(dynamodb: Any) -> None:
-    put("running", ENDPOINT, execution=FIRST, promotion="{}")
+def test_a_first_endpoint_is_created_with_the_application_tag(dynamodb: Any) -> None:
+    put("lock", ENDPOINT, execution=FIRST, promotion="{}")
     make_config("new")
 
     update()
@@ -33,19 +33,19 @@ def test_a_first_endpoint_is_created_with_the_application_as_a_tag(dynamodb: Any
 
 
 @pytest.mark.parametrize("holder", [None, SECOND])
-def test_an_endpoint_whose_lock_is_lost_is_not_touched(dynamodb: Any, holder: str | None) -> None:
+def test_an_endpoint_is_not_changed_without_its_lock(dynamodb: Any, holder: str | None) -> None:
     make_config("new")
     if holder:
-        put("running", ENDPOINT, execution=holder, promotion="{}")
+        put("lock", ENDPOINT, execution=holder, promotion="{}")
 
-    with pytest.raises(PromotionRefusedError, match="no longer held by this execution"):
+    with pytest.raises(PromotionRefusedError, match="no longer holds the lock"):
         update()
 
     assert endpoints() == {}
 
 
-def test_a_config_that_someone_else_has_brought_onto_the_endpoint_is_not_overwritten(dynamodb: Any) -> None:
-    put("running", ENDPOINT, execution=FIRST, promotion="{}")
+def test_an_update_by_someone_else_is_not_overwritten(dynamodb: Any) -> None:
+    put("lock", ENDPOINT, execution=FIRST, promotion="{}")
     make_endpoint("by-hand")
     make_config("new")
 

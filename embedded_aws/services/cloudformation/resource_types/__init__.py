@@ -1,4 +1,4 @@
-"""The resource types that stacks may have, each of which is a class in one of the modules here."""
+"""The resource types that templates can contain, one class for each."""
 
 from __future__ import annotations
 

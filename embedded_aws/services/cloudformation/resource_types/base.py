@@ -1,7 +1,8 @@
-"""What all resources of a stack have in common: a name, properties, and calls to the API of their service.
+"""The base class of all resource types.
 
-A resource type is the calls that CloudFormation makes for it, so a resource of a stack is the same as one that is made
-by hand, whatever the embedded AWS adds to its service. moto's types write to its backends and keep few properties.
+A resource type calls the public API of its service, as CloudFormation does. A resource of a stack therefore behaves
+like one that was created directly, including all changes that the embedded AWS makes to moto. moto's own resource types
+write to its backends and ignore most properties.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ TYPES: dict[str, type[Resource]] = {}
 
 
 class AttributeMissingError(Exception):
-    """`Fn::GetAtt` asked for what the type does not have."""
+    """The resource type does not have the attribute that `Fn::GetAtt` names."""
 
 
 class Resource(abc.ABC):
-    """One resource of a stack. A type says `of` what, which property holds its `name`, and what cannot be changed.
+    """One resource of a stack.
 
-    `fixed` are the properties whose change needs another resource. `limit` is the length of a generated name.
+    A subclass passes the resource type (`of`), the property that contains the resource's name (`name`), the maximum
+    length of a generated name (`limit`), and the properties whose update requires replacement (`fixed`).
     """
 
     cf_resource_type: ClassVar[str]
@@ -55,37 +57,43 @@ class Resource(abc.ABC):
         self.name = str(properties.get(self.name_property) or self._generated_name(stack_name))
         self.physical_resource_id = ""
         self.attributes: dict[str, Any] = {}
-        # Whether everything that belongs to the resource could be set, and whether it outlives the stack.
-        self.settled = False
-        self.retained = False
+        # Whether the last create or update succeeded completely.
+        self.is_configured = False
+        # Whether the resource is kept when it is removed from the stack.
+        self.is_retained = False
 
     @property
     def exists(self) -> bool:
+        """Whether the resource was created."""
         return bool(self.physical_resource_id)
 
     @property
     def has_generated_name(self) -> bool:
+        """Whether the template does not name the resource."""
         return not self.properties.get(self.name_property)
 
     @abc.abstractmethod
     def create(self) -> None:
-        """Make the resource, and say by `made` what `Ref` and `Fn::GetAtt` of it are."""
+        """Create the resource and call `set_identity`."""
 
-    def update(self, old: dict[str, Any]) -> None:  # noqa: B027  nothing to do for a type that is always replaced
-        """Make the existing resource as its properties now are; `old` are those that it has had."""
+    def update(self, old: dict[str, Any]) -> None:  # noqa: B027  some types are always replaced
+        """Update the resource to `self.properties`; `old` contains its current properties."""
 
     @abc.abstractmethod
-    def delete(self) -> None: ...
+    def delete(self) -> None:
+        """Delete the resource."""
 
     def needs_replacement(self, properties: dict[str, Any]) -> bool:
-        """Whether the resource cannot be given these properties."""
+        """Return whether an update to `properties` requires replacement."""
         return any(self.properties.get(name) != properties.get(name) for name in self.fixed)
 
-    def made(self, physical_resource_id: str, **attributes: Any) -> None:
+    def set_identity(self, physical_resource_id: str, **attributes: Any) -> None:
+        """Set the values of `Ref` and of the attributes that `Fn::GetAtt` returns."""
         self.physical_resource_id = physical_resource_id
         self.attributes = attributes
 
     def attribute(self, name: str) -> Any:
+        """Return the value of `Fn::GetAtt`; raise AttributeMissingError if the type has no such attribute."""
         if name not in self.attributes:
             raise AttributeMissingError(
                 f"Requested attribute {name} does not exist in schema for {self.cf_resource_type}"
@@ -93,10 +101,13 @@ class Resource(abc.ABC):
         return self.attributes[name]
 
     def call(self, service: str, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Call the API with what it knows of the request, in its own types: a text for a policy, a number for "60"."""
+        """Call the API with `request`, from which unknown members are removed and whose values are converted.
+
+        The types are those of botocore's service model: a policy becomes a JSON string, "60" becomes a number.
+        """
         shape = service_model(service).operation_model(_operation_name(service, operation)).input_shape
-        fitted = _fit(request, shape) if shape else {}
-        answer: dict[str, Any] = getattr(_client(service, self.account, self.region), operation)(**fitted)
+        converted = _converted(request, shape) if shape else {}
+        answer: dict[str, Any] = getattr(_client(service, self.account, self.region), operation)(**converted)
         return answer
 
     def _generated_name(self, stack_name: str) -> str:
@@ -107,13 +118,13 @@ class Resource(abc.ABC):
 
 
 def forget_clients() -> None:
-    """After the embedded AWS has moved to another address."""
+    """Discard the cached clients; their endpoint URL is no longer valid after a restart."""
     _client.cache_clear()
 
 
 @functools.cache
 def _client(service: str, account: str, region: str) -> Any:
-    # CloudFormation acts with the credentials of its caller, which is the account's operator here.
+    # CloudFormation uses the credentials of its caller: here, the operator of the account.
     return clients.client_as_operator(service, account, region)
 
 
@@ -123,17 +134,17 @@ def _operation_name(service: str, operation: str) -> str:
     return str(name)
 
 
-def _fit(value: Any, shape: Shape) -> Any:
+def _converted(value: Any, shape: Shape) -> Any:
     if isinstance(shape, StructureShape) and isinstance(value, Mapping):
-        found = {name: _member(value, name) for name in shape.members}
-        return {name: _fit(member, shape.members[name]) for name, member in found.items() if member is not None}
+        members = {name: _member(value, name) for name in shape.members}
+        return {name: _converted(item, shape.members[name]) for name, item in members.items() if item is not None}
     if isinstance(shape, ListShape):
-        # The tags of some types are an object.
+        # Some resource types declare their tags as an object.
         items = [{"Key": key, "Value": item} for key, item in value.items()] if isinstance(value, Mapping) else value
-        return [_fit(item, shape.member) for item in items]
+        return [_converted(item, shape.member) for item in items]
     if isinstance(shape, MapShape):
         pairs = {item["Key"]: item["Value"] for item in value} if isinstance(value, list) else value
-        return {key: _fit(member, shape.value) for key, member in pairs.items()}
+        return {key: _converted(member, shape.value) for key, member in pairs.items()}
     match shape.type_name:
         case "string" if isinstance(value, bool):
             return str(value).lower()
@@ -149,7 +160,7 @@ def _fit(value: Any, shape: Shape) -> Any:
 
 
 def _member(value: Mapping[str, Any], name: str) -> Any:
-    """Some APIs begin their members with a small letter, and the tags of some have a TagKey and a TagValue."""
+    """Return the property for the member `name` of an API, which can begin with a lowercase letter or be a TagKey."""
     for spelling in (name, name[:1].upper() + name[1:], name.removeprefix("Tag")):
         if spelling in value:
             return value[spelling]

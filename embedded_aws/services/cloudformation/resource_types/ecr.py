@@ -1,9 +1,9 @@
-"""ECR: repositories, and the policy of a registry."""
+"""Resource types of ECR."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, override
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +13,9 @@ from embedded_aws.services.cloudformation.resource_types.base import Resource
 class Repository(
     Resource, of="AWS::ECR::Repository", name="RepositoryName", limit=256, fixed=("EncryptionConfiguration",)
 ):
+    """An ECR repository."""
+
+    @override
     def create(self) -> None:
         if self.has_generated_name:
             self.name = self.name.lower()
@@ -24,10 +27,11 @@ class Repository(
                 "kmsKey": encryption.get("KmsKey"),
             },
         }
-        made = self.call("ecr", "create_repository", request)["repository"]
-        self.made(self.name, Arn=made["repositoryArn"], RepositoryUri=made["repositoryUri"])
+        repository = self.call("ecr", "create_repository", request)["repository"]
+        self.set_identity(self.name, Arn=repository["repositoryArn"], RepositoryUri=repository["repositoryUri"])
         self._set_policy({})
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         mutability = self.properties.get("ImageTagMutability", "MUTABLE")
         if mutability != old.get("ImageTagMutability", "MUTABLE"):
@@ -35,6 +39,7 @@ class Repository(
             self.call("ecr", "put_image_tag_mutability", request)
         self._set_policy(old)
 
+    @override
     def delete(self) -> None:
         self.call("ecr", "delete_repository", {"repositoryName": self.name, "force": "false"})
 
@@ -47,8 +52,9 @@ class Repository(
 
 
 class RegistryPolicy(Resource, of="AWS::ECR::RegistryPolicy"):
-    """A registry has one policy in each region: one that somebody else made is not taken over."""
+    """The policy of an ECR registry. A registry has only one policy per region; an existing one is not overwritten."""
 
+    @override
     def create(self) -> None:
         try:
             self.call("ecr", "get_registry_policy", {})
@@ -58,10 +64,12 @@ class RegistryPolicy(Resource, of="AWS::ECR::RegistryPolicy"):
         else:
             raise ValueError(f"The registry {self.account} already has a policy.")
         self.update({})
-        self.made(self.account, RegistryId=self.account)
+        self.set_identity(self.account, RegistryId=self.account)
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         self.call("ecr", "put_registry_policy", {"policyText": json.dumps(self.properties["PolicyText"])})
 
+    @override
     def delete(self) -> None:
         self.call("ecr", "delete_registry_policy", {})

@@ -1,8 +1,8 @@
-"""IAM and KMS."""
+"""Resource types of IAM and KMS."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, override
 
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 
@@ -10,35 +10,40 @@ _MOST_POLICY_VERSIONS = 5
 
 
 class Role(Resource, of="AWS::IAM::Role", name="RoleName", limit=64, fixed=("Path",)):
+    """An IAM role."""
+
+    @override
     def create(self) -> None:
         role = self.call("iam", "create_role", self.properties | {"RoleName": self.name})["Role"]
-        self.made(role["RoleName"], Arn=role["Arn"], RoleId=role["RoleId"])
-        self._grant({})
+        self.set_identity(role["RoleName"], Arn=role["Arn"], RoleId=role["RoleId"])
+        self._set_policies({})
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         trust = {"RoleName": self.name, "PolicyDocument": self.properties["AssumeRolePolicyDocument"]}
         self.call("iam", "update_assume_role_policy", trust)
         self.call("iam", "update_role", self.properties | {"RoleName": self.name})
-        self._limit(old)
-        self._grant(old)
+        self._set_permissions_boundary(old)
+        self._set_policies(old)
 
+    @override
     def delete(self) -> None:
         old, self.properties = self.properties, {}
-        self._grant(old)
+        self._set_policies(old)
         self.call("iam", "delete_role", {"RoleName": self.name})
 
-    def _limit(self, old: dict[str, Any]) -> None:
+    def _set_permissions_boundary(self, old: dict[str, Any]) -> None:
         role = {"RoleName": self.name}
         if boundary := self.properties.get("PermissionsBoundary"):
             self.call("iam", "put_role_permissions_boundary", role | {"PermissionsBoundary": boundary})
         elif "PermissionsBoundary" in old:
             self.call("iam", "delete_role_permissions_boundary", role)
 
-    def _grant(self, old: dict[str, Any]) -> None:
+    def _set_policies(self, old: dict[str, Any]) -> None:
         role = {"RoleName": self.name}
         inline = self.properties.get("Policies", [])
         for policy in inline:
-            # IAM takes a role's own policy without a version; moto does not.
+            # IAM accepts an inline policy without a version; moto does not.
             document = {"Version": "2012-10-17"} | policy["PolicyDocument"]
             self.call("iam", "put_role_policy", role | policy | {"PolicyDocument": document})
         for name in {policy["PolicyName"] for policy in old.get("Policies", [])} - {p["PolicyName"] for p in inline}:
@@ -51,11 +56,15 @@ class Role(Resource, of="AWS::IAM::Role", name="RoleName", limit=64, fixed=("Pat
 
 
 class ManagedPolicy(Resource, of="AWS::IAM::ManagedPolicy", name="ManagedPolicyName", fixed=("Path", "Description")):
+    """An IAM managed policy."""
+
+    @override
     def create(self) -> None:
         arn = self.call("iam", "create_policy", self.properties | {"PolicyName": self.name})["Policy"]["Arn"]
-        self.made(arn, PolicyArn=arn)
+        self.set_identity(arn, PolicyArn=arn)
         self._attach({})
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         policy = {"PolicyArn": self.physical_resource_id}
         versions = self.call("iam", "list_policy_versions", policy)["Versions"]
@@ -66,6 +75,7 @@ class ManagedPolicy(Resource, of="AWS::IAM::ManagedPolicy", name="ManagedPolicyN
         self.call("iam", "create_policy_version", policy | document)
         self._attach(old)
 
+    @override
     def delete(self) -> None:
         policy = {"PolicyArn": self.physical_resource_id}
         old, self.properties = self.properties, {}
@@ -85,24 +95,29 @@ class ManagedPolicy(Resource, of="AWS::IAM::ManagedPolicy", name="ManagedPolicyN
 
 
 class Key(Resource, of="AWS::KMS::Key", fixed=("KeySpec", "KeyUsage", "MultiRegion", "Origin")):
+    """A KMS key."""
+
+    @override
     def create(self) -> None:
         key = self.call("kms", "create_key", self.properties | {"Policy": self.properties.get("KeyPolicy")})[
             "KeyMetadata"
         ]
-        self.made(key["KeyId"], Arn=key["Arn"], KeyId=key["KeyId"])
-        self._rotate()
+        self.set_identity(key["KeyId"], Arn=key["Arn"], KeyId=key["KeyId"])
+        self._set_rotation()
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         key = {"KeyId": self.physical_resource_id}
         policy = {"PolicyName": "default", "Policy": self.properties["KeyPolicy"]}
         self.call("kms", "put_key_policy", key | policy)
         self.call("kms", "update_key_description", key | {"Description": self.properties.get("Description", "")})
-        self._rotate()
+        self._set_rotation()
 
+    @override
     def delete(self) -> None:
         self.call("kms", "schedule_key_deletion", self.properties | {"KeyId": self.physical_resource_id})
 
-    def _rotate(self) -> None:
+    def _set_rotation(self) -> None:
         rotates = str(self.properties.get("EnableKeyRotation", False)).lower() == "true"
         operation = "enable_key_rotation" if rotates else "disable_key_rotation"
         self.call("kms", operation, {"KeyId": self.physical_resource_id})

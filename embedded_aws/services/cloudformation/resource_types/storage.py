@@ -1,17 +1,20 @@
-"""S3, DynamoDB, CloudWatch Logs and what Systems Manager keeps."""
+"""Resource types of S3, DynamoDB, CloudWatch Logs and Systems Manager."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, override
 
 from embedded_aws.services.cloudformation.resource_types.base import Resource
 
-_AMERICA = "us-east-1"
+_US_EAST_1 = "us-east-1"
 
 
 class Bucket(Resource, of="AWS::S3::Bucket", name="BucketName", limit=63, fixed=("ObjectLockEnabled",)):
+    """An S3 bucket."""
+
+    @override
     def create(self) -> None:
         if self.has_generated_name:
             self.name = self.name.lower()
@@ -19,10 +22,10 @@ class Bucket(Resource, of="AWS::S3::Bucket", name="BucketName", limit=63, fixed=
             "Bucket": self.name,
             "ObjectLockEnabledForBucket": self.properties.get("ObjectLockEnabled", False),
         }
-        if self.region != _AMERICA:
+        if self.region != _US_EAST_1:
             request["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
         self.call("s3", "create_bucket", request)
-        self.made(
+        self.set_identity(
             self.name,
             Arn=f"arn:aws:s3:::{self.name}",
             DomainName=f"{self.name}.s3.amazonaws.com",
@@ -30,9 +33,11 @@ class Bucket(Resource, of="AWS::S3::Bucket", name="BucketName", limit=63, fixed=
         )
         self._configure({})
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         self._configure(old)
 
+    @override
     def delete(self) -> None:
         self.call("s3", "delete_bucket", {"Bucket": self.name})
 
@@ -65,19 +70,19 @@ def _lifecycle(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """CloudFormation spells a rule a little differently from S3, whose rule must have a filter."""
-    made = rule | {"ID": rule.get("Id"), "Filter": {"Prefix": rule.get("Prefix", "")}}
-    made.pop("Prefix", None)
+    """Return S3's form of a lifecycle rule of CloudFormation; in S3's, a filter is required."""
+    converted = rule | {"ID": rule.get("Id"), "Filter": {"Prefix": rule.get("Prefix", "")}}
+    converted.pop("Prefix", None)
     if "ExpirationInDays" in rule or "ExpiredObjectDeleteMarker" in rule:
-        made["Expiration"] = {"Days": rule.get("ExpirationInDays")} | rule
+        converted["Expiration"] = {"Days": rule.get("ExpirationInDays")} | rule
     if "NoncurrentVersionExpirationInDays" in rule:
-        made["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
+        converted["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
     if "Transitions" in rule:
-        made["Transitions"] = [
+        converted["Transitions"] = [
             {"StorageClass": transition["StorageClass"], "Days": transition["TransitionInDays"]}
             for transition in rule["Transitions"]
         ]
-    return made
+    return converted
 
 
 def _notification(value: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def _as(name: str) -> Callable[[Any], dict[str, Any]]:
     return lambda value: {name: value}
 
 
-# Each property: the call that sets it, its request, and the call that takes it back.
+# For each property: the operation that sets it, a function that builds the request, the operation that deletes it.
 _BUCKET_SETTINGS: dict[str, tuple[str, Callable[[Any], dict[str, Any]], str]] = {
     "BucketEncryption": ("put_bucket_encryption", _encryption, "delete_bucket_encryption"),
     "VersioningConfiguration": ("put_bucket_versioning", _as("VersioningConfiguration"), ""),
@@ -110,13 +115,18 @@ _BUCKET_SETTINGS: dict[str, tuple[str, Callable[[Any], dict[str, Any]], str]] = 
 
 
 class BucketPolicy(Resource, of="AWS::S3::BucketPolicy", fixed=("Bucket",)):
+    """The policy of an S3 bucket."""
+
+    @override
     def create(self) -> None:
         self._put()
-        self.made(self.properties["Bucket"])
+        self.set_identity(self.properties["Bucket"])
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         self._put()
 
+    @override
     def delete(self) -> None:
         self.call("s3", "delete_bucket_policy", {"Bucket": self.properties["Bucket"]})
 
@@ -131,11 +141,15 @@ class Table(
     limit=255,
     fixed=("KeySchema", "LocalSecondaryIndexes"),
 ):
+    """A DynamoDB table."""
+
+    @override
     def create(self) -> None:
         table = self.call("dynamodb", "create_table", self._request())["TableDescription"]
-        self.made(self.name, Arn=table["TableArn"], StreamArn=table.get("LatestStreamArn"))
+        self.set_identity(self.name, Arn=table["TableArn"], StreamArn=table.get("LatestStreamArn"))
         self._configure({})
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         changed = {
             name: value
@@ -145,9 +159,10 @@ class Table(
         }
         if changed:
             self.call("dynamodb", "update_table", changed | {"TableName": self.name})
-        self._index(old)
+        self._update_indexes(old)
         self._configure(old)
 
+    @override
     def delete(self) -> None:
         self.call("dynamodb", "delete_table", {"TableName": self.name})
 
@@ -160,8 +175,8 @@ class Table(
             request["StreamSpecification"] = stream | {"StreamEnabled": True}
         return request
 
-    def _index(self, old: dict[str, Any]) -> None:
-        """Each index that is new, changed or gone is an update of its own."""
+    def _update_indexes(self, old: dict[str, Any]) -> None:
+        """Call UpdateTable once for each added, changed or removed index; an update can change only one index."""
         wanted = {index["IndexName"]: index for index in self.properties.get("GlobalSecondaryIndexes", [])}
         existing = {index["IndexName"]: index for index in old.get("GlobalSecondaryIndexes", [])}
         changes = [{"Delete": {"IndexName": name}} for name, index in existing.items() if wanted.get(name) != index]
@@ -179,9 +194,9 @@ class Table(
         ):
             if name in self.properties and self.properties[name] != old.get(name):
                 self.call("dynamodb", operation, table | {name: self.properties[name]})
-        self._admit(old)
+        self._set_resource_policy(old)
 
-    def _admit(self, old: dict[str, Any]) -> None:
+    def _set_resource_policy(self, old: dict[str, Any]) -> None:
         table = {"ResourceArn": self.attributes["Arn"]}
         if policy := self.properties.get("ResourcePolicy"):
             self.call("dynamodb", "put_resource_policy", table | {"Policy": policy["PolicyDocument"]})
@@ -190,18 +205,23 @@ class Table(
 
 
 class LogGroup(Resource, of="AWS::Logs::LogGroup", name="LogGroupName", limit=512):
+    """A CloudWatch Logs log group."""
+
+    @override
     def create(self) -> None:
         self.call("logs", "create_log_group", self.properties | {"logGroupName": self.name})
-        self.made(self.name, Arn=f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.name}:*")
-        self._keep({})
+        self.set_identity(self.name, Arn=f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.name}:*")
+        self._set_retention({})
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
-        self._keep(old)
+        self._set_retention(old)
 
+    @override
     def delete(self) -> None:
         self.call("logs", "delete_log_group", {"logGroupName": self.name})
 
-    def _keep(self, old: dict[str, Any]) -> None:
+    def _set_retention(self, old: dict[str, Any]) -> None:
         group = {"logGroupName": self.name}
         if "RetentionInDays" in self.properties:
             self.call("logs", "put_retention_policy", self.properties | group)
@@ -210,35 +230,46 @@ class LogGroup(Resource, of="AWS::Logs::LogGroup", name="LogGroupName", limit=51
 
 
 class Parameter(Resource, of="AWS::SSM::Parameter", name="Name"):
+    """A Systems Manager parameter."""
+
+    @override
     def create(self) -> None:
         self.call("ssm", "put_parameter", self.properties | {"Name": self.name})
-        self._remember()
+        self._set_attributes()
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         request = {name: value for name, value in self.properties.items() if name != "Tags"}
         self.call("ssm", "put_parameter", request | {"Name": self.name, "Overwrite": True})
-        self._remember()
+        self._set_attributes()
 
+    @override
     def delete(self) -> None:
         self.call("ssm", "delete_parameter", {"Name": self.name})
 
-    def _remember(self) -> None:
-        self.made(self.name, Type=self.properties["Type"], Value=self.properties["Value"])
+    def _set_attributes(self) -> None:
+        self.set_identity(self.name, Type=self.properties["Type"], Value=self.properties["Value"])
 
 
 class Document(Resource, of="AWS::SSM::Document", name="Name", fixed=("DocumentType",)):
+    """A Systems Manager document."""
+
+    @override
     def create(self) -> None:
         self.call("ssm", "create_document", self._request())
-        self.made(self.name)
+        self.set_identity(self.name)
 
+    @override
     def needs_replacement(self, properties: dict[str, Any]) -> bool:
         return properties.get("UpdateMethod") != "NewVersion" or super().needs_replacement(properties)
 
+    @override
     def update(self, old: dict[str, Any]) -> None:
         answer = self.call("ssm", "update_document", self._request() | {"DocumentVersion": "$LATEST"})
         version = {"Name": self.name, "DocumentVersion": answer["DocumentDescription"]["DocumentVersion"]}
         self.call("ssm", "update_document_default_version", version)
 
+    @override
     def delete(self) -> None:
         self.call("ssm", "delete_document", {"Name": self.name})
 

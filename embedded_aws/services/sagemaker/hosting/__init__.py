@@ -1,1 +1,1 @@
-"""SageMaker hosting: endpoints whose containers really load and serve their models."""
+"""SageMaker hosting: endpoints whose containers load and serve their models."""

@@ -1,6 +1,6 @@
-"""SageMaker endpoints: created, updated, described and deleted as on AWS, on containers that really run.
+"""The API of SageMaker endpoints, whose containers run as processes.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and its siblings.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and the pages of the other operations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from embedded_aws.services.sagemaker import models, tags
 from embedded_aws.services.sagemaker.hosting import guardrails, invocations, scalable_targets
 from embedded_aws.services.sagemaker.hosting.deployment import Deployments
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
-from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing
+from embedded_aws.services.sagemaker.operations import Call, implement, invalid, listing
 
 patches = Patches("5.2.5")
 _deployments: Deployments
@@ -24,11 +24,12 @@ _quotas: dict[tuple[str, str], int] = {}
 
 
 def install(host: Host) -> None:
+    """Apply the patches, and end the deployments and containers with the host."""
     global _deployments
     _deployments = Deployments(host.pace, host.directory / "endpoints")
     _quotas.clear()
-    # Last in first out: without containers, deployments that are under way have nothing to wait for; what they still
-    # started ends after them.
+    # Last in, first out: killing the containers first ends the waits of deployments. The second call kills the
+    # containers that the deployments started in the meantime.
     host.exits.callback(processes.kill_all)
     host.exits.callback(_deployments.end)
     host.exits.callback(processes.kill_all)
@@ -38,7 +39,7 @@ def install(host: Host) -> None:
 
 
 def maintain(account: str, endpoint_name: str, seconds: float) -> None:
-    """Do what no caller can ask for: SageMaker's own maintenance, `SystemUpdating` for some seconds."""
+    """Start SageMaker's maintenance, which no caller can request: the endpoint is SystemUpdating for some seconds."""
     endpoint = _find(Call(account, accounts.REGION, {}), endpoint_name)
     with endpoint.lock:
         _assert_changeable(endpoint)
@@ -46,7 +47,7 @@ def maintain(account: str, endpoint_name: str, seconds: float) -> None:
 
 
 def limit_instances(account: str, instance_type: str, count: int) -> None:
-    """Set an account's service quota "<instance type> for endpoint usage". There is none until one is set."""
+    """Set an account's service quota "<instance type> for endpoint usage", which is unlimited otherwise."""
     _quotas[account, instance_type] = count
 
 
@@ -110,7 +111,7 @@ def _update_endpoint_weights_and_capacities(call: Call) -> dict[str, Any]:
                     **variant.get("DesiredServerlessConfig", {}),
                     **desired["ServerlessUpdateConfig"],
                 }
-        _deployments.reweigh(endpoint, variants)
+        _deployments.change_weights(endpoint, variants)
     return {"EndpointArn": endpoint.arn}
 
 
@@ -119,7 +120,7 @@ def _describe_endpoint_config(call: Call) -> dict[str, Any]:
 
 
 def _find_config(call: Call) -> models.Resource:
-    """API_CreateEndpoint.html: reads are eventually consistent, so a config made a moment ago may not be there yet."""
+    """Return a config. Reads are eventually consistent: a new one may remain invisible (API_CreateEndpoint.html)."""
     return models.find_config(call, call.request["EndpointConfigName"], _deployments.pace.endpoint_config_lag)
 
 
@@ -130,14 +131,14 @@ def _describe_endpoint(call: Call) -> dict[str, Any]:
 def _delete_endpoint(call: Call) -> None:
     endpoint = _find(call, call.request["EndpointName"])
 
-    def forget() -> None:
+    def remove() -> None:
         call.backend.endpoints.pop(endpoint.name.lower(), None)
         scalable_targets.deregister(endpoint)
 
     with endpoint.lock:
         if endpoint.busy:
             raise _in_progress(endpoint)
-        _deployments.delete(endpoint, forget)
+        _deployments.delete(endpoint, remove)
 
 
 def _list_endpoints(call: Call) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _assert_changeable(endpoint: Endpoint) -> None:
 
 
 def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """serverless-endpoints.html: an instance-based endpoint cannot become a serverless one, nor the other way round."""
+    """Raise an error if an endpoint would change between instance-based and serverless (serverless-endpoints.html)."""
     kinds = [any("ServerlessConfig" in variant for variant in config["ProductionVariants"]) for config in (old, new)]
     if kinds[0] != kinds[1]:
         raise invalid(
@@ -175,7 +176,7 @@ def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:
-    """endpoint-scaling-update.html: a variant that scales keeps its name and instance type until it is deregistered."""
+    """Raise an error if a scalable target would lose its name or instance type (endpoint-scaling-update.html)."""
     scaled = scalable_targets.variants(endpoint)
     new = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
     broken = [
@@ -191,19 +192,19 @@ def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:
 
 
 def _check_quotas(call: Call, config: dict[str, Any]) -> None:
-    """An update needs the new instances beside the old."""
+    """Raise ResourceLimitExceeded if the new instances and the old ones together exceed a quota."""
     for (account, instance_type), quota in _quotas.items():
         used = sum(
             _instances(endpoint.config, instance_type)
             for endpoint in call.backend.endpoints.values()
             if endpoint.status != "Failed"
         )
-        wanted = _instances(config, instance_type)
-        if account == call.account and wanted and used + wanted > quota:
+        requested = _instances(config, instance_type)
+        if account == call.account and requested and used + requested > quota:
             raise ApiError(
                 "ResourceLimitExceeded",
                 f"The account-level service limit '{instance_type} for endpoint usage' is {quota} Instances, with "
-                f"current utilization of {used} Instances and a request delta of {wanted} Instances. Please use AWS "
+                f"current utilization of {used} Instances and a request delta of {requested} Instances. Please use AWS "
                 "Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact "
                 "AWS support to request an increase for this quota.",
             )
@@ -217,7 +218,7 @@ def _instances(config: dict[str, Any], instance_type: str) -> int:
     )
 
 
-answer(
+implement(
     patches,
     {
         "CreateModel": models.create_model,
@@ -229,9 +230,9 @@ answer(
         "DeleteEndpointConfig": models.delete_endpoint_config,
         "ListEndpointConfigs": models.list_endpoint_configs,
     },
-    "moto overwrites a name that exists, checks little and loses fields.",
+    "moto overwrites existing resources, validates little and does not store all members.",
 )
-answer(
+implement(
     patches,
     {
         "CreateEndpoint": _create_endpoint,
@@ -240,6 +241,6 @@ answer(
         "DeleteEndpoint": _delete_endpoint,
         "ListEndpoints": _list_endpoints,
     },
-    "moto runs no containers: an endpoint is in service at once.",
+    "moto runs no containers: an endpoint is immediately InService.",
 )
-answer(patches, {"UpdateEndpoint": _update_endpoint}, "moto lacks it.", adds=True)
+implement(patches, {"UpdateEndpoint": _update_endpoint}, "moto lacks it.", adds=True)

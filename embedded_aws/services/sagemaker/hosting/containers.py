@@ -1,7 +1,7 @@
-"""One container of a model: what lies in its directory, and the process that serves it.
+"""One container of a model: its files, and the process that serves it.
 
-On AWS the model lies in /opt/ml/model and the code in /opt/ml/model/code. Those paths do not exist here: they are below
-the container's own directory, and the script is told where by `model_dir` and SM_MODEL_DIR.
+On AWS, the model is in /opt/ml/model and the code in /opt/ml/model/code. These paths do not exist here. `model_dir` and
+SM_MODEL_DIR contain the path of the model, which is in the container's directory.
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
 
@@ -30,22 +30,24 @@ _LAST_WORDS_SECONDS = 1.0
 
 
 class ContainerError(Exception):
-    """The container does not run, or did not answer."""
+    """The container does not run or did not respond."""
 
 
 class ModelDataError(Exception):
-    """What the container is to serve could not be brought to it: the reason in SageMaker's words."""
+    """The model data could not be downloaded. The message is SageMaker's."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Response:
+    """A container's HTTP response."""
+
     status: int
     content_type: str
     body: bytes
 
 
 class Container:
-    """`definition` is a ContainerDefinition of CreateModel, with a model package's already filled in."""
+    """A container. `definition` is the ContainerDefinition, with the values of its model package."""
 
     def __init__(
         self, name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path, log: LogStream
@@ -62,19 +64,19 @@ class Container:
         self._restart = threading.Lock()
 
     def download(self) -> None:
-        """Bring the model data, as SageMaker does before it starts the container."""
+        """Download the model data, as SageMaker does before it starts the container. Raise ModelDataError."""
         artifacts = self._artifacts()
         self.model_dir.mkdir(parents=True)
         if url := self.definition.get("ModelDataUrl"):
-            self._bring(artifacts, url, self.model_dir, archive=True, single=True)
+            self._fetch(artifacts, url, self.model_dir, archive=True, single=True)
         elif source := self.definition.get("ModelDataSource"):
-            self._bring_source(artifacts, source["S3DataSource"], self.model_dir)
+            self._fetch_source(artifacts, source["S3DataSource"], self.model_dir)
         for additional in self.definition.get("AdditionalModelDataSources", []):
             target = self.directory / "additional-model-data-sources" / additional["ChannelName"]
-            self._bring_source(artifacts, additional["S3DataSource"], target)
+            self._fetch_source(artifacts, additional["S3DataSource"], target)
 
     def start(self, timeout: float) -> None:
-        """Start the process and wait until it answers its health check."""
+        """Start the process and wait for its health check. Raise ContainerError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         script = self._script()
         with socket.socket() as listener:
@@ -94,44 +96,46 @@ class Container:
         except (OSError, http.client.HTTPException):
             healthy = False
         if not healthy:
-            # A script that fails closes its socket before Python has written why: let it.
+            # A script that fails closes its socket before Python has written the traceback.
             with contextlib.suppress(TimeoutError):
                 self._process.wait(_LAST_WORDS_SECONDS)
             self.stop()
-            raise ContainerError(f"{self.name} did not pass the health check")
+            raise ContainerError(f"The container {self.name} did not pass the health check.")
 
-    def invoke(self, body: bytes, headers: dict[str, str], timeout: float) -> Answer:
-        """POST /invocations. Raises TimeoutError, and ContainerError where the process ended."""
+    def invoke(self, body: bytes, headers: dict[str, str], timeout: float) -> Response:
+        """Send a request to /invocations. Raise TimeoutError, or ContainerError if the process ended."""
         try:
             self._restart_if_dead()
             return self._request("POST", "/invocations", body, headers, timeout)
         except TimeoutError:
             raise
         except (OSError, http.client.HTTPException) as error:
-            raise ContainerError(f"{self.name} did not answer: {error}") from error
+            raise ContainerError(f"The container {self.name} did not respond: {error}") from error
 
     def stop(self) -> None:
+        """Kill the process."""
         process, self._process = self._process, None
         if process:
             process.kill()
 
     def remove(self) -> None:
+        """Kill the process and remove the container's files."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _restart_if_dead(self) -> None:
-        """A container that exits is started again on the same instance, with the data that lies there."""
+        """Restart a container that has exited, as SageMaker does on the same instance with the same files."""
         with self._restart:
             if self._process and not self._process.alive:
                 self.stop()
                 self.start(timeout=10)
 
-    def _request(self, method: str, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Answer:
+    def _request(self, method: str, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=max(timeout, 0.1))
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return Answer(response.status, response.getheader("Content-Type", ""), response.read())
+            return Response(response.status, response.getheader("Content-Type", ""), response.read())
         finally:
             connection.close()
 
@@ -141,8 +145,8 @@ class Container:
         except ArtifactError as error:
             raise ModelDataError(str(error)) from error
 
-    def _bring_source(self, artifacts: Artifacts, source: dict[str, Any], target: Path) -> None:
-        self._bring(
+    def _fetch_source(self, artifacts: Artifacts, source: dict[str, Any], target: Path) -> None:
+        self._fetch(
             artifacts,
             source["S3Uri"],
             target,
@@ -150,7 +154,7 @@ class Container:
             single=source["S3DataType"] == "S3Object",
         )
 
-    def _bring(self, artifacts: Artifacts, uri: str, target: Path, *, archive: bool, single: bool) -> None:
+    def _fetch(self, artifacts: Artifacts, uri: str, target: Path, *, archive: bool, single: bool) -> None:
         local_copy = self.directory / "download" / uri.rstrip("/").rpartition("/")[2]
         try:
             if not single:
@@ -176,7 +180,10 @@ class Container:
             local_copy.unlink()
 
     def _script(self) -> Path:
-        """The inference script. One in S3 the container itself downloads, which it cannot do in network isolation."""
+        """Return the path of the inference script, downloaded from S3 if necessary.
+
+        Raise ContainerError if there is no code. On AWS, the container downloads it, so not in network isolation.
+        """
         variables: dict[str, str] = self.definition.get("Environment", {})
         program = variables.get("SAGEMAKER_PROGRAM", "inference.py")
         submitted = variables.get("SAGEMAKER_SUBMIT_DIRECTORY", f"{_OPT_ML_MODEL}/code").removeprefix("file://")
@@ -186,12 +193,12 @@ class Container:
         if not code.exists():
             try:
                 if self.isolated:
-                    raise ArtifactError(f"{submitted} cannot be reached from a container in network isolation")
+                    raise ArtifactError(f"A container in network isolation cannot access {submitted}.")
                 archive = Artifacts(self.role_arn).download(submitted, self.directory / "download" / "sourcedir.tar.gz")
                 unpack(archive, code)
             except ArtifactError as error:
                 self.log.write(str(error))
-                raise ContainerError(f"{self.name} has no code: {error}") from error
+                raise ContainerError(f"The container {self.name} has no code: {error}") from error
         return code / program
 
     def _environment(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What an endpoint was asked and answered, written to S3 with the rights of its execution role.
+"""Data capture: the requests and responses of an endpoint, written to S3 with the permissions of its execution role.
 
-https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html; each invocation is a file of
-its own here, where SageMaker collects some minutes of them.
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html. Each invocation is a separate
+file, while SageMaker collects them for some minutes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ _MODES = {"Input": ("INPUT",), "Output": ("OUTPUT",), "InputAndOutput": ("INPUT"
 
 
 def capture(
-    endpoint: Endpoint, variant: str, inference_id: str, asked: tuple[str, bytes], answered: tuple[str, bytes]
+    endpoint: Endpoint, variant: str, inference_id: str, request: tuple[str, bytes], response: tuple[str, bytes]
 ) -> None:
-    """Write down one invocation, if the endpoint's config says so: content type and body of request and answer."""
+    """Write one invocation to S3 if the endpoint's config requires it.
+
+    `request` and `response` are pairs of content type and body.
+    """
     config = endpoint.config.get("DataCaptureConfig", {})
     share = config.get("InitialSamplingPercentage", 0) / 100
     if not config.get("EnableCapture", True) or random.random() >= share or endpoint.fleet is None:  # noqa: S311
@@ -31,7 +34,7 @@ def capture(
     headers = config.get("CaptureContentTypeHeader", {})
     captured = {
         member: _data(mode, *data, headers)
-        for member, mode, data in (("endpointInput", "INPUT", asked), ("endpointOutput", "OUTPUT", answered))
+        for member, mode, data in (("endpointInput", "INPUT", request), ("endpointOutput", "OUTPUT", response))
         if mode in modes
     }
     time = now()
@@ -46,11 +49,11 @@ def capture(
         target = f"{config['DestinationS3Uri'].rstrip('/')}/{endpoint.name}/{variant}/{name}"
         Artifacts(role_arn).upload(target, line.encode() + b"\n", **key)
     except ArtifactError:
-        return  # a role that may not write there leaves nothing
+        return  # without the permission, nothing is captured
 
 
 def _data(mode: str, content_type: str, body: bytes, headers: dict[str, Any]) -> dict[str, str]:
-    """Text of the content types that the config names is kept as it is, everything else in base64."""
+    """Return captured data: as text if the config lists its content type, otherwise in Base64."""
     for encoding, member in (("CSV", "CsvContentTypes"), ("JSON", "JsonContentTypes")):
         if content_type in headers.get(member, []):
             return {"observedContentType": content_type, "mode": mode, "data": body.decode(), "encoding": encoding}

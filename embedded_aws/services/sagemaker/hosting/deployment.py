@@ -1,8 +1,8 @@
-"""How an endpoint moves: from nothing to a config, from one config to the next and back, and out of existence.
+"""The creation, update, rollback, maintenance and deletion of endpoints.
 
-The statuses: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html (EndpointStatus).
-A new fleet is started beside the old one and takes its place once it serves (deployment-guardrails-blue-green.html), so
-an endpoint that is updated never stops answering.
+The statuses: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html (EndpointStatus). A
+new fleet starts while the old one serves, and replaces it when it is ready (deployment-guardrails-blue-green.html), so
+an update never interrupts an endpoint.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from embedded_aws.services.sagemaker.hosting import guardrails
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
 from embedded_aws.services.sagemaker.hosting.fleet import Fleet, FleetError
 
-# The longest that an invocation may take: InvokeEndpoint's "Your model container must respond within 60 seconds".
+# The time limit of an invocation: "Your model container must respond within 60 seconds" (InvokeEndpoint).
 INVOCATION_SECONDS = 60.0
 _ALARM_POLL_SECONDS = 0.2
 
 
 class EndedError(Exception):
-    """The embedded AWS stops in the middle of a deployment."""
+    """The embedded AWS stops during a deployment."""
 
 
 class RolledBackError(Exception):
-    """The deployment is to be undone: the FailureReason."""
+    """The deployment must be rolled back. The message is the FailureReason."""
 
 
 class Deployments:
-    """What goes on with all endpoints; `end` stops their containers."""
+    """The deployments of all endpoints, in background threads."""
 
     def __init__(self, pace: Pace, directory: Path) -> None:
         self.pace = pace
@@ -41,9 +41,10 @@ class Deployments:
         self._background = Background("endpoint deployment")
 
     def create(self, endpoint: Endpoint, config: dict[str, Any], models: dict[str, Any]) -> None:
+        """Start the first fleet of an endpoint."""
         endpoint.config = config
         endpoint.variants = variant_summaries(config, [])
-        endpoint.announce(config, endpoint.variants)
+        endpoint.begin_deployment(config, endpoint.variants)
         endpoint.move("Creating")
         self._run(self._create, endpoint, Fleet(endpoint.name, config, models, self._directory))
 
@@ -55,31 +56,33 @@ class Deployments:
         variants: list[dict[str, Any]],
         deployment_config: dict[str, Any],
     ) -> None:
-        """`variants` are the new config's as they shall be, their retained counts and weights included."""
+        """Deploy a config. `variants` are those of the new config with their retained counts and weights."""
         fleet = Fleet(endpoint.name, config, models, self._directory)
-        endpoint.claimed = True
+        endpoint.change_pending = True
         lag = self.pace.endpoint_status_lag
         if not lag:
-            endpoint.announce(config, variants)
+            endpoint.begin_deployment(config, variants)
             endpoint.move("Updating")
         self._run(self._update, endpoint, fleet, variants, deployment_config, lag)
 
-    def reweigh(self, endpoint: Endpoint, variants: list[dict[str, Any]]) -> None:
-        """Take on other weights and instance counts with the fleet that serves."""
+    def change_weights(self, endpoint: Endpoint, variants: list[dict[str, Any]]) -> None:
+        """Change the weights and instance counts of the current fleet."""
         endpoint.variants = variants
         endpoint.move("Updating")
-        self._run(self._reweigh, endpoint)
+        self._run(self._change_weights, endpoint)
 
-    def delete(self, endpoint: Endpoint, forget: Callable[[], None]) -> None:
+    def delete(self, endpoint: Endpoint, remove: Callable[[], None]) -> None:
+        """Stop an endpoint's fleets, and call `remove` when it no longer exists."""
         endpoint.move("Deleting")
-        self._run(self._delete, endpoint, forget)
+        self._run(self._delete, endpoint, remove)
 
     def maintain(self, endpoint: Endpoint, seconds: float) -> None:
-        """Patch the endpoint as SageMaker does of its own accord: the same config on new instances, where it can."""
+        """Replace the instances with the same config, as SageMaker's automatic maintenance does."""
         endpoint.move("SystemUpdating")
         self._run(self._maintain, endpoint, seconds)
 
     def end(self) -> None:
+        """Stop all deployments."""
         self._background.end()
 
     def _run(self, work: Callable[..., None], *arguments: Any) -> None:
@@ -96,7 +99,7 @@ class Deployments:
             raise EndedError
 
     def _start(self, fleet: Fleet, at_least: float) -> None:
-        """Start a fleet, and take as long over it as AWS would seem to take here."""
+        """Start a fleet, which takes `at_least` some seconds, as on AWS."""
         begun = time.monotonic()
         try:
             fleet.start(self.pace.health_check)
@@ -109,10 +112,10 @@ class Deployments:
         try:
             self._start(fleet, self.pace.endpoint_change)
         except FleetError as error:
-            endpoint.settle()
+            endpoint.end_deployment()
             endpoint.move("Failed", str(error))
             return
-        endpoint.settle(fleet, endpoint.variants)
+        endpoint.end_deployment(fleet, endpoint.variants)
         endpoint.move("InService")
 
     def _update(
@@ -125,7 +128,7 @@ class Deployments:
     ) -> None:
         if lag:
             self._pause(lag)
-            endpoint.announce(fleet.config, variants)
+            endpoint.begin_deployment(fleet.config, variants)
             endpoint.move("Updating")
         rolling = "RollingUpdatePolicy" in deployment_config
         shifted = False
@@ -138,13 +141,13 @@ class Deployments:
         except (FleetError, RolledBackError) as error:
             self._roll_back(endpoint, fleet, str(error), replaced=rolling and shifted)
             return
-        leaving = endpoint.settle(fleet, variants)
+        leaving = endpoint.end_deployment(fleet, variants)
         endpoint.move("InService")
         for old in leaving:
             old.drain(INVOCATION_SECONDS)
 
     def _bake(self, endpoint: Endpoint, fleet: Fleet, step: guardrails.Step, deployment_config: dict[str, Any]) -> None:
-        """Give the new fleet its share and watch the alarms."""
+        """Route a step's share of the traffic to the new fleet, and monitor the alarms for the baking period."""
         message = f"Baking for {step.wait} seconds with traffic enabled on {step.share:.0%} of the capacity."
         endpoint.route(fleet, step.share, "Baking", message)
         role_arn = next(iter(fleet.models.values()))["ExecutionRoleArn"]
@@ -164,31 +167,31 @@ class Deployments:
             self._pause(min(left, _ALARM_POLL_SECONDS))
 
     def _roll_back(self, endpoint: Endpoint, fleet: Fleet, reason: str, replaced: bool) -> None:
-        """Back to the old fleet.
+        """Roll back to the old fleet.
 
-        A blue/green deployment still has all of it. A rolling one has already `replaced` instances, so it has to load
-        the old config's models again. Where that fails both fleets stay, each with its part of the traffic:
-        UpdateRollbackFailed.
+        In a blue/green deployment, it is complete. A rolling deployment has already `replaced` instances and must load
+        the old config's models again. If that fails, the endpoint is UpdateRollbackFailed: both fleets remain, each
+        with its share of the traffic.
         """
         endpoint.move("RollingBack", reason)
         restored = None
         if replaced and endpoint.fleet:
-            restored = endpoint.fleet.again()
+            restored = endpoint.fleet.replica()
             try:
                 self._start(restored, self.pace.endpoint_change)
             except FleetError as error:
-                endpoint.remain_mixed()
+                endpoint.keep_both_fleets()
                 endpoint.move("UpdateRollbackFailed", f"{reason} The rollback failed too: {error}")
                 return
         else:
             endpoint.route(fleet, 0.0, "Deleting")
             self._pause(self.pace.endpoint_change)
-        leaving = endpoint.settle(restored)
+        leaving = endpoint.end_deployment(restored)
         endpoint.move("InService", reason)
         for other in leaving:
             other.drain(INVOCATION_SECONDS)
 
-    def _reweigh(self, endpoint: Endpoint) -> None:
+    def _change_weights(self, endpoint: Endpoint) -> None:
         self._pause(self.pace.endpoint_change)
         with endpoint.lock:
             for variant in endpoint.variants:
@@ -198,22 +201,22 @@ class Deployments:
                     variant["CurrentServerlessConfig"] = variant["DesiredServerlessConfig"]
         endpoint.move("InService")
 
-    def _delete(self, endpoint: Endpoint, forget: Callable[[], None]) -> None:
-        fleets = [*endpoint.settle(), *([endpoint.fleet] if endpoint.fleet else [])]
+    def _delete(self, endpoint: Endpoint, remove: Callable[[], None]) -> None:
+        fleets = [*endpoint.end_deployment(), *([endpoint.fleet] if endpoint.fleet else [])]
         self._pause(self.pace.endpoint_change)
-        forget()
+        remove()
         for fleet in fleets:
             fleet.stop()
 
     def _maintain(self, endpoint: Endpoint, seconds: float) -> None:
         leaving: list[Fleet] = []
         if endpoint.fleet:
-            patched = endpoint.fleet.again()
+            patched = endpoint.fleet.replica()
             try:
                 self._start(patched, seconds)
-                leaving = endpoint.settle(patched)
+                leaving = endpoint.end_deployment(patched)
             except FleetError:
-                leaving = []  # what cannot be patched stays as it is
+                leaving = []  # the old fleet remains
         endpoint.move("InService")
         for old in leaving:
             old.drain(INVOCATION_SECONDS)

@@ -1,4 +1,4 @@
-"""An endpoint: its status, what DescribeEndpoint and its events tell of it, and which fleet answers a request.
+"""An endpoint: its status, its description, its events, and the fleet that serves a request.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
 """
@@ -18,16 +18,16 @@ from embedded_aws.services.events import api as events
 from embedded_aws.services.sagemaker.hosting.fleet import Fleet, Variant
 from embedded_aws.services.sagemaker.operations import now
 
-# In these it can neither be updated nor deleted.
+# The statuses in which it can be neither updated nor deleted.
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-# In these it answers: an UpdateRollbackFailed endpoint is in service with a mix of the old and the new config.
-_ANSWERING = ("InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed")
-# What of a config DescribeEndpoint repeats as it is.
-_REPEATED = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
+# The statuses in which it serves. UpdateRollbackFailed serves with a mix of the old and the new config.
+_SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed")
+# The members of a config that DescribeEndpoint returns unchanged.
+_UNCHANGED = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
 
 
 class Endpoint:
-    """`lock` guards all of it; statuses and fleets only change through the methods."""
+    """An endpoint. `lock` protects its state; only its methods change status and fleets."""
 
     def __init__(self, account: str, region: str, name: str, arn: str, tags: list[dict[str, str]]) -> None:
         self.account = account
@@ -40,7 +40,7 @@ class Endpoint:
         self.failure_reason: str | None = None
         self.config: dict[str, Any] = {}
         self.last_deployment_config: dict[str, Any] | None = None
-        self.claimed = False  # a change has begun that its status does not show yet
+        self.change_pending = False  # a change has started that the status does not show yet
         self.lock = threading.RLock()
         self.fleet: Fleet | None = None
         self.variants: list[dict[str, Any]] = []
@@ -50,16 +50,18 @@ class Endpoint:
 
     @property
     def status(self) -> str:
+        """Return the EndpointStatus."""
         return self.endpoint_status
 
     @property
     def busy(self) -> bool:
-        return self.claimed or self.endpoint_status in BUSY
+        """Return whether the endpoint can be neither updated nor deleted."""
+        return self.change_pending or self.endpoint_status in BUSY
 
     def move(self, status: str, failure_reason: str | None = None) -> None:
-        """Take on a status and tell EventBridge."""
+        """Change the status and emit an event."""
         with self.lock:
-            self.claimed = False
+            self.change_pending = False
             self.endpoint_status = status
             self.failure_reason = failure_reason[:1024] if failure_reason else None
             self.last_modified_time = now()
@@ -68,8 +70,8 @@ class Endpoint:
             self.account, "aws.sagemaker", "SageMaker Endpoint State Change", detail, [self.arn], region=self.region
         )
 
-    def announce(self, config: dict[str, Any], variants: list[dict[str, Any]]) -> None:
-        """Show a deployment that has begun."""
+    def begin_deployment(self, config: dict[str, Any], variants: list[dict[str, Any]]) -> None:
+        """Set the PendingDeploymentSummary."""
         pending = [
             {
                 **variant,
@@ -87,7 +89,7 @@ class Endpoint:
             }
 
     def route(self, candidate: Fleet, share: float, status: str, message: str = "") -> None:
-        """Send a share of the traffic to the fleet of the deployment."""
+        """Route a share of the traffic to the fleet of the deployment."""
         with self.lock:
             self._candidate, self._candidate_share = candidate, share
             for variant in (self._pending or {}).get("ProductionVariants", []):
@@ -96,8 +98,8 @@ class Endpoint:
                 variant["DeployedImages"] = candidate.variants[variant["VariantName"]].deployed_images
                 variant["VariantStatus"] = [{"Status": status, "StatusMessage": message, "StartTime": now()}]
 
-    def settle(self, fleet: Fleet | None = None, variants: list[dict[str, Any]] | None = None) -> list[Fleet]:
-        """End a deployment, with a new fleet or with the one that served before it. Returns the fleets to stop."""
+    def end_deployment(self, fleet: Fleet | None = None, variants: list[dict[str, Any]] | None = None) -> list[Fleet]:
+        """End a deployment with a new fleet or with the previous one, and return the fleets to stop."""
         with self.lock:
             leaving = [self._candidate]
             if fleet:
@@ -110,27 +112,29 @@ class Endpoint:
             self._candidate, self._candidate_share, self._pending = None, 0.0, None
             return [other for other in leaving if other]
 
-    def remain_mixed(self) -> None:
+    def keep_both_fleets(self) -> None:
         """End a deployment with both fleets in service, each with its share of the traffic."""
         with self.lock:
             self._pending = None
 
     @contextmanager
     def variant(self, target: str = "") -> Iterator[Variant | None]:
-        """The variant that answers one request; None if the endpoint does not answer or has no such variant."""
+        """Yield the variant that serves a request, or None if the endpoint does not serve or has no such variant."""
         with ExitStack() as use:
             with self.lock:
                 fleet = self._candidate if random.random() < self._candidate_share else self.fleet  # noqa: S311
-                found = fleet.variants.get(target or self._by_weight()) if fleet and self.answers else None
-                if fleet and found:
+                variant = fleet.variants.get(target or self._by_weight()) if fleet and self.serves else None
+                if fleet and variant:
                     use.enter_context(fleet.in_use())
-            yield found
+            yield variant
 
     @property
-    def answers(self) -> bool:
-        return self.fleet is not None and self.endpoint_status in _ANSWERING
+    def serves(self) -> bool:
+        """Return whether the endpoint serves requests."""
+        return self.fleet is not None and self.endpoint_status in _SERVING
 
     def describe(self) -> dict[str, Any]:
+        """Return the response of DescribeEndpoint."""
         with self.lock:
             description = {
                 "EndpointName": self.name,
@@ -142,7 +146,7 @@ class Endpoint:
                 "LastModifiedTime": self.last_modified_time,
                 "LastDeploymentConfig": self.last_deployment_config,
                 "PendingDeploymentSummary": self._pending,
-                **{name: self.config.get(name) for name in _REPEATED},
+                **{name: self.config.get(name) for name in _UNCHANGED},
             }
             shadows = {variant["VariantName"] for variant in self.config.get("ShadowProductionVariants", [])}
             if self.fleet:
@@ -161,6 +165,7 @@ class Endpoint:
             return copy.deepcopy({name: value for name, value in description.items() if value is not None})
 
     def summary(self) -> dict[str, Any]:
+        """Return the entry of the endpoint in ListEndpoints."""
         return {
             "EndpointName": self.name,
             "EndpointArn": self.arn,
@@ -170,7 +175,7 @@ class Endpoint:
         }
 
     def gen_response_object(self) -> dict[str, Any]:
-        """What moto's Search shows."""
+        """Return the endpoint for moto's Search."""
         return self.describe()
 
     def _by_weight(self) -> str:
@@ -181,12 +186,12 @@ class Endpoint:
         weights = [variant["CurrentWeight"] for variant in serving]
         if not any(weights):
             return str(serving[0]["VariantName"])
-        return str(random.choices(serving, weights)[0]["VariantName"])  # noqa: S311 - no secret hangs on it
+        return str(random.choices(serving, weights)[0]["VariantName"])  # noqa: S311 - not used for secrets
 
     def _event_detail(self) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """Return the event's detail: statuses in upper snake case, times in epoch milliseconds, tags as a map.
 
-        Statuses in upper snake case, times as floats of epoch milliseconds, tags as a map.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
         """
         detail = {
             "EndpointName": self.name,
@@ -207,10 +212,10 @@ class Endpoint:
 def variant_summaries(
     config: dict[str, Any], retained: list[dict[str, Any]], excluded: frozenset[str] = frozenset()
 ) -> list[dict[str, Any]]:
-    """The variants of a config as they are once deployed.
+    """Return the ProductionVariantSummaries of a config after its deployment.
 
-    `retained` are those of the endpoint whose counts and weights are kept (RetainAllVariantProperties), but for the
-    properties that are `excluded`.
+    `retained` are the endpoint's variants whose counts and weights are retained (RetainAllVariantProperties), except
+    for the properties in `excluded`.
     """
     kept = {variant["VariantName"]: variant for variant in retained}
     summaries = []

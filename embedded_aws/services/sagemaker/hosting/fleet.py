@@ -1,4 +1,4 @@
-"""The containers that serve one endpoint config: of one model, of many, or several for each model.
+"""The containers that serve one endpoint config, with single, multiple or multi-model containers.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/inference-pipelines.html, multi-container-endpoints.html and
 multi-model-endpoints.html
@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from embedded_aws.services.sagemaker import images
-from embedded_aws.services.sagemaker.hosting.containers import Answer, Container, ContainerError, ModelDataError
+from embedded_aws.services.sagemaker.hosting.containers import Container, ContainerError, ModelDataError, Response
 from embedded_aws.services.sagemaker.log_streams import LogStream
 from embedded_aws.services.sagemaker.operations import now
 
 
 class FleetError(Exception):
-    """The fleet cannot serve: the FailureReason of its endpoint."""
+    """The fleet cannot serve. The message is the FailureReason of its endpoint."""
 
 
 class TargetError(Exception):
-    """The request names a container, model or variant that is not there."""
+    """The request specifies a container, model or variant that does not exist."""
 
 
 class ModelFailedError(Exception):
-    """A container answered with an error, or (`status` 0) not at all."""
+    """A container responded with an error or, with `status` 0, not at all."""
 
     def __init__(self, container: str, status: int, message: str) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class Request:
 
 
 class Variant:
-    """A production variant: one set of containers, however many instances it has on AWS."""
+    """A production variant, with one set of containers for any number of instances."""
 
     def __init__(self, endpoint_name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path) -> None:
         self.name: str = definition["VariantName"]
@@ -75,10 +75,11 @@ class Variant:
         self._loading = threading.Lock()
 
     def start(self, health_check_timeout: float) -> None:
+        """Start the containers. Raise FleetError if one of them cannot serve."""
         for container in self._containers:
             self._pull(container)
             if self._multi_model:
-                continue  # its models are loaded when they are first asked for
+                continue  # a model is loaded by its first request
             try:
                 container.download()
                 container.start(health_check_timeout)
@@ -90,26 +91,29 @@ class Variant:
                     "check. Please check CloudWatch logs for this endpoint."
                 ) from error
 
-    def invoke(self, request: Request) -> Answer:
+    def invoke(self, request: Request) -> Response:
+        """Return the response of the model or of the last container. Raise TargetError or ModelFailedError."""
         if request.model and not self._multi_model:
             raise TargetError(f"The endpoint does not support the target model header {request.model}.")
         if request.container and not self._direct:
             raise TargetError("TargetContainerHostname is only supported for endpoints in Direct mode.")
         if self._multi_model:
-            return self._ask(self._load(request), request, request.accept)
+            return self._invoke(self._load(request), request, request.accept)
         if self._direct:
-            return self._ask(self._chosen(request.container), request, request.accept)
-        answer = Answer(200, request.content_type, request.body)
+            return self._invoke(self._chosen(request.container), request, request.accept)
+        response = Response(200, request.content_type, request.body)
         for container in self._containers:
-            step = dataclasses.replace(request, body=answer.body, content_type=answer.content_type)
-            answer = self._ask(container, step, request.accept if container is self._containers[-1] else "*/*")
-        return answer
+            step = dataclasses.replace(request, body=response.body, content_type=response.content_type)
+            response = self._invoke(container, step, request.accept if container is self._containers[-1] else "*/*")
+        return response
 
     def stop(self) -> None:
+        """Stop and remove all containers."""
         for container in [*self._containers, *self._loaded.values()]:
             container.remove()
 
     def log_streams(self) -> dict[str, LogStream]:
+        """Return the log streams by the names of the containers."""
         return {container.name: container.log for container in self._containers}
 
     def _pull(self, container: Container) -> None:
@@ -133,7 +137,7 @@ class Variant:
         raise TargetError(f"Container {hostname} is not part of the endpoint.")
 
     def _load(self, request: Request) -> Container:
-        """The container of one of many models, started when its model is first asked for."""
+        """Return the container of the request's model, started by the first request."""
         if not request.model:
             raise TargetError("TargetModel is required to invoke a multi-model endpoint.")
         template = self._containers[0]
@@ -157,12 +161,12 @@ class Variant:
             return self._loaded[request.model]
 
     @staticmethod
-    def _ask(container: Container, request: Request, accept: str) -> Answer:
+    def _invoke(container: Container, request: Request, accept: str) -> Response:
         headers = {"Content-Type": request.content_type, "Accept": accept}
         if request.custom_attributes:
             headers["X-Amzn-SageMaker-Custom-Attributes"] = request.custom_attributes
         try:
-            answer = container.invoke(request.body, headers, request.timeout)
+            response = container.invoke(request.body, headers, request.timeout)
         except TimeoutError as error:
             raise ModelFailedError(
                 container.name,
@@ -172,13 +176,13 @@ class Variant:
             ) from error
         except ContainerError as error:
             raise ModelFailedError(container.name, 0, str(error)) from error
-        if answer.status >= 400:
-            raise ModelFailedError(container.name, answer.status, answer.body.decode(errors="replace"))
-        return answer
+        if response.status >= 400:
+            raise ModelFailedError(container.name, response.status, response.body.decode(errors="replace"))
+        return response
 
 
 class Fleet:
-    """All variants of an endpoint config. `models` holds each of their models as it was when the deployment began."""
+    """All variants of an endpoint config. `models` contains the models at the start of the deployment, by name."""
 
     def __init__(
         self, endpoint_name: str, config: dict[str, Any], models: dict[str, dict[str, Any]], directory: Path
@@ -196,12 +200,12 @@ class Fleet:
         self._requests = 0
         self._idle = threading.Condition()
 
-    def again(self) -> Fleet:
-        """A new fleet of the same config and models, as new instances are."""
+    def replica(self) -> Fleet:
+        """Return a new fleet with the same config and models."""
         return Fleet(self._endpoint_name, self.config, self.models, self.directory.parent)
 
     def start(self, longest_health_check: float) -> None:
-        """Raise FleetError, with nothing left behind, unless every container serves."""
+        """Start all containers. Stop them and raise FleetError if one of them cannot serve."""
         try:
             for variant in self.variants.values():
                 own = variant.definition.get("ContainerStartupHealthCheckTimeoutInSeconds", longest_health_check)
@@ -212,7 +216,7 @@ class Fleet:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """While a request is on its way, the fleet is not stopped."""
+        """Count a request, for which `drain` waits."""
         with self._idle:
             self._requests += 1
         try:
@@ -223,12 +227,13 @@ class Fleet:
                 self._idle.notify_all()
 
     def drain(self, longest: float) -> None:
-        """Let the requests that are on their way end, then stop."""
+        """Wait for the current requests, at most `longest` seconds, and stop."""
         with self._idle:
             self._idle.wait_for(lambda: self._requests == 0, timeout=longest)
         self.stop()
 
     def stop(self) -> None:
+        """Stop all variants and remove their files."""
         for variant in self.variants.values():
             variant.stop()
         shutil.rmtree(self.directory, ignore_errors=True)

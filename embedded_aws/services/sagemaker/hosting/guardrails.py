@@ -1,4 +1,4 @@
-"""Deployment guardrails: how a deployment config shifts traffic, how long it bakes, and which alarms roll it back.
+"""Deployment guardrails: the traffic shifting, the baking periods and the rollback alarms of a deployment config.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html and deployment-guardrails-configuration.html
 """
@@ -18,14 +18,14 @@ from embedded_aws.services.sagemaker.operations import invalid
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """The new fleet gets `share` of the traffic, and bakes for `wait` seconds."""
+    """A step of traffic shifting: the new fleet's `share` of the traffic, and its baking period in seconds."""
 
     share: float
     wait: int
 
 
 def check(deployment_config: dict[str, Any], old: dict[str, Any], new: dict[str, Any], role_arn: str) -> None:
-    """Refuse a deployment config that does not fit these endpoint configs, or whose alarms do not exist."""
+    """Raise an error if a deployment config does not match the endpoint configs, or its alarms do not exist."""
     blue_green, rolling = (deployment_config.get(name) for name in ("BlueGreenUpdatePolicy", "RollingUpdatePolicy"))
     if blue_green and rolling:
         raise invalid("Only one of BlueGreenUpdatePolicy and RollingUpdatePolicy can be specified in DeploymentConfig.")
@@ -33,7 +33,7 @@ def check(deployment_config: dict[str, Any], old: dict[str, Any], new: dict[str,
     names = [{variant["VariantName"] for variant in config["ProductionVariants"]} for config in (old, new)]
     if names[0] != names[1]:
         raise invalid(
-            "Deployment guardrails need the same variant names in the old and the new endpoint configuration: "
+            "Deployment guardrails require the same variant names in the old and the new endpoint configuration: "
             f"{sorted(names[0])} and {sorted(names[1])}."
         )
     variants = [variant for config in (old, new) for variant in config["ProductionVariants"]]
@@ -49,7 +49,7 @@ def check(deployment_config: dict[str, Any], old: dict[str, Any], new: dict[str,
 
 
 def steps(deployment_config: dict[str, Any], capacity: int) -> Iterator[Step]:
-    """How the traffic moves: all at once unless the config says otherwise."""
+    """Yield the steps of traffic shifting. The default is all at once."""
     if rolling := deployment_config.get("RollingUpdatePolicy"):
         size = _share(rolling["MaximumBatchSize"], capacity)
         yield from _even_steps(size, rolling["WaitIntervalInSeconds"])
@@ -65,7 +65,7 @@ def steps(deployment_config: dict[str, Any], capacity: int) -> Iterator[Step]:
 
 
 def alarm_in_alarm(deployment_config: dict[str, Any], role_arn: str) -> str | None:
-    """The first alarm of the config that is in ALARM, as the execution role sees it."""
+    """Return the first alarm of the config that is in state ALARM, described with the execution role, or None."""
     for name, state in sorted(_alarms(deployment_config, role_arn).items()):
         if state == "ALARM":
             return name
@@ -77,14 +77,14 @@ def _alarms(deployment_config: dict[str, Any], role_arn: str) -> dict[str, str]:
     if not names:
         return {}
     try:
-        found = execution_roles.client("cloudwatch", role_arn).describe_alarms(AlarmNames=sorted(names))
+        response = execution_roles.client("cloudwatch", role_arn).describe_alarms(AlarmNames=sorted(names))
     except (ClientError, execution_roles.RoleError) as error:
         raise invalid(
             f"The alarms of AutoRollbackConfiguration could not be described with role {role_arn}: {error}"
         ) from error
     return {
         alarm["AlarmName"]: alarm["StateValue"]
-        for alarm in [*found.get("MetricAlarms", []), *found.get("CompositeAlarms", [])]
+        for alarm in [*response.get("MetricAlarms", []), *response.get("CompositeAlarms", [])]
     }
 
 
@@ -94,7 +94,7 @@ def _alarm_names(deployment_config: dict[str, Any]) -> set[str]:
 
 
 def _share(size: dict[str, Any], capacity: int) -> float:
-    """A CapacitySize as a share: at least one instance."""
+    """Return a CapacitySize as a share of the capacity, at least one instance."""
     if size["Type"] == "CAPACITY_PERCENT":
         return max(float(size["Value"]) / 100, 1 / capacity)
     return float(size["Value"]) / capacity
@@ -106,11 +106,11 @@ def _even_steps(size: float, wait: int) -> Iterator[Step]:
 
 
 def _check_sizes(blue_green: dict[str, Any] | None, rolling: dict[str, Any] | None, capacity: int) -> None:
-    """The limits that the API reference has in its text: CanarySize, LinearStepSize and MaximumBatchSize in percent."""
+    """Raise an error if a size exceeds its limits, which are in the text of the API reference."""
     routing = (blue_green or {}).get("TrafficRoutingConfiguration", {})
-    needed = {"CANARY": "CanarySize", "LINEAR": "LinearStepSize"}.get(routing.get("Type", ""))
-    if needed and needed not in routing:
-        raise invalid(f"{needed} is required for traffic routing of type {routing['Type']}.")
+    required = {"CANARY": "CanarySize", "LINEAR": "LinearStepSize"}.get(routing.get("Type", ""))
+    if required and required not in routing:
+        raise invalid(f"{required} is required for traffic routing of type {routing['Type']}.")
     for name, size, least, most in (
         ("CanarySize", routing.get("CanarySize"), 0, 50),
         ("LinearStepSize", routing.get("LinearStepSize"), 10, 50),

@@ -1,4 +1,4 @@
-"""InvokeEndpoint and InvokeEndpointAsync, answered by the endpoint's containers.
+"""InvokeEndpoint and InvokeEndpointAsync, served by the endpoint's containers.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
 API_runtime_InvokeEndpointAsync.html
@@ -22,7 +22,7 @@ from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
 from embedded_aws.services.sagemaker.hosting import data_capture, deployment
-from embedded_aws.services.sagemaker.hosting.containers import Answer
+from embedded_aws.services.sagemaker.hosting.containers import Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
 
@@ -36,7 +36,7 @@ _background: Background
 
 
 class ModelError(ApiError):
-    """The model answered with an error: 424, with what it said."""
+    """The model responded with an error: status 424, with the model's status and message."""
 
     code = "ModelError"
 
@@ -54,6 +54,7 @@ class ModelError(ApiError):
 
 
 def install(host: Host) -> None:
+    """Apply the patches, and end asynchronous inferences with the host."""
     global _background
     _background = Background("asynchronous inference")
     host.exits.callback(_background.end)
@@ -63,7 +64,7 @@ def install(host: Host) -> None:
 patches.replace(SageMakerRuntimeResponse, "use_raw_body", True, "moto decodes bodies as UTF-8.")
 
 
-@patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto answers without running a container.")
+@patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto responds without running a container.")
 def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
     endpoint = _endpoint(response)
     headers = response.headers
@@ -87,18 +88,18 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
         container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
         model=headers.get(f"{_PREFIX}Target-Model", ""),
     )
-    answer, variant = _answer(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+    result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
     data_capture.capture(
         endpoint,
         variant,
         headers.get(f"{_PREFIX}Inference-Id", ""),
         (request.content_type, request.body),
-        (answer.content_type, answer.body),
+        (result.content_type, result.body),
     )
-    return 200, {"Content-Type": answer.content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer.body
+    return 200, {"Content-Type": result.content_type, "x-Amzn-Invoked-Production-Variant": variant}, result.body
 
 
-@patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint_async", "moto answers without running a container.")
+@patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint_async", "moto responds without running a container.")
 def _invoke_endpoint_async(response: SageMakerRuntimeResponse) -> Any:
     endpoint = _endpoint(response)
     headers = response.headers
@@ -137,7 +138,7 @@ def _invoke_endpoint_async(response: SageMakerRuntimeResponse) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Inference:
-    """One asynchronous inference: async-inference-monitor.html has the notifications' fields."""
+    """One asynchronous inference. async-inference-monitor.html documents its notification."""
 
     endpoint: Endpoint
     request: Request
@@ -148,7 +149,7 @@ class _Inference:
 
 
 def _infer(inference: _Inference) -> None:
-    """Read, ask and write with the rights of the execution role, then notify."""
+    """Read the input, invoke the model and write the output with the execution role, then notify."""
     endpoint = inference.endpoint
     config = endpoint.config["AsyncInferenceConfig"]["OutputConfig"]
     if endpoint.fleet is None:
@@ -171,8 +172,8 @@ def _infer(inference: _Inference) -> None:
         if inference.source:
             body, content_type = artifacts.read(inference.source)
             request = dataclasses.replace(request, body=body, content_type=request.content_type or content_type)
-        answer, _ = _answer(endpoint, request, "")
-        artifacts.upload(inference.target, answer.body, ContentType=answer.content_type, **key)
+        result, _ = _invoke(endpoint, request, "")
+        artifacts.upload(inference.target, result.body, ContentType=result.content_type, **key)
     except (ArtifactError, ApiError) as error:
         topic = config.get("NotificationConfig", {}).get("ErrorTopic")
         notice |= {"invocationStatus": "Failed", "failureReason": str(error)}
@@ -188,27 +189,27 @@ def _write_failure(role_arn: str, target: str, message: str, key: dict[str, str]
     try:
         Artifacts(role_arn).upload(target, message.encode(), **key)
     except ArtifactError:
-        return  # a role that may not write there leaves nothing
+        return  # without the permission, there is no object
 
 
 def _publish(role_arn: str, topic: str, notice: dict[str, Any]) -> None:
     try:
         execution_roles.client("sns", role_arn).publish(TopicArn=topic, Message=json.dumps(notice))
     except (ClientError, execution_roles.RoleError):
-        return  # a role that may not publish there tells nobody
+        return  # without the permission, there is no notification
 
 
 def _endpoint(response: SageMakerRuntimeResponse) -> Endpoint:
     name = response.path.split("/")[2]
     endpoint = sagemaker_backends[response.current_account][response.region].endpoints.get(name.lower())
     # "the case is preserved and must be matched in InvokeEndpoint" (API_CreateEndpoint.html)
-    if endpoint is None or endpoint.name != name or not endpoint.answers:
+    if endpoint is None or endpoint.name != name or not endpoint.serves:
         raise _invalid(f"Endpoint {name} of account {response.current_account} not found.")
     return endpoint  # type: ignore[no-any-return]
 
 
-def _answer(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Answer, str]:
-    """The answer and the name of the variant that gave it."""
+def _invoke(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Response, str]:
+    """Return the response and the name of the variant that served the request."""
     with endpoint.variant(target_variant) as variant:
         if variant is None:
             raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")

@@ -1,4 +1,4 @@
-"""The scalable targets of an endpoint's variants, which Application Auto Scaling keeps in moto's backend."""
+"""The scalable targets of an endpoint's variants, which Application Auto Scaling stores in moto's backend."""
 
 from __future__ import annotations
 

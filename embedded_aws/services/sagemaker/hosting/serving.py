@@ -1,7 +1,7 @@
-"""Runs as a process of its own: serves one model by the contract of SageMaker's framework containers.
+"""The process of a container: serve one model as SageMaker's framework containers do.
 
-The functions a script may define and their defaults: https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html
-("Serve a PyTorch model"); the HTTP side: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html.
+The functions of a script and their defaults: https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html
+("Serve a PyTorch model"). The HTTP requests: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html.
 """
 
 import csv
@@ -22,7 +22,7 @@ JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
 
 
 class UnsupportedFormatError(Exception):
-    """A content type that the defaults know nothing of."""
+    """A content type that the default functions do not support."""
 
 
 class Model:
@@ -30,17 +30,17 @@ class Model:
 
     def __init__(self, script: ModuleType, model_dir: str) -> None:
         self._script = script
-        # The containers' workers are processes that serve one request at a time, so scripts need not be thread-safe.
-        self._one_at_a_time = threading.Lock()
+        # On AWS, each worker is a process that serves one request at a time, so scripts need not be thread-safe.
+        self._request_lock = threading.Lock()
         if not hasattr(script, "model_fn"):
-            raise AttributeError(f"{script.__file__} defines no model_fn")
+            raise AttributeError(f"{script.__file__} does not define model_fn.")
         self._loaded = script.model_fn(model_dir)
 
-    def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
-        """The response's body and content type."""
+    def respond(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
+        """Return the body and the content type of the response to a request."""
         base_type = content_type.partition(";")[0].strip().lower()
         data = body.decode() if base_type in (JSON, CSV, TEXT) else body
-        with self._one_at_a_time:
+        with self._request_lock:
             if hasattr(self._script, "transform_fn"):
                 result = self._script.transform_fn(self._loaded, data, content_type, accept)
             else:
@@ -55,6 +55,7 @@ class Model:
 
 
 def decode(data: Any, content_type: str) -> Any:
+    """Decode a request: the default input_fn."""
     match content_type.partition(";")[0].strip().lower():
         case "application/json":
             return json.loads(data)
@@ -62,14 +63,16 @@ def decode(data: Any, content_type: str) -> Any:
             return list(csv.reader(io.StringIO(data)))
         case "text/plain":
             return data
-    raise UnsupportedFormatError(f"Content type {content_type} is not supported by the default input_fn")
+    raise UnsupportedFormatError(f"The default input_fn does not support the content type {content_type}.")
 
 
 def predict(data: Any, model: Any) -> Any:
+    """Call the model: the default predict_fn."""
     return model.predict(data) if hasattr(model, "predict") else model(data)
 
 
 def encode(prediction: Any, accept: str) -> tuple[str, str]:
+    """Encode a prediction: the default output_fn."""
     match accept.partition(";")[0].strip().lower():
         case "application/json" | "*/*" | "":
             return json.dumps(prediction), JSON
@@ -80,11 +83,11 @@ def encode(prediction: Any, accept: str) -> tuple[str, str]:
             return text.getvalue(), CSV
         case "text/plain":
             return str(prediction), TEXT
-    raise UnsupportedFormatError(f"Accept type {accept} is not supported by the default output_fn")
+    raise UnsupportedFormatError(f"The default output_fn does not support the accept type {accept}.")
 
 
 class Server(ThreadingHTTPServer):
-    """On a socket that already listens: whoever connects while the model loads is answered once it has."""
+    """A server on a socket that already listens, so that clients can connect while the model loads."""
 
     daemon_threads = True
 
@@ -96,28 +99,33 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """The handler of health checks and invocations."""
+
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        """Respond to a health check."""
         self._respond(200 if self.path == "/ping" else 404, b"", TEXT)
 
     def do_POST(self) -> None:
+        """Respond to an invocation."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         accept = self.headers.get("Accept", "*/*")
         if accept == "*/*":
             accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
         try:
             model = cast(Server, self.server).model
-            answer, answer_type = model.answer(body, self.headers.get("Content-Type", JSON), accept)
+            response, response_type = model.respond(body, self.headers.get("Content-Type", JSON), accept)
         except UnsupportedFormatError as error:
             self._respond(415, str(error).encode(), TEXT)
-        except Exception as error:  # noqa: BLE001 - whatever the script raises is the model's answer
+        except Exception as error:  # noqa: BLE001 - any error of the script is the model's response
             traceback.print_exc()
             self._respond(500, f"{error}\n{traceback.format_exc()}".encode(), TEXT)
         else:
-            self._respond(200, answer, answer_type)
+            self._respond(200, response, response_type)
 
     def log_message(self, format: str, *arguments: Any) -> None:
+        """Log all requests but health checks."""
         if self.path != "/ping":
             print(f"{self.address_string()} - {format % arguments}")
 
@@ -130,11 +138,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def load(path: Path) -> ModuleType:
-    """The script as a module, with its directory on the path."""
+    """Import the script, with its directory on the path."""
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"No inference script at {path}")
+        raise FileNotFoundError(f"The inference script {path} does not exist.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -142,13 +150,14 @@ def load(path: Path) -> ModuleType:
 
 
 def end_with_parent() -> None:
-    """Whoever started us holds the other end of our standard input, and lets it go when it ends."""
+    """Exit when standard input ends: the parent holds its other end."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os._exit(0)
 
 
 def main() -> None:
+    """Load the model and serve it until the process is killed."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     threading.Thread(target=end_with_parent, daemon=True).start()
     model = Model(load(Path(sys.argv[2])), sys.argv[3])

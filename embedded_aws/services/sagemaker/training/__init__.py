@@ -1,1 +1,1 @@
-"""SageMaker training: jobs that really run their script."""
+"""SageMaker training: jobs that run their script."""

@@ -1,6 +1,6 @@
-"""SageMaker training jobs that run the submitted script.
+"""The API of training jobs, which run the submitted script.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
-from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing
+from embedded_aws.services.sagemaker.operations import Call, implement, invalid, listing
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
 from embedded_aws.services.sagemaker.training.run import TrainingRun
 
@@ -24,10 +24,11 @@ _host: Host
 
 
 class EndedError(Exception):
-    """The embedded AWS stops in the middle of a job."""
+    """The embedded AWS stops during a job."""
 
 
 def install(host: Host) -> None:
+    """Apply the patches, and end the jobs with the host."""
     global _host, _background
     _host = host
     _background = Background("training")
@@ -36,7 +37,10 @@ def install(host: Host) -> None:
 
 
 def start(call: Call, tuning_job_arn: str | None = None) -> TrainingJob:
-    """Begin a job: one of its own, or one that belongs to a tuning job."""
+    """Start a training job, which may belong to a tuning job.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html
+    """
     request = call.request
     name = request["TrainingJobName"]
     arn = call.arn("training-job", name)
@@ -110,13 +114,13 @@ def _find(call: Call) -> TrainingJob:
     return job
 
 
-answer(
+implement(
     patches,
     {
         "CreateTrainingJob": _create_training_job,
         "DescribeTrainingJob": _describe_training_job,
         "ListTrainingJobs": _list_training_jobs,
     },
-    "moto completes every job at once, without running its script.",
+    "moto completes every job immediately, without running its script.",
 )
-answer(patches, {"StopTrainingJob": _stop_training_job}, "moto lacks it.", adds=True)
+implement(patches, {"StopTrainingJob": _stop_training_job}, "moto lacks it.", adds=True)

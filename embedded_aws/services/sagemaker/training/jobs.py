@@ -1,4 +1,4 @@
-"""A training job: what DescribeTrainingJob and its events tell of it.
+"""A training job: its status, its description and its events.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
 """
@@ -16,7 +16,7 @@ from typing import Any
 from embedded_aws.services.events import api as events
 from embedded_aws.services.sagemaker.operations import now
 
-# What a person reads beside each secondary status: API_SecondaryStatusTransition.html.
+# The message of each secondary status: API_SecondaryStatusTransition.html.
 _MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
@@ -28,7 +28,7 @@ _MESSAGES = {
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
-# What of the request the event repeats.
+# The members of the request that the event contains.
 _IN_EVENT = (
     "HyperParameters",
     "AlgorithmSpecification",
@@ -42,6 +42,8 @@ _IN_EVENT = (
 
 
 class TrainingJob:
+    """A training job, or one of a tuning job with `tuning_job_arn`."""
+
     def __init__(
         self, account: str, region: str, arn: str, request: dict[str, Any], tuning_job_arn: str | None = None
     ) -> None:
@@ -66,22 +68,26 @@ class TrainingJob:
 
     @property
     def status(self) -> str:
+        """Return the TrainingJobStatus."""
         return self.training_job_status
 
     @property
     def output_prefix(self) -> str:
+        """Return the S3 URI of the job's output, without a slash at the end."""
         return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
 
     @property
     def compressed(self) -> bool:
+        """Return whether the output is a tar.gz file rather than single objects."""
         return bool(self.request["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP")
 
     @property
     def model_artifacts(self) -> str:
+        """Return the S3ModelArtifacts."""
         return f"{self.output_prefix}/model.tar.gz" if self.compressed else f"{self.output_prefix}/model/"
 
     def move(self, secondary_status: str, status: str = "InProgress", failure_reason: str | None = None) -> None:
-        """Take on a secondary status and a status, and tell EventBridge. A job that stops makes no more progress."""
+        """Change the status and the secondary status, and emit an event. A job that is Stopping only ends."""
         time = now()
         with self._lock:
             if self.training_job_status == "Stopping" and status == "InProgress":
@@ -108,21 +114,22 @@ class TrainingJob:
         )
 
     def measure(self, lines: Iterable[str]) -> None:
-        """Keep the last value of each metric that the definitions' expressions find in the log."""
-        found = {}
+        """Store the last value of each metric in the log that the job's MetricDefinitions match."""
+        values = {}
         for definition in self.request["AlgorithmSpecification"].get("MetricDefinitions", []):
             for line in lines:
                 if match := re.search(definition["Regex"], line):
                     try:
-                        found[definition["Name"]] = float(match[1] if match.re.groups else match[0])
+                        values[definition["Name"]] = float(match[1] if match.re.groups else match[0])
                     except ValueError:
                         continue
         time = now()
         self._metrics = [
-            {"MetricName": name, "Value": _single_precision(value), "Timestamp": time} for name, value in found.items()
+            {"MetricName": name, "Value": _single_precision(value), "Timestamp": time} for name, value in values.items()
         ]
 
     def describe(self) -> dict[str, Any]:
+        """Return the response of DescribeTrainingJob."""
         with self._lock:
             description = {
                 **self.request,
@@ -151,6 +158,7 @@ class TrainingJob:
             return {name: value for name, value in description.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
+        """Return the entry of the job in ListTrainingJobs."""
         summary = {
             "TrainingJobName": self.name,
             "TrainingJobArn": self.arn,
@@ -163,13 +171,13 @@ class TrainingJob:
         return {name: value for name, value in summary.items() if value is not None}
 
     def gen_response_object(self) -> dict[str, Any]:
-        """What moto's Search shows."""
+        """Return the job for moto's Search."""
         return self.describe()
 
     def _event_detail(self) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """Return the event's detail: statuses as in the API, times as strings of epoch milliseconds, tags as a map.
 
-        Statuses as the API spells them, times as strings of epoch milliseconds, tags as a map.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
         """
         times = {
             "CreationTime": self.creation_time,
@@ -197,7 +205,7 @@ class TrainingJob:
 
 
 def _single_precision(value: float) -> float:
-    """A metric's value is a float of 32 bits (API_MetricData.html), so that 0.9 becomes 0.8999999761581421."""
+    """Return a metric's value as a 32-bit float (API_MetricData.html): 0.9 becomes 0.8999999761581421."""
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 

@@ -1,7 +1,7 @@
-"""One training job run: the submitted script as a process, by the contract of SageMaker's framework containers.
+"""The run of a training job: the submitted script as a process, as in SageMaker's framework containers.
 
-The variables: https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md. On AWS the
-directories lie below /opt/ml; here they lie below the job's own directory, and the script is told by the variables.
+https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md documents the environment
+variables. They contain the job's directories, which are not under /opt/ml as on AWS.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from embedded_aws.services.sagemaker.log_streams import LogStream
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
 
 _POLL_SECONDS = 0.05
-# StopTrainingJob: "SIGTERM, which delays job termination for 120 seconds", so that a script can save what it has.
+# StopTrainingJob: "SIGTERM, which delays job termination for 120 seconds", in which a script can save its results.
 _STOP_SECONDS = 5.0
 _LINES_KEPT = 20_000
 _OPT_ML = PurePosixPath("/opt/ml")
 
 
 class JobFailedError(Exception):
-    """The job has failed: the FailureReason."""
+    """The job failed. The message is its FailureReason."""
 
 
 class TrainingRun:
-    """`pause` waits some seconds and raises where the embedded AWS stops meanwhile."""
+    """The run of one job. `pause` waits some seconds, and raises an error if the embedded AWS stops."""
 
     def __init__(self, job: TrainingJob, directory: Path, pause: Callable[[float], None]) -> None:
         self._job = job
@@ -48,7 +48,7 @@ class TrainingRun:
         self._isolated: bool = job.request.get("EnableNetworkIsolation", False)
 
     def run(self, start_seconds: float) -> None:
-        """From the first status to the last."""
+        """Run the job to its last status, `start_seconds` after its start."""
         try:
             self._pause(start_seconds)
             for directory in (self._model_dir, self._data_dir, self._directory / "code"):
@@ -62,10 +62,10 @@ class TrainingRun:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _work(self) -> str:
-        """The last secondary status."""
+        """Do the work of the job, and return its last secondary status."""
         artifacts = self._artifacts()
         if "sagemaker_program" not in self._hyperparameters:
-            self._accept_brought_artifact(artifacts)
+            self._use_existing_artifact(artifacts)
             return "Completed"
         self._job.move("Downloading")
         channels = self._download_channels(artifacts)
@@ -85,17 +85,17 @@ class TrainingRun:
         except ArtifactError as error:
             raise JobFailedError(f"ClientError: Failed to assume role: {error}") from error
 
-    def _accept_brought_artifact(self, artifacts: Artifacts) -> None:
-        """A container of one's own cannot run here, but what it would have made may lie there already."""
+    def _use_existing_artifact(self, artifacts: Artifacts) -> None:
+        """Complete a job with a custom image, which cannot run, with an existing model artifact."""
         try:
-            assert_there = artifacts.assert_object if self._job.compressed else artifacts.assert_prefix
-            assert_there(self._job.model_artifacts)
+            assert_exists = artifacts.assert_object if self._job.compressed else artifacts.assert_prefix
+            assert_exists(self._job.model_artifacts)
         except ArtifactError as error:
             image = self._job.request["AlgorithmSpecification"].get("TrainingImage", "the algorithm")
             raise JobFailedError(
-                f"ClientError: {image} cannot run in the embedded AWS, which has no container images: it runs scripts, "
-                "named by the hyperparameters sagemaker_program and sagemaker_submit_directory. To bring a model of "
-                f"your own, put it at {self._job.model_artifacts} before you create the training job."
+                f"ClientError: {image} cannot run in the embedded AWS, which has no container images. To train a "
+                "model, use a script with the hyperparameters sagemaker_program and sagemaker_submit_directory. To use "
+                f"an existing model, upload it to {self._job.model_artifacts} before you create the training job."
             ) from error
         self._job.move("Downloading")
         self._job.move("Training")
@@ -108,7 +108,7 @@ class TrainingRun:
             mode = channel.get("InputMode", self._job.request["AlgorithmSpecification"]["TrainingInputMode"])
             if source.get("S3DataType") != "S3Prefix" or mode == "Pipe":
                 raise JobFailedError(
-                    f"ClientError: channel {name} cannot be read in the embedded AWS: it knows S3Prefix in File mode."
+                    f"ClientError: Channel {name} cannot be read: the embedded AWS supports only S3Prefix in File mode."
                 )
             channels[name] = self._directory / "input" / "data" / name
             try:
@@ -125,31 +125,32 @@ class TrainingRun:
                 f"AlgorithmError: ExecuteUserScriptError: {program} is not in the submitted directory."
             )
         arguments = self._arguments()
-        process = Process(code / program, arguments, self._environment(code, program, channels), code, self._hear)
-        ending = self._watch(process)
-        code_of_exit = process.wait()
+        environment = self._environment(code, program, channels)
+        process = Process(code / program, arguments, environment, code, self._record_output)
+        ending = self._wait_for(process)
+        exit_code = process.wait()
         process.kill()
-        if ending == "Completed" and code_of_exit != 0:
+        if ending == "Completed" and exit_code != 0:
             raise JobFailedError(
-                f"AlgorithmError: ExecuteUserScriptError:\nExitCode {code_of_exit}\n"
+                f"AlgorithmError: ExecuteUserScriptError:\nExitCode {exit_code}\n"
                 f'ErrorMessage "{self._last_error()}"\n'
-                f'Command "python {" ".join([program, *arguments])}", exit code: {code_of_exit}'
+                f'Command "python {" ".join([program, *arguments])}", exit code: {exit_code}'
             )
         return ending
 
-    def _watch(self, process: Process) -> str:
-        """Wait for the script; stop it when it is asked to, or runs too long."""
+    def _wait_for(self, process: Process) -> str:
+        """Wait for the script, and stop it on request or after MaxRuntimeInSeconds. Return the secondary status."""
         begun = time.monotonic()
         longest = self._job.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86_400)
         try:
             while process.alive:
                 self._pause(_POLL_SECONDS)
-                asked, too_long = self._job.stop_requested.is_set(), time.monotonic() - begun > longest
-                if asked or too_long:
+                stopped, too_long = self._job.stop_requested.is_set(), time.monotonic() - begun > longest
+                if stopped or too_long:
                     process.terminate()
                     with contextlib.suppress(TimeoutError):
                         process.wait(_STOP_SECONDS)
-                    return "Stopped" if asked else "MaxRuntimeExceeded"
+                    return "Stopped" if stopped else "MaxRuntimeExceeded"
         finally:
             if process.alive:
                 process.kill()
@@ -161,7 +162,7 @@ class TrainingRun:
         try:
             if submitted.startswith("s3://"):
                 if self._isolated:
-                    raise ArtifactError(f"{submitted} cannot be reached from a container in network isolation")
+                    raise ArtifactError(f"A container in network isolation cannot access {submitted}.")
                 archive = artifacts.download(submitted, self._directory / "sourcedir.tar.gz")
             else:
                 archive = self._directory / PurePosixPath(submitted).relative_to(_OPT_ML)
@@ -169,7 +170,7 @@ class TrainingRun:
         except (ArtifactError, ValueError) as error:
             raise JobFailedError(f"AlgorithmError: The code of the training job could not be read: {error}") from error
         if (code / "requirements.txt").exists():
-            self._log.write("requirements.txt is not installed: the embedded AWS has the project's own environment.")
+            self._log.write("requirements.txt is not installed: scripts run in the Python environment of the project.")
         return code
 
     def _own_hyperparameters(self) -> dict[str, Any]:
@@ -214,12 +215,12 @@ class TrainingRun:
             "SM_RESOURCE_CONFIG": json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}),
         }
 
-    def _hear(self, *lines: str) -> None:
+    def _record_output(self, *lines: str) -> None:
         self._lines = [*self._lines, *lines][-_LINES_KEPT:]
         self._log.write(*lines)
 
     def _last_error(self) -> str:
-        """What the script wrote for SageMaker, or else how its traceback ends."""
+        """Return the content of the script's failure file or, without one, the end of its output."""
         failure = self._directory / "output" / "failure"
         if failure.is_file():
             return failure.read_text(errors="replace")[:800]
@@ -227,7 +228,7 @@ class TrainingRun:
         return "\n".join(written[-3:])[-800:]
 
     def _upload(self, artifacts: Artifacts) -> None:
-        """What lies in the model and the output directory, with the key of the output config."""
+        """Upload the model and the output directory, encrypted with the key of OutputDataConfig."""
         key_id = self._job.request["OutputDataConfig"].get("KmsKeyId")
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if key_id else {}
         try:
@@ -246,7 +247,7 @@ class TrainingRun:
 
 
 def _decoded(value: str) -> Any:
-    """SageMaker's SDK encodes hyperparameters as JSON; others give them as they are."""
+    """Return a hyperparameter's value, which SageMaker's SDK encodes as JSON and other clients do not."""
     try:
         return json.loads(value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""SageMaker tuning jobs: a few training jobs over the ranges of the hyperparameters, and the best of them.
+"""SageMaker tuning jobs: training jobs with values from the ranges of the hyperparameters, and the best of them.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateHyperParameterTuningJob.html. Values are spread
-evenly over their ranges, whatever the strategy, so that a tuning job does the same each time.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateHyperParameterTuningJob.html. For reproducible
+results, values are distributed evenly over their ranges with every strategy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.events import api as events
-from embedded_aws.services.sagemaker.operations import Call, answer, invalid, listing, now
+from embedded_aws.services.sagemaker.operations import Call, implement, invalid, listing, now
 from embedded_aws.services.sagemaker.training import api as training
 from embedded_aws.services.sagemaker.training.jobs import TrainingJob
 
@@ -27,7 +27,7 @@ _ENDED = ("Completed", "Failed", "Stopped")
 patches = Patches("5.2.5")
 _background: Background
 
-# What a training job takes over from the definition as it is.
+# The members of the definition that are copied to a training job.
 _IN_JOB = (
     "RoleArn",
     "InputDataConfig",
@@ -45,6 +45,8 @@ _IN_JOB = (
 
 
 class TuningJob:
+    """A hyperparameter tuning job."""
+
     def __init__(self, call: Call, arn: str) -> None:
         self.call, self.arn = call, arn
         self.request = copy.deepcopy(call.request)
@@ -58,26 +60,31 @@ class TuningJob:
 
     @property
     def definition(self) -> dict[str, Any]:
+        """Return the TrainingJobDefinition."""
         definition: dict[str, Any] = self.request["TrainingJobDefinition"]
         return definition
 
     @property
     def objective(self) -> dict[str, str]:
+        """Return the HyperParameterTuningJobObjective, which may be empty."""
         return dict(self.request["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective", {}))
 
     def move(self, status: str, failure_reason: str | None = None) -> None:
+        """Change the status and emit an event."""
         self.last_modified_time = now()
         self.status, self.failure_reason = status, failure_reason
         if status in _ENDED:
             self.ended = self.last_modified_time
-        self._tell()
+        self._emit_event()
 
     def best(self) -> TrainingJob | None:
+        """Return the completed training job with the best objective, or None."""
         done = [job for job in self.jobs if job.status == "Completed" and self._value(job) is not None]
         done.sort(key=lambda job: self._value(job) or 0.0, reverse=self.objective.get("Type") == "Maximize")
         return done[0] if done else None
 
     def describe(self) -> dict[str, Any]:
+        """Return the response of DescribeHyperParameterTuningJob."""
         best = self.best()
         description = {
             **copy.deepcopy(self.request),
@@ -93,6 +100,7 @@ class TuningJob:
         return {member: value for member, value in description.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
+        """Return the entry of the job in ListHyperParameterTuningJobs."""
         config = self.request["HyperParameterTuningJobConfig"]
         summary = {
             "HyperParameterTuningJobName": self.name,
@@ -108,7 +116,7 @@ class TuningJob:
         return {member: value for member, value in summary.items() if value is not None}
 
     def job_summary(self, job: TrainingJob) -> dict[str, Any]:
-        """HyperParameterTrainingJobSummary."""
+        """Return the HyperParameterTrainingJobSummary of a training job."""
         ranges = self.request["HyperParameterTuningJobConfig"].get("ParameterRanges", {})
         tuned = {each["Name"] for kind in ranges.values() for each in kind}
         value = self._value(job)
@@ -128,8 +136,8 @@ class TuningJob:
 
     def _value(self, job: TrainingJob) -> float | None:
         metrics = job.describe().get("FinalMetricDataList", [])
-        found = [metric["Value"] for metric in metrics if metric["MetricName"] == self.objective.get("MetricName")]
-        return float(found[0]) if found else None
+        values = [metric["Value"] for metric in metrics if metric["MetricName"] == self.objective.get("MetricName")]
+        return float(values[0]) if values else None
 
     def _objective_status(self, job: TrainingJob) -> str:
         if job.status not in _ENDED:
@@ -153,8 +161,11 @@ class TuningJob:
             },
         }
 
-    def _tell(self) -> None:
-        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html: no best job."""
+    def _emit_event(self) -> None:
+        """Emit the job's event, which does not contain the best training job.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """
         detail = {
             "HyperParameterTuningJobName": self.name,
             "HyperParameterTuningJobArn": self.arn,
@@ -176,6 +187,7 @@ class TuningJob:
 
 
 def install(host: Host) -> None:
+    """Apply the patches, and end the jobs with the host."""
     global _background
     _background = Background("tuning")
     host.exits.callback(_background.end)
@@ -188,7 +200,7 @@ def _create(call: Call) -> dict[str, Any]:
     if name.lower() in call.backend.hyper_parameter_tuning_jobs:
         raise ApiError("ResourceInUse", f"A tuning job with the name {name} already exists ({arn}).")
     if "TrainingJobDefinition" not in call.request:
-        raise invalid("The embedded SageMaker tunes one algorithm: give TrainingJobDefinition.")
+        raise invalid("TrainingJobDefinition is required: the embedded AWS does not support TrainingJobDefinitions.")
     job = TuningJob(call, arn)
     call.backend.hyper_parameter_tuning_jobs[name.lower()] = job
     job.move("InProgress")
@@ -218,11 +230,11 @@ def _run(job: TuningJob) -> None:
     elif any(one.status == "Completed" for one in job.jobs):
         job.move("Completed")
     else:
-        job.move("Failed", "No training job succeeded. Look at the failures of the training jobs of this tuning job.")
+        job.move("Failed", "No training job succeeded. See the failure reasons of the training jobs.")
 
 
 def _training_call(job: TuningJob, number: int, count: int) -> Call:
-    """CreateTrainingJob's request of the tuning job's `number`th of `count` jobs; tags of the tuning job go to each."""
+    """Return the CreateTrainingJob call of the `number`th of `count` jobs, which has the tuning job's tags."""
     definition = job.definition
     suffix = hashlib.sha256(f"{job.arn}#{number}".encode()).hexdigest()[:8]
     values = sampled(job.request["HyperParameterTuningJobConfig"].get("ParameterRanges", {}), number, count)
@@ -238,7 +250,7 @@ def _training_call(job: TuningJob, number: int, count: int) -> Call:
 
 
 def sampled(ranges: dict[str, Any], number: int, count: int) -> dict[str, str]:
-    """The hyperparameters of the `number`th of `count` jobs, evenly over their ranges."""
+    """Return the hyperparameters of the `number`th of `count` jobs, distributed evenly over their ranges."""
     part = (number + 0.5) / count
     values = {}
     for each in ranges.get("CategoricalParameterRanges", []):
@@ -260,7 +272,7 @@ def _list(call: Call) -> dict[str, Any]:
 
 
 class _Summarized:
-    """A training job as its tuning job lists it."""
+    """A training job in the list of its tuning job."""
 
     def __init__(self, tuning: TuningJob, job: TrainingJob) -> None:
         self.name, self.status = job.name, job.status
@@ -292,16 +304,16 @@ def _find(call: Call) -> TuningJob:
     return job
 
 
-answer(
+implement(
     patches,
     {
         "CreateHyperParameterTuningJob": _create,
         "DescribeHyperParameterTuningJob": lambda call: _find(call).describe(),
         "ListHyperParameterTuningJobs": _list,
     },
-    "moto completes every tuning job at once, without training anything.",
+    "moto completes every tuning job immediately, without any training.",
 )
-answer(
+implement(
     patches,
     {"ListTrainingJobsForHyperParameterTuningJob": _list_training_jobs, "StopHyperParameterTuningJob": _stop},
     "moto lacks it.",

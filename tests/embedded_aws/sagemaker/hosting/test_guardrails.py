@@ -1,4 +1,4 @@
-"""Updates of endpoints that shift traffic step by step and go back when an alarm rings."""
+"""Endpoint updates shift traffic in steps, and are rolled back when an alarm goes into ALARM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.sagemaker_account import VARIANT, Account, wait_for
+from tests.embedded_aws.support.sagemaker_account import VARIANT, Account
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def rolling(percent: int = 50) -> dict[str, Any]:
 
 
 def alarm(account: Account) -> dict[str, Any]:
-    """An alarm that is not ringing, as an AutoRollbackConfiguration."""
+    """Create an alarm in state OK, and return an AutoRollbackConfiguration with it."""
     account.client("cloudwatch").put_metric_alarm(
         AlarmName=account.name,
         Namespace="AWS/SageMaker",
@@ -40,33 +41,35 @@ def alarm(account: Account) -> dict[str, Any]:
         Period=60,
         Statistic="Sum",
     )
-    ring(account, "OK")
+    set_alarm_state(account, "OK")
     return {"Alarms": [{"AlarmName": account.name}]}
 
 
-def ring(account: Account, state: str = "ALARM") -> None:
+def set_alarm_state(account: Account, state: str = "ALARM") -> None:
     account.client("cloudwatch").set_alarm_state(AlarmName=account.name, StateValue=state, StateReason="a test")
 
 
-def baking(account: Account) -> bool:
+def is_baking(account: Account) -> bool:
     pending = account.describe().get("PendingDeploymentSummary", {"ProductionVariants": []})
     return any(variant["VariantStatus"][0]["Status"] == "Baking" for variant in pending["ProductionVariants"])
 
 
-def test_an_update_bakes_before_it_is_done(qa: Account) -> None:
+def test_an_update_bakes_before_it_completes(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
     config = {"BlueGreenUpdatePolicy": blue_green(), "AutoRollbackConfiguration": alarm(qa)}
 
     qa.update(qa.greeter_config("b", "Goodbye"), DeploymentConfig=config)
 
-    wait_for(lambda: baking(qa))
+    wait_for(lambda: is_baking(qa))
     assert qa.greet() == "Goodbye Ada"
     endpoint = qa.settled()
     assert endpoint["EndpointConfigName"].endswith("-b")
     assert endpoint["LastDeploymentConfig"] == config
 
 
-def test_a_canary_gets_its_share_of_the_traffic(qa: Account, aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_receives_its_share_of_the_traffic(
+    qa: Account, aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(aws.pace, "guardrail_wait", 30.0)
     qa.endpoint(qa.greeter_config("a", "Hello", count=4))
     canary = blue_green("CANARY", 300, CanarySize={"Type": "INSTANCE_COUNT", "Value": 1})
@@ -74,12 +77,12 @@ def test_a_canary_gets_its_share_of_the_traffic(qa: Account, aws: EmbeddedAws, m
 
     qa.update(qa.greeter_config("b", "Goodbye", count=4), DeploymentConfig=config)
 
-    wait_for(lambda: baking(qa))
+    wait_for(lambda: is_baking(qa))
     (pending,) = qa.describe()["PendingDeploymentSummary"]["ProductionVariants"]
     assert (pending["CurrentInstanceCount"], pending["DesiredInstanceCount"]) == (1, 4)
     wait_for(lambda: qa.greet() == "Goodbye Ada")
     wait_for(lambda: qa.greet() == "Hello Ada")
-    ring(qa)
+    set_alarm_state(qa)
     assert qa.settled()["EndpointConfigName"].endswith("-a")
 
 
@@ -91,14 +94,14 @@ def test_a_canary_gets_its_share_of_the_traffic(qa: Account, aws: EmbeddedAws, m
         {"RollingUpdatePolicy": rolling()},
     ],
 )
-def test_an_alarm_while_it_bakes_rolls_the_update_back(qa: Account, policy: dict[str, Any]) -> None:
+def test_an_alarm_in_the_baking_period_rolls_the_update_back(qa: Account, policy: dict[str, Any]) -> None:
     config = qa.greeter_config("a", "Hello", count=2)
     qa.endpoint(config)
     deployment_config = {**policy, "AutoRollbackConfiguration": alarm(qa)}
     qa.update(qa.greeter_config("b", "Goodbye", count=2), DeploymentConfig=deployment_config)
-    wait_for(lambda: baking(qa))
+    wait_for(lambda: is_baking(qa))
 
-    ring(qa)
+    set_alarm_state(qa)
 
     seen, endpoint = qa.statuses()
     assert seen[-2:] == ["RollingBack", "InService"]
@@ -107,7 +110,7 @@ def test_an_alarm_while_it_bakes_rolls_the_update_back(qa: Account, policy: dict
     assert {qa.greet() for _ in range(5)} == {"Hello Ada"}
 
 
-def test_a_rolling_update_that_cannot_go_back_stays_mixed(qa: Account) -> None:
+def test_a_rolling_update_whose_rollback_fails_keeps_both_configs(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello", count=2)
     qa.endpoint(config)
     deployment_config = {"RollingUpdatePolicy": rolling(), "AutoRollbackConfiguration": alarm(qa)}
@@ -115,7 +118,7 @@ def test_a_rolling_update_that_cannot_go_back_stays_mixed(qa: Account) -> None:
     wait_for(lambda: qa.describe()["PendingDeploymentSummary"]["ProductionVariants"][0]["CurrentInstanceCount"] == 2)
     qa.s3.delete_object(Bucket=qa.bucket, Key=f"{config}/model.tar.gz")
 
-    ring(qa)
+    set_alarm_state(qa)
 
     seen, endpoint = qa.statuses()
     assert seen[-2:] == ["RollingBack", "UpdateRollbackFailed"]
@@ -126,13 +129,13 @@ def test_a_rolling_update_that_cannot_go_back_stays_mixed(qa: Account) -> None:
     assert {qa.greet() for _ in range(5)} == {"Hi Ada"}
 
 
-def test_a_deployment_config_is_used_again_only_if_asked_to(qa: Account) -> None:
+def test_the_last_deployment_config_is_retained_only_on_request(qa: Account) -> None:
     one, other = qa.greeter_config("a", "Hello"), qa.greeter_config("b", "Goodbye")
     qa.endpoint(one)
     config = {"BlueGreenUpdatePolicy": blue_green(), "AutoRollbackConfiguration": alarm(qa)}
     qa.update(other, DeploymentConfig=config)
     qa.settled()
-    ring(qa)
+    set_alarm_state(qa)
 
     qa.update(one)
     assert qa.settled()["EndpointConfigName"] == one
@@ -141,7 +144,7 @@ def test_a_deployment_config_is_used_again_only_if_asked_to(qa: Account) -> None
     assert qa.settled()["EndpointConfigName"] == one
 
 
-def test_the_alarms_have_to_exist(qa: Account) -> None:
+def test_the_alarms_must_exist(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
     config = {
         "BlueGreenUpdatePolicy": blue_green(),
@@ -176,7 +179,7 @@ def test_the_alarms_have_to_exist(qa: Account) -> None:
         ({"RollingUpdatePolicy": rolling() | {"MaximumExecutionTimeoutInSeconds": 600}}, "greater than the total"),
     ],
 )
-def test_a_deployment_config_out_of_its_limits_is_refused(
+def test_a_deployment_config_outside_its_limits_is_rejected(
     qa: Account, policies: dict[str, Any], part_of_message: str
 ) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello", count=2))
@@ -185,7 +188,7 @@ def test_a_deployment_config_out_of_its_limits_is_refused(
         qa.update(qa.greeter_config("b", "Goodbye", count=2), DeploymentConfig=policies)
 
 
-def test_guardrails_need_variants_of_the_same_names(qa: Account) -> None:
+def test_guardrails_require_the_same_variant_names(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
     variant = {"ModelName": f"{qa.name}-a", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     other = qa.config(f"{qa.name}-other", ProductionVariants=[{**variant, "VariantName": f"{VARIANT}-2"}])
@@ -197,7 +200,7 @@ def test_guardrails_need_variants_of_the_same_names(qa: Account) -> None:
     assert qa.settled()["ProductionVariants"][0]["VariantName"] == f"{VARIANT}-2"
 
 
-def test_a_role_that_may_not_see_the_alarms_cannot_deploy_with_them(qa: Account) -> None:
+def test_the_role_requires_permission_to_describe_the_alarms(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config)
     alarms = alarm(qa)

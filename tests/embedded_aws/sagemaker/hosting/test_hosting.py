@@ -1,4 +1,4 @@
-"""How an endpoint moves, as a caller of SageMaker sees it."""
+"""The life cycle of an endpoint in SageMaker's API."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.embedded_aws.support.sagemaker_account import (
     arn,
     greeter,
     refused,
-    wait_for,
 )
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
     return Account("qa", name)
 
 
-def test_an_endpoint_is_created_and_answers(qa: Account) -> None:
+def test_a_new_endpoint_serves_its_model(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=config)
     creating = qa.describe()
@@ -51,14 +51,14 @@ def test_an_endpoint_is_created_and_answers(qa: Account) -> None:
     assert qa.greet() == "Hello Ada"
 
 
-def test_an_endpoint_is_not_found_at_run_time_before_it_is_in_service(qa: Account) -> None:
+def test_an_endpoint_cannot_be_invoked_before_it_is_in_service(qa: Account) -> None:
     qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=qa.greeter_config("a", "Hello"))
 
     assert refused(qa.greet) == ("ValidationError", f"Endpoint {qa.name} of account {qa.id} not found.")
     qa.settled()
 
 
-def test_an_update_shows_the_old_config_until_the_new_one_serves(qa: Account) -> None:
+def test_the_old_config_is_described_until_the_new_one_serves(qa: Account) -> None:
     old, new = qa.greeter_config("a", "Hello"), qa.greeter_config("b", "Goodbye")
     qa.endpoint(old)
 
@@ -75,16 +75,16 @@ def test_an_update_shows_the_old_config_until_the_new_one_serves(qa: Account) ->
     assert qa.greet() == "Goodbye Ada"
 
 
-def test_an_endpoint_under_update_never_stops_answering(qa: Account) -> None:
+def test_an_update_does_not_interrupt_an_endpoint(qa: Account) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
 
     qa.update(qa.greeter_config("b", "Goodbye"))
 
-    answers = [qa.greet()]
+    greetings = [qa.greet()]
     while qa.describe()["EndpointStatus"] == "Updating":
-        answers.append(qa.greet())
-    answers.append(qa.greet())
-    assert set(answers) == {"Hello Ada", "Goodbye Ada"}
+        greetings.append(qa.greet())
+    greetings.append(qa.greet())
+    assert set(greetings) == {"Hello Ada", "Goodbye Ada"}
 
 
 def test_a_failed_endpoint_can_only_be_deleted(qa: Account) -> None:
@@ -110,7 +110,7 @@ def names(account: Account) -> list[str]:
     return [endpoint["EndpointName"] for endpoint in endpoints]
 
 
-def test_an_update_that_cannot_load_is_rolled_back_in_silence(qa: Account) -> None:
+def test_an_update_that_cannot_be_loaded_is_rolled_back(qa: Account) -> None:
     good, bad = qa.greeter_config("a", "Hello"), qa.config(qa.model("b", archive({"empty": ""})))
     qa.endpoint(good)
 
@@ -126,7 +126,7 @@ def test_an_update_that_cannot_load_is_rolled_back_in_silence(qa: Account) -> No
     assert "FailureReason" not in qa.settled()
 
 
-def test_a_busy_endpoint_is_neither_updated_nor_deleted(qa: Account) -> None:
+def test_an_endpoint_in_a_change_can_be_neither_updated_nor_deleted(qa: Account) -> None:
     one, other = qa.greeter_config("a", "Hello"), qa.greeter_config("b", "Goodbye")
     busy = ("ValidationException", f'Cannot update in-progress endpoint "{arn(qa, "endpoint", qa.name)}".')
     qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=one)
@@ -141,7 +141,7 @@ def test_a_busy_endpoint_is_neither_updated_nor_deleted(qa: Account) -> None:
     qa.settled()
 
 
-def test_a_deleted_config_does_not_stop_its_endpoint(qa: Account) -> None:
+def test_an_endpoint_serves_after_its_config_is_deleted(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config)
 
@@ -152,7 +152,7 @@ def test_a_deleted_config_does_not_stop_its_endpoint(qa: Account) -> None:
     assert (code, message[:37]) == ("ValidationException", "Could not find endpoint configuration")
 
 
-def test_every_change_of_status_is_an_event(qa: Account) -> None:
+def test_every_change_of_status_emits_an_event(qa: Account) -> None:
     queue = qa.client("sqs").create_queue(QueueName=qa.name)["QueueUrl"]
     queue_arn = f"arn:aws:sqs:eu-west-1:{qa.id}:{qa.name}"
     statement = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
@@ -167,15 +167,15 @@ def test_every_change_of_status_is_an_event(qa: Account) -> None:
     qa.client("events").put_targets(Rule=qa.name, Targets=[{"Id": "queue", "Arn": queue_arn}])
     received: list[dict[str, Any]] = []
 
-    def take() -> bool:
-        answer = qa.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-        received.extend(json.loads(message["Body"]) for message in answer.get("Messages", []))
+    def receive() -> bool:
+        response = qa.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        received.extend(json.loads(message["Body"]) for message in response.get("Messages", []))
         return len(received) == 5
 
     qa.endpoint(qa.greeter_config("a", "Hello"), Tags=[{"Key": "team", "Value": "reviews"}])
     qa.update(qa.config(qa.model("b", archive({"empty": ""}))))
     qa.settled()
-    wait_for(take)
+    wait_for(receive)
 
     received.sort(key=lambda event: event["detail"]["LastModifiedTime"])
     statuses = [event["detail"]["EndpointStatus"] for event in received]
@@ -187,11 +187,11 @@ def test_every_change_of_status_is_an_event(qa: Account) -> None:
     assert isinstance(last["detail"]["CreationTime"], float)
 
 
-def test_maintenance_is_a_status_in_which_the_endpoint_answers_and_cannot_be_changed(qa: Account) -> None:
+def test_an_endpoint_in_maintenance_serves_and_cannot_be_changed(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config)
 
-    hosting.maintain(qa.id, qa.name, seconds=1.0)
+    hosting.maintain(qa.id, qa.name, seconds=5.0)
 
     assert qa.describe()["EndpointStatus"] == "SystemUpdating"
     assert refused(qa.sagemaker.delete_endpoint, EndpointName=qa.name)[1].startswith(
@@ -201,7 +201,7 @@ def test_maintenance_is_a_status_in_which_the_endpoint_answers_and_cannot_be_cha
     assert qa.settled()["EndpointConfigName"] == config
 
 
-def test_a_quota_of_instances_refuses_an_update_before_it_begins(qa: Account) -> None:
+def test_an_update_above_the_instance_quota_is_rejected(qa: Account) -> None:
     variant = {"VariantName": VARIANT, "InstanceType": "ml.p3.2xlarge", "InitialInstanceCount": 1}
     for suffix in "ab":
         variant["ModelName"] = qa.model(suffix, greeter("Hello"))
@@ -217,7 +217,7 @@ def test_a_quota_of_instances_refuses_an_update_before_it_begins(qa: Account) ->
     qa.sagemaker.delete_endpoint(EndpointName=qa.name)
 
 
-def test_weights_and_counts_change_while_the_config_stays(qa: Account) -> None:
+def test_weights_and_counts_can_be_changed_without_a_new_config(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config)
 
@@ -247,7 +247,7 @@ def test_weights_and_counts_change_while_the_config_stays(qa: Account) -> None:
         ),
     ],
 )
-def test_an_update_resets_a_scaled_variant_unless_it_retains_it(
+def test_an_update_resets_scaled_variants_unless_they_are_retained(
     qa: Account, request_members: dict[str, Any], count: int, weight: float
 ) -> None:
     qa.endpoint(qa.greeter_config("a", "Hello"))
@@ -282,7 +282,7 @@ def test_an_autoscaled_variant_keeps_its_instance_type(qa: Account) -> None:
     assert qa.settled()["EndpointStatus"] == "InService"
 
 
-def test_an_update_may_not_show_at_once(qa: Account, aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_can_change_with_a_delay(qa: Account, aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = qa.greeter_config("a", "Hello"), qa.greeter_config("b", "Goodbye")
     qa.endpoint(old)
     monkeypatch.setattr(aws.pace, "endpoint_status_lag", 0.5)

@@ -1,4 +1,4 @@
-"""Endpoints of more than one container, of many models, serverless and asynchronous ones."""
+"""Multi-container, multi-model, serverless and asynchronous endpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from tests.embedded_aws.support.sagemaker_account import IMAGE, VARIANT, Account, archive, greeter, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, VARIANT, Account, archive, greeter
+from tests.support.waiting import wait_for
 
 SHOUT = "def model_fn(d): return lambda text: text.upper()"
 
@@ -22,7 +23,7 @@ def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
 
 
 def two_containers(account: Account, mode: str) -> str:
-    """A config of a model that greets and a model that shouts."""
+    """Create a config with a container that greets and a container that shouts."""
     containers = [
         {"ContainerHostname": hostname, "Image": IMAGE, "ModelDataUrl": account.put(f"{hostname}.tar.gz", artifact)}
         for hostname, artifact in (("greet", greeter("Hello")), ("shout", archive({"code/inference.py": SHOUT})))
@@ -36,7 +37,7 @@ def two_containers(account: Account, mode: str) -> str:
     return account.config(account.name)
 
 
-def test_the_containers_of_a_pipeline_answer_one_after_the_other(qa: Account) -> None:
+def test_the_containers_of_a_pipeline_run_in_sequence(qa: Account) -> None:
     qa.endpoint(two_containers(qa, "Serial"))
 
     assert qa.greet() == "HELLO ADA"
@@ -46,7 +47,7 @@ def test_the_containers_of_a_pipeline_answer_one_after_the_other(qa: Account) ->
         qa.greet("nobody")
 
 
-def test_containers_in_direct_mode_are_asked_by_their_hostname(qa: Account) -> None:
+def test_containers_in_direct_mode_are_invoked_by_hostname(qa: Account) -> None:
     qa.endpoint(two_containers(qa, "Direct"))
 
     assert qa.greet(TargetContainerHostname="greet") == "Hello Ada"
@@ -57,7 +58,7 @@ def test_containers_in_direct_mode_are_asked_by_their_hostname(qa: Account) -> N
         qa.greet(TargetContainerHostname="missing")
 
 
-def test_a_multi_model_endpoint_loads_each_model_when_it_is_first_asked(qa: Account) -> None:
+def test_a_multi_model_endpoint_loads_a_model_with_its_first_request(qa: Account) -> None:
     prefix = f"s3://{qa.bucket}/many/"
     qa.put("many/en.tar.gz", greeter("Hello"))
     qa.sagemaker.create_model(
@@ -78,7 +79,7 @@ def test_a_multi_model_endpoint_loads_each_model_when_it_is_first_asked(qa: Acco
         qa.greet()
 
 
-def test_an_uncompressed_model_and_its_additional_data_are_brought_as_they_lie(qa: Account) -> None:
+def test_uncompressed_models_and_additional_data_are_downloaded_unchanged(qa: Account) -> None:
     script = """
 import json, os, pathlib
 def model_fn(model_dir):
@@ -109,7 +110,7 @@ def predict_fn(data, model): return model
     assert qa.greet() == "Hello, world"
 
 
-def test_a_model_package_brings_its_container(qa: Account) -> None:
+def test_a_model_package_defines_its_containers(qa: Account) -> None:
     url = qa.put("package/model.tar.gz", greeter("Hello"))
     qa.sagemaker.create_model_package_group(ModelPackageGroupName=qa.name)
     package = qa.sagemaker.create_model_package(
@@ -160,7 +161,7 @@ def serverless(model: str) -> list[dict[str, Any]]:
     return [{"VariantName": VARIANT, "ModelName": model, "ServerlessConfig": limits}]
 
 
-def test_a_serverless_endpoint_shows_its_limits_and_stays_serverless(qa: Account) -> None:
+def test_a_serverless_endpoint_describes_its_limits_and_stays_serverless(qa: Account) -> None:
     model = qa.model("a", greeter("Hello"))
     qa.endpoint(qa.config(f"{qa.name}-serverless", ProductionVariants=serverless(model)))
 
@@ -179,7 +180,7 @@ def test_a_serverless_endpoint_shows_its_limits_and_stays_serverless(qa: Account
         ({"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}, {}, "InstanceType"),
     ],
 )
-def test_a_serverless_config_that_sagemaker_would_refuse_is_refused(
+def test_an_invalid_serverless_config_is_rejected(
     qa: Account, variant: dict[str, Any], request_members: dict[str, Any], part_of_message: str
 ) -> None:
     (valid,) = serverless(qa.model("a", greeter("Hello")))
@@ -188,7 +189,7 @@ def test_a_serverless_config_that_sagemaker_would_refuse_is_refused(
         qa.config(f"{qa.name}-x", ProductionVariants=[valid | variant], **request_members)
 
 
-def test_a_variant_may_have_pools_of_instances_instead_of_a_type(qa: Account) -> None:
+def test_a_variant_can_have_instance_pools_instead_of_a_type(qa: Account) -> None:
     pools = [{"InstanceType": "ml.g5.xlarge", "Priority": 1}, {"InstanceType": "ml.g6.xlarge", "Priority": 2}]
     model = qa.model("a", greeter("Hello"))
     variant = {"VariantName": VARIANT, "ModelName": model, "InstancePools": pools, "InitialInstanceCount": 2}
@@ -200,7 +201,7 @@ def test_a_variant_may_have_pools_of_instances_instead_of_a_type(qa: Account) ->
 
 
 @pytest.mark.parametrize("missing", ["InstanceType", "InitialInstanceCount", "ModelName"])
-def test_a_variant_needs_a_model_and_instances(qa: Account, missing: str) -> None:
+def test_a_variant_requires_a_model_and_instances(qa: Account, missing: str) -> None:
     variant = {
         "VariantName": VARIANT,
         "ModelName": qa.model("a", greeter("Hello")),
@@ -219,7 +220,7 @@ def asynchronous(account: Account) -> None:
     account.endpoint(account.config(model, AsyncInferenceConfig={"OutputConfig": output}))
 
 
-def test_an_asynchronous_endpoint_writes_its_answer(qa: Account) -> None:
+def test_an_asynchronous_endpoint_writes_its_response(qa: Account) -> None:
     asynchronous(qa)
     source = qa.put("in/ada.json", json.dumps("Ada"))
 
@@ -234,7 +235,7 @@ def test_an_asynchronous_endpoint_writes_its_answer(qa: Account) -> None:
     assert not qa.exists(response["FailureLocation"])
 
 
-def test_an_asynchronous_endpoint_writes_why_it_failed(qa: Account) -> None:
+def test_an_asynchronous_endpoint_writes_its_failure(qa: Account) -> None:
     asynchronous(qa)
     source = qa.put("in/nobody.json", json.dumps("nobody"))
 
@@ -247,7 +248,7 @@ def test_an_asynchronous_endpoint_writes_why_it_failed(qa: Account) -> None:
     assert not qa.exists(response["OutputLocation"])
 
 
-def test_an_asynchronous_endpoint_takes_no_other_requests_and_no_other_endpoint_takes_its(qa: Account) -> None:
+def test_asynchronous_endpoints_serve_only_asynchronous_requests(qa: Account) -> None:
     asynchronous(qa)
     with pytest.raises(ClientError, match="does not support InvokeEndpoint"):
         qa.greet()
@@ -259,10 +260,10 @@ def test_an_asynchronous_endpoint_takes_no_other_requests_and_no_other_endpoint_
 
 
 def captured(account: Account) -> list[dict[str, Any]]:
-    found = account.s3.list_objects_v2(Bucket=account.bucket, Prefix=f"captured/{account.name}/{VARIANT}/")
+    response = account.s3.list_objects_v2(Bucket=account.bucket, Prefix=f"captured/{account.name}/{VARIANT}/")
     return [
         json.loads(account.get(f"s3://{account.bucket}/{each['Key']}"))
-        for each in sorted(found.get("Contents", []), key=lambda each: each["LastModified"])
+        for each in sorted(response.get("Contents", []), key=lambda each: each["LastModified"])
     ]
 
 
@@ -275,7 +276,7 @@ def captured(account: Account) -> list[dict[str, Any]]:
         (["Input"], [], 0, None),
     ],
 )
-def test_what_is_asked_and_answered_is_captured_as_the_config_says(
+def test_requests_and_responses_are_captured_as_configured(
     qa: Account, options: list[str], json_types: list[str], percentage: int, expected: dict[str, str] | None
 ) -> None:
     capture = {
@@ -295,7 +296,7 @@ def test_what_is_asked_and_answered_is_captured_as_the_config_says(
     assert qa.describe()["DataCaptureConfig"]["CaptureStatus"] == "Started"
 
 
-def test_an_image_of_ones_own_is_deployed_by_its_digest(qa: Account) -> None:
+def test_a_custom_image_is_deployed_by_digest(qa: Account) -> None:
     ecr = qa.client("ecr")
     ecr.create_repository(repositoryName=qa.name)
     media_type = "application/vnd.docker.distribution.manifest.v2+json"

@@ -1,4 +1,4 @@
-"""Training jobs of the embedded AWS, and the example that trains in one and serves on an endpoint."""
+"""Training jobs of the embedded AWS, and the example model in a job and on an endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from embedded_aws.services.sagemaker.operations import Call
 from embedded_aws.services.sagemaker.training import api as training
 from examples import repack
 from examples.reviews import data
-from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, greeter, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, greeter
+from tests.support.waiting import wait_for
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 ENDED = ("Completed", "Failed", "Stopped")
@@ -55,12 +56,12 @@ def dev(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account
 
 
 def train(account: Account, script: str, hyperparameters: dict[str, Any], **request: Any) -> str:
-    """Begin a training job in script mode, as SageMaker's SDK asks for it."""
+    """Start a training job in script mode with the request of SageMaker's SDK."""
     account.put("train/a.csv", "1")
     account.put("train/more/b.csv", "2")
     code = account.put("code/sourcedir.tar.gz", archive({"train.py": script}))
-    own = {"sagemaker_program": "train.py", "sagemaker_submit_directory": code, **hyperparameters}
-    return create(account, {key: json.dumps(value) for key, value in own.items()}, **request)
+    all_hyperparameters = {"sagemaker_program": "train.py", "sagemaker_submit_directory": code, **hyperparameters}
+    return create(account, {key: json.dumps(value) for key, value in all_hyperparameters.items()}, **request)
 
 
 def create(account: Account, hyperparameters: dict[str, str], **request: Any) -> str:
@@ -98,7 +99,7 @@ def members(content: bytes) -> dict[str, bytes]:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
 
 
-def test_a_job_runs_its_script_and_leaves_its_model(dev: Account) -> None:
+def test_a_job_runs_its_script_and_uploads_its_model(dev: Account) -> None:
     algorithm = {
         "TrainingImage": IMAGE,
         "TrainingInputMode": "File",
@@ -138,7 +139,7 @@ def test_a_job_runs_its_script_and_leaves_its_model(dev: Account) -> None:
     assert "epoch 2 quality=0.9" in dev.log("/aws/sagemaker/TrainingJobs")
 
 
-def test_a_job_is_described_as_it_was_created(dev: Account) -> None:
+def test_the_description_of_a_job_contains_its_request(dev: Account) -> None:
     request = {
         "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
         "EnableInterContainerTrafficEncryption": True,
@@ -154,7 +155,7 @@ def test_a_job_is_described_as_it_was_created(dev: Account) -> None:
     assert job["EnableNetworkIsolation"] is False
 
 
-def test_a_script_that_fails_tells_why(dev: Account) -> None:
+def test_the_failure_reason_contains_the_error_of_the_script(dev: Account) -> None:
     train(dev, SCRIPT, {"greeting": "fail"})
 
     job = ended(dev)
@@ -166,7 +167,7 @@ def test_a_script_that_fails_tells_why(dev: Account) -> None:
     assert not dev.exists(job["ModelArtifacts"]["S3ModelArtifacts"])
 
 
-def test_data_that_is_not_there_fails_the_job(dev: Account) -> None:
+def test_missing_data_fails_the_job(dev: Account) -> None:
     channel = {
         "ChannelName": "train",
         "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{dev.bucket}/missing"}},
@@ -176,14 +177,14 @@ def test_data_that_is_not_there_fails_the_job(dev: Account) -> None:
     assert ended(dev)["FailureReason"].startswith("ClientError: Data download failed")
 
 
-def test_an_output_that_cannot_be_written_fails_the_job(dev: Account) -> None:
+def test_an_output_path_without_permission_fails_the_job(dev: Account) -> None:
     bucket = f"other-{dev.name}"
     train(dev, SCRIPT, {"greeting": "Hello"}, OutputDataConfig={"S3OutputPath": f"s3://{bucket}"})
 
     assert ended(dev)["FailureReason"].startswith("ClientError: Artifact upload failed")
 
 
-def test_a_job_can_be_stopped_and_keeps_what_it_saved(dev: Account) -> None:
+def test_a_stopped_job_uploads_its_saved_model(dev: Account) -> None:
     train(dev, SLEEP, {})
     wait_for(lambda: "asleep" in dev.log("/aws/sagemaker/TrainingJobs"))
 
@@ -197,7 +198,7 @@ def test_a_job_can_be_stopped_and_keeps_what_it_saved(dev: Account) -> None:
         dev.sagemaker.stop_training_job(TrainingJobName=dev.name)
 
 
-def test_a_job_that_runs_too_long_is_stopped(dev: Account) -> None:
+def test_a_job_is_stopped_after_its_maximum_runtime(dev: Account) -> None:
     train(dev, SLEEP, {}, StoppingCondition={"MaxRuntimeInSeconds": 1})
 
     job = ended(dev)
@@ -205,7 +206,7 @@ def test_a_job_that_runs_too_long_is_stopped(dev: Account) -> None:
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
 
 
-def test_an_algorithm_without_a_script_fails_and_says_what_to_do(dev: Account) -> None:
+def test_an_algorithm_without_a_script_fails_with_instructions(dev: Account) -> None:
     dev.put("train/a.csv", "1")
     create(dev, {"max_depth": "5"})
 
@@ -215,7 +216,7 @@ def test_an_algorithm_without_a_script_fails_and_says_what_to_do(dev: Account) -
     assert f"s3://{dev.bucket}/jobs/{dev.name}/output/model.tar.gz" in reason
 
 
-def test_an_artifact_may_be_brought_along(dev: Account) -> None:
+def test_a_job_without_a_script_completes_with_an_existing_artifact(dev: Account) -> None:
     artifact = dev.put(f"jobs/{dev.name}/output/model.tar.gz", greeter("Hello"))
     create(dev, {"max_depth": "5"})
 
@@ -225,7 +226,7 @@ def test_an_artifact_may_be_brought_along(dev: Account) -> None:
     assert job["ModelArtifacts"]["S3ModelArtifacts"] == artifact
 
 
-def test_an_uncompressed_model_lies_below_a_prefix(dev: Account) -> None:
+def test_an_uncompressed_model_is_uploaded_under_a_prefix(dev: Account) -> None:
     output = {"S3OutputPath": f"s3://{dev.bucket}/jobs", "CompressionType": "NONE"}
     train(dev, SCRIPT, {"greeting": "Hello"}, OutputDataConfig=output)
 
@@ -235,7 +236,7 @@ def test_an_uncompressed_model_lies_below_a_prefix(dev: Account) -> None:
     assert dev.get(f"{artifacts}greeting.txt") == b"Hello"
 
 
-def test_names_of_jobs_are_unique(dev: Account) -> None:
+def test_the_names_of_jobs_must_be_unique(dev: Account) -> None:
     train(dev, SCRIPT, {"greeting": "Hello"})
 
     with pytest.raises(ClientError) as caught:
@@ -246,7 +247,7 @@ def test_names_of_jobs_are_unique(dev: Account) -> None:
     ended(dev)
 
 
-def test_a_job_that_does_not_exist_is_not_found_in_sagemakers_words(dev: Account) -> None:
+def test_a_missing_job_is_sagemakers_not_found_error(dev: Account) -> None:
     with pytest.raises(ClientError) as caught:
         dev.sagemaker.describe_training_job(TrainingJobName="missing")
 
@@ -254,12 +255,12 @@ def test_a_job_that_does_not_exist_is_not_found_in_sagemakers_words(dev: Account
     assert (error["Code"], error["Message"]) == ("ValidationException", "Requested resource not found.")
 
 
-def test_a_role_that_does_not_trust_sagemaker_is_refused(dev: Account) -> None:
+def test_a_role_that_does_not_trust_sagemaker_is_rejected(dev: Account) -> None:
     with pytest.raises(ClientError, match="Could not assume role"):
         train(dev, SCRIPT, {"greeting": "Hello"}, RoleArn=f"arn:aws:iam::{dev.id}:role/missing")
 
 
-def test_a_job_of_a_tuning_job_names_it(dev: Account) -> None:
+def test_a_job_of_a_tuning_job_contains_its_arn(dev: Account) -> None:
     tuning_job_arn = f"arn:aws:sagemaker:eu-west-1:{dev.id}:hyper-parameter-tuning-job/{dev.name}"
     artifact = dev.put(f"jobs/{dev.name}/output/model.tar.gz", greeter("Hello"))
     request = {
@@ -275,7 +276,7 @@ def test_a_job_of_a_tuning_job_names_it(dev: Account) -> None:
     assert ended(dev)["TuningJobArn"] == tuning_job_arn
 
 
-def test_every_change_of_status_is_an_event(dev: Account) -> None:
+def test_every_change_of_status_emits_an_event(dev: Account) -> None:
     queue = dev.client("sqs").create_queue(QueueName=dev.name)["QueueUrl"]
     queue_arn = f"arn:aws:sqs:eu-west-1:{dev.id}:{dev.name}"
     statement = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
@@ -329,7 +330,7 @@ def train_example(account: Account, directory: Path, **hyperparameters: str) -> 
 
 
 def smoke_test_failures(account: Account) -> list[str]:
-    """The cases of the example's smoke test that its endpoint does not pass."""
+    """Return the cases of the example's smoke test that its endpoint fails."""
     failures = []
     for case in json.loads((EXAMPLES / "reviews" / "smoke-test.json").read_text())["cases"]:
         body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
@@ -341,7 +342,7 @@ def smoke_test_failures(account: Account) -> list[str]:
     return failures
 
 
-def test_the_example_trains_and_serves_and_its_broken_kin_do_not(dev: Account, tmp_path: Path) -> None:
+def test_the_example_model_works_and_its_broken_variants_do_not(dev: Account, tmp_path: Path) -> None:
     job = train_example(dev, tmp_path, ngrams="5")
     assert job["TrainingJobStatus"] == "Completed", job
     assert job["FinalMetricDataList"][0]["Value"] > 0.88
@@ -361,7 +362,7 @@ def test_the_example_trains_and_serves_and_its_broken_kin_do_not(dev: Account, t
     assert dev.settled()["EndpointConfigName"].endswith("-wrong")
 
 
-def test_the_examples_hyperparameters_make_better_and_worse_models(dev: Account, tmp_path: Path) -> None:
+def test_the_hyperparameters_of_the_example_affect_the_model_quality(dev: Account, tmp_path: Path) -> None:
     job = train_example(dev, tmp_path, ngrams="2", share="0.3")
 
     assert job["FinalMetricDataList"][0]["Value"] < 0.8

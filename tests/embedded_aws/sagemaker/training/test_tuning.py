@@ -1,4 +1,4 @@
-"""Tuning jobs of the embedded AWS: a few training jobs, and the best of them."""
+"""Tuning jobs of the embedded AWS: training jobs and the best of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.sagemaker.training.tuning import sampled
-from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, refused, wait_for
+from tests.embedded_aws.support.sagemaker_account import IMAGE, Account, archive, refused
+from tests.support.waiting import wait_for
 
 SCRIPT = """
 import os, pathlib, sys
@@ -25,8 +26,8 @@ def dev(aws: EmbeddedAws, name: str) -> Account:
     return Account("dev", name)
 
 
-def begin(dev: Account, low: float, high: float, script: str = SCRIPT) -> None:
-    """A tuning job of three training jobs."""
+def start(dev: Account, low: float, high: float, script: str = SCRIPT) -> None:
+    """Start a tuning job with three training jobs."""
     code = dev.put("sourcedir.tar.gz", archive({"train.py": script}))
     dev.sagemaker.create_hyper_parameter_tuning_job(
         HyperParameterTuningJobName=dev.name,
@@ -55,19 +56,19 @@ def begin(dev: Account, low: float, high: float, script: str = SCRIPT) -> None:
 
 
 def tune(dev: Account, low: float, high: float) -> dict[str, Any]:
-    """A tuning job as it is when it has ended."""
-    begin(dev, low, high)
-    return dict(wait_for(lambda: ended(dev), seconds=60))
+    """Run a tuning job, and return its final description."""
+    start(dev, low, high)
+    return dict(wait_for(lambda: ended(dev)))
 
 
 def jobs_of(dev: Account) -> list[dict[str, Any]]:
-    found = dev.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName=dev.name)
-    return list(found["TrainingJobSummaries"])
+    response = dev.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName=dev.name)
+    return list(response["TrainingJobSummaries"])
 
 
 def ended(dev: Account) -> dict[str, Any] | None:
-    found = dict(dev.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=dev.name))
-    return found if found["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped") else None
+    description = dict(dev.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=dev.name))
+    return description if description["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
 
 def test_the_best_training_job_is_the_one_with_the_best_metric(dev: Account) -> None:
@@ -85,7 +86,7 @@ def test_the_best_training_job_is_the_one_with_the_best_metric(dev: Account) -> 
     assert dev.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"] == [{"Key": "team", "Value": "search"}]
 
 
-def test_a_training_job_that_fails_is_never_the_best(dev: Account) -> None:
+def test_a_failed_training_job_is_never_the_best(dev: Account) -> None:
     tuning = tune(dev, 0.0, 1.2)
 
     assert tuning["HyperParameterTuningJobStatus"] == "Completed"
@@ -94,19 +95,19 @@ def test_a_training_job_that_fails_is_never_the_best(dev: Account) -> None:
     assert sorted(job["TrainingJobStatus"] for job in jobs_of(dev)) == ["Completed", "Completed", "Failed"]
 
 
-def test_a_tuning_job_of_which_every_training_job_fails_has_failed_and_has_no_best(dev: Account) -> None:
+def test_a_tuning_job_fails_without_a_best_job_if_all_training_jobs_fail(dev: Account) -> None:
     tuning = tune(dev, 1.0, 2.0)
 
     assert tuning["HyperParameterTuningJobStatus"] == "Failed"
     assert "BestTrainingJob" not in tuning
 
 
-def test_a_tuning_job_is_stopped_with_its_training_jobs(dev: Account) -> None:
+def test_stopping_a_tuning_job_stops_its_training_jobs(dev: Account) -> None:
     slow = SCRIPT.replace("print(f", "import time; time.sleep(60)\nprint(f")
     stop = dev.sagemaker.stop_hyper_parameter_tuning_job
     assert refused(stop, HyperParameterTuningJobName=dev.name) == ("ResourceNotFound", "Requested resource not found.")
 
-    begin(dev, 0.0, 0.5, script=slow)
+    start(dev, 0.0, 0.5, script=slow)
     wait_for(lambda: len(jobs_of(dev)) == 3)
     stop(HyperParameterTuningJobName=dev.name)
 
@@ -114,7 +115,7 @@ def test_a_tuning_job_is_stopped_with_its_training_jobs(dev: Account) -> None:
     assert {job["TrainingJobStatus"] for job in jobs_of(dev)} == {"Stopped"}
 
 
-def test_values_are_spread_evenly_over_their_ranges() -> None:
+def test_values_are_distributed_evenly_over_their_ranges() -> None:
     ranges = {
         "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["sgd", "adam"]}],
         "IntegerParameterRanges": [{"Name": "depth", "MinValue": "2", "MaxValue": "10"}],

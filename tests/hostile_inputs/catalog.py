@@ -1,4 +1,4 @@
-"""Every hostile input that is known, door by door."""
+"""All known hostile inputs, grouped by entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acquire the lock of the endpoint, or recover the endpoint if the lock's holder is dead."""
+"""Acquire the lock of the endpoint, or start a recovery if the holder of the lock is dead."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return whether the lock was `acquired`, and its current `holder` if not."""
     record: PromotionRecord = event["promotion"]
     table = PromotionTable(client("dynamodb"), event["table"])
     endpoint, now = record["endpoint"], datetime.datetime.now(datetime.UTC)
     if lock.acquire(table, event["execution"], record, now.isoformat()):
-        return {"taken": True, "holder": ""}
+        return {"acquired": True, "holder": ""}
     holder = lock.holder(table, endpoint)
     if holder and recover_if_dead(table, client("stepfunctions"), endpoint, holder, now):
         logger.info("Recovery started", endpoint=endpoint, of=holder.execution)
     name = holder.execution if holder else ""
-    logger.info("Endpoint held", endpoint=endpoint, holder=name)
-    return {"taken": False, "holder": name}
+    logger.info("Lock held by another execution", endpoint=endpoint, holder=name)
+    return {"acquired": False, "holder": name}

@@ -1,4 +1,4 @@
-"""Take the next step of rolling the endpoint and its scaling back to what they were before the promotion."""
+"""Take the next step of the rollback of the endpoint and its autoscaling to their state before the promotion."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Return the rollback `step` that was taken, and its `reason`."""
     record: PromotionRecord = event["promotion"]
     table = PromotionTable(client("dynamodb"), event["table"])
     if record.get("changing"):
@@ -30,6 +31,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             targets=lock.recorded_scaling(table, endpoint).previous,
         )
     else:
-        taken = RollbackStep("restored", "Nothing had been changed.")
+        taken = RollbackStep("rolled_back", "The promotion had not changed the endpoint.")
     logger.info("Rollback step taken", step=taken.step)
     return dataclasses.asdict(taken)
