@@ -12,12 +12,11 @@ from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
-    MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.serving import make_server
 
 from embedded_aws.gateway import authorization, faults
+from embedded_aws.gateway.server import Server
 from embedded_aws.iam import clients, permissions
 from embedded_aws.kernel import accounts, caches
 from embedded_aws.kernel.host import Host, Pace
@@ -87,11 +86,14 @@ def _new(model: type, *_: object, **__: object) -> Any:
     return object.__new__(model)
 
 
+<<<<<<< HEAD
+=======
 class _QuietRequestHandler(MotoRequestHandler):
     def log_request(self, *_: object) -> None:
         """Log no requests: they would bury the caller's output."""
 
 
+>>>>>>> main
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     """An AWS on the loopback interface, one per process.
 
@@ -124,7 +126,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))
         application = faults.Faults(ecr.LayerDownloads(gate), lambda_.kill_busy)
-        server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietRequestHandler)
+        server = Server(self._port, application)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)
         # Requests to the loopback interface must not go through a proxy.

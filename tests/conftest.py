@@ -25,7 +25,9 @@ from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
 from embedded_aws.kernel.host import Pace
 from tests.permissions import recording
+from tests.support.peak import Peak
 
+_PEAK = pytest.StashKey[Peak]()
 # The unique names of tests that have ended.
 _finished: set[str] = set()
 
@@ -45,9 +47,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    directory = session.config.getoption("--permissions")
-    if directory and not hasattr(session.config, "workerinput"):
+    if hasattr(session.config, "workerinput"):
+        return
+    session.config.stash[_PEAK] = Peak()
+    if directory := session.config.getoption("--permissions"):
         recording.clear(directory)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    peak = config.stash[_PEAK]
+    peak.stop()
+    terminalreporter.write_line(f"Peak memory: {peak.gigabytes:.1f} GB, in up to {peak.processes} processes at once.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
