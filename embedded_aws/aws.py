@@ -86,14 +86,6 @@ def _new(model: type, *_: object, **__: object) -> Any:
     return object.__new__(model)
 
 
-<<<<<<< HEAD
-=======
-class _QuietRequestHandler(MotoRequestHandler):
-    def log_request(self, *_: object) -> None:
-        """Log no requests: they would bury the caller's output."""
-
-
->>>>>>> main
 class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     """An AWS on the loopback interface, one per process.
 
