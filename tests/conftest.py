@@ -41,9 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Twice as many as there are cores, since the whole-machine tests wait too; each of them takes up to 4 GB."""
+    """Return one more than the number of cores, since the whole-machine tests also wait; each takes up to 2 GB."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min((os.process_cpu_count() or 1) * 2, memory // 4_000_000_000))
+    return max(1, min((os.process_cpu_count() or 1) + 1, memory // 2_000_000_000))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -41,20 +41,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         case request.Recover():
             result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
-            result = rollback.resolve(
-                table,
-                client("sagemaker"),
-                client("stepfunctions"),
-                requested,
-                execution=execution,
-                started_at=started_at,
-                now=time.time(),
-                is_preview=request.is_preview(event["input"]),
-            )
+            is_preview = request.is_preview(event["input"])
+            times = {"started_at": started_at, "now": time.time()}
+            clients = client("sagemaker"), client("stepfunctions")
+            result = rollback.resolve(table, *clients, requested, execution=execution, is_preview=is_preview, **times)
         case request.PublishRejection():
-            result = rejection.resolve(
-                table, ssm, requested, runbook=event["runbook"], stage=stage, execution=execution
-            )
+            names = {"runbook": event["runbook"], "stage": stage, "execution": execution}
+            result = rejection.resolve(table, ssm, requested, **names)
         case request.Ignore():
             result = {"outcome": "not_for_promotion", "reason": requested.reason}
     if result["outcome"] in ("promote", "rollback"):

@@ -11,7 +11,8 @@ from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.naming import VARIANT
 from promotion.record import PromotionRecord
 from promotion.source import images
-from promotion.source.candidate import IMAGE_TAG, containers_of
+from promotion.source.candidate import containers_of
+from promotion.source.tags import IMAGE_TAG
 from promotion.step import logger, step
 
 

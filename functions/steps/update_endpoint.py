@@ -9,7 +9,7 @@ from promotion.endpoint.update import create_endpoint, update_endpoint
 from promotion.history import lock
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
-from promotion.source.candidate import APPLICATION_TAG
+from promotion.source.tags import APPLICATION_TAG
 from promotion.step import logger, step
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
-from promotion.source import candidate, images
+from promotion.source import images
 from promotion.source import reader as source
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
+from promotion.source.tags import CREATED_AT_TAG, IMAGE_TAG
 from tests.hostile_inputs.trial import REGION, STRANGER, UPSTREAM, Hostile, Reader
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -313,9 +314,9 @@ def tags() -> Iterator[Hostile]:
         ),
         ("terminal escape codes", "\x1b[31m", "is not a time with a time zone"),
     ):
-        act = functools.partial(read, "model", TAGS | {candidate.CREATED_AT_TAG: value})
+        act = functools.partial(read, "model", TAGS | {CREATED_AT_TAG: value})
         yield hostile(f"a first time that is {what}", act, says, PromotionRefusedError)
-    bad_digest = functools.partial(read, "model", TAGS | {f"{candidate.IMAGE_TAG}0": "latest"})
+    bad_digest = functools.partial(read, "model", TAGS | {f"{IMAGE_TAG}0": "latest"})
     yield hostile("an image's digest that is none", bad_digest, "which is not a digest", PromotionRefusedError)
     for what, listed, says in (
         ("a list of strings", ["x"], "Tags[0] is 'x'"),

@@ -22,6 +22,16 @@ from promotion.history import retention
 from promotion.naming import MAXIMUM_LENGTH, endpoint_name, resource_name
 from promotion.plan import settings as application_settings
 from promotion.source import candidate, images, model_metrics, quality_gate, request
+from promotion.source.tags import (
+    APPLICATION_TAG,
+    CREATED_AT_TAG,
+    IMAGE_TAG,
+    INFERENCE_IMAGE_TAG,
+    METRICS_TAG,
+    SMOKE_TEST_TAG,
+    SOURCE_TAG,
+    TAG,
+)
 from tests.hostile_inputs import asked, objects, sources
 
 UPSTREAM, OWN, REGION = "111111111111", "222222222222", "eu-west-1"
@@ -264,13 +274,13 @@ def test_hyperparameters_are_copied_as_strings(parameters: dict[str, str]) -> No
 
 
 OUR_TAGS = [
-    candidate.APPLICATION_TAG,
-    candidate.CREATED_AT_TAG,
-    candidate.SMOKE_TEST_TAG,
-    candidate.METRICS_TAG,
-    candidate.SOURCE_TAG,
-    f"{candidate.IMAGE_TAG}0",
-    candidate.INFERENCE_IMAGE_TAG,
+    APPLICATION_TAG,
+    CREATED_AT_TAG,
+    SMOKE_TEST_TAG,
+    METRICS_TAG,
+    SOURCE_TAG,
+    f"{IMAGE_TAG}0",
+    INFERENCE_IMAGE_TAG,
     "aws:createdBy",
 ]
 
@@ -286,7 +296,7 @@ def test_a_source_with_any_tags_is_a_candidate_with_the_owners_tags_or_refused(k
     if isinstance(found, candidate.Candidate):
         assert SAGEMAKER_NAME.fullmatch(found.application)
         assert all(tags[key] == value for key, value in found.tags.items())
-        assert not any(key.lower().startswith(("aws:", candidate.TAG)) for key in found.tags)
+        assert not any(key.lower().startswith(("aws:", TAG)) for key in found.tags)
         datetime.datetime.fromisoformat(found.created_at)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from promotion.aws import service_model
 from promotion.errors import PromotionRefusedError
 from promotion.naming import resource_name, sha256_of
-from promotion.source.candidate import (
+from promotion.source.candidate import Candidate
+from promotion.source.tags import (
     APPLICATION_TAG,
     CREATED_AT_TAG,
     DIGEST_TAG,
@@ -15,7 +16,6 @@ from promotion.source.candidate import (
     METRICS_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
-    Candidate,
 )
 
 _MAXIMUM_TAGS = 50

@@ -15,7 +15,8 @@ from promotion.history.retention import Kept, OwnResource, Superseded, Survey, k
 from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
 from promotion.record import PromotionRecord
-from promotion.source.candidate import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG, containers_of
+from promotion.source.candidate import containers_of
+from promotion.source.tags import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG
 
 # SageMaker throttles more concurrent requests.
 _REQUESTS_IN_FLIGHT = 4

@@ -19,7 +19,8 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import sha256_of
 from promotion.plan.stage_files import Placed
-from promotion.source.candidate import SMOKE_TEST_TAG, Candidate
+from promotion.source.candidate import Candidate
+from promotion.source.tags import SMOKE_TEST_TAG
 from promotion.stage import Stage
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2

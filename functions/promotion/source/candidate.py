@@ -11,31 +11,20 @@ import datetime
 import json
 from typing import Any
 
-from promotion.aws.input_checks import did_you_mean, quoted
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.naming import application_name
 from promotion.source import images, model_metrics, model_package
 from promotion.source.containers import checked, lower_first, unknown_field
-
-TAG = "model-promotion:"
-APPLICATION_TAG = f"{TAG}application"
-CREATED_AT_TAG = f"{TAG}created-at"
-DIGEST_TAG = f"{TAG}digest"
-EXECUTION_TAG = f"{TAG}execution"
-IMAGE_TAG = f"{TAG}image-"  # plus a container's number: the digest that its endpoint ran, if the model has none
-INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
-METRICS_TAG = f"{TAG}metrics"
-SMOKE_TEST_TAG = f"{TAG}smoke-test"
-SOURCE_TAG = f"{TAG}source"
-_TAGS = (
+from promotion.source.tags import (
     APPLICATION_TAG,
     CREATED_AT_TAG,
-    DIGEST_TAG,
-    EXECUTION_TAG,
+    IMAGE_TAG,
     INFERENCE_IMAGE_TAG,
     METRICS_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
+    TAG,
+    misspelled,
 )
 
 CARRIED_FROM_MODEL = {"PrimaryContainer", "Containers", "InferenceExecutionConfig", "EnableNetworkIsolation"}
@@ -108,15 +97,6 @@ def package_not_for_promotion(package: dict[str, Any], tags: dict[str, str]) -> 
     if APPLICATION_TAG not in tags:
         return f"Neither the model package {arn} nor its group has the tag {APPLICATION_TAG}.{misspelled(tags)}"
     return None
-
-
-def misspelled(tags: dict[str, str]) -> str:
-    """Return a sentence about an unknown tag that resembles the application tag, or an empty string."""
-    for tag in sorted(tags):
-        suggestion = did_you_mean(tag, _TAGS) if tag not in _TAGS and not tag.startswith(IMAGE_TAG) else ""
-        if f'"{APPLICATION_TAG}"' in suggestion:
-            return f" It has the unknown tag {quoted(tag)}{suggestion}."
-    return ""
 
 
 def from_training_job(

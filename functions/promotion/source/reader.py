@@ -14,6 +14,7 @@ from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import candidate, model_package
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
+from promotion.source.tags import APPLICATION_TAG, misspelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +90,8 @@ def _tuning_job(upstream: Upstream, request: Promote, settings_of: Callable[[str
     best = tuning.get("BestTrainingJob", {})
     if best.get("TrainingJobArn"):
         tags = _tags(upstream, best["TrainingJobArn"]) | tags
-    if request.by_event and candidate.APPLICATION_TAG not in tags:
-        return f"The tuning job {request.name} has no tag {candidate.APPLICATION_TAG}.{candidate.misspelled(tags)}"
+    if request.by_event and APPLICATION_TAG not in tags:
+        return f"The tuning job {request.name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
     name = candidate.best_training_job(tuning)
     description = _described_job(upstream, name)
     return _of_job(upstream, request, description, tags, settings_of)
@@ -103,7 +104,7 @@ def _of_job(
     tags: dict[str, str],
     settings_of: Callable[[str], dict[str, Any]],
 ) -> Candidate:
-    application = request.application or tags.get(candidate.APPLICATION_TAG)
+    application = request.application or tags.get(APPLICATION_TAG)
     settings = settings_of(application) if application else {}
     image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
     return candidate.from_training_job(description, tags, request.application, upstream.region, image)

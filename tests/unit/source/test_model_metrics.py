@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from promotion.source.candidate import METRICS_TAG, from_model, from_model_package, from_training_job
+from promotion.source.candidate import from_model, from_model_package, from_training_job
 from promotion.source.model_metrics import (
     MAXIMUM_METRICS,
     UnreadableMetricsError,
@@ -12,6 +12,7 @@ from promotion.source.model_metrics import (
     read,
     uri_of_package,
 )
+from promotion.source.tags import METRICS_TAG
 from tests.support.containers import container
 from tests.support.descriptions import TAGS, model, training_job
 

@@ -1,0 +1,55 @@
+"""The tags of Model Promotion on training jobs, models, endpoint configs and endpoints."""
+
+from __future__ import annotations
+
+from promotion.aws.input_checks import did_you_mean, quoted
+
+TAG = "model-promotion:"
+
+
+APPLICATION_TAG = f"{TAG}application"
+
+
+CREATED_AT_TAG = f"{TAG}created-at"
+
+
+DIGEST_TAG = f"{TAG}digest"
+
+
+EXECUTION_TAG = f"{TAG}execution"
+
+
+IMAGE_TAG = f"{TAG}image-"  # plus a container's number: the digest that its endpoint ran, if the model has none
+
+
+INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
+
+
+METRICS_TAG = f"{TAG}metrics"
+
+
+SMOKE_TEST_TAG = f"{TAG}smoke-test"
+
+
+SOURCE_TAG = f"{TAG}source"
+
+
+_TAGS = (
+    APPLICATION_TAG,
+    CREATED_AT_TAG,
+    DIGEST_TAG,
+    EXECUTION_TAG,
+    INFERENCE_IMAGE_TAG,
+    METRICS_TAG,
+    SMOKE_TEST_TAG,
+    SOURCE_TAG,
+)
+
+
+def misspelled(tags: dict[str, str]) -> str:
+    """Return a sentence about an unknown tag that resembles the application tag, or an empty string."""
+    for tag in sorted(tags):
+        suggestion = did_you_mean(tag, _TAGS) if tag not in _TAGS and not tag.startswith(IMAGE_TAG) else ""
+        if f'"{APPLICATION_TAG}"' in suggestion:
+            return f" It has the unknown tag {quoted(tag)}{suggestion}."
+    return ""
