@@ -46,6 +46,7 @@ def previews(stacks: EmbeddedAws) -> Previews:
     first = qa.execution_of(lab.train(APPLICATION, "first", metrics={"f1": 0.9})).output
     second = qa.execution_of(lab.train(APPLICATION, "second", metrics={"f1": 0.9})).output
     job = lab.train(APPLICATION, "third", tagged=False, metrics={"f1": 0.7})
+    assert qa.execution_of(job).states[-1] == "Not for promotion"  # else its own event would promote it once tagged
     tags = tags_of(APPLICATION, lab.suite(APPLICATION, "label == 'third'"))
     sagemaker.add_tags(
         ResourceArn=sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobArn"],
