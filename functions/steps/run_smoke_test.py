@@ -35,7 +35,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ends, s3 = time.monotonic() + _MAXIMUM_SECONDS, client("s3")
     suite = json.loads(invocation.read_object(s3, uri, owner))
     if is_asynchronous(describe_endpoint(client("sagemaker"), endpoint) or {}):
-        answers = invocation.invoke_all_async(runtime, s3, endpoint, suite, event["bucket"], owner, ends)
+        # The serving role of the application reads the request bodies there, and they expire after some days.
+        bodies = f"s3://{event['bucket']}/smoke-test/{event['promotion']['application']}/"
+        answers = invocation.invoke_all_async(runtime, s3, endpoint, suite, bodies, owner, ends)
     else:
         answers = invocation.invoke_all(runtime, s3, endpoint, suite, owner)
     verdict = smoke_test.verdict(suite, answers)

@@ -14,7 +14,7 @@ from promotion.plan.compatibility import Deployment
 from promotion.source import model_metrics, quality_gate
 from promotion.source.model_metrics import UnreadableMetricsError
 from tests.hostile_inputs.sources import IMAGE
-from tests.hostile_inputs.trial import OWN, STRANGER, Hostile, Reader
+from tests.hostile_inputs.trial import OWN, STRANGER, UPSTREAM, Hostile, Reader
 
 PARAMETER = "/model-promotion/qa/reviews"
 VARIANT = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
@@ -24,7 +24,9 @@ DEFAULTS = {"EndpointConfig": {"ProductionVariants": [VARIANT]}}
 def read(document: Any) -> dict[str, Any]:
     text = document if isinstance(document, str) else json.dumps(document)
     stored = Reader(get_parameter={"Parameter": {"Value": text}})
-    return settings.load(stored, "qa", "reviews", DEFAULTS)
+    found = settings.load(stored, "qa", "reviews", DEFAULTS, UPSTREAM)
+    assert found is not None
+    return found
 
 
 def variant(**members: Any) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
 from promotion.source import images
 from promotion.source import reader as source
+from promotion.source.admission import Applications, Refusal
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
 from promotion.source.tags import CREATED_AT_TAG, IMAGE_TAG
-from tests.hostile_inputs.trial import REGION, STRANGER, UPSTREAM, Hostile, Reader
+from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile, Reader
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 IMAGE = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com/reviews:1"
@@ -84,7 +85,7 @@ def read(
     described: Any = MODEL,
     package: Any = PACKAGE,
     by_event: bool = False,
-) -> Candidate | str:
+) -> Candidate | Refusal | str:
     """Return the candidate of a source with these descriptions, or why it is not for promotion."""
     listed = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()] if isinstance(tags, dict) else tags}
     reader = Reader(
@@ -95,7 +96,7 @@ def read(
         list_tags=listed,
     )
     upstream = Upstream(reader, UPSTREAM, REGION, ROLE)
-    return source.read(upstream, Promote(kind, NAMES[kind], by_event=by_event), lambda _: {})
+    return source.read(upstream, Promote(kind, NAMES[kind], by_event=by_event), Applications("qa", OWN, lambda _: {}))
 
 
 def changed(whole: dict[str, Any], path: str, value: Any = None) -> dict[str, Any]:
@@ -120,7 +121,7 @@ _REQUIRED: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-def read_as(kind: str, description: Any) -> Candidate | str:
+def read_as(kind: str, description: Any) -> Candidate | Refusal | str:
     """Return the candidate of a source of this kind with this description."""
     parts = {"training_job": "job", "tuning_job": "tuning", "model": "described", "model_package": "package"}
     return read(kind, **{parts[kind]: description})

@@ -18,9 +18,6 @@ from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Response, body_of
 INFERENCE_ID = "model-promotion-smoke-test"
 """Identifies the requests of the smoke test in data capture."""
 
-INPUTS = "inference/smoke-test/"
-"""The prefix for request bodies of asynchronous cases in the stage's bucket, where they expire after some days."""
-
 MAXIMUM_RESPONSE_BYTES = MAXIMUM_BODY_BYTES
 """The maximum size of a response that is read: that of InvokeEndpoint, for asynchronous responses too."""
 
@@ -46,15 +43,15 @@ def invoke_all(
 
 
 def invoke_all_async(
-    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], bucket: str, owner: str, ends: float
+    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], bodies: str, owner: str, ends: float
 ) -> list[tuple[dict[str, Any], Response]]:
-    """Return what `invoke_all` returns. The endpoint reads the bodies from S3, inline bodies from `bucket`.
+    """Return what `invoke_all` returns. The endpoint reads the bodies from S3, inline bodies from the folder `bodies`.
 
     Stop waiting for responses at `ends` (of the monotonic clock).
     """
 
     def uri(case: dict[str, Any]) -> str:
-        return case["body_uri"] if "body_uri" in case else place_body(s3, bucket, case, owner)
+        return case["body_uri"] if "body_uri" in case else place_body(s3, bodies, case, owner)
 
     return _responses(suite, uri, lambda case, source: invoke_async(runtime, s3, endpoint, case, source, owner, ends))
 
@@ -141,10 +138,10 @@ def invoke_async(
         time.sleep(_POLL_SECONDS)
 
 
-def place_body(s3: Any, bucket: str, case: dict[str, Any], owner: str) -> str:
-    """Put the body of a case into `bucket`, under its checksum, and return its `s3://` URI."""
+def place_body(s3: Any, folder: str, case: dict[str, Any], owner: str) -> str:
+    """Put the body of a case into an `s3://` folder, under its checksum, and return its URI."""
     body = body_of(case)
-    key = f"{INPUTS}{hashlib.sha256(body).hexdigest()}"
+    bucket, key = bucket_and_key(f"{folder}{hashlib.sha256(body).hexdigest()}")
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=case["content_type"], ExpectedBucketOwner=owner)
     return f"s3://{bucket}/{key}"
 

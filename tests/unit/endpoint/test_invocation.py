@@ -200,7 +200,9 @@ def test_every_case_is_sent_as_often_as_the_suite_repeats_it(clock: list[float],
     s3, owner = Bucket({BODY: (0, b"b")}, clock), "222222222222"
 
     if is_async:
-        responses = invocation.invoke_all_async(Echo(), s3, "reviews-qa", SUITE, "stage", owner, 2000)
+        responses = invocation.invoke_all_async(
+            Echo(), s3, "reviews-qa", SUITE, "s3://stage/smoke-test/reviews/", owner, 2000
+        )
     else:
         responses = invocation.invoke_all(Echo(), s3, "reviews-qa", SUITE, owner)
 

@@ -11,7 +11,7 @@ import pytest
 
 from promotion.endpoint import alarms
 from promotion.history import claims
-from promotion.plan import compatibility
+from promotion.plan import compatibility, serving_role
 from promotion.source.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.support.lambda_context import CONTEXT
@@ -62,6 +62,7 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_copy, "s3", s3)
     monkeypatch.setattr(compatibility, "live_config", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
+    monkeypatch.setattr(serving_role, "existing", lambda _, path, *__: f"{path}reviews-qa")
     # The claim in the promotion table is not part of the measurement.
     monkeypatch.setattr(claims, "use", lambda *_: None)
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
@@ -78,7 +79,8 @@ def promote() -> tuple[list[Any], int]:
         "stage": "qa",
         "image_copy": False,
         "image_repository": "model-promotion-qa",
-        "sagemaker_role_arn": f"arn:aws:iam::{OWN}:role/model-promotion/qa/sagemaker",
+        "serving_role_path": f"arn:aws:iam::{OWN}:role/model-promotion/qa/serving/",
+        "require_network_isolation": False,
         "settings": json.dumps(SETTINGS),
     }
     plan = plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)
