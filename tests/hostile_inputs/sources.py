@@ -73,6 +73,7 @@ PACKAGE: dict[str, Any] = {
     },
     "ModelMetrics": {"ModelQuality": {"Statistics": {"ContentType": "json", "S3Uri": "s3://artifacts/quality.json"}}},
 }
+SETTINGS: dict[str, Any] = {}
 NAMES = {"training_job": "reviews-1", "tuning_job": "tuning", "model": "reviews-1", "model_package": PACKAGE_ARN}
 
 
@@ -85,6 +86,7 @@ def read(
     described: Any = MODEL,
     package: Any = PACKAGE,
     by_event: bool = False,
+    settings: dict[str, Any] | None = SETTINGS,
 ) -> Candidate | Refusal | str:
     """Return the candidate of a source with these descriptions, or why it is not for promotion."""
     listed = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()] if isinstance(tags, dict) else tags}
@@ -96,7 +98,9 @@ def read(
         list_tags=listed,
     )
     upstream = Upstream(reader, UPSTREAM, REGION, ROLE)
-    return source.read(upstream, Promote(kind, NAMES[kind], by_event=by_event), Applications("qa", OWN, lambda _: {}))
+    return source.read(
+        upstream, Promote(kind, NAMES[kind], by_event=by_event), Applications("qa", OWN, lambda _: settings)
+    )
 
 
 def changed(whole: dict[str, Any], path: str, value: Any = None) -> dict[str, Any]:

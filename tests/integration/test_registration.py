@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from sandbox import stacks as project
 from tests.support.approvals import waiting_approval
 from tests.support.events import event
 from tests.support.mail import mail
-from tests.support.settings import configure
-from tests.support.world import IMAGE, QA, ROLE, Lab, Stage
+from tests.support.settings import configure, register
+from tests.support.waiting import wait_until
+from tests.support.world import ECHO_LABEL, IMAGE, QA, ROLE, Lab, Stage
 
 
 def assert_unchanged(qa: Stage, application: str) -> None:
@@ -157,3 +160,136 @@ def test_a_model_package_is_promoted_only_from_an_allowed_group(
         assert execution.error == "PromotionRefusedError"
         assert f"The model package {package} {where}, which Sources.ModelPackageGroups" in str(execution.cause)
         assert_unchanged(qa, application)
+
+
+def make_foreign_endpoint(lab: Lab, qa: Stage, application: str) -> str:
+    """Create an endpoint with the name of the application's endpoint, as someone in the account, and return its ARN."""
+    sagemaker, name = qa.client("sagemaker"), f"{application}-qa"
+    key = f"models/{application}/theirs/model.tar.gz"
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("theirs"))
+    sagemaker.create_model(
+        ModelName=f"{application}-theirs",
+        ExecutionRoleArn=f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{name}",
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": f"s3://{qa.bucket}/{key}"},
+    )
+    variant = {"VariantName": "AllTraffic", "ModelName": f"{application}-theirs"}
+    variants = [variant | {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]
+    sagemaker.create_endpoint_config(EndpointConfigName=f"{application}-theirs", ProductionVariants=variants)
+    arn = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{application}-theirs")["EndpointArn"]
+    wait_until(lambda: True if qa.instances(application) else None, "their endpoint")
+    return str(arn)
+
+
+def test_an_endpoint_of_someone_else_is_updated_only_after_its_adoption(lab: Lab, qa: Stage, application: str) -> None:
+    arn = make_foreign_endpoint(lab, qa, application)
+    job = lab.train(application, "ours")
+    refused = qa.execution_of(job)
+
+    assert refused.error == "PromotionRefusedError"
+    assert f"No promotion created the endpoint {application}-qa" in str(refused.cause)
+    assert f"aws sagemaker add-tags --resource-arn {arn} --tags Key=model-promotion:application" in str(refused.cause)
+    assert qa.client("sagemaker").list_models(NameContains=f"{application}-qa-")["Models"] == []
+    preview = qa.promote({"training_job": job, "preview": True})
+    assert preview.output["would_be"] == "failed"
+    configure(qa, application, AdoptExisting=True)
+    assert qa.promote({"training_job": job}).error == "PromotionRefusedError"
+    assert qa.answer(application) == {"label": "theirs"}
+
+    tag = {"Key": "model-promotion:application", "Value": application}
+    qa.client("sagemaker").add_tags(ResourceArn=arn, Tags=[tag])
+    adopted = qa.promote({"training_job": job})
+
+    assert adopted.states[-1] == "Promoted", adopted.cause
+    assert qa.answer(application) == {"label": "ours"}
+
+
+def test_no_role_of_the_stage_can_change_or_tag_an_endpoint_of_someone_else(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    arn, name = make_foreign_endpoint(lab, qa, application), f"{application}-qa"
+    update = {"EndpointName": name, "EndpointConfigName": f"{name}-20260102-0304-0a1b2c3d"}
+    tags = [{"Key": "model-promotion:application", "Value": application}]
+
+    for function in ("UpdateEndpointFunction", "RollBackEndpointFunction"):
+        sagemaker = qa.trying_as(function, "sagemaker")
+        for action, call, request in (
+            ("sagemaker:UpdateEndpoint", sagemaker.update_endpoint, update),
+            ("sagemaker:DeleteEndpoint", sagemaker.delete_endpoint, {"EndpointName": name}),
+            ("sagemaker:AddTags", sagemaker.add_tags, {"ResourceArn": arn, "Tags": tags}),
+        ):
+            with pytest.raises(ClientError, match=action):
+                call(**request)
+    assert qa.answer(application) == {"label": "theirs"}
+
+
+# The container of one application tries to reach what belongs to another one. Its request names the calls.
+HOSTILE = """
+import json
+import boto3
+def model_fn(model_dir):
+    return None
+def input_fn(body, content_type):
+    return json.loads(body)
+def predict_fn(calls, model):
+    results = {}
+    for name, (service, operation, request) in calls.items():
+        try:
+            getattr(boto3.client(service), operation)(**request)
+            results[name] = "allowed"
+        except Exception as error:
+            results[name] = str(error)
+    return results
+def output_fn(prediction, accept):
+    return json.dumps(prediction), "application/json"
+"""
+
+
+def test_a_container_reaches_no_models_data_or_logs_of_another_application(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    other = f"{application}-other"
+    for name in (application, other):
+        register(qa, name, SmokeTest="skip")
+    theirs = qa.execution_of(lab.train(other, "theirs", script=f"print('loaded')\n{ECHO_LABEL}")).output
+    assert qa.execution_of(lab.train(application, "hostile", script=HOSTILE)).states[-1] == "Promoted"
+    s3, logs, bucket = qa.client("s3"), qa.client("logs"), qa.bucket
+    [model] = s3.list_objects_v2(Bucket=bucket, Prefix=f"models/{other}/{theirs['digest']}/0/")["Contents"]
+    for key in (f"inference/{other}/answer", f"smoke-test/{other}/body", f"inference/{application}/answer"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"private")
+    group = f"/aws/sagemaker/Endpoints/{other}-qa"
+    stream = wait_until(
+        lambda: next(iter(logs.describe_log_streams(logGroupName=group)["logStreams"]), None), "their log"
+    )["logStreamName"]
+    line = [{"timestamp": 1, "message": "forged"}]
+    calls: dict[str, tuple[str, str, dict[str, Any]]] = {
+        f"{operation} {key}": ("s3", operation, {"Bucket": bucket, "Key": key} | more)
+        for key in (model["Key"], f"inference/{other}/answer", f"smoke-test/{other}/body", "manifests/x.json")
+        for operation, more in (("get_object", {}), ("put_object", {"Body": "forged"}))
+    }
+    calls |= {
+        f"list {prefix}": ("s3", "list_objects_v2", {"Bucket": bucket, "Prefix": prefix})
+        for prefix in ("", "models/", f"models/{other}/", f"inference/{other}/", "inference/")
+    }
+    named = {"logGroupName": group, "logStreamName": stream}
+    calls |= {
+        "forge": ("logs", "put_log_events", named | {"logEvents": line}),
+        "new stream": ("logs", "create_log_stream", named | {"logStreamName": "forged"}),
+        "read log": ("logs", "get_log_events", named),
+        "settings": ("ssm", "get_parameter", {"Name": f"/model-promotion/qa/{application}"}),
+    }
+    own = {
+        "own answer": ("s3", "get_object", {"Bucket": bucket, "Key": f"inference/{application}/answer"}),
+        "own list": ("s3", "list_objects_v2", {"Bucket": bucket, "Prefix": f"inference/{application}/"}),
+        "own put": ("s3", "put_object", {"Bucket": bucket, "Key": f"inference/{application}/new", "Body": "mine"}),
+    }
+
+    body = qa.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=f"{application}-qa", Body=json.dumps(calls | own), ContentType="application/json"
+    )["Body"]
+
+    results = json.loads(body.read())
+    assert {name: results.pop(name) for name in own} == dict.fromkeys(own, "allowed")
+    assert results.keys() == calls.keys()
+    assert [name for name, result in results.items() if "AccessDenied" not in result] == []
+    assert s3.get_object(Bucket=bucket, Key=f"inference/{other}/answer")["Body"].read() == b"private"
+    assert qa.answer(other) == {"label": "theirs"}

@@ -184,6 +184,7 @@ DENIED = [
             ("logs:CreateLogStream", "*:log-group:/aws/sagemaker/Endpoints/*"),
             ("logs:PutLogEvents", "*:log-group:/aws/sagemaker/Endpoints/*"),
             ("logs:GetLogEvents", "*:log-group:/aws/sagemaker/Endpoints/*"),
+            ("ssm:GetParameter", "*:parameter/model-promotion/STAGE/*"),
         )
     ),
 ]

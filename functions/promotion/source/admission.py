@@ -87,7 +87,9 @@ class Source:
 def of_training_job(description: dict[str, Any]) -> Source:
     """Return the source of a DescribeTrainingJob response."""
     role, what = description.get("RoleArn"), f"The training job {description['TrainingJobName']}"
-    return Source(what, f"ran with the role {role or 'that SageMaker does not report'}", role, _ROLES)
+    return Source(
+        what, f"ran with the role {role}" if role else "ran with a role that SageMaker does not report", role, _ROLES
+    )
 
 
 def of_model_package(arn: str, group_arn: str | None) -> Source:

@@ -412,3 +412,15 @@ def test_a_quality_gate_and_a_retention_replace_the_defaults() -> None:
 )
 def test_an_invalid_quality_gate_or_retention_is_refused_with_its_path(given: dict[str, Any], message: str) -> None:
     assert message in refusal(json.dumps(given))
+
+
+def test_sources_and_adoption_are_settings() -> None:
+    given = {"Sources": {"ModelPackageGroups": ["reviews"]}, "AdoptExisting": True}
+
+    assert settings(given) == DEFAULTS | given
+
+
+@pytest.mark.parametrize("value", [1, "true", None, {}])
+def test_adoption_is_true_or_false(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="AdoptExisting must be true or false"):
+        settings({"AdoptExisting": value})

@@ -60,7 +60,7 @@ class Client:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
-    monkeypatch.setattr(compatibility, "live_config", lambda *_: None)
+    monkeypatch.setattr(compatibility, "describe_endpoint", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
     monkeypatch.setattr(serving_role, "existing", lambda _, path, *__: f"{path}reviews-qa")
     # The claim in the promotion table is not part of the measurement.
