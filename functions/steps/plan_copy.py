@@ -15,16 +15,8 @@ from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
-from promotion.plan import (
-    compatibility,
-    content,
-    metric_files,
-    preview,
-    requests,
-    serving_role,
-    smoke_test_files,
-    stage_files,
-)
+from promotion.plan import compatibility, content, metric_files, preview, requests, smoke_test_files, stage_files
+from promotion.plan.serving_role import serving_role
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -41,9 +33,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
     application = event["candidate"]["application"]
-    role_arn = serving_role.existing(client("iam"), event["serving_role_path"], application, stage)
+    role_arn = serving_role(client("iam"), event["serving_role_path"], application, stage)
 
-    pinned_content = content.pinned(s3, Candidate.from_json(event["candidate"]), stage, image_digest)
+    candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
+    pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     content.assert_approved(s3, stage, candidate.source["name"], identity, event["approved_digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)

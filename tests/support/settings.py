@@ -9,7 +9,8 @@ from tests.support.world import Stage
 
 def register(stage: Stage, application: str, **settings: Any) -> None:
     """Register an application in a stage, with its first settings."""
-    stacks.register(application, stage.name, stage.account, Settings=json.dumps(settings))
+    use_vpc = str("VpcConfig" in settings.get("Model", {})).lower()
+    stacks.register(application, stage.name, stage.account, Settings=json.dumps(settings), UseVpc=use_vpc)
 
 
 def configure(stage: Stage, application: str, **settings: Any) -> None:

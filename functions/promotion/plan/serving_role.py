@@ -12,7 +12,7 @@ from promotion.source.admission import how_to_register
 from promotion.stage import Stage
 
 
-def existing(iam: Any, path_arn: str, application: str, stage: Stage) -> str:
+def serving_role(iam: Any, path_arn: str, application: str, stage: Stage) -> str:
     """Return the ARN of the application's serving role; raise PromotionRefusedError if the role does not exist.
 
     `path_arn` is the common beginning of the ARNs of all serving roles of the stage. The name of a role is that of the

@@ -11,7 +11,7 @@ import pytest
 
 from promotion.endpoint import alarms
 from promotion.history import claims
-from promotion.plan import compatibility, serving_role
+from promotion.plan import compatibility
 from promotion.source.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.support.lambda_context import CONTEXT
@@ -62,7 +62,7 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_copy, "s3", s3)
     monkeypatch.setattr(compatibility, "describe_endpoint", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
-    monkeypatch.setattr(serving_role, "existing", lambda _, path, *__: f"{path}reviews-qa")
+    monkeypatch.setattr(plan_copy, "serving_role", lambda _, path, *__: f"{path}reviews-qa")
     # The claim in the promotion table is not part of the measurement.
     monkeypatch.setattr(claims, "use", lambda *_: None)
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
@@ -78,6 +78,7 @@ def promote() -> tuple[list[Any], int]:
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
         "image_copy": False,
+        "maximum_copy_bytes": 1024**4,
         "image_repository": "model-promotion-qa",
         "serving_role_path": f"arn:aws:iam::{OWN}:role/model-promotion/qa/serving/",
         "require_network_isolation": False,
