@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
     application = event["candidate"]["application"]
-    role_arn = serving_role(client("iam"), event["serving_role_path"], application, stage)
+    role_arn = serving_role(client("iam"), event["serving_role_path"], application, settings, stage)
 
     candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
     pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)

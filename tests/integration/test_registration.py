@@ -14,6 +14,7 @@ from tests.support.approvals import waiting_approval
 from tests.support.events import event
 from tests.support.mail import mail
 from tests.support.settings import configure, register
+from tests.support.stacks import deployed_with
 from tests.support.waiting import wait_until
 from tests.support.world import ECHO_LABEL, IMAGE, QA, ROLE, Lab, Stage
 
@@ -293,3 +294,16 @@ def test_a_container_reaches_no_models_data_or_logs_of_another_application(
     assert [name for name, result in results.items() if "AccessDenied" not in result] == []
     assert s3.get_object(Bucket=bucket, Key=f"inference/{other}/answer")["Body"].read() == b"private"
     assert qa.answer(other) == {"label": "theirs"}
+
+
+def test_a_stage_that_requires_network_isolation_promotes_no_other_model(lab: Lab, qa: Stage, application: str) -> None:
+    configure(qa, application, Model={"EnableNetworkIsolation": True})
+    with deployed_with(qa, RequireNetworkIsolation="true"):
+        isolated = qa.execution_of(lab.train(application, "isolated"))
+        configure(qa, application)
+        refused = qa.execution_of(lab.train(application, "open"))
+
+    assert isolated.states[-1] == "Promoted", isolated.cause
+    assert refused.error == "PromotionRefusedError"
+    assert "has no network isolation, which this stage requires (RequireNetworkIsolation)" in str(refused.cause)
+    assert qa.answer(application) == {"label": "isolated"}

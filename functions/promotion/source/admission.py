@@ -13,6 +13,9 @@ from typing import Any
 from promotion.aws import service_model
 from promotion.aws.input_checks import did_you_mean
 from promotion.errors import InvalidRequestError, PromotionError, PromotionRefusedError
+from promotion.naming import application_name
+from promotion.source.containers import lower_first
+from promotion.source.tags import APPLICATION_TAG, misspelled
 
 # The lists of the setting Sources, each with the shape in SageMaker's service model that its members must match.
 _ROLES, _GROUPS = "TrainingRoles", "ModelPackageGroups"
@@ -82,6 +85,22 @@ class Source:
     description: str = ""
     origin: str | None = None
     allowed_by: str | None = None
+
+
+def application_of(given: str | None, tags: dict[str, str], what: str) -> str:
+    """Return the application of a source: `given` in the input, or its tag. Raise InvalidRequestError without one.
+
+    `what` names the source, such as "The training job reviews-1".
+    """
+    name = given or tags.get(APPLICATION_TAG)
+    if not name:
+        raise InvalidRequestError(
+            f'{what} has no tag {APPLICATION_TAG}, and the input has no key "application".{misspelled(tags)} '
+            "Set one of them."
+        )
+    return (
+        application_name(name) if given else application_name(name, f"The tag {APPLICATION_TAG} of {lower_first(what)}")
+    )
 
 
 def of_training_job(description: dict[str, Any]) -> Source:

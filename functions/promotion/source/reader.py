@@ -144,7 +144,7 @@ def _model_package(upstream: Upstream, request: Promote, applications: Applicati
 def _settings(
     request: Promote, tags: dict[str, str], source: Source, applications: Applications
 ) -> dict[str, Any] | Refusal:
-    application = candidate.application_of(request.application, tags, source.what)
+    application = admission.application_of(request.application, tags, source.what)
     return applications.settings_for(application, source)
 
 
