@@ -51,6 +51,14 @@ def documents() -> Iterator[Hostile]:
         ("with an unknown part", {"Endpoint": {}}, "unknown key 'Endpoint'"),
         ("with an unknown part of escape codes", {"\x1b[31m": {}}, r"unknown key '\x1b[31m'"),
         ("with an unknown part of 8 KiB", {"x" * 8192: {}}, "unknown key"),
+        (
+            "with training roles of another account",
+            {"Sources": {"TrainingRoles": [f"arn:aws:iam::{STRANGER}:role/Trainer"]}},
+            f"Sources.TrainingRoles[0] is in account {STRANGER}",
+        ),
+        ("with a training role *", {"Sources": {"TrainingRoles": ["*"]}}, "Sources.TrainingRoles[0]"),
+        ("with sources that are null", {"Sources": None}, "Sources is not an object"),
+        ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):
         yield hostile(what, functools.partial(read, document), says)
