@@ -47,15 +47,15 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess"),
+        ReadBy("Resolve candidate, Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess"),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish failure, "
-            "Publish rejection, history.approval_requests, plan.preview"
+            "Publish refusal, Preview promotion, Update endpoint, Run smoke test, Publish promotion, Remove superseded "
+            "models, Publish failure, Publish rejection, Inspect endpoint, history.approval_requests, plan.preview"
         ),
     ]
     endpoint: Annotated[
@@ -244,13 +244,17 @@ class PromotionRecord(TypedDict, total=False):
     status: Annotated[
         str,
         "The result of the promotion: Succeeded, Failed, RollbackFailed or Rejected",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        WrittenBy(
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish refusal, Publish rejection"
+        ),
         ReadBy("Publish failure, history.retention, history.rollback"),
     ]
     reason: Annotated[
         str,
         "The reason for a failure or rejection",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        WrittenBy(
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish refusal, Publish rejection"
+        ),
     ]
     error: Annotated[
         str,
@@ -260,12 +264,12 @@ class PromotionRecord(TypedDict, total=False):
     summary: Annotated[
         str,
         "The text of the email about the promotion; only in events",
-        WrittenBy("Publish promotion, Publish failure, Publish rejection"),
+        WrittenBy("Publish promotion, Publish failure, Publish refusal, Publish rejection"),
         ReadBy("NotifyFailure, NotifySuccess"),
     ]
     ended_at: Annotated[
         str,
         "The end time (ISO 8601)",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection"),
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish refusal, Publish rejection"),
         ReadBy("Record promotion, Record failure"),
     ]
