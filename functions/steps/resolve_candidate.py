@@ -52,8 +52,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             result = {"outcome": "not_for_promotion", "reason": requested.reason}
     if result["outcome"] in ("promote", "rollback"):
         result["settings"] = json.dumps(settings_of(result["promotion"]["application"]))
-    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
-    return unset | result
+    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None}
+    return unset | {"reason": "", "execution": "", "recoveries": 0} | result
 
 
 def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
