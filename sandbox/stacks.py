@@ -44,6 +44,16 @@ def _deploy(name: str, settings: dict[str, Any], overrides: dict[str, str], repo
     report(f"{settings['stack_name']} deployed to account {account}")
 
 
+def register(application: str, stage: str, account: str, **parameters: str) -> None:
+    """Register an application in a stage, as its operators do. `parameters` are further ones of application.yaml."""
+    cloudformation.deploy(
+        template=ROOT / "application.yaml",
+        stack_name=f"model-promotion-{stage}-{application}",
+        account=account,
+        parameters={"Stage": stage, "Application": application, **parameters},
+    )
+
+
 def prepare_training(account: str) -> None:
     """Create the default bucket of SageMaker's SDK and a role for training jobs."""
     s3 = clients.client_as_operator("s3", account)

@@ -296,7 +296,7 @@ ACCESS = [
     violation(
         "unrestricted_pass_role",
         "CreateModelFunction of template.yaml",
-        resource("CreateModelFunction", "!GetAtt SageMakerRole.Arn", "!Sub arn:${AWS::Partition}:iam::*:role/*"),
+        resource("CreateModelFunction", "/${Stage}/serving/*", "/*"),
     ),
     violation(
         "unrestricted_pass_role",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from promotion.aws.clients import client, upstream_client
-from promotion.endpoint import alarms, guardrails, scalable_targets, state
+from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import lock, records
@@ -24,10 +24,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     execution, sagemaker = event["execution"], client("sagemaker")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
-    description = describe_endpoint(sagemaker, endpoint)
+    description, settings = describe_endpoint(sagemaker, endpoint), json.loads(event["settings"])
     live = records.live(table, endpoint)
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
+    if description:
+        ownership.assert_own(sagemaker, description, record["application"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     live = None if is_rollback else live
     inspection = state.inspect(description, config, record["created_at"], live)
@@ -65,7 +67,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "baking_seconds": guardrails.baking_seconds(deployment_config),
     }
     previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
-    settings = json.loads(event["settings"]).get("Autoscaling")
-    wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings, previous)
+    wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
     lock.record_change(table, execution, record, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}

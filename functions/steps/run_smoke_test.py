@@ -43,8 +43,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     suite = json.loads(invocation.read_object(s3, uri, owner))
     before = describe_endpoint(sagemaker, endpoint)
     assert_serves(before, endpoint, config)
-    bucket = event["bucket"] if is_asynchronous(before or {}) else None
-    verdict = invocation.run(runtime, s3, endpoint, suite, bucket=bucket, owner=owner, seconds=_MAXIMUM_SECONDS)
+    # The serving role of the application reads request bodies there, and they expire after some days.
+    folder = f"s3://{event['bucket']}/smoke-test/{record['application']}/" if is_asynchronous(before or {}) else None
+    verdict = invocation.run(runtime, s3, endpoint, suite, folder=folder, owner=owner, seconds=_MAXIMUM_SECONDS)
     # The responses count only if the endpoint had this config from the first to the last request.
     assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}
