@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 TRAINING_ROLE = "SageMakerTraining"
 
 # Operations that take minutes on AWS take a second here, so the polling intervals and retry delays are short.
-_SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2"}
+_SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2", "RecoveryWaitSeconds": "1"}
 
 Report = Callable[[str], None]
 

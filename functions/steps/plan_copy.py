@@ -57,11 +57,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     lines, batches = manifest(objects)
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
-        written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
-        stage_files.write(s3, stage, written | placed_suite.files | placed_metrics.files)
+        # The claim comes first, since retention removes what nobody has claimed.
         claim = Use(execution, digest)
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
+        written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
+        stage_files.write(s3, stage, written | placed_suite.files | placed_metrics.files)
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = pinned_content.identity(containers)
     return {

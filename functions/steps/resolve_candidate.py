@@ -56,8 +56,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if result["outcome"] in ("promote", "rollback"):
         application, what = result["promotion"]["application"], f"The endpoint {result['promotion']['endpoint']}"
         result["settings"] = json.dumps(applications.registered(application, what))
-    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
-    return unset | result
+    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None}
+    return unset | {"reason": "", "execution": "", "recoveries": 0} | result
 
 
 def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
