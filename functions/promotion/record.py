@@ -48,16 +48,16 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Resolve candidate, PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record"),
+        ReadBy("PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate"),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Publish refusal, Preview promotion, Update endpoint, Run smoke test, Remove superseded models, Publish "
-            "failure, Publish rejection, Inspect endpoint, history.approval_requests, plan.preview, Prepare promotion "
-            "record"
+            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish rejection, "
+            "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish "
+            "refusal, Run smoke test"
         ),
     ]
     endpoint: Annotated[
@@ -249,7 +249,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The result of the promotion: Succeeded, Failed, RollbackFailed or Rejected",
         WrittenBy(
-            "Prepare promotion record, Prepare failure record, Publish failure, Publish refusal, Publish rejection"
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
         ReadBy("Publish failure, history.retention, history.rollback"),
     ]
@@ -257,7 +257,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The reason for a failure or rejection",
         WrittenBy(
-            "Prepare promotion record, Prepare failure record, Publish failure, Publish refusal, Publish rejection"
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
     ]
     error: Annotated[
@@ -268,12 +268,12 @@ class PromotionRecord(TypedDict, total=False):
     summary: Annotated[
         str,
         "The text of the email about the promotion; only in events",
-        WrittenBy("Publish failure, Publish refusal, Publish rejection, Prepare promotion record"),
+        WrittenBy("Publish failure, Publish rejection, Prepare promotion record, Publish refusal"),
         ReadBy("NotifyFailure, NotifySuccess"),
     ]
     ended_at: Annotated[
         str,
         "The end time (ISO 8601)",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish refusal, Publish rejection"),
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
         ReadBy("Record promotion, Record failure, history.rollback"),
     ]
