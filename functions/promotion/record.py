@@ -47,15 +47,16 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess"),
+        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess, Inspect endpoint, history.approval"),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish failure, "
-            "Publish rejection, history.approval_requests, plan.preview"
+            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish "
+            "failure, Publish rejection, history.approval_requests, plan.preview, Inspect endpoint, "
+            "history.approval"
         ),
     ]
     endpoint: Annotated[
@@ -69,15 +70,30 @@ class PromotionRecord(TypedDict, total=False):
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, Publish promotion, history.approval_requests, plan.preview, ForwardPromotions, "
-            "PromotedUpstream"
+            "Inspect endpoint, Publish promotion, history.approval_requests, plan.preview, "
+            "ForwardPromotions, PromotedUpstream, history.approval, history.rollback"
         ),
     ]
     source_name: Annotated[
         str,
         "The name of the source; for a rollback, the execution of the promotion to roll back to",
         WrittenBy("Resolve candidate"),
-        ReadBy("Inspect endpoint, Publish failure, history.approval_requests, plan.preview"),
+        ReadBy(
+            "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, "
+            "history.approval, history.rollback"
+        ),
+    ]
+    original_source_kind: Annotated[
+        str,
+        "The kind of the source that a rollback restores; only in the record of a rollback",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Inspect endpoint, history.rollback"),
+    ]
+    original_source_name: Annotated[
+        str,
+        "The name of that source",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Inspect endpoint, history.rollback"),
     ]
     source_arn: Annotated[
         str,
@@ -104,7 +120,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Publish promotion"),
+        ReadBy("Preview promotion, Approval required?, Publish promotion, history.approval"),
     ]
     approved_by: Annotated[
         str,
@@ -119,12 +135,18 @@ class PromotionRecord(TypedDict, total=False):
     ]
     digest: Annotated[
         str,
-        "The SHA-256 digest of the candidate; an approval covers only this digest",
+        "The SHA-256 digest of the candidate",
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, NotifySuccess"
+            "history.rollback, plan.preview, NotifySuccess, history.approval"
         ),
+    ]
+    deployment_digest: Annotated[
+        str,
+        "The SHA-256 digest of everything that decides what the endpoint serves; an approval covers only this digest",
+        WrittenBy("Plan copy"),
+        ReadBy("history.approval, history.approval_requests"),
     ]
     model_digest: Annotated[
         str,
@@ -141,7 +163,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Publish promotion"),
+        ReadBy("Run smoke test, Publish promotion, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],

@@ -15,7 +15,9 @@ from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
-from promotion.plan import compatibility, content, metric_files, preview, requests, smoke_test_files, stage_files
+from promotion.naming import sha256_of
+from promotion.plan import approved, compatibility, content, metric_files, preview, requests, smoke_test_files
+from promotion.plan.stage_files import write
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -34,11 +36,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     pinned_content = content.pinned(s3, Candidate.from_json(event["candidate"]), stage, image_digest)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
-    content.assert_approved(s3, stage, candidate.source["name"], identity, event["approved_digest"])
+    digest, approved_digests = digest_of(identity), event["approved"]
+    approved.assert_approved(s3, stage, candidate.source["name"], identity, digest, approved_digests["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
-    digest = digest_of(identity)
     prefix = f"models/{candidate.application}/{digest}"
     containers, artifacts = pinned_content.placed(prefix, stage)
     repository = event["image_repository"] if event["image_copy"] else None
@@ -47,13 +49,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     placed_suite, placed_metrics = suite.placed(prefix, stage), metrics.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri, placed_metrics.uri)
     request = requests.build(candidate, containers, settings, stage, event["sagemaker_role_arn"], origin)
+    shadows = approved.shadow_models(client("sagemaker"), request)
+    covered = approved.deployment(candidate, request, settings, suite, metrics, shadows)
+    deployment_digest, what = sha256_of(covered), f"The deployment of {candidate.application}"
+    approved.assert_approved(s3, stage, what, covered, deployment_digest, approved_digests["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
     lines, batches = manifest(objects)
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
-        written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
-        stage_files.write(s3, stage, written | placed_suite.files | placed_metrics.files)
+        documents = approved.files({digest: identity, deployment_digest: covered}) | {manifest_key: lines.encode()}
+        write(s3, stage, documents | placed_suite.files | placed_metrics.files)
         claim = Use(execution, digest)
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
@@ -62,6 +68,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {
         "promotion": PromotionRecord(
             digest=digest,
+            deployment_digest=deployment_digest,
             model_digest=digest_of(identity_in_stage),
             digest_without_images=digest_without_images(identity_in_stage),
             smoke_test=placed_suite.uri,

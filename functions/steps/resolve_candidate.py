@@ -9,7 +9,7 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.history import approval, recovery, rejection, rollback
-from promotion.history.approval import Decision
+from promotion.history.approval import Policy
 from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name
 from promotion.plan.settings import load
@@ -26,18 +26,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     execution, stage, started_at = event["execution"], event["stage"], event["started_at"]
     region, own_account = execution.split(":")[3:5]
     table, ssm = PromotionTable(client("dynamodb"), event["table"]), client("ssm")
+    policy = approval.Policy.from_json(event["approval_policy"])
     requested = request.read(event["input"], event["upstream_account"], own_account, region)
     # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
     logger.info("Request read", execution=execution, kind=type(requested).__name__)
     settings_of = functools.cache(lambda application: load(ssm, stage, application, event["defaults"]))
     match requested:
         case request.Promote():
-            decision = _decision(ssm, event["runbook"], requested)
             role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
             sagemaker = upstream_client("sagemaker", role_arn, event["external_id"], session)
             upstream = Upstream(sagemaker, event["upstream_account"], region, role_arn)
             candidate = reader.read(upstream, requested, settings_of)
-            result = _promote(requested, candidate, decision, execution, started_at, stage)
+            result = _promote(ssm, policy, requested, candidate, execution, started_at, stage)
         case request.Recover():
             result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
@@ -46,32 +46,29 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             clients = client("sagemaker"), client("stepfunctions")
             result = rollback.resolve(table, *clients, requested, execution=execution, is_preview=is_preview, **times)
         case request.PublishRejection():
-            names = {"runbook": event["runbook"], "stage": stage, "execution": execution}
+            names = {"runbook": policy.runbook, "stage": stage, "execution": execution}
             result = rejection.resolve(table, ssm, requested, **names)
         case request.Ignore():
             result = {"outcome": "not_for_promotion", "reason": requested.reason}
     if result["outcome"] in ("promote", "rollback"):
         result["settings"] = json.dumps(settings_of(result["promotion"]["application"]))
-    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
+    unset = {"candidate": None, "settings": None, "promotion": None, "approved": None, "reason": "", "execution": ""}
     return unset | result
 
 
-def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
-    if not requested.approval:
-        return Decision(by="", comment="")
-    return approval.granted_decision(approval.read(ssm, requested.approval), runbook, requested)
-
-
 def _promote(
+    ssm: Any,
+    policy: Policy,
     requested: request.Promote,
     candidate: Candidate | str,
-    decision: Decision,
     execution: str,
     started_at: str,
     stage: str,
 ) -> dict[str, Any]:
     if isinstance(candidate, str):
         return {"outcome": "not_for_promotion", "reason": candidate}
+    source = {"SourceKind": requested.kind, "SourceName": requested.name, "Digest": requested.digest}
+    decision = approval.admit(ssm, policy, requested.approval, {"Application": candidate.application, **source})
     record = PromotionRecord(
         execution=execution,
         application=candidate.application,
@@ -87,4 +84,5 @@ def _promote(
         approval_comment=decision.comment,
         by_event=requested.by_event,
     )
-    return {"outcome": "promote", "candidate": candidate.to_json(), "digest": requested.digest, "promotion": record}
+    approved = {"digest": requested.digest, "deployment_digest": decision.deployment_digest}
+    return {"outcome": "promote", "candidate": candidate.to_json(), "approved": approved, "promotion": record}

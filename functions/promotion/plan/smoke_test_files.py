@@ -42,6 +42,16 @@ class SuiteFiles:
             for index, case in enumerate(cases)
         ]
 
+    @property
+    def identity(self) -> dict[str, Any] | str:
+        """The suite with the content of its request bodies instead of their locations."""
+        if isinstance(self.suite, str):
+            return self.suite
+        cases = list(self.suite["cases"])
+        for index, body in self.bodies.items():
+            cases[index] = {**cases[index], "body_uri": f"sha256:{sha256_of(body.content)}"}
+        return {**self.suite, "cases": cases}
+
     def placed(self, prefix: str, stage: Stage) -> Placed:
         """Return the suite ("skip" for none) and its bodies, placed under `prefix` in the stage's bucket."""
         if isinstance(self.suite, str):
