@@ -36,7 +36,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback, NotifyFailure, NotifySuccess"),
+        ReadBy("Resolve images, history.rollback, NotifyFailure, NotifySuccess"),
     ]
     started_at: Annotated[
         str,
@@ -70,8 +70,8 @@ class PromotionRecord(TypedDict, total=False):
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, Publish promotion, history.approval_requests, plan.preview, "
-            "ForwardPromotions, PromotedUpstream, history.approval, history.rollback"
+            "Inspect endpoint, Resolve images, Publish promotion, history.approval, history.approval_requests, "
+            "history.rollback, plan.preview, source.promoted, ForwardPromotions, PromotedUpstream"
         ),
     ]
     source_name: Annotated[

@@ -46,7 +46,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if (record["original_source_kind"] if is_rollback else record["source_kind"]) == "model_package":
         # The approval may have been withdrawn during the copy or the wait for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
-        upstream = upstream_client("sagemaker", role_arn, event["external_id"], session)
+        upstream = upstream_client(role_arn, event["external_id"], session, "sagemaker")
         package = record["original_source_name"] if is_rollback else record["source_name"]
         if reason := reader.why_withdrawn(upstream, package):
             return {"outcome": "approval_withdrawn", "reason": reason, "promotion": record}

@@ -46,8 +46,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
     metrics = metric_files.read(s3, candidate, stage.upstream_account)
-    placed_suite, placed_metrics = suite.placed(prefix, stage), metrics.placed(prefix, stage)
-    origin = requests.Origin(digest, execution, placed_suite.uri, placed_metrics.uri)
+    placed_suite = suite.placed(prefix, stage)
+    origin = requests.Origin(digest, execution, placed_suite.uri)
     request = requests.build(candidate, containers, settings, stage, event["sagemaker_role_arn"], origin)
     shadows = approved.shadow_models(client("sagemaker"), request)
     covered = approved.deployment(candidate, request, settings, suite, metrics, shadows)
@@ -59,7 +59,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
         documents = approved.files({digest: identity, deployment_digest: covered}) | {manifest_key: lines.encode()}
-        write(s3, stage, documents | placed_suite.files | placed_metrics.files)
+        write(s3, stage, documents | placed_suite.files)
         claim = Use(execution, digest)
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, claim, time.time())

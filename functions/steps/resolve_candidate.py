@@ -34,8 +34,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     match requested:
         case request.Promote():
             role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
-            sagemaker = upstream_client("sagemaker", role_arn, event["external_id"], session)
-            upstream = Upstream(sagemaker, event["upstream_account"], region, role_arn)
+            connect = functools.partial(upstream_client, role_arn, event["external_id"], session)
+            upstream = Upstream(connect, event["upstream_account"], region, role_arn, event["upstream_stage"])
             candidate = reader.read(upstream, requested, settings_of)
             result = _promote(ssm, policy, requested, candidate, execution, started_at, stage)
         case request.Recover():

@@ -13,10 +13,10 @@ from tests.support.steps import failure, invoke, payload
 from tests.support.world import DEV, Lab, Stage
 
 TARGET = {"MinCapacity": 1, "MaxCapacity": 3}
-ROLLING = {
-    "RollingUpdatePolicy": {
-        "MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1},
-        "WaitIntervalInSeconds": 0,
+AT_ONCE = {
+    "BlueGreenUpdatePolicy": {
+        "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+        "TerminationWaitInSeconds": 0,
     }
 }
 SUITE = {"cases": [{"name": "other", "body": {}, "expect": "label == 'good'"}]}
@@ -44,7 +44,7 @@ class Planner:
 
     def refusal(self, approved: dict[str, str]) -> str:
         error = failure(self._stage, "PlanCopyFunction", self._payload(approved))
-        assert error["errorType"] == "PromotionRefusedError"
+        assert error["errorType"] == "PromotionRefusedError", error["errorMessage"]
         return str(error["errorMessage"])
 
     def assert_accepted(self, approved: dict[str, str]) -> None:
@@ -79,12 +79,10 @@ def test_the_approval_covers_each_setting_except_the_retention(lab: Lab, qa: Sta
     changes: dict[str, dict[str, Any]] = {
         # The image of a training job is part of the candidate.
         "Containers[0].Image": {"Model": {"PrimaryContainer": {"Image": SERVER_IMAGE}}},
-        "Model.PrimaryContainer.Environment.THREADS": {
-            "Model": {"PrimaryContainer": {"Environment": {"THREADS": "2"}}}
-        },
+        "Model.PrimaryContainer.Environment": {"Model": {"PrimaryContainer": {"Environment": {"THREADS": "2"}}}},
         "Model.EnableNetworkIsolation": {"Model": {"EnableNetworkIsolation": True}},
         "EndpointConfig.ProductionVariants[0].InstanceType": {"EndpointConfig": instances("ml.c5.large")},
-        "DeploymentConfig": {"DeploymentConfig": ROLLING},
+        "DeploymentConfig": {"DeploymentConfig": AT_ONCE},
         "Autoscaling": {"Autoscaling": TARGET},
         "SmokeTest.cases[0].name": {"SmokeTest": SUITE},
         "QualityGate": {"QualityGate": [{"MetricName": "f1", "Minimum": 0.1}]},

@@ -28,7 +28,8 @@ class SageMaker:
 
 
 def read(error: ClientError) -> None:
-    reader.read(Upstream(SageMaker(error), ACCOUNT, "eu-west-1", ROLE), Promote("model", "reviews-1"), lambda _: {})
+    upstream = Upstream(lambda _: SageMaker(error), ACCOUNT, "eu-west-1", ROLE)
+    reader.read(upstream, Promote("model", "reviews-1"), lambda _: {})
 
 
 def test_a_source_that_does_not_exist_is_an_invalid_request() -> None:
@@ -47,6 +48,14 @@ def test_a_denied_read_is_refused_with_the_role_and_the_stack_that_grants_it() -
         in str(error.value)
     )
     assert f"Deploy upstream.yaml in account {ACCOUNT}" in str(error.value)
+
+
+def test_an_event_of_a_promotion_is_ignored_without_an_upstream_stage() -> None:
+    upstream = Upstream(lambda _: None, ACCOUNT, "eu-west-1", ROLE)
+
+    reason = reader.read(upstream, Promote("model", "reviews-1", by_event=True), lambda _: {})
+
+    assert reason == "This stage has no upstream stage (UpstreamStage), whose events start a promotion."
 
 
 def test_any_other_error_is_raised_unchanged() -> None:
