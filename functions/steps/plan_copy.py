@@ -34,10 +34,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
 
-    pinned_content = content.pinned(s3, Candidate.from_json(event["candidate"]), stage, image_digest)
+    candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
+    pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     digest, approved_digests = digest_of(identity), event["approved"]
-    approved.assert_approved(s3, stage, candidate.source["name"], identity, digest, approved_digests["digest"])
+    approved.assert_candidate(s3, stage, candidate.source["name"], identity, approved_digests["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
@@ -51,8 +52,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     request = requests.build(candidate, containers, settings, stage, event["sagemaker_role_arn"], origin)
     shadows = approved.shadow_models(client("sagemaker"), request)
     covered = approved.deployment(candidate, request, settings, suite, metrics, shadows)
-    deployment_digest, what = sha256_of(covered), f"The deployment of {candidate.application}"
-    approved.assert_approved(s3, stage, what, covered, deployment_digest, approved_digests["deployment_digest"])
+    deployment_digest = sha256_of(covered)
+    approved.assert_deployment(s3, stage, covered, approved_digests["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
     lines, batches = manifest(objects)

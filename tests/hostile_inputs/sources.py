@@ -412,7 +412,7 @@ def of_promotions() -> Iterator[Hostile]:
     yield hostile("that is running", running, "is still running. Start this promotion again", refusal=EndpointBusyError)
     for what, output, says in (
         ("without an output", "", "the status in the output"),
-        ("with an output that is no JSON", "{", "the status in the output"),
+        ("with an output that is not valid JSON", "{", "the status in the output"),
         ("with an output 100,000 levels deep", "[" * 100_000, "the status in the output"),
         ("that was a preview", json.dumps({"outcome": "preview"}), "the status in the output"),
         ("that was a recovery", json.dumps(RECORD | {"status": "Failed"}), 'is "Failed", not "Succeeded"'),

@@ -84,7 +84,7 @@ def test_the_approval_covers_each_setting_except_the_retention(lab: Lab, qa: Sta
         "EndpointConfig.ProductionVariants[0].InstanceType": {"EndpointConfig": instances("ml.c5.large")},
         "DeploymentConfig": {"DeploymentConfig": AT_ONCE},
         "Autoscaling": {"Autoscaling": TARGET},
-        "SmokeTest.cases[0].name": {"SmokeTest": SUITE},
+        "SmokeTest": {"SmokeTest": SUITE},
         "QualityGate": {"QualityGate": [{"MetricName": "f1", "Minimum": 0.1}]},
     }
 
@@ -111,7 +111,7 @@ def test_the_approval_covers_the_smoke_test_that_travels_with_the_model(lab: Lab
     suite = {"cases": [{"name": "answers", "body": {}, "expect": "`true`", "maximum_latency_ms": 30000}]}
     lab.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(suite).encode())
 
-    assert "SmokeTest.cases[0].expect (approved: " in planner.refusal(approved)
+    assert "SmokeTest (approved: sha256:" in planner.refusal(approved)
 
 
 def test_the_approval_covers_the_model_of_a_shadow_variant(lab: Lab, qa: Stage, application: str) -> None:

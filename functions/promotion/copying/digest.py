@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from promotion.copying.manifest import PinnedObject
@@ -54,13 +54,17 @@ def identity(
     }
 
 
-def changed(before: Any, after: Any) -> str:
-    """Return the paths where two documents differ, each with both values: "Metrics.f1 (approved: 0.9, current: 0.8)".
+def changed(before: Any, after: Any, shows: Callable[[str], bool]) -> str:
+    """Return the paths where two documents differ, such as "Metrics.f1 (approved: 0.9, current: 0.8)".
 
-    Values and the number of differences are limited, since the text becomes part of a message.
+    `shows` decides by the path whether the values are shown. Values and the number of differences are limited, since
+    the text becomes part of a message.
     """
     found = list(_differences(before, after, ""))
-    shown = [f"{path} (approved: {_shown(one)}, current: {_shown(other)})" for path, one, other in found[:_MOST_SHOWN]]
+    shown = [
+        f"{path} (approved: {_shown(one)}, current: {_shown(other)})" if shows(path) else path
+        for path, one, other in found[:_MOST_SHOWN]
+    ]
     rest = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
     return ", ".join(shown + rest)
 

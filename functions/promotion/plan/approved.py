@@ -6,14 +6,16 @@ The stage's bucket stores both as documents, by their digests, to explain a diff
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning
-from promotion.copying.digest import changed
+from promotion.copying.digest import changed, digest_of
 from promotion.endpoint.sagemaker import describe_model
 from promotion.errors import PromotionRefusedError
+from promotion.naming import sha256_of
 from promotion.plan.metric_files import Metrics
 from promotion.plan.requests import Requests
 from promotion.plan.smoke_test_files import SuiteFiles
@@ -80,22 +82,39 @@ def _key(digest: str) -> str:
     return f"manifests/{digest}.json"
 
 
-def assert_approved(
-    s3: Any, stage: Stage, what: str, document: dict[str, Any], actual: str, approved: str | None
-) -> None:
-    """Raise PromotionRefusedError, with the changes, if the `actual` digest of `document` is not the `approved` one.
+def assert_candidate(s3: Any, stage: Stage, source: str, identity: dict[str, Any], approved: str | None) -> None:
+    """Raise PromotionRefusedError, with the changes, if there is an `approved` digest and `identity` has another one.
 
-    `what` is the name of the candidate or the deployment; `approved` is None without an approval.
+    `source` is the name of the candidate's source. The values of its environment come from another account, so they
+    are not shown.
     """
+    _assert_approved(s3, stage, source, identity, digest_of(identity), approved, lambda path: path.endswith(".Image"))
+
+
+def assert_deployment(s3: Any, stage: Stage, document: dict[str, Any], approved: str | None) -> None:
+    """Raise PromotionRefusedError as `assert_candidate` does, for a deployment."""
+    what = f"The deployment of {document['Application']}"
+    _assert_approved(s3, stage, what, document, sha256_of(document), approved, lambda _: True)
+
+
+def _assert_approved(
+    s3: Any,
+    stage: Stage,
+    what: str,
+    document: dict[str, Any],
+    actual: str,
+    approved: str | None,
+    shows: Callable[[str], bool],
+) -> None:
     if approved is not None and actual != approved:
         raise PromotionRefusedError(
             f"{what} has changed since its approval: its digest is {actual}, the approved digest is {approved}. "
-            f"Changes: {_changes(s3, stage, approved, document)}. Find out who changed it, then start the promotion "
-            "again to request a new approval."
+            f"Changes: {_changes(s3, stage, approved, document, shows)}. Find out who changed it, then start the "
+            "promotion again to request a new approval."
         )
 
 
-def _changes(s3: Any, stage: Stage, approved: str, document: dict[str, Any]) -> str:
+def _changes(s3: Any, stage: Stage, approved: str, document: dict[str, Any], shows: Callable[[str], bool]) -> str:
     """Return the differences from the approved document, which was written with the approval request."""
     try:
         response = s3.get_object(Bucket=stage.bucket, Key=_key(approved), ExpectedBucketOwner=stage.account)
@@ -103,4 +122,4 @@ def _changes(s3: Any, stage: Stage, approved: str, document: dict[str, Any]) -> 
         if meaning(error) not in (Meaning.NOT_FOUND, Meaning.DENIED):
             raise
         return "unknown, because the record of what was approved no longer exists"
-    return changed(json.loads(response["Body"].read()), document)
+    return changed(json.loads(response["Body"].read()), document, shows)

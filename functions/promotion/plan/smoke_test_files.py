@@ -25,6 +25,9 @@ from promotion.stage import Stage
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
 
+# The bodies of a suite in S3 are pinned one after the other.
+_MAXIMUM_BODIES_IN_S3 = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class SuiteFiles:
@@ -43,14 +46,14 @@ class SuiteFiles:
         ]
 
     @property
-    def identity(self) -> dict[str, Any] | str:
-        """The suite with the content of its request bodies instead of their locations."""
+    def identity(self) -> str:
+        """The digest of the suite and of its request bodies, independent of their locations, or "skip"."""
         if isinstance(self.suite, str):
             return self.suite
         cases = list(self.suite["cases"])
         for index, body in self.bodies.items():
             cases[index] = {**cases[index], "body_uri": f"sha256:{sha256_of(body.content)}"}
-        return {**self.suite, "cases": cases}
+        return f"sha256:{sha256_of({**self.suite, 'cases': cases})}"
 
     def placed(self, prefix: str, stage: Stage) -> Placed:
         """Return the suite ("skip" for none) and its bodies, placed under `prefix` in the stage's bucket."""
@@ -71,8 +74,8 @@ class SuiteFiles:
 def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str) -> SuiteFiles:
     """Return `suite` (SmokeTest of the settings), or the suite of the candidate if that is None.
 
-    `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite, and PromotionRefusedError
-    if a file cannot be read.
+    `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite or it is too large, and
+    PromotionRefusedError if a file cannot be read.
     """
     if isinstance(suite, str):
         return SuiteFiles(SKIP)
@@ -83,6 +86,12 @@ def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owne
             "for no smoke test)."
         )
     suite = suite or _read_suite(s3, candidate.smoke_test or "", owner)
+    count = sum("body_uri" in case for case in suite["cases"])
+    if count > _MAXIMUM_BODIES_IN_S3:
+        raise InvalidRequestError(
+            f"The smoke test of {candidate.source['name']} has {count:,} cases with body_uri; the maximum is "
+            f"{_MAXIMUM_BODIES_IN_S3:,}. Use fewer cases, or body."
+        )
     return SuiteFiles(
         suite,
         {
