@@ -25,7 +25,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     containers = containers_of(model)
     resolved = images.resolved(containers, describe_endpoint(sagemaker, record["endpoint"]) or {}, VARIANT)
     if record["source_kind"] != "rollback":
-        # The next stage asks this execution for the promotion. An earlier one may have created the model and failed.
+        # The next stage asks this execution for the promotion, which has passed its smoke test. An earlier one may have
+        # created the model and failed.
         sagemaker.add_tags(ResourceArn=model["ModelArn"], Tags=tag_list({EXECUTION_TAG: record["execution"]}))
     logger.info("Images resolved", images=resolved)
     return {

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.kernel import accounts
-from tests.support.settings import configure
+from tests.support.settings import configure, instances
 from tests.support.world import DEV, QA, Execution, Lab, Stage
 
 BUS = f"arn:aws:events:{accounts.REGION}:{QA}:event-bus/model-promotion-qa"
@@ -131,3 +131,36 @@ def test_tags_of_a_promoted_model_do_not_change_its_record(
     assert preview["candidate"]["application"] == application
     assert preview["candidate"]["source_arn"] == promoted["source_arn"]
     assert preview["candidate"]["created_at"] == promoted["created_at"]
+
+
+FAILS = {"cases": [{"name": "fails", "body": {}, "expect": "label == 'another'"}]}
+
+
+def test_a_failed_repetition_of_a_promotion_does_not_revoke_it(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    job = lab.train(application, "good")
+    model = qa.execution_of(job).output["model_name"]
+    configure(qa, application, EndpointConfig=instances("ml.c5.large"), SmokeTest=FAILS)
+    repeated = qa.promote({"training_job": job})
+
+    preview = production.promote({"model": model, "preview": True})
+
+    assert repeated.error == "SmokeTestFailed"
+    assert preview.output["would_be"] == "approval_requested", preview.output
+
+
+def test_a_model_can_be_promoted_by_another_execution_than_the_one_that_created_it(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    configure(qa, application, SmokeTest=FAILS)
+    job = lab.train(application, "good")
+    failed = qa.execution_of(job)
+    configure(qa, application, SmokeTest="skip")
+    model = qa.promote({"training_job": job}).output["model_name"]
+    configure(production, application, SmokeTest="skip")
+
+    preview = production.promote({"model": model, "preview": True})
+
+    assert failed.error == "SmokeTestFailed"
+    assert preview.output["would_be"] == "approval_requested", preview.output

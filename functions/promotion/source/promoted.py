@@ -56,10 +56,12 @@ def read(stepfunctions: Any, state_machine: str, model: dict[str, Any], tags: di
     name, execution = model["ModelName"], tags.get(EXECUTION_TAG, "")
     stage = state_machine.rpartition(":")[2]
     again = f"Promote it into the upstream stage again ({stage}), then start this promotion again."
-    if not re.fullmatch(re.escape(state_machine.replace(":stateMachine:", ":execution:")) + r":[\w-]{1,80}", execution):
+    if not re.fullmatch(
+        re.escape(state_machine.replace(":stateMachine:", ":execution:")) + ":[a-zA-Z0-9_-]{1,80}", execution
+    ):
         raise PromotionRefusedError(
-            f"The model {name} was not promoted by {stage}: its tag {EXECUTION_TAG} is {quoted(execution)}, not an "
-            f"execution of {stage}. {again}"
+            f"The model {name} was not promoted by {stage}: its tag {EXECUTION_TAG} does not name an execution of "
+            f"{stage}. {again}"
         )
     found = none_if_not_found(stepfunctions.describe_execution, executionArn=execution)
     if found is None:
@@ -89,7 +91,7 @@ def read(stepfunctions: Any, state_machine: str, model: dict[str, Any], tags: di
         if record.get(key) != value:
             raise PromotionRefusedError(
                 f"The model {name} was not promoted by {stage}: the {key} in the output of the execution {execution} "
-                f"is {quoted(record.get(key))}, not {quoted(value)}. {again}"
+                f"is {quoted(record.get(key))}, which is not that of this model. {again}"
             )
     if record.get("source_kind") == "rollback":
         raise PromotionRefusedError(
