@@ -62,6 +62,7 @@ lint: setup checks/.venv/.locked ## Check format, style, types, imports and temp
 	PYTHONPATH=functions:. $(RUN) lint-imports --no-cache
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml
+	$(SAM) validate --lint --template application.yaml
 	checks/.venv/bin/python -W ignore -m checks
 
 permissions: setup ## Compare the granted permissions with those that the last `make test` required.

@@ -36,27 +36,34 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
-        ReadBy("Resolve images, history.rollback, NotifyFailure, NotifySuccess"),
+        ReadBy(
+            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, "
+            "Resolve images"
+        ),
     ]
     started_at: Annotated[
         str,
         "The start time of that execution (ISO 8601)",
         WrittenBy("Resolve candidate"),
+        ReadBy("history.rollback"),
     ]
     stage: Annotated[
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess, Inspect endpoint, history.approval"),
+        ReadBy(
+            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, "
+            "Inspect endpoint, history.approval"
+        ),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish "
-            "failure, Publish rejection, history.approval_requests, plan.preview, Inspect endpoint, "
-            "history.approval"
+            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish "
+            "rejection, history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, "
+            "Publish refusal, Run smoke test, history.approval"
         ),
     ]
     endpoint: Annotated[
@@ -70,8 +77,8 @@ class PromotionRecord(TypedDict, total=False):
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, Resolve images, Publish promotion, history.approval, history.approval_requests, "
-            "history.rollback, plan.preview, source.promoted, ForwardPromotions, PromotedUpstream"
+            "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, "
+            "Prepare promotion record, Resolve images, history.rollback, source.promoted, history.approval"
         ),
     ]
     source_name: Annotated[
@@ -80,7 +87,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, "
-            "history.approval, history.rollback"
+            "schedules.watch_promotions, history.rollback, history.approval"
         ),
     ]
     original_source_kind: Annotated[
@@ -106,8 +113,8 @@ class PromotionRecord(TypedDict, total=False):
         "The time when the candidate was trained or registered (ISO 8601), the same in every stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Request approval, Inspect endpoint, endpoint.state, "
-            "history.approval_requests, history.rollback, plan.preview"
+            "Preview promotion, Request approval, Inspect endpoint, endpoint.state, history.approval_requests, "
+            "history.rollback, plan.preview"
         ),
     ]
     by_event: Annotated[
@@ -120,13 +127,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Publish promotion, history.approval"),
+        ReadBy("Preview promotion, Approval required?, Prepare promotion record, history.approval"),
     ]
     approved_by: Annotated[
         str,
         "The approvers, according to Systems Manager; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion"),
+        ReadBy("Prepare promotion record"),
     ]
     approval_comment: Annotated[
         str,
@@ -163,7 +170,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Publish promotion, history.approval_requests"),
+        ReadBy("Run smoke test, Prepare promotion record, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],
@@ -208,9 +215,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the SageMaker model",
         WrittenBy("Create model"),
         ReadBy(
-            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
-            "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request"
+            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
+            "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, "
+            "source.request, Prepare promotion record"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -219,7 +226,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create endpoint config"),
         ReadBy(
             "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
-            "endpoint.state, history.retention, history.rollback"
+            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test"
         ),
     ]
     previous_endpoint_config_name: Annotated[
@@ -239,8 +246,8 @@ class PromotionRecord(TypedDict, total=False):
         "The total wait time of the deployment in seconds, without the start of instances",
         WrittenBy("Inspect endpoint"),
         ReadBy(
-            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test "
-            "failure, Capture failure, Take over endpoint lock, Wait for rollback, history.lock"
+            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test failure, Capture "
+            "failure, Take over endpoint lock, Wait for rollback, history.lock"
         ),
     ]
     images: Annotated[
@@ -266,28 +273,32 @@ class PromotionRecord(TypedDict, total=False):
     status: Annotated[
         str,
         "The result of the promotion: Succeeded, Failed, RollbackFailed or Rejected",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        WrittenBy(
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
+        ),
         ReadBy("Publish failure, history.retention, history.rollback"),
     ]
     reason: Annotated[
         str,
         "The reason for a failure or rejection",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        WrittenBy(
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
+        ),
     ]
     error: Annotated[
         str,
         "The name of the error; only in the event of a failure",
-        WrittenBy("Publish failure"),
+        WrittenBy("Publish failure, Prepare failure record"),
     ]
     summary: Annotated[
         str,
         "The text of the email about the promotion; only in events",
-        WrittenBy("Publish promotion, Publish failure, Publish rejection"),
+        WrittenBy("Publish failure, Publish rejection, Prepare promotion record, Publish refusal"),
         ReadBy("NotifyFailure, NotifySuccess"),
     ]
     ended_at: Annotated[
         str,
         "The end time (ISO 8601)",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection"),
-        ReadBy("Record promotion, Record failure"),
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
+        ReadBy("Record promotion, Record failure, history.rollback"),
     ]

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from promotion.aws.clients import client, upstream_client
-from promotion.endpoint import alarms, guardrails, scalable_targets, state
+from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records
-from promotion.history.rollback import duplicate_delivery_reason
+from promotion.history.rollback import duplicate_delivery, live_changed_reason
 from promotion.history.table import PromotionTable
-from promotion.plan import settings
+from promotion.plan.settings import assert_unchanged
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
 from promotion.step import logger, step
@@ -24,11 +24,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     record: PromotionRecord = event["promotion"]
     execution, sagemaker, ssm = event["execution"], client("sagemaker"), client("ssm")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
-    planned = json.loads(event["settings"])
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
-    description = describe_endpoint(sagemaker, endpoint)
+    description, settings = describe_endpoint(sagemaker, endpoint), json.loads(event["settings"])
+    live = records.live(table, endpoint)
+    if is_rollback and (reason := live_changed_reason(live, record)):
+        raise PromotionRefusedError(reason)
+    if description:
+        ownership.assert_own(sagemaker, description, record["application"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
-    live = None if is_rollback else records.live(table, endpoint)
+    live = None if is_rollback else live
     inspection = state.inspect(description, config, record["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
@@ -41,8 +45,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if inspection.outcome != "update":
         return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
-    if record["by_event"] and (reason := duplicate_delivery_reason(records.history(table, endpoint), record)):
-        return {"outcome": "already_superseded", "reason": reason, "promotion": record}
+    if record["by_event"] and (duplicate := duplicate_delivery(records.history(table, endpoint), record)):
+        return dict(zip(("outcome", "reason"), duplicate, strict=True)) | {"promotion": record}
     if (record["original_source_kind"] if is_rollback else record["source_kind"]) == "model_package":
         # The approval may have been withdrawn during the copy or the wait for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
@@ -51,7 +55,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if reason := reader.why_withdrawn(upstream, package):
             return {"outcome": "approval_withdrawn", "reason": reason, "promotion": record}
     if not is_rollback:
-        settings.assert_unchanged(ssm, record["stage"], record["application"], event["defaults"], planned)
+        names, upstream_account = (record["stage"], record["application"]), event["upstream_account"]
+        assert_unchanged(ssm, *names, event["defaults"], upstream_account, settings)
         # A better candidate may have become live since the quality gate passed.
         checks = quality_gate.check(record["quality_gate"], record["metrics"], live)
         record = record | {"quality_gate": checks}
@@ -69,6 +74,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "baking_seconds": guardrails.baking_seconds(deployment_config),
     }
     previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
-    wanted = scalable_targets.wanted(sagemaker, endpoint, config, planned.get("Autoscaling"), previous)
+    wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
     lock.record_change(table, execution, record, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}

@@ -17,6 +17,7 @@ from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
 from promotion.naming import sha256_of
 from promotion.plan import approved, compatibility, content, metric_files, preview, requests, smoke_test_files
+from promotion.plan.serving_role import serving_role
 from promotion.plan.stage_files import write
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
@@ -33,12 +34,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     region, execution_name = execution.split(":")[3], execution.rsplit(":", 1)[-1]
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
-
     candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
+    role_arn = serving_role(client("iam"), event["serving_role_path"], candidate.application, settings, stage)
+
     pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
-    digest, approved_digests = digest_of(identity), event["approved"]
-    approved.assert_candidate(s3, stage, candidate.source["name"], identity, approved_digests["digest"])
+    digest = digest_of(identity)
+    approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
@@ -49,21 +51,21 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     metrics = metric_files.read(s3, candidate, stage.upstream_account)
     placed_suite = suite.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri)
-    request = requests.build(candidate, containers, settings, stage, event["sagemaker_role_arn"], origin)
-    shadows = approved.shadow_models(client("sagemaker"), request)
-    covered = approved.deployment(candidate, request, settings, suite, metrics, shadows)
+    isolated = event["require_network_isolation"]
+    request = requests.build(candidate, containers, settings, stage, role_arn, origin, isolated)
+    covered = approved.deployment(candidate, request, settings, suite, metrics, client("sagemaker"))
     deployment_digest = sha256_of(covered)
-    approved.assert_deployment(s3, stage, covered, approved_digests["deployment_digest"])
+    approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
     lines, batches = manifest(objects)
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
+        # The claim comes first, since retention removes what nobody has claimed.
+        table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
+        claims.use(table, client("stepfunctions"), endpoint, Use(execution, digest), time.time())
         documents = approved.files({digest: identity, deployment_digest: covered}) | {manifest_key: lines.encode()}
         write(s3, stage, documents | placed_suite.files)
-        claim = Use(execution, digest)
-        table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
-        claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = pinned_content.identity(containers)
     return {

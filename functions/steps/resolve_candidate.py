@@ -15,6 +15,7 @@ from promotion.naming import endpoint_name
 from promotion.plan.settings import load
 from promotion.record import PromotionRecord
 from promotion.source import reader, request
+from promotion.source.admission import Applications, Refusal
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.step import logger, step
@@ -30,14 +31,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     requested = request.read(event["input"], event["upstream_account"], own_account, region)
     # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
     logger.info("Request read", execution=execution, kind=type(requested).__name__)
-    settings_of = functools.cache(lambda application: load(ssm, stage, application, event["defaults"]))
+    settings_of = functools.cache(lambda name: load(ssm, stage, name, event["defaults"], event["upstream_account"]))
+    applications = Applications(stage, own_account, settings_of)
     match requested:
         case request.Promote():
             role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
             connect = functools.partial(upstream_client, role_arn, event["external_id"], session)
             upstream = Upstream(connect, event["upstream_account"], region, role_arn, event["upstream_stage"])
-            candidate = reader.read(upstream, requested, settings_of)
-            result = _promote(ssm, policy, requested, candidate, execution, started_at, stage)
+            candidate = reader.read(upstream, requested, applications)
+            record = PromotionRecord(execution=execution, stage=stage, started_at=started_at)
+            result = _promote(ssm, policy, requested, candidate, record)
         case request.Recover():
             result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
@@ -51,38 +54,34 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         case request.Ignore():
             result = {"outcome": "not_for_promotion", "reason": requested.reason}
     if result["outcome"] in ("promote", "rollback"):
-        result["settings"] = json.dumps(settings_of(result["promotion"]["application"]))
-    unset = {"candidate": None, "settings": None, "promotion": None, "approved": None, "reason": "", "execution": ""}
-    return unset | result
+        application, what = result["promotion"]["application"], f"The endpoint {result['promotion']['endpoint']}"
+        result["settings"] = json.dumps(applications.registered(application, what))
+    unset = {"candidate": None, "settings": None, "promotion": None, "approved": None}
+    return unset | {"reason": "", "execution": "", "recoveries": 0} | result
 
 
 def _promote(
-    ssm: Any,
-    policy: Policy,
-    requested: request.Promote,
-    candidate: Candidate | str,
-    execution: str,
-    started_at: str,
-    stage: str,
+    ssm: Any, policy: Policy, asked: request.Promote, candidate: Candidate | Refusal | str, record: PromotionRecord
 ) -> dict[str, Any]:
     if isinstance(candidate, str):
         return {"outcome": "not_for_promotion", "reason": candidate}
-    source = {"SourceKind": requested.kind, "SourceName": requested.name, "Digest": requested.digest}
-    decision = approval.admit(ssm, policy, requested.approval, {"Application": candidate.application, **source})
-    record = PromotionRecord(
-        execution=execution,
+    record |= PromotionRecord(
         application=candidate.application,
-        stage=stage,
-        endpoint=endpoint_name(candidate.application, stage),
-        source_kind=requested.kind,
-        source_name=requested.name,
+        endpoint=endpoint_name(candidate.application, record["stage"]),
+        source_kind=asked.kind,
+        source_name=asked.name,
+    )
+    if isinstance(candidate, Refusal):
+        return {"outcome": "refused", "reason": str(candidate.error), "promotion": record}
+    source = {"SourceKind": asked.kind, "SourceName": asked.name, "Digest": asked.digest}
+    decision = approval.admit(ssm, policy, asked.approval, {"Application": candidate.application, **source})
+    record |= PromotionRecord(
         source_arn=candidate.source["arn"],
         created_at=candidate.created_at,
-        started_at=started_at,
-        approval=requested.approval or "",
+        approval=asked.approval or "",
         approved_by=decision.by,
         approval_comment=decision.comment,
-        by_event=requested.by_event,
+        by_event=asked.by_event,
     )
-    approved = {"digest": requested.digest, "deployment_digest": decision.deployment_digest}
+    approved = {"digest": asked.digest, "deployment_digest": decision.deployment_digest}
     return {"outcome": "promote", "candidate": candidate.to_json(), "approved": approved, "promotion": record}

@@ -9,6 +9,7 @@ from typing import Any
 
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import automation_ended, signal, waiting_approval
+from tests.support.settings import register
 from tests.support.steps import failure, payload
 from tests.support.waiting import wait_until
 from tests.support.world import Execution, Lab, Stage
@@ -102,6 +103,7 @@ def test_an_approval_for_one_application_does_not_admit_another(
 ) -> None:
     record = qa.execution_of(lab.train(application, "good")).output
     other, started = f"{application}-b", list[str]()
+    register(production, other)
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     arn = qa.client("sagemaker").describe_model(ModelName=record["model_name"])["ModelArn"]
     qa.client("sagemaker").add_tags(ResourceArn=arn, Tags=[{"Key": "model-promotion:application", "Value": other}])

@@ -23,12 +23,6 @@ def describe_endpoint_config(sagemaker: Any, endpoint_config: str) -> dict[str, 
     return none_if_not_found(sagemaker.describe_endpoint_config, EndpointConfigName=endpoint_config)
 
 
-def live_config(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
-    """Return the current config of an endpoint, or None if the endpoint or its config does not exist."""
-    description = describe_endpoint(sagemaker, endpoint)
-    return describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None
-
-
 def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -> bool:
     """Return whether the endpoint has more instances than its own config and the config `requested` start with.
 

@@ -33,9 +33,9 @@ def deployment(
     settings: dict[str, Any],
     suite: SuiteFiles,
     metrics: Metrics,
-    other_models: dict[str, Any],
+    sagemaker: Any,
 ) -> dict[str, Any]:
-    """Return the document of a deployment; `other_models` come from `shadow_models`.
+    """Return the document of a deployment.
 
     It is the same for each execution. Retention is not part of it.
     """
@@ -53,11 +53,11 @@ def deployment(
         "QualityGate": settings.get("QualityGate"),
         "Metrics": metrics.values,
         "SmokeTest": suite.identity,
-        "ShadowModels": other_models,
+        "ShadowModels": _shadow_models(sagemaker, requests),
     }
 
 
-def shadow_models(sagemaker: Any, requests: Requests) -> dict[str, Any]:
+def _shadow_models(sagemaker: Any, requests: Requests) -> dict[str, Any]:
     """Return the descriptions of the other models of the account that the shadow variants name, by their names."""
     variants = requests.endpoint_config.get("ShadowProductionVariants", [])
     names = sorted({variant["ModelName"] for variant in variants} - {requests.model["ModelName"]})

@@ -273,7 +273,7 @@ FORGED = {
 
 
 def test_a_model_of_the_upstream_stage_keeps_what_that_stage_has_recorded() -> None:
-    tags = {"model-promotion:application": "forged", "model-promotion:smoke-test": "s3://forged/test.json"}
+    tags = TAGS | {"model-promotion:smoke-test": "s3://forged/test.json"}
 
     carried = from_model(model(), tags | FORGED, None, None, PROMOTION)
 

@@ -7,12 +7,15 @@ from botocore.exceptions import ClientError
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import reader
+from promotion.source.admission import Applications
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
 from tests.support.s3_faults import client_error, not_found
 
 ACCOUNT, ROLE = "111111111111", "arn:aws:iam::111111111111:role/model-promotion/reader-qa"
 PACKAGE = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/reviews/3"
+
+APPLICATIONS = Applications("qa", "222222222222", lambda _: {})
 
 
 class SageMaker:
@@ -29,7 +32,7 @@ class SageMaker:
 
 def read(error: ClientError) -> None:
     upstream = Upstream(lambda _: SageMaker(error), ACCOUNT, "eu-west-1", ROLE)
-    reader.read(upstream, Promote("model", "reviews-1"), lambda _: {})
+    reader.read(upstream, Promote("model", "reviews-1"), APPLICATIONS)
 
 
 def test_a_source_that_does_not_exist_is_an_invalid_request() -> None:
@@ -53,7 +56,7 @@ def test_a_denied_read_is_refused_with_the_role_and_the_stack_that_grants_it() -
 def test_an_event_of_a_promotion_is_ignored_without_an_upstream_stage() -> None:
     upstream = Upstream(lambda _: None, ACCOUNT, "eu-west-1", ROLE)
 
-    reason = reader.read(upstream, Promote("model", "reviews-1", by_event=True), lambda _: {})
+    reason = reader.read(upstream, Promote("model", "reviews-1", by_event=True), APPLICATIONS)
 
     assert reason == "This stage has no upstream stage (UpstreamStage), whose events start a promotion."
 

@@ -26,10 +26,14 @@ PROMOTION = {
 NO_APPROVAL = {"required": False, "runbook": "model-promotion-qa", "approvers": "", "minimum": 1, "requester": "role"}
 
 
-def inspect(dynamodb: Any, *, policy: dict[str, Any] | None = None, **promotion: Any) -> dict[str, Any]:
+def inspect(
+    dynamodb: Any, *, policy: dict[str, Any] | None = None, settings: str = "{}", **promotion: Any
+) -> dict[str, Any]:
     record = PROMOTION | promotion
+    boto3.client("ssm").put_parameter(Name="/model-promotion/qa/reviews", Value=settings, Type="String")
     put("lock", ENDPOINT, execution=FIRST, promotion=json.dumps(record))
     event = {"promotion": record, "settings": "{}", "defaults": {}, "execution": FIRST, "table": NAME}
+    event |= {"upstream_account": "111111111111"}
     return inspect_endpoint.handler(event | {"approval_policy": NO_APPROVAL | (policy or {})}, CONTEXT)
 
 
@@ -58,6 +62,7 @@ def test_the_journal_of_an_update_has_the_previous_config(dynamodb: Any) -> None
 
 def test_an_endpoint_that_already_has_the_config_is_not_updated(dynamodb: Any) -> None:
     make_endpoint("new")
+    put("live", ENDPOINT, promotion=json.dumps(PROMOTION))
 
     assert inspect(dynamodb)["outcome"] == "already_live"
 
@@ -89,11 +94,9 @@ def test_a_deployment_is_refused_while_one_of_its_alarms_is_in_alarm(dynamodb: A
 
 def test_an_endpoint_is_not_updated_after_its_settings_have_changed(dynamodb: Any) -> None:
     make_config("new")
-    changed = {"Retention": {"Keep": 3}}
-    boto3.client("ssm").put_parameter(Name="/model-promotion/qa/reviews", Value=json.dumps(changed), Type="String")
 
     with pytest.raises(PromotionRefusedError, match="/model-promotion/qa/reviews have changed since this promotion"):
-        inspect(dynamodb)
+        inspect(dynamodb, settings='{"Retention": {"Keep": 3}}')
 
     assert "changing" not in journal(dynamodb)
 
