@@ -53,7 +53,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
         written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
-        stage_files.write(s3, stage, written | placed_suite.files | placed_metrics.files)
+        stage_files.write(s3, stage, written)
+        stage_files.write_once(s3, stage, placed_suite.files | placed_metrics.files)
         claim = Use(execution, digest)
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
