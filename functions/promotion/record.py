@@ -47,15 +47,15 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion, PromotedUpstream, NotifyFailure, NotifySuccess"),
+        ReadBy("Publish promotion, history.approval_requests, PromotedUpstream, NotifyFailure, NotifySuccess"),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish failure, "
-            "Publish rejection, history.approval_requests, plan.preview"
+            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish "
+            "failure, Publish rejection, history.approval_requests, history.verification, plan.preview"
         ),
     ]
     endpoint: Annotated[
@@ -123,7 +123,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, NotifySuccess"
+            "history.rollback, history.verification, plan.preview, NotifySuccess"
         ),
     ]
     model_digest: Annotated[
@@ -187,8 +187,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create model"),
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
-            "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request"
+            "promotion, endpoint.state, history.retention, history.rollback, history.verification, "
+            "plan.preview, source.quality_gate, source.request"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -197,7 +197,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create endpoint config"),
         ReadBy(
             "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
-            "endpoint.state, history.retention, history.rollback"
+            "endpoint.state, history.retention, history.rollback, history.verification"
         ),
     ]
     previous_endpoint_config_name: Annotated[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -189,6 +190,13 @@ def test_topics_and_queues_require_tls(stacks: EmbeddedAws, stack: str, logical_
 
     assert allows("true")
     assert not allows("false")
+
+
+def test_only_approvals_of_the_stage_are_stopped(production: Stage) -> None:
+    ssm = production.trying_as("RequestApprovalFunction", "ssm")
+    untagged = str(uuid.uuid4())
+
+    assert "ssm:StopAutomationExecution" in refused(ssm.stop_automation_execution, AutomationExecutionId=untagged)
 
 
 def test_a_model_can_only_have_the_role_of_the_stage(qa: Stage, application: str) -> None:

@@ -1,7 +1,7 @@
 """The verification of a promotion record against the endpoint config and the model that it names.
 
-Whoever can write the promotion table could write the record of a promotion that never was, and let an endpoint be
-rolled back to it. The names and tags of the resources, which only this stage's functions give to them, must agree.
+A caller that can write the promotion table could write the record of a promotion that never was, and roll an endpoint
+back to it. Therefore the names and tags of the resources must agree. Only the functions of this stage assign them.
 """
 
 from __future__ import annotations

@@ -167,6 +167,30 @@ def test_a_permission_can_require_tls(aws: EmbeddedAws, name: str) -> None:
     assert not allows("false")
 
 
+def test_a_permission_for_an_automation_can_depend_on_its_tags(aws: EmbeddedAws, name: str) -> None:
+    ssm = client("ssm", QA)
+    wait = {"name": "Wait", "action": "aws:sleep", "inputs": {"Duration": "PT1H"}}
+    content = json.dumps({"schemaVersion": "0.3", "mainSteps": [wait]})
+    ssm.create_document(Name=name, DocumentType="Automation", DocumentFormat="JSON", Content=content)
+    tags = [{"Key": "team", "Value": "blue"}]
+    blue = ssm.start_automation_execution(DocumentName=name, Tags=tags)["AutomationExecutionId"]
+    other = ssm.start_automation_execution(DocumentName=name)["AutomationExecutionId"]
+    role_arn = make_role(f"{name}-blue", QA, "ssm:StartAutomationExecution", "lambda.amazonaws.com")
+    of_blue = {"StringEquals": {"aws:ResourceTag/team": "blue"}}
+    statement = {"Effect": "Allow", "Action": "ssm:StopAutomationExecution", "Resource": "*", "Condition": of_blue}
+    client("iam", QA).put_role_policy(
+        RoleName=role_arn.rpartition("/")[2],
+        PolicyName="stops",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    restricted = as_role("ssm", role_arn)
+
+    assert denied(restricted.stop_automation_execution, AutomationExecutionId=other)
+    assert denied(restricted.start_automation_execution, DocumentName=name, Tags=tags)
+    assert not denied(restricted.stop_automation_execution, AutomationExecutionId=blue)
+    ssm.stop_automation_execution(AutomationExecutionId=other)
+
+
 def test_a_bucket_policy_can_enforce_conditional_writes(aws: EmbeddedAws, name: str) -> None:
     s3 = client("s3", QA)
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
