@@ -16,7 +16,7 @@ def _required(call: Call) -> Needs:
 
     execution = call.arn("ssm", f"automation-execution/{request.get('AutomationExecutionId', '*')}")
     match operation:
-        case "GetParameter" | "PutParameter" | "DeleteParameter":
+        case "GetParameter" | "GetParameterHistory" | "PutParameter" | "DeleteParameter":
             yield Need(f"ssm:{operation}", (parameter(request["Name"]),), tags(request))
         case "GetParameters" | "DeleteParameters":
             for name in request["Names"]:
