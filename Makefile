@@ -7,6 +7,9 @@ SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 $(RUN) sam
 STAGE ?= qa
 ARGUMENTS ?=
 
+# The processes of the tests would otherwise compile all that they import, each for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs clean test lint permissions faults hostile build deploy
 

@@ -32,7 +32,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
 
-    pinned_content = content.pinned(s3, Candidate.from_json(event["candidate"]), stage, image_digest)
+    candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
+    pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     content.assert_approved(s3, stage, candidate.source["name"], identity, event["approved_digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)

@@ -175,11 +175,11 @@ def _listed(keys: list[str]) -> list[PinnedObject]:
 
 
 def _too_many() -> None:
-    pinning.assert_within_limits([_object("a")] * 100_001)
+    pinning.assert_within_limits([_object("a")] * 100_001, pinning.MAXIMUM_BYTES)
 
 
 def _too_large() -> None:
-    pinning.assert_within_limits([_object("a", size=1024**4)] * 1024)
+    pinning.assert_within_limits([_object("a", size=1024**4)] * 1024, pinning.MAXIMUM_BYTES)
 
 
 def _object(name: str, size: int = 1) -> PinnedObject:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from promotion.endpoint import invocation, smoke_test
-from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Response
+from promotion.endpoint.judgment import Judgment, Response
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES
 from promotion.errors import InvalidRequestError
 from promotion.plan import compatibility
 from promotion.plan.compatibility import Deployment
@@ -139,7 +140,9 @@ class Endpoint(Reader):
 def verdict(answer: bytes, expect: str = "label == 'a'") -> dict[str, Any]:
     given = read(cases(expect=expect))
     asked = invocation.invoke(Endpoint(io.BytesIO(answer)), "reviews-qa", given["cases"][0], b"{}")
-    return smoke_test.verdict(given, [(given["cases"][0], asked)])
+    judgment = Judgment(given, 1)
+    judgment.add(0, asked)
+    return judgment.verdict(840)
 
 
 def fails(found: dict[str, Any]) -> bool:

@@ -35,7 +35,8 @@ def test_the_email_of_a_failure_has_its_reason(lab: Lab, qa: Stage, stacks: Embe
     told = mail(stacks, f"{application}-qa", "promotion failed")
 
     assert "The smoke test of" in told
-    assert "label == 'good'" in told
+    assert "cases[0]: expect returned false" in told
+    assert "label == 'good'" not in told
     assert execution.arn in told
 
 
@@ -74,6 +75,15 @@ def test_the_email_of_an_early_failure_names_the_source_in_the_input(
     told = mail(stacks, application, "[qa] Not started: invalid request.")
     assert f"The request was for {application}." in told
     assert "Nothing was changed." in told
+
+
+def test_an_email_contains_no_link_from_an_input(qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+    qa.promote({"training_job": f"https://example.com/{application}"})
+
+    told = mail(stacks, application, "[qa] Not started: invalid request.")
+
+    assert f"The request was for example.com/{application}." in told
+    assert "://example.com" not in told
 
 
 def test_a_promotion_whose_event_cannot_be_published_fails_with_the_reason(

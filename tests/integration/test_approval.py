@@ -11,7 +11,8 @@ from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import automation_ended, signal, waiting_approval
-from tests.support.world import Lab, Stage
+from tests.support.events import event
+from tests.support.world import PRODUCTION, Lab, Stage
 
 RUNBOOK = "model-promotion-production"
 
@@ -65,6 +66,19 @@ def test_a_rejected_model_is_not_promoted_and_the_rejection_is_published(
     assert execution.states[-1] == "Rejected", execution.cause
     assert "not on a Friday" in execution.output["reason"]
     assert production.endpoint(application) is None
+
+
+def test_an_event_alone_rejects_nothing(in_qa: dict[str, Any], production: Stage, application: str) -> None:
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+    detail = {"ExecutionId": waiting, "Status": "Rejected", "Definition": production.stack}
+    forged = event("EC2 Automation Execution Status-change Notification", detail, "aws.ssm", PRODUCTION)
+
+    execution = production.promote(forged)
+
+    assert execution.states[-1] == "Not for promotion", execution.cause
+    assert "has not ended" in execution.output["reason"]
+    signal(production, waiting, "Approve", "still open")
+    assert production.execution_of(waiting, number=1).status == "SUCCEEDED"
 
 
 def test_a_duplicate_event_does_not_request_another_approval(

@@ -58,6 +58,7 @@ class Steps:
             | {"candidate": found["candidate"], "settings": found["settings"], "approved_digest": found["digest"]}
             | {
                 "image_copy": False,
+                "maximum_copy_bytes": 1024**4,
                 "image_repository": "model-promotion-qa",
                 "sagemaker_role_arn": self.stage.role("SageMakerRole"),
             }

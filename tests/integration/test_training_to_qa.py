@@ -130,7 +130,7 @@ def test_a_model_with_wrong_responses_is_rolled_back(lab: Lab, qa: Stage, applic
     after = qa.endpoint(application)
     assert execution.status == "FAILED"
     assert execution.error == "SmokeTestFailed"
-    assert "label == 'good'" in (execution.cause or "")
+    assert "cases[0]: expect returned false" in (execution.cause or "")
     assert before is not None
     assert after is not None
     assert after["EndpointConfigName"] == before["EndpointConfigName"]

@@ -8,9 +8,11 @@ from embedded_aws.kernel import accounts
 from tests.support.world import DEV, Stage
 
 
-def event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
-    kind = {"source": "aws.sagemaker", "detail-type": detail_type}
-    return {"version": "0", **kind, "account": DEV, "region": accounts.REGION, "detail": detail}
+def event(
+    detail_type: str, detail: dict[str, Any], source: str = "aws.sagemaker", account: str = DEV
+) -> dict[str, Any]:
+    kind = {"source": source, "detail-type": detail_type}
+    return {"version": "0", **kind, "account": account, "region": accounts.REGION, "detail": detail}
 
 
 @contextlib.contextmanager

@@ -218,9 +218,14 @@ def _full_object_checksum(head: dict[str, str]) -> tuple[str | None, str | None]
     return None, None
 
 
-def assert_within_limits(objects: list[PinnedObject]) -> None:
-    """Raise PromotionRefusedError if there are more objects or bytes than a promotion can copy."""
+def assert_within_limits(objects: list[PinnedObject], maximum_bytes: int) -> None:
+    """Raise PromotionRefusedError if there are more objects or bytes than a promotion can copy, or the stage allows."""
     size = sum(pinned.size for pinned in objects)
+    if maximum_bytes < size <= MAXIMUM_BYTES:
+        raise PromotionRefusedError(
+            f"The model has {len(objects):,} objects of {size:,} bytes. This stage copies at most {maximum_bytes:,} "
+            "bytes. Remove what the model does not need, or deploy the stack with a higher MaximumCopyBytes."
+        )
     if len(objects) > MAXIMUM_OBJECTS or size > MAXIMUM_BYTES:
         raise PromotionRefusedError(f"The model has {_too_much(len(objects), size)}")
 

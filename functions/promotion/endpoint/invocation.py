@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.s3_uri import bucket_and_key
-from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, Response, body_of
+from promotion.endpoint.judgment import Judgment, Response
+from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, body_of
 
 INFERENCE_ID = "model-promotion-smoke-test"
 """Identifies the requests of the smoke test in data capture."""
@@ -31,41 +31,48 @@ _PAUSE_SECONDS = 2
 _POLL_SECONDS = 0.5
 
 
-def invoke_all(
-    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], owner: str
-) -> list[tuple[dict[str, Any], Response]]:
-    """Return each case of a smoke test with its response, as often as the suite repeats it.
+def run(
+    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], *, bucket: str | None, owner: str, seconds: float
+) -> dict[str, Any]:
+    """Return the verdict of `suite` on `endpoint`, as soon as it is decided and within `seconds`.
 
-    The buckets of bodies in S3 must belong to the account `owner`.
+    `bucket` is for the request bodies of an asynchronous endpoint, or None for another endpoint. The buckets of bodies
+    and responses must belong to the account `owner`.
     """
+    ends = time.monotonic() + seconds
+    order = list(range(len(suite["cases"]))) * suite["repeat"]
+    judgment = Judgment(suite, len(order))
 
-    def body(case: dict[str, Any]) -> bytes:
-        return read_object(s3, case["body_uri"], owner) if "body_uri" in case else body_of(case)
+    def respond(case: dict[str, Any]) -> Response:
+        if bucket is None:
+            body = read_object(s3, case["body_uri"], owner) if "body_uri" in case else body_of(case)
+            return invoke(runtime, endpoint, case, body)
+        uri = case["body_uri"] if "body_uri" in case else place_body(s3, bucket, case, owner)
+        return invoke_async(runtime, s3, endpoint, case, uri, owner, ends)
 
-    return _responses(suite, body, lambda case, content: invoke(runtime, endpoint, case, content))
+    def judge(index: int) -> None:
+        if judgment.is_decided:
+            return
+        start = time.monotonic()
+        try:
+            response = respond(suite["cases"][index])
+        except (ClientError, BotoCoreError) as error:
+            failed = _failed(start, error)
+            response = dataclasses.replace(failed, error=f"its request body is not available: {failed.error}")
+        judgment.add(index, response)
 
-
-def invoke_all_async(
-    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], bucket: str, owner: str, ends: float
-) -> list[tuple[dict[str, Any], Response]]:
-    """Return what `invoke_all` returns. The endpoint reads the bodies from S3, inline bodies from `bucket`.
-
-    Stop waiting for responses at `ends` (of the monotonic clock).
-    """
-
-    def uri(case: dict[str, Any]) -> str:
-        return case["body_uri"] if "body_uri" in case else place_body(s3, bucket, case, owner)
-
-    return _responses(suite, uri, lambda case, source: invoke_async(runtime, s3, endpoint, case, source, owner, ends))
-
-
-def _responses[T](
-    suite: dict[str, Any], prepare: Callable[[dict[str, Any]], T], send: Callable[[dict[str, Any], T], Response]
-) -> list[tuple[dict[str, Any], Response]]:
-    """Prepare each case once, then send all cases, `concurrency` at a time."""
-    prepared = [(case, prepare(case)) for case in suite["cases"]] * suite["repeat"]
-    with ThreadPoolExecutor(suite["concurrency"]) as pool:
-        return list(pool.map(lambda each: (each[0], send(*each)), prepared))
+    pool = ThreadPoolExecutor(suite["concurrency"])
+    try:
+        for future in as_completed([pool.submit(judge, index) for index in order], timeout=seconds):
+            future.result()
+            if judgment.is_decided:
+                break
+    except TimeoutError:
+        pass  # the verdict says so
+    finally:
+        # Requests in flight can take another minute. An unproven model must not stay live for it.
+        pool.shutdown(wait=False, cancel_futures=True)
+    return judgment.verdict(seconds)
 
 
 def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Response:

@@ -15,9 +15,7 @@ fail it if their share exceeds `maximum_error_rate` (0 to 1).
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import re
 from typing import Any
 
@@ -36,7 +34,6 @@ MAXIMUM_BODY_BYTES = 6_291_456
 
 _MAXIMUM_INVOCATIONS = 10_000
 _MAXIMUM_NAME_CHARACTERS = 200
-_SHOWN_CHARACTERS = 300
 
 # Headers of an InvokeEndpoint request (shapes Header, TargetModelHeader and TargetContainerHostnameHeader of botocore's
 # sagemaker-runtime model).
@@ -49,16 +46,6 @@ _HEADERS = {
         "a string of up to 63 letters, digits and hyphens",
     ),
 }
-
-# The kind of a result that is not true or false, and a comparison for the message about it.
-_COMPARISONS = {
-    str: ("a string", "{} == 'positive'"),
-    int: ("a number", "{} > `0.5`"),
-    float: ("a number", "{} > `0.5`"),
-    list: ("a list", "length({}) > `0`"),
-    dict: ("an object", "length({}) > `0`"),
-}
-_PATH = re.compile(r"[\w.\[\]]{1,100}")
 
 _SUITE_DEFAULTS: dict[str, Any] = {
     "repeat": 1,
@@ -73,24 +60,6 @@ _CASE_DEFAULTS: dict[str, Any] = {
     "target_model": None,
     "target_container_hostname": None,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Response:
-    """The response to one invocation and its latency: a body, or an error with the message of the model."""
-
-    latency_ms: float
-    body: bytes = b""
-    error: str | None = None
-    model_message: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """The problem of one invocation, and the model's response, which may contain customer data."""
-
-    problem: str
-    response: str | None = None
 
 
 def read(text: str | bytes, where: str) -> dict[str, Any]:
@@ -187,95 +156,3 @@ def body_of(case: dict[str, Any]) -> bytes:
     """Return the request body of a case: a string unchanged, any other value as JSON."""
     body = case["body"]
     return (body if isinstance(body, str) else json.dumps(body)).encode()
-
-
-def wrong_response(case: dict[str, Any], response: Response) -> Finding | None:
-    """Return the problem with the body of `response`, or None if it is as expected or there is no body."""
-    if response.error is not None:
-        return None
-    try:
-        data = json.loads(response.body)
-    except (ValueError, RecursionError):
-        data = response.body.decode(errors="replace")
-    try:
-        result = expectation.evaluate(case["expect"], data)
-    except ValueError as error:
-        result, problem = str(error), f"{_shown(case['expect'])} cannot be evaluated for the response"
-    else:
-        problem = _not_true(_shown(case["expect"]), result)
-    if result is True:
-        return None
-    body = response.body[:200].decode(errors="replace")
-    return Finding(f"the case {case['name']!a}: {problem}", f"{_as_json(result)}: {body!a}")
-
-
-def _not_true(expression: str, result: Any) -> str:
-    """Return the problem of an expectation that is not true, without the content of the response."""
-    if result is None:
-        return f"{expression} returned null, not true. The response may not have this value"
-    if isinstance(result, bool):
-        return f"{expression} returned false, not true"
-    kind, comparison = _COMPARISONS.get(type(result), ("an expression", "{}"))
-    problem = f"{expression} returned {kind}, not true or false. Compare it"
-    return f"{problem}: {comparison.format(expression)}" if _PATH.fullmatch(expression) else f"{problem} with a value"
-
-
-def _shown(text: str) -> str:
-    """Return an untrusted string as one short line."""
-    text = text if text.isprintable() else ascii(text)[1:-1]
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
-
-
-def _as_json(value: Any) -> str:
-    try:
-        return json.dumps(value, default=str)[:100]
-    except RecursionError:
-        return "nested too deeply to be shown"
-
-
-def failure(case: dict[str, Any], response: Response) -> Finding | None:
-    """Return why an invocation failed: an error or a latency above the maximum; None if it did not fail."""
-    if response.error is not None:
-        message = f"{response.model_message[:500]!a}" if response.model_message else None
-        return Finding(f"the case {case['name']!a}: {response.error}", message)
-    maximum = case["maximum_latency_ms"]
-    if maximum is not None and response.latency_ms > maximum:
-        return Finding(
-            f"the case {case['name']!a}: it took {response.latency_ms:.0f} ms; its maximum_latency_ms is {maximum:g}"
-        )
-    return None
-
-
-def verdict(suite: dict[str, Any], responses: list[tuple[dict[str, Any], Response]]) -> dict[str, Any]:
-    """Return the result of the test: {"passed", "reason", "response", "invocations", "errors", "p95_latency_ms"}.
-
-    `responses` pairs the case of each invocation with its response; `reason` is None if the test passed. Only
-    `response` has content of the model's response, because records and emails contain the reason.
-    """
-    wrong = [finding for case, response in responses if (finding := wrong_response(case, response))]
-    failed = [finding for case, response in responses if (finding := failure(case, response))]
-    p95 = _percentile([response.latency_ms for _, response in responses], 95)
-    reason, shown = None, None
-    if wrong:
-        reason = f"{len(wrong)} of {len(responses)} responses were wrong. The first is {wrong[0].problem}."
-        shown = wrong[0].response
-    elif len(failed) > suite["maximum_error_rate"] * len(responses):
-        reason = f"{len(failed)} of {len(responses)} invocations failed. The first is {failed[0].problem}."
-        shown = failed[0].response
-    elif suite["maximum_p95_latency_ms"] is not None and p95 > suite["maximum_p95_latency_ms"]:
-        reason = f"The p95 latency is {p95:.0f} ms; maximum_p95_latency_ms is {suite['maximum_p95_latency_ms']:g}."
-    if shown:
-        reason = f"{reason} The response is in the execution history, in the output of Run smoke test."
-    return {
-        "passed": reason is None,
-        "reason": reason,
-        "response": shown,
-        "invocations": len(responses),
-        "errors": len(failed),
-        "p95_latency_ms": round(p95),
-    }
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    """Return the nearest-rank percentile of a list that is not empty."""
-    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]

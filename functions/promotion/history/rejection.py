@@ -16,17 +16,22 @@ def resolve(
 ) -> dict[str, Any]:
     """Return the `outcome`, the `reason` for the rejection, and the rejected `promotion`.
 
-    The outcome is "not_for_promotion" if the approval was granted or belongs to another runbook than `runbook`, that of
-    this stage. Raise InvalidRequestError if there is no such approval.
+    The outcome is "not_for_promotion" if the approval was granted, is still open, or belongs to another runbook than
+    `runbook`, that of this stage. Only Systems Manager knows that; an event could be forged. Raise InvalidRequestError
+    if there is no such approval.
     """
     automation = approval.read(ssm, request.approval)
     if automation["DocumentName"] != runbook or approval.is_granted(automation):
         reason = f"The approval {request.approval} was granted, or is not an execution of the runbook {runbook}."
         return {"outcome": "not_for_promotion", "reason": reason}
+    status = automation["AutomationExecutionStatus"]
+    if status in approval.OPEN:
+        reason = f"The approval {request.approval} has not ended: it has the status {status}."
+        return {"outcome": "not_for_promotion", "reason": reason}
     parameters = {name: values[0] for name, values in automation["Parameters"].items() if values}
     endpoint, decision = endpoint_name(parameters["Application"], stage), approval.decision(automation)
     newer = approval_requests.superseded_by(table, endpoint, parameters["Digest"], request.approval)
-    reason = _reason(request.status, newer, decision.by) + (f" Comment: {decision.comment}" if decision.comment else "")
+    reason = _reason(status, newer, decision.by) + (f" Comment: {decision.comment}" if decision.comment else "")
     record = PromotionRecord(
         execution=execution,
         application=parameters["Application"],
@@ -49,4 +54,6 @@ def _reason(status: str, newer: str, by: str) -> str:
         return f"The approval request was canceled, because the newer candidate {newer} superseded this one."
     if status in ("Cancelled", "Canceled"):
         return "The approval request was canceled."
-    return f"Rejected by {by or 'an approver'}."
+    if by or status == "Rejected":
+        return f"Rejected by {by or 'an approver'}."
+    return f"The approval runbook ended with the status {status} before anyone decided."

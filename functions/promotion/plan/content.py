@@ -50,15 +50,18 @@ class Content:
         return references.with_values(self.candidate.containers, uris), objects
 
 
-def pinned(s3: Any, candidate: Candidate, stage: Stage, image_digest: Callable[[Image], str]) -> Content:
+def pinned(
+    s3: Any, candidate: Candidate, stage: Stage, image_digest: Callable[[Image], str], maximum_bytes: int
+) -> Content:
     """Return the current content of a candidate; `image_digest` returns the digest of an image's tag.
 
-    Raises PromotionRefusedError if an image or object cannot be used, or has changed since the registration.
+    Raises PromotionRefusedError if an image or object cannot be used, or has changed since the registration, or if the
+    objects have more than `maximum_bytes`.
     """
     containers = images.pinned(candidate.containers, stage.region, image_digest)
     found = references.references(containers)
     objects = {reference.path: pin(s3, reference, stage.upstream_account) for reference in found}
-    assert_within_limits([each for several in objects.values() for each in several])
+    assert_within_limits([each for several in objects.values() for each in several], maximum_bytes)
     content = Content(dataclasses.replace(candidate, containers=containers), found, objects)
     _assert_etags(content)
     return content

@@ -25,6 +25,9 @@ from promotion.stage import Stage
 
 _MAXIMUM_SUITE_BYTES = 16 * 1024**2
 
+# The bodies of a suite in S3 are pinned one after the other.
+_MAXIMUM_BODIES_IN_S3 = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class SuiteFiles:
@@ -61,8 +64,8 @@ class SuiteFiles:
 def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str) -> SuiteFiles:
     """Return `suite` (SmokeTest of the settings), or the suite of the candidate if that is None.
 
-    `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite, and PromotionRefusedError
-    if a file cannot be read.
+    `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite or it is too large, and
+    PromotionRefusedError if a file cannot be read.
     """
     if isinstance(suite, str):
         return SuiteFiles(SKIP)
@@ -73,6 +76,12 @@ def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owne
             "for no smoke test)."
         )
     suite = suite or _read_suite(s3, candidate.smoke_test or "", owner)
+    count = sum("body_uri" in case for case in suite["cases"])
+    if count > _MAXIMUM_BODIES_IN_S3:
+        raise InvalidRequestError(
+            f"The smoke test of {candidate.source['name']} has {count:,} cases with body_uri; the maximum is "
+            f"{_MAXIMUM_BODIES_IN_S3:,}. Use fewer cases, or body."
+        )
     return SuiteFiles(
         suite,
         {

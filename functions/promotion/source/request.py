@@ -86,7 +86,6 @@ class PublishRejection:
     """Publish the rejection of a candidate whose approval runbook ended without an approval."""
 
     approval: str
-    status: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,4 +285,4 @@ def _recovery_in(given: Any) -> Recover | None:
 def _read_approval_event(detail: dict[str, Any], *_: str) -> Request:
     execution = string_member(detail, "ExecutionId")
     identifier = matching(_EXECUTION_ID, execution, "The event's ExecutionId", "the ID of an Automation execution")
-    return PublishRejection(approval=identifier, status=string_member(detail, "Status"))
+    return PublishRejection(approval=identifier)

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.copying.manifest import PinnedObject
-from promotion.copying.pinning import REQUESTS_IN_FLIGHT, pin, pin_on_loop
+from promotion.copying.pinning import MAXIMUM_BYTES, REQUESTS_IN_FLIGHT, assert_within_limits, pin, pin_on_loop
 from promotion.copying.references import Reference
 from promotion.errors import PromotionRefusedError, TransientError
 from tests.support import idle_clock
@@ -411,3 +411,15 @@ def test_the_pinned_attributes_of_an_object_are_those_of_its_copy(is_multipart: 
     copy(s3, dataclasses.replace(found, target="models/x"), threshold=1 if is_multipart else 2000)
 
     assert s3.objects["stage", "models/x"].attributes == stored.attributes == attributes
+
+
+def test_a_model_larger_than_the_stage_copies_is_refused_with_the_parameter() -> None:
+    objects = [PinnedObject("upstream", "a", "a", 600, '"1"', None, None, None)] * 2
+
+    assert_within_limits(objects, MAXIMUM_BYTES)
+    assert_within_limits(objects, 1200)
+    with pytest.raises(PromotionRefusedError) as error:
+        assert_within_limits(objects, 1199)
+
+    assert "2 objects of 1,200 bytes" in str(error.value)
+    assert "MaximumCopyBytes" in str(error.value)

@@ -1,4 +1,5 @@
 import io
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -172,38 +173,87 @@ def test_a_response_that_cannot_be_read_is_an_error_at_once(invoke_async: Invoke
 
 
 BODY = "s3://stage/body"
-SUITE: dict[str, Any] = {
-    "cases": [{**case(), "body": "a"}, {**case(), "body_uri": BODY}],
-    "repeat": 2,
-    "concurrency": 3,
-}
+OWNER = "222222222222"
 
 
 class Echo:
     """An endpoint that returns the request body or its location."""
 
+    def __init__(self) -> None:
+        self.bodies: list[bytes | str] = []
+
     def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803
+        self.bodies.append(Body)
         return {"Body": io.BytesIO(Body)}
 
     def invoke_endpoint_async(self, InputLocation: str, **_: Any) -> dict[str, str]:  # noqa: N803
+        self.bodies.append(InputLocation)
         return {"OutputLocation": InputLocation}
 
 
 class Bucket(S3):
     def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803
-        assert f"s3://{Bucket}/{Key}" not in self.objects
         self.objects[f"s3://{Bucket}/{Key}"] = (0, Body)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_every_case_is_sent_as_often_as_the_suite_repeats_it(clock: list[float], is_async: bool) -> None:
-    s3, owner = Bucket({BODY: (0, b"b")}, clock), "222222222222"
+def suite(*cases: dict[str, Any], **members: Any) -> dict[str, Any]:
+    whole = [{"name": "one", **each} for each in cases]
+    return validated({"cases": whole, "concurrency": 3, **members}, "a test")
 
-    if is_async:
-        responses = invocation.invoke_all_async(Echo(), s3, "reviews-qa", SUITE, "stage", owner, 2000)
-    else:
-        responses = invocation.invoke_all(Echo(), s3, "reviews-qa", SUITE, owner)
 
-    assert [(given, response.body) for given, response in responses] == [
-        (given, body) for _ in range(2) for given, body in zip(SUITE["cases"], (b"a", b"b"), strict=True)
-    ]
+TWO = suite({"body": "a", "expect": "@ == 'a'"}, {"body_uri": BODY, "expect": "@ == 'b'"}, repeat=2)
+
+
+def run(endpoint: Any, s3: Any, whole: dict[str, Any], bucket: str | None = None, seconds: float = 840) -> Any:
+    return invocation.run(endpoint, s3, "reviews-qa", whole, bucket=bucket, owner=OWNER, seconds=seconds)
+
+
+@pytest.mark.parametrize("bucket", [None, "stage"])
+def test_every_case_is_sent_as_often_as_the_suite_repeats_it(clock: list[float], bucket: str | None) -> None:
+    endpoint = Echo()
+
+    verdict = run(endpoint, Bucket({BODY: (0, b"b")}, clock), TWO, bucket)
+
+    assert verdict["passed"], verdict
+    assert verdict["invocations"] == 4
+    assert [endpoint.bodies.count(body) for body in set(endpoint.bodies)] == [2, 2]
+
+
+@pytest.mark.parametrize("bucket", [None, "stage"])
+def test_a_wrong_response_ends_the_test(clock: list[float], bucket: str | None) -> None:
+    endpoint = Echo()
+
+    verdict = run(endpoint, Bucket({}, clock), suite({"body": "a", "expect": "@ == 'b'"}, repeat=1000), bucket)
+
+    assert verdict["reason"].startswith("1 of 1 responses were wrong. ")
+    assert len(endpoint.bodies) < 1000
+
+
+def test_a_request_body_that_cannot_be_read_fails_the_test(clock: list[float]) -> None:
+    s3 = Bucket({BODY: (0, client_error("AccessDenied", "no s3:GetObject", "GetObject"))}, clock)
+
+    verdict = run(Echo(), s3, TWO)
+
+    assert "cases[1]: its request body is not available: AccessDenied: no s3:GetObject" in verdict["reason"]
+
+
+class Hanging:
+    """An endpoint that responds when it is told to."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def invoke_endpoint(self, **_: Any) -> dict[str, Any]:
+        self.released.wait(60)
+        return {"Body": io.BytesIO(b"a")}
+
+
+def test_a_test_ends_at_its_deadline_without_waiting_for_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the clock must advance
+    endpoint = Hanging()
+
+    verdict = run(endpoint, None, suite({"body": "a", "expect": "`true`"}), seconds=0.1)
+
+    endpoint.released.set()
+    assert verdict["reason"].startswith("It did not finish within ")
+    assert "0 of 1 responses arrived" in verdict["reason"]

@@ -14,11 +14,11 @@ OPERATOR = "arn:aws:iam::222222222222:user/operator"
 
 
 class SystemsManager:
-    def __init__(self, step: str, decision: str = "", runbook: str = RUNBOOK) -> None:
+    def __init__(self, step: str, decision: str = "", runbook: str = RUNBOOK, status: str = "Failed") -> None:
         outputs = {"ApproverDecisions": [decision]} if decision else {}
         self.execution = {
             "DocumentName": runbook,
-            "AutomationExecutionStatus": "Failed",
+            "AutomationExecutionStatus": status,
             "Parameters": {
                 "Application": ["reviews"],
                 "SourceKind": ["model"],
@@ -32,8 +32,8 @@ class SystemsManager:
         return {"AutomationExecution": {"AutomationExecutionId": AutomationExecutionId} | self.execution}
 
 
-def resolved(table: PromotionTable, status: str, ssm: SystemsManager) -> dict[str, Any]:
-    return resolve(table, ssm, PublishRejection(IDENTIFIER, status), runbook=RUNBOOK, stage="qa", execution=FIRST)
+def resolved(table: PromotionTable, ssm: SystemsManager) -> dict[str, Any]:
+    return resolve(table, ssm, PublishRejection(IDENTIFIER), runbook=RUNBOOK, stage="qa", execution=FIRST)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,8 @@ def resolved(table: PromotionTable, status: str, ssm: SystemsManager) -> dict[st
     [
         ("TimedOut", "", "The approval timed out before anyone decided."),
         ("Cancelled", "", "The approval request was canceled."),
-        ("Failed", "", "Rejected by an approver."),
+        ("Rejected", "", "Rejected by an approver."),
+        ("Failed", "", "The approval runbook ended with the status Failed before anyone decided."),
         ("Failed", f'{{"Approver": "{OPERATOR}"}}', f"Rejected by {OPERATOR}."),
         (
             "Failed",
@@ -53,7 +54,7 @@ def resolved(table: PromotionTable, status: str, ssm: SystemsManager) -> dict[st
 def test_a_rejection_has_the_reason_that_the_approval_ended(
     table: PromotionTable, status: str, decision: str, reason: str
 ) -> None:
-    found = resolved(table, status, SystemsManager("Failed", decision))
+    found = resolved(table, SystemsManager("Failed", decision, status=status))
 
     assert (found["outcome"], found["reason"]) == ("rejected", reason)
     assert found["promotion"] | {"source_name": "reviews-1", "endpoint": "reviews-qa"} == found["promotion"]
@@ -65,7 +66,7 @@ def test_a_superseded_request_names_the_newer_candidate(table: PromotionTable) -
     (request,) = approval_requests.open_requests(table)
     approval_requests.record_ended(table, *request, "reviews-2")
 
-    found = resolved(table, "Cancelled", SystemsManager("Cancelled"))
+    found = resolved(table, SystemsManager("Cancelled", status="Cancelled"))
 
     assert "the newer candidate reviews-2 superseded this one" in found["reason"]
 
@@ -74,7 +75,7 @@ def test_a_superseded_request_names_the_newer_candidate(table: PromotionTable) -
 def test_an_approval_that_was_granted_or_is_of_another_runbook_is_not_a_rejection(
     table: PromotionTable, ssm: SystemsManager
 ) -> None:
-    found = resolved(table, "Failed", ssm)
+    found = resolved(table, ssm)
 
     assert found == {
         "outcome": "not_for_promotion",

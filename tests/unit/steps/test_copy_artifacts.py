@@ -77,6 +77,7 @@ def promote() -> tuple[list[Any], int]:
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
         "image_copy": False,
+        "maximum_copy_bytes": 1024**4,
         "image_repository": "model-promotion-qa",
         "sagemaker_role_arn": f"arn:aws:iam::{OWN}:role/model-promotion/qa/sagemaker",
         "settings": json.dumps(SETTINGS),

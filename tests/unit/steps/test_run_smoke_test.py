@@ -51,7 +51,8 @@ def test_an_unexpected_response_fails_the_smoke_test(moto_url: str) -> None:
     verdict = run({"expect": "label == 'good'"})
 
     assert not verdict["passed"]
-    assert "label == 'good'" in verdict["reason"]
+    assert "cases[0]" in verdict["reason"]
+    assert "label == 'good'" in verdict["response"]
 
 
 def test_a_skipped_smoke_test_sends_no_requests() -> None:
