@@ -56,7 +56,7 @@ EFFECTS: dict[str, dict[str, str]] = {
     "claim resources or their removal": {
         "PlanCopyFunctionRole": "A claim keeps resources. It deploys nothing.",
         "ResolveCandidateFunctionRole": "A claim keeps resources. It deploys nothing.",
-        "RemoveSupersededModelsFunctionRole": "It announces a removal, so that promotions wait.",
+        "RemoveSupersededModelsFunctionRole": "It claims a removal, so that promotions wait.",
     },
     "start the state machine": {
         "StartRole": "The rules start promotions with the events of the upstream account.",

@@ -1,7 +1,7 @@
 """The permissions that calls to CloudFormation require.
 
-The service authorization reference has the stack as the resource of all of them. Resources are created with all
-permissions, whoever calls (see `stacks`).
+The service authorization reference has the stack as the resource of all of them. The embedded AWS
+creates the resources of a stack with all permissions, not with those of the caller (see `stacks`).
 """
 
 from __future__ import annotations
