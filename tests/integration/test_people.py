@@ -15,6 +15,7 @@ from embedded_aws.iam.permissions import Need
 from embedded_aws.kernel.accounts import REGION
 from embedded_aws.services.cloudformation.deploy import deploy
 from sandbox import stacks
+from tests.permissions.effects import serving_role
 from tests.support.approvals import waiting_approval
 from tests.support.people import Person
 from tests.support.waiting import wait_until
@@ -213,7 +214,7 @@ def test_not_even_an_administrator_who_views_the_stage_changes_it_directly(produ
     item = {"kind": {"S": "live"}, "key": {"S": f"{application}-production"}}
     artifact = {"Bucket": production.bucket, "Key": f"models/{application}/model.tar.gz"}
     config = {"EndpointName": f"{application}-production", "EndpointConfigName": f"{application}-production-x"}
-    serving = production.role("SageMakerRole")
+    serving = serving_role(production)
     model = {"ModelName": application, "PrimaryContainer": {"Image": "echo"}, "ExecutionRoleArn": serving}
     function = production.physical_id("UpdateEndpointFunction")
     bus = {"Source": "model-promotion", "DetailType": "x", "Detail": "{}", "EventBusName": "model-promotion-production"}

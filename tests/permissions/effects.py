@@ -86,7 +86,7 @@ EFFECTS = (
     _effect("delete a version of an artifact", ("s3:DeleteObjectVersion", _ARTIFACT)),
     _effect("write a smoke test", ("s3:PutObject", "s3:::BUCKET/models/reviews/digest/smoke-test/0a.json", _NEW)),
     _effect("write a manifest", ("s3:PutObject", "s3:::BUCKET/manifests/execution.jsonl", _OVER)),
-    _effect("write a response", ("s3:PutObject", "s3:::BUCKET/inference/reviews/response", _OVER)),
+    _effect("write a response", ("s3:PutObject", "s3:::BUCKET/inference/APPLICATION/response", _OVER)),
     _effect("push an image", ("ecr:PutImage", "ecr:::repository/model-promotion-STAGE")),
     _effect("write settings", ("ssm:PutParameter", "ssm:::parameter/model-promotion/STAGE/reviews")),
     _effect("write the record of a promotion", _items("history#reviews-STAGE")),
@@ -135,8 +135,16 @@ def roles_of(stage: Stage) -> dict[str, str]:
     pages = stage.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stage.stack)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     ids = [each["LogicalResourceId"] for each in resources if each["ResourceType"] == "AWS::IAM::Role"]
+    roles = {name: stage.role(name) for name in ids}
+    own = {name: arn for name, arn in roles.items() if "/serving/" not in arn}
     people = {policy.capitalize(): _person(stage, policy) for policy in POLICIES}
-    return {name: stage.role(name) for name in ids} | people
+    return own | {"the serving role": serving_role(stage)} | people
+
+
+def serving_role(stage: Stage) -> str:
+    """Return the ARN of a role of promoted models."""
+    found = stage.client("iam").list_roles(PathPrefix=f"/model-promotion/{stage.name}/serving/")["Roles"]
+    return str(found[0]["Arn"])
 
 
 def _person(stage: Stage, policy: str) -> str:
@@ -177,14 +185,16 @@ def _names(stage: Stage) -> dict[str, str]:
     return {
         "TABLE": f"dynamodb:::table/{stage.table}",
         "FUNCTION": f"lambda:::function:{function}",
-        "SERVING": stage.role("SageMakerRole"),
+        "SERVING": serving_role(stage),
         "TOPIC": stage.physical_id("Notifications"),
     }
 
 
 def _is_allowed(stage: Stage, role_arn: str, permission: Permission, names: Mapping[str, str]) -> bool:
     resource = names.get(permission.resource, permission.resource)
+    application = names["SERVING"].rpartition("/")[2].removesuffix(f"-{stage.name}")
     resource = resource.replace("BUCKET", stage.bucket).replace("STAGE", stage.name)
+    resource = resource.replace("APPLICATION", application)
     if not resource.startswith("arn:"):
         service, _, _, rest = resource.split(":", 3)
         place = "::" if service == "s3" else f"{REGION}:{stage.account}"

@@ -42,7 +42,7 @@ EFFECTS: dict[str, dict[str, str]] = {
         "CopyArtifactsFunctionRole": _COPIES,
     },
     "write a manifest": {"PlanCopyFunctionRole": "The manifest lists what to copy."},
-    "write a response": {"SageMakerRole": "Asynchronous responses and captured data of the containers."},
+    "write a response": {"the serving role": "Asynchronous responses and captured data of the containers."},
     "push an image": {"CopyImagesFunctionRole": "It copies images, if ImageCopy is on. Their tags are immutable."},
     "write settings": {"Operator": "Settings are the operators' part. An approval covers their effect."},
     "write the record of a promotion": {"PromotionRole": "Only the state machine records promotions."},
