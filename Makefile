@@ -64,6 +64,7 @@ lint: setup checks/.venv/.locked ## Check format, style, types, imports and temp
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml
 	$(SAM) validate --lint --template people.yaml
+	$(SAM) validate --lint --template application.yaml
 	checks/.venv/bin/python -W ignore -m checks
 
 permissions: setup ## Report which permissions the last `make test` required, and what each role could change.

@@ -29,7 +29,7 @@ from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
 TRANSLATED = ROOT / ".aws-sam/checks"
-TEMPLATES = ["template.yaml", "upstream.yaml", "people.yaml"]
+TEMPLATES = ["template.yaml", "application.yaml", "upstream.yaml", "people.yaml"]
 REGION, ACCOUNT = "eu-west-1", "222222222222"
 
 # The ARNs that `Ref` and `Fn::GetAtt` resolve to, by resource type.

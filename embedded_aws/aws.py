@@ -65,6 +65,7 @@ SERVICES = (
     schedules,
 )
 PERMISSIONS = (
+    iam.PERMISSIONS,
     s3_permissions.PERMISSIONS,
     dynamodb.PERMISSIONS,
     ecr.PERMISSIONS,

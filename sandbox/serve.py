@@ -30,6 +30,9 @@ def main() -> int:
         return 1
     try:
         stacks.deploy(print)
+        for stage in ("qa", "production"):
+            stacks.register("reviews", stage, accounts.ACCOUNTS[stage])
+            print(f"application reviews registered in {stage}")
         print(f"\nThe embedded AWS runs at {aws.endpoint_url}. To use it in another terminal:")
         print(f"\n    export AWS_CONFIG_FILE={aws.config_file} AWS_SHARED_CREDENTIALS_FILE=/dev/null")
         print("    AWS_PROFILE=qa aws sagemaker list-endpoints     # or a boto3 script\n")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 TRAINING_ROLE = "SageMakerTraining"
 
 # Operations that take minutes on AWS take a second here, so the polling intervals and retry delays are short.
-_SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2"}
+_SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2", "RecoveryWaitSeconds": "1"}
 
 Report = Callable[[str], None]
 
@@ -42,6 +42,16 @@ def _deploy(name: str, settings: dict[str, Any], overrides: dict[str, str], repo
     account = accounts.ACCOUNTS[name.split("-")[0]]
     cloudformation.deploy(template=template, stack_name=str(settings["stack_name"]), account=account, parameters=values)
     report(f"{settings['stack_name']} deployed to account {account}")
+
+
+def register(application: str, stage: str, account: str, **parameters: str) -> None:
+    """Register an application in a stage, as its operators do. `parameters` are further ones of application.yaml."""
+    cloudformation.deploy(
+        template=ROOT / "application.yaml",
+        stack_name=f"model-promotion-{stage}-{application}",
+        account=account,
+        parameters={"Stage": stage, "Application": application, **parameters},
+    )
 
 
 def prepare_training(account: str) -> None:

@@ -122,7 +122,7 @@ def test_the_smoke_test_of_the_example_is_valid() -> None:
 
 @pytest.mark.parametrize("example", SETTINGS, ids=lambda path: path.stem)
 def test_every_example_of_settings_is_valid_and_can_be_deployed(example: Path) -> None:
-    loaded = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS)
+    loaded = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS, "111111111111")
 
     refusals = compatibility.refusals(
         compatibility.Deployment(
@@ -159,7 +159,7 @@ def test_the_readme_of_the_events_lists_every_example_of_settings() -> None:
     assert sorted(listed) == [example.stem for example in SETTINGS]
 
 
-@pytest.mark.parametrize("template", ["template.yaml", "upstream.yaml"])
+@pytest.mark.parametrize("template", ["template.yaml", "application.yaml", "upstream.yaml"])
 def test_the_operating_page_explains_every_alarm_and_the_required_action(template: str) -> None:
     alarms = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm\n", (ROOT / template).read_text(), re.MULTILINE)
     section = (ROOT / "docs/operating.md").read_text().split("\n## Alarms\n")[1].split("\n## ")[0]

@@ -179,7 +179,7 @@ CALLS = [
     violation("invalid_argument", RELEASE, state(RELEASE, "ConditionExpression:", "ConditionExpresion:")),
     violation("invalid_argument", RELEASE, state(RELEASE, "      TableName: ${PromotionTable}\n")),
     violation("invalid_argument", RELEASE, state(RELEASE, "${LockKey}", "{kind: {Text: lock}}")),
-    violation("invalid_argument", RECORD, state(RECORD, "Key: ${LockKey}", "Keys: ${LockKey}")),
+    violation("invalid_argument", RECORD, state(RECORD, "ClientRequestToken:", "ClientRequestTokens:")),
     violation(
         "invalid_argument",
         "Publish rejection",
@@ -306,7 +306,7 @@ ACCESS = [
     violation(
         "unrestricted_pass_role",
         "CreateModelFunction of template.yaml",
-        resource("CreateModelFunction", "!GetAtt SageMakerRole.Arn", "!Sub arn:${AWS::Partition}:iam::*:role/*"),
+        resource("CreateModelFunction", "/${Stage}/serving/*", "/*"),
     ),
     violation(
         "unrestricted_pass_role",

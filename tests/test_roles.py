@@ -27,7 +27,7 @@ def translated(name: str) -> dict[str, Any]:
     return resources
 
 
-STACKS = {name: translated(name) for name in ("template.yaml", "upstream.yaml")}
+STACKS = {name: translated(name) for name in ("template.yaml", "application.yaml", "upstream.yaml")}
 TRUSTS = {
     f"{template}: {name}": resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     for template, resources in STACKS.items()
@@ -53,7 +53,7 @@ def test_every_role_is_of_a_function_or_of_a_known_service_or_account() -> None:
     assert {role.split(": ")[1] for role in TRUSTS.keys() - FUNCTIONS} == {
         "PromotionRole",
         "StartRole",
-        "SageMakerRole",
+        "ServingRole",
         "RunbookRole",
         "ForwardingRole",
         "ReaderRole",
@@ -86,17 +86,19 @@ def test_the_role_of_a_function_trusts_only_lambda(role: str) -> None:
     assert trust["Principal"] == {"Service": ["lambda.amazonaws.com"]}
 
 
-def test_a_role_is_passed_by_name_and_only_to_the_service_that_it_trusts() -> None:
-    passing = [
-        (resources, each)
-        for resources in STACKS.values()
-        for each in statements(resources)
-        if "iam:PassRole" in str(each["Action"])
-    ]
+def test_a_role_is_passed_by_name_or_serving_path_and_only_to_the_service_that_it_trusts() -> None:
+    passing = [each for each in statements(STACKS["template.yaml"]) if "iam:PassRole" in str(each["Action"])]
+    serving = STACKS["application.yaml"]["ServingRole"]
+    assert serving["Properties"]["Path"] == {"Fn::Sub": "/model-promotion/${Stage}/serving/"}
+    arn = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/model-promotion/${Stage}/serving/*"
+    roles = {
+        json.dumps({"Fn::Sub": arn}): serving,
+        json.dumps({"Fn::GetAtt": ["RunbookRole", "Arn"]}): STACKS["template.yaml"]["RunbookRole"],
+    }
 
-    assert len(passing) == 2
-    for resources, statement in passing:
-        role = resources[statement["Resource"]["Fn::GetAtt"][0]]
+    assert {json.dumps(statement["Resource"]) for statement in passing} == roles.keys()
+    for statement in passing:
+        role = roles[json.dumps(statement["Resource"])]
         (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Action"] == "iam:PassRole"
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": trust["Principal"]["Service"]}}

@@ -1,4 +1,4 @@
-"""IAM's managed policies: AWS managed policies, and the quotas (reference_iam-quotas).
+"""IAM's managed policies: AWS managed policies, and the quotas (reference_iam-quotas). The permissions of GetRole.
 
 `embedded_aws.iam` makes the decisions on permissions.
 """
@@ -11,8 +11,9 @@ from typing import Any
 
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import DeleteConflictException, LimitExceededException
-from moto.iam.models import AWSManagedPolicy, IAMBackend
+from moto.iam.models import AWSManagedPolicy, IAMBackend, iam_backends
 
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 
@@ -84,3 +85,15 @@ def _delete_policy(self: IAMBackend, policy_arn: str) -> None:
     if self.get_policy(policy_arn).attachment_count:
         raise DeleteConflictException("Cannot delete a policy attached to entities.")
     _delete_in_moto(self, policy_arn)
+
+
+def _required(call: Call) -> Needs:
+    if call.operation == "GetRole":
+        name = call.parameters["RoleName"]
+        roles = iam_backends[call.account]["aws"].roles.values()
+        # The ARN of a role has its path. Assumed: a name that no role has counts as that of a role without a path.
+        arns = [role.arn for role in roles if role.name.lower() == name.lower()]
+        yield Need("iam:GetRole", tuple(arns) or (f"arn:aws:iam::{call.account}:role/{name}",))
+
+
+PERMISSIONS = {"iam": Permissions(_required)}

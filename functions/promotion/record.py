@@ -36,26 +36,31 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback, NotifyFailure, NotifySuccess"),
+        ReadBy("history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions"),
     ]
     started_at: Annotated[
         str,
         "The start time of that execution (ISO 8601)",
         WrittenBy("Resolve candidate"),
+        ReadBy("history.rollback"),
     ]
     stage: Annotated[
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion, history.approval_requests, PromotedUpstream, NotifyFailure, NotifySuccess"),
+        ReadBy(
+            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, "
+            "history.approval_requests"
+        ),
     ]
     application: Annotated[
         str,
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Publish promotion, Remove superseded models, Publish "
-            "failure, Publish rejection, history.approval_requests, history.verification, plan.preview"
+            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish "
+            "rejection, history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, "
+            "Publish refusal, Run smoke test, history.verification"
         ),
     ]
     endpoint: Annotated[
@@ -69,15 +74,17 @@ class PromotionRecord(TypedDict, total=False):
         "The kind of source: training_job, tuning_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, Publish promotion, history.approval_requests, plan.preview, ForwardPromotions, "
-            "PromotedUpstream"
+            "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, "
+            "Prepare promotion record"
         ),
     ]
     source_name: Annotated[
         str,
         "The name of the source; for a rollback, the execution of the promotion to roll back to",
         WrittenBy("Resolve candidate"),
-        ReadBy("Inspect endpoint, Publish failure, history.approval_requests, plan.preview"),
+        ReadBy(
+            "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, schedules.watch_promotions"
+        ),
     ]
     source_arn: Annotated[
         str,
@@ -90,8 +97,8 @@ class PromotionRecord(TypedDict, total=False):
         "The time when the candidate was trained or registered (ISO 8601), the same in every stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Request approval, Inspect endpoint, endpoint.state, "
-            "history.approval_requests, history.rollback, plan.preview"
+            "Preview promotion, Request approval, Inspect endpoint, endpoint.state, history.approval_requests, "
+            "history.rollback, plan.preview"
         ),
     ]
     by_event: Annotated[
@@ -104,13 +111,13 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Publish promotion"),
+        ReadBy("Preview promotion, Approval required?, Prepare promotion record"),
     ]
     approved_by: Annotated[
         str,
         "The approvers, according to Systems Manager; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Publish promotion"),
+        ReadBy("Prepare promotion record"),
     ]
     approval_comment: Annotated[
         str,
@@ -141,7 +148,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Publish promotion"),
+        ReadBy("Run smoke test, Prepare promotion record"),
     ]
     metrics: Annotated[
         dict[str, float],
@@ -187,8 +194,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create model"),
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
-            "promotion, endpoint.state, history.retention, history.rollback, history.verification, "
-            "plan.preview, source.quality_gate, source.request"
+            "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
+            "source.quality_gate, source.request, Prepare promotion record, history.verification"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -197,7 +204,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create endpoint config"),
         ReadBy(
             "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
-            "endpoint.state, history.retention, history.rollback, history.verification"
+            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
+            "history.verification"
         ),
     ]
     previous_endpoint_config_name: Annotated[
@@ -217,8 +225,8 @@ class PromotionRecord(TypedDict, total=False):
         "The total wait time of the deployment in seconds, without the start of instances",
         WrittenBy("Inspect endpoint"),
         ReadBy(
-            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test "
-            "failure, Capture failure, Take over endpoint lock, Wait for rollback, history.lock"
+            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test failure, Capture "
+            "failure, Take over endpoint lock, Wait for rollback, history.lock"
         ),
     ]
     images: Annotated[
@@ -244,28 +252,32 @@ class PromotionRecord(TypedDict, total=False):
     status: Annotated[
         str,
         "The result of the promotion: Succeeded, Failed, RollbackFailed or Rejected",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        WrittenBy(
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
+        ),
         ReadBy("Publish failure, history.retention, history.rollback"),
     ]
     reason: Annotated[
         str,
         "The reason for a failure or rejection",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish failure, Publish rejection"),
+        WrittenBy(
+            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
+        ),
     ]
     error: Annotated[
         str,
         "The name of the error; only in the event of a failure",
-        WrittenBy("Publish failure"),
+        WrittenBy("Publish failure, Prepare failure record"),
     ]
     summary: Annotated[
         str,
         "The text of the email about the promotion; only in events",
-        WrittenBy("Publish promotion, Publish failure, Publish rejection"),
+        WrittenBy("Publish failure, Publish rejection, Prepare promotion record, Publish refusal"),
         ReadBy("NotifyFailure, NotifySuccess"),
     ]
     ended_at: Annotated[
         str,
         "The end time (ISO 8601)",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection"),
-        ReadBy("Record promotion, Record failure"),
+        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
+        ReadBy("Record promotion, Record failure, history.rollback"),
     ]

@@ -7,19 +7,28 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.endpoint import scalable_targets
 from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.state import assert_serves
 from promotion.history import lock
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Register the scalable targets that the journal wants, and deregister all others."""
-    endpoint, table = event["promotion"]["endpoint"], PromotionTable(client("dynamodb"), event["table"])
+    record: PromotionRecord = event["promotion"]
+    endpoint, table, sagemaker = (
+        record["endpoint"],
+        PromotionTable(client("dynamodb"), event["table"]),
+        client("sagemaker"),
+    )
     wanted = lock.recorded_scaling(table, endpoint).wanted
     targets = client("application-autoscaling")
-    actual = scalable_targets.read(targets, endpoint, describe_endpoint(client("sagemaker"), endpoint))
+    actual = scalable_targets.read(targets, endpoint, describe_endpoint(sagemaker, endpoint))
     lock.assert_held(table, event["execution"], endpoint)
     scalable_targets.apply(targets, actual, wanted)
+    # The next state records this config as the live one.
+    assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, record["endpoint_config_name"])
     logger.info("Autoscaling applied", endpoint=endpoint, targets=[target["ResourceId"] for target in wanted])
     return {}

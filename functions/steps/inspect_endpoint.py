@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from promotion.aws.clients import client, upstream_client
-from promotion.endpoint import alarms, guardrails, scalable_targets, state
+from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import lock, records
-from promotion.history.rollback import duplicate_delivery_reason
+from promotion.history.rollback import duplicate_delivery, live_changed_reason
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
@@ -24,9 +24,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     execution, sagemaker = event["execution"], client("sagemaker")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
-    description = describe_endpoint(sagemaker, endpoint)
+    description, settings = describe_endpoint(sagemaker, endpoint), json.loads(event["settings"])
+    live = records.live(table, endpoint)
+    if is_rollback and (reason := live_changed_reason(live, record)):
+        raise PromotionRefusedError(reason)
+    if description:
+        ownership.assert_own(sagemaker, description, record["application"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
-    live = None if is_rollback else records.live(table, endpoint)
+    live = None if is_rollback else live
     inspection = state.inspect(description, config, record["created_at"], live)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
@@ -39,8 +44,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if inspection.outcome != "update":
         return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
-    if record["by_event"] and (reason := duplicate_delivery_reason(records.history(table, endpoint), record)):
-        return {"outcome": "already_superseded", "reason": reason, "promotion": record}
+    if record["by_event"] and (duplicate := duplicate_delivery(records.history(table, endpoint), record)):
+        return dict(zip(("outcome", "reason"), duplicate, strict=True)) | {"promotion": record}
     if record["source_kind"] == "model_package":
         # The approval may have been withdrawn during the copy or the wait for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
@@ -62,7 +67,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "baking_seconds": guardrails.baking_seconds(deployment_config),
     }
     previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
-    settings = json.loads(event["settings"]).get("Autoscaling")
-    wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings, previous)
+    wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
     lock.record_change(table, execution, record, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}

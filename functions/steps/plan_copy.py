@@ -16,6 +16,7 @@ from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
 from promotion.plan import compatibility, content, metric_files, preview, requests, smoke_test_files, stage_files
+from promotion.plan.serving_role import serving_role
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -31,6 +32,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     region, execution_name = execution.split(":")[3], execution.rsplit(":", 1)[-1]
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
+    application = event["candidate"]["application"]
+    role_arn = serving_role(client("iam"), event["serving_role_path"], application, settings, stage)
 
     candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
     pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)
@@ -47,18 +50,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     metrics = metric_files.read(s3, candidate, stage.upstream_account)
     placed_suite, placed_metrics = suite.placed(prefix, stage), metrics.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri, placed_metrics.uri)
-    request = requests.build(candidate, containers, settings, stage, event["sagemaker_role_arn"], origin)
+    isolated = event["require_network_isolation"]
+    request = requests.build(candidate, containers, settings, stage, role_arn, origin, isolated)
 
     objects = [*artifacts, *placed_suite.objects]
     lines, batches = manifest(objects)
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
-        written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
-        stage_files.write(s3, stage, written)
-        stage_files.write_once(s3, stage, placed_suite.files | placed_metrics.files)
+        # The claim comes first, since retention removes what nobody has claimed.
         claim = Use(execution, digest)
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
+        written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
+        stage_files.write(s3, stage, written)
+        stage_files.write_once(s3, stage, placed_suite.files | placed_metrics.files)
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = pinned_content.identity(containers)
     return {

@@ -10,7 +10,7 @@ from promotion.endpoint import state
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
 from promotion.history import cleanup, records
 from promotion.history.cleanup import Scope
-from promotion.history.rollback import duplicate_delivery_reason
+from promotion.history.rollback import duplicate_delivery
 from promotion.history.table import PromotionTable
 from promotion.plan import preview
 from promotion.record import PromotionRecord
@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     would, why = preview.verdict(
         record,
         inspection,
-        already_superseded=duplicate_delivery_reason(records.history(table, name), record),
+        duplicate=duplicate_delivery(records.history(table, name), record),
         requests_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
             *preview.conflicts("model", model_name, model, existing_model),

@@ -9,6 +9,7 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.history import claims, cleanup
+from promotion.history.claims import Removal
 from promotion.history.cleanup import Scope
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
@@ -29,13 +30,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     scope = Scope(application, event["stage"], event["bucket"], event["account"], execution.rsplit(":", 1)[0] + ":")
 
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000 + _MARGIN_SECONDS
-    claims.begin_removal(table, endpoint, execution, ends_at)
+    removal = Removal(endpoint, execution, context.aws_request_id)
+    claims.begin_removal(table, removal, ends_at)
     try:
         keep = cleanup.resources_to_keep(table, stepfunctions, endpoint, retention["Keep"])
         superseded = cleanup.find_superseded(client("sagemaker"), client("s3"), scope, keep)
         objects = cleanup.remove(client("sagemaker"), client("s3"), scope, superseded)
     finally:
-        claims.end_removal(table, endpoint, execution)
+        claims.end_removal(table, removal)
     claims.clear(table, stepfunctions, endpoint, time.time())
     logger.info("Superseded resources removed", **dataclasses.asdict(superseded), objects=objects)
     return {

@@ -15,6 +15,7 @@ from promotion.naming import endpoint_name
 from promotion.plan.settings import load
 from promotion.record import PromotionRecord
 from promotion.source import reader, request
+from promotion.source.admission import Applications, Refusal
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.step import logger, step
@@ -29,15 +30,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     requested = request.read(event["input"], event["upstream_account"], own_account, region)
     # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
     logger.info("Request read", execution=execution, kind=type(requested).__name__)
-    settings_of = functools.cache(lambda application: load(ssm, stage, application, event["defaults"]))
+    settings_of = functools.cache(lambda name: load(ssm, stage, name, event["defaults"], event["upstream_account"]))
+    applications = Applications(stage, own_account, settings_of)
     match requested:
         case request.Promote():
             decision = _decision(ssm, event["runbook"], requested)
             role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
             sagemaker = upstream_client("sagemaker", role_arn, event["external_id"], session)
             upstream = Upstream(sagemaker, event["upstream_account"], region, role_arn)
-            candidate = reader.read(upstream, requested, settings_of)
-            result = _promote(requested, candidate, decision, execution, started_at, stage)
+            candidate = reader.read(upstream, requested, applications)
+            record = PromotionRecord(execution=execution, stage=stage, started_at=started_at)
+            result = _promote(requested, candidate, decision, record)
         case request.Recover():
             result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
@@ -51,9 +54,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         case request.Ignore():
             result = {"outcome": "not_for_promotion", "reason": requested.reason}
     if result["outcome"] in ("promote", "rollback"):
-        result["settings"] = json.dumps(settings_of(result["promotion"]["application"]))
-    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None, "reason": "", "execution": ""}
-    return unset | result
+        application, what = result["promotion"]["application"], f"The endpoint {result['promotion']['endpoint']}"
+        result["settings"] = json.dumps(applications.registered(application, what))
+    unset = {"candidate": None, "settings": None, "promotion": None, "digest": None}
+    return unset | {"reason": "", "execution": "", "recoveries": 0} | result
 
 
 def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
@@ -63,25 +67,21 @@ def _decision(ssm: Any, runbook: str, requested: request.Promote) -> Decision:
 
 
 def _promote(
-    requested: request.Promote,
-    candidate: Candidate | str,
-    decision: Decision,
-    execution: str,
-    started_at: str,
-    stage: str,
+    requested: request.Promote, candidate: Candidate | Refusal | str, decision: Decision, record: PromotionRecord
 ) -> dict[str, Any]:
     if isinstance(candidate, str):
         return {"outcome": "not_for_promotion", "reason": candidate}
-    record = PromotionRecord(
-        execution=execution,
+    record |= PromotionRecord(
         application=candidate.application,
-        stage=stage,
-        endpoint=endpoint_name(candidate.application, stage),
+        endpoint=endpoint_name(candidate.application, record["stage"]),
         source_kind=requested.kind,
         source_name=requested.name,
+    )
+    if isinstance(candidate, Refusal):
+        return {"outcome": "refused", "reason": str(candidate.error), "promotion": record}
+    record |= PromotionRecord(
         source_arn=candidate.source["arn"],
         created_at=candidate.created_at,
-        started_at=started_at,
         approval=requested.approval or "",
         approved_by=decision.by,
         approval_comment=decision.comment,

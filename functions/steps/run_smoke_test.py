@@ -13,6 +13,8 @@ from promotion.endpoint import invocation
 from promotion.endpoint.config import is_asynchronous
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.smoke_test import SKIP
+from promotion.endpoint.state import assert_serves
+from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 # A model must respond within 60 seconds; the API reference of InvokeEndpoint recommends a time-out of 70 seconds.
@@ -28,14 +30,24 @@ _MAXIMUM_SECONDS = 840
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return whether the smoke test `passed`, the `reason` if not, and its statistics."""
-    uri, endpoint, owner = event["promotion"]["smoke_test"], event["promotion"]["endpoint"], event["account"]
+    record: PromotionRecord = event["promotion"]
+    uri, endpoint, owner, config = (
+        record["smoke_test"],
+        record["endpoint"],
+        event["account"],
+        record["endpoint_config_name"],
+    )
     if uri == SKIP:
         return {"passed": True, "reason": None, "response": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
-    s3 = client("s3")
+    s3, sagemaker = client("s3"), client("sagemaker")
     suite = json.loads(invocation.read_object(s3, uri, owner))
-    is_async = is_asynchronous(describe_endpoint(client("sagemaker"), endpoint) or {})
-    bucket = event["bucket"] if is_async else None
-    verdict = invocation.run(runtime, s3, endpoint, suite, bucket=bucket, owner=owner, seconds=_MAXIMUM_SECONDS)
+    before = describe_endpoint(sagemaker, endpoint)
+    assert_serves(before, endpoint, config)
+    # The serving role of the application reads request bodies there, and they expire after some days.
+    folder = f"s3://{event['bucket']}/smoke-test/{record['application']}/" if is_asynchronous(before or {}) else None
+    verdict = invocation.run(runtime, s3, endpoint, suite, folder=folder, owner=owner, seconds=_MAXIMUM_SECONDS)
+    # The responses count only if the endpoint had this config from the first to the last request.
+    assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}
     logger.info("Smoke test run", endpoint=endpoint, **counted)
     return verdict

@@ -9,7 +9,7 @@ from promotion.endpoint.update import create_endpoint, update_endpoint
 from promotion.history import lock
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
-from promotion.source.tags import APPLICATION_TAG
+from promotion.source.tags import APPLICATION_TAG, EXECUTION_TAG
 from promotion.step import logger, step
 
 
@@ -31,6 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             deployment_config=record.get("deployment_config"),
         )
     else:
-        create_endpoint(sagemaker, endpoint, config, {APPLICATION_TAG: record["application"]})
+        tags = {APPLICATION_TAG: record["application"], EXECUTION_TAG: event["execution"]}
+        create_endpoint(sagemaker, endpoint, config, tags)
     logger.info("Deployment started", endpoint=endpoint, endpoint_config=config)
     return {}

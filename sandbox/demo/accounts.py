@@ -99,8 +99,17 @@ class DevAccount(Account):
         self._upload("smoke-test.json", (EXAMPLE / "smoke-test.json").read_bytes())
         return words
 
-    def start_training(self, hyperparameters: dict[str, str], inference: Path = EXAMPLE / "inference.py") -> str:
-        """Start a training job with the example's scripts and the inference script `inference`, and return its name."""
+    def start_training(
+        self,
+        hyperparameters: dict[str, str],
+        inference: Path = EXAMPLE / "inference.py",
+        *,
+        application: str = APPLICATION,
+    ) -> str:
+        """Start a training job with the example's scripts and the inference script `inference`, and return its name.
+
+        `application` is the value of its application tag.
+        """
         name = f"{APPLICATION}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
         source = self._upload(f"{name}/source/sourcedir.tar.gz", _source_archive(inference))
         self.client("sagemaker").create_training_job(
@@ -121,7 +130,7 @@ class DevAccount(Account):
             RoleArn=f"arn:aws:iam::{self.number}:role/{stacks.TRAINING_ROLE}",
             StoppingCondition={"MaxRuntimeInSeconds": 600},
             Tags=[
-                {"Key": "model-promotion:application", "Value": APPLICATION},
+                {"Key": "model-promotion:application", "Value": application},
                 {"Key": "model-promotion:smoke-test", "Value": f"s3://{self.bucket}/{APPLICATION}/smoke-test.json"},
             ],
         )

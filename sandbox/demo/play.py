@@ -1,4 +1,4 @@
-"""The course of the demo: setup, six scenes, and the models that are live at the end."""
+"""The course of the demo: setup, seven scenes, and the models that are live at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
 from sandbox import stacks
 from sandbox.demo import live
-from sandbox.demo.accounts import DevAccount, OutcomeError, Stage
+from sandbox.demo.accounts import APPLICATION, DevAccount, OutcomeError, Stage
 from sandbox.demo.scenes import Story
 from sandbox.demo.screen import Screen
 
@@ -40,6 +40,10 @@ def _play(screen: Screen, began: float) -> int:
     screen.say("The stacks are deployed from the same templates as on AWS:")
     with screen.busy("Deploying"):
         stacks.deploy(screen.note)
+    screen.say(f"The operators of QA and production register the application {APPLICATION}. Nothing else is promoted.")
+    with screen.busy("Registering"):
+        for stage, account in (("qa", qa), ("production", production)):
+            stacks.register(APPLICATION, stage, account)
     times = [("Setup", time.monotonic() - began)]
     title = ""
     try:

@@ -1,4 +1,4 @@
-"""The six scenes of the demo. Each explains and shows what happens, and checks the result."""
+"""The seven scenes of the demo. Each explains and shows what happens, and checks the result."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ REVIEWS = {
 _FIRST = {"ngrams": "4", "share": "0.5", "epochs": "2"}
 _SECOND = {"ngrams": "5", "share": "1", "epochs": "8"}
 _THIRD = {"ngrams": "6", "share": "1", "epochs": "10"}
+_QUICK = {"ngrams": "2", "share": "0.1", "epochs": "1"}
+_UNREGISTERED = "recommendations"
 _BROKEN = ROOT / "examples" / "broken"
 
 
@@ -65,6 +67,7 @@ class Story:
             ("A better model is trained", self.better_model),
             ("A model that fails the smoke test is rolled back", self.wrong_answers),
             ("A model that cannot be loaded is rolled back", self.cannot_load),
+            ("A model of an unregistered application is not promoted", self.unregistered),
             ("An operator rejects a model", self.rejection),
         ]
 
@@ -123,6 +126,18 @@ class Story:
         self.screen.say(f"The log of {self.qa.endpoint} contains the reason:")
         self.screen.quote(log)
         self._check_recovery(failed)
+
+    def unregistered(self) -> None:
+        """Show what becomes of a training job whose tag names an application that is not registered."""
+        self.screen.say(
+            "Everyone who can train in the dev account can set any tag. The tag of this training job names the "
+            f"application {_UNREGISTERED}, which the operators of QA have not registered."
+        )
+        job = follow_training(self.screen, self.dev, self.dev.start_training(_QUICK, application=_UNREGISTERED))
+        reason = follow(self.screen, self.qa, job.name, "Not for promotion").output["reason"]
+        self._check_live()
+        self.screen.say("Nothing was created. The operators of QA receive an email with the reason:")
+        self.screen.quote(reason)
 
     def rejection(self) -> None:
         """Train a third model and reject it."""

@@ -82,7 +82,7 @@ def _stable(arn: str) -> str | None:
 
 
 def _belongs(role: str, stage: str) -> bool:
-    """Return whether promotions into the stage use the role; the execution role of the models is none of them."""
+    """Return whether promotions into the stage use the role."""
     if "upstream-of" in role:
         return f"upstream-of-{stage}" in role
-    return role.startswith(f"model-promotion-{stage}-") and "SageMakerRole" not in role
+    return role.startswith(f"model-promotion-{stage}-")

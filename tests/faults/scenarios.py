@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services import sns
+from tests.support.settings import register
 from tests.support.waiting import wait_until
 from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage
 
@@ -86,6 +87,8 @@ class World:
             application = None
         if application is None:
             application = self._applications[scenario] = f"{scenario}-{self._name}-{next(_numbers):05}"
+            for stage in (self.qa, self.production):
+                register(stage, application)
         self._trials[application] += 1
         return application
 

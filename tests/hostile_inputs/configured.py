@@ -14,7 +14,7 @@ from promotion.plan.compatibility import Deployment
 from promotion.source import model_metrics, quality_gate
 from promotion.source.model_metrics import UnreadableMetricsError
 from tests.hostile_inputs.sources import IMAGE
-from tests.hostile_inputs.trial import OWN, STRANGER, Hostile, Reader
+from tests.hostile_inputs.trial import OWN, STRANGER, UPSTREAM, Hostile, Reader
 
 PARAMETER = "/model-promotion/qa/reviews"
 VARIANT = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
@@ -24,7 +24,9 @@ DEFAULTS = {"EndpointConfig": {"ProductionVariants": [VARIANT]}}
 def read(document: Any) -> dict[str, Any]:
     text = document if isinstance(document, str) else json.dumps(document)
     stored = Reader(get_parameter={"Parameter": {"Value": text}})
-    return settings.load(stored, "qa", "reviews", DEFAULTS)
+    found = settings.load(stored, "qa", "reviews", DEFAULTS, UPSTREAM)
+    assert found is not None
+    return found
 
 
 def variant(**members: Any) -> dict[str, Any]:
@@ -49,6 +51,14 @@ def documents() -> Iterator[Hostile]:
         ("with an unknown part", {"Endpoint": {}}, "unknown key 'Endpoint'"),
         ("with an unknown part of escape codes", {"\x1b[31m": {}}, r"unknown key '\x1b[31m'"),
         ("with an unknown part of 8 KiB", {"x" * 8192: {}}, "unknown key"),
+        (
+            "with training roles of another account",
+            {"Sources": {"TrainingRoles": [f"arn:aws:iam::{STRANGER}:role/Trainer"]}},
+            f"Sources.TrainingRoles[0] is in account {STRANGER}",
+        ),
+        ("with a training role *", {"Sources": {"TrainingRoles": ["*"]}}, "Sources.TrainingRoles[0]"),
+        ("with sources that are null", {"Sources": None}, "Sources is not an object"),
+        ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):
         yield hostile(what, functools.partial(read, document), says)

@@ -12,11 +12,12 @@ from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError
 from promotion.source import images
 from promotion.source import reader as source
+from promotion.source.admission import Applications, Refusal
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
 from promotion.source.tags import CREATED_AT_TAG, IMAGE_TAG
-from tests.hostile_inputs.trial import REGION, STRANGER, UPSTREAM, Hostile, Reader
+from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile, Reader
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 IMAGE = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com/reviews:1"
@@ -72,6 +73,7 @@ PACKAGE: dict[str, Any] = {
     },
     "ModelMetrics": {"ModelQuality": {"Statistics": {"ContentType": "json", "S3Uri": "s3://artifacts/quality.json"}}},
 }
+SETTINGS: dict[str, Any] = {}
 NAMES = {"training_job": "reviews-1", "tuning_job": "tuning", "model": "reviews-1", "model_package": PACKAGE_ARN}
 
 
@@ -84,7 +86,8 @@ def read(
     described: Any = MODEL,
     package: Any = PACKAGE,
     by_event: bool = False,
-) -> Candidate | str:
+    settings: dict[str, Any] | None = SETTINGS,
+) -> Candidate | Refusal | str:
     """Return the candidate of a source with these descriptions, or why it is not for promotion."""
     listed = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()] if isinstance(tags, dict) else tags}
     reader = Reader(
@@ -95,7 +98,9 @@ def read(
         list_tags=listed,
     )
     upstream = Upstream(reader, UPSTREAM, REGION, ROLE)
-    return source.read(upstream, Promote(kind, NAMES[kind], by_event=by_event), lambda _: {})
+    return source.read(
+        upstream, Promote(kind, NAMES[kind], by_event=by_event), Applications("qa", OWN, lambda _: settings)
+    )
 
 
 def changed(whole: dict[str, Any], path: str, value: Any = None) -> dict[str, Any]:
@@ -120,7 +125,7 @@ _REQUIRED: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-def read_as(kind: str, description: Any) -> Candidate | str:
+def read_as(kind: str, description: Any) -> Candidate | Refusal | str:
     """Return the candidate of a source of this kind with this description."""
     parts = {"training_job": "job", "tuning_job": "tuning", "model": "described", "model_package": "package"}
     return read(kind, **{parts[kind]: description})

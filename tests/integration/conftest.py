@@ -9,6 +9,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from tests.permissions import recording
+from tests.support.settings import register
 from tests.support.stacks import deployed_with
 from tests.support.world import PRODUCTION, QA, Lab, Stage, deploy
 
@@ -37,7 +38,11 @@ def lab(stacks: EmbeddedAws) -> Lab:
 
 
 @pytest.fixture
-def application(name: str) -> str:
+def application(name: str, request: pytest.FixtureRequest) -> str:
+    """Return the name of an application that is registered in QA, and in production if the test uses that stage."""
+    register(request.getfixturevalue("qa"), name)
+    if "production" in request.fixturenames:
+        register(request.getfixturevalue("production"), name)
     return name
 
 

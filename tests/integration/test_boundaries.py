@@ -17,7 +17,7 @@ from promotion.history import cleanup
 from promotion.history.cleanup import Scope
 from promotion.history.retention import Kept
 from tests.support.mail import mail
-from tests.support.settings import configure
+from tests.support.settings import configure, register
 from tests.support.world import DEV_BUCKET, IMAGE, PRODUCTION, QA, ROLE, Execution, Lab, Stage
 
 FUNCTION_LOGS = "/model-promotion/qa/functions"
@@ -371,6 +371,7 @@ def test_a_copy_denied_by_the_key_of_the_stage_is_refused_with_the_name_of_the_k
 def test_the_name_of_an_application_gives_no_access_to_other_models(lab: Lab, qa: Stage, application: str) -> None:
     # Its models begin with `<application>-qa-qa-`, those of the other one with `<application>-qa-`.
     longer = f"{application}-qa"
+    register(qa, longer)
     first = qa.execution_of(lab.train(longer, "first")).output
     second = qa.execution_of(lab.train(longer, "second")).output
     sagemaker, s3 = (qa.acting_as("RemoveSupersededModelsFunction", service) for service in ("sagemaker", "s3"))

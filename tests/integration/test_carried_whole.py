@@ -15,7 +15,7 @@ from embedded_aws.kernel import accounts
 from tests.support.settings import configure
 from tests.support.sources import SERVER_IMAGE, training_request, tune
 from tests.support.steps import invoke
-from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, Lab, Stage
+from tests.support.world import DEV, DEV_BUCKET, ECR, QA, ROLE, Lab, Stage
 
 DIGEST = "sha256:" + "0f" * 32
 DEFAULTS = {
@@ -60,7 +60,8 @@ class Steps:
                 "image_copy": False,
                 "maximum_copy_bytes": 1024**4,
                 "image_repository": "model-promotion-qa",
-                "sagemaker_role_arn": self.stage.role("SageMakerRole"),
+                "serving_role_path": f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/",
+                "require_network_isolation": False,
             }
             | {"preview": False},
         )

@@ -17,7 +17,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from tests.support.scaling import POLICY
-from tests.support.settings import configure
+from tests.support.settings import register
 from tests.support.waiting import wait_until
 from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage
 
@@ -28,7 +28,7 @@ TWO = {
     "EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 2}]},
     "Autoscaling": {"MinCapacity": 1, "MaxCapacity": 5, "ScalingPolicies": [POLICY]},
 }
-BUCKET = "s3://model-promotion-qa-222222222222-eu-west-1/inference"
+BUCKET = "s3://model-promotion-qa-222222222222-eu-west-1/inference/{application}"
 SERVERLESS = {
     "EndpointConfig": {"ProductionVariants": [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]}
 }
@@ -150,8 +150,14 @@ class Scene:
         return f"{self.application}-qa"
 
     def with_settings(self, settings: dict[str, Any], deployment: dict[str, Any] | None = None) -> None:
-        document = json.dumps(settings | ({"DeploymentConfig": deployment} if deployment else {}))
-        configure(self.qa, self.application, **json.loads(document.replace("{endpoint}", self.endpoint)))
+        document = settings | ({"DeploymentConfig": deployment} if deployment else {})
+        register(self.qa, self.application, **self.named(document))
+
+    def named(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings with the names of the application and its endpoint."""
+        document = json.dumps(settings).replace("{endpoint}", self.endpoint)
+        named: dict[str, Any] = json.loads(document.replace("{application}", self.application))
+        return named
 
     def promote(self, label: str, outcome: str = "success") -> Execution:
         """Train a model, and wait for the end of its promotion, or of the recovery of an aborted one."""
@@ -170,7 +176,7 @@ class Scene:
 
     def captured(self) -> list[dict[str, Any]]:
         """Return the captured requests and responses."""
-        s3, prefix = self.qa.client("s3"), f"inference/captured/{self.endpoint}/AllTraffic/"
+        s3, prefix = self.qa.client("s3"), f"inference/{self.application}/captured/{self.endpoint}/AllTraffic/"
         found = s3.list_objects_v2(Bucket=self.qa.bucket, Prefix=prefix).get("Contents", [])
         return [json.loads(s3.get_object(Bucket=self.qa.bucket, Key=each["Key"])["Body"].read()) for each in found]
 
@@ -213,7 +219,7 @@ class Scene:
 
     def expected(self, settings: dict[str, Any], model: str | None, deployment: dict[str, Any]) -> dict[str, Any]:
         """Return the expected resources with `model` live with these settings, on the scaled number of instances."""
-        config = copy.deepcopy(settings.get("EndpointConfig", {}))
+        config = self.named(settings.get("EndpointConfig", {}))
         config.setdefault("ProductionVariants", [{}])
         for variant in config["ProductionVariants"]:
             if not {"ServerlessConfig", "InstancePools"} & variant.keys():
@@ -236,7 +242,6 @@ class Scene:
             "alarms": {f"{self.endpoint}-{what}": "notBreaching" for what in watched},
         }
         if model:
-            filled = json.loads(json.dumps(deployment).replace("{endpoint}", self.endpoint))
             shadows = config.get("ShadowProductionVariants", [])
             fleet = [as_configured(variant) for variant in [*config["ProductionVariants"], *shadows]]
             if self.row.scaled_to:
@@ -244,7 +249,7 @@ class Scene:
             world["endpoint"] = {
                 "status": "InService",
                 "model": model,
-                "deployment": filled or None,
+                "deployment": self.named(deployment) or None,
                 "config": config,
                 "fleet": fleet,
                 "network": settings.get("Model", {}).get("VpcConfig"),

@@ -33,7 +33,12 @@ def test_a_failed_endpoint_is_not_changed_and_the_error_says_so(lab: Lab, qa: St
     sagemaker.delete_endpoint(EndpointName=deployed["endpoint"])
     wait_until(lambda: True if qa.endpoint(application) is None else None, "the deletion")
     broken = make_broken_config(lab, qa, application, deployed)
-    sagemaker.create_endpoint(EndpointName=deployed["endpoint"], EndpointConfigName=broken)
+    tags = {"model-promotion:application": application, "model-promotion:execution": deployed["execution"]}
+    sagemaker.create_endpoint(
+        EndpointName=deployed["endpoint"],
+        EndpointConfigName=broken,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
     wait_until(lambda: True if status(qa, application) == "Failed" else None, "the failure")
 
     execution = qa.execution_of(lab.train(application, "next"))

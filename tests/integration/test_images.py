@@ -101,8 +101,8 @@ def test_a_tag_that_moved_after_the_approval_request_is_refused_with_the_change(
     before = lab.push(f"team/{application}", "1")
     configure(production, application, SmokeTest="skip")
     by_hand = {"Image": f"{ECR}/team/{application}:1"}
-    (role,) = qa.client("iam").list_roles(PathPrefix="/model-promotion/qa/serving/")["Roles"]
-    qa.client("sagemaker").create_model(ModelName=application, PrimaryContainer=by_hand, ExecutionRoleArn=role["Arn"])
+    role = f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{application}-qa"
+    qa.client("sagemaker").create_model(ModelName=application, PrimaryContainer=by_hand, ExecutionRoleArn=role)
     asked = production.promote({"model": application, "application": application})
     assert asked.states[-1] == "Approval requested", asked.cause
     waiting = waiting_approval(production, application)["AutomationExecutionId"]

@@ -19,9 +19,8 @@ def test_the_quality_gate_is_checked_again_under_the_lock(lab: Lab, qa: Stage, a
         "quality_gate": [rule | {"value": 0.8, "live_value": 0.7, "passed": True, "reason": ""}],
     }
 
-    inspected = invoke(
-        qa, "InspectEndpointFunction", {"promotion": candidate, "execution": execution, "table": qa.table}
-    )
+    event = {"promotion": candidate, "settings": "{}", "execution": execution, "table": qa.table}
+    inspected = invoke(qa, "InspectEndpointFunction", event)
 
     assert inspected["outcome"] == "quality_gate_failed"
     assert "f1 is 0.8, but" in inspected["reason"]

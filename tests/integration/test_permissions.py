@@ -199,15 +199,34 @@ def test_only_approvals_of_the_stage_are_stopped(production: Stage) -> None:
     assert "ssm:StopAutomationExecution" in refused(ssm.stop_automation_execution, AutomationExecutionId=untagged)
 
 
-def test_a_model_can_only_have_the_role_of_the_stage(qa: Stage, application: str) -> None:
+def test_a_model_can_only_have_a_serving_role_of_the_stage(qa: Stage, application: str) -> None:
     sagemaker = qa.trying_as("CreateModelFunction", "sagemaker")
     request = {
         "ModelName": f"{application}-qa-20260102-0304-0a1b2c3d",
-        "ExecutionRoleArn": f"arn:aws:iam::{QA}:role/Administrator",
         "PrimaryContainer": {"Image": f"{QA}.dkr.ecr.eu-west-1.amazonaws.com/echo:1"},
     }
 
-    assert "iam:PassRole" in refused(sagemaker.create_model, **request)
+    for role in ("Administrator", "model-promotion/qa/Function", "model-promotion/production/serving/x-production"):
+        arn = f"arn:aws:iam::{QA}:role/{role}"
+        assert "iam:PassRole" in refused(sagemaker.create_model, **request, ExecutionRoleArn=arn)
+
+
+def test_only_sagemaker_of_the_account_assumes_a_serving_role(qa: Stage, application: str) -> None:
+    role = f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{application}-qa"
+    own, foreign = (source(account, "sagemaker", "endpoint/any") for account in (QA, PRODUCTION))
+
+    assert identity.role_credentials(role, TRYING, ServiceCall("sagemaker.amazonaws.com", own))
+    for service, arn in (("sagemaker.amazonaws.com", foreign), ("lambda.amazonaws.com", own)):
+        with pytest.raises(ClientError, match="sts:AssumeRole"):
+            identity.role_credentials(role, TRYING, ServiceCall(service, arn))
+
+
+def test_a_function_reads_only_serving_roles(qa: Stage, application: str) -> None:
+    iam = qa.trying_as("PlanCopyFunction", "iam")
+
+    assert iam.get_role(RoleName=f"{application}-qa")["Role"]["Path"] == "/model-promotion/qa/serving/"
+    assert "iam:GetRole" in refused(iam.get_role, RoleName=qa.role("PromotionRole").rpartition("/")[2])
+    assert "iam:GetRole" in refused(iam.get_role, RoleName="unknown-qa")
 
 
 def test_the_report_lists_the_grants_of_a_shared_policy_for_each_role(stacks: EmbeddedAws) -> None:
@@ -264,14 +283,6 @@ TRUSTS = [
             source(QA, "events", "rule/model-promotion-qa2/any"),
             source(PRODUCTION, "events", "rule/model-promotion-qa/any"),
         ],
-    ),
-    Trust(
-        QA,
-        "model-promotion-qa",
-        "SageMakerRole",
-        "sagemaker.amazonaws.com",
-        source(QA, "sagemaker", "endpoint/any"),
-        [source(PRODUCTION, "sagemaker", "endpoint/any")],
     ),
     Trust(
         PRODUCTION,

@@ -11,7 +11,7 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import decisions
 from tests.support.events import event
-from tests.support.settings import configure
+from tests.support.settings import configure, register
 from tests.support.sources import tags as tags_of
 from tests.support.sources import tune
 from tests.support.state import quiet
@@ -43,6 +43,8 @@ class Previews:
 def previews(stacks: EmbeddedAws) -> Previews:
     lab, qa, production = Lab(), Stage("qa", QA), Stage("production", PRODUCTION)
     sagemaker = lab.client("sagemaker")
+    for stage, application in ((qa, APPLICATION), (qa, OTHER), (production, APPLICATION)):
+        register(stage, application)
     first = qa.execution_of(lab.train(APPLICATION, "first", metrics={"f1": 0.9})).output
     second = qa.execution_of(lab.train(APPLICATION, "second", metrics={"f1": 0.9})).output
     job = lab.train(APPLICATION, "third", tagged=False, metrics={"f1": 0.7})

@@ -39,7 +39,7 @@ def test_a_duplicate_event_does_not_revert_a_rollback(lab: Lab, qa: Stage, appli
 
     again = qa.promote(event)
 
-    assert again.states[-1] == "Already superseded"
+    assert again.states[-1] == "Not deployed again"
     assert qa.answer(application) == {"label": "first"}
     assert qa.running(application) == []
 

@@ -8,6 +8,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from sandbox import stacks as project
+from tests.support.settings import register
 from tests.support.world import DEV, DEV_BUCKET, Lab, Stage
 
 FAST = {"PollSeconds": "1", "RetrySeconds": "1"}
@@ -44,6 +45,8 @@ def test_a_model_is_promoted_through_both_stages_of_one_account(
     lab: Lab, stages: list[Stage], application: str
 ) -> None:
     first, second = stages
+    register(first, application)
+    register(second, application)
     job = lab.train(application, "good")
 
     into_first = first.execution_of(job)

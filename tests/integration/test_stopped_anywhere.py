@@ -20,8 +20,9 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.linter import Project
+from tests.support.events import event
 from tests.support.scaling import scale_manually
-from tests.support.settings import configure, instances
+from tests.support.settings import configure, instances, register
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.support.world import ECHO_LABEL, Lab, Stage
 
@@ -171,6 +172,12 @@ def previewed(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
     return [target.start_with(given, stop_in)]
 
 
+def refused(target: EndpointUnderTest, stop_in: str | None) -> list[str]:
+    """Start with the event of a training job whose application is not registered."""
+    completed = {"TrainingJobName": target.jobs["unregistered"], "TrainingJobStatus": "Completed"}
+    return [target.start_with(event("SageMaker Training Job State Change", completed), stop_in)]
+
+
 # Each on a target of its kind.
 SCENARIOS: dict[Scenario, str] = {
     promoted: "changing",
@@ -181,6 +188,7 @@ SCENARIOS: dict[Scenario, str] = {
     waiting: "changing",
     unapproved: "asking",
     previewed: "steady",
+    refused: "steady",
 }
 
 
@@ -194,11 +202,12 @@ def watch() -> Iterator[Watch]:
 @pytest.fixture
 def jobs(lab: Lab, application: str) -> dict[str, str]:
     scripts = {"old": ECHO_LABEL, "good": ECHO_LABEL, "next": ECHO_LABEL, "slow": SLOW_TO_LOAD}
-    return {label: lab.train(application, label, script=script, tagged=False) for label, script in scripts.items()}
+    jobs = {label: lab.train(application, label, script=script, tagged=False) for label, script in scripts.items()}
+    return jobs | {"unregistered": lab.train(f"{application}-unregistered", "good")}
 
 
 def make_target(qa: Stage, watch: Watch, jobs: dict[str, str], application: str, changes: bool) -> EndpointUnderTest:
-    configure(qa, application, SmokeTest=SUITE)
+    register(qa, application, SmokeTest=SUITE)
     target = EndpointUnderTest(qa, application, watch, jobs)
     arn = target.start("good")
     assert qa.ended(arn).status == "SUCCEEDED", qa.ended(arn).cause

@@ -94,7 +94,7 @@ def test_a_duplicate_event_a_day_later_changes_nothing_even_with_other_settings(
     configure(qa, application, EndpointConfig={"ProductionVariants": [{"InitialInstanceCount": 2}]})
     before = qa.endpoint(application)
     again = qa.promote(event_of_first)
-    assert again.states[-1] == "Already superseded", again.cause
+    assert again.states[-1] == "Not deployed again", again.cause
     assert "even if the settings" in again.output["reason"]
     assert qa.endpoint(application) == before
 
@@ -102,7 +102,7 @@ def test_a_duplicate_event_a_day_later_changes_nothing_even_with_other_settings(
     by_hand = config_by_hand(qa, application, first.output["model_name"])
     qa.client("sagemaker").update_endpoint(EndpointName=f"{application}-qa", EndpointConfigName=by_hand)
     wait_until(lambda: True if config(qa, application) == by_hand else None, "the change by hand")
-    assert qa.promote(event_of_first).states[-1] == "Already superseded"
+    assert qa.promote(event_of_first).states[-1] == "Not deployed again"
     assert config(qa, application) == by_hand
 
     # A newer one has gone live.
@@ -115,7 +115,7 @@ def test_a_duplicate_event_a_day_later_changes_nothing_even_with_other_settings(
     # By hand the new settings are brought, since that is asked for.
     assert qa.promote({"rollback": f"{application}-qa"}).states[-1] == "Promoted"
     before = qa.endpoint(application)
-    assert qa.promote(event_of_first).states[-1] in ("Already superseded", "Already live")
+    assert qa.promote(event_of_first).states[-1] in ("Not deployed again", "Already live")
     assert qa.endpoint(application) == before
     assert qa.promote({"training_job": event_of_first["detail"]["TrainingJobName"]}).states[-1] == "Promoted"
     assert qa.instances(application) == 2

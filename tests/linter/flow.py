@@ -24,6 +24,7 @@ PERMANENT = {
 # States whose failure may be ignored, and the reason.
 IGNORED_FAILURES = {
     "Remove superseded models": "the promotion has succeeded, and the failure sets off the alarm FailedRetention",
+    "Record publication": "WatchPromotionsFunction publishes the event again",
     "Publish failure": "the execution ends with the failure that was not published, which sets off an alarm",
 }
 

@@ -21,6 +21,7 @@ from embedded_aws.iam.evaluation import Case
 from embedded_aws.iam.permissions import Need
 from embedded_aws.iam.policies import Statement
 from embedded_aws.kernel.accounts import REGION
+from sandbox import stacks
 from tests.permissions import explained
 from tests.support.people import POLICIES, Person
 from tests.support.world import PRODUCTION, TRYING, Stage, deploy
@@ -168,6 +169,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory)):
         deploy()
+        stacks.register("reviews", "production", PRODUCTION)
         production = Stage("production", PRODUCTION)
         found = possible(production, roles_of(production))
     for effect, roles in found.items():

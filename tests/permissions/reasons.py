@@ -30,7 +30,7 @@ GRANTED = [
         "Step Functions documents that it requires these to send traces. The embedded AWS has no X-Ray.",
     ),
     Unused(
-        "SageMakerRole Serve",
+        "application.yaml ServingRole Serve",
         (
             "ec2:CreateNetworkInterface",
             "ec2:CreateNetworkInterfacePermission",
@@ -45,7 +45,7 @@ GRANTED = [
         "SageMaker documents that its hosts require these to join a VPC. The embedded AWS has no EC2.",
     ),
     Unused(
-        "SageMakerRole Serve",
+        "application.yaml ServingRole Serve",
         ("logs:DescribeLogStreams", "cloudwatch:PutMetricData"),
         "SageMaker documents that its hosts require these for metrics and logs. Embedded hosts only write log events.",
     ),
@@ -60,7 +60,7 @@ GRANTED = [
         "AWS warns that without it, the key can become unmanageable. No role of the stack uses it.",
     ),
     Unused(
-        "SageMakerRole Serve",
+        "application.yaml ServingRole Serve",
         ("s3:ListBucket",),
         "A model under a prefix requires it. Without it, the denied call is one that has a reason below.",
     ),
@@ -164,10 +164,27 @@ DENIED = [
         "A run of the background monitor that cannot start and sets off its alarm.",
     ),
     Provoked(
-        "SageMakerRole",
+        "application.yaml ServingRole",
         "s3:ListBucket",
         "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1",
         "no identity-based policy",
         "An artifact that does not exist. S3 reports that only to a caller that can list the bucket.",
+    ),
+    *(
+        Provoked(
+            "application.yaml ServingRole",
+            action,
+            resource,
+            "no identity-based policy",
+            "A container that tries to reach the models, inference data and logs of another application.",
+        )
+        for action, resource in (
+            ("s3:GetObject", "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1/*"),
+            ("s3:PutObject", "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1/*"),
+            ("logs:CreateLogStream", "*:log-group:/aws/sagemaker/Endpoints/*"),
+            ("logs:PutLogEvents", "*:log-group:/aws/sagemaker/Endpoints/*"),
+            ("logs:GetLogEvents", "*:log-group:/aws/sagemaker/Endpoints/*"),
+            ("ssm:GetParameter", "*:parameter/model-promotion/STAGE/*"),
+        )
     ),
 ]

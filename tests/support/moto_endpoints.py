@@ -27,7 +27,12 @@ def make_config(name: str) -> None:
 def make_endpoint(config: str) -> None:
     """Create an endpoint that is in service with a config of that name."""
     make_config(config)
-    boto3.client("sagemaker").create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=config)
+    tags = {"model-promotion:application": "reviews", "model-promotion:execution": "arn:execution"}
+    boto3.client("sagemaker").create_endpoint(
+        EndpointName=ENDPOINT,
+        EndpointConfigName=config,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
 
 
 def endpoints() -> dict[str, str]:

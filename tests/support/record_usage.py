@@ -47,7 +47,7 @@ def readers(project: Project) -> Usage:
     usage: Usage = {}
     for name, state in project.states():
         for text in texts(state):
-            for key in re.findall(r"\$promotion\.(\w+)", text):
+            for key in re.findall(r"\$(?:promotion|record)\.(\w+)", text):
                 usage.setdefault(key, set()).add(name)
     for module, text in project.texts.items():
         if module.startswith("functions/"):

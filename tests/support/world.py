@@ -364,6 +364,7 @@ class Lab:
         expect: str | None = None,
         tagged: bool = True,
         image: str = IMAGE,
+        role: str = ROLE,
         metrics: dict[str, float] | None = None,
     ) -> str:
         """A completed training job whose model answers {"label": <label>}; its name."""
@@ -387,7 +388,7 @@ class Lab:
                 "MetricDefinitions": [{"Name": name, "Regex": f"{name}=([0-9.]+);"} for name in metrics or {}],
             },
             HyperParameters=trains,
-            RoleArn=ROLE,
+            RoleArn=role,
             OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
             StoppingCondition={"MaxRuntimeInSeconds": 60},

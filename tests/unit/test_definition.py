@@ -121,7 +121,7 @@ def test_every_call_of_dynamodb_is_retried_after_a_transient_error(error: str) -
         for service, prefix in PREFIXES.items()
         if service in state["Resource"]
     ]
-    assert len(calls) == 4
+    assert len(calls) == 5
     for name, prefix, state in calls:
         # The first retrier that has the error decides (Step Functions developer guide, "Retrying after an error").
         attempts = [

@@ -18,12 +18,15 @@ _KINDS = {
     "Model": "model",
     "TrainingJob": "training-job",
 }
+_TAGGING_ACTION = "sagemaker:taggingaction"
 
 
 def _required(call: Call) -> Needs:
     request, operation = call.parameters, call.operation
     if operation in ("AddTags", "DeleteTags", "ListTags"):
-        yield Need(f"sagemaker:{operation}", (request["ResourceArn"],), tags(request))
+        # sagemaker:TaggingAction is the operation that adds tags on creation; a request for AddTags itself has none.
+        context = tags(request) | _resource_tags(call, request["ResourceArn"]) | {_TAGGING_ACTION: None}
+        yield Need(f"sagemaker:{operation}", (request["ResourceArn"],), context)
         return
     if operation.startswith("List"):
         yield Need(f"sagemaker:{operation}", ("*",))
@@ -40,7 +43,7 @@ def _required(call: Call) -> Needs:
         # The permission is required for both types of resources.
         name = request["EndpointConfigName"].lower()
         config = call.arn("sagemaker", f"endpoint-config/{name}")
-        yield Need(f"sagemaker:{operation}", (config,), tags(request))
+        yield Need(f"sagemaker:{operation}", (config,), tags(request) | _resource_tags(call, config))
         stored = sagemaker_backends[call.account][call.region].endpoint_configs.get(name)
         if stored and "KmsKeyId" in stored.request:
             # "Amazon SageMaker API permissions reference" (api-permissions-reference), CreateEndpoint.
@@ -48,7 +51,7 @@ def _required(call: Call) -> Needs:
             yield dataclasses.replace(use, context={**use.context, "kms:grantisforawsresource": "true"})
     if operation.startswith("Create"):
         if request.get("Tags"):
-            yield Need("sagemaker:AddTags", (resource,), tags(request))
+            yield Need("sagemaker:AddTags", (resource,), tags(request) | {_TAGGING_ACTION: operation})
         definitions = [request.get("TrainingJobDefinition"), *(request.get("TrainingJobDefinitions") or [])]
         roles = {request.get("ExecutionRoleArn"), request.get("RoleArn")}
         for role_arn in roles | {definition["RoleArn"] for definition in definitions if definition}:

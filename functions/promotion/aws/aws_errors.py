@@ -34,6 +34,7 @@ _CODES = {
     "ExecutionDoesNotExist": Meaning.NOT_FOUND,
     "RepositoryNotFoundException": Meaning.NOT_FOUND,
     "LayersNotFoundException": Meaning.NOT_FOUND,
+    "NoSuchEntity": Meaning.NOT_FOUND,
     "ObjectNotFoundException": Meaning.NOT_FOUND,
     "NoSuchBucket": Meaning.NOT_FOUND,
     "NoSuchKey": Meaning.NOT_FOUND,

@@ -18,9 +18,6 @@ from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, body_of
 INFERENCE_ID = "model-promotion-smoke-test"
 """Identifies the requests of the smoke test in data capture."""
 
-INPUTS = "inference/smoke-test/"
-"""The prefix for request bodies of asynchronous cases in the stage's bucket, where they expire after some days."""
-
 MAXIMUM_RESPONSE_BYTES = MAXIMUM_BODY_BYTES
 """The maximum size of a response that is read: that of InvokeEndpoint, for asynchronous responses too."""
 
@@ -32,22 +29,22 @@ _POLL_SECONDS = 0.5
 
 
 def run(
-    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], *, bucket: str | None, owner: str, seconds: float
+    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], *, folder: str | None, owner: str, seconds: float
 ) -> dict[str, Any]:
     """Return the verdict of `suite` on `endpoint`, as soon as it is decided and within `seconds`.
 
-    `bucket` is for the request bodies of an asynchronous endpoint, or None for another endpoint. The buckets of bodies
-    and responses must belong to the account `owner`.
+    `folder` is the `s3://` URI for the request bodies of an asynchronous endpoint, or None for another endpoint. The
+    buckets of bodies and responses must belong to the account `owner`.
     """
     ends = time.monotonic() + seconds
     order = list(range(len(suite["cases"]))) * suite["repeat"]
     judgment = Judgment(suite, len(order))
 
     def respond(case: dict[str, Any]) -> Response:
-        if bucket is None:
+        if folder is None:
             body = read_object(s3, case["body_uri"], owner) if "body_uri" in case else body_of(case)
             return invoke(runtime, endpoint, case, body)
-        uri = case["body_uri"] if "body_uri" in case else place_body(s3, bucket, case, owner)
+        uri = case["body_uri"] if "body_uri" in case else place_body(s3, folder, case, owner)
         return invoke_async(runtime, s3, endpoint, case, uri, owner, ends)
 
     def judge(index: int) -> None:
@@ -148,10 +145,10 @@ def invoke_async(
         time.sleep(_POLL_SECONDS)
 
 
-def place_body(s3: Any, bucket: str, case: dict[str, Any], owner: str) -> str:
-    """Put the body of a case into `bucket`, under its checksum, and return its `s3://` URI."""
+def place_body(s3: Any, folder: str, case: dict[str, Any], owner: str) -> str:
+    """Put the body of a case into an `s3://` folder, under its checksum, and return its URI."""
     body = body_of(case)
-    key = f"{INPUTS}{hashlib.sha256(body).hexdigest()}"
+    bucket, key = bucket_and_key(f"{folder}{hashlib.sha256(body).hexdigest()}")
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=case["content_type"], ExpectedBucketOwner=owner)
     return f"s3://{bucket}/{key}"
 

@@ -47,6 +47,9 @@ def take_step(
                 return RollbackStep("wait", f"The endpoint {endpoint} is being updated.")
             case Meaning.NOT_FOUND if step.step == "delete":
                 return RollbackStep("wait", f"The endpoint {endpoint} no longer exists.")
+            case Meaning.DENIED if step.step == "delete" and describe_endpoint(sagemaker, endpoint) is None:
+                # The SDK repeated a deletion whose response was lost. What does not exist has no tags that permit it.
+                return RollbackStep("wait", f"The endpoint {endpoint} no longer exists.")
             case Meaning.NOT_FOUND:
                 target = f"the endpoint config {previous}" if previous else "its state before the promotion"
                 reason = f"The endpoint {endpoint} could not be rolled back to {target}. {message(error)}"

@@ -29,12 +29,6 @@ def tags(sagemaker: Any, arn: str) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
-def live_config(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
-    """Return the current config of an endpoint, or None if the endpoint or its config does not exist."""
-    description = describe_endpoint(sagemaker, endpoint)
-    return describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None
-
-
 def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -> bool:
     """Return whether the endpoint has more instances than its own config and the config `requested` start with.
 

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 from typing import Any, Literal
 
+from promotion.errors import PromotionRefusedError
 from promotion.record import PromotionRecord
 
 # In these statuses an endpoint can be neither updated nor deleted (API reference, DescribeEndpoint).
@@ -66,8 +67,12 @@ def inspect(
         return Inspection("busy", current, f"The endpoint {name} is {status}.")
     if status not in ("InService", "OutOfService"):
         return Inspection("unusable", current, _unusable(description))
-    if status == "InService" and current == requested:
+    recorded = live["endpoint_config_name"] if live else None
+    if status == "InService" and current == requested and recorded == requested:
         return Inspection("already_live", current, f"The endpoint {name} already has the config {requested}.")
+    if current == requested:
+        # Someone else deployed it, without a smoke test. If it fails now, the recorded config is restored.
+        return Inspection("update", recorded or current)
     if live and live["endpoint_config_name"] == current and is_older(created_at, live["created_at"]):
         return Inspection(
             "newer_live",
@@ -124,6 +129,22 @@ def _progress(
     if current == requested:
         return Progress("failed", reason=f"The endpoint {name} is {status} with the new endpoint config {requested}.")
     return Progress("failed", reason=f"Someone else changed the endpoint {name} to {current} during the deployment.")
+
+
+def assert_serves(description: dict[str, Any] | None, endpoint: str, requested: str) -> None:
+    """Raise PromotionRefusedError unless the endpoint of `description` serves the config `requested`.
+
+    Its instances may be scaling. An update is visible as a pending deployment before the config changes.
+    """
+    current = description["EndpointConfigName"] if description else None
+    pending = ((description or {}).get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
+    if current == requested and pending in (None, requested):
+        return
+    change = f"changed it to {pending or current}" if description else "deleted it"
+    raise PromotionRefusedError(
+        f"The endpoint {endpoint} no longer serves the endpoint config {requested}: someone else {change} after the "
+        "deployment of this promotion. The smoke test does not count. To promote the model, start the promotion again."
+    )
 
 
 def rollback_step(description: dict[str, Any] | None, requested: str, previous: str | None) -> RollbackStep:

@@ -42,6 +42,8 @@ def update_endpoint(
             # The endpoint still shows its previous config, so only the pending deployment identifies the update.
             _assert_ours(description, endpoint_config)
             return
+        if description is not None and _serves(description, endpoint_config):
+            return
         if description is not None:
             _assert_unchanged(description, previous, endpoint_config)
             if describe_endpoint_config(sagemaker, endpoint_config) is None:
@@ -74,6 +76,10 @@ def _once(sagemaker: Any, endpoint: str, endpoint_config: str) -> Iterator[None]
             raise PromotionRefusedError(f"AWS refused to update the endpoint {endpoint}. {message(error)}") from error
         else:
             raise
+
+
+def _serves(description: dict[str, Any], endpoint_config: str) -> bool:
+    return (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", endpoint_config)
 
 
 def _assert_unchanged(description: dict[str, Any], previous: str, endpoint_config: str) -> None:

@@ -148,17 +148,15 @@ def _cancel(ssm: Any, automation: str) -> None:
         return
 
 
-def waiting_seconds(table: PromotionTable, ssm: Any, now: datetime.datetime) -> dict[str, float]:
-    """Return the seconds that each candidate has waited for its approval, and record the requests that have ended."""
-    waiting = {}
-    for record, request in open_requests(table):
-        automation = approval.find(ssm, request.automation)
-        if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
-            record_ended(table, record, request)
-        elif not approval.is_granted(automation):
-            seconds = (now - automation["ExecutionStartTime"]).total_seconds()
-            waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
-    return waiting
+def waiting_seconds(
+    table: PromotionTable, ssm: Any, record: PromotionRecord, request: ApprovalRequest, now: datetime.datetime
+) -> float | None:
+    """Return the seconds that `request` has waited for a decision, or None after it; record that it has ended."""
+    automation = approval.find(ssm, request.automation)
+    if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
+        record_ended(table, record, request)
+        return None
+    return None if approval.is_granted(automation) else (now - automation["ExecutionStartTime"]).total_seconds()
 
 
 def superseded_by(table: PromotionTable, endpoint: str, digest: str, automation: str) -> str:

@@ -33,7 +33,8 @@ def use(table: PromotionTable, stepfunctions: Any, endpoint: str, claim: Use, no
     removed; the state machine then retries.
     """
     table.put({"kind": "use", "key": f"{endpoint}#{claim.execution}", "digest": claim.digest})
-    for execution, item in _of_endpoint(table, "removal", endpoint):
+    for claimed, item in _of_endpoint(table, "removal", endpoint):
+        execution = claimed.partition("#")[0]
         # An aborted execution does not stop its function.
         if float(item["ends_at"]) > now and not has_succeeded(stepfunctions, execution):
             raise EndpointBusyError(
@@ -51,14 +52,28 @@ def uses(table: PromotionTable, stepfunctions: Any, endpoint: str) -> list[Use]:
     ]
 
 
-def begin_removal(table: PromotionTable, endpoint: str, execution: str, ends_at: float) -> None:
+@dataclasses.dataclass(frozen=True)
+class Removal:
+    """One invocation of the function that removes resources. A retry can begin while the first one still runs."""
+
+    endpoint: str
+    execution: str
+    invocation: str
+
+    @property
+    def key(self) -> str:
+        """The key of its claim."""
+        return f"{self.endpoint}#{self.execution}#{self.invocation}"
+
+
+def begin_removal(table: PromotionTable, removal: Removal, ends_at: float) -> None:
     """Make promotions to the endpoint wait until `end_removal`, or until `ends_at` (seconds since 1970)."""
-    table.put({"kind": "removal", "key": f"{endpoint}#{execution}", "ends_at": round(ends_at)})
+    table.put({"kind": "removal", "key": removal.key, "ends_at": round(ends_at)})
 
 
-def end_removal(table: PromotionTable, endpoint: str, execution: str) -> None:
-    """End the removal by an execution, so that promotions continue."""
-    table.delete("removal", f"{endpoint}#{execution}")
+def end_removal(table: PromotionTable, removal: Removal) -> None:
+    """End the removal, so that promotions continue."""
+    table.delete("removal", removal.key)
 
 
 def clear(table: PromotionTable, stepfunctions: Any, endpoint: str, now: float) -> None:
@@ -71,6 +86,6 @@ def clear(table: PromotionTable, stepfunctions: Any, endpoint: str, now: float) 
 
 
 def _of_endpoint(table: PromotionTable, kind: str, endpoint: str) -> list[tuple[str, Item]]:
-    """Return the claims of a kind on the resources of an endpoint, each with its execution."""
+    """Return the claims of a kind on the resources of an endpoint, each with its key after that of the endpoint."""
     prefix = f"{endpoint}#"
     return [(item["key"].removeprefix(prefix), item) for item in table.query(kind, prefix=prefix)]

@@ -18,8 +18,8 @@ from promotion.source.request import Recover
 def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict[str, Any]:
     """Return the `outcome` of a request for recovery, its `reason`, and the dead `execution` and its `promotion`.
 
-    The outcome is "recover", "nothing_to_recover" or "abandoned". Raise TransientError if the execution is still
-    running.
+    The outcome is "recover", "nothing_to_recover" or "abandoned"; `recoveries` is the number of recoveries of the dead
+    execution, including this one. Raise TransientError if the execution is still running.
     """
     is_manual = not request.executions
     unfinished = _unfinished(table, request)
@@ -49,17 +49,9 @@ def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict
         "outcome": "recover",
         "reason": request.reason,
         "execution": unfinished.execution,
+        "recoveries": unfinished.recoveries + 1,
         "promotion": unfinished.record,
     }
-
-
-def recover_all_dead(table: PromotionTable, stepfunctions: Any, now: datetime.datetime) -> list[str]:
-    """Start the recovery of every endpoint whose lock is held by a dead execution, and return these endpoints."""
-    return [
-        held.endpoint
-        for held in lock.all_held(table)
-        if recover_if_dead(table, stepfunctions, held.endpoint, held.holder, now)
-    ]
 
 
 def recover_if_dead(

@@ -6,6 +6,7 @@ from typing import Any
 
 from promotion.aws.input_checks import did_you_mean
 from promotion.endpoint.sagemaker import describe_endpoint_config
+from promotion.endpoint.state import is_older
 from promotion.errors import InvalidRequestError
 from promotion.history import claims, records, verification
 from promotion.history.claims import Use
@@ -97,23 +98,46 @@ def rollback_target(
     )
 
 
-def duplicate_delivery_reason(history: list[PromotionRecord], record: PromotionRecord) -> str | None:
-    """Return the reason to ignore an event for `record`, if its candidate was promoted before.
+def live_changed_reason(live: PromotionRecord | None, record: PromotionRecord) -> str | None:
+    """Return the reason to refuse the rollback of `record`, if another promotion has succeeded since its request."""
+    if live is None or not is_older(record["started_at"], live["ended_at"]):
+        return None
+    return (
+        f"The rollback of the endpoint {record['endpoint']} to the model {record['model_name']} was requested at "
+        f"{record['started_at']}. Since then, at {live['ended_at']}, the model {live['model_name']} became live. The "
+        "endpoint was not changed. To roll back from that model, start the rollback again."
+    )
 
-    `history` contains all records of the endpoint, oldest first. A candidate is recognized by its endpoint config, or
-    by its digest and time, since changed settings lead to another endpoint config.
+
+_OWN_FAULTS = {"DeploymentFailed", "SmokeTestFailed"}
+"""The errors of a promotion whose candidate could not be deployed or did not pass its smoke test."""
+
+
+def duplicate_delivery(history: list[PromotionRecord], record: PromotionRecord) -> tuple[str, str] | None:
+    """Return the outcome and the reason to ignore an event for `record`, if its candidate was promoted before.
+
+    `history` contains all records of the endpoint, oldest first. The outcome is "already_superseded" for a candidate
+    that was live, recognized by its endpoint config, or by its digest and time, since changed settings lead to another
+    endpoint config. It is "already_failed" if the last promotion of the same endpoint config failed by its own fault.
     """
+    tried = [former for former in history if former.get("endpoint_config_name") == record["endpoint_config_name"]]
+    if tried and tried[-1]["status"] != "Succeeded" and tried[-1].get("error") in _OWN_FAULTS:
+        return "already_failed", (
+            f"The model {record['model_name']} failed on the endpoint {record['endpoint']} at {tried[-1]['ended_at']}: "
+            f"{tried[-1]['reason']} An event does not deploy it again. To deploy it again, start the promotion "
+            "manually."
+        )
     succeeded = [former for former in history if former["status"] == "Succeeded"]
     if not any(_is_same(record, former) for former in succeeded):
         return None
     former = succeeded[-1]
     if _is_same(record, former):
-        return (
+        return "already_superseded", (
             f"The model {former['model_name']} was already deployed to the endpoint {record['endpoint']}. An event "
             "does not deploy it again, even if the settings or the endpoint have changed since. To deploy it again, "
             "start the promotion manually."
         )
-    return (
+    return "already_superseded", (
         f"The model {record['model_name']} was live earlier and was superseded. An event does not deploy it again. To "
         "deploy it again, start the promotion manually."
     )

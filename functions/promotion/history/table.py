@@ -8,7 +8,7 @@ An item has a `kind` (partition key) and a `key` (sort key):
     autoscaling             <endpoint>              the scalable targets before the last promotion, and those wanted
     approval                <endpoint>#<digest>     the approval request, and the candidate that superseded it
     use                     <endpoint>#<execution>  the digest whose resources an execution uses
-    removal                 <endpoint>#<execution>  the time when an execution has certainly removed its resources
+    removal                 <endpoint>#<execution>#<invocation>  the time when it has certainly ended
 
 The kinds `lock`, `live`, `history#…` and `approval` have the promotion record as JSON in the attribute `promotion`.
 States of the state machine also write the first three kinds directly.

@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.endpoint import alarms, guardrails
+from promotion.endpoint import alarms, guardrails, ownership
 from promotion.endpoint.config import is_asynchronous, is_serverless
-from promotion.endpoint.sagemaker import live_config
+from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
@@ -83,8 +83,14 @@ def assert_deployable(
     suite: SuiteFiles,
     stage: Stage,
 ) -> None:
-    """Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint."""
+    """Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint.
+
+    Raise PromotionRefusedError if the endpoint does not belong to the application.
+    """
     endpoint = stage.endpoint(candidate.application)
+    description = describe_endpoint(sagemaker, endpoint)
+    if description:
+        ownership.assert_own(sagemaker, description, candidate.application, settings)
     alarm_names = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
     deployment = Deployment(
         settings=settings,
@@ -94,7 +100,7 @@ def assert_deployable(
         suite=suite.suite,
         body_sizes=suite.body_sizes,
         endpoint=endpoint,
-        live=live_config(sagemaker, endpoint),
+        live=describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None,
         alarms=set(alarms.states(cloudwatch, alarm_names)),
     )
     if reasons := refusals(deployment):

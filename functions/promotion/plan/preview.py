@@ -31,14 +31,14 @@ def verdict(
     record: PromotionRecord,
     inspection: Inspection,
     *,
-    already_superseded: str | None,
+    duplicate: tuple[str, str] | None,
     requests_approval: bool,
     conflicts: list[str],
 ) -> tuple[str, str]:
     """Return how the promotion would end, as (outcome, reason).
 
-    `already_superseded` is the reason why an event changes nothing, if its candidate was live before. `conflicts` are
-    the resources that already exist with other content.
+    `duplicate` is the outcome and the reason of an event whose candidate was promoted before. `conflicts` are the
+    resources that already exist with other content.
     """
     is_rollback = record["source_kind"] == "rollback"
     endpoint, model = record["endpoint"], record["model_name"]
@@ -52,8 +52,8 @@ def verdict(
         return "already_live", inspection.reason
     if inspection.outcome == "unusable":
         return "failed", inspection.reason
-    if already_superseded and record["by_event"]:
-        return "already_superseded", already_superseded
+    if duplicate and record["by_event"]:
+        return duplicate
     if requests_approval:
         return "approval_requested", f"The endpoint {endpoint} would be updated to {model} after an approval."
     if inspection.outcome == "busy":

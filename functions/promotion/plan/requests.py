@@ -16,7 +16,7 @@ from promotion.endpoint.model import (
     stage_containers,
 )
 from promotion.endpoint.smoke_test import SKIP
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import images
 from promotion.source.candidate import Candidate
 from promotion.source.images import Copy, Image
@@ -74,12 +74,15 @@ def build(
     stage: Stage,
     role_arn: str,
     origin: Origin,
+    require_network_isolation: bool,
 ) -> Requests:
     """Return the requests for a candidate in a stage; `containers` come from `containers_of_stage`.
 
     Raises PromotionRefusedError or InvalidRequestError if SageMaker would refuse them.
     """
     assert_accepted(containers, candidate.source["name"])
+    if require_network_isolation:
+        _assert_isolated(candidate, settings.get("Model", {}))
     smoke_test_uri = origin.smoke_test_uri if origin.smoke_test_uri != SKIP else None
     tags = resource_tags(candidate, origin.digest, origin.execution, smoke_test_uri, origin.metrics_uri)
     # The state Resolve images may add a tag for each container.
@@ -96,6 +99,16 @@ def build(
     )
     _assert_accepted(endpoint_config)
     return Requests(model, endpoint_config)
+
+
+def _assert_isolated(candidate: Candidate, model: dict[str, Any]) -> None:
+    """Raise PromotionRefusedError unless the source or `model`, `Model` of the settings, has network isolation."""
+    if not (candidate.enable_network_isolation or model.get("EnableNetworkIsolation")):
+        raise PromotionRefusedError(
+            f"{candidate.source['name']} has no network isolation, which this stage requires "
+            "(RequireNetworkIsolation). Set Model.EnableNetworkIsolation in the settings of "
+            f"{candidate.application}; its containers then cannot download code from S3."
+        )
 
 
 def _assert_accepted(endpoint_config: dict[str, Any]) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from promotion.aws import service_model, strict_json
-from promotion.aws.aws_errors import Meaning, meaning
+from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.input_checks import did_you_mean
 from promotion.endpoint import autoscaling, smoke_test
 from promotion.endpoint.config import with_names
@@ -16,7 +14,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
-from promotion.source import quality_gate
+from promotion.source import admission, quality_gate
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
     CREDENTIALS_REASON,
@@ -30,7 +28,7 @@ _OPERATIONS = {
     "DeploymentConfig": ("UpdateEndpoint", "DeploymentConfig"),
     "Model": ("CreateModel", None),
 }
-_PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention")
+_PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention", "Sources", "AdoptExisting")
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
     "is only for endpoints with inference components, which a promotion does not create. Remove it"
@@ -59,33 +57,31 @@ def parameter_name(stage: str, application: str) -> str:
     return f"/model-promotion/{stage}/{application_name(application)}"
 
 
-def load(ssm: Any, stage: str, application: str, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of an application in a stage. Raises the same errors as `read`."""
+def load(
+    ssm: Any, stage: str, application: str, defaults: dict[str, Any], upstream_account: str
+) -> dict[str, Any] | None:
+    """Return the settings of an application in a stage, or None if it is not registered: it has no parameter.
+
+    Raises the same errors as `read`.
+    """
     parameter = parameter_name(stage, application)
-    try:
-        text = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
-    except ClientError as error:
-        if meaning(error) is not Meaning.NOT_FOUND:
-            raise
-        text = None
-    return read(text, parameter, defaults)
+    response = none_if_not_found(ssm.get_parameter, Name=parameter)
+    return read(response["Parameter"]["Value"], parameter, defaults, upstream_account) if response else None
 
 
-def read(text: str | None, parameter: str, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings: `text` (the JSON document in `parameter`, or None) over the stack's `defaults`.
+def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: str) -> dict[str, Any]:
+    """Return the settings: `text` (the JSON document in `parameter`) over the stack's `defaults`.
 
-    The result has those of the keys EndpointConfig, DeploymentConfig, Model, Autoscaling, SmokeTest, QualityGate and
-    Retention that are set. Their values are members of CreateEndpointConfig, of UpdateEndpoint's DeploymentConfig and
-    of CreateModel, the value of `autoscaling.validated`, a suite or "skip", a list of rules, and {"Keep"}. Raises
-    InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
+    The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
+    UpdateEndpoint's DeploymentConfig and of CreateModel, the value of `autoscaling.validated`, a suite or "skip", a
+    list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises InvalidRequestError, with the
+    parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
-    if text is not None:
-        settings |= _parts(text, parameter, settings)
-    return settings
+    return settings | _parts(text, parameter, settings, upstream_account)
 
 
-def _parts(text: str, parameter: str, defaults: dict[str, Any]) -> dict[str, Any]:
+def _parts(text: str, parameter: str, defaults: dict[str, Any], upstream_account: str) -> dict[str, Any]:
     """Return the parts of the document, each over its default."""
     try:
         document = strict_json.read(text)
@@ -100,7 +96,12 @@ def _parts(text: str, parameter: str, defaults: dict[str, Any]) -> dict[str, Any
                 f"{did_you_mean(part, _PARTS)}. Valid keys: {', '.join(_PARTS)}."
             )
     try:
-        return {part: _validated(part, value, defaults.get(part, {})) for part, value in document.items()}
+        return {
+            part: admission.validated(value, part, upstream_account)
+            if part == "Sources"
+            else _validated(part, value, defaults.get(part, {}))
+            for part, value in document.items()
+        }
     except InvalidRequestError as error:
         raise InvalidRequestError(f"The settings in the parameter {parameter} are not valid. {error}") from error
 
@@ -116,6 +117,10 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
             return quality_gate.validated(value, part)
         case "Retention":
             return retention.validated(value, part)
+        case "AdoptExisting":
+            if not isinstance(value, bool):
+                raise InvalidRequestError(f"{part} must be true or false.")
+            return value
     members = default | _validated_members(part, value)
     if part == "EndpointConfig" and "ProductionVariants" in value:
         members["ProductionVariants"] = [_over_default(default, variant) for variant in value["ProductionVariants"]]

@@ -12,9 +12,8 @@ import json
 from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.naming import application_name
-from promotion.source import images, model_metrics, model_package
-from promotion.source.containers import checked, lower_first, unknown_field
+from promotion.source import admission, images, model_metrics, model_package
+from promotion.source.containers import checked, unknown_field
 from promotion.source.tags import (
     APPLICATION_TAG,
     CREATED_AT_TAG,
@@ -123,7 +122,7 @@ def from_training_job(
     if environment:
         container["Environment"] = environment
     return Candidate(
-        application=_application(application, tags, f"The training job {name}"),
+        application=admission.application_of(application, tags, f"The training job {name}"),
         source={"kind": "training_job", "name": name, "arn": description["TrainingJobArn"]},
         created_at=_iso(description.get("TrainingEndTime") or description["CreationTime"]),
         containers=[container],
@@ -177,7 +176,7 @@ def from_model(
     containers = [checked(what, container) for container in expanded]
     of_packages = [model_metrics.uri_of_package(package) for package in packages.values()]
     return Candidate(
-        application=_application(application, tags, what),
+        application=admission.application_of(application, tags, what),
         source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
         created_at=_first_created_at(name, tags, made_at) or made_at,
         containers=[images.recorded(each, tags.get(f"{IMAGE_TAG}{n}")) for n, each in enumerate(containers)],
@@ -207,7 +206,7 @@ def from_model_package(description: dict[str, Any], tags: dict[str, str], applic
     what = f"The model package {arn}"
     containers, etags = model_package.expanded([{"ModelPackageName": arn}], what, {arn: description})
     return Candidate(
-        application=_application(application, tags, what),
+        application=admission.application_of(application, tags, what),
         source={"kind": "model_package", "name": arn, "arn": arn},
         created_at=_iso(description["CreationTime"]),
         containers=[checked(what, container) for container in containers],
@@ -297,18 +296,6 @@ def _serving_image(description: dict[str, Any]) -> str:
             "Model.PrimaryContainer.Image in the application's settings."
         )
     return str(image)
-
-
-def _application(given: str | None, tags: dict[str, str], what: str) -> str:
-    name = given or tags.get(APPLICATION_TAG)
-    if not name:
-        raise InvalidRequestError(
-            f'{what} has no tag {APPLICATION_TAG}, and the input has no key "application".{misspelled(tags)} '
-            "Set one of them."
-        )
-    return (
-        application_name(name) if given else application_name(name, f"The tag {APPLICATION_TAG} of {lower_first(what)}")
-    )
 
 
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:

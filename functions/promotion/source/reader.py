@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -11,7 +10,8 @@ from botocore.exceptions import ClientError
 from promotion.aws import responses
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import candidate, model_package
+from promotion.source import admission, candidate, model_package
+from promotion.source.admission import Applications, Refusal, Source
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
 from promotion.source.tags import APPLICATION_TAG, misspelled
@@ -27,12 +27,11 @@ class Upstream:
     role_arn: str
 
 
-def read(upstream: Upstream, request: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
-    """Return the candidate, or the reason why the source of an event is not for promotion.
+def read(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
+    """Return the candidate, or the refusal or the reason why the source of an event is not for promotion.
 
-    `settings_of` returns the effective settings of an application. Raise InvalidRequestError if the source does not
-    exist, PromotionRefusedError if the role has no permission to read it, and the errors of
-    `promotion.source.candidate`.
+    Raise InvalidRequestError if the source does not exist, PromotionRefusedError if the role has no permission to read
+    it, the error of a refusal if an operator started the promotion, and the errors of `promotion.source.candidate`.
     """
     readers = {
         "training_job": _training_job,
@@ -41,9 +40,12 @@ def read(upstream: Upstream, request: Promote, settings_of: Callable[[str], dict
         "model_package": _model_package,
     }
     try:
-        return readers[request.kind](upstream, request, settings_of)
+        found = readers[request.kind](upstream, request, applications)
     except ClientError as error:
         raise _explained(error, upstream, request) from error
+    if isinstance(found, Refusal) and not request.by_event:
+        raise found.error
+    return found
 
 
 def why_withdrawn(sagemaker: Any, package: str) -> str | None:
@@ -70,17 +72,15 @@ def _explained(error: ClientError, upstream: Upstream, request: Promote) -> Exce
     return unknown
 
 
-def _training_job(
-    upstream: Upstream, request: Promote, settings_of: Callable[[str], dict[str, Any]]
-) -> Candidate | str:
+def _training_job(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
     description = _described_job(upstream, request.name)
     tags = _tags(upstream, description["TrainingJobArn"])
     if request.by_event and (why_not := candidate.not_for_promotion(description, tags)):
         return why_not
-    return _of_job(upstream, request, description, tags, settings_of)
+    return _of_job(upstream, request, description, tags, applications)
 
 
-def _tuning_job(upstream: Upstream, request: Promote, settings_of: Callable[[str], dict[str, Any]]) -> Candidate | str:
+def _tuning_job(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
     """Read the best training job, with its own tags and the current tags of the tuning job."""
     response = upstream.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=request.name)
     members = ("HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus")
@@ -94,7 +94,7 @@ def _tuning_job(upstream: Upstream, request: Promote, settings_of: Callable[[str
         return f"The tuning job {request.name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
     name = candidate.best_training_job(tuning)
     description = _described_job(upstream, name)
-    return _of_job(upstream, request, description, tags, settings_of)
+    return _of_job(upstream, request, description, tags, applications)
 
 
 def _of_job(
@@ -102,35 +102,50 @@ def _of_job(
     request: Promote,
     description: dict[str, Any],
     tags: dict[str, str],
-    settings_of: Callable[[str], dict[str, Any]],
-) -> Candidate:
-    application = request.application or tags.get(APPLICATION_TAG)
-    settings = settings_of(application) if application else {}
+    applications: Applications,
+) -> Candidate | Refusal:
+    settings = _settings(request, tags, admission.of_training_job(description), applications)
+    if isinstance(settings, Refusal):
+        return settings
     image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
     return candidate.from_training_job(description, tags, request.application, upstream.region, image)
 
 
-def _model(upstream: Upstream, request: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate:
+def _model(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal:
     response = upstream.sagemaker.describe_model(ModelName=request.name)
     members = ("ModelName", "ModelArn", "CreationTime")
     description = responses.checked("sagemaker", "DescribeModel", response, f"the model {request.name}", members)
+    tags = _tags(upstream, description["ModelArn"])
+    settings = _settings(request, tags, Source(f"The model {request.name}"), applications)
+    if isinstance(settings, Refusal):
+        return settings
     containers = candidate.containers_of(description)
     packages = {
         name: _described_package(upstream, name)
         for name in model_package.names(containers, f"The model {request.name}", upstream.account)
     }
-    tags = _tags(upstream, description["ModelArn"])
     return candidate.from_model(description, tags, request.application, packages)
 
 
-def _model_package(upstream: Upstream, request: Promote, _: Callable[[str], dict[str, Any]]) -> Candidate | str:
+def _model_package(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
     description = _described_package(upstream, request.name)
     tags = _tags(upstream, description["ModelPackageArn"])
     if group := model_package.group_arn(description):
         tags = _tags(upstream, group) | tags
     if request.by_event and (why_not := candidate.package_not_for_promotion(description, tags)):
         return why_not
+    source = admission.of_model_package(description["ModelPackageArn"], group)
+    settings = _settings(request, tags, source, applications)
+    if isinstance(settings, Refusal):
+        return settings
     return candidate.from_model_package(description, tags, request.application)
+
+
+def _settings(
+    request: Promote, tags: dict[str, str], source: Source, applications: Applications
+) -> dict[str, Any] | Refusal:
+    application = admission.application_of(request.application, tags, source.what)
+    return applications.settings_for(application, source)
 
 
 def _described_job(upstream: Upstream, name: str) -> dict[str, Any]:

@@ -229,6 +229,46 @@ def test_a_permission_can_depend_on_resource_tags(role: Role, name: str) -> None
     assert [m["ModelName"] for m in operator.list_models(NameContains=name)["Models"]] == [name, f"{name}-red"]
 
 
+def test_an_update_of_an_endpoint_can_depend_on_its_tags_and_a_tag_on_its_creation(
+    aws: EmbeddedAws, role: Role, name: str
+) -> None:
+    account = Account("qa", name)
+    account.endpoint(account.greeter_config("first", "Hello"))
+    second = account.greeter_config("second", "Hi")
+    arn = f"arn:aws:sagemaker:{accounts.REGION}:{QA}:endpoint/{name}"
+    tagged = {"Null": {"aws:ResourceTag/team": "false"}}
+    on_creation = {"StringEquals": {"sagemaker:TaggingAction": "CreateEndpoint"}}
+    maker = as_role(
+        "sagemaker",
+        role(
+            {"Action": "sagemaker:CreateEndpoint"},
+            {"Action": "sagemaker:AddTags", "Condition": on_creation},
+            {"Action": "sagemaker:UpdateEndpoint", "Resource": f"arn:aws:sagemaker:*:{QA}:endpoint-config/*"},
+            {"Action": "sagemaker:UpdateEndpoint", "Resource": arn, "Condition": tagged},
+        ),
+    )
+    tags = [{"Key": "team", "Value": "blue"}]
+    update = {"EndpointName": name, "EndpointConfigName": second}
+
+    assert f"sagemaker:UpdateEndpoint on resource: {arn}" in refusal(maker.update_endpoint, **update)[1]
+    assert "sagemaker:AddTags" in refusal(maker.add_tags, ResourceArn=arn, Tags=tags)[1]
+    assert maker.create_endpoint(EndpointName=f"{name}-2", EndpointConfigName=second, Tags=tags)["EndpointArn"]
+    account.sagemaker.add_tags(ResourceArn=arn, Tags=tags)
+    assert maker.update_endpoint(**update)["EndpointArn"] == arn
+
+
+def test_get_role_is_decided_by_the_path_of_the_role(aws: EmbeddedAws, role: Role, name: str) -> None:
+    iam_client = client("iam", QA)
+    for path in ("/serving/", "/other/"):
+        trust = {"Version": "2012-10-17", "Statement": []}
+        iam_client.create_role(RoleName=f"{name}{path[1:3]}", Path=path, AssumeRolePolicyDocument=json.dumps(trust))
+    reader = as_role("iam", role({"Action": "iam:GetRole", "Resource": f"arn:aws:iam::{QA}:role/serving/*"}))
+
+    assert reader.get_role(RoleName=f"{name}se")["Role"]["Path"] == "/serving/"
+    assert "iam:GetRole" in refusal(reader.get_role, RoleName=f"{name}ot")[1]
+    assert "iam:GetRole" in refusal(reader.get_role, RoleName=f"{name}-unknown")[1]
+
+
 def test_the_default_version_of_a_managed_policy_applies(role: Role, name: str) -> None:
     iam_client = client("iam", QA)
     both = {"Action": ["ssm:PutParameter", "ssm:GetParameter"]}

@@ -204,26 +204,26 @@ def suite(*cases: dict[str, Any], **members: Any) -> dict[str, Any]:
 TWO = suite({"body": "a", "expect": "@ == 'a'"}, {"body_uri": BODY, "expect": "@ == 'b'"}, repeat=2)
 
 
-def run(endpoint: Any, s3: Any, whole: dict[str, Any], bucket: str | None = None, seconds: float = 840) -> Any:
-    return invocation.run(endpoint, s3, "reviews-qa", whole, bucket=bucket, owner=OWNER, seconds=seconds)
+def run(endpoint: Any, s3: Any, whole: dict[str, Any], folder: str | None = None, seconds: float = 840) -> Any:
+    return invocation.run(endpoint, s3, "reviews-qa", whole, folder=folder, owner=OWNER, seconds=seconds)
 
 
-@pytest.mark.parametrize("bucket", [None, "stage"])
-def test_every_case_is_sent_as_often_as_the_suite_repeats_it(clock: list[float], bucket: str | None) -> None:
+@pytest.mark.parametrize("folder", [None, "s3://stage/smoke-test/reviews/"])
+def test_every_case_is_sent_as_often_as_the_suite_repeats_it(clock: list[float], folder: str | None) -> None:
     endpoint = Echo()
 
-    verdict = run(endpoint, Bucket({BODY: (0, b"b")}, clock), TWO, bucket)
+    verdict = run(endpoint, Bucket({BODY: (0, b"b")}, clock), TWO, folder)
 
     assert verdict["passed"], verdict
     assert verdict["invocations"] == 4
     assert [endpoint.bodies.count(body) for body in set(endpoint.bodies)] == [2, 2]
 
 
-@pytest.mark.parametrize("bucket", [None, "stage"])
-def test_a_wrong_response_ends_the_test(clock: list[float], bucket: str | None) -> None:
+@pytest.mark.parametrize("folder", [None, "s3://stage/smoke-test/reviews/"])
+def test_a_wrong_response_ends_the_test(clock: list[float], folder: str | None) -> None:
     endpoint = Echo()
 
-    verdict = run(endpoint, Bucket({}, clock), suite({"body": "a", "expect": "@ == 'b'"}, repeat=1000), bucket)
+    verdict = run(endpoint, Bucket({}, clock), suite({"body": "a", "expect": "@ == 'b'"}, repeat=1000), folder)
 
     assert verdict["reason"].startswith("1 of 1 responses were wrong. ")
     assert len(endpoint.bodies) < 1000

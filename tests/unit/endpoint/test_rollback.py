@@ -115,6 +115,18 @@ def test_a_rollback_waits_for_an_endpoint_that_changes_meanwhile(
     assert step(Hosting(NEW, refusal=refusal), targets, previous) == found
 
 
+def test_a_repeated_deletion_that_is_denied_since_the_endpoint_is_gone_is_no_error(targets: Targets) -> None:
+    class Deleted(Hosting):
+        def delete_endpoint(self, **request: Any) -> None:
+            self.endpoint = None
+            super().delete_endpoint(**request)
+
+    sagemaker = Deleted(NEW, refusal=client_error("AccessDeniedException"))
+
+    assert step(sagemaker, targets, None) == RollbackStep("wait", "The endpoint reviews-qa no longer exists.")
+    assert step(sagemaker, targets, None) == RollbackStep("rolled_back")
+
+
 def test_a_rollback_fails_without_the_previous_config(targets: Targets) -> None:
     found = step(Hosting(NEW, refusal=not_found("endpoint-configuration", OLD)), targets)
 

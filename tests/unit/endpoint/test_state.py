@@ -8,12 +8,14 @@ from promotion.endpoint.state import (
     Inspection,
     Progress,
     RollbackStep,
+    assert_serves,
     inspect,
     is_older,
     is_scaled_out,
     progress,
     rollback_step,
 )
+from promotion.errors import PromotionRefusedError
 from promotion.record import PromotionRecord
 
 REQUESTED, PREVIOUS, OTHER = "reviews-qa-new", "reviews-qa-old", "reviews-qa-by-hand"
@@ -77,6 +79,31 @@ def test_the_requested_config_in_service_is_already_live() -> None:
     assert inspect(endpoint("InService", REQUESTED), REQUESTED, TIME, live(REQUESTED, TIME)) == Inspection(
         "already_live", REQUESTED, f"The endpoint reviews-qa already has the config {REQUESTED}."
     )
+
+
+@pytest.mark.parametrize(("record", "previous"), [(None, REQUESTED), (live(PREVIOUS, LATER), PREVIOUS)])
+def test_a_requested_config_that_someone_else_deployed_is_tested(record: PromotionRecord | None, previous: str) -> None:
+    assert inspect(endpoint("InService", REQUESTED), REQUESTED, TIME, record) == Inspection("update", previous)
+
+
+@pytest.mark.parametrize(
+    ("description", "change"),
+    [
+        (endpoint("InService", REQUESTED), None),
+        (endpoint("Updating", REQUESTED), None),  # its instances are scaling
+        (endpoint("Updating", REQUESTED, **pending(REQUESTED)), None),
+        (endpoint("InService", PREVIOUS), f"changed it to {PREVIOUS}"),
+        (endpoint("Updating", REQUESTED, **pending(OTHER)), f"changed it to {OTHER}"),
+        (None, "deleted it"),
+    ],
+)
+def test_an_endpoint_serves_a_config_until_someone_changes_it(description: Any, change: str | None) -> None:
+    if change is None:
+        assert_serves(description, "reviews-qa", REQUESTED)
+        return
+    with pytest.raises(PromotionRefusedError) as error:
+        assert_serves(description, "reviews-qa", REQUESTED)
+    assert change in str(error.value)
 
 
 def test_the_requested_config_out_of_service_is_not_live() -> None:

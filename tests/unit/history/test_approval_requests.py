@@ -237,7 +237,11 @@ def test_a_candidate_waits_until_its_approval_is_granted_or_has_ended(table: Pro
         requested(table, automation)
     ssm = SystemsManager(waiting=("Waiting", "Waiting"), granted=("InProgress", "Success"), rejected=("Failed", "x"))
 
-    waiting = approval_requests.waiting_seconds(table, ssm, NOON + datetime.timedelta(hours=1))
+    now = NOON + datetime.timedelta(hours=1)
+    waiting = {
+        request.automation: approval_requests.waiting_seconds(table, ssm, record, request, now)
+        for record, request in approval_requests.open_requests(table)
+    }
 
-    assert waiting == {"reviews-qa, of-waiting": 3600}
+    assert waiting == {"waiting": 3600, "granted": None, "rejected": None}
     assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "waiting"]

@@ -7,7 +7,7 @@ import pytest
 from promotion.errors import TransientError
 from promotion.history import lock
 from promotion.history.lock import Holder
-from promotion.history.recovery import recover_all_dead, recover_if_dead, resolve
+from promotion.history.recovery import recover_if_dead, resolve
 from promotion.history.table import PromotionTable
 from promotion.source.request import Recover
 from tests.support import promotion_table
@@ -91,14 +91,6 @@ def test_a_running_or_abandoned_or_released_holder_is_not_recovered(
     assert stepfunctions.started == {}
 
 
-def test_all_dead_holders_are_recovered(table: PromotionTable) -> None:
-    lock.acquire(table, OTHER, {"endpoint": "other-qa"}, ELEVEN.isoformat())
-    stepfunctions = StepFunctions("FAILED")
-
-    assert recover_all_dead(table, stepfunctions, ELEVEN) == ["other-qa", "reviews-qa"]
-    assert len(stepfunctions.started) == 2
-
-
 MANUAL = Recover((), "reviews-qa", "An operator requested the recovery.")
 BY_EVENT = Recover((HOLDER,), None, "The execution holder ended FAILED.")
 
@@ -111,6 +103,7 @@ def test_a_dead_holder_is_recovered_on_request(table: PromotionTable, requested:
         "outcome": "recover",
         "reason": requested.reason,
         "execution": HOLDER,
+        "recoveries": 1,
         "promotion": {"endpoint": "reviews-qa"},
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.history.rollback import duplicate_delivery_reason, resolve, rollback_target
+from promotion.history.rollback import duplicate_delivery, live_changed_reason, resolve, rollback_target
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
@@ -85,7 +85,10 @@ HISTORY = [of("first", "old"), of("bad", "old", "Failed"), of("second", "old")]
 def test_an_event_of_an_earlier_promotion_is_a_duplicate_even_with_other_settings(
     promotion: PromotionRecord, message: str
 ) -> None:
-    assert message in (duplicate_delivery_reason(HISTORY, promotion) or "")
+    outcome, reason = duplicate_delivery(HISTORY, promotion) or ("", "")
+
+    assert outcome == "already_superseded"
+    assert message in reason
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,51 @@ def test_an_event_of_an_earlier_promotion_is_a_duplicate_even_with_other_setting
     ],
 )
 def test_an_event_of_a_candidate_that_was_never_live_is_not_a_duplicate(promotion: PromotionRecord) -> None:
-    assert duplicate_delivery_reason(HISTORY, promotion) is None
+    assert duplicate_delivery(HISTORY, promotion) is None
+
+
+FAILED: PromotionRecord = of("bad", "old", "Failed") | {"ended_at": "2026-01-02T00:00:00Z", "reason": "It was wrong."}
+
+
+@pytest.mark.parametrize(
+    ("history", "ignored"),
+    [
+        ([FAILED | {"error": "SmokeTestFailed"}], True),
+        ([FAILED | {"error": "DeploymentFailed"}], True),
+        ([FAILED | {"error": "SmokeTestFailed"}, of("other", "old")], True),
+        ([FAILED | {"error": "TransientError"}], False),
+        ([FAILED], False),
+        # It was started manually since.
+        ([FAILED | {"error": "SmokeTestFailed"}, FAILED | {"error": "Interrupted"}], False),
+        # The settings have changed since.
+        ([FAILED | {"error": "SmokeTestFailed", "endpoint_config_name": "bad-older"}], False),
+    ],
+)
+def test_an_event_of_a_candidate_that_failed_by_its_own_fault_is_ignored(
+    history: list[PromotionRecord], ignored: bool
+) -> None:
+    found = duplicate_delivery(history, of("bad", "old"))
+
+    assert (found is not None) is ignored
+    if found:
+        assert found[0] == "already_failed"
+        assert "It was wrong. An event does not deploy it again" in found[1]
+
+
+REQUESTED_AT = "2026-01-02T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("ended_at", "changed"),
+    [("2026-01-02T11:59:59.999Z", False), (REQUESTED_AT, False), ("2026-01-02T12:00:00.001Z", True)],
+)
+def test_a_rollback_is_refused_if_another_model_became_live_after_its_request(ended_at: str, changed: bool) -> None:
+    live: PromotionRecord = of("newest", "old") | {"ended_at": ended_at}
+
+    reason = live_changed_reason(live, of("first", "old") | {"started_at": REQUESTED_AT})
+
+    assert (reason is not None) is changed
+    assert not reason or ("newest-old" in reason and "first-old" in reason)
 
 
 class SageMaker:

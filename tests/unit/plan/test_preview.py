@@ -25,7 +25,7 @@ FAILED = [{"passed": False, "reason": "f1 is 0.1, but the least is 0.9"}]
 def verdict(
     inspection: Inspection,
     *,
-    already_superseded: str | None = None,
+    duplicate: tuple[str, str] | None = None,
     approval: bool = False,
     conflicts: Any = (),
     **more: Any,
@@ -33,7 +33,7 @@ def verdict(
     return preview.verdict(
         cast(PromotionRecord, RECORD | more),
         inspection,
-        already_superseded=already_superseded,
+        duplicate=duplicate,
         requests_approval=approval,
         conflicts=list(conflicts),
     )
@@ -64,11 +64,16 @@ def verdict(
         (Inspection("update", "c1"), {"conflicts": ["the model m has another Image"]}, "failed", "has another Image"),
         (
             Inspection("update", "c1"),
-            {"already_superseded": "It was live.", "by_event": True},
+            {"duplicate": ("already_superseded", "It was live."), "by_event": True},
             "already_superseded",
             "It was live.",
         ),
-        (Inspection("update", "c1"), {"already_superseded": "It was live."}, "promoted", "would be updated from c1"),
+        (
+            Inspection("update", "c1"),
+            {"duplicate": ("already_superseded", "It was live.")},
+            "promoted",
+            "would be updated from c1",
+        ),
     ],
 )
 def test_a_preview_has_the_outcome_of_the_promotion(

@@ -29,8 +29,14 @@ CANDIDATE = Candidate(
 ORIGIN = Origin("d" * 64, "arn:execution", "s3://stage/suite.json", "s3://stage/metrics.json")
 
 
-def built(candidate: Candidate = CANDIDATE, origin: Origin = ORIGIN, settings: dict[str, Any] = SETTINGS) -> Requests:
-    return build(candidate, [CONTAINER], settings, STAGE, ROLE, origin)
+def built(
+    candidate: Candidate = CANDIDATE,
+    origin: Origin = ORIGIN,
+    settings: dict[str, Any] = SETTINGS,
+    *,
+    require_isolation: bool = False,
+) -> Requests:
+    return build(candidate, [CONTAINER], settings, STAGE, ROLE, origin, require_isolation)
 
 
 def in_stage(settings: dict[str, Any], repository: str | None = None) -> Any:
@@ -104,3 +110,13 @@ def test_a_serverless_endpoint_cannot_use_an_image_of_another_account() -> None:
 
     with pytest.raises(PromotionRefusedError, match="only images in its own account"):
         in_stage({"EndpointConfig": {"ProductionVariants": serverless}})
+
+
+def test_a_stage_can_require_network_isolation_from_the_source_or_the_settings() -> None:
+    of_source = dataclasses.replace(CANDIDATE, enable_network_isolation=True)
+    of_settings = SETTINGS | {"Model": {"EnableNetworkIsolation": True}}
+
+    assert built(of_source, require_isolation=True).model["EnableNetworkIsolation"]
+    assert built(settings=of_settings, require_isolation=True).model["EnableNetworkIsolation"]
+    with pytest.raises(PromotionRefusedError, match="reviews-1 has no network isolation, which this stage requires"):
+        built(require_isolation=True)

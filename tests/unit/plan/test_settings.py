@@ -10,18 +10,19 @@ from promotion.plan.settings import load, parameter_name, read
 from tests.support.s3_faults import client_error
 
 PARAMETER = "/model-promotion/qa/reviews"
+UPSTREAM = "111111111111"
 DEFAULTS = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}}
 SUITE = {"cases": [{"name": "one", "body": [1], "expect": "length(@) == `1`"}]}
 VPC = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
 
 
 def settings(given: Any) -> dict[str, Any]:
-    return read(json.dumps(given), PARAMETER, DEFAULTS)
+    return read(json.dumps(given), PARAMETER, DEFAULTS, UPSTREAM)
 
 
 def refusal(text: str) -> str:
     with pytest.raises(InvalidRequestError) as error:
-        read(text, PARAMETER, DEFAULTS)
+        read(text, PARAMETER, DEFAULTS, UPSTREAM)
     assert PARAMETER in str(error.value)
     return str(error.value)
 
@@ -37,7 +38,7 @@ def test_an_invalid_application_name_has_no_parameter(application: str) -> None:
 
 
 def test_without_settings_the_defaults_apply() -> None:
-    assert read(None, PARAMETER, DEFAULTS) == DEFAULTS
+    assert read("{}", PARAMETER, DEFAULTS, UPSTREAM) == DEFAULTS
 
 
 def test_the_defaults_are_never_changed() -> None:
@@ -98,14 +99,17 @@ def test_settings_accept_the_members_of_the_sagemaker_api() -> None:
 def test_an_invalid_default_does_not_prevent_reading_the_settings() -> None:
     wrong = {"EndpointConfig": {"ProductionVariants": [{"InstanceType": "m5.large", "InitialInstanceCount": 1}]}}
 
-    assert read(None, PARAMETER, wrong) == wrong
+    assert read("{}", PARAMETER, wrong, UPSTREAM) == wrong
     own = '{"EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large"}]}}'
-    assert read(own, PARAMETER, wrong)["EndpointConfig"]["ProductionVariants"][0]["InstanceType"] == "ml.m5.large"
+    assert (
+        read(own, PARAMETER, wrong, UPSTREAM)["EndpointConfig"]["ProductionVariants"][0]["InstanceType"]
+        == "ml.m5.large"
+    )
 
 
 @pytest.mark.parametrize("given", [{}, {"EndpointConfig": {"KmsKeyId": "key"}}])
 def test_settings_can_be_read_without_defaults(given: dict[str, Any]) -> None:
-    assert read(json.dumps(given), PARAMETER, {}) == given
+    assert read(json.dumps(given), PARAMETER, {}, UPSTREAM) == given
 
 
 def test_a_smoke_test_has_its_defaults() -> None:
@@ -340,11 +344,11 @@ def ssm(moto: None) -> Any:
 def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
     ssm.put_parameter(Name=PARAMETER, Type="String", Value=json.dumps({"SmokeTest": "skip"}))
 
-    assert load(ssm, "qa", "reviews", DEFAULTS) == {**DEFAULTS, "SmokeTest": "skip"}
+    assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) == {**DEFAULTS, "SmokeTest": "skip"}
 
 
-def test_an_application_without_a_parameter_has_the_defaults(ssm: Any) -> None:
-    assert load(ssm, "qa", "reviews", DEFAULTS) == DEFAULTS
+def test_an_application_without_a_parameter_is_not_registered(ssm: Any) -> None:
+    assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) is None
 
 
 def test_an_error_of_parameter_store_is_raised() -> None:
@@ -355,13 +359,15 @@ def test_an_error_of_parameter_store_is_raised() -> None:
             raise denied
 
     with pytest.raises(type(denied)) as error:
-        load(Denying(), "qa", "reviews", DEFAULTS)
+        load(Denying(), "qa", "reviews", DEFAULTS, UPSTREAM)
 
     assert error.value is denied
 
 
 def test_a_variant_overrides_the_default_variant_member_by_member() -> None:
-    settings = read('{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 3}]}}', PARAMETER, DEFAULTS)
+    settings = read(
+        '{"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 3}]}}', PARAMETER, DEFAULTS, UPSTREAM
+    )
 
     (variant,) = settings["EndpointConfig"]["ProductionVariants"]
     assert variant == {**DEFAULTS["EndpointConfig"]["ProductionVariants"][0], "InitialInstanceCount": 3}
@@ -371,11 +377,11 @@ def test_a_serverless_variant_has_no_instances_of_the_default_variant() -> None:
     variant = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
     document = json.dumps({"EndpointConfig": {"ProductionVariants": [variant]}})
 
-    assert read(document, PARAMETER, DEFAULTS)["EndpointConfig"]["ProductionVariants"] == [variant]
+    assert read(document, PARAMETER, DEFAULTS, UPSTREAM)["EndpointConfig"]["ProductionVariants"] == [variant]
 
 
 def test_autoscaling_is_read_and_a_mistake_in_it_is_named() -> None:
-    assert read(json.dumps({"Autoscaling": {"MinCapacity": 1, "MaxCapacity": 4}}), PARAMETER, DEFAULTS)[
+    assert read(json.dumps({"Autoscaling": {"MinCapacity": 1, "MaxCapacity": 4}}), PARAMETER, DEFAULTS, UPSTREAM)[
         "Autoscaling"
     ] == {
         "MinCapacity": 1,
@@ -390,8 +396,11 @@ def test_a_quality_gate_and_a_retention_replace_the_defaults() -> None:
     gate = [{"MetricName": "f1", "Minimum": 0.9}]
     given = json.dumps({"QualityGate": gate, "Retention": {"Keep": 3}})
 
-    assert read(given, "parameter", {"Retention": {"Keep": 5}}) == {"QualityGate": gate, "Retention": {"Keep": 3}}
-    assert read("{}", "parameter", {"Retention": {"Keep": 5}}) == {"Retention": {"Keep": 5}}
+    assert read(given, "parameter", {"Retention": {"Keep": 5}}, UPSTREAM) == {
+        "QualityGate": gate,
+        "Retention": {"Keep": 3},
+    }
+    assert read("{}", "parameter", {"Retention": {"Keep": 5}}, UPSTREAM) == {"Retention": {"Keep": 5}}
 
 
 @pytest.mark.parametrize(
@@ -403,3 +412,15 @@ def test_a_quality_gate_and_a_retention_replace_the_defaults() -> None:
 )
 def test_an_invalid_quality_gate_or_retention_is_refused_with_its_path(given: dict[str, Any], message: str) -> None:
     assert message in refusal(json.dumps(given))
+
+
+def test_sources_and_adoption_are_settings() -> None:
+    given = {"Sources": {"ModelPackageGroups": ["reviews"]}, "AdoptExisting": True}
+
+    assert settings(given) == DEFAULTS | given
+
+
+@pytest.mark.parametrize("value", [1, "true", None, {}])
+def test_adoption_is_true_or_false(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="AdoptExisting must be true or false"):
+        settings({"AdoptExisting": value})

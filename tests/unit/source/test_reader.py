@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import reader
+from promotion.source.admission import Applications
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
 from tests.support.s3_faults import client_error, not_found
@@ -28,7 +29,8 @@ class SageMaker:
 
 
 def read(error: ClientError) -> None:
-    reader.read(Upstream(SageMaker(error), ACCOUNT, "eu-west-1", ROLE), Promote("model", "reviews-1"), lambda _: {})
+    upstream = Upstream(SageMaker(error), ACCOUNT, "eu-west-1", ROLE)
+    reader.read(upstream, Promote("model", "reviews-1"), Applications("qa", "222222222222", lambda _: {}))
 
 
 def test_a_source_that_does_not_exist_is_an_invalid_request() -> None:

@@ -15,7 +15,8 @@ from tests.support.scalable_targets import TRACKING, target
 def apply(dynamodb: Any, *wanted: Any, holder: str = FIRST) -> None:
     put("lock", ENDPOINT, execution=holder, promotion="{}")
     put("autoscaling", ENDPOINT, previous="[]", wanted=json.dumps(wanted))
-    apply_autoscaling.handler({"promotion": {"endpoint": ENDPOINT}, "execution": FIRST, "table": NAME}, CONTEXT)
+    promotion = {"endpoint": ENDPOINT, "endpoint_config_name": "new"}
+    apply_autoscaling.handler({"promotion": promotion, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
 def scaling() -> tuple[list[tuple[int, int]], list[str]]:
@@ -50,3 +51,10 @@ def test_autoscaling_is_not_changed_without_the_lock(dynamodb: Any) -> None:
         apply(dynamodb, target(), holder=SECOND)
 
     assert scaling() == ([], [])
+
+
+def test_an_endpoint_that_someone_changed_in_the_meantime_is_not_recorded(dynamodb: Any) -> None:
+    make_endpoint("by-hand")
+
+    with pytest.raises(PromotionRefusedError, match="changed it to by-hand"):
+        apply(dynamodb)

@@ -60,8 +60,9 @@ class Client:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
-    monkeypatch.setattr(compatibility, "live_config", lambda *_: None)
+    monkeypatch.setattr(compatibility, "describe_endpoint", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
+    monkeypatch.setattr(plan_copy, "serving_role", lambda _, path, *__: f"{path}reviews-qa")
     # The claim in the promotion table is not part of the measurement.
     monkeypatch.setattr(claims, "use", lambda *_: None)
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
@@ -79,7 +80,8 @@ def promote() -> tuple[list[Any], int]:
         "image_copy": False,
         "maximum_copy_bytes": 1024**4,
         "image_repository": "model-promotion-qa",
-        "sagemaker_role_arn": f"arn:aws:iam::{OWN}:role/model-promotion/qa/sagemaker",
+        "serving_role_path": f"arn:aws:iam::{OWN}:role/model-promotion/qa/serving/",
+        "require_network_isolation": False,
         "settings": json.dumps(SETTINGS),
     }
     plan = plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)

@@ -55,6 +55,7 @@ def test_the_journal_of_an_update_has_the_previous_config(dynamodb: Any) -> None
 
 def test_an_endpoint_that_already_has_the_config_is_not_updated(dynamodb: Any) -> None:
     make_endpoint("new")
+    put("live", ENDPOINT, promotion=json.dumps(PROMOTION))
 
     assert inspect(dynamodb)["outcome"] == "already_live"
 

@@ -6,6 +6,7 @@ import boto3
 import pytest
 
 from promotion.endpoint.smoke_test import SKIP, validated
+from promotion.errors import PromotionRefusedError
 from steps import run_smoke_test
 from tests.support.lambda_context import CONTEXT
 from tests.support.moto_endpoints import ENDPOINT, make_endpoint
@@ -25,12 +26,12 @@ def respond_with(moto_url: str, *bodies: str) -> None:
     urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
 
 
-def run(*cases: dict[str, Any]) -> dict[str, Any]:
+def run(*cases: dict[str, Any], config: str = "new") -> dict[str, Any]:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="stage", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     suite = validated({"cases": [{"name": "answers", "body": {}, **case} for case in cases]}, "a test")
     s3.put_object(Bucket="stage", Key="suite.json", Body=json.dumps(suite).encode())
-    promotion = {"smoke_test": "s3://stage/suite.json", "endpoint": ENDPOINT}
+    promotion = {"smoke_test": "s3://stage/suite.json", "endpoint": ENDPOINT, "endpoint_config_name": config}
     return run_smoke_test.handler({"promotion": promotion, "account": "123456789012", "bucket": "stage"}, CONTEXT)
 
 
@@ -57,9 +58,21 @@ def test_an_unexpected_response_fails_the_smoke_test(moto_url: str) -> None:
 
 def test_a_skipped_smoke_test_sends_no_requests() -> None:
     verdict = run_smoke_test.handler(
-        {"promotion": {"smoke_test": SKIP, "endpoint": ENDPOINT}, "account": "123456789012", "bucket": "stage"},
+        {
+            "promotion": {"smoke_test": SKIP, "endpoint": ENDPOINT, "endpoint_config_name": "new"},
+            "account": "123456789012",
+            "bucket": "stage",
+        },
         CONTEXT,
     )
 
     assert verdict["passed"]
     assert verdict["invocations"] == 0
+
+
+def test_a_smoke_test_of_another_config_than_the_promoted_one_does_not_count(moto_url: str) -> None:
+    make_endpoint("by-hand")
+    respond_with(moto_url, '{"label": "good"}')
+
+    with pytest.raises(PromotionRefusedError, match="changed it to by-hand"):
+        run({"expect": "label == 'good'"})

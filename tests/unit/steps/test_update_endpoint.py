@@ -20,7 +20,7 @@ def update(previous: str = "") -> dict[str, Any]:
     return update_endpoint.handler({"promotion": promotion, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
-def test_a_first_endpoint_is_created_with_the_application_tag(dynamodb: Any) -> None:
+def test_a_first_endpoint_is_created_with_the_tags_of_its_application_and_execution(dynamodb: Any) -> None:
     put("lock", ENDPOINT, execution=FIRST, promotion="{}")
     make_config("new")
 
@@ -29,7 +29,10 @@ def test_a_first_endpoint_is_created_with_the_application_tag(dynamodb: Any) -> 
     assert endpoints() == {ENDPOINT: "new"}
     sagemaker = boto3.client("sagemaker")
     arn = sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointArn"]
-    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "model-promotion:application", "Value": "reviews"}]
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [
+        {"Key": "model-promotion:application", "Value": "reviews"},
+        {"Key": "model-promotion:execution", "Value": FIRST},
+    ]
 
 
 @pytest.mark.parametrize("holder", [None, SECOND])

@@ -202,6 +202,7 @@ class Container:
         return code / program
 
     def _environment(self) -> dict[str, str]:
+        # "no AWS credentials are made available to the container runtime environment" (mkt-algo-model-internet-free)
         credentials = {} if self.isolated else execution_roles.environment(self.role_arn)
         channels = {
             source["ChannelName"]: str(self.directory / "additional-model-data-sources" / source["ChannelName"])

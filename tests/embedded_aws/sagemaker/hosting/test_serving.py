@@ -167,6 +167,21 @@ def predict_fn(data, model_dir):
     assert seen == {"embedded_aws": False, "secret": False, "greeting": "Hi", "model_dir": True}
 
 
+def test_a_model_with_network_isolation_has_no_credentials(qa: Account) -> None:
+    script = """
+import os
+def model_fn(model_dir): return model_dir
+def predict_fn(data, model_dir):
+    return [name for name in os.environ if name.startswith("AWS_") and name != "AWS_EC2_METADATA_DISABLED"]
+"""
+    model = qa.model("a", archive({"code/inference.py": script}), {"EnableNetworkIsolation": True})
+    qa.endpoint(qa.config(model))
+
+    seen: Any = qa.greet()
+
+    assert seen == []
+
+
 def test_a_missing_artifact_fails_the_deployment(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.s3.delete_object(Bucket=qa.bucket, Key=f"{config}/model.tar.gz")

@@ -1,0 +1,309 @@
+"""Only a registered application is promoted, and only from the sources that its settings allow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded_aws.aws import EmbeddedAws
+from sandbox import stacks as project
+from tests.support.approvals import waiting_approval
+from tests.support.events import event
+from tests.support.mail import mail
+from tests.support.settings import configure, register
+from tests.support.stacks import deployed_with
+from tests.support.waiting import wait_until
+from tests.support.world import ECHO_LABEL, IMAGE, QA, ROLE, Lab, Stage
+
+
+def assert_unchanged(qa: Stage, application: str) -> None:
+    """Assert that nothing of the application exists in the stage."""
+    assert qa.endpoint(application) is None
+    assert qa.history(application) == []
+    models = qa.client("sagemaker").list_models(NameContains=application)["Models"]
+    assert models == []
+    assert "Contents" not in qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")
+
+
+def test_a_source_of_an_unregistered_application_is_not_for_promotion_and_the_operators_are_notified(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, name: str
+) -> None:
+    job = lab.train(name, "good")
+
+    execution = qa.execution_of(job)
+
+    assert execution.states[-2:] == ["Publish refusal", "Not for promotion"]
+    assert execution.output["outcome"] == "not_for_promotion"
+    told = mail(stacks, job, "not for promotion")
+    for text in (execution.output["reason"], told):
+        assert f"The training job {job} is for the application {name}, which is not registered in the stage qa." in text
+        assert f"in account {QA}: aws cloudformation deploy --template-file application.yaml" in text
+        assert f"--parameter-overrides Stage=qa Application={name}" in text
+    assert f"[qa] {name}: not for promotion. Nothing was changed." in told
+    assert_unchanged(qa, name)
+
+
+def test_a_promotion_of_an_unregistered_application_cannot_be_started(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, name: str
+) -> None:
+    job = lab.train(name, "good", tagged=False)
+    tagged = lab.train(f"{name}-tagged", "good")
+    mail(stacks, tagged)  # by its own event
+    completed = {"TrainingJobName": tagged, "TrainingJobStatus": "Completed"}
+
+    started = qa.promote({"training_job": job, "application": name})
+    preview = qa.promote({"training_job": job, "application": name, "preview": True})
+    of_event = qa.promote(event("SageMaker Training Job State Change", completed) | {"preview": True})
+
+    assert (started.status, started.error) == ("FAILED", "InvalidRequestError")
+    assert preview.output["would_be"] == "failed"
+    for text in (started.cause, preview.output["why"]):
+        assert f"The training job {job} is for the application {name}, which is not registered" in str(text)
+    assert of_event.states[-2:] == ["Which request?", "Not for promotion"]
+    assert f"Application={name}-tagged" in of_event.output["reason"]
+    assert_unchanged(qa, name)
+
+
+def test_an_application_without_its_serving_role_is_refused_with_how_to_register_it(
+    lab: Lab, qa: Stage, name: str
+) -> None:
+    configure(qa, name)  # the parameter alone
+
+    execution = qa.execution_of(lab.train(name, "good"))
+
+    assert execution.error == "PromotionRefusedError"
+    role = f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{name}-qa"
+    assert f"{name} has no serving role in the stage qa: the role {role} does not exist." in str(execution.cause)
+    assert f"Application={name} " in str(execution.cause)
+    assert_unchanged(qa, name)
+
+
+def test_an_endpoint_of_an_application_that_is_no_longer_registered_is_not_rolled_back(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    for label in ("first", "second"):
+        assert qa.execution_of(lab.train(application, label)).status == "SUCCEEDED"
+    cloudformation_client = qa.client("cloudformation")
+    cloudformation_client.delete_stack(StackName=f"model-promotion-qa-{application}")
+
+    execution = qa.promote({"rollback": f"{application}-qa"})
+
+    assert execution.error == "InvalidRequestError"
+    assert f"The endpoint {application}-qa is for the application {application}, which is not registered" in str(
+        execution.cause
+    )
+    # SageMaker needs the role of a live endpoint.
+    assert qa.client("iam").get_role(RoleName=f"{application}-qa")
+    assert qa.answer(application) == {"label": "second"}
+
+
+def test_a_training_job_with_another_role_is_not_for_promotion_and_supersedes_nothing(
+    lab: Lab, qa: Stage, production: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    other = training_role(lab, application)
+    configure(qa, application, Sources={"TrainingRoles": [ROLE]})
+    assert qa.execution_of(lab.train(application, "allowed")).status == "SUCCEEDED"
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+
+    job = lab.train(application, "other", role=other)
+    execution = qa.execution_of(job)
+    manual = qa.promote({"training_job": job})
+
+    assert execution.states[-2:] == ["Publish refusal", "Not for promotion"]
+    for text in (execution.output["reason"], mail(stacks, job, "not for promotion"), manual.cause):
+        assert f"ran with the role {other}, which Sources.TrainingRoles in the settings of {application}" in str(text)
+        assert f"Allowed: {ROLE}." in str(text)
+    assert manual.error == "PromotionRefusedError"
+    assert qa.answer(application) == {"label": "allowed"}
+    assert waiting_approval(production, application)["AutomationExecutionId"] == waiting
+
+    configure(qa, application, Sources={"TrainingRoles": [ROLE, other]})
+    assert qa.promote({"training_job": job}).states[-1] == "Promoted"
+
+
+def training_role(lab: Lab, name: str) -> str:
+    """Create another role with which models are trained."""
+    iam = lab.client("iam")
+    trust = iam.get_role(RoleName=project.TRAINING_ROLE)["Role"]["AssumeRolePolicyDocument"]
+    policy = iam.get_role_policy(RoleName=project.TRAINING_ROLE, PolicyName="Train")["PolicyDocument"]
+    role = iam.create_role(RoleName=f"{name}-training", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    iam.put_role_policy(RoleName=role["RoleName"], PolicyName="Train", PolicyDocument=json.dumps(policy))
+    return str(role["Arn"])
+
+
+@pytest.mark.parametrize("group", ["own", "other", None])
+def test_a_model_package_is_promoted_only_from_an_allowed_group(
+    lab: Lab, qa: Stage, application: str, group: str | None
+) -> None:
+    sagemaker = lab.client("sagemaker")
+    configure(qa, application, SmokeTest="skip", Sources={"ModelPackageGroups": [f"{application}-own"]})
+    url = lab.upload(f"{application}/model.tar.gz", lab.artifact("v1"))
+    specification = {"Containers": [{"Image": IMAGE, "ModelDataUrl": url}]}
+    if group:
+        sagemaker.create_model_package_group(
+            ModelPackageGroupName=f"{application}-{group}",
+            Tags=[{"Key": "model-promotion:application", "Value": application}],
+        )
+        named = {"ModelPackageGroupName": f"{application}-{group}", "ModelApprovalStatus": "Approved"}
+    else:
+        named = {"ModelPackageName": application}
+    package = sagemaker.create_model_package(InferenceSpecification=specification, **named)["ModelPackageArn"]
+
+    execution = qa.promote({"model_package": package, "application": application})
+
+    if group == "own":
+        assert execution.states[-1] == "Promoted", execution.cause
+    else:
+        where = f"is in the model package group {application}-other" if group else "is in no group"
+        assert execution.error == "PromotionRefusedError"
+        assert f"The model package {package} {where}, which Sources.ModelPackageGroups" in str(execution.cause)
+        assert_unchanged(qa, application)
+
+
+def make_foreign_endpoint(lab: Lab, qa: Stage, application: str) -> str:
+    """Create an endpoint with the name of the application's endpoint, as someone in the account, and return its ARN."""
+    sagemaker, name = qa.client("sagemaker"), f"{application}-qa"
+    key = f"models/{application}/theirs/model.tar.gz"
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("theirs"))
+    sagemaker.create_model(
+        ModelName=f"{application}-theirs",
+        ExecutionRoleArn=f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{name}",
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": f"s3://{qa.bucket}/{key}"},
+    )
+    variant = {"VariantName": "AllTraffic", "ModelName": f"{application}-theirs"}
+    variants = [variant | {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]
+    sagemaker.create_endpoint_config(EndpointConfigName=f"{application}-theirs", ProductionVariants=variants)
+    arn = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{application}-theirs")["EndpointArn"]
+    wait_until(lambda: True if qa.instances(application) else None, "their endpoint")
+    return str(arn)
+
+
+def test_an_endpoint_of_someone_else_is_updated_only_after_its_adoption(lab: Lab, qa: Stage, application: str) -> None:
+    arn = make_foreign_endpoint(lab, qa, application)
+    job = lab.train(application, "ours")
+    refused = qa.execution_of(job)
+
+    assert refused.error == "PromotionRefusedError"
+    assert f"No promotion created the endpoint {application}-qa" in str(refused.cause)
+    assert f"aws sagemaker add-tags --resource-arn {arn} --tags Key=model-promotion:application" in str(refused.cause)
+    assert qa.client("sagemaker").list_models(NameContains=f"{application}-qa-")["Models"] == []
+    preview = qa.promote({"training_job": job, "preview": True})
+    assert preview.output["would_be"] == "failed"
+    configure(qa, application, AdoptExisting=True)
+    assert qa.promote({"training_job": job}).error == "PromotionRefusedError"
+    assert qa.answer(application) == {"label": "theirs"}
+
+    tag = {"Key": "model-promotion:application", "Value": application}
+    qa.client("sagemaker").add_tags(ResourceArn=arn, Tags=[tag])
+    adopted = qa.promote({"training_job": job})
+
+    assert adopted.states[-1] == "Promoted", adopted.cause
+    assert qa.answer(application) == {"label": "ours"}
+
+
+def test_no_role_of_the_stage_can_change_or_tag_an_endpoint_of_someone_else(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    arn, name = make_foreign_endpoint(lab, qa, application), f"{application}-qa"
+    update = {"EndpointName": name, "EndpointConfigName": f"{name}-20260102-0304-0a1b2c3d"}
+    tags = [{"Key": "model-promotion:application", "Value": application}]
+
+    for function in ("UpdateEndpointFunction", "RollBackEndpointFunction"):
+        sagemaker = qa.trying_as(function, "sagemaker")
+        for action, call, request in (
+            ("sagemaker:UpdateEndpoint", sagemaker.update_endpoint, update),
+            ("sagemaker:DeleteEndpoint", sagemaker.delete_endpoint, {"EndpointName": name}),
+            ("sagemaker:AddTags", sagemaker.add_tags, {"ResourceArn": arn, "Tags": tags}),
+        ):
+            with pytest.raises(ClientError, match=action):
+                call(**request)
+    assert qa.answer(application) == {"label": "theirs"}
+
+
+# The container of one application tries to reach what belongs to another one. Its request names the calls.
+HOSTILE = """
+import json
+import boto3
+def model_fn(model_dir):
+    return None
+def input_fn(body, content_type):
+    return json.loads(body)
+def predict_fn(calls, model):
+    results = {}
+    for name, (service, operation, request) in calls.items():
+        try:
+            getattr(boto3.client(service), operation)(**request)
+            results[name] = "allowed"
+        except Exception as error:
+            results[name] = str(error)
+    return results
+def output_fn(prediction, accept):
+    return json.dumps(prediction), "application/json"
+"""
+
+
+def test_a_container_reaches_no_models_data_or_logs_of_another_application(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    other = f"{application}-other"
+    for name in (application, other):
+        register(qa, name, SmokeTest="skip")
+    theirs = qa.execution_of(lab.train(other, "theirs", script=f"print('loaded')\n{ECHO_LABEL}")).output
+    assert qa.execution_of(lab.train(application, "hostile", script=HOSTILE)).states[-1] == "Promoted"
+    s3, logs, bucket = qa.client("s3"), qa.client("logs"), qa.bucket
+    [model] = s3.list_objects_v2(Bucket=bucket, Prefix=f"models/{other}/{theirs['digest']}/0/")["Contents"]
+    for key in (f"inference/{other}/answer", f"smoke-test/{other}/body", f"inference/{application}/answer"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"private")
+    group = f"/aws/sagemaker/Endpoints/{other}-qa"
+    stream = wait_until(
+        lambda: next(iter(logs.describe_log_streams(logGroupName=group)["logStreams"]), None), "their log"
+    )["logStreamName"]
+    line = [{"timestamp": 1, "message": "forged"}]
+    calls: dict[str, tuple[str, str, dict[str, Any]]] = {
+        f"{operation} {key}": ("s3", operation, {"Bucket": bucket, "Key": key} | more)
+        for key in (model["Key"], f"inference/{other}/answer", f"smoke-test/{other}/body", "manifests/x.json")
+        for operation, more in (("get_object", {}), ("put_object", {"Body": "forged"}))
+    }
+    calls |= {
+        f"list {prefix}": ("s3", "list_objects_v2", {"Bucket": bucket, "Prefix": prefix})
+        for prefix in ("", "models/", f"models/{other}/", f"inference/{other}/", "inference/")
+    }
+    named = {"logGroupName": group, "logStreamName": stream}
+    calls |= {
+        "forge": ("logs", "put_log_events", named | {"logEvents": line}),
+        "new stream": ("logs", "create_log_stream", named | {"logStreamName": "forged"}),
+        "read log": ("logs", "get_log_events", named),
+        "settings": ("ssm", "get_parameter", {"Name": f"/model-promotion/qa/{application}"}),
+    }
+    own = {
+        "own answer": ("s3", "get_object", {"Bucket": bucket, "Key": f"inference/{application}/answer"}),
+        "own list": ("s3", "list_objects_v2", {"Bucket": bucket, "Prefix": f"inference/{application}/"}),
+        "own put": ("s3", "put_object", {"Bucket": bucket, "Key": f"inference/{application}/new", "Body": "mine"}),
+    }
+
+    body = qa.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=f"{application}-qa", Body=json.dumps(calls | own), ContentType="application/json"
+    )["Body"]
+
+    results = json.loads(body.read())
+    assert {name: results.pop(name) for name in own} == dict.fromkeys(own, "allowed")
+    assert results.keys() == calls.keys()
+    assert [name for name, result in results.items() if "AccessDenied" not in result] == []
+    assert s3.get_object(Bucket=bucket, Key=f"inference/{other}/answer")["Body"].read() == b"private"
+    assert qa.answer(other) == {"label": "theirs"}
+
+
+def test_a_stage_that_requires_network_isolation_promotes_no_other_model(lab: Lab, qa: Stage, application: str) -> None:
+    configure(qa, application, Model={"EnableNetworkIsolation": True})
+    with deployed_with(qa, RequireNetworkIsolation="true"):
+        isolated = qa.execution_of(lab.train(application, "isolated"))
+        configure(qa, application)
+        refused = qa.execution_of(lab.train(application, "open"))
+
+    assert isolated.states[-1] == "Promoted", isolated.cause
+    assert refused.error == "PromotionRefusedError"
+    assert "has no network isolation, which this stage requires (RequireNetworkIsolation)" in str(refused.cause)
+    assert qa.answer(application) == {"label": "isolated"}

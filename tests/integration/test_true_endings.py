@@ -1,0 +1,176 @@
+"""However a promotion ends, its record, the endpoint and the notifications agree."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from embedded_aws.gateway import faults
+from embedded_aws.gateway.faults import Call, Kind
+from embedded_aws.services.stepfunctions import api as step_functions
+from tests.support.approvals import waiting_approval
+from tests.support.events import event
+from tests.support.waiting import wait_until
+from tests.support.world import Execution, Lab, Stage
+
+
+def when(state: str, text: str, act: Callable[[Any], None]) -> contextlib.AbstractContextManager[None]:
+    """Act once, when the first execution with `text` in its input enters a state."""
+    done: list[str] = []
+
+    def observe(execution: Any, entered: str) -> None:
+        if entered == state and text in execution.execution_input and not done:
+            done.append(state)
+            act(execution)
+
+    return step_functions.watched(observe)
+
+
+def serve(stage: Stage, application: str, config: str) -> None:
+    """Update the endpoint, as someone else, and wait until it serves the config."""
+    sagemaker = stage.client("sagemaker")
+    sagemaker.update_endpoint(EndpointName=f"{application}-{stage.name}", EndpointConfigName=config)
+
+    def look() -> bool | None:
+        found = stage.endpoint(application) or {}
+        return (found.get("EndpointConfigName"), found.get("EndpointStatus")) == (config, "InService") or None
+
+    wait_until(look, f"{config} on the endpoint")
+
+
+def config_of(stage: Stage, application: str) -> str:
+    return str((stage.endpoint(application) or {})["EndpointConfigName"])
+
+
+def statuses(stage: Stage, application: str) -> list[str]:
+    return [record["status"] for record in stage.history(application)]
+
+
+def test_a_promotion_whose_record_cannot_be_written_is_rolled_back(lab: Lab, qa: Stage, application: str) -> None:
+    good = qa.execution_of(lab.train(application, "good")).output
+    machine = qa.client("stepfunctions").describe_state_machine(stateMachineArn=qa.state_machine)
+    trouble = contextlib.ExitStack()
+
+    with trouble:
+        trouble.enter_context(when("Capture failure", application, lambda _: trouble.pop_all().close()))
+        trouble.enter_context(faults.injected(Call(machine["roleArn"], "dynamodb", "TransactWriteItems"), Kind.DENIED))
+        # The trouble begins with the record and ends before the rollback.
+        execution = qa.execution_of(lab.train(application, "next"))
+
+    assert execution.status == "FAILED"
+    assert execution.states[-1] == "Promotion failed"
+    assert config_of(qa, application) == good["endpoint_config_name"]
+    assert qa.answer(application) == {"label": "good"}
+    assert (qa.live(application) or {})["model_name"] == good["model_name"]
+    assert statuses(qa, application) == ["Succeeded", "Failed"]
+    assert qa.running(application) == []
+
+
+def test_a_promotion_that_was_stopped_before_its_event_is_published_later(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    def stop(execution: Any) -> None:
+        qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
+
+    with when("Publish promotion", f"{application}-good-", stop):
+        execution = qa.execution_of(lab.train(application, "good"))
+    assert execution.status == "ABORTED"
+    assert statuses(qa, application) == ["Succeeded"]
+
+    def publish() -> bool | None:
+        published = invoke_watch(qa)["published"]
+        return f"{application}-qa" in published or None
+
+    wait_until(publish, "the event of the promotion")
+
+    waiting = waiting_approval(production, application)
+    assert waiting["Parameters"]["SourceName"] == [(qa.live(application) or {})["model_name"]]
+    assert f"{application}-qa" not in invoke_watch(qa)["published"]
+
+
+def invoke_watch(stage: Stage) -> Any:
+    """Run the quarter-hourly check now."""
+    payload = {"stage": stage.name, "table": stage.table, "bus": f"model-promotion-{stage.name}"}
+    answer = stage.client("lambda").invoke(
+        FunctionName=stage.physical_id("WatchPromotionsFunction"), Payload=json.dumps(payload)
+    )
+    return json.loads(answer["Payload"].read())
+
+
+def test_an_endpoint_that_someone_updates_during_the_smoke_test_is_not_recorded_as_promoted(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    good = qa.execution_of(lab.train(application, "good")).output
+    job = lab.train(application, "next", tagged=False)
+    for state in ("Run smoke test", "Apply autoscaling"):
+        with when(state, job, lambda _: serve(qa, application, good["endpoint_config_name"])):
+            execution = promote_with_suite(lab, qa, application, job, "label == 'next' || label == 'good'")
+
+        assert execution.status == "FAILED", execution.states
+        assert "someone else changed it to" in (execution.cause or "")
+        assert config_of(qa, application) == (qa.live(application) or {})["endpoint_config_name"]
+    assert statuses(qa, application) == ["Succeeded", "Failed", "Failed"]
+
+
+def promote_with_suite(lab: Lab, stage: Stage, application: str, job: str, expect: str) -> Execution:
+    """Tag a training job after its own event was handled, and promote it manually."""
+    if not stage.history(application)[1:]:
+        stage.execution_of(job)
+        sagemaker = lab.client("sagemaker")
+        arn = sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobArn"]
+        tag = {"Key": "model-promotion:smoke-test", "Value": lab.suite(application, expect)}
+        sagemaker.add_tags(ResourceArn=arn, Tags=[tag])
+    return stage.promote({"training_job": job, "application": application})
+
+
+def test_a_config_that_failed_is_tested_again_although_someone_deployed_it(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    good = qa.execution_of(lab.train(application, "good")).output
+    job = lab.train(application, "bad", expect="label == 'good'")
+    failed = qa.execution_of(job)
+    assert failed.error == "SmokeTestFailed"
+    bad = qa.history(application)[-1]["endpoint_config_name"]
+    serve(qa, application, bad)
+
+    execution = qa.promote({"training_job": job})
+
+    assert execution.error == "SmokeTestFailed"
+    assert config_of(qa, application) == good["endpoint_config_name"]
+    assert (qa.live(application) or {})["endpoint_config_name"] == good["endpoint_config_name"]
+
+
+def test_a_rollback_does_not_skip_a_model_that_became_live_in_the_meantime(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "first"))
+    qa.execution_of(lab.train(application, "second"))
+    rollbacks: list[str] = []
+
+    with when(
+        "Check endpoint",
+        f"{application}-third-",
+        lambda _: rollbacks.append(qa.start({"rollback": f"{application}-qa"})),
+    ):
+        third = qa.execution_of(lab.train(application, "third"))
+    rollback = qa.ended(rollbacks[0])
+
+    assert third.status == "SUCCEEDED", third.cause
+    assert rollback.error == "PromotionRefusedError", rollback.states
+    assert third.output["model_name"] in (rollback.cause or "")
+    assert qa.answer(application) == {"label": "third"}
+    assert (qa.live(application) or {})["model_name"] == third.output["model_name"]
+
+
+def test_an_event_does_not_deploy_a_model_again_that_failed_its_smoke_test(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    job = lab.train(application, "bad", expect="label == 'good'")
+    qa.execution_of(job)
+    completed = {"TrainingJobName": job, "TrainingJobStatus": "Completed"}
+
+    again = qa.promote(event("SageMaker Training Job State Change", completed))
+
+    assert again.states[-1] == "Not deployed again", again.cause
+    assert statuses(qa, application) == ["Failed"]
+    assert qa.promote({"training_job": job}).error == "SmokeTestFailed"
