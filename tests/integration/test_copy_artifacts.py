@@ -276,6 +276,23 @@ def test_many_small_objects_with_odd_names_are_copied_exactly(
         assert s3.get_object(Bucket=qa.bucket, Key=prefix + name)["Body"].read() == name.encode()
 
 
+def test_a_prefix_in_the_upstream_stage_is_found_although_only_its_models_can_be_listed(
+    qa: Stage, production: Stage, application: str
+) -> None:
+    key = f"models/{application}/digest/0/Environment/TOKENIZER"
+    for name in ("vocabulary", "merges"):
+        qa.client("s3").put_object(Bucket=qa.bucket, Key=f"{key}/{name}", Body=b"x", IfNoneMatch="*")
+    reader = production.acting_as("PlanCopyFunction", "s3")
+
+    # S3 denies the check for an object of that name.
+    found = pin(reader, Reference((0, "Environment", "TOKENIZER"), f"s3://{qa.bucket}/{key}", is_prefix=False), QA)
+    missing = Reference((0, "Environment", "TOKENIZER"), f"s3://{qa.bucket}/{key}-missing", is_prefix=False)
+
+    assert sorted(pinned.name for pinned in found) == ["merges", "vocabulary"]
+    with pytest.raises(PromotionRefusedError, match="contains no objects"):
+        pin(reader, missing, QA)
+
+
 def test_a_bucket_of_another_account_than_upstream_is_refused(qa: Stage, lab: Lab, application: str) -> None:
     qa.client("s3").put_object(Bucket=qa.bucket, Key=f"models/{application}/x", Body=b"x", IfNoneMatch="*")
     reference = Reference((0, "ModelDataUrl"), f"s3://{qa.bucket}/models/{application}/x", is_prefix=False)

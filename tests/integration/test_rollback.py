@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.support.approvals import signal, waiting_approval
+from tests.support.settings import register
 from tests.support.world import Lab, Stage
 
 
@@ -64,6 +65,7 @@ def test_a_rollback_in_production_needs_no_new_approval(
 
 def test_a_forged_record_rolls_back_to_nothing(lab: Lab, qa: Stage, application: str) -> None:
     other = f"{application}-other"
+    register(qa, other)
     qa.execution_of(lab.train(other, "theirs"))
     for label in ("first", "second"):
         qa.execution_of(lab.train(application, label))

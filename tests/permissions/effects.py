@@ -92,6 +92,7 @@ EFFECTS = (
     _effect("write settings", ("ssm:PutParameter", "ssm:::parameter/model-promotion/STAGE/reviews")),
     _effect("write the record of a promotion", _items("history#reviews-STAGE")),
     _effect("write the live record", _items("live")),
+    _effect("update the live record", ("dynamodb:UpdateItem", "TABLE", {"dynamodb:leadingkeys": "live"})),
     _effect("write a lock with its journal", _items("lock")),
     _effect("write an approval request", _items("approval")),
     _effect("claim resources or their removal", _items("use")),

@@ -47,6 +47,10 @@ EFFECTS: dict[str, dict[str, str]] = {
     "write settings": {"Operator": "Settings are the operators' part. An approval covers their effect."},
     "write the record of a promotion": {"PromotionRole": "Only the state machine records promotions."},
     "write the live record": {"PromotionRole": "Only the state machine records promotions."},
+    "update the live record": {
+        "PromotionRole": "Only the state machine records promotions.",
+        "WatchPromotionsFunctionRole": "It marks a record as published. No endpoint is rolled back to it.",
+    },
     "write a lock with its journal": {
         "AcquireEndpointLockFunctionRole": "It acquires the lock, if nobody holds it.",
         "InspectEndpointFunctionRole": "It writes the state to restore into the lock, if its execution holds it.",
@@ -77,7 +81,10 @@ EFFECTS: dict[str, dict[str, str]] = {
     "approve": {"Approver": "Only if the stage's parameter Approvers names the person, too."},
     "cancel an approval": {"RequestApprovalFunctionRole": "A newer candidate replaces an older one."},
     "change the approval runbook": {},
-    "publish an event on the stage's bus": {"PromotionRole": "It publishes the result of a promotion."},
+    "publish an event on the stage's bus": {
+        "PromotionRole": "It publishes the result of a promotion.",
+        "WatchPromotionsFunctionRole": "It publishes the result of a promotion that was stopped after its record.",
+    },
     "publish a notification": {"RunbookRole": "Systems Manager notifies the approvers with it."},
     "change the alarms of an endpoint": {
         "CreateAlarmsFunctionRole": "It creates the two alarms of the endpoint. A deployment can be guarded by them.",
