@@ -296,6 +296,16 @@ ACCESS = [
         ),
     ),
     violation(
+        "items_without_kinds",
+        "CheckQualityGateFunction of template.yaml",
+        resource("CheckQualityGateFunction", "'Null': {dynamodb:LeadingKeys: 'false'}, "),
+    ),
+    violation(
+        "items_without_kinds",
+        "PromotionRole of template.yaml",
+        resource("PromotionRole", "[lock, live, 'history#*']", "['*']"),
+    ),
+    violation(
         "unrestricted_pass_role",
         "CreateModelFunction of template.yaml",
         resource("CreateModelFunction", "/${Stage}/serving/*", "/*"),
