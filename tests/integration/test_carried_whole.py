@@ -34,7 +34,6 @@ class Steps:
         assert found["outcome"] == "promote", found["reason"]
         copied = {key: found[key] for key in ("candidate", "settings", "approved")}
         planned = payload(self.stage, "Plan copy", **copied, execution=execution, image_copy=False, preview=False)
-        planned["require_network_isolation"] = False
         plan = invoke(self.stage, "PlanCopyFunction", planned)
         where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
         for batch in plan["batches"]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
 
 from tests.support.world import Stage
+
+_SWITCH = re.compile(r'\{% "(true|false)" = "true" %\}')
 
 
 def invoke(stage: Stage, function: str, payload: Any) -> Any:
@@ -25,10 +28,11 @@ def failure(stage: Stage, function: str, payload: Any) -> dict[str, Any]:
 
 
 def payload(stage: Stage, state: str, **given: Any) -> dict[str, Any]:
-    """Return the payload of a deployed state, with `given` instead of its expressions."""
+    """Return the payload of a deployed state, with `given` instead of its expressions. Switches are true or false."""
     machine = stage.client("stepfunctions").describe_state_machine(stateMachineArn=stage.state_machine)
     found = yaml.safe_load(machine["definition"])["States"][state]["Arguments"]["Payload"]
-    return {**found, **given}
+    switches = {key: _SWITCH.fullmatch(value) for key, value in found.items() if isinstance(value, str)}
+    return {**found, **{key: match[1] == "true" for key, match in switches.items() if match}, **given}
 
 
 def _invoked(stage: Stage, function: str, payload: Any) -> tuple[bool, Any]:
