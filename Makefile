@@ -39,9 +39,10 @@ format: setup ## Format the code and apply ruff's fixes.
 unit: setup ## Run the tests that do not need the embedded AWS.
 	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
 
-docs: setup ## Generate the state graph, the promotion record and the list of messages in docs/.
+docs: setup ## Generate the state graph, the tables and the list of messages in docs/.
 	$(RUN) python -m docs.picture
 	PYTHONPATH=functions $(RUN) python -m docs.record
+	$(RUN) python -m docs.effects
 	$(RUN) python -m docs.messages
 
 clean: ## Remove everything that was built or installed.
@@ -62,11 +63,13 @@ lint: setup checks/.venv/.locked ## Check format, style, types, imports and temp
 	PYTHONPATH=functions:. $(RUN) lint-imports --no-cache
 	$(SAM) validate --lint
 	$(SAM) validate --lint --template upstream.yaml
+	$(SAM) validate --lint --template people.yaml
 	$(SAM) validate --lint --template application.yaml
 	checks/.venv/bin/python -W ignore -m checks
 
-permissions: setup ## Compare the granted permissions with those that the last `make test` required.
+permissions: setup ## Report which permissions the last `make test` required, and what each role could change.
 	$(RUN) python -m tests.permissions
+	$(RUN) python -m tests.permissions.effects
 
 faults: setup ## Inject every fault at every AWS call (takes an hour). ARGUMENTS=--resume continues a run.
 	$(RUN) python -m tests.faults $(ARGUMENTS)

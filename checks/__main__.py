@@ -29,7 +29,7 @@ from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
 TRANSLATED = ROOT / ".aws-sam/checks"
-TEMPLATES = ["template.yaml", "application.yaml", "upstream.yaml"]
+TEMPLATES = ["template.yaml", "application.yaml", "upstream.yaml", "people.yaml"]
 REGION, ACCOUNT = "eu-west-1", "222222222222"
 
 # The ARNs that `Ref` and `Fn::GetAtt` resolve to, by resource type.
@@ -73,6 +73,8 @@ _ACCEPTED = {
     r"WatchPromotionsFunctionRole: NO_VERSION": "SAM writes the policy of a failure's destination without a version",
     r"RESOURCE_MISMATCH: .*states:\*:\*:express": "only executions of express state machines have that ARN",
     r"RESOURCE_MISMATCH: .*sagemaker:(Create|Update)Endpoint": "endpoint and config are in separate statements",
+    r"RESOURCE_MISMATCH: .*states:ListExecutions.*mapRun": "only the executions of a map run have that ARN",
+    r"INVALID_ARN: .*:aws:transform/": "the account of a transform of AWS is aws",
     r"RESOURCE_STAR: .*cloudwatch:DescribeAlarms": "composite alarms require permission for all alarms",
     r"RESOURCE_STAR: .*logs:PutLogEvents": "log delivery is granted as Step Functions documents it",
 }

@@ -23,6 +23,7 @@ from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
 from embedded_aws.services.cloudformation import deploy as cloudformation
+from embedded_aws.services.cloudformation import permissions as cloudformation_permissions
 from embedded_aws.services.cloudwatch import alarms, metrics
 from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions
 from embedded_aws.services.events import api as events
@@ -76,6 +77,7 @@ PERMISSIONS = (
     sagemaker_permissions.PERMISSIONS,
     application_autoscaling.PERMISSIONS,
     cloudwatch_permissions.PERMISSIONS,
+    cloudformation_permissions.PERMISSIONS,
     unchanged.PERMISSIONS,
 )
 

@@ -44,6 +44,15 @@ def granted(resource: Resource) -> set[Grant]:
     ]
     if resource.cf_resource_type == "AWS::IAM::Role":
         statements += attached_policies.of_identity(resource.attributes["Arn"])
+    return _grants(statements)
+
+
+def offered(policy: Resource) -> set[Grant]:
+    """Return the grants of a managed policy to the users and roles that have it; their policy is its ARN."""
+    return _grants(attached_policies.parse(policy.properties["PolicyDocument"], policy.physical_resource_id))
+
+
+def _grants(statements: Iterable[Statement]) -> set[Grant]:
     return {
         Grant(statement.policy, _label(statement), str(action), str(on))
         for statement in statements
@@ -108,6 +117,16 @@ class Use:
         self._excluded_sessions = frozenset(excluded_sessions)
         self._seen: set[tuple[str, str, str, tuple[Match, ...]]] = set()
         self._lock = threading.Lock()
+
+    def of_offered(self, grant: Grant) -> tuple[int, set[Refusal]]:
+        """Return the calls by an offered grant, of all users and roles that have it, and those that miss it."""
+        attached = [
+            each
+            for each in list(self.calls)
+            if each.policy.endswith(f" {grant.policy}") and dataclasses.replace(each, policy=grant.policy) == grant
+        ]
+        missed = {refusal for each in attached for refusal in self.missed_by.get(each, {}).values()}
+        return sum(self.calls[each] for each in attached), missed
 
     def see(self, decision: Decision) -> None:
         """Record a decision; for `decisions.watched`."""

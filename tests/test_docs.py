@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import picture
+from docs import effects, picture
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
@@ -60,6 +60,27 @@ def _arrows(flowchart: str) -> list[tuple[str, str]]:
     sources = {"caught": grouped[0].split(",") if grouped else []}
     arrows = re.findall(r"(?m)^    (\w+) -.*-> (s\d+)$", flowchart)
     return [(names[source], names[end]) for start, end in arrows for source in sources.get(start, [start])]
+
+
+def test_the_effects_on_the_security_page_are_current() -> None:
+    page = effects.PAGE.read_text()
+
+    assert effects.with_table(page) == page, "run `make docs`"
+
+
+def test_every_threat_names_tests_that_exist() -> None:
+    section = effects.PAGE.read_text().split("\n## Threats\n")[1].split("\n## ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| ")][1:]
+    defined = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"(?m)^def (test_\w+)\(", path.read_text())
+    }
+
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert set(named) <= defined, set(named) - defined
 
 
 def test_the_events_in_the_readme_are_excerpts_of_the_examples() -> None:

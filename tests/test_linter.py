@@ -177,7 +177,7 @@ CALLS = [
     violation("unknown_integration", "Publish failure", state("Publish failure", "putEvents", "putEvent")),
     violation("unknown_integration", "Publish failure", state("Publish failure", "events:put", "aws-sdk:events:put")),
     violation("invalid_argument", RELEASE, state(RELEASE, "ConditionExpression:", "ConditionExpresion:")),
-    violation("invalid_argument", RELEASE, state(RELEASE, "      TableName: ${PromotionTable}\n")),
+    violation("invalid_argument", RELEASE, state(RELEASE, "      TableName: ${PromotionTableName}\n")),
     violation("invalid_argument", RELEASE, state(RELEASE, "${LockKey}", "{kind: {Text: lock}}")),
     violation("invalid_argument", RECORD, state(RECORD, "ClientRequestToken:", "ClientRequestTokens:")),
     violation(
@@ -211,7 +211,7 @@ CALLS = [
         state(
             "Create model",
             "        request: '{% $plan.model %}'\n",
-            "        request: '{% $plan.model %}'\n        table: ${PromotionTable}\n",
+            "        request: '{% $plan.model %}'\n        table: ${PromotionTableName}\n",
         ),
     ),
     violation(
@@ -294,6 +294,16 @@ ACCESS = [
             "ReadEndpointState",
             "            # Application Auto Scaling supports no resources for its Describe actions.\n",
         ),
+    ),
+    violation(
+        "items_without_kinds",
+        "CheckQualityGateFunction of template.yaml",
+        resource("CheckQualityGateFunction", "'Null': {dynamodb:LeadingKeys: 'false'}, "),
+    ),
+    violation(
+        "items_without_kinds",
+        "PromotionRole of template.yaml",
+        resource("PromotionRole", "[lock, live, 'history#*']", "['*']"),
     ),
     violation(
         "unrestricted_pass_role",

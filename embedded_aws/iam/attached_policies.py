@@ -188,10 +188,13 @@ def owner(bucket: str) -> str | None:
 
 
 def account_of(resource: str, caller_account: str) -> str:
-    """Return the account that owns a resource; the caller's account if the resource does not name one."""
+    """Return the account that owns a resource; the caller's account if the resource does not name one.
+
+    The account of an AWS managed policy or of a transform is `aws`. It has no policy that could allow a call.
+    """
     if not _is_arn(resource):
         return caller_account
     _, _, service, _, account, name = resource.split(":", 5)
     if service == "s3":
         account = owner(name.partition("/")[0]) or caller_account
-    return account or caller_account
+    return caller_account if account in ("", "aws") else account

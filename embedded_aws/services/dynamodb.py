@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from moto.dynamodb.exceptions import DynamodbException
-from moto.dynamodb.models import DynamoDBBackend, Table
+from moto.dynamodb.models import DynamoDBBackend, Table, dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.parsing.key_condition_expression import parse_expression
 from moto.dynamodb.responses import DynamoHandler
 
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
@@ -140,27 +141,82 @@ def _store(table: Table, keys: tuple[DynamoType, DynamoType | None], item: Item)
 
 
 def _required(call: Call) -> Needs:
+    """Yield the required permissions, each with the partition keys of its items as `dynamodb:LeadingKeys`.
+
+    The service authorization reference lists this key for all actions here except Scan and DescribeTable, where it is
+    absent. That a transaction has the key of one item for each of its actions, instead of all keys, is assumed.
+    """
     request, operation = call.parameters, call.operation
 
-    def table(name: str) -> str:
-        return name if name.startswith("arn:") else call.arn("dynamodb", f"table/{name}")
+    def need(action: str, name: str, keys: list[str] | None, index: str = "") -> Need:
+        table = name if name.startswith("arn:") else call.arn("dynamodb", f"table/{name}")
+        context: dict[str, str | list[str] | None] = {"dynamodb:leadingkeys": keys}
+        return Need(f"dynamodb:{action}", (table + (f"/index/{index}" if index else ""),), context)
+
+    def leading(name: str, *items: dict[str, Any]) -> list[str]:
+        partition_key = _table(call, name).hash_key_attr
+        return [_text(item[partition_key]) for item in items]
 
     match operation:
         case "TransactWriteItems":
             for item in request["TransactItems"]:
                 for kind, body in item.items():
-                    yield Need(f"dynamodb:{_ITEM_ACTIONS[kind]}", (table(body["TableName"]),))
+                    name = body["TableName"]
+                    yield need(_ITEM_ACTIONS[kind], name, leading(name, body["Item" if kind == "Put" else "Key"]))
         case "TransactGetItems":
             for item in request["TransactItems"]:
-                yield Need("dynamodb:GetItem", (table(item["Get"]["TableName"]),))
-        case "BatchWriteItem" | "BatchGetItem":
-            for name in request["RequestItems"]:
-                yield Need(f"dynamodb:{operation}", (table(name),))
-        case "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "DescribeTable":
-            yield Need(f"dynamodb:{operation}", (table(request["TableName"]),))
-        case "Query" | "Scan":
-            index = f"/index/{request['IndexName']}" if request.get("IndexName") else ""
-            yield Need(f"dynamodb:{operation}", (table(request["TableName"]) + index,))
+                name = item["Get"]["TableName"]
+                yield need("GetItem", name, leading(name, item["Get"]["Key"]))
+        case "BatchGetItem":
+            for name, keys in request["RequestItems"].items():
+                yield need(operation, name, leading(name, *keys["Keys"]))
+        case "BatchWriteItem":
+            for name, writes in request["RequestItems"].items():
+                items = [body.get("Item", body.get("Key")) for write in writes for body in write.values()]
+                yield need(operation, name, leading(name, *items))
+        case "PutItem":
+            yield need(operation, request["TableName"], leading(request["TableName"], request["Item"]))
+        case "GetItem" | "UpdateItem" | "DeleteItem":
+            yield need(operation, request["TableName"], leading(request["TableName"], request["Key"]))
+        case "Query":
+            index = request.get("IndexName") or ""
+            yield need(operation, request["TableName"], _queried(_table(call, request["TableName"]), request), index)
+        case "Scan":
+            yield need(operation, request["TableName"], None, request.get("IndexName") or "")
+        case "DescribeTable":
+            yield need(operation, request["TableName"], None)
+
+
+def _table(call: Call, name: str) -> Table:
+    try:
+        return dynamodb_backends[call.account][call.region].get_table(name)
+    except DynamodbException as error:
+        raise ValueError(f"There is no table {name}.") from error
+
+
+def _queried(table: Table, request: dict[str, Any]) -> list[str]:
+    """Return the partition key that a query names. Raise ValueError if it names none, which DynamoDB rejects."""
+    index = request.get("IndexName")
+    schema = table.get_index(index).schema if index else table.schema
+    if "KeyConditionExpression" not in request:
+        (partition_key,) = [key["AttributeName"] for key in schema if key["KeyType"] == "HASH"]
+        return [_text(value) for value in request["KeyConditions"][partition_key]["AttributeValueList"]]
+    try:
+        partition_keys, *_ = parse_expression(
+            key_condition_expression=request["KeyConditionExpression"],
+            expression_attribute_names=request.get("ExpressionAttributeNames", {}),
+            expression_attribute_values=request.get("ExpressionAttributeValues", {}),
+            schema=schema,
+        )
+    except DynamodbException as error:
+        raise ValueError(str(error)) from error
+    return [_text(partition_keys[0][1])]
+
+
+def _text(value: dict[str, Any]) -> str:
+    """Return the value of a key attribute, such as {"S": "a"}, as a condition compares it."""
+    (plain,) = value.values()
+    return str(plain)
 
 
 PERMISSIONS = {"dynamodb": Permissions(_required)}

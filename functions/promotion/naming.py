@@ -48,6 +48,12 @@ def resource_prefix(application: str, stage: str) -> str:
     return application[: MAXIMUM_LENGTH - len(tail) - len("yyyymmdd-hhmm-12345678")].rstrip("-") + tail
 
 
+def is_resource_name(name: str, application: str, stage: str) -> bool:
+    """Return whether `name` is one that `resource_name` returns for an application in a stage."""
+    prefix = resource_prefix(application, stage)
+    return re.fullmatch(rf"{re.escape(prefix)}\d{{8}}-\d{{4}}-[0-9a-f]{{8}}", name) is not None
+
+
 def sha256_of(value: Any) -> str:
     """Return the SHA-256 (64 hexadecimal digits) of a JSON value, independent of the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -37,8 +37,8 @@ class PromotionRecord(TypedDict, total=False):
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, "
-            "Resolve images"
+            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, Resolve "
+            "images"
         ),
     ]
     started_at: Annotated[
@@ -52,8 +52,8 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, "
-            "Inspect endpoint, history.approval"
+            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, Inspect "
+            "endpoint, history.approval, history.approval_requests"
         ),
     ]
     application: Annotated[
@@ -61,9 +61,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish "
-            "rejection, history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, "
-            "Publish refusal, Run smoke test, history.approval"
+            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish rejection, "
+            "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish "
+            "refusal, Run smoke test, history.approval, history.verification"
         ),
     ]
     endpoint: Annotated[
@@ -146,7 +146,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, NotifySuccess, history.approval"
+            "history.rollback, plan.preview, NotifySuccess, history.approval, history.verification"
         ),
     ]
     deployment_digest: Annotated[
@@ -217,7 +217,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
             "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, "
-            "source.request, Prepare promotion record"
+            "source.request, Prepare promotion record, history.verification"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -226,7 +226,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create endpoint config"),
         ReadBy(
             "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
-            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test"
+            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
+            "history.verification"
         ),
     ]
     previous_endpoint_config_name: Annotated[

@@ -15,10 +15,9 @@ from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
-from promotion.naming import sha256_of
 from promotion.plan import approved, compatibility, content, metric_files, preview, requests, smoke_test_files
 from promotion.plan.serving_role import serving_role
-from promotion.plan.stage_files import write
+from promotion.plan.stage_files import write, write_once
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -54,8 +53,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     isolated = event["require_network_isolation"]
     request = requests.build(candidate, containers, settings, stage, role_arn, origin, isolated)
     covered = approved.deployment(candidate, request, settings, suite, metrics, client("sagemaker"))
-    deployment_digest = sha256_of(covered)
-    approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
+    deployment_digest = approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
     lines, batches = manifest(objects)
@@ -64,8 +62,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         # The claim comes first, since retention removes what nobody has claimed.
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, Use(execution, digest), time.time())
-        documents = approved.files({digest: identity, deployment_digest: covered}) | {manifest_key: lines.encode()}
-        write(s3, stage, documents | placed_suite.files)
+        documents = approved.files({digest: identity, deployment_digest: covered})
+        write(s3, stage, documents | {manifest_key: lines.encode()})
+        write_once(s3, stage, placed_suite.files)
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = pinned_content.identity(containers)
     return {

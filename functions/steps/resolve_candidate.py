@@ -45,9 +45,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
             is_preview = request.is_preview(event["input"])
-            times = {"started_at": started_at, "now": time.time()}
+            now = {"stage": stage, "execution": execution, "started_at": started_at, "now": time.time()}
             clients = client("sagemaker"), client("stepfunctions")
-            result = rollback.resolve(table, *clients, requested, execution=execution, is_preview=is_preview, **times)
+            result = rollback.resolve(table, *clients, requested, is_preview=is_preview, **now)
         case request.PublishRejection():
             names = {"runbook": policy.runbook, "stage": stage, "execution": execution}
             result = rejection.resolve(table, ssm, requested, **names)

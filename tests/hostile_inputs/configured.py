@@ -188,7 +188,7 @@ def model() -> Iterator[Hostile]:
         ("a JSONata expression", "{% $states.context.Execution.Id %}"),
         ("a JSONPath", "$$.Execution.Id"),
         ("JSON that closes a string", '"},"Next":"Promoted"'),
-        ("a substitution", "${PromotionTable}"),
+        ("a substitution", "${PromotionTableName}"),
         ("a line that looks like a log's", '\n{"level":"ERROR","message":"all is lost"}'),
     ):
         act = functools.partial(read, container(Environment={"V": value}))

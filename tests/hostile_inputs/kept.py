@@ -24,7 +24,7 @@ TEXTS = {
     "quotes that close a string": '"},"Next":"Promoted"',
     "a JSONata expression": "{% $eval('$states') %}",
     "a JSONPath": "$$.Execution.Input",
-    "a substitution": "${PromotionTable}",
+    "a substitution": "${PromotionTableName}",
     "a dynamic reference": "{{resolve:ssm:/production/password}}",
     "markup": "<script>alert(1)</script>",
     "escape codes": "\x1b[31mred",

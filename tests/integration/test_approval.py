@@ -117,7 +117,8 @@ def test_an_artifact_that_changed_after_the_approval_request_is_refused(
     waiting = waiting_approval(production, application)
     model = qa.client("sagemaker").describe_model(ModelName=in_qa["model_name"])
     bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
-    qa.client("s3").put_object(Bucket=bucket, Key=key, Body=lab.artifact("forged"))
+    qa.client("s3").delete_object(Bucket=bucket, Key=key)
+    qa.client("s3").put_object(Bucket=bucket, Key=key, Body=lab.artifact("forged"), IfNoneMatch="*")
     signal(production, waiting["AutomationExecutionId"], "Approve", "fine")
 
     execution = production.execution_of(waiting["AutomationExecutionId"])

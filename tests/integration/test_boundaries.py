@@ -232,8 +232,9 @@ def test_an_s3_uri_outside_of_the_upstream_buckets_is_refused_in_every_place(
 ) -> None:
     good = lab.upload(f"{application}/model.tar.gz", lab.artifact("good"))
     for stage in (qa, production):
-        stage.client("s3").put_object(Bucket=stage.bucket, Key=f"models/{application}/secret.bin", Body=b"secret")
-        stage.client("s3").put_object(Bucket=stage.bucket, Key=f"manifests/{application}/secret.bin", Body=b"secret")
+        for folder in ("models", "manifests"):
+            secret = {"Bucket": stage.bucket, "Key": f"{folder}/{application}/secret.bin", "Body": b"secret"}
+            stage.client("s3").put_object(**secret, IfNoneMatch="*")
     outside = [
         f"s3://{bucket_beside}/secret.bin",
         f"s3://{bucket_beside}/folder/",

@@ -19,7 +19,7 @@ from promotion.copying.copier import MULTIPART_THRESHOLD, Copier
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import pin
 from promotion.copying.references import Reference, targets
-from promotion.errors import PromotionRefusedError, TransientError
+from promotion.errors import PromotionRefusedError
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.support.world import DEV, DEV_BUCKET, QA, Lab, Stage
 
@@ -181,16 +181,12 @@ def test_an_artifact_that_is_deleted_between_plan_and_copy_is_refused(
     assert qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=pinned.target)["KeyCount"] == 0
 
 
-def test_a_damaged_copy_is_deleted_with_its_version(lab: Lab, qa: Stage, copier: Copier, application: str) -> None:
+def test_a_damaged_copy_is_refused(lab: Lab, qa: Stage, copier: Copier, application: str) -> None:
     pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"as it is"), application)
     other = planned(lab, lab.upload(f"{application}/other.tar.gz", b"as it was"), application)
 
-    with pytest.raises(TransientError, match="is damaged"):
+    with pytest.raises(PromotionRefusedError, match="is a damaged copy"):
         copier.copy([dataclasses.replace(pinned, checksum=other.checksum)], seconds=PATIENCE_SECONDS)
-
-    left = qa.client("s3").list_object_versions(Bucket=qa.bucket, Prefix=pinned.target)
-    assert "Versions" not in left
-    assert "DeleteMarkers" not in left
 
 
 @pytest.fixture
@@ -219,7 +215,7 @@ def test_a_target_with_other_content_is_never_overwritten(
     lab: Lab, qa: Stage, copier: Copier, application: str
 ) -> None:
     pinned = planned(lab, lab.upload(f"{application}/model.tar.gz", b"new"), application)
-    qa.client("s3").put_object(Bucket=qa.bucket, Key=pinned.target, Body=b"old")
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=pinned.target, Body=b"old", IfNoneMatch="*")
 
     with pytest.raises(PromotionRefusedError, match="never overwritten"):
         copier.copy([pinned], seconds=PATIENCE_SECONDS)
@@ -280,8 +276,25 @@ def test_many_small_objects_with_odd_names_are_copied_exactly(
         assert s3.get_object(Bucket=qa.bucket, Key=prefix + name)["Body"].read() == name.encode()
 
 
+def test_a_prefix_in_the_upstream_stage_is_found_although_only_its_models_can_be_listed(
+    qa: Stage, production: Stage, application: str
+) -> None:
+    key = f"models/{application}/digest/0/Environment/TOKENIZER"
+    for name in ("vocabulary", "merges"):
+        qa.client("s3").put_object(Bucket=qa.bucket, Key=f"{key}/{name}", Body=b"x", IfNoneMatch="*")
+    reader = production.acting_as("PlanCopyFunction", "s3")
+
+    # S3 denies the check for an object of that name.
+    found = pin(reader, Reference((0, "Environment", "TOKENIZER"), f"s3://{qa.bucket}/{key}", is_prefix=False), QA)
+    missing = Reference((0, "Environment", "TOKENIZER"), f"s3://{qa.bucket}/{key}-missing", is_prefix=False)
+
+    assert sorted(pinned.name for pinned in found) == ["merges", "vocabulary"]
+    with pytest.raises(PromotionRefusedError, match="contains no objects"):
+        pin(reader, missing, QA)
+
+
 def test_a_bucket_of_another_account_than_upstream_is_refused(qa: Stage, lab: Lab, application: str) -> None:
-    qa.client("s3").put_object(Bucket=qa.bucket, Key=f"models/{application}/x", Body=b"x")
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=f"models/{application}/x", Body=b"x", IfNoneMatch="*")
     reference = Reference((0, "ModelDataUrl"), f"s3://{qa.bucket}/models/{application}/x", is_prefix=False)
 
     with pytest.raises(PromotionRefusedError, match="cannot be read"):

@@ -310,7 +310,7 @@ def status(qa: Stage, application: str) -> str | None:
 def make_broken_config(lab: Lab, qa: Stage, application: str, deployed: dict[str, Any]) -> str:
     """Create an endpoint config outside of the pipeline, whose model cannot be loaded."""
     key = f"models/{application}/by-hand/model.tar.gz"
-    qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("broken", CANNOT_LOAD))
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("broken", CANNOT_LOAD), IfNoneMatch="*")
     sagemaker = qa.client("sagemaker")
     good = sagemaker.describe_model(ModelName=deployed["model_name"])
     name = f"{application}-by-hand"

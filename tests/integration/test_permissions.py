@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,14 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients as identity
+from embedded_aws.iam import decisions
 from embedded_aws.iam.clients import ServiceCall
+from embedded_aws.iam.permissions import Need
 from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Use
 from tests.permissions import recording
 from tests.support.events import forwarding
-from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, role_of
+from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, physical_id, role_of
 
 
 def refused(call: Callable[..., Any], **request: Any) -> str:
@@ -42,9 +45,8 @@ def test_production_cannot_read_past_its_own_upstream(lab: Lab, production: Stag
     s3 = production.trying_as("CopyArtifactsFunction", "s3")
 
     assert "s3:GetObject" in refused(s3.get_object, Bucket=DEV_BUCKET, Key=f"{application}/model.tar.gz")
-    assert "s3:GetObject" in refused(
-        s3.copy_object, Bucket=production.bucket, Key="models/x", CopySource=f"{DEV_BUCKET}/{application}/model.tar.gz"
-    )
+    copied = {"Bucket": production.bucket, "Key": "models/x", "IfNoneMatch": "*"}
+    assert "s3:GetObject" in refused(s3.copy_object, **copied, CopySource=f"{DEV_BUCKET}/{application}/model.tar.gz")
 
 
 def test_a_stage_reads_only_the_models_of_its_upstream_stage(qa: Stage, production: Stage, application: str) -> None:
@@ -122,6 +124,94 @@ def test_a_function_has_no_permissions_of_another_function(qa: Stage, applicatio
     assert "sagemaker:DeleteEndpoint" in refused(sagemaker.delete_endpoint, EndpointName=f"{application}-qa")
     assert "sagemaker:DescribeEndpoint" in refused(sagemaker.describe_endpoint, EndpointName=application)
     assert "iam:CreateUser" in refused(reader.create_user, UserName=application)
+
+
+def test_no_function_writes_the_records_of_promotions(qa: Stage, application: str) -> None:
+    resources = qa.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=qa.stack)
+    functions = [
+        each["LogicalResourceId"]
+        for page in resources
+        for each in page["StackResourceSummaries"]
+        if each["ResourceType"] == "AWS::Lambda::Function"
+    ]
+    transaction = {"TransactItems": [{"Put": {"TableName": qa.table, "Item": item("live", application)}}]}
+    for function in functions:
+        dynamodb = qa.trying_as(function, "dynamodb")
+        for kind in ("live", f"history#{application}-qa"):
+            forged = item(kind, application)
+            update = {"UpdateExpression": "SET promotion = :p", "ExpressionAttributeValues": {":p": {"S": "{}"}}}
+
+            assert "dynamodb:PutItem" in refused(dynamodb.put_item, TableName=qa.table, Item=forged), function
+            assert "dynamodb:DeleteItem" in refused(dynamodb.delete_item, TableName=qa.table, Key=forged), function
+            if (function, kind) != ("WatchPromotionsFunction", "live"):  # which marks a record as published
+                assert "dynamodb:UpdateItem" in refused(dynamodb.update_item, TableName=qa.table, Key=forged, **update)
+        assert "dynamodb:PutItem" in refused(dynamodb.transact_write_items, **transaction), function
+    assert qa.live(application) is None
+    assert qa.history(application) == []
+
+
+def item(kind: str, application: str) -> dict[str, Any]:
+    return {"kind": {"S": kind}, "key": {"S": f"{application}-qa"}}
+
+
+def test_the_copy_neither_overwrites_nor_deletes_an_artifact(qa: Stage, application: str) -> None:
+    place = {"Bucket": qa.bucket, "Key": f"models/{application}/digest/0/ModelDataUrl/model.tar.gz"}
+    version = qa.client("s3").put_object(**place, Body=b"approved", IfNoneMatch="*")["VersionId"]
+    source = {"Bucket": qa.bucket, "Key": place["Key"]}
+    for function in ("CopyArtifactsFunction", "PlanCopyFunction", "RunSmokeTestFunction"):
+        s3 = qa.trying_as(function, "s3")
+
+        assert "s3:PutObject" in refused(s3.put_object, **place, Body=b"forged"), function
+        assert "s3:DeleteObject" in refused(s3.delete_object, **place), function
+        assert "s3:DeleteObjectVersion" in refused(s3.delete_object, **place, VersionId=version), function
+    s3 = qa.trying_as("CopyArtifactsFunction", "s3")
+    assert "explicit deny in a resource-based policy" in refused(s3.put_object, **place, Body=b"forged")
+    assert "explicit deny in a resource-based policy" in refused(s3.copy_object, **place, CopySource=source)
+    assert "PreconditionFailed" in refused(s3.put_object, **place, Body=b"forged", IfNoneMatch="*")
+    assert "explicit deny" in refused(qa.client("s3").put_object, **place, Body=b"forged")
+    assert qa.client("s3").get_object(**place)["Body"].read() == b"approved"
+
+
+def test_the_plan_writes_no_artifacts(qa: Stage, application: str) -> None:
+    s3 = qa.trying_as("PlanCopyFunction", "s3")
+    forged = {"Bucket": qa.bucket, "Key": f"models/{application}/digest/0/ModelDataUrl/model.tar.gz", "Body": b"forged"}
+
+    assert "no identity-based policy" in refused(s3.put_object, **forged, IfNoneMatch="*")
+
+
+def test_a_stage_sees_only_the_names_of_models_in_its_upstream_stage(
+    qa: Stage, production: Stage, application: str
+) -> None:
+    s3 = production.trying_as("PlanCopyFunction", "s3")
+
+    assert s3.list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")["KeyCount"] == 0
+    for prefix in ("inference/", "manifests/", ""):
+        assert "s3:ListBucket" in refused(s3.list_objects_v2, Bucket=qa.bucket, Prefix=prefix), prefix
+    assert "s3:ListBucket" in refused(s3.list_objects_v2, Bucket=qa.bucket)
+
+
+@pytest.mark.parametrize("logical_id", ["Notifications", "DeadLetters"])
+@pytest.mark.parametrize("stack", ["model-promotion-qa", "model-promotion-upstream-of-production"])
+def test_topics_and_queues_require_tls(stacks: EmbeddedAws, stack: str, logical_id: str) -> None:
+    name = physical_id(QA, stack, logical_id)
+    is_topic = logical_id == "Notifications"
+    resource = name if is_topic else source(QA, "sqs", name.rpartition("/")[2])
+    action = "sns:Publish" if is_topic else "sqs:SendMessage"
+    operator = identity.Caller(QA, f"arn:aws:iam::{QA}:user/operator", f"arn:aws:iam::{QA}:user/operator")
+
+    def allows(secure_transport: str) -> bool:
+        about = {"aws:securetransport": secure_transport}
+        return decisions.decide(operator, Need(action, (resource,)), about).allowed
+
+    assert allows("true")
+    assert not allows("false")
+
+
+def test_only_approvals_of_the_stage_are_stopped(production: Stage) -> None:
+    ssm = production.trying_as("RequestApprovalFunction", "ssm")
+    untagged = str(uuid.uuid4())
+
+    assert "ssm:StopAutomationExecution" in refused(ssm.stop_automation_execution, AutomationExecutionId=untagged)
 
 
 def test_a_model_can_only_have_a_serving_role_of_the_stage(qa: Stage, application: str) -> None:

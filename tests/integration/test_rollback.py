@@ -1,8 +1,10 @@
 """An operator rolls an endpoint back to an earlier promotion, and forward again."""
 
 import json
+from typing import Any
 
 from tests.support.approvals import signal, waiting_approval
+from tests.support.settings import register
 from tests.support.world import Lab, Stage
 
 
@@ -59,6 +61,41 @@ def test_a_rollback_in_production_needs_no_new_approval(
     live = production.live(application)
     assert live is not None
     assert live["approval_comment"] == "first is fine"
+
+
+def test_a_forged_record_rolls_back_to_nothing(lab: Lab, qa: Stage, application: str) -> None:
+    other = f"{application}-other"
+    register(qa, other)
+    qa.execution_of(lab.train(other, "theirs"))
+    for label in ("first", "second"):
+        qa.execution_of(lab.train(application, label))
+    theirs, first = json.loads(qa.history(other)[0]["promotion"]), json.loads(qa.history(application)[0]["promotion"])
+    before = qa.endpoint(application), qa.live(application)
+    names = ("model_name", "endpoint_config_name")
+    forgeries = {
+        "the other application's record": theirs,
+        "its resources": first | {name: theirs[name] for name in names},
+        "another digest": first | {"digest": theirs["digest"]},
+    }
+
+    for forgery, record in forgeries.items():
+        forge(qa, application, record)
+
+        failed = qa.promote({"rollback": f"{application}-qa", "to": record["model_name"]})
+
+        assert failed.error == "PromotionRefusedError", (forgery, failed.cause)
+        assert "differs from its resources" in (failed.cause or ""), forgery
+    assert (qa.endpoint(application), qa.live(application)) == before
+    assert qa.answer(application) == {"label": "second"}
+    assert qa.running(application) == []
+
+
+def forge(stage: Stage, application: str, record: dict[str, Any]) -> None:
+    """Write a record of an earlier promotion, as anyone can who may write the promotion table."""
+    item = {"kind": f"history#{application}-{stage.name}", "key": "9999-01-01T00:00:00Z#forged"}
+    item["promotion"] = json.dumps(record)
+    typed = {name: {"S": value} for name, value in item.items()}
+    stage.client("dynamodb").put_item(TableName=stage.table, Item=typed)
 
 
 def test_a_rollback_without_a_target_is_refused(lab: Lab, qa: Stage, application: str) -> None:

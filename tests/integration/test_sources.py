@@ -111,7 +111,7 @@ def test_an_artifact_overwritten_after_registration_is_refused(lab: Lab, qa: Sta
 
 
 def put(stage: Stage, key: str, body: bytes) -> str:
-    stage.client("s3").put_object(Bucket=stage.bucket, Key=key, Body=body)
+    stage.client("s3").put_object(Bucket=stage.bucket, Key=key, Body=body, IfNoneMatch="*")
     return f"s3://{stage.bucket}/{key}"
 
 

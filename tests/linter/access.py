@@ -161,3 +161,19 @@ def unrestricted_pass_role(project: Project) -> Iterator[str]:
             yield f"{statement.place}: iam:PassRole is not limited to one role or path."
         if "iam:PassedToService" not in statement.allowed.get("Condition", {}).get("StringEquals", {}):
             yield f"{statement.place}: iam:PassRole is not limited to one service (iam:PassedToService)."
+
+
+@rule
+def items_without_kinds(project: Project) -> Iterator[str]:
+    """Each role has access only to the kinds of items that it needs. `ForAllValues` is true without a key, hence Null.
+
+    DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control".
+    """
+    for statement in _statements(project):
+        if "PromotionTable" not in str(statement.allowed.get("Resource")) or statement.is_trust:
+            continue
+        condition = statement.allowed.get("Condition", {})
+        kinds = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", ["*"])
+        requires_key = condition.get("Null", {}).get("dynamodb:LeadingKeys") == "false"
+        if not requires_key or any(kind.startswith(("*", "?")) for kind in listed(kinds)):
+            yield f"{statement.place}: has access to all kinds of items in the promotion table (dynamodb:LeadingKeys)."

@@ -17,7 +17,7 @@ from embedded_aws.services.stepfunctions.substitutions import substitute
 
 ROOT = Path(__file__).parents[2]
 DEFINITION, TEMPLATE = "statemachine/promotion.asl.yaml", "template.yaml"
-TEMPLATES = (TEMPLATE, "application.yaml", "upstream.yaml")
+TEMPLATES = (TEMPLATE, "application.yaml", "upstream.yaml", "people.yaml")
 
 SUBSTITUTION = re.compile(r"\$\{(\w+)\}")
 

@@ -123,6 +123,20 @@ DENIED = [
     ),
     Provoked(
         "PlanCopyFunctionRole",
+        "s3:ListBucket",
+        "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1",
+        "no identity-based policy",
+        "A value in the environment that may be an artifact or a prefix in the bucket of a stage.",
+    ),
+    Provoked(
+        "PlanCopyFunctionRole",
+        "s3:ListBucket",
+        "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1",
+        "no resource-based policy",
+        "The same in the bucket of the upstream stage, of which only models can be listed.",
+    ),
+    Provoked(
+        "PlanCopyFunctionRole",
         "kms:Decrypt",
         "*:key/ID",
         "no resource-based policy",

@@ -21,6 +21,8 @@ from sandbox import stacks
 from tests.permissions.usage import Denied, Granted, Usage
 from tests.support.world import TRYING
 
+# The template of the managed policies for people, whose roles are not in it.
+PEOPLE = "people.yaml "
 DIRECTORY = stacks.ROOT / ".local/permissions"
 
 
@@ -55,6 +57,7 @@ class _Names:
             for stack in list(cloudformation_backends[account][accounts.REGION].stacks.values()):
                 if str(stack.template_dict.get("Description")).startswith("Model Promotion"):
                     template = "" if "Stage" in stack.parameters else "upstream.yaml "
+                    template = PEOPLE if "DeploymentRoleArn" in stack.parameters else template
                     stages |= {stack.parameters.get(name, "") for name in ("Stage", "DownstreamStage")} - {""}
                     made = [each for each in stack.stack_resources if each.exists]
                     if application := stack.parameters.get("Application"):
@@ -120,6 +123,10 @@ def usage(use: Use) -> Usage:
             )
             required_by = {_denied(names, each) for each in use.missed_by.get(grant, {}).values()}
             found.add(granted, use.calls[grant], required_by)
+        for grant in permissions_report.offered(resource) if holder.startswith(PEOPLE) else ():
+            calls, missed = use.of_offered(grant)
+            granted = Granted(f"{holder} {grant.label}", grant.action, names.normalized(grant.resource))
+            found.add(granted, calls, {_denied(names, each)._replace(caller="a person") for each in missed})
     for refusal, calls in use.denied.items():
         if names.is_relevant(refusal):
             found.denied[_denied(names, refusal)] += calls

@@ -11,7 +11,12 @@ from promotion.record import PromotionRecord
 NAME = "promotions"
 FIRST = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
 SECOND = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:second"
-PROMOTION: PromotionRecord = {"endpoint": "reviews-qa", "digest": "ab" * 32, "application": "reviews"}
+PROMOTION: PromotionRecord = {
+    "endpoint": "reviews-qa",
+    "digest": "ab" * 32,
+    "application": "reviews",
+    "stage": "qa",
+}
 
 
 def created() -> PromotionTable:

@@ -208,11 +208,6 @@ class S3:
         tag_set = "".join(f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in tags)
         return 200, {}, document("Tagging", {}).replace("</Tagging>", f"<TagSet>{tag_set}</TagSet></Tagging>")
 
-    def delete_object(self, request: Request) -> Response:
-        assert request.headers["if-match"] == self.objects[request.bucket, request.key].etag
-        del self.objects[request.bucket, request.key]
-        return 204, {}, ""
-
     def create_multipart_upload(self, request: Request) -> Response:
         assert request.headers["x-amz-checksum-type"] == "FULL_OBJECT"
         number = next(self._numbers)
@@ -302,7 +297,6 @@ class S3:
         "CompleteMultipartUpload": lambda s3, request: s3.complete_multipart_upload(request),
         "CopyObject": lambda s3, request: s3.copy_object(request),
         "CreateMultipartUpload": lambda s3, request: s3.create_multipart_upload(request),
-        "DeleteObject": lambda s3, request: s3.delete_object(request),
         "GetObject": lambda s3, request: (206, {}, "x"),
         "GetObjectTagging": lambda s3, request: s3.get_object_tagging(request),
         "HeadObject": lambda s3, request: s3.head_object(request),

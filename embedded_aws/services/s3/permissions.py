@@ -18,6 +18,9 @@ from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key
 from embedded_aws.services.s3 import objects
 
 _WRITING = {"PutObject", "CopyObject", "CreateMultipartUpload"}
+# "CreateMultipartUpload, UploadPart, and UploadPartCopy ... don't accept conditional headers", so that policies exempt
+# them with s3:ObjectCreationOperation (conditional-writes-enforce).
+_CREATING = {"PutObject", "CopyObject", "CompleteMultipartUpload"}
 _OF_UPLOADS = {"UploadPart", "UploadPartCopy", "CompleteMultipartUpload", "ListParts"}
 _NAMES = {
     "UploadPart": "PutObject",
@@ -102,6 +105,12 @@ class _Call:
             "s3:x-amz-acl": self.headers.get("x-amz-acl"),
             "s3:x-amz-copy-source": self.headers.get("x-amz-copy-source"),
         }
+        if action == "PutObject":
+            context |= {
+                "s3:if-match": self.headers.get("if-match"),
+                "s3:if-none-match": self.headers.get("if-none-match"),
+                "s3:objectcreationoperation": str(self.operation in _CREATING).lower(),
+            }
         resource = f"arn:aws:s3:::{bucket or self.bucket}/{name or self.name}"
         return Need(f"s3:{versioned if of_version else action}", (resource,), context)
 

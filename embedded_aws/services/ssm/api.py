@@ -39,6 +39,7 @@ _init_document_in_moto = Document.__init__
 _background = Background("automation")
 _executions: dict[str, Execution] = {}
 _tokens: dict[tuple[str, str, str], tuple[Any, str]] = {}
+_tags: dict[str, dict[str, str]] = {}
 
 
 def install(host: Host) -> None:
@@ -48,6 +49,7 @@ def install(host: Host) -> None:
     host.exits.callback(_background.end)
     _executions.clear()
     _tokens.clear()
+    _tags.clear()
     patches.apply()
 
 
@@ -60,6 +62,11 @@ def _init_document(document: Document, *arguments: Any, **options: Any) -> None:
             runbook.parse(document.content_json)
         except runbook.InvalidRunbookError as error:
             raise InvalidDocumentContent(str(error)) from None
+
+
+def tags_of(execution_id: str) -> dict[str, str]:
+    """Return the tags of an automation, none if it does not exist."""
+    return _tags.get(execution_id, {})
 
 
 @patches.replaces(SimpleSystemManagerResponse, "start_automation_execution", _MISSING, adds=True)
@@ -88,6 +95,7 @@ def _start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionR
         _assume_role(handler, definition, arguments),
     )
     _executions[execution.id] = execution
+    _tags[execution.id] = {tag["Key"]: tag["Value"] for tag in handler._get_param("Tags") or []}
     if token:
         _tokens[handler.current_account, handler.region, token] = (request, execution.id)
     _background.run(execution.run, _background)

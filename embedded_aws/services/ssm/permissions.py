@@ -5,6 +5,7 @@ from __future__ import annotations
 from moto.ssm.models import ssm_backends
 
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, pass_role, tags
+from embedded_aws.services.ssm import api
 
 
 def _required(call: Call) -> Needs:
@@ -15,7 +16,7 @@ def _required(call: Call) -> Needs:
 
     execution = call.arn("ssm", f"automation-execution/{request.get('AutomationExecutionId', '*')}")
     match operation:
-        case "GetParameter" | "PutParameter" | "DeleteParameter":
+        case "GetParameter" | "GetParameterHistory" | "PutParameter" | "DeleteParameter":
             yield Need(f"ssm:{operation}", (parameter(request["Name"]),), tags(request))
         case "GetParameters" | "DeleteParameters":
             for name in request["Names"]:
@@ -30,9 +31,15 @@ def _required(call: Call) -> Needs:
             | "StopAutomationExecution"
             | "DescribeAutomationStepExecutions"
         ):
-            yield Need(f"ssm:{operation}", (execution,))
+            yield Need(f"ssm:{operation}", (execution,), _resource_tags(request["AutomationExecutionId"]))
         case "DescribeAutomationExecutions" | "DescribeParameters":
             yield Need(f"ssm:{operation}", ("*",))
+
+
+def _resource_tags(execution_id: str) -> dict[str, str | list[str] | None]:
+    """Return the aws:ResourceTag condition keys of an automation."""
+    values = api.tags_of(execution_id)
+    return {"aws:resourcetag/": None, **{f"aws:resourcetag/{key}".lower(): value for key, value in values.items()}}
 
 
 def _start_automation(call: Call, execution: str) -> Needs:
@@ -47,6 +54,9 @@ def _start_automation(call: Call, execution: str) -> Needs:
     known = {"ssm:documentversion": version, **tags(call.parameters)}
     yield Need("ssm:StartAutomationExecution", forms, known)
     yield Need("ssm:StartAutomationExecution", (execution,), known)
+    if call.parameters.get("Tags"):
+        # Assumed: "AddTagsToResource" grants tags of automations, and no page says whether a start requires it.
+        yield Need("ssm:AddTagsToResource", (execution,), known)
     documents = ssm_backends[call.account][call.region]._documents.get(name)
     document = documents.find("" if version == "$DEFAULT" else version, strict=False) if documents else None
     content = document.content_json if document else {}

@@ -199,7 +199,7 @@ class _Batch:
                 return was_repeated(error)
             raise self._errors.changed(pinned) from error
         # The response has the checksum, but never the size.
-        await self._delete_if_damaged(pinned, copy, copy if copy.checksum else await self._found(pinned) or copy)
+        self._assert_undamaged(pinned, copy if copy.checksum else await self._found(pinned) or copy)
         return True
 
     async def _copy_by_parts(self, pinned: PinnedObject, may_exist: bool) -> bool:
@@ -247,9 +247,7 @@ class _Batch:
             copy = await self._s3.complete(upload)
         except ClientError as error:
             return await self._handle_completion_error(upload, error)
-        await self._delete_if_damaged(
-            pinned, copy, dataclasses.replace(copy, checksum=copy.checksum or pinned.checksum)
-        )
+        self._assert_undamaged(pinned, dataclasses.replace(copy, checksum=copy.checksum or pinned.checksum))
         return True
 
     async def _handle_completion_error(self, upload: Upload, error: ClientError) -> bool:
@@ -270,15 +268,13 @@ class _Batch:
             raise self._errors.busy(pinned) from error
         raise self._errors.of_upload(error, upload, self._errors.of_target(error, pinned.target)) from error
 
-    async def _delete_if_damaged(self, pinned: PinnedObject, copy: Found, found: Found) -> None:
-        """Delete the new object `copy` and raise TransientError if `found`, its state in S3, is damaged."""
-        if _is_same(pinned, found):
-            return
-        try:
-            await self._s3.delete(pinned, copy)
-        except ClientError as error:
-            raise self._errors.of_target(error, pinned.target) from error
-        raise self._errors.damaged(pinned, "its size or checksum differs from the source")
+    def _assert_undamaged(self, pinned: PinnedObject, copy: Found) -> None:
+        """Raise PromotionRefusedError if `copy` is damaged. It stays, since this function has no permission to delete.
+
+        No model refers to it, and the removal of superseded resources deletes it.
+        """
+        if not _is_same(pinned, copy):
+            raise self._errors.damaged_copy(pinned)
 
     async def _exists(self, pinned: PinnedObject) -> bool:
         """Return whether the target has the pinned content; raise PromotionRefusedError if it has other content."""

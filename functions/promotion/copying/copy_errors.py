@@ -65,8 +65,15 @@ class CopyErrors:
         return TransientError(f"s3://{self.bucket}/{pinned.target} is being written by another client.")
 
     def damaged(self, pinned: PinnedObject, why: str) -> TransientError:
-        """Return the exception for a damaged copy."""
+        """Return the exception for a damaged upload, which S3 has not completed."""
         return TransientError(f"The copy of {_source(pinned)} to s3://{self.bucket}/{pinned.target} is damaged: {why}.")
+
+    def damaged_copy(self, pinned: PinnedObject) -> PromotionRefusedError:
+        """Return the exception for a new object that differs from its source."""
+        return PromotionRefusedError(
+            f"s3://{self.bucket}/{pinned.target} is a damaged copy of {_source(pinned)}: its size or checksum differs. "
+            "No model uses it. Delete the object, and start the promotion again."
+        )
 
     def changed(self, pinned: PinnedObject) -> PromotionRefusedError:
         """Return the exception for a source that is not the pinned object."""

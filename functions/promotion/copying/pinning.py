@@ -82,9 +82,7 @@ class _Pinning:
             try:
                 return [await self._pinned(self._key, self._key.rsplit("/", 1)[-1])]
             except PromotionRefusedError as refused:
-                cause = refused.__cause__
-                is_missing = isinstance(cause, ClientError) and meaning(cause) is Meaning.NOT_FOUND
-                if not (reference.may_be_prefix and is_missing):
+                if not (reference.may_be_prefix and await self._is_missing(refused.__cause__)):
                     raise
         prefix = self._key if self._key.endswith("/") else f"{self._key}/"
         keys = await self._keys(prefix)
@@ -106,6 +104,19 @@ class _Pinning:
             for worker in workers:
                 worker.cancel()
         return sorted(found, key=lambda pinned: pinned.key)
+
+    async def _is_missing(self, cause: BaseException | None) -> bool:
+        """Return whether a HEAD failed because the object does not exist.
+
+        S3 denies it to a role that can list only a part of the bucket, such as the models of an upstream stage.
+        """
+        known = meaning(cause) if isinstance(cause, ClientError) else Meaning.UNKNOWN
+        if known is not Meaning.DENIED:
+            return known is Meaning.NOT_FOUND
+        try:
+            return self._key not in await self._keys(self._key)
+        except PromotionRefusedError:
+            return False
 
     async def _keys(self, prefix: str) -> list[str]:
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}

@@ -56,10 +56,8 @@ class Upload:
 class Found:
     """An object in the target bucket, or a new copy, with the values that S3 returned."""
 
-    etag: str
     size: int | None
     checksum: str | None
-    version_id: str | None
 
 
 class CopyRequests:
@@ -219,17 +217,7 @@ class CopyRequests:
         headers = self._owned | {"x-amz-checksum-mode": "ENABLED"}
         reply = await self._s3.send("HeadObject", "HEAD", pinned.target, headers=headers)
         checksum = reply.headers.get(f"x-amz-checksum-{(pinned.checksum_algorithm or '').lower()}")
-        version_id = reply.headers.get("x-amz-version-id")
-        return Found(reply.headers.get("etag", ""), int(reply.headers["content-length"]), checksum, version_id)
-
-    async def delete(self, pinned: PinnedObject, copy: Found) -> None:
-        """Delete `copy`, unless another object has replaced it."""
-        query, headers = {}, self._owned
-        if copy.version_id:
-            query = {"versionId": copy.version_id}
-        else:
-            headers = headers | {"if-match": copy.etag}
-        await self._s3.send("DeleteObject", "DELETE", pinned.target, query, headers)
+        return Found(int(reply.headers["content-length"]), checksum)
 
     async def _with_tags_if_possible(
         self, pinned: PinnedObject, send: Callable[[dict[str, str]], Awaitable[Reply]]
@@ -256,4 +244,4 @@ def _source(pinned: PinnedObject) -> dict[str, str]:
 
 def _made(pinned: PinnedObject, reply: Reply) -> Found:
     checksum = reply.text(f"Checksum{pinned.checksum_algorithm}")
-    return Found(reply.text("ETag") or "", None, checksum, reply.headers.get("x-amz-version-id"))
+    return Found(None, checksum)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from promotion.endpoint.sagemaker import tags as tags_of
 from promotion.errors import PromotionRefusedError
 from promotion.source.tags import APPLICATION_TAG, EXECUTION_TAG
 
@@ -18,8 +19,7 @@ def assert_own(sagemaker: Any, description: dict[str, Any], application: str, se
     A promotion of the application created it, or it has the application's tag and `settings` permit its adoption.
     """
     name, arn = description["EndpointName"], description["EndpointArn"]
-    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    tags = tags_of(sagemaker, arn)
     owner = tags.get(APPLICATION_TAG)
     if owner == application and (EXECUTION_TAG in tags or settings.get("AdoptExisting")):
         return

@@ -23,6 +23,12 @@ def describe_endpoint_config(sagemaker: Any, endpoint_config: str) -> dict[str, 
     return none_if_not_found(sagemaker.describe_endpoint_config, EndpointConfigName=endpoint_config)
 
 
+def tags(sagemaker: Any, arn: str) -> dict[str, str]:
+    """Return the tags of a resource."""
+    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
 def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -> bool:
     """Return whether the endpoint has more instances than its own config and the config `requested` start with.
 

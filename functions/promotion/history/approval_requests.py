@@ -13,6 +13,7 @@ from promotion.endpoint.state import is_older
 from promotion.history import approval
 from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
+from promotion.source.tags import STAGE_TAG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
             "SmokeTest": [record["smoke_test"]],
             "RequestedBy": [execution],
         },
+        Tags=[{"Key": STAGE_TAG, "Value": record["stage"]}],
     )
     return str(started["AutomationExecutionId"])
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
+from promotion.endpoint.sagemaker import tags as tags_of
 from promotion.errors import TransientError
 from promotion.history import claims, lock, records
 from promotion.history.retention import Kept, OwnResource, Superseded, Survey, kept, superseded, unprotected
@@ -95,15 +96,10 @@ def _own_resources(sagemaker: Any, kind: str, scope: Scope) -> Iterator[OwnResou
         if not name.startswith(prefix):
             continue
         # The resource may have been deleted in the meantime.
-        tags = none_if_not_found(_tags, sagemaker=sagemaker, arn=summary[f"{kind}Arn"]) or {}
+        tags = none_if_not_found(tags_of, sagemaker=sagemaker, arn=summary[f"{kind}Arn"]) or {}
         is_own = tags.get(EXECUTION_TAG, "").startswith(scope.executions)
         if is_own and tags.get(APPLICATION_TAG) == scope.application:
             yield OwnResource(name, tags.get(DIGEST_TAG, ""))
-
-
-def _tags(sagemaker: Any, arn: str) -> dict[str, str]:
-    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
 def _listed(sagemaker: Any, kind: str, **request: Any) -> Iterator[dict[str, Any]]:

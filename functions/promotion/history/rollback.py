@@ -8,7 +8,7 @@ from promotion.aws.input_checks import did_you_mean
 from promotion.endpoint.sagemaker import describe_endpoint_config
 from promotion.endpoint.state import is_older
 from promotion.errors import InvalidRequestError
-from promotion.history import claims, records
+from promotion.history import claims, records, verification
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
@@ -24,6 +24,7 @@ def resolve(
     stepfunctions: Any,
     request: RollBack,
     *,
+    stage: str,
     execution: str,
     started_at: str,
     now: float,
@@ -32,21 +33,25 @@ def resolve(
     """Return the `outcome` "rollback" and the `promotion` to restore, and claim its resources unless it is a preview.
 
     `now` is in seconds since 1970. Raise InvalidRequestError if there is no such promotion or retention has removed
-    its endpoint config, and EndpointBusyError while retention is removing resources.
+    its endpoint config, PromotionRefusedError if the record differs from its resources, and EndpointBusyError while
+    retention is removing resources.
     """
     endpoint = request.endpoint
     live = records.live(table, endpoint)
     former = rollback_target(records.history(table, endpoint), live, endpoint, request.to)
+    verification.assert_names_agree(former, endpoint, stage)
     if not is_preview:
         claims.use(table, stepfunctions, endpoint, Use(execution, former["digest"]), now)
     # After the claim, no more resources are removed. Retention removes endpoint configs first, so an endpoint config
     # that still exists has its model and artifacts.
-    if describe_endpoint_config(sagemaker, former["endpoint_config_name"]) is None:
+    config = describe_endpoint_config(sagemaker, former["endpoint_config_name"])
+    if config is None:
         raise InvalidRequestError(
             f"The endpoint {endpoint} cannot be rolled back to the model {former['model_name']}: the endpoint config "
             f"{former['endpoint_config_name']} no longer exists. Retention keeps only the newest promotions "
             "(Retention.Keep in the settings). Promote the source of that model again."
         )
+    verification.assert_resources_agree(sagemaker, former, config, execution.rpartition(":")[0] + ":")
     # The candidate, its approval and its approver are those of the earlier promotion, which may be a rollback itself.
     is_again = former["source_kind"] == "rollback"
     record = {key: value for key, value in former.items() if key not in _NOT_RESTORED} | PromotionRecord(

@@ -28,6 +28,9 @@ SMOKE_TEST_TAG = f"{TAG}smoke-test"
 SOURCE_TAG = f"{TAG}source"
 
 
+STAGE_TAG = f"{TAG}stage"  # of an approval: IAM policies permit decisions on those of one stage
+
+
 _TAGS = (
     APPLICATION_TAG,
     CREATED_AT_TAG,

@@ -229,14 +229,17 @@ class Truncating(S3):
 
 # S3 itself compares the size of an upload before it completes it.
 @pytest.mark.parametrize(("size", "algorithm"), [(SMALL, "CRC64NVME"), (SMALL, None), (LARGE, "CRC64NVME")])
-def test_a_damaged_copy_is_deleted_and_repeated(size: int, algorithm: str | None) -> None:
+def test_a_damaged_copy_is_refused(size: int, algorithm: str | None) -> None:
     s3 = Truncating()
+    pinned = planned(s3, size=size, algorithm=algorithm)
 
-    summary = copy(s3, planned(s3, size=size, algorithm=algorithm))
+    with pytest.raises(PromotionRefusedError) as error:
+        copy(s3, pinned)
+    assert "s3://stage/models/model.tar.gz is a damaged copy of s3://upstream/reviews/model.tar.gz" in str(error.value)
 
-    assert content(s3) == original(s3)
-    assert summary.copied == 1
-    assert not s3.uploads
+    # The next promotion of the same content does not use it.
+    with pytest.raises(PromotionRefusedError, match="its content differs"):
+        copy(s3, pinned)
 
 
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", None])
@@ -250,15 +253,12 @@ def test_only_a_damaged_part_is_copied_again(algorithm: str | None, part: int) -
     assert sorted(s3.parts_copied) == sorted([1, 2, 3, 4, 5, 6, part])
 
 
-def test_a_copy_that_is_damaged_every_time_is_never_kept() -> None:
-    s3 = Truncating(times=100)
+def test_an_upload_that_is_damaged_every_time_is_never_completed() -> None:
+    s3 = Truncating(times=100, part=1)
 
-    with pytest.raises(TransientError) as error:
-        copy(s3, planned(s3))
+    with pytest.raises(TransientError, match=r"to s3://stage/models/model\.tar\.gz is damaged"):
+        copy(s3, planned(s3, size=LARGE, algorithm="CRC64NVME"))
 
-    assert "The copy of s3://upstream/reviews/model.tar.gz to s3://stage/models/model.tar.gz is damaged" in str(
-        error.value
-    )
     assert content(s3) is None
 
 
@@ -275,25 +275,6 @@ def test_an_upload_with_a_part_of_other_content_is_restarted(s3: S3) -> None:
 
     assert content(s3) == original(s3)
     assert not s3.uploads
-
-
-class Replaced(Truncating):
-    """An S3 where another client replaces a damaged copy before it can be deleted."""
-
-    def executed(self, request: Request) -> Response:
-        if request.operation == "DeleteObject":
-            self.theirs = self.put(request.bucket, request.key, 5)
-            return 412, {}, ""
-        return super().executed(request)
-
-
-def test_only_the_copy_of_the_same_attempt_is_deleted() -> None:
-    s3 = Replaced()
-
-    with pytest.raises(ClientError):
-        copy(s3, planned(s3))
-
-    assert s3.objects["stage", "models/model.tar.gz"] is s3.theirs
 
 
 @BOTH

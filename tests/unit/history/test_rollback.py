@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history.rollback import duplicate_delivery, live_changed_reason, resolve, rollback_target
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
@@ -149,26 +149,52 @@ def test_a_rollback_is_refused_if_another_model_became_live_after_its_request(en
 
 
 class SageMaker:
-    """A SageMaker with these endpoint configs."""
+    """A SageMaker with the endpoint configs and models of these promotions."""
 
-    def __init__(self, *configs: str) -> None:
-        self.configs = configs
+    def __init__(self, *numbers: int) -> None:
+        self.configs = {config_name(number): model_name(number) for number in numbers}
+        self.models = set(self.configs.values())
+        names = [*self.configs, *self.models]
+        self.tags = {name: {**TAGS, "model-promotion:digest": f"d{name[-1]}"} for name in names}
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         if EndpointConfigName not in self.configs:
             raise not_found("endpoint-configuration", EndpointConfigName)
-        return {"EndpointConfigName": EndpointConfigName}
+        variants = [{"ModelName": self.configs[EndpointConfigName]}]
+        return {"EndpointConfigArn": EndpointConfigName, "ProductionVariants": variants}
+
+    def describe_model(self, ModelName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if ModelName not in self.models:
+            raise not_found("model", ModelName)
+        return {"ModelArn": ModelName}
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, ResourceArn: str) -> list[dict[str, Any]]:  # noqa: N803 - boto3's name
+        return [{"Tags": [{"Key": key, "Value": value} for key, value in self.tags[ResourceArn].items()]}]
 
 
-def promoted(number: int) -> dict[str, Any]:
-    """Write the record of a promotion, which is live until the next one."""
+TAGS = {"model-promotion:application": "reviews", "model-promotion:execution": FIRST}
+
+
+def config_name(number: int) -> str:
+    return f"reviews-qa-20260101-0000-0000000{number}"
+
+
+def model_name(number: int) -> str:
+    return f"reviews-qa-20260101-0000-1000000{number}"
+
+
+def promoted(number: int, **forged: str) -> dict[str, Any]:
+    """Write the record of a promotion, with forged values, which is live until the next one."""
     found = {
         **PROMOTION,
         "execution": FIRST,
         "source_kind": "model_package",
         "source_name": f"p{number}",
-        "model_name": f"m{number}",
-        "endpoint_config_name": f"c{number}",
+        "model_name": model_name(number),
+        "endpoint_config_name": config_name(number),
         "digest": f"d{number}",
         "approved_by": "somebody",
         "status": "Succeeded",
@@ -177,6 +203,7 @@ def promoted(number: int) -> dict[str, Any]:
         "deployment_config": {"AutoRollbackConfiguration": {}},
         "changing": True,
         "by_event": True,
+        **forged,
     }
     put("history#reviews-qa", f"{found['ended_at']}#first", promotion=json.dumps(found))
     put("live", "reviews-qa", promotion=json.dumps(found))
@@ -190,6 +217,7 @@ def resolved(table: PromotionTable, sagemaker: SageMaker, *, is_preview: bool = 
         sagemaker,
         None,
         request,
+        stage="qa",
         execution=SECOND,
         started_at="2026-02-01T00:00:00Z",
         now=0.0,
@@ -200,7 +228,7 @@ def resolved(table: PromotionTable, sagemaker: SageMaker, *, is_preview: bool = 
 def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promotion(table: PromotionTable) -> None:
     first, _ = promoted(1), promoted(2)
 
-    found = resolved(table, SageMaker("c1", "c2"))
+    found = resolved(table, SageMaker(1, 2))
 
     not_restored = {"status", "reason", "ended_at", "deployment_config", "changing"}
     assert found["outcome"] == "rollback"
@@ -217,14 +245,19 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
 
 def test_a_rollback_to_a_rollback_keeps_the_original_source(table: PromotionTable) -> None:
     first = promoted(1)
-    again = {"source_kind": "rollback", "source_name": SECOND, "endpoint_config_name": "c3"}
-    again |= {"original_source_kind": "model_package", "original_source_name": "p1"}
+    again = {"source_kind": "rollback", "source_name": SECOND, "endpoint_config_name": config_name(3)}
+    again |= {
+        "model_name": model_name(3),
+        "digest": "d3",
+        "original_source_kind": "model_package",
+        "original_source_name": "p1",
+    }
     put("history#reviews-qa", "2026-01-01T12:00:00Z#first", promotion=json.dumps(first | again))
     promoted(2)
 
-    record = resolved(table, SageMaker("c1", "c2", "c3"))["promotion"]
+    record = resolved(table, SageMaker(1, 2, 3))["promotion"]
 
-    assert record["endpoint_config_name"] == "c3"
+    assert record["endpoint_config_name"] == config_name(3)
     assert (record["original_source_kind"], record["original_source_name"]) == ("model_package", "p1")
 
 
@@ -232,9 +265,9 @@ def test_a_rollback_claims_its_resources_but_a_preview_does_not(table: Promotion
     promoted(1)
     promoted(2)
 
-    resolved(table, SageMaker("c1", "c2"), is_preview=True)
+    resolved(table, SageMaker(1, 2), is_preview=True)
     assert not list(table.query("use"))
-    resolved(table, SageMaker("c1", "c2"))
+    resolved(table, SageMaker(1, 2))
     assert [(item["key"], item["digest"]) for item in table.query("use")] == [(f"reviews-qa#{SECOND}", "d1")]
 
 
@@ -242,7 +275,62 @@ def test_a_rollback_to_a_removed_endpoint_config_is_refused(table: PromotionTabl
     promoted(1)
     promoted(2)
 
-    with pytest.raises(
-        InvalidRequestError, match="cannot be rolled back to the model m1: the endpoint config c1 no longer exists"
-    ):
-        resolved(table, SageMaker("c2"))
+    message = f"to the model {model_name(1)}: the endpoint config {config_name(1)} no longer exists"
+    with pytest.raises(InvalidRequestError, match=message):
+        resolved(table, SageMaker(2))
+
+
+@pytest.mark.parametrize(
+    ("forged", "message"),
+    [
+        ({"application": "churn"}, "it is a record of the application churn"),
+        ({"endpoint": "churn-qa"}, "it is a record of the application reviews"),
+        (
+            {"endpoint_config_name": "churn-qa-20260101-0000-00000003"},
+            "the endpoint config churn-qa-20260101-0000-00000003 does not have a name of the application reviews",
+        ),
+        ({"endpoint_config_name": "reviews-qa-by-hand"}, "config reviews-qa-by-hand does not have a name"),
+        ({"model_name": model_name(3)}, f"serves the model {model_name(1)}, not {model_name(3)}"),
+        ({"digest": "d3"}, "the tag model-promotion:digest of the endpoint config .* is d1, not d3"),
+        ({"endpoint_config_name": config_name(3)}, f"serves the model {model_name(3)}, not {model_name(1)}"),
+    ],
+)
+def test_a_record_that_differs_from_its_resources_is_refused(
+    table: PromotionTable, forged: dict[str, str], message: str
+) -> None:
+    promoted(1, **forged)
+    promoted(2)
+
+    with pytest.raises(PromotionRefusedError, match=message):
+        resolved(table, SageMaker(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "value", "message"),
+    [
+        (config_name(1), "application", "churn", "of the endpoint config .* is churn, not reviews"),
+        (model_name(1), "application", "churn", "of the model .* is churn, not reviews"),
+        (model_name(1), "digest", "d3", "the tag model-promotion:digest of the model .* is d3, not d1"),
+        (model_name(1), "execution", SECOND.replace("-qa:", "-dev:"), "was not created by an execution of this stage"),
+    ],
+)
+def test_resources_with_other_tags_than_their_record_are_refused(
+    table: PromotionTable, name: str, tag: str, value: str, message: str
+) -> None:
+    promoted(1)
+    promoted(2)
+    sagemaker = SageMaker(1, 2)
+    sagemaker.tags[name][f"model-promotion:{tag}"] = value
+
+    with pytest.raises(PromotionRefusedError, match=message):
+        resolved(table, sagemaker)
+
+
+def test_a_rollback_to_a_deleted_model_is_refused(table: PromotionTable) -> None:
+    promoted(1)
+    promoted(2)
+    sagemaker = SageMaker(1, 2)
+    sagemaker.models.remove(model_name(1))
+
+    with pytest.raises(PromotionRefusedError, match=f"the model {model_name(1)} does not exist"):
+        resolved(table, sagemaker)
