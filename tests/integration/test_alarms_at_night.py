@@ -15,7 +15,7 @@ from embedded_aws.services.cloudwatch import alarms
 from embedded_aws.services.events import schedules
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
-from tests.support.events import lost_events_of_executions
+from tests.support.events import forwarding, lost_events_of_executions
 from tests.support.settings import configure
 from tests.support.stacks import deployed_with
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
@@ -162,7 +162,7 @@ def test_an_undeliverable_event_raises_an_alarm_until_it_is_removed_from_the_que
     }
 
     with denied(production, "StartRole", "states:StartExecution"):
-        qa.client("events").put_events(Entries=[event])
+        forwarding(qa.account, production.name).put_events(Entries=[event])
         alarm.wait_for_mail()
 
     (letter,) = empty_dead_letters(production)

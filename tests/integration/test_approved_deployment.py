@@ -35,7 +35,8 @@ class Planner:
         resolve = payload(self._stage, "Resolve candidate", input={"training_job": self._job}, **given)
         found = invoke(self._stage, "ResolveCandidateFunction", resolve)
         given |= {"candidate": found["candidate"], "settings": found["settings"], "approved": approved}
-        return payload(self._stage, "Plan copy", image_copy=False, preview=False, **given)
+        given |= {"image_copy": False, "preview": False, "require_network_isolation": False}
+        return payload(self._stage, "Plan copy", **given)
 
     def digests(self) -> dict[str, str]:
         unapproved = {"digest": None, "deployment_digest": None}

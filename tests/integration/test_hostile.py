@@ -7,6 +7,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from tests.support.approvals import automation_ended, signal, waiting_approval
+from tests.support.events import forwarding
 from tests.support.mail import mail
 from tests.support.waiting import wait_until
 from tests.support.world import Lab, Stage
@@ -23,7 +24,7 @@ def claimed(qa: Stage, production: Stage, detail: dict[str, Any], mark: str) -> 
         "EventBusName": bus,
         "Detail": json.dumps(detail | {"mark": mark}),
     }
-    assert qa.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    assert forwarding(qa.account, production.name).put_events(Entries=[entry])["FailedEntryCount"] == 0
     return production.execution_of(mark)
 
 
