@@ -215,7 +215,9 @@ CALLS = [
         ),
     ),
     violation(
-        "missing_payload_field", "Request approval", state("Request approval", "        runbook: ${RunbookName}\n")
+        "missing_payload_field",
+        "Request approval",
+        state("Request approval", "        approval_policy: ${ApprovalPolicy}\n"),
     ),
     violation(
         "event_passed_to_another_module",

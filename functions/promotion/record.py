@@ -36,7 +36,10 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions"),
+        ReadBy(
+            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, "
+            "Resolve images"
+        ),
     ]
     started_at: Annotated[
         str,
@@ -50,7 +53,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, "
-            "history.approval_requests"
+            "Inspect endpoint, history.approval, history.approval_requests"
         ),
     ]
     application: Annotated[
@@ -60,7 +63,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish "
             "rejection, history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, "
-            "Publish refusal, Run smoke test, history.verification"
+            "Publish refusal, Run smoke test, history.approval, history.verification"
         ),
     ]
     endpoint: Annotated[
@@ -75,7 +78,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, "
-            "Prepare promotion record"
+            "Prepare promotion record, Resolve images, history.rollback, source.promoted, history.approval"
         ),
     ]
     source_name: Annotated[
@@ -83,8 +86,21 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the source; for a rollback, the execution of the promotion to roll back to",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, schedules.watch_promotions"
+            "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, "
+            "schedules.watch_promotions, history.rollback, history.approval"
         ),
+    ]
+    original_source_kind: Annotated[
+        str,
+        "The kind of the source that a rollback restores; only in the record of a rollback",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Inspect endpoint, history.rollback"),
+    ]
+    original_source_name: Annotated[
+        str,
+        "The name of that source",
+        WrittenBy("Resolve candidate"),
+        ReadBy("Inspect endpoint, history.rollback"),
     ]
     source_arn: Annotated[
         str,
@@ -111,7 +127,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Prepare promotion record"),
+        ReadBy("Preview promotion, Approval required?, Prepare promotion record, history.approval"),
     ]
     approved_by: Annotated[
         str,
@@ -126,12 +142,18 @@ class PromotionRecord(TypedDict, total=False):
     ]
     digest: Annotated[
         str,
-        "The SHA-256 digest of the candidate; an approval covers only this digest",
+        "The SHA-256 digest of the candidate",
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, history.verification, plan.preview, NotifySuccess"
+            "history.rollback, plan.preview, NotifySuccess, history.approval, history.verification"
         ),
+    ]
+    deployment_digest: Annotated[
+        str,
+        "The SHA-256 digest of everything that decides what the endpoint serves; an approval covers only this digest",
+        WrittenBy("Plan copy"),
+        ReadBy("history.approval, history.approval_requests"),
     ]
     model_digest: Annotated[
         str,
@@ -148,7 +170,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Prepare promotion record"),
+        ReadBy("Run smoke test, Prepare promotion record, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],

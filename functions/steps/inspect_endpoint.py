@@ -9,9 +9,10 @@ from promotion.aws.clients import client, upstream_client
 from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
-from promotion.history import lock, records
+from promotion.history import approval, lock, records
 from promotion.history.rollback import duplicate_delivery, live_changed_reason
 from promotion.history.table import PromotionTable
+from promotion.plan.settings import assert_unchanged
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
 from promotion.step import logger, step
@@ -21,7 +22,7 @@ from promotion.step import logger, step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return whether to update the endpoint as `outcome`, the `reason` if not, and the record."""
     record: PromotionRecord = event["promotion"]
-    execution, sagemaker = event["execution"], client("sagemaker")
+    execution, sagemaker, ssm = event["execution"], client("sagemaker"), client("ssm")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
     description, settings = describe_endpoint(sagemaker, endpoint), json.loads(event["settings"])
@@ -46,13 +47,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     if record["by_event"] and (duplicate := duplicate_delivery(records.history(table, endpoint), record)):
         return dict(zip(("outcome", "reason"), duplicate, strict=True)) | {"promotion": record}
-    if record["source_kind"] == "model_package":
+    if (record["original_source_kind"] if is_rollback else record["source_kind"]) == "model_package":
         # The approval may have been withdrawn during the copy or the wait for the lock.
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
-        upstream = upstream_client("sagemaker", role_arn, event["external_id"], session)
-        if reason := reader.why_withdrawn(upstream, record["source_name"]):
+        upstream = upstream_client(role_arn, event["external_id"], session, "sagemaker")
+        package = record["original_source_name"] if is_rollback else record["source_name"]
+        if reason := reader.why_withdrawn(upstream, package):
             return {"outcome": "approval_withdrawn", "reason": reason, "promotion": record}
     if not is_rollback:
+        names, upstream_account = (record["stage"], record["application"]), event["upstream_account"]
+        assert_unchanged(ssm, *names, event["defaults"], upstream_account, settings)
         # A better candidate may have become live since the quality gate passed.
         checks = quality_gate.check(record["quality_gate"], record["metrics"], live)
         record = record | {"quality_gate": checks}
@@ -61,6 +65,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     deployment_config = record.get("deployment_config", {}) if inspection.previous else {}
     alarms.assert_none_in_alarm(client("cloudwatch"), endpoint, guardrails.alarm_names(deployment_config))
+    if not is_rollback:
+        policy = approval.Policy.from_json(event["approval_policy"])
+        approval.assert_admitted(ssm, table, policy, execution, record)
     record = record | {
         "previous_endpoint_config_name": inspection.previous or "",
         "changing": True,

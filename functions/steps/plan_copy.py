@@ -15,8 +15,10 @@ from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
-from promotion.plan import compatibility, content, metric_files, preview, requests, smoke_test_files, stage_files
+from promotion.naming import sha256_of
+from promotion.plan import approved, compatibility, content, metric_files, preview, requests, smoke_test_files
 from promotion.plan.serving_role import serving_role
+from promotion.plan.stage_files import write, write_once
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -32,43 +34,44 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     region, execution_name = execution.split(":")[3], execution.rsplit(":", 1)[-1]
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
-    application = event["candidate"]["application"]
-    role_arn = serving_role(client("iam"), event["serving_role_path"], application, settings, stage)
-
     candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
+    role_arn = serving_role(client("iam"), event["serving_role_path"], candidate.application, settings, stage)
+
     pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
-    content.assert_approved(s3, stage, candidate.source["name"], identity, event["approved_digest"])
+    digest = digest_of(identity)
+    approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
-    digest = digest_of(identity)
     prefix = f"models/{candidate.application}/{digest}"
     containers, artifacts = pinned_content.placed(prefix, stage)
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
     metrics = metric_files.read(s3, candidate, stage.upstream_account)
-    placed_suite, placed_metrics = suite.placed(prefix, stage), metrics.placed(prefix, stage)
-    origin = requests.Origin(digest, execution, placed_suite.uri, placed_metrics.uri)
+    placed_suite = suite.placed(prefix, stage)
+    origin = requests.Origin(digest, execution, placed_suite.uri)
     isolated = event["require_network_isolation"]
     request = requests.build(candidate, containers, settings, stage, role_arn, origin, isolated)
+    covered = approved.deployment(candidate, request, settings, suite, metrics, client("sagemaker"))
+    deployment_digest = sha256_of(covered)
+    approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
-    lines, batches = manifest(objects)
+    text, batches = manifest(objects)
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
         # The claim comes first, since retention removes what nobody has claimed.
-        claim = Use(execution, digest)
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
-        claims.use(table, client("stepfunctions"), endpoint, claim, time.time())
-        written = {content.identity_key(digest): json.dumps(identity).encode(), manifest_key: lines.encode()}
-        stage_files.write(s3, stage, written)
-        stage_files.write_once(s3, stage, placed_suite.files | placed_metrics.files)
+        claims.use(table, client("stepfunctions"), endpoint, Use(execution, digest), time.time())
+        write(s3, stage, approved.files({digest: identity, deployment_digest: covered}) | {manifest_key: text.encode()})
+        write_once(s3, stage, placed_suite.files)
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = pinned_content.identity(containers)
     return {
         "promotion": PromotionRecord(
             digest=digest,
+            deployment_digest=deployment_digest,
             model_digest=digest_of(identity_in_stage),
             digest_without_images=digest_without_images(identity_in_stage),
             smoke_test=placed_suite.uri,

@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return {"outcome": "already_requested", "reason": reason_not}
     if not approval_requests.claim(table, execution, record, last):
         return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
-    automation = approval_requests.start(ssm, event["runbook"], execution, record)
+    automation = approval_requests.start(ssm, event["approval_policy"]["runbook"], execution, record)
     approval_requests.record_started(table, record, automation)
     superseded = approval_requests.supersede_older(table, ssm, record)
     logger.info("Approval requested", automation=automation, superseded=[older.automation for older in superseded])

@@ -12,27 +12,23 @@ from promotion.naming import VARIANT
 from promotion.record import PromotionRecord
 from promotion.source import images
 from promotion.source.candidate import containers_of
-from promotion.source.tags import IMAGE_TAG
+from promotion.source.tags import EXECUTION_TAG
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Tag the model with the digests of its images, and return them with the complete digest of the model."""
+    """Tag the model with its execution, and return the digests of its images and the complete digest of the model."""
     record: PromotionRecord = event["promotion"]
     sagemaker = client("sagemaker")
     model = sagemaker.describe_model(ModelName=record["model_name"])
     containers = containers_of(model)
     resolved = images.resolved(containers, describe_endpoint(sagemaker, record["endpoint"]) or {}, VARIANT)
-    # The next stage reads the digests from the tags of the model, since it does not trust the content of an event.
-    tags = {
-        f"{IMAGE_TAG}{number}": images.identity(image)
-        for number, (image, container) in enumerate(zip(resolved, containers, strict=True))
-        if image != container["Image"]
-    }
-    if tags:
-        sagemaker.add_tags(ResourceArn=model["ModelArn"], Tags=tag_list(tags))
-    logger.info("Images resolved", images=resolved, tags=tags)
+    if record["source_kind"] != "rollback":
+        # The next stage asks this execution for the promotion, which has passed its smoke test. An earlier one may have
+        # created the model and failed.
+        sagemaker.add_tags(ResourceArn=model["ModelArn"], Tags=tag_list({EXECUTION_TAG: record["execution"]}))
+    logger.info("Images resolved", images=resolved)
     return {
         "images": resolved,
         "model_digest": digest.with_images(

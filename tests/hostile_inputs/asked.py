@@ -12,7 +12,7 @@ from promotion.errors import PromotionRefusedError
 from promotion.history import approval
 from promotion.plan import settings
 from promotion.source import request
-from promotion.source.request import Ignore, Promote
+from promotion.source.request import Ignore
 from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile, Reader
 from tests.support.s3_faults import client_error
 
@@ -266,7 +266,9 @@ def names() -> Iterator[Hostile]:
 
 
 IDENTIFIER, RUNBOOK, DIGEST = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "model-promotion-production", "ab" * 32
-ASKED = Promote("model", "reviews-qa-1", application="reviews", approval=IDENTIFIER, digest=DIGEST)
+ROLE, OPERATOR = "RequestApprovalFunctionRole", "arn:aws:iam::333333333333:user/operator"
+POLICY = approval.Policy(required=True, runbook=RUNBOOK, approvers=("operator",), minimum=1, requester=ROLE)
+CANDIDATE = {"Application": "reviews", "SourceKind": "model", "SourceName": "reviews-qa-1", "Digest": DIGEST}
 MARKUP = '<script>alert(1)</script> \x1b[31m {"status": "Succeeded"} {% $states %} $.detail'
 
 
@@ -276,23 +278,33 @@ def automation(**changes: Any) -> dict[str, Any]:
         "AutomationExecutionId": IDENTIFIER,
         "DocumentName": RUNBOOK,
         "AutomationExecutionStatus": "InProgress",
+        "ExecutedBy": f"arn:aws:sts::333333333333:assumed-role/{ROLE}/function",
         "Parameters": parameters(),
         "StepExecutions": [step()],
     } | changes
 
 
 def parameters(**changes: Any) -> dict[str, Any]:
-    values = {"Application": "reviews", "SourceKind": "model", "SourceName": "reviews-qa-1", "Digest": DIGEST}
-    return {name: [value] for name, value in (values | changes).items()}
+    return {name: [value] for name, value in (CANDIDATE | changes).items()}
 
 
-def step(status: str = "Success", decision: str = '{"Approver": "a", "Comment": "b"}') -> dict[str, Any]:
-    return {"StepName": "Approve", "StepStatus": status, "Outputs": {"ApproverDecisions": [decision]}}
+def decided(**changes: str) -> str:
+    return json.dumps({"Approver": OPERATOR, "Decision": "Approve", "Comment": "b"} | changes)
+
+
+def step(status: str = "Success", decision: str | None = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "StepName": "Approve",
+        "Action": "aws:approve",
+        "StepStatus": status,
+        "Inputs": {"Approvers": '["operator"]', "MinRequiredApprovals": "1"},
+        "Outputs": {"ApproverDecisions": [decision or decided()]},
+    } | changes
 
 
 def granted(execution: Any) -> approval.Decision:
     found = approval.read(Reader(get_automation_execution={"AutomationExecution": execution}), IDENTIFIER)
-    return approval.granted_decision(found, RUNBOOK, ASKED)
+    return approval.granted_decision(found, POLICY, CANDIDATE)
 
 
 def approvals() -> Iterator[Hostile]:
@@ -328,8 +340,33 @@ def approvals() -> Iterator[Hostile]:
         ("of another candidate", automation(Parameters=parameters(SourceName="other")), "is for the SourceName other"),
         ("of another kind", automation(Parameters=parameters(SourceKind="training_job")), "is for the SourceKind"),
         ("of another digest", automation(Parameters=parameters(Digest="cd" * 32)), "is for the Digest cd"),
-        ("of another application", automation(Parameters=parameters(Application="victim")), "application victim"),
-        ("without parameters", automation(Parameters={}), "is for the SourceKind None"),
+        ("of another application", automation(Parameters=parameters(Application="victim")), "Application victim"),
+        ("without parameters", automation(Parameters={}), "is for the Application None"),
+        (
+            "that someone else requested",
+            automation(ExecutedBy="arn:aws:iam::333333333333:user/mallory"),
+            f"was started by arn:aws:iam::333333333333:user/mallory, not by the role {ROLE}",
+        ),
+        (
+            "whose step is not an approval",
+            automation(StepExecutions=[step(Action="aws:sleep")]),
+            "has the action aws:sleep, not aws:approve",
+        ),
+        (
+            "of other approvers",
+            automation(StepExecutions=[step(Inputs={"Approvers": '["mallory"]', "MinRequiredApprovals": "1"})]),
+            'its Approvers are ["mallory"], not ["operator"]',
+        ),
+        (
+            "of no approver",
+            automation(StepExecutions=[step(Outputs={})]),
+            "was approved by nobody, not by 1 of operator",
+        ),
+        (
+            "with a decision 100,000 levels deep",
+            automation(StepExecutions=[step(decision="[" * 100_000)]),
+            "is unknown, not Approve",
+        ),
     ):
         yield hostile(what, functools.partial(granted, execution), says)
     odd: list[tuple[str, Any, str]] = [
@@ -352,12 +389,9 @@ def approvals() -> Iterator[Hostile]:
         ("markup, escape codes and expressions", MARKUP, lambda found: found.comment == MARKUP),
         ("of 1 MB", "x" * 10**6, lambda found: len(found.comment) == 1_000),
     ):
-        said = step(decision=json.dumps({"Approver": "a", "Comment": comment}))
+        said = step(decision=decided(Comment=comment))
         act = functools.partial(granted, automation(StepExecutions=[said]))
         yield hostile(f"with a comment {what}", act, "a string of up to 1,000 characters", None, holds)
-    nested = functools.partial(granted, automation(StepExecutions=[step(decision="[" * 100_000)]))
-    how = "a string of up to 1,000 characters"
-    yield hostile("with a decision 100,000 levels deep", nested, how, None, lambda found: len(found.by) == 1_000)
 
 
 def every() -> Iterator[Hostile]:

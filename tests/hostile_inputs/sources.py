@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 import datetime
 import functools
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from promotion.endpoint import model
-from promotion.errors import PromotionRefusedError
-from promotion.source import images
+from promotion.errors import EndpointBusyError, PromotionRefusedError
+from promotion.source import images, promoted
 from promotion.source import reader as source
 from promotion.source.admission import Applications, Refusal
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
-from promotion.source.tags import CREATED_AT_TAG, IMAGE_TAG
 from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile, Reader
+from tests.support.s3_faults import client_error
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 IMAGE = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com/reviews:1"
@@ -97,7 +98,7 @@ def read(
         describe_model_package=package,
         list_tags=listed,
     )
-    upstream = Upstream(reader, UPSTREAM, REGION, ROLE)
+    upstream = Upstream(lambda _: reader, UPSTREAM, REGION, ROLE)
     return source.read(
         upstream, Promote(kind, NAMES[kind], by_event=by_event), Applications("qa", OWN, lambda _: settings)
     )
@@ -307,22 +308,6 @@ def tags() -> Iterator[Hostile]:
     ):
         act = functools.partial(read, "training_job", {name: value})
         yield hostile(f"an application {what}", act, f"tag {name} of the training job" if value else f"no tag {name}")
-    for what, value, says in (
-        ("no time", "yesterday", "is not a time with a time zone"),
-        ("a time without its zone", "2026-01-01T00:00:00", "is not a time with a time zone"),
-        ("a time before all times", "0001-01-01T00:00:00+14:00", "is not a time with a time zone"),
-        ("a time after all times", "9999-12-31T23:59:59-14:00", "is not a time with a time zone"),
-        (
-            "a time to come, so that nothing would be newer",
-            "9999-01-01T00:00:00Z",
-            "is later than the model's own creation time",
-        ),
-        ("terminal escape codes", "\x1b[31m", "is not a time with a time zone"),
-    ):
-        act = functools.partial(read, "model", TAGS | {CREATED_AT_TAG: value})
-        yield hostile(f"a first time that is {what}", act, says, PromotionRefusedError)
-    bad_digest = functools.partial(read, "model", TAGS | {f"{IMAGE_TAG}0": "latest"})
-    yield hostile("an image's digest that is none", bad_digest, "which is not a digest", PromotionRefusedError)
     for what, listed, says in (
         ("a list of strings", ["x"], "Tags[0] is 'x'"),
         ("a tag whose value is a number", [{"Key": "a", "Value": 7}], "Tags[0].Value is 7"),
@@ -332,6 +317,10 @@ def tags() -> Iterator[Hostile]:
     reserved = functools.partial(read, "training_job", TAGS | {"aws:createdBy": "x", "AWS:x": "y", "team": "search"})
     how = "AWS's tags are omitted, because they cannot be set"
     yield hostile("tags aws:*", reserved, how, None, lambda found: found.tags == {"team": "search"})
+    forged = {f"model-promotion:{name}": "forged" for name in ("source", "created-at", "metrics", "image-0", "digest")}
+    how = "those of this project on a model of a training account are not believed"
+    act = functools.partial(read, "model", TAGS | forged)
+    yield hostile("forged tags model-promotion:*", act, how, None, lambda found: "forged" not in str(found.to_json()))
     ours = functools.partial(read, "training_job", TAGS | {"model-promotion:execution": "forged"})
     how = "omitted, and set by the promotion"
     yield hostile("a tag that says who made a resource", ours, how, None, lambda found: found.tags == {})
@@ -375,7 +364,80 @@ def of_images() -> Iterator[Hostile]:
         yield Hostile("image", what, act, how, None, lambda found: found[0]["Image"].endswith(f"@sha256:{'a' * 64}"))
 
 
+MACHINE = f"arn:aws:states:{REGION}:{UPSTREAM}:stateMachine:model-promotion-qa"
+EXECUTION = f"{MACHINE.replace(':stateMachine:', ':execution:')}:1"
+CREATED_AT = MODEL["CreationTime"]
+RECORD = {
+    "status": "Succeeded",
+    "execution": EXECUTION,
+    "model_name": NAMES["model"],
+    "digest": "ab" * 32,
+    "source_kind": "training_job",
+    "application": "reviews",
+    "source_arn": f"arn:aws:sagemaker:{REGION}:{UPSTREAM}:training-job/reviews-1",
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "smoke_test": "s3://stage/smoke-test.json",
+    "metrics": {"f1": 0.9},
+    "images": ["reviews@sha256:" + "c" * 64],
+}
+
+
+def promoted_upstream(output: Any = None, execution: str = EXECUTION, **changes: Any) -> promoted.PromotedUpstream:
+    """Return the promotion of a model whose tag names `execution`, which ended with `output`."""
+    answer = {
+        "executionArn": execution,
+        "status": "SUCCEEDED",
+        "stopDate": CREATED_AT + datetime.timedelta(hours=1),
+        "output": json.dumps(RECORD) if output is None else output,
+    } | changes
+    tags = {"model-promotion:execution": execution, "model-promotion:digest": "ab" * 32}
+    return promoted.read(Reader(describe_execution=answer), MACHINE, MODEL, tags)
+
+
+def of_promotions() -> Iterator[Hostile]:
+    hostile = functools.partial(Hostile, "promotion of the upstream stage", refusal=PromotionRefusedError)
+    for what, execution in (
+        ("of another account", EXECUTION.replace(UPSTREAM, STRANGER)),
+        ("of another state machine", EXECUTION.replace("model-promotion-qa", "mine")),
+        ("of a state machine with a longer name", EXECUTION.replace("model-promotion-qa", "model-promotion-qa2")),
+        ("without a name", EXECUTION.removesuffix("1")),
+        ("that is not named", ""),
+        ("with a line break", f"{EXECUTION}\n"),
+    ):
+        act = functools.partial(promoted_upstream, execution=execution)
+        yield hostile(what, act, "its tag model-promotion:execution does not name an execution of model-promotion-qa")
+    missing = client_error("ExecutionDoesNotExist", "not found", "DescribeExecution")
+    tags = {"model-promotion:execution": EXECUTION}
+    act = functools.partial(promoted.read, Reader(describe_execution=missing), MACHINE, MODEL, tags)
+    yield hostile("that is 90 days old", act, "does not exist. Step Functions keeps executions for 90 days")
+    for status in ("FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"):
+        act = functools.partial(promoted_upstream, status=status)
+        yield hostile(f"with the status {status}", act, f"has the status {status}")
+    running = functools.partial(promoted_upstream, status="RUNNING")
+    yield hostile("that is running", running, "is still running. Start this promotion again", refusal=EndpointBusyError)
+    for what, output, says in (
+        ("without an output", "", "the status in the output"),
+        ("with an output that is not valid JSON", "{", "the status in the output"),
+        ("with an output 100,000 levels deep", "[" * 100_000, "the status in the output"),
+        ("that was a preview", json.dumps({"outcome": "preview"}), "the status in the output"),
+        ("that was a recovery", json.dumps(RECORD | {"status": "Failed"}), "the status in the output"),
+        ("of another model", json.dumps(RECORD | {"model_name": "other"}), "the model_name in the output"),
+        ("of another content", json.dumps(RECORD | {"digest": "cd" * 32}), "the digest in the output"),
+        ("that was a rollback", json.dumps(RECORD | {"source_kind": "rollback"}), "was a rollback"),
+        ("without a time", json.dumps(RECORD | {"created_at": "yesterday"}), "The created_at in the output"),
+        ("with metrics that are a list", json.dumps(RECORD | {"metrics": []}), "The metrics in the output"),
+        ("with a metric that is a string", json.dumps(RECORD | {"metrics": {"f1": "1"}}), "The metrics in the output"),
+        ("without an application", json.dumps(RECORD | {"application": None}), "The application in the output"),
+        ("with images that are numbers", json.dumps(RECORD | {"images": [1]}), "The images in the output"),
+    ):
+        yield hostile(what, functools.partial(promoted_upstream, output), says)
+    earlier = CREATED_AT - datetime.timedelta(seconds=1)
+    act = functools.partial(promoted_upstream, stopDate=earlier)
+    yield hostile("that is older than the model", act, "was created after the execution")
+
+
 def every() -> Iterator[Hostile]:
     yield from descriptions()
+    yield from of_promotions()
     yield from tags()
     yield from of_images()

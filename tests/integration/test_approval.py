@@ -140,6 +140,7 @@ def test_an_approval_is_not_valid_before_the_decision_or_for_another_candidate(
     assert not_given.error == "InvalidRequestError"
     assert waiting in (not_given.cause or "")
     assert unknown.error == "InvalidRequestError"
+    assert "There is no approval" in (unknown.cause or "")
     assert production.endpoint(application) is None
 
 

@@ -32,10 +32,6 @@ EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
         (EVENT | {"account": "999999999999"}, "999999999999"),
         (EVENT | {"region": "us-east-1"}, "us-east-1"),
         (EVENT | {"detail": {"TrainingJobStatus": "Completed"}}, "TrainingJobName"),
-        (
-            {"model": "x", "approval": "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "digest": "ab" * 32},
-            "There is no approval",
-        ),
     ],
     ids=[
         "nothing",
@@ -53,7 +49,6 @@ EVENT = json.loads((EVENTS / "training-job-completed.json").read_text())
         "forged-account",
         "forged-region",
         "no-name",
-        "no-approval",
     ],
 )
 def test_bad_input_fails_immediately_with_instructions(qa: Stage, given: Any, words: str) -> None:

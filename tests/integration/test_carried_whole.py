@@ -14,14 +14,10 @@ import pytest
 from embedded_aws.kernel import accounts
 from tests.support.settings import configure
 from tests.support.sources import SERVER_IMAGE, training_request, tune
-from tests.support.steps import invoke
-from tests.support.world import DEV, DEV_BUCKET, ECR, QA, ROLE, Lab, Stage
+from tests.support.steps import invoke, payload
+from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, Lab, Stage
 
 DIGEST = "sha256:" + "0f" * 32
-DEFAULTS = {
-    "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]},
-    "Retention": {"Keep": 2},
-}
 
 
 @dataclasses.dataclass
@@ -33,38 +29,14 @@ class Steps:
     def promote(self, given: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the model for a manual input, and the plan of its copy."""
         execution = f"arn:aws:states:{accounts.REGION}:{self.stage.account}:execution:model-promotion-qa:{name}"
-        common = {"execution": execution, "stage": "qa", "table": self.stage.table}
-        where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
-        found = invoke(
-            self.stage,
-            "ResolveCandidateFunction",
-            common
-            | {
-                "input": given,
-                "started_at": "2026-01-01T00:00:00Z",
-                "upstream_account": DEV,
-                "upstream_role_arn": f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa",
-                "external_id": "model-promotion-qa",
-                "runbook": "model-promotion-qa",
-                "defaults": DEFAULTS,
-            },
-        )
+        resolve = payload(self.stage, "Resolve candidate", input=given, started_at="2026-01-01T00:00:00Z")
+        found = invoke(self.stage, "ResolveCandidateFunction", resolve | {"execution": execution})
         assert found["outcome"] == "promote", found["reason"]
-        plan = invoke(
-            self.stage,
-            "PlanCopyFunction",
-            common
-            | where
-            | {"candidate": found["candidate"], "settings": found["settings"], "approved_digest": found["digest"]}
-            | {
-                "image_copy": False,
-                "maximum_copy_bytes": 1024**4,
-                "image_repository": "model-promotion-qa",
-                "serving_role_path": f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/",
-                "require_network_isolation": False,
-            }
-            | {"preview": False},
-        )
+        copied = {key: found[key] for key in ("candidate", "settings", "approved")}
+        planned = payload(self.stage, "Plan copy", **copied, execution=execution, image_copy=False, preview=False)
+        planned["require_network_isolation"] = False
+        plan = invoke(self.stage, "PlanCopyFunction", planned)
+        where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
         for batch in plan["batches"]:
             invoke(self.stage, "CopyArtifactsFunction", where | {"batch": batch, "manifest": plan["manifest"]})
         made = invoke(self.stage, "CreateModelFunction", {"request": plan["model"]})

@@ -100,10 +100,11 @@ def test_a_tag_that_moved_after_the_approval_request_is_refused_with_the_change(
 ) -> None:
     before = lab.push(f"team/{application}", "1")
     configure(production, application, SmokeTest="skip")
-    by_hand = {"Image": f"{ECR}/team/{application}:1"}
-    role = f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{application}-qa"
-    qa.client("sagemaker").create_model(ModelName=application, PrimaryContainer=by_hand, ExecutionRoleArn=role)
-    asked = production.promote({"model": application, "application": application})
+    package = qa.client("sagemaker").create_model_package(
+        ModelPackageName=application,
+        InferenceSpecification={"Containers": [{"Image": f"{ECR}/team/{application}:1"}]},
+    )["ModelPackageArn"]
+    asked = production.promote({"model_package": package, "application": application})
     assert asked.states[-1] == "Approval requested", asked.cause
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.support.settings import configure
-from tests.support.steps import invoke
+from tests.support.steps import invoke, payload
 from tests.support.world import Lab, Stage
 
 
@@ -19,8 +21,10 @@ def test_the_quality_gate_is_checked_again_under_the_lock(lab: Lab, qa: Stage, a
         "quality_gate": [rule | {"value": 0.8, "live_value": 0.7, "passed": True, "reason": ""}],
     }
 
-    event = {"promotion": candidate, "settings": "{}", "execution": execution, "table": qa.table}
-    inspected = invoke(qa, "InspectEndpointFunction", event)
+    given = payload(qa, "Inspect endpoint", promotion=candidate, execution=execution)
+    given["settings"] = json.dumps(given["defaults"] | {"QualityGate": [rule]})
+
+    inspected = invoke(qa, "InspectEndpointFunction", given)
 
     assert inspected["outcome"] == "quality_gate_failed"
     assert "f1 is 0.8, but" in inspected["reason"]

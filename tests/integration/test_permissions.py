@@ -22,6 +22,7 @@ from embedded_aws.iam.permissions import Need
 from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Use
 from tests.permissions import recording
+from tests.support.events import forwarding
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, physical_id, role_of
 
 
@@ -93,14 +94,27 @@ def test_a_role_outside_of_the_stages_path_reads_nothing_upstream(lab: Lab, qa: 
     assert "resource-based" in refused(clients["/model-promotion/qa2/"].get_object, **wanted)
 
 
-def test_only_the_upstream_account_puts_events_on_a_stages_bus_and_only_of_two_sources(application: str) -> None:
-    bus = f"arn:aws:events:eu-west-1:{PRODUCTION}:event-bus/model-promotion-production"
-    entry = {"DetailType": application, "Detail": "{}", "EventBusName": bus}
+def test_only_the_forwarding_role_puts_events_of_one_source_on_the_bus_of_a_stage(application: str) -> None:
+    entry = {"DetailType": application, "Detail": "{}"}
     dev, qa = (identity.client_as_operator("events", account) for account in (DEV, QA))
+    buses = [
+        (f"arn:aws:events:eu-west-1:{QA}:event-bus/model-promotion-qa", dev, forwarding(DEV, "qa")),
+        (
+            f"arn:aws:events:eu-west-1:{PRODUCTION}:event-bus/model-promotion-production",
+            qa,
+            forwarding(QA, "production"),
+        ),
+    ]
 
-    assert "events:PutEvents" in refused(dev.put_events, Entries=[entry | {"Source": "model-promotion"}])
-    assert "events:PutEvents" in refused(qa.put_events, Entries=[entry | {"Source": "someone"}])
-    assert qa.put_events(Entries=[entry | {"Source": "model-promotion"}])["FailedEntryCount"] == 0
+    for bus, operator, role in buses:
+        for client, source_name in ((operator, "model-promotion"), (operator, "someone"), (role, "someone")):
+            given = entry | {"EventBusName": bus, "Source": source_name}
+            assert "events:PutEvents" in refused(client.put_events, Entries=[given])
+    (training, _, of_dev), (promotions, _, of_qa) = buses
+    forged = entry | {"EventBusName": training, "Source": "model-promotion"}
+    genuine = entry | {"EventBusName": promotions, "Source": "model-promotion"}
+    assert "events:PutEvents" in refused(of_dev.put_events, Entries=[forged])
+    assert of_qa.put_events(Entries=[genuine])["FailedEntryCount"] == 0
 
 
 def test_a_function_has_no_permissions_of_another_function(qa: Stage, application: str) -> None:

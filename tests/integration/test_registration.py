@@ -152,15 +152,18 @@ def test_a_model_package_is_promoted_only_from_an_allowed_group(
         named = {"ModelPackageName": application}
     package = sagemaker.create_model_package(InferenceSpecification=specification, **named)["ModelPackageArn"]
 
-    execution = qa.promote({"model_package": package, "application": application})
-
     if group == "own":
-        assert execution.states[-1] == "Promoted", execution.cause
-    else:
-        where = f"is in the model package group {application}-other" if group else "is in no group"
-        assert execution.error == "PromotionRefusedError"
-        assert f"The model package {package} {where}, which Sources.ModelPackageGroups" in str(execution.cause)
-        assert_unchanged(qa, application)
+        assert qa.execution_of(package).states[-1] == "Promoted"
+        return
+    where = f"is in the model package group {application}-other" if group else "is in no group"
+    if group:
+        by_event = qa.execution_of(package)
+        assert by_event.states[-2:] == ["Publish refusal", "Not for promotion"]
+        assert where in by_event.output["reason"]
+    started = qa.promote({"model_package": package, "application": application})
+    assert started.error == "PromotionRefusedError"
+    assert f"The model package {package} {where}, which Sources.ModelPackageGroups" in str(started.cause)
+    assert_unchanged(qa, application)
 
 
 def make_foreign_endpoint(lab: Lab, qa: Stage, application: str) -> str:

@@ -23,7 +23,8 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
         cloudformation.deploy(template=path, stack_name=name, account=DEV, parameters=parameters)
 
     first = {"Stage": "first", "UpstreamAccountId": DEV, "UpstreamBuckets": DEV_BUCKET} | FAST
-    second = {"Stage": "second", "UpstreamAccountId": DEV, "UpstreamBuckets": f"model-promotion-first-{DEV}-eu-west-1"}
+    second = {"Stage": "second", "UpstreamAccountId": DEV, "UpstreamStage": "first"}
+    second |= {"UpstreamBuckets": f"model-promotion-first-{DEV}-eu-west-1"}
     downstream = {"DownstreamAccountId": DEV}
     deploy("template.yaml", "model-promotion-first", **first, **downstream, DownstreamStage="second")
     deploy("template.yaml", "model-promotion-second", **second, **FAST)

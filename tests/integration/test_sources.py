@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from tests.support.approvals import signal, waiting_approval
 from tests.support.events import event
 from tests.support.settings import configure
 from tests.support.sources import approve, tags, tune
-from tests.support.world import IMAGE, QA, Lab, Stage
+from tests.support.world import IMAGE, Lab, Stage
 
 
 def register(lab: Lab, application: str, label: str) -> str:
@@ -138,39 +137,26 @@ def test_a_package_is_promoted_to_production_with_an_approval_for_its_arn(
     assert waiting["Parameters"]["SourceName"] == [package]
 
 
-def test_a_model_created_again_after_the_approval_request_is_refused_with_the_change(
+def test_a_model_created_again_after_the_approval_request_is_refused(
     lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
-    sagemaker = qa.client("sagemaker")
-    role = f"arn:aws:iam::{QA}:role/{application}"
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-    reads = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam = qa.client("iam")
-    iam.create_role(RoleName=application, AssumeRolePolicyDocument=json.dumps(trust))
-    iam.put_role_policy(RoleName=application, PolicyName="reads", PolicyDocument=json.dumps(reads))
-    configure(production, application, SmokeTest="skip")
-
-    def make(label: str, threads: str) -> None:
-        url = put(qa, f"models/{application}/{label}/model.tar.gz", lab.artifact(label))
-        container = {"Image": IMAGE, "ModelDataUrl": url, "Environment": {"THREADS": threads, "SAME": "1"}}
-        sagemaker.create_model(ModelName=application, ExecutionRoleArn=role, PrimaryContainer=container)
-
-    make("tested", "1")
-    asked = production.promote({"model": application, "application": application})
-    assert asked.states[-1] == "Approval requested", asked.cause
+    model = qa.execution_of(lab.train(application, "tested")).output["model_name"]
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
-    sagemaker.delete_model(ModelName=application)
-    make("another", "2")
+    sagemaker = qa.client("sagemaker")
+    described = sagemaker.describe_model(ModelName=model)
+    tags = sagemaker.list_tags(ResourceArn=described["ModelArn"])["Tags"]
+    sagemaker.delete_model(ModelName=model)
+    container = {key: described["PrimaryContainer"][key] for key in ("Image", "ModelDataUrl")}
+    container["Environment"] = {"SEND_TO": "somebody"}
+    sagemaker.create_model(
+        ModelName=model, ExecutionRoleArn=described["ExecutionRoleArn"], PrimaryContainer=container, Tags=tags
+    )
+
     signal(production, waiting, "Approve", "fine")
     execution = production.execution_of(waiting)
 
     assert execution.error == "PromotionRefusedError"
-    assert "Changes: Containers[0].Environment.THREADS, Containers[0].ModelDataUrl." in (execution.cause or "")
+    assert "so it is another model of that name" in (execution.cause or "")
     assert production.endpoint(application) is None
 
 
@@ -192,6 +178,23 @@ def test_a_package_whose_approval_is_withdrawn_during_the_copy_does_not_go_live(
     assert "Update endpoint" not in execution.states
     assert qa.endpoint(application) is None
     assert qa.live(application) is None
+    assert qa.running(application) == []
+
+
+def test_a_rollback_to_a_package_whose_approval_was_withdrawn_is_rejected(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    packages = [register(lab, application, label) for label in ("v1", "v2")]
+    for package in packages:
+        approve(lab, package)
+        assert qa.execution_of(package).states[-1] == "Promoted"
+    approve(lab, packages[0], "Rejected")
+
+    back = qa.promote({"rollback": f"{application}-qa"})
+
+    assert back.states[-1] == "Rejected", back.cause
+    assert f"The model package {packages[0]} has the approval status Rejected" in back.output["reason"]
+    assert qa.answer(application) == {"label": "v2"}
     assert qa.running(application) == []
 
 

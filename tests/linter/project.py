@@ -71,7 +71,7 @@ class Project:
                     known[name] = value
                 case {"Ref": parameter} if parameter in defaults:
                     known[name] = defaults[parameter]
-                case {"Fn::Sub": text} if "${" not in (substituted := substitute(text, defaults)):
+                case {"Fn::Sub": str(text)} if "${" not in (substituted := substitute(text, defaults)):
                     known[name] = substituted
         return known
 

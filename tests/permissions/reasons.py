@@ -193,12 +193,21 @@ DENIED = [
             "A container that tries to reach the models, inference data and logs of another application.",
         )
         for action, resource in (
-            ("s3:GetObject", "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1/*"),
-            ("s3:PutObject", "arn:aws:s3:::model-promotion-STAGE-ACCOUNT-eu-west-1/*"),
-            ("logs:CreateLogStream", "*:log-group:/aws/sagemaker/Endpoints/*"),
-            ("logs:PutLogEvents", "*:log-group:/aws/sagemaker/Endpoints/*"),
-            ("logs:GetLogEvents", "*:log-group:/aws/sagemaker/Endpoints/*"),
+            ("s3:GetObject", "*/APPLICATION-other/*"),
+            ("s3:PutObject", "*/APPLICATION-other/*"),
+            ("s3:GetObject", "*/manifests/*"),
+            ("s3:PutObject", "*/manifests/*"),
+            ("logs:CreateLogStream", "*/APPLICATION-other-STAGE:*"),
+            ("logs:PutLogEvents", "*/APPLICATION-other-STAGE:*"),
+            ("logs:GetLogEvents", "*/APPLICATION-other-STAGE:*"),
             ("ssm:GetParameter", "*:parameter/model-promotion/STAGE/*"),
         )
+    ),
+    Provoked(
+        "PlanCopyFunctionRole",
+        "iam:GetRole",
+        "*:role/t????????????-STAGE",
+        "no identity-based policy",
+        "An application that has a settings parameter but no serving role.",
     ),
 ]

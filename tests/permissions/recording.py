@@ -46,26 +46,25 @@ def recorded(directory: Path | None, process: str) -> Iterator[None]:
 
 
 class _Names:
-    """The names in the templates of resources whose real names differ between stages."""
+    """The names in the templates of resources whose real names differ between stages and applications."""
 
     def __init__(self) -> None:
         self.resources: list[tuple[str, Resource]] = []
         stages: set[str] = set()
-        applications: set[str] = set()
+        # The application of each resource of an application.yaml stack, by the ARN of its role.
+        self._applications: dict[str, str] = {}
         for account in accounts.ACCOUNTS.values():
             for stack in list(cloudformation_backends[account][accounts.REGION].stacks.values()):
                 if str(stack.template_dict.get("Description")).startswith("Model Promotion"):
                     template = "" if "Stage" in stack.parameters else "upstream.yaml "
                     template = PEOPLE if "DeploymentRoleArn" in stack.parameters else template
                     stages |= {stack.parameters.get(name, "") for name in ("Stage", "DownstreamStage")} - {""}
+                    made = [each for each in stack.stack_resources if each.exists]
                     if application := stack.parameters.get("Application"):
                         template = "application.yaml "
-                        applications.add(application)
-                    made = [each for each in stack.stack_resources if each.exists]
+                        self._applications |= {each.attributes.get("Arn", ""): application for each in made}
                     self.resources += [(template + each.logical_resource_id, each) for each in made]
         self._stages = "|".join(sorted(stages))
-        # The longest first, since a name can begin with another one.
-        self._applications = "|".join(sorted(applications, key=len, reverse=True))
         self._roles = {
             each.attributes["Arn"]: name for name, each in self.resources if each.cf_resource_type == "AWS::IAM::Role"
         }
@@ -87,15 +86,15 @@ class _Names:
         # The name of an inline policy begins with that of its role; the ARN of a managed policy ends with its name.
         own = [name.rpartition("/")[2].removeprefix(holder) for name in grant.policy.split(" ")[1:]]
         # The names of managed policies, and of statements that permit the invocation of a function, are generated.
-        return self.normalized(" ".join([holder, *own, grant.label]), holder)
+        return self.normalized(" ".join([holder, *own, grant.label]))
 
-    def normalized(self, text: str, holder: str = "") -> str:
+    def normalized(self, text: str, role: str = "") -> str:
         """Replace the names in `text` that differ between stages, and the buckets and repositories of parameters.
 
-        In the texts of a holder of application.yaml, replace the name of the application, too.
+        In the texts of the serving role `role`, an ARN, replace the name of its application, too.
         """
-        if holder.startswith("application.yaml "):
-            text = re.sub(rf"\b({self._applications})\b", "APPLICATION", text)
+        if application := self._applications.get(role):
+            text = re.sub(rf"\b{application}\b", "APPLICATION", text)
         for _, resource in self.resources:
             if resource.has_generated_name:
                 text = text.replace(resource.name, resource.logical_resource_id)
@@ -120,7 +119,7 @@ def usage(use: Use) -> Usage:
             granted = Granted(
                 names.statement(holder, grant),
                 names.normalized(grant.action),
-                names.normalized(grant.resource, holder),
+                names.normalized(grant.resource, resource.attributes.get("Arn", "")),
             )
             required_by = {_denied(names, each) for each in use.missed_by.get(grant, {}).values()}
             found.add(granted, use.calls[grant], required_by)
@@ -135,5 +134,5 @@ def usage(use: Use) -> Usage:
 
 
 def _denied(names: _Names, refusal: Refusal) -> Denied:
-    caller = names.caller(refusal.principal)
-    return Denied(caller, refusal.action, names.normalized(refusal.resource, caller), refusal.why)
+    on = names.normalized(refusal.resource, refusal.principal)
+    return Denied(names.caller(refusal.principal), refusal.action, on, refusal.why)

@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
-from tests.support.world import DEV, Stage
+from tests.support.world import DEV, TRYING, Stage, role_of
 
 
 def event(
@@ -13,6 +14,13 @@ def event(
 ) -> dict[str, Any]:
     kind = {"source": source, "detail-type": detail_type}
     return {"version": "0", **kind, "account": account, "region": accounts.REGION, "detail": detail}
+
+
+def forwarding(account: str, stage: str) -> Any:
+    """Return a client with the role that forwards the events of an account to a stage."""
+    rule = f"arn:aws:events:{accounts.REGION}:{account}:rule/model-promotion-upstream-of-{stage}-training"
+    role = role_of(account, f"model-promotion-upstream-of-{stage}", "ForwardingRole")
+    return clients.client_as_role("events", role, TRYING, clients.ServiceCall("events.amazonaws.com", rule))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import yaml
+
 from tests.support.world import Stage
 
 
@@ -20,6 +22,13 @@ def failure(stage: Stage, function: str, payload: Any) -> dict[str, Any]:
     has_failed, error = _invoked(stage, function, payload)
     assert has_failed, error
     return dict(error)
+
+
+def payload(stage: Stage, state: str, **given: Any) -> dict[str, Any]:
+    """Return the payload of a deployed state, with `given` instead of its expressions."""
+    machine = stage.client("stepfunctions").describe_state_machine(stateMachineArn=stage.state_machine)
+    found = yaml.safe_load(machine["definition"])["States"][state]["Arguments"]["Payload"]
+    return {**found, **given}
 
 
 def _invoked(stage: Stage, function: str, payload: Any) -> tuple[bool, Any]:

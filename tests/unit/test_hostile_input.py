@@ -26,9 +26,7 @@ from promotion.source import candidate, images, model_metrics, quality_gate, req
 from promotion.source.tags import (
     APPLICATION_TAG,
     CREATED_AT_TAG,
-    IMAGE_TAG,
     INFERENCE_IMAGE_TAG,
-    METRICS_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
     TAG,
@@ -281,9 +279,7 @@ OUR_TAGS = [
     APPLICATION_TAG,
     CREATED_AT_TAG,
     SMOKE_TEST_TAG,
-    METRICS_TAG,
     SOURCE_TAG,
-    f"{IMAGE_TAG}0",
     INFERENCE_IMAGE_TAG,
     "aws:createdBy",
 ]

@@ -77,10 +77,10 @@ def approve(run: Run) -> None:
     run.wait_for_decisions(approvers)
     while True:
         run.outputs["ApproverDecisions"] = [json.dumps(decision) for decision in run.decisions]
-        signals = [decision["decision"] for decision in run.decisions]
+        signals = [decision["Decision"] for decision in run.decisions]
         if "Reject" in signals:
             run.outputs["ApprovalStatus"] = ["Rejected"]
-            raise RejectedError(f"{run.decisions[-1]['approver']} rejected the step.")
+            raise RejectedError(f"{run.decisions[-1]['Approver']} rejected the step.")
         if signals.count("Approve") >= minimum:
             run.outputs["ApprovalStatus"] = ["Approved"]
             return

@@ -304,8 +304,15 @@ class _Approval:
         if entry in self._decided:
             raise SignalError(f"The approver {entry} has already decided.")
         self._decided.add(entry)
+        # The keys of ApproverDecisions that a user quotes (https://repost.aws/questions/QU5C69u39dSR63RgqyIYtDYQ); AWS
+        # documents only that it is JSON. Assumed: the approver is the ARN of the caller, for a role of its session.
         self.decisions.append(
-            {"approver": caller.arn, "decision": decision, "comment": comment, "time": _now().isoformat()}
+            {
+                "Approver": caller.arn,
+                "Decision": decision,
+                "ApprovalDecisionTime": f"{_now():%Y-%m-%dT%H:%M:%S.%fZ}",
+                "Comment": comment,
+            }
         )
 
     def _is_named(self, entry: str, caller: clients.Caller) -> bool:

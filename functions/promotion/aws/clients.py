@@ -18,7 +18,7 @@ def client(service: str) -> Any:
     return boto3.client(service, config=CONFIG)
 
 
-def upstream_client(service: str, role_arn: str, external_id: str, session_name: str) -> Any:
+def upstream_client(role_arn: str, external_id: str, session_name: str, service: str) -> Any:
     """Return a client for the upstream account, with the credentials of its reader role for this stage.
 
     `session_name` appears in the upstream account's CloudTrail. It is truncated to the 64 characters that STS allows.

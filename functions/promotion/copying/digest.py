@@ -1,13 +1,18 @@
-"""The digest of a candidate: everything that defines a model's behavior, and the differences between two."""
+"""The digest of a candidate: everything that defines a model's behavior, and the differences between two documents."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Path, with_values
 from promotion.naming import sha256_of
 from promotion.source import images
+
+_SHOWN_CHARACTERS = 120
+_MOST_SHOWN = 20
 
 
 def digest_of(identity: dict[str, Any]) -> str:
@@ -49,18 +54,32 @@ def identity(
     }
 
 
-def changed(before: Any, after: Any, path: str = "") -> list[str]:
-    """Return the paths where two identities differ, such as "Containers[0].Environment.THREADS".
+def changed(before: Any, after: Any, shows: Callable[[str], bool]) -> str:
+    """Return the paths where two documents differ, such as "Metrics.f1 (approved: 0.9, current: 0.8)".
 
-    The path of an artifact denotes its content. The path of an image is followed by both values.
+    `shows` decides by the path whether the values are shown. Values and the number of differences are limited, since
+    the text becomes part of a message.
     """
+    found = list(_differences(before, after, ""))
+    shown = [
+        f"{path} (approved: {_shown(one)}, current: {_shown(other)})" if shows(path) else path
+        for path, one, other in found[:_MOST_SHOWN]
+    ]
+    rest = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
+    return ", ".join(shown + rest)
+
+
+def _differences(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(before, dict) and isinstance(after, dict):
-        members = sorted(before.keys() | after.keys())
-        found = [changed(before.get(key), after.get(key), f"{path}.{key}".lstrip(".")) for key in members]
+        for key in sorted(before.keys() | after.keys()):
+            yield from _differences(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        pairs = enumerate(zip(before, after, strict=True))
-        found = [changed(one, other, f"{path}[{index}]") for index, (one, other) in pairs]
-    else:
-        how = f" (approved: {before}, current: {after})" if path.endswith(".Image") else ""
-        found = [[] if before == after else [path + how]]
-    return [difference for differences in found for difference in differences]
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif before != after:
+        yield path, before, after
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."

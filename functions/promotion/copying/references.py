@@ -96,8 +96,19 @@ def _in_container(index: int, container: dict[str, Any]) -> Iterator[Reference]:
         path = (index, "AdditionalModelDataSources", number, "S3DataSource", "S3Uri")
         yield _data_source(path, additional["S3DataSource"])
     for name, value in sorted(container.get("Environment", {}).items()):
-        if value.lower().startswith("s3://"):
+        if is_s3_uri(value):
             yield Reference((index, "Environment", name), value, is_prefix=value.endswith("/"))
+
+
+def is_s3_uri(value: str) -> bool:
+    """Return whether the value of an environment variable is the URI of an artifact."""
+    return value.lower().startswith("s3://")
+
+
+def is_replaced(containers: list[dict[str, Any]], path: Path) -> bool:
+    """Return whether the settings replaced the URI at a path by another value of the environment."""
+    container, field, *rest = path
+    return field == "Environment" and not is_s3_uri(containers[int(container)]["Environment"][rest[0]])
 
 
 def _data_source(path: Path, source: dict[str, Any]) -> Reference:

@@ -13,7 +13,6 @@ from promotion.source.tags import (
     CREATED_AT_TAG,
     DIGEST_TAG,
     EXECUTION_TAG,
-    METRICS_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
 )
@@ -93,7 +92,6 @@ def resource_tags(
     digest: str,
     execution: str,
     smoke_test_uri: str | None = None,
-    metrics_uri: str | None = None,
 ) -> dict[str, str]:
     """Return the tags of a model or endpoint config: those of the source, and the `model-promotion:` tags.
 
@@ -108,8 +106,6 @@ def resource_tags(
     }
     if smoke_test_uri:
         tags[SMOKE_TEST_TAG] = smoke_test_uri
-    if metrics_uri:
-        tags[METRICS_TAG] = metrics_uri
     assert_room_for_tags(candidate, len(tags))
     return tags
 

@@ -60,7 +60,10 @@ def reason_not_to_request(ssm: Any, stepfunctions: Any, last: ApprovalRequest, b
         return None
     status = automation["AutomationExecutionStatus"]
     if status in approval.OPEN:
-        return f"The approval {last.automation} was already requested and has the status {status}."
+        return (
+            f"The approval {last.automation} was already requested and has the status {status}. To request another "
+            "one, for example after a change of the settings, reject it first."
+        )
     if by_event:
         return (
             f"The approval {last.automation} of the same candidate ended with the status {status}. To request another "
@@ -80,6 +83,8 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
             "SourceKind": [record["source_kind"]],
             "SourceName": [record["source_name"]],
             "Digest": [record["digest"]],
+            "DeploymentDigest": [record["deployment_digest"]],
+            "SmokeTest": [record["smoke_test"]],
             "RequestedBy": [execution],
         },
         Tags=[{"Key": STAGE_TAG, "Value": record["stage"]}],

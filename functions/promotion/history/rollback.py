@@ -52,11 +52,14 @@ def resolve(
             "(Retention.Keep in the settings). Promote the source of that model again."
         )
     verification.assert_resources_agree(sagemaker, former, config, execution.rpartition(":")[0] + ":")
-    # The candidate, its approval and its approver are those of the earlier promotion.
+    # The candidate, its approval and its approver are those of the earlier promotion, which may be a rollback itself.
+    is_again = former["source_kind"] == "rollback"
     record = {key: value for key, value in former.items() if key not in _NOT_RESTORED} | PromotionRecord(
         execution=execution,
         source_kind="rollback",
         source_name=former["execution"],
+        original_source_kind=former["original_source_kind"] if is_again else former["source_kind"],
+        original_source_name=former["original_source_name"] if is_again else former["source_name"],
         started_at=started_at,
         by_event=False,
     )

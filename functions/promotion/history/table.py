@@ -7,6 +7,7 @@ An item has a `kind` (partition key) and a `key` (sort key):
     history#<endpoint>      <ended at>#<execution>  the record of a promotion that held the lock, successful or failed
     autoscaling             <endpoint>              the scalable targets before the last promotion, and those wanted
     approval                <endpoint>#<digest>     the approval request, and the candidate that superseded it
+    used-approval           <automation>            the execution that used an approval
     use                     <endpoint>#<execution>  the digest whose resources an execution uses
     removal                 <endpoint>#<execution>#<invocation>  the time when it has certainly ended
 

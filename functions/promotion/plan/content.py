@@ -1,15 +1,11 @@
-"""The content of a candidate: its image digests and pinned objects, and its comparison with the approved digest."""
+"""The content of a candidate: its image digests and pinned objects."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from promotion.aws.aws_errors import Meaning, meaning
 from promotion.copying import digest, references
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import assert_within_limits, pin
@@ -30,10 +26,14 @@ class Content:
     objects: dict[Path, list[PinnedObject]]
 
     def identity(self, containers: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return the identity of a model with `containers`, which refer to the same objects."""
+        """Return the identity of a model with `containers`, which refer to the same objects.
+
+        An object that the settings replaced by another value of the environment is not part of it.
+        """
         candidate = self.candidate
+        objects = {path: each for path, each in self.objects.items() if not references.is_replaced(containers, path)}
         return digest.identity(
-            containers, candidate.inference_execution_config, candidate.enable_network_isolation, self.objects
+            containers, candidate.inference_execution_config, candidate.enable_network_isolation, objects
         )
 
     def placed(self, prefix: str, stage: Stage) -> tuple[list[dict[str, Any]], list[PinnedObject]]:
@@ -76,34 +76,3 @@ def _assert_etags(content: Content) -> None:
                 f"The object {reference.uri} has changed since {candidate.source['name']} was registered: its ETag is "
                 f"{actual}, not {expected}. Register the model package again."
             )
-
-
-def identity_key(digest: str) -> str:
-    """Return the key of the identity of a digest in the stage's bucket; it expires with the manifests."""
-    return f"manifests/{digest}.json"
-
-
-def assert_approved(s3: Any, stage: Stage, source: str, identity: dict[str, Any], approved: str | None) -> None:
-    """Raise PromotionRefusedError, with the changes, if there is an `approved` digest and `identity` has another one.
-
-    `source` is the name of the candidate's source.
-    """
-    actual = digest.digest_of(identity)
-    if approved and actual != approved:
-        raise PromotionRefusedError(
-            f"{source} has changed since its approval: its digest is {actual}, the approved digest is {approved}. "
-            f"Changes: {_changes(s3, stage, approved, identity)}. Find out who changed it, then start the promotion "
-            "again to request a new approval."
-        )
-
-
-def _changes(s3: Any, stage: Stage, approved: str, identity: dict[str, Any]) -> str:
-    """Return the differences from the approved candidate, whose identity was written with the approval request."""
-    key = identity_key(approved)
-    try:
-        response = s3.get_object(Bucket=stage.bucket, Key=key, ExpectedBucketOwner=stage.account)
-    except ClientError as error:
-        if meaning(error) not in (Meaning.NOT_FOUND, Meaning.DENIED):
-            raise
-        return "unknown, because the record of the approved candidate no longer exists"
-    return ", ".join(digest.changed(json.loads(response["Body"].read()), identity))

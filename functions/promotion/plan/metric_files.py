@@ -1,9 +1,8 @@
-"""The file of a candidate's metrics: read from the upstream account, written next to the model for the next stage."""
+"""The file of a candidate's metrics, in the upstream account."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,11 +11,8 @@ from botocore.exceptions import ClientError
 from promotion.aws import s3_uri
 from promotion.copying.s3_errors import explained
 from promotion.errors import PromotionRefusedError
-from promotion.naming import sha256_of
-from promotion.plan.stage_files import Placed
 from promotion.source import model_metrics
 from promotion.source.candidate import Candidate
-from promotion.stage import Stage
 
 logger = Logger(child=True)
 
@@ -29,13 +25,6 @@ class Metrics:
 
     values: dict[str, float]
     note: str = ""
-
-    def placed(self, prefix: str, stage: Stage) -> Placed:
-        """Return the file of metrics under `prefix` in the stage's bucket; without metrics there is none."""
-        if not self.values:
-            return Placed("")
-        key = f"{prefix}/metrics/{sha256_of(self.values)[:16]}.json"
-        return Placed(stage.uri(key), {key: json.dumps(self.values).encode()})
 
 
 def read(s3: Any, candidate: Candidate, owner: str) -> Metrics:

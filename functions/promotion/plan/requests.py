@@ -10,7 +10,6 @@ from promotion.aws import service_model
 from promotion.endpoint.config import create_endpoint_config_request, is_serverless
 from promotion.endpoint.model import (
     assert_accepted,
-    assert_room_for_tags,
     create_model_request,
     resource_tags,
     stage_containers,
@@ -58,13 +57,12 @@ class Requests:
 class Origin:
     """The origin of a model, for its tags: the candidate's digest, the execution, and its files in the stage.
 
-    `smoke_test_uri` is "skip" without a smoke test, `metrics_uri` is "" without metrics.
+    `smoke_test_uri` is "skip" without a smoke test.
     """
 
     digest: str
     execution: str
     smoke_test_uri: str
-    metrics_uri: str
 
 
 def build(
@@ -84,9 +82,7 @@ def build(
     if require_network_isolation:
         _assert_isolated(candidate, settings.get("Model", {}))
     smoke_test_uri = origin.smoke_test_uri if origin.smoke_test_uri != SKIP else None
-    tags = resource_tags(candidate, origin.digest, origin.execution, smoke_test_uri, origin.metrics_uri)
-    # The state Resolve images may add a tag for each container.
-    assert_room_for_tags(candidate, len(tags) + len(containers))
+    tags = resource_tags(candidate, origin.digest, origin.execution, smoke_test_uri)
     model = create_model_request(
         candidate, containers, stage=stage.name, model=settings.get("Model", {}), role_arn=role_arn, tags=tags
     )

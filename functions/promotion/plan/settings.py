@@ -8,10 +8,11 @@ from typing import Any
 from promotion.aws import service_model, strict_json
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.input_checks import did_you_mean
+from promotion.copying.references import is_s3_uri
 from promotion.endpoint import autoscaling, smoke_test
 from promotion.endpoint.config import with_names
 from promotion.endpoint.smoke_test import SKIP
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import retention
 from promotion.naming import application_name
 from promotion.source import admission, quality_gate
@@ -32,6 +33,10 @@ _PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention", 
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
     "is only for endpoints with inference components, which a promotion does not create. Remove it"
+)
+_NOT_PINNED = (
+    "is an S3 URI, whose objects a promotion would neither pin nor copy. Set the URI in the environment of the model, "
+    "or put the files into its artifacts"
 )
 # Members that the settings must not have, and the reason. The candidate sets a container except Image and Environment.
 _NOT_ACCEPTED = {
@@ -67,6 +72,22 @@ def load(
     parameter = parameter_name(stage, application)
     response = none_if_not_found(ssm.get_parameter, Name=parameter)
     return read(response["Parameter"]["Value"], parameter, defaults, upstream_account) if response else None
+
+
+def assert_unchanged(
+    ssm: Any,
+    stage: str,
+    application: str,
+    defaults: dict[str, Any],
+    upstream_account: str,
+    planned: dict[str, Any],
+) -> None:
+    """Raise PromotionRefusedError unless the settings are still the `planned` ones."""
+    if load(ssm, stage, application, defaults, upstream_account) != planned:
+        raise PromotionRefusedError(
+            f"The settings in the parameter {parameter_name(stage, application)} have changed since this promotion was "
+            "planned. The endpoint was not updated. Start the promotion again."
+        )
 
 
 def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: str) -> dict[str, Any]:
@@ -151,6 +172,10 @@ def _validated_members(part: str, value: Any) -> dict[str, Any]:
         environment = value.get("PrimaryContainer", {}).get("Environment", {})
         problems = [
             f"Model.PrimaryContainer.Environment.{name} {CREDENTIALS_REASON}" for name in credentials_in(environment)
+        ] + [
+            f"Model.PrimaryContainer.Environment.{name} {_NOT_PINNED}"
+            for name, value in environment.items()
+            if is_s3_uri(value)
         ]
     if problems:
         raise InvalidRequestError(f"{service_model.listed(problems)}.")

@@ -45,6 +45,16 @@ class SuiteFiles:
             for index, case in enumerate(cases)
         ]
 
+    @property
+    def identity(self) -> str:
+        """The digest of the suite and of its request bodies, independent of their locations, or "skip"."""
+        if isinstance(self.suite, str):
+            return self.suite
+        cases = list(self.suite["cases"])
+        for index, body in self.bodies.items():
+            cases[index] = {**cases[index], "body_uri": f"sha256:{sha256_of(body.content)}"}
+        return f"sha256:{sha256_of({**self.suite, 'cases': cases})}"
+
     def placed(self, prefix: str, stage: Stage) -> Placed:
         """Return the suite ("skip" for none) and its bodies, placed under `prefix` in the stage's bucket."""
         if isinstance(self.suite, str):

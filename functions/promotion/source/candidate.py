@@ -14,14 +14,11 @@ from typing import Any
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import admission, images, model_metrics, model_package
 from promotion.source.containers import checked, unknown_field
+from promotion.source.promoted import PromotedUpstream
 from promotion.source.tags import (
     APPLICATION_TAG,
-    CREATED_AT_TAG,
-    IMAGE_TAG,
     INFERENCE_IMAGE_TAG,
-    METRICS_TAG,
     SMOKE_TEST_TAG,
-    SOURCE_TAG,
     TAG,
     misspelled,
 )
@@ -159,14 +156,15 @@ def from_model(
     tags: dict[str, str],
     application: str | None,
     packages: dict[str, dict[str, Any]] | None = None,
+    promotion: PromotedUpstream | None = None,
 ) -> Candidate:
     """Build the candidate of an existing SageMaker model from the response of DescribeModel and its tags.
 
-    `packages` are the responses of DescribeModelPackage for the packages in its containers. A model that was promoted
-    before keeps its first source and time, and the images that its endpoint ran. Raise PromotionRefusedError if a field
-    cannot be copied.
+    `packages` are the responses of DescribeModelPackage for the packages in its containers. A model that the upstream
+    stage has promoted keeps the source, time, metrics and smoke test of its `promotion`, and the images that its
+    endpoint ran. Raise PromotionRefusedError if a field cannot be copied.
     """
-    name, made_at = description["ModelName"], _iso(description["CreationTime"])
+    name = description["ModelName"]
     what = f"The model {name}"
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
@@ -175,11 +173,11 @@ def from_model(
     expanded, etags = model_package.expanded(containers_of(description), what, packages)
     containers = [checked(what, container) for container in expanded]
     of_packages = [model_metrics.uri_of_package(package) for package in packages.values()]
-    return Candidate(
+    candidate = Candidate(
         application=admission.application_of(application, tags, what),
-        source={"kind": "model", "name": name, "arn": tags.get(SOURCE_TAG, description["ModelArn"])},
-        created_at=_first_created_at(name, tags, made_at) or made_at,
-        containers=[images.recorded(each, tags.get(f"{IMAGE_TAG}{n}")) for n, each in enumerate(containers)],
+        source={"kind": "model", "name": name, "arn": description["ModelArn"]},
+        created_at=_iso(description["CreationTime"]),
+        containers=containers,
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
         in_vpc=bool(description.get("VpcConfig")),
@@ -187,7 +185,18 @@ def from_model(
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
         # An inference pipeline of several packages has no common metrics.
-        metrics_uri=tags.get(METRICS_TAG) or (of_packages[0] if len(of_packages) == 1 else None),
+        metrics_uri=of_packages[0] if len(of_packages) == 1 else None,
+    )
+    if promotion is None:
+        return candidate
+    return dataclasses.replace(
+        candidate,
+        source=candidate.source | {"arn": promotion.source_arn},
+        created_at=promotion.created_at,
+        containers=[images.recorded(each, promotion.image_digest(n)) for n, each in enumerate(containers)],
+        smoke_test=promotion.smoke_test_uri,
+        metrics=promotion.metrics,
+        metrics_uri=None,
     )
 
 
@@ -215,32 +224,6 @@ def from_model_package(description: dict[str, Any], tags: dict[str, str], applic
         etags=etags,
         metrics_uri=model_metrics.uri_of_package(description),
     )
-
-
-def _first_created_at(model: str, tags: dict[str, str], made_at: str) -> str | None:
-    """Return the creation time of a promoted model's first source, from a tag that the upstream account can change.
-
-    `made_at` is the creation time of the model itself. Raise PromotionRefusedError if the tag is invalid or later.
-    """
-    if CREATED_AT_TAG not in tags:
-        return None
-    try:
-        time = datetime.datetime.fromisoformat(tags[CREATED_AT_TAG])
-        # A time in year 1 or 9999 may not be representable in UTC.
-        found = _iso(time) if time.tzinfo else None
-    except (OverflowError, ValueError):
-        found = None
-    if found is None:
-        raise PromotionRefusedError(
-            f"The tag {CREATED_AT_TAG} of the model {model} is {tags[CREATED_AT_TAG]!a}, which is not a time with a "
-            "time zone (ISO 8601). Fix the tag or remove it."
-        )
-    if found > made_at:
-        raise PromotionRefusedError(
-            f"The tag {CREATED_AT_TAG} of the model {model} is {tags[CREATED_AT_TAG]!a}, which is later than the "
-            f"model's own creation time ({made_at}). It would block all newer models. Fix the tag or remove it."
-        )
-    return found
 
 
 def _model_data(description: dict[str, Any]) -> dict[str, Any]:

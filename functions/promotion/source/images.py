@@ -103,14 +103,9 @@ def _pinned(image: Image, digest_of: Callable[[Image], str]) -> str:
 
 
 def recorded(container: dict[str, Any], digest: str | None) -> dict[str, Any]:
-    """Return a promoted model's container with the image `digest` that its endpoint ran, according to its tag."""
+    """Return a promoted model's container with the image `digest` that its endpoint ran, according to its record."""
     if digest is None or "@" in container.get("Image", ""):
         return container
-    if not _DIGEST.fullmatch(digest):
-        raise PromotionRefusedError(
-            f"The model's tag model-promotion:image-<number> for the image {container['Image']} is {digest!a:.100}, "
-            "which is not a digest. Fix the tag or remove it."
-        )
     return container | {"Image": f"{parse(container['Image']).name}@{digest}"}
 
 

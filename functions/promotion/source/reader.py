@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -10,7 +12,7 @@ from botocore.exceptions import ClientError
 from promotion.aws import responses
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import admission, candidate, model_package
+from promotion.source import admission, candidate, model_package, promoted
 from promotion.source.admission import Applications, Refusal, Source
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
@@ -19,12 +21,27 @@ from promotion.source.tags import APPLICATION_TAG, misspelled
 
 @dataclasses.dataclass(frozen=True)
 class Upstream:
-    """The source account, with a SageMaker client that has the credentials of `role_arn`."""
+    """The source account. `connect` returns a service's client with the credentials of `role_arn`.
 
-    sagemaker: Any
+    `stage` is the name of the upstream stage, or "" if the account is not that of a stage.
+    """
+
+    connect: Callable[[str], Any]
     account: str
     region: str
     role_arn: str
+    stage: str = ""
+
+    @functools.cached_property
+    def sagemaker(self) -> Any:
+        """The client for SageMaker."""
+        return self.connect("sagemaker")
+
+    @property
+    def state_machine(self) -> str:
+        """The ARN of the upstream stage's state machine."""
+        partition = self.role_arn.split(":")[1]
+        return f"arn:{partition}:states:{self.region}:{self.account}:stateMachine:model-promotion-{self.stage}"
 
 
 def read(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
@@ -111,11 +128,16 @@ def _of_job(
     return candidate.from_training_job(description, tags, request.application, upstream.region, image)
 
 
-def _model(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal:
+def _model(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
+    if request.by_event and not upstream.stage:
+        return "This stage has no upstream stage (UpstreamStage), whose events start a promotion."
     response = upstream.sagemaker.describe_model(ModelName=request.name)
     members = ("ModelName", "ModelArn", "CreationTime")
     description = responses.checked("sagemaker", "DescribeModel", response, f"the model {request.name}", members)
-    tags = _tags(upstream, description["ModelArn"])
+    tags, promotion = _tags(upstream, description["ModelArn"]), None
+    if upstream.stage:
+        promotion = promoted.read(upstream.connect("stepfunctions"), upstream.state_machine, description, tags)
+        tags |= {APPLICATION_TAG: promotion.application}
     settings = _settings(request, tags, Source(f"The model {request.name}"), applications)
     if isinstance(settings, Refusal):
         return settings
@@ -124,7 +146,7 @@ def _model(upstream: Upstream, request: Promote, applications: Applications) -> 
         name: _described_package(upstream, name)
         for name in model_package.names(containers, f"The model {request.name}", upstream.account)
     }
-    return candidate.from_model(description, tags, request.application, packages)
+    return candidate.from_model(description, tags, request.application, packages, promotion)
 
 
 def _model_package(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:

@@ -19,13 +19,7 @@ DIGEST_TAG = f"{TAG}digest"
 EXECUTION_TAG = f"{TAG}execution"
 
 
-IMAGE_TAG = f"{TAG}image-"  # plus a container's number: the digest that its endpoint ran, if the model has none
-
-
 INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
-
-
-METRICS_TAG = f"{TAG}metrics"
 
 
 SMOKE_TEST_TAG = f"{TAG}smoke-test"
@@ -43,7 +37,6 @@ _TAGS = (
     DIGEST_TAG,
     EXECUTION_TAG,
     INFERENCE_IMAGE_TAG,
-    METRICS_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
 )
@@ -52,7 +45,7 @@ _TAGS = (
 def misspelled(tags: dict[str, str]) -> str:
     """Return a sentence about an unknown tag that resembles the application tag, or an empty string."""
     for tag in sorted(tags):
-        suggestion = did_you_mean(tag, _TAGS) if tag not in _TAGS and not tag.startswith(IMAGE_TAG) else ""
+        suggestion = did_you_mean(tag, _TAGS) if tag not in _TAGS else ""
         if f'"{APPLICATION_TAG}"' in suggestion:
             return f" It has the unknown tag {quoted(tag)}{suggestion}."
     return ""

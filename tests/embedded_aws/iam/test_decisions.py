@@ -261,11 +261,13 @@ def test_get_role_is_decided_by_the_path_of_the_role(aws: EmbeddedAws, role: Rol
     iam_client = client("iam", QA)
     for path in ("/serving/", "/other/"):
         trust = {"Version": "2012-10-17", "Statement": []}
-        iam_client.create_role(RoleName=f"{name}{path[1:3]}", Path=path, AssumeRolePolicyDocument=json.dumps(trust))
+        iam_client.create_role(
+            RoleName=f"{name}-{path.strip('/')}", Path=path, AssumeRolePolicyDocument=json.dumps(trust)
+        )
     reader = as_role("iam", role({"Action": "iam:GetRole", "Resource": f"arn:aws:iam::{QA}:role/serving/*"}))
 
-    assert reader.get_role(RoleName=f"{name}se")["Role"]["Path"] == "/serving/"
-    assert "iam:GetRole" in refusal(reader.get_role, RoleName=f"{name}ot")[1]
+    assert reader.get_role(RoleName=f"{name}-serving")["Role"]["Path"] == "/serving/"
+    assert "iam:GetRole" in refusal(reader.get_role, RoleName=f"{name}-other")[1]
     assert "iam:GetRole" in refusal(reader.get_role, RoleName=f"{name}-unknown")[1]
 
 

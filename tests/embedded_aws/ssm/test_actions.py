@@ -43,8 +43,8 @@ def test_a_runbook_continues_after_approval(aws: EmbeddedAws, name: str) -> None
     outputs = step(execution)["Outputs"]
     assert outputs["ApprovalStatus"] == ["Approved"]
     (decision,) = (json.loads(text) for text in outputs["ApproverDecisions"])
-    assert decision.pop("time")
-    assert decision == {"approver": OPERATOR, "decision": "Approve", "comment": "Looks good"}
+    assert decision.pop("ApprovalDecisionTime").endswith("Z")
+    assert decision == {"Approver": OPERATOR, "Decision": "Approve", "Comment": "Looks good"}
     assert execution["Outputs"] == {"one.ApprovalStatus": ["Approved"]}
 
 

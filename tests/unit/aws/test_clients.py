@@ -20,7 +20,7 @@ def test_a_client_is_created_once() -> None:
 
 
 def test_an_upstream_client_has_the_credentials_of_the_upstream_role() -> None:
-    upstream = clients.upstream_client("sts", ROLE, "model-promotion-qa", "promotion-1")
+    upstream = clients.upstream_client(ROLE, "model-promotion-qa", "promotion-1", "sts")
 
     assert upstream.get_caller_identity()["Arn"] == (
         "arn:aws:sts::111111111111:assumed-role/model-promotion-upstream-of-qa/promotion-1"
@@ -28,6 +28,6 @@ def test_an_upstream_client_has_the_credentials_of_the_upstream_role() -> None:
 
 
 def test_a_long_session_name_is_truncated() -> None:
-    upstream = clients.upstream_client("sts", ROLE, "model-promotion-qa", "p" * 80)
+    upstream = clients.upstream_client(ROLE, "model-promotion-qa", "p" * 80, "sts")
 
     assert re.search(r"/p{64}$", upstream.get_caller_identity()["Arn"])

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -131,23 +132,48 @@ BEFORE = identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT)
 
 
 @pytest.mark.parametrize(
-    ("after", "paths"),
+    ("after", "changes"),
     [
-        (BEFORE, []),
+        (BEFORE, ""),
         (
             identity(CONTAINERS, {"Mode": "Direct"}, True, CONTENT),
-            ["EnableNetworkIsolation", "InferenceExecutionConfig.Mode"],
-        ),
-        (
-            identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT | {(0, "ModelDataUrl"): [pinned(checksum="c9")]}),
-            ["Containers[0].ModelDataUrl"],
+            "EnableNetworkIsolation (approved: false, current: true), "
+            "InferenceExecutionConfig.Mode (approved: Serial, current: Direct)",
         ),
         (
             identity([{**CONTAINERS[0], "Image": "x"}, CONTAINERS[1]], {"Mode": "Serial"}, False, CONTENT),
-            [f"Containers[0].Image (approved: {IMAGE}, current: x)"],
+            f"Containers[0].Image (approved: {IMAGE}, current: x)",
         ),
-        (identity([*CONTAINERS, {"Image": IMAGE}], {"Mode": "Serial"}, False, CONTENT), ["Containers"]),
+        (
+            identity(CONTAINERS, None, False, CONTENT),
+            'InferenceExecutionConfig (approved: {"Mode": "Serial"}, current: none)',
+        ),
     ],
 )
-def test_changes_are_listed_by_their_path_in_the_model(after: dict[str, Any], paths: list[str]) -> None:
-    assert changed(BEFORE, after) == paths
+def test_changes_are_listed_by_their_path_with_both_values(after: dict[str, Any], changes: str) -> None:
+    assert changed(BEFORE, after, lambda _: True) == changes
+
+
+def test_a_changed_artifact_is_listed_by_its_path() -> None:
+    after = identity(CONTAINERS, {"Mode": "Serial"}, False, CONTENT | {(0, "ModelDataUrl"): [pinned(checksum="c9")]})
+
+    assert re.fullmatch(
+        r"Containers\[0\].ModelDataUrl \(approved: sha256:\w{64}, current: sha256:\w{64}\)",
+        changed(BEFORE, after, lambda _: True),
+    )
+
+
+def test_the_list_of_changes_is_limited() -> None:
+    text = changed({"a": ["x" * 1000] * 100}, {"a": ["y" * 1000] * 100}, lambda _: True)
+
+    assert "a[0] (approved: xxx" in text
+    assert text.endswith(", and 80 more")
+    assert len(text) < 10_000
+
+
+def test_a_value_is_shown_only_if_its_path_permits_it() -> None:
+    before, after = {"Image": "a", "Environment": {"TOKEN": "b"}}, {"Image": "c", "Environment": {"TOKEN": "d"}}
+
+    text = changed(before, after, lambda path: path.endswith("Image"))
+
+    assert text == "Environment.TOKEN, Image (approved: a, current: c)"

@@ -165,13 +165,6 @@ def test_a_resource_has_the_tags_of_the_source_and_of_the_promotion() -> None:
     }
 
 
-def test_a_model_has_a_tag_with_the_uri_of_its_metrics() -> None:
-    tags = resource_tags(CANDIDATE, "d" * 64, "arn:execution", None, "s3://stage/metrics.json")
-
-    assert tags["model-promotion:metrics"] == "s3://stage/metrics.json"
-    assert "model-promotion:metrics" not in resource_tags(CANDIDATE, "d" * 64, "arn:execution", None)
-
-
 def test_a_resource_without_smoke_test_has_no_tag_for_it() -> None:
     assert "model-promotion:smoke-test" not in resource_tags(CANDIDATE, "d" * 64, "arn:execution", None)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -6,15 +7,39 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.errors import InvalidRequestError
-from promotion.history.approval import OPEN, Decision, decision, find, granted_decision, is_granted, read
-from promotion.source.request import Promote
+from promotion.history.approval import (
+    OPEN,
+    Decision,
+    Policy,
+    assert_admitted,
+    decision,
+    find,
+    granted_decision,
+    is_granted,
+    read,
+)
+from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
+from tests.support.promotion_table import FIRST, SECOND
 from tests.support.s3_faults import client_error
 
 IDENTIFIER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 RUNBOOK = "model-promotion-production"
 DIGEST = "ab" * 32
-OPERATOR = "arn:aws:iam::333333333333:user/operator"
-REQUEST = Promote("model", "reviews-qa-1", application="reviews", approval=IDENTIFIER, digest=DIGEST)
+DEPLOYMENT_DIGEST = "cd" * 32
+OPERATOR = "arn:aws:iam::333333333333:user/team/operator"
+ROLE = "arn:aws:iam::333333333333:role/team/approvers"
+SESSION = "arn:aws:sts::333333333333:assumed-role/approvers/ann"
+OTHER_SESSION = "arn:aws:sts::333333333333:assumed-role/approvers/bob"
+REQUESTER = "model-promotion-production-RequestApprovalFunctionRole-1A2B"
+STARTED_BY = f"arn:aws:sts::333333333333:assumed-role/{REQUESTER}/RequestApprovalFunction"
+POLICY = Policy(required=True, runbook=RUNBOOK, approvers=(OPERATOR,), minimum=1, requester=REQUESTER)
+EXPECTED: dict[str, str | None] = {
+    "Application": "reviews",
+    "SourceKind": "model",
+    "SourceName": "reviews-qa-1",
+    "Digest": DIGEST,
+}
 STATUSES = botocore.session.get_session().get_service_model("ssm").shape_for("AutomationExecutionStatus").enum
 
 
@@ -24,42 +49,164 @@ def automation(**changes: Any) -> dict[str, Any]:
         "AutomationExecutionId": IDENTIFIER,
         "DocumentName": RUNBOOK,
         "AutomationExecutionStatus": "InProgress",
+        "ExecutedBy": STARTED_BY,
         "Parameters": {
             "Application": ["reviews"],
             "SourceKind": ["model"],
             "SourceName": ["reviews-qa-1"],
             "Digest": [DIGEST],
+            "DeploymentDigest": [DEPLOYMENT_DIGEST],
         },
         "StepExecutions": [
             {"StepName": "Promote", "StepStatus": "InProgress"},
-            approve_step("Success", {"Approver": OPERATOR, "Comment": "looks good"}),
+            approve_step("Success", approved_by(OPERATOR, Comment="looks good")),
         ],
         **changes,
     }
 
 
-def approve_step(status: str, *decisions: Any) -> dict[str, Any]:
+def approved_by(approver: str, **changes: str) -> dict[str, str]:
+    return {"Approver": approver, "Decision": "Approve", "Comment": "", **changes}
+
+
+def approve_step(status: str, *decisions: Any, policy: Policy = POLICY, **changes: Any) -> dict[str, Any]:
     texts = [text if isinstance(text, str) else json.dumps(text) for text in decisions]
-    return {"StepName": "Approve", "StepStatus": status, "Outputs": {"ApproverDecisions": texts}}
+    return {
+        "StepName": "Approve",
+        "StepStatus": status,
+        "Action": "aws:approve",
+        "Inputs": {"Approvers": json.dumps(policy.approvers), "MinRequiredApprovals": f'"{policy.minimum}"'},
+        "Outputs": {"ApproverDecisions": texts},
+        **changes,
+    }
 
 
 def parameters(**changes: list[str]) -> dict[str, Any]:
     return {"Parameters": {**automation()["Parameters"], **changes}}
 
 
-def refusal(execution: dict[str, Any], request: Promote = REQUEST) -> str:
+def granted(*decisions: Any, policy: Policy = POLICY, **changes: Any) -> Decision:
+    """Return the decision of an approval that was granted with these decisions, or raise."""
+    step = approve_step("Success", *decisions, policy=policy, **changes)
+    return granted_decision(automation(StepExecutions=[step]), policy, EXPECTED)
+
+
+def refusal(execution: dict[str, Any], policy: Policy = POLICY, **expected: str | None) -> str:
     with pytest.raises(InvalidRequestError) as error:
-        granted_decision(execution, RUNBOOK, request)
+        granted_decision(execution, policy, EXPECTED | expected)
     assert f"The approval {IDENTIFIER}" in str(error.value)
     return str(error.value)
 
 
-def test_a_granted_approval_has_the_approver_and_the_comment() -> None:
-    assert granted_decision(automation(), RUNBOOK, REQUEST) == Decision(by=OPERATOR, comment="looks good")
+def test_a_granted_approval_has_the_approver_the_comment_and_the_deployment() -> None:
+    decision = granted_decision(automation(), POLICY, EXPECTED)
+
+    assert decision == Decision(by=OPERATOR, comment="looks good", deployment_digest=DEPLOYMENT_DIGEST)
 
 
-def test_the_application_may_be_missing_from_the_request() -> None:
-    granted_decision(automation(), RUNBOOK, Promote("model", "reviews-qa-1", approval=IDENTIFIER, digest=DIGEST))
+@pytest.mark.parametrize("starter", [OPERATOR, STARTED_BY.replace(REQUESTER, f"{REQUESTER}2"), SESSION, ""])
+def test_an_approval_that_another_principal_requested_is_refused(starter: str) -> None:
+    message = refusal(automation(ExecutedBy=starter))
+
+    assert f"it was started by {starter or 'nobody'}, not by the role {REQUESTER}" in message
+    assert "start the promotion again without an approval" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"Action": "aws:sleep"}, "its step Approve has the action aws:sleep, not aws:approve"),
+        ({"Inputs": {}}, "its Approvers are null, not"),
+        (
+            {"Inputs": {"Approvers": '["me"]', "MinRequiredApprovals": "1"}},
+            f'its Approvers are ["me"], not ["{OPERATOR}"]',
+        ),
+        (
+            {"Inputs": {"Approvers": json.dumps([OPERATOR, "me"]), "MinRequiredApprovals": "1"}},
+            f'its Approvers are ["{OPERATOR}", "me"], not ["{OPERATOR}"]',
+        ),
+        ({"Inputs": {"Approvers": "not json"}}, "its Approvers are null, not"),
+        (
+            {"Inputs": {"Approvers": json.dumps([OPERATOR]), "MinRequiredApprovals": "0"}},
+            "its MinRequiredApprovals is 0, not 1",
+        ),
+    ],
+)
+def test_an_approval_of_a_changed_runbook_is_refused(changes: dict[str, Any], difference: str) -> None:
+    step = approve_step("Success", approved_by(OPERATOR), **changes)
+
+    message = refusal(automation(StepExecutions=[step]))
+
+    assert f"was not granted as this stage is deployed: {difference}" in message
+    assert f"Find out who changed or started the runbook {RUNBOOK}" in message
+
+
+@pytest.mark.parametrize(
+    ("decisions", "difference"),
+    [
+        ([], "it was approved by nobody, not by 1 of"),
+        ([approved_by("arn:aws:iam::333333333333:user/stranger")], "user/stranger, not by 1 of"),
+        ([approved_by(OPERATOR, Decision="Reject")], f"the decision of {OPERATOR} is Reject, not Approve"),
+        ([{"Approver": OPERATOR}], f"the decision of {OPERATOR} is unknown, not Approve"),
+        (["not json"], "the decision of not json is unknown, not Approve"),
+        ([approved_by(OPERATOR), approved_by(SESSION, Decision="Reject")], "is Reject, not Approve"),
+    ],
+)
+def test_an_approval_requires_the_decisions_of_its_approvers(decisions: list[Any], difference: str) -> None:
+    message = refusal(automation(StepExecutions=[approve_step("Success", *decisions)]))
+
+    assert difference in message
+
+
+@pytest.mark.parametrize(
+    ("approvers", "approver"),
+    [
+        ((OPERATOR,), OPERATOR),
+        (("operator",), OPERATOR),
+        ((ROLE,), SESSION),
+        ((SESSION,), SESSION),
+        (("someone", ROLE), SESSION),
+    ],
+)
+def test_an_approver_can_be_a_user_a_role_or_a_session(approvers: tuple[str, ...], approver: str) -> None:
+    policy = dataclasses.replace(POLICY, approvers=approvers)
+
+    assert granted(approved_by(approver), policy=policy).by == approver
+
+
+@pytest.mark.parametrize(
+    ("approvers", "approver"),
+    [
+        (("operator",), "arn:aws:iam::333333333333:user/other/not-operator"),
+        (("approvers",), SESSION),
+        (("ann",), SESSION),
+        ((ROLE,), SESSION.replace("333333333333", "444444444444")),
+        ((ROLE,), SESSION.replace("/approvers/", "/approvers-2/")),
+        ((SESSION,), OTHER_SESSION),
+    ],
+)
+def test_nobody_else_is_an_approver(approvers: tuple[str, ...], approver: str) -> None:
+    policy = dataclasses.replace(POLICY, approvers=approvers)
+    step = approve_step("Success", approved_by(approver), policy=policy)
+
+    assert f"it was approved by {approver}, not by" in refusal(automation(StepExecutions=[step]), policy)
+
+
+@pytest.mark.parametrize(
+    "decisions",
+    [
+        [approved_by(OPERATOR)],
+        [approved_by(OPERATOR), approved_by(OPERATOR)],
+        [approved_by(SESSION), approved_by(OTHER_SESSION)],
+        [approved_by(OPERATOR), approved_by("arn:aws:iam::333333333333:user/stranger")],
+    ],
+)
+def test_two_approvals_require_two_approvers(decisions: list[Any]) -> None:
+    policy = dataclasses.replace(POLICY, approvers=(OPERATOR, "operator", ROLE), minimum=2)
+    step = approve_step("Success", *decisions, policy=policy)
+
+    assert "not by 2 of" in refusal(automation(StepExecutions=[step]), policy)
+    assert granted(approved_by(OPERATOR), approved_by(SESSION), policy=policy).by == f"{OPERATOR}, {SESSION}"
 
 
 @pytest.mark.parametrize("runbook", ["model-promotion-qa", "AWS-RestartEC2Instance", "model-promotion-production2"])
@@ -96,8 +243,8 @@ def test_a_runbook_without_the_approval_step_is_refused(steps: dict[str, Any]) -
         (parameters(SourceName=["reviews-qa-2"]), "is for the SourceName reviews-qa-2, not reviews-qa-1"),
         (parameters(Digest=["cd" * 32]), f"is for the Digest {'cd' * 32}, not {DIGEST}"),
         (parameters(Digest=[]), f"is for the Digest None, not {DIGEST}"),
-        (parameters(Application=["other"]), "is for the application other, not reviews"),
-        ({"Parameters": {}}, "is for the SourceKind None, not model"),
+        (parameters(Application=["other"]), "is for the Application other, not reviews"),
+        ({"Parameters": {}}, "is for the Application None, not reviews"),
     ],
 )
 def test_an_approval_of_another_candidate_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -105,7 +252,7 @@ def test_an_approval_of_another_candidate_is_refused(changes: dict[str, Any], me
 
 
 def test_an_approval_is_refused_without_a_digest_in_the_request() -> None:
-    assert "Digest" in refusal(automation(), Promote("model", "reviews-qa-1", approval=IDENTIFIER))
+    assert "Digest" in refusal(automation(), Digest=None)
 
 
 @pytest.mark.parametrize(
@@ -122,18 +269,18 @@ def test_an_execution_without_steps_is_not_granted() -> None:
 @pytest.mark.parametrize(
     ("decisions", "expected"),
     [
-        ([], Decision(by="", comment="")),
-        ([{"Approver": OPERATOR, "Comment": ""}], Decision(by=OPERATOR, comment="")),
-        ([{"Approver": OPERATOR}], Decision(by=OPERATOR, comment="")),
+        ([], Decision()),
+        ([{"Approver": OPERATOR, "Comment": ""}], Decision(by=OPERATOR)),
+        ([{"Approver": OPERATOR}], Decision(by=OPERATOR)),
         (
             [{"Approver": "a", "Comment": "yes"}, {"Approver": "b", "Comment": "too"}],
             Decision(by="a, b", comment="yes; too"),
         ),
-        ([[{"approver": "a", "comment": "yes"}, {"approver": "b"}]], Decision(by="a, b", comment="yes")),
-        (["not json"], Decision(by="not json", comment="")),
-        ([{"Who": "a"}], Decision(by='{"Who": "a"}', comment="")),
-        (['"a"'], Decision(by="a", comment="")),
-        (["7"], Decision(by="7", comment="")),
+        ([[{"Approver": "a", "Comment": "yes"}, {"Approver": "b"}]], Decision(by="a, b", comment="yes")),
+        (["not json"], Decision(by="not json")),
+        ([{"Who": "a"}], Decision(by='{"Who": "a"}')),
+        (['"a"'], Decision(by="a")),
+        (["7"], Decision(by="7")),
         ([{"Approver": {"Arn": "a"}, "Comment": 7}], Decision(by='{"Arn": "a"}', comment="7")),
     ],
 )
@@ -154,7 +301,7 @@ def test_a_long_approver_is_truncated() -> None:
 
 
 def test_a_step_without_outputs_has_no_decision() -> None:
-    assert decision({"StepExecutions": [{"StepName": "Approve", "StepStatus": "TimedOut"}]}) == Decision("", "")
+    assert decision({"StepExecutions": [{"StepName": "Approve", "StepStatus": "TimedOut"}]}) == Decision()
 
 
 def test_the_statuses_of_open_approvals_are_statuses_of_systems_manager() -> None:
@@ -204,3 +351,44 @@ def test_an_approval_that_does_not_exist_is_not_found() -> None:
 def test_a_denied_request_for_an_approval_is_raised() -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         read(SystemsManager(client_error("AccessDeniedException")), IDENTIFIER)
+
+
+RECORD: PromotionRecord = {
+    "application": "reviews",
+    "source_kind": "model",
+    "source_name": "reviews-qa-1",
+    "digest": DIGEST,
+    "deployment_digest": DEPLOYMENT_DIGEST,
+    "stage": "production",
+    "approval": IDENTIFIER,
+}
+
+
+def test_an_approval_is_used_by_one_execution(table: PromotionTable) -> None:
+    ssm = SystemsManager(automation())
+
+    for _ in range(2):
+        assert_admitted(ssm, table, POLICY, FIRST, RECORD)
+
+    with pytest.raises(InvalidRequestError, match=f"The approval {IDENTIFIER} was already used by another execution"):
+        assert_admitted(ssm, table, POLICY, SECOND, RECORD)
+
+
+@pytest.mark.parametrize(
+    ("execution", "record", "message"),
+    [
+        ({"AutomationExecutionStatus": "Success"}, {}, "has the status Success"),
+        ({"ExecutedBy": OPERATOR}, {}, "was started by"),
+        ({}, {"application": "other"}, "for the Application reviews, not other"),
+        ({}, {"digest": "ef" * 32}, "for the Digest"),
+        ({}, {"deployment_digest": "ef" * 32}, "for the DeploymentDigest"),
+        ({}, {"approval": ""}, "The stage production requires an approval, but this promotion has none"),
+    ],
+)
+def test_an_approval_is_checked_again_before_the_endpoint_is_updated(
+    table: PromotionTable, execution: dict[str, Any], record: PromotionRecord, message: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        assert_admitted(SystemsManager(automation(**execution)), table, POLICY, FIRST, RECORD | record)
+
+    assert table.get("used-approval", IDENTIFIER) is None

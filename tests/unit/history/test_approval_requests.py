@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from promotion.history import approval_requests
 from promotion.history.approval_requests import ApprovalRequest
 from promotion.history.table import PromotionTable
+from promotion.record import PromotionRecord
 from tests.support import promotion_table
 from tests.support.promotion_table import FIRST, PROMOTION, SECOND
 from tests.support.s3_faults import client_error
@@ -159,11 +160,17 @@ class StepFunctions:
         return {"executionArn": executionArn, "status": self.status}
 
 
+PENDING = (
+    "The approval waiting was already requested and has the status Waiting. To request another one, for example after "
+    "a change of the settings, reject it first."
+)
+
+
 @pytest.mark.parametrize(
     ("last", "by_event", "reason"),
     [
-        ("waiting", True, "The approval waiting was already requested and has the status Waiting."),
-        ("waiting", False, "The approval waiting was already requested and has the status Waiting."),
+        ("waiting", True, PENDING),
+        ("waiting", False, PENDING),
         (
             "rejected",
             True,
@@ -196,7 +203,8 @@ def test_an_approval_is_not_requested_while_another_execution_is_requesting_it()
 
 
 def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
-    promotion, ssm = PROMOTION | {"source_kind": "model", "source_name": "m"}, SystemsManager()
+    candidate: PromotionRecord = {"source_kind": "model", "source_name": "m", "smoke_test": "skip"}
+    promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
 
     started = [approval_requests.start(ssm, "runbook", execution, promotion) for execution in (FIRST, FIRST, SECOND)]
 
@@ -206,6 +214,8 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert other["ClientToken"] != first["ClientToken"]
     assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
     assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
+    assert first["Parameters"]["DeploymentDigest"] == ["cd" * 32]
+    assert first["Parameters"]["SmokeTest"] == ["skip"]
 
 
 def requested(table: PromotionTable, automation: str, created_at: str = "2026-01-01T00:00:00Z") -> None:

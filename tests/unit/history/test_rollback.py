@@ -191,6 +191,8 @@ def promoted(number: int, **forged: str) -> dict[str, Any]:
     found = {
         **PROMOTION,
         "execution": FIRST,
+        "source_kind": "model_package",
+        "source_name": f"p{number}",
         "model_name": model_name(number),
         "endpoint_config_name": config_name(number),
         "digest": f"d{number}",
@@ -234,9 +236,25 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
         "execution": SECOND,
         "source_kind": "rollback",
         "source_name": FIRST,
+        "original_source_kind": "model_package",
+        "original_source_name": "p1",
         "started_at": "2026-02-01T00:00:00Z",
         "by_event": False,
     }
+
+
+def test_a_rollback_to_a_rollback_keeps_the_original_source(table: PromotionTable) -> None:
+    first = promoted(1)
+    again = {"source_kind": "rollback", "source_name": SECOND, "endpoint_config_name": config_name(3)}
+    again |= {"model_name": model_name(3), "digest": "d3"}
+    again |= {"original_source_kind": "model_package", "original_source_name": "p1"}
+    put("history#reviews-qa", "2026-01-01T12:00:00Z#first", promotion=json.dumps(first | again))
+    promoted(2)
+
+    record = resolved(table, SageMaker(1, 2, 3))["promotion"]
+
+    assert record["endpoint_config_name"] == config_name(3)
+    assert (record["original_source_kind"], record["original_source_name"]) == ("model_package", "p1")
 
 
 def test_a_rollback_claims_its_resources_but_a_preview_does_not(table: PromotionTable) -> None:

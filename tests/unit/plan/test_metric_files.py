@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 from typing import Any
 
 import pytest
@@ -11,14 +10,11 @@ from botocore.exceptions import ClientError
 from promotion.errors import TransientError
 from promotion.plan import metric_files
 from promotion.plan.metric_files import Metrics
-from promotion.plan.stage_files import Placed
 from promotion.source.candidate import Candidate
 from promotion.source.model_metrics import MAXIMUM_FILE_BYTES
 from promotion.source.quality_gate import check, why_failed
-from promotion.stage import Stage
 from tests.support.s3_faults import client_error
 
-STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111")
 CANDIDATE = Candidate("reviews", {"name": "reviews-1"}, "2026-01-01T00:00:00Z", containers=[])
 
 
@@ -38,16 +34,6 @@ def fetched(answer: bytes | ClientError, uri: str = "s3://artifacts/evaluation.j
 
 def test_the_file_of_metrics_is_read_from_upstream() -> None:
     assert fetched(b'{"f1": 0.5}') == Metrics({"f1": 0.5})
-
-
-def test_metrics_are_written_next_to_the_model_unless_there_are_none() -> None:
-    placed = Metrics({"f1": 0.5}).placed("models/reviews/d", STAGE)
-
-    [(key, body)] = placed.files.items()
-    assert placed.uri == f"s3://stage/{key}"
-    assert key.startswith("models/reviews/d/metrics/")
-    assert json.loads(body) == {"f1": 0.5}
-    assert Metrics({}).placed("models/reviews/d", STAGE) == Placed("")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ CANDIDATE = Candidate(
     containers=[CONTAINER],
     tags={"team": "search"},
 )
-ORIGIN = Origin("d" * 64, "arn:execution", "s3://stage/suite.json", "s3://stage/metrics.json")
+ORIGIN = Origin("d" * 64, "arn:execution", "s3://stage/suite.json")
 
 
 def built(
@@ -50,32 +50,29 @@ def tags_of(request: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in request["Tags"]}
 
 
-def test_the_endpoint_config_refers_to_the_model_and_only_the_model_has_tags_for_files() -> None:
+def test_the_endpoint_config_refers_to_the_model_and_only_the_model_has_a_tag_for_the_smoke_test() -> None:
     requests = built()
 
     [variant] = requests.endpoint_config["ProductionVariants"]
     assert variant["ModelName"] == requests.model["ModelName"]
     of_model, of_config = tags_of(requests.model), tags_of(requests.endpoint_config)
-    assert of_model == of_config | {
-        "model-promotion:smoke-test": "s3://stage/suite.json",
-        "model-promotion:metrics": "s3://stage/metrics.json",
-    }
+    assert of_model == of_config | {"model-promotion:smoke-test": "s3://stage/suite.json"}
     assert of_config["team"] == "search"
     assert of_config["model-promotion:execution"] == "arn:execution"
 
 
-def test_without_smoke_test_and_metrics_there_are_no_tags_for_them() -> None:
-    requests = built(origin=dataclasses.replace(ORIGIN, smoke_test_uri="skip", metrics_uri=""))
+def test_without_a_smoke_test_there_is_no_tag_for_it() -> None:
+    requests = built(origin=dataclasses.replace(ORIGIN, smoke_test_uri="skip"))
 
     assert tags_of(requests.model) == tags_of(requests.endpoint_config)
 
 
-def test_a_model_leaves_room_for_a_tag_for_each_image() -> None:
-    # With seven tags of the promotion and one for the image, the model has 50.
-    fits = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(42)})
-    full = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(43)})
+def test_a_model_has_at_most_50_tags() -> None:
+    # With six tags of the promotion, the model has 50.
+    fits = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(44)})
+    full = dataclasses.replace(CANDIDATE, tags={f"tag-{number}": "" for number in range(45)})
 
-    assert len(tags_of(built(fits).model)) == 49
+    assert len(tags_of(built(fits).model)) == 50
     with pytest.raises(PromotionRefusedError, match="would have 51, but SageMaker allows 50"):
         built(full)
 

@@ -336,6 +336,16 @@ def test_a_member_of_the_container_that_a_stage_cannot_set_is_refused(field: dic
     assert f"Model.PrimaryContainer.{next(iter(field))} is set by the promotion" in message
 
 
+@pytest.mark.parametrize("uri", ["s3://artifacts/code.tar.gz", "S3://artifacts/prefix/"])
+def test_an_s3_uri_in_the_environment_is_refused(uri: str) -> None:
+    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": uri, "THREADS": "2"}
+
+    message = refusal(json.dumps({"Model": {"PrimaryContainer": {"Environment": environment}}}))
+
+    assert "Model.PrimaryContainer.Environment.SAGEMAKER_SUBMIT_DIRECTORY is an S3 URI" in message
+    assert "THREADS" not in message
+
+
 @pytest.fixture
 def ssm(moto: None) -> Any:
     return boto3.client("ssm")

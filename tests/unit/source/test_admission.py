@@ -94,7 +94,7 @@ def test_a_tuning_job_is_compared_by_the_role_of_its_best_training_job() -> None
     assert ROLE in str(refused.error)
 
 
-@pytest.mark.parametrize("kind", ["training_job", "tuning_job", "model", "model_package"])
+@pytest.mark.parametrize("kind", ["training_job", "tuning_job", "model_package"])
 def test_the_error_of_a_refusal_is_raised_only_if_an_operator_started_the_promotion(kind: str) -> None:
     assert isinstance(sources.read(kind, by_event=True, settings=None), Refusal)
     with pytest.raises(InvalidRequestError, match="not registered in the stage qa"):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -5,9 +6,10 @@ from typing import Any
 import botocore.session
 import pytest
 
-from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.errors import InvalidRequestError
 from promotion.source import candidate
 from promotion.source.candidate import Candidate, best_training_job, from_model, from_training_job, not_for_promotion
+from promotion.source.promoted import PromotedUpstream
 from tests.support.containers import ARTIFACT, IMAGE, container
 from tests.support.descriptions import JOB_ARN, MODEL_ARN, TAGS, model, model_refusal, training_job
 
@@ -253,29 +255,55 @@ def test_a_model_is_a_candidate() -> None:
     )
 
 
-def test_a_model_that_was_promoted_before_keeps_its_first_source_and_time() -> None:
-    tags = {"model-promotion:source": JOB_ARN, "model-promotion:created-at": "2025-12-31T23:59:00.000Z"}
+DIGEST = "sha256:" + "ab" * 32
+PROMOTION = PromotedUpstream(
+    application="reviews",
+    source_arn=JOB_ARN,
+    created_at="2025-12-31T23:59:00.000Z",
+    smoke_test="s3://stage/smoke-test.json",
+    metrics={"f1": 0.9},
+    images=[f"{IMAGE.rpartition(':')[0]}@{DIGEST}"],
+)
+FORGED = {
+    "model-promotion:source": "arn:forged",
+    "model-promotion:created-at": "2020-01-01T00:00:00.000Z",
+    "model-promotion:metrics": "s3://forged/metrics.json",
+    "model-promotion:image-0": "sha256:" + "cd" * 32,
+}
 
-    carried = from_model(model(), TAGS | tags, None)
 
+def test_a_model_of_the_upstream_stage_keeps_what_that_stage_has_recorded() -> None:
+    tags = TAGS | {"model-promotion:smoke-test": "s3://forged/test.json"}
+
+    carried = from_model(model(), tags | FORGED, None, None, PROMOTION)
+
+    assert carried.application == "reviews"
     assert carried.source == {"kind": "model", "name": "reviews-1", "arn": JOB_ARN}
     assert carried.created_at == "2025-12-31T23:59:00.000Z"
+    assert carried.smoke_test == "s3://stage/smoke-test.json"
+    assert (carried.metrics, carried.metrics_uri) == ({"f1": 0.9}, None)
+    assert carried.containers[0]["Image"] == PROMOTION.images[0]
 
 
-def test_the_time_in_a_tag_is_converted_to_utc() -> None:
-    carried = from_model(model(), TAGS | {"model-promotion:created-at": "2026-01-01T01:00:00+02:00"}, None)
-
-    assert carried.created_at == "2025-12-31T23:00:00.000Z"
+def test_a_model_of_the_upstream_stage_can_be_promoted_into_another_application() -> None:
+    assert from_model(model(), {}, "others", None, PROMOTION).application == "others"
 
 
-@pytest.mark.parametrize(
-    "time", ["yesterday", "2026-13-01T00:00:00Z", "2026-01-02", "2026-01-02T03:04:05", "1735689600"]
-)
-def test_a_tag_without_a_valid_time_and_zone_is_refused(time: str) -> None:
-    with pytest.raises(PromotionRefusedError) as error:
-        from_model(model(), TAGS | {"model-promotion:created-at": time}, None)
+def test_a_skipped_smoke_test_does_not_travel() -> None:
+    skipped = dataclasses.replace(PROMOTION, smoke_test="skip")
 
-    assert f"The tag model-promotion:created-at of the model reviews-1 is '{time}'" in str(error.value)
+    assert from_model(model(), TAGS, None, None, skipped).smoke_test is None
+
+
+@pytest.mark.parametrize("recorded", [[], [IMAGE], [f"{IMAGE}@latest"]])
+def test_an_image_without_a_recorded_digest_is_unchanged(recorded: list[str]) -> None:
+    promotion = dataclasses.replace(PROMOTION, images=recorded)
+
+    assert from_model(model(), TAGS, None, None, promotion).containers[0]["Image"] == IMAGE
+
+
+def test_the_tags_of_a_model_of_a_training_account_are_not_believed() -> None:
+    assert from_model(model(), TAGS | FORGED, None) == from_model(model(), TAGS, None)
 
 
 def test_all_containers_of_a_pipeline_are_copied_in_order_with_their_mode() -> None:

@@ -139,12 +139,6 @@ def test_a_record_does_not_change_a_digest() -> None:
     assert recorded({"Image": f"{AWS}@{DIGEST}"}, OTHER) == {"Image": f"{AWS}@{DIGEST}"}
 
 
-@pytest.mark.parametrize("record", ["", "latest", "sha256:0f", DIGEST + "0", f"{HOST}/other@{DIGEST}"])
-def test_a_record_without_a_valid_digest_is_refused(record: str) -> None:
-    with pytest.raises(PromotionRefusedError, match="which is not a digest"):
-        recorded({"Image": f"{AWS}:2.6"}, record)
-
-
 def endpoint(*deployed: dict[str, str], variant: str = "AllTraffic") -> dict[str, Any]:
     return {"ProductionVariants": [{"VariantName": variant, "DeployedImages": list(deployed)}]}
 

@@ -12,7 +12,6 @@ from promotion.source.model_metrics import (
     read,
     uri_of_package,
 )
-from promotion.source.tags import METRICS_TAG
 from tests.support.containers import container
 from tests.support.descriptions import TAGS, model, training_job
 
@@ -56,12 +55,10 @@ def test_the_model_quality_file_comes_from_the_package() -> None:
     assert from_model_package(PACKAGE, TAGS, None).metrics_uri == "s3://artifacts/evaluation.json"
 
 
-def test_the_metrics_file_of_a_promoted_model_comes_from_its_tag() -> None:
-    tags = TAGS | {METRICS_TAG: "s3://stage/metrics.json"}
+def test_a_model_has_a_metrics_file_only_if_it_is_made_of_a_package() -> None:
     made_of_package = model(PrimaryContainer={"ModelPackageName": "reviews"})
 
     assert from_model(model(), TAGS, None).metrics_uri is None
-    assert from_model(model(), tags, None).metrics_uri == "s3://stage/metrics.json"
     packages = {"reviews": PACKAGE}
     assert from_model(made_of_package, TAGS, None, packages).metrics_uri == "s3://artifacts/evaluation.json"
 

@@ -15,6 +15,8 @@ from tests.support.s3_faults import client_error, not_found
 ACCOUNT, ROLE = "111111111111", "arn:aws:iam::111111111111:role/model-promotion/reader-qa"
 PACKAGE = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/reviews/3"
 
+APPLICATIONS = Applications("qa", "222222222222", lambda _: {})
+
 
 class SageMaker:
     def __init__(self, answer: dict[str, Any] | ClientError) -> None:
@@ -29,8 +31,8 @@ class SageMaker:
 
 
 def read(error: ClientError) -> None:
-    upstream = Upstream(SageMaker(error), ACCOUNT, "eu-west-1", ROLE)
-    reader.read(upstream, Promote("model", "reviews-1"), Applications("qa", "222222222222", lambda _: {}))
+    upstream = Upstream(lambda _: SageMaker(error), ACCOUNT, "eu-west-1", ROLE)
+    reader.read(upstream, Promote("model", "reviews-1"), APPLICATIONS)
 
 
 def test_a_source_that_does_not_exist_is_an_invalid_request() -> None:
@@ -49,6 +51,14 @@ def test_a_denied_read_is_refused_with_the_role_and_the_stack_that_grants_it() -
         in str(error.value)
     )
     assert f"Deploy upstream.yaml in account {ACCOUNT}" in str(error.value)
+
+
+def test_an_event_of_a_promotion_is_ignored_without_an_upstream_stage() -> None:
+    upstream = Upstream(lambda _: None, ACCOUNT, "eu-west-1", ROLE)
+
+    reason = reader.read(upstream, Promote("model", "reviews-1", by_event=True), APPLICATIONS)
+
+    assert reason == "This stage has no upstream stage (UpstreamStage), whose events start a promotion."
 
 
 def test_any_other_error_is_raised_unchanged() -> None:

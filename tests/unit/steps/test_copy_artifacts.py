@@ -74,7 +74,7 @@ def promote() -> tuple[list[Any], int]:
     request: dict[str, Any] = {
         **names,
         "candidate": CANDIDATE.to_json(),
-        "approved_digest": None,
+        "approved": {"digest": None, "deployment_digest": None},
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
         "image_copy": False,

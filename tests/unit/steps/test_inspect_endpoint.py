@@ -4,7 +4,7 @@ from typing import Any
 import boto3
 import pytest
 
-from promotion.errors import PromotionRefusedError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from steps import inspect_endpoint
 from tests.support.lambda_context import CONTEXT
 from tests.support.moto_endpoints import ENDPOINT, make_config, make_endpoint
@@ -14,20 +14,27 @@ PROMOTION = {
     "endpoint": ENDPOINT,
     "endpoint_config_name": "new",
     "application": "reviews",
+    "stage": "qa",
     "source_kind": "training_job",
     "source_name": "reviews-2",
+    "approval": "",
     "by_event": False,
     "created_at": "2026-01-02T00:00:00.000Z",
     "metrics": {},
     "quality_gate": [],
 }
+NO_APPROVAL = {"required": False, "runbook": "model-promotion-qa", "approvers": "", "minimum": 1, "requester": "role"}
 
 
-def inspect(dynamodb: Any, **promotion: Any) -> dict[str, Any]:
+def inspect(
+    dynamodb: Any, *, policy: dict[str, Any] | None = None, settings: str = "{}", **promotion: Any
+) -> dict[str, Any]:
     record = PROMOTION | promotion
+    boto3.client("ssm").put_parameter(Name="/model-promotion/qa/reviews", Value=settings, Type="String")
     put("lock", ENDPOINT, execution=FIRST, promotion=json.dumps(record))
-    event = {"promotion": record, "settings": "{}", "execution": FIRST, "table": NAME}
-    return inspect_endpoint.handler(event, CONTEXT)
+    event = {"promotion": record, "settings": "{}", "defaults": {}, "execution": FIRST, "table": NAME}
+    event |= {"upstream_account": "111111111111"}
+    return inspect_endpoint.handler(event | {"approval_policy": NO_APPROVAL | (policy or {})}, CONTEXT)
 
 
 def journal(dynamodb: Any) -> Any:
@@ -83,3 +90,30 @@ def test_a_deployment_is_refused_while_one_of_its_alarms_is_in_alarm(dynamodb: A
         inspect(dynamodb, deployment_config=guarded)
 
     assert "changing" not in journal(dynamodb)
+
+
+def test_an_endpoint_is_not_updated_after_its_settings_have_changed(dynamodb: Any) -> None:
+    make_config("new")
+
+    with pytest.raises(PromotionRefusedError, match="/model-promotion/qa/reviews have changed since this promotion"):
+        inspect(dynamodb, settings='{"Retention": {"Keep": 3}}')
+
+    assert "changing" not in journal(dynamodb)
+
+
+def test_an_endpoint_is_not_updated_without_an_approval_that_the_stage_requires(dynamodb: Any) -> None:
+    make_config("new")
+
+    with pytest.raises(InvalidRequestError, match="The stage qa requires an approval, but this promotion has none"):
+        inspect(dynamodb, policy={"required": True})
+
+    assert "changing" not in journal(dynamodb)
+
+
+def test_a_rollback_requires_no_approval(dynamodb: Any) -> None:
+    make_config("new")
+    original = {"original_source_kind": "training_job", "original_source_name": "reviews-1"}
+
+    inspected = inspect(dynamodb, policy={"required": True}, source_kind="rollback", **original)
+
+    assert inspected["outcome"] == "update"

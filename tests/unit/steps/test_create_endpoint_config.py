@@ -1,0 +1,21 @@
+import boto3
+import pytest
+
+from steps import create_endpoint_config
+from tests.support.lambda_context import CONTEXT
+from tests.support.sagemaker_requests import config_request, model_request
+
+REQUEST = config_request(model_name=model_request()["ModelName"])
+NAME = REQUEST["EndpointConfigName"]
+
+
+@pytest.fixture(autouse=True)
+def _model(moto: None) -> None:
+    boto3.client("sagemaker").create_model(**model_request())
+
+
+def test_the_planned_endpoint_config_is_created() -> None:
+    assert create_endpoint_config.handler({"request": REQUEST}, CONTEXT) == {"endpoint_config_name": NAME}
+
+    [variant] = boto3.client("sagemaker").describe_endpoint_config(EndpointConfigName=NAME)["ProductionVariants"]
+    assert (variant["ModelName"], variant["InstanceType"]) == (model_request()["ModelName"], "ml.m5.large")
