@@ -37,8 +37,8 @@ class PromotionRecord(TypedDict, total=False):
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, "
-            "Resolve images"
+            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, Resolve "
+            "images"
         ),
     ]
     started_at: Annotated[
@@ -215,9 +215,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the SageMaker model",
         WrittenBy("Create model"),
         ReadBy(
-            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish "
-            "promotion, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request, Prepare promotion record, history.verification"
+            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
+            "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, "
+            "source.request, Prepare promotion record, history.verification"
         ),
     ]
     endpoint_config_name: Annotated[

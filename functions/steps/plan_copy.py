@@ -15,7 +15,6 @@ from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
-from promotion.naming import sha256_of
 from promotion.plan import approved, compatibility, content, metric_files, preview, requests, smoke_test_files
 from promotion.plan.serving_role import serving_role
 from promotion.plan.stage_files import write, write_once
@@ -54,8 +53,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     isolated = event["require_network_isolation"]
     request = requests.build(candidate, containers, settings, stage, role_arn, origin, isolated)
     covered = approved.deployment(candidate, request, settings, suite, metrics, client("sagemaker"))
-    deployment_digest = sha256_of(covered)
-    approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
+    deployment_digest = approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
     text, batches = manifest(objects)

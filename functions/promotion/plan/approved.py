@@ -91,10 +91,11 @@ def assert_candidate(s3: Any, stage: Stage, source: str, identity: dict[str, Any
     _assert_approved(s3, stage, source, identity, digest_of(identity), approved, lambda path: path.endswith(".Image"))
 
 
-def assert_deployment(s3: Any, stage: Stage, document: dict[str, Any], approved: str | None) -> None:
-    """Raise PromotionRefusedError as `assert_candidate` does, for a deployment."""
-    what = f"The deployment of {document['Application']}"
-    _assert_approved(s3, stage, what, document, sha256_of(document), approved, lambda _: True)
+def assert_deployment(s3: Any, stage: Stage, document: dict[str, Any], approved: str | None) -> str:
+    """Return the digest of a deployment; raise PromotionRefusedError as `assert_candidate` does."""
+    what, actual = f"The deployment of {document['Application']}", sha256_of(document)
+    _assert_approved(s3, stage, what, document, actual, approved, lambda _: True)
+    return actual
 
 
 def _assert_approved(
