@@ -52,8 +52,8 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, "
-            "Inspect endpoint, history.approval, history.approval_requests"
+            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, Inspect "
+            "endpoint, history.approval, history.approval_requests"
         ),
     ]
     application: Annotated[
@@ -61,9 +61,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the application",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish "
-            "rejection, history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, "
-            "Publish refusal, Run smoke test, history.approval, history.verification"
+            "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish rejection, "
+            "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish "
+            "refusal, Run smoke test, history.approval, history.verification"
         ),
     ]
     endpoint: Annotated[

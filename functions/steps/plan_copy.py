@@ -56,13 +56,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deployment_digest = approved.assert_deployment(s3, stage, covered, event["approved"]["deployment_digest"])
 
     objects = [*artifacts, *placed_suite.objects]
-    text, batches = manifest(objects)
+    lines, batches = manifest(objects)
     manifest_key = f"manifests/{execution_name}.jsonl"
     if not event["preview"]:
         # The claim comes first, since retention removes what nobody has claimed.
         table, endpoint = PromotionTable(client("dynamodb"), event["table"]), stage.endpoint(candidate.application)
         claims.use(table, client("stepfunctions"), endpoint, Use(execution, digest), time.time())
-        write(s3, stage, approved.files({digest: identity, deployment_digest: covered}) | {manifest_key: text.encode()})
+        documents = approved.files({digest: identity, deployment_digest: covered})
+        write(s3, stage, documents | {manifest_key: lines.encode()})
         write_once(s3, stage, placed_suite.files)
     logger.info("Copy planned", digest=digest, objects=len(objects), batches=len(batches))
     identity_in_stage = pinned_content.identity(containers)

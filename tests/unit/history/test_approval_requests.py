@@ -213,9 +213,9 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert first == again
     assert other["ClientToken"] != first["ClientToken"]
     assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
-    assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
     assert first["Parameters"]["DeploymentDigest"] == ["cd" * 32]
     assert first["Parameters"]["SmokeTest"] == ["skip"]
+    assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
 
 
 def requested(table: PromotionTable, automation: str, created_at: str = "2026-01-01T00:00:00Z") -> None:

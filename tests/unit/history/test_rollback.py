@@ -246,8 +246,12 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
 def test_a_rollback_to_a_rollback_keeps_the_original_source(table: PromotionTable) -> None:
     first = promoted(1)
     again = {"source_kind": "rollback", "source_name": SECOND, "endpoint_config_name": config_name(3)}
-    again |= {"model_name": model_name(3), "digest": "d3"}
-    again |= {"original_source_kind": "model_package", "original_source_name": "p1"}
+    again |= {
+        "model_name": model_name(3),
+        "digest": "d3",
+        "original_source_kind": "model_package",
+        "original_source_name": "p1",
+    }
     put("history#reviews-qa", "2026-01-01T12:00:00Z#first", promotion=json.dumps(first | again))
     promoted(2)
 
