@@ -84,7 +84,7 @@ def _publish_if_ended(table: PromotionTable, stepfunctions: Any, bus: str, recor
     answer = client("events").put_events(Entries=[entry])
     if answer["FailedEntryCount"]:
         raise TransientError(f"PutEvents: {answer['Entries'][0].get('ErrorMessage', 'The entry was not accepted.')}")
-    records.record_publication(table, record)
+    records.record_late_publication(table, record)
     return True
 
 

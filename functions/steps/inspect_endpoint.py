@@ -34,6 +34,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     live = None if is_rollback else live
     inspection = state.inspect(description, config, record["created_at"], live)
+    if inspection.outcome == "already_live" and records.is_interrupted(table, endpoint):
+        inspection = state.Inspection("update", inspection.previous)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
     if inspection.outcome == "busy":
         raise EndpointBusyError(

@@ -276,7 +276,7 @@ def test_a_failed_check_of_the_monitor_is_retried_and_then_raises_an_alarm(qa: S
 
     (letter,) = empty_dead_letters(qa)
     record = json.loads(letter["Body"])
-    assert record["requestPayload"] == {"stage": "qa", "table": qa.table}
+    assert record["requestPayload"] == {"stage": "qa", "table": qa.table, "bus": "model-promotion-qa"}
     assert record["requestContext"]["approximateInvokeCount"] == 3
     assert "dynamodb:Query" in record["responsePayload"]["errorMessage"]
     alarm.wait_for("OK")

@@ -170,7 +170,7 @@ def make_foreign_endpoint(lab: Lab, qa: Stage, application: str) -> str:
     """Create an endpoint with the name of the application's endpoint, as someone in the account, and return its ARN."""
     sagemaker, name = qa.client("sagemaker"), f"{application}-qa"
     key = f"models/{application}/theirs/model.tar.gz"
-    qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("theirs"))
+    qa.client("s3").put_object(Bucket=qa.bucket, Key=key, Body=lab.artifact("theirs"), IfNoneMatch="*")
     sagemaker.create_model(
         ModelName=f"{application}-theirs",
         ExecutionRoleArn=f"arn:aws:iam::{QA}:role/model-promotion/qa/serving/{name}",

@@ -228,7 +228,8 @@ def test_an_execution_stopped_in_any_state_is_recovered(
 ) -> None:
     monkeypatch.setattr(stacks.pace, "endpoint_change", 0.1)
     qa = copying  # with every feature of a stage
-    names = [f"{application}{number}" for number in range(4)]
+    # Each state after the record uses up a target.
+    names = [f"{application}{number}" for number in range(5)]
     with ThreadPoolExecutor(len(names) + 1) as pool:
         made = list(pool.map(lambda n: make_target(qa, watch, jobs, n, changes=n != names[0]), names))
         live = qa.live(names[0]) or {}

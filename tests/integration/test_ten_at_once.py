@@ -49,9 +49,8 @@ def make_model(lab: Lab, application: str, number: int) -> str:
 
 
 def held_by(qa: Stage, arn: str) -> tuple[datetime.datetime, datetime.datetime]:
-    """Return when a promotion acquired and released the lock, by the history of its execution."""
+    """Return a time after a promotion acquired the lock, and one before it released it, by its history."""
     pages = qa.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     events = [event for page in pages for event in page["events"]]
     entered = {e["stateEnteredEventDetails"]["name"]: e["timestamp"] for e in events if "stateEnteredEventDetails" in e}
-    left = {e["stateExitedEventDetails"]["name"]: e["timestamp"] for e in events if "stateExitedEventDetails" in e}
-    return (entered["Inspect endpoint"], left["Record promotion"])
+    return (entered["Inspect endpoint"], entered["Record promotion"])

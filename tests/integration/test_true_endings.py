@@ -73,7 +73,8 @@ def test_a_promotion_that_was_stopped_before_its_event_is_published_later(
         qa.client("stepfunctions").stop_execution(executionArn=execution.exec_arn)
 
     with when("Publish promotion", f"{application}-good-", stop):
-        execution = qa.execution_of(lab.train(application, "good"))
+        job = lab.train(application, "good")
+        execution = qa.execution_of(job)
     assert execution.status == "ABORTED"
     assert statuses(qa, application) == ["Succeeded"]
 
@@ -83,9 +84,13 @@ def test_a_promotion_that_was_stopped_before_its_event_is_published_later(
 
     wait_until(publish, "the event of the promotion")
 
-    waiting = waiting_approval(production, application)
-    assert waiting["Parameters"]["SourceName"] == [(qa.live(application) or {})["model_name"]]
     assert f"{application}-qa" not in invoke_watch(qa)["published"]
+    # The next stage takes a promotion only from an execution that has succeeded, and says what to do.
+    model = str((qa.live(application) or {})["model_name"])
+    refused = production.execution_of(model)
+    assert "Promote it into the upstream stage again" in (refused.cause or "")
+    assert qa.promote({"training_job": job}).states[-1] == "Promoted"
+    assert waiting_approval(production, application)["Parameters"]["SourceName"] == [model]
 
 
 def invoke_watch(stage: Stage) -> Any:

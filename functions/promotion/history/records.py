@@ -21,16 +21,20 @@ def history(table: PromotionTable, endpoint: str) -> list[PromotionRecord]:
 
 def unpublished(table: PromotionTable) -> list[PromotionRecord]:
     """Return the live records whose event may not have been published; their executions may still publish it."""
-    return [json.loads(item["promotion"]) for item in table.query("live", where="published = :no", no=False)]
+    items = table.query("live", where="published = :no AND attribute_not_exists(published_late)", no=False)
+    return [json.loads(item["promotion"]) for item in items]
 
 
-def record_publication(table: PromotionTable, record: PromotionRecord) -> None:
-    """Record that the event of a live record was published, unless another promotion has replaced the record."""
-    table.update(
-        "live",
-        record["endpoint"],
-        "SET published = :yes",
-        "execution = :execution",
-        yes=True,
-        execution=record["execution"],
-    )
+def record_late_publication(table: PromotionTable, record: PromotionRecord) -> None:
+    """Record that the event of a live record was published for its execution, unless the record was replaced."""
+    condition, execution = "execution = :execution", record["execution"]
+    table.update("live", record["endpoint"], "SET published_late = :yes", condition, yes=True, execution=execution)
+
+
+def is_interrupted(table: PromotionTable, endpoint: str) -> bool:
+    """Return whether the execution of the live record ended before it published its event.
+
+    The next stage accepts only the promotion of an execution that succeeded, so that it has to be repeated.
+    """
+    item = table.get("live", endpoint)
+    return item is not None and item.get("published") is False
