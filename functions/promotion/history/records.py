@@ -34,7 +34,7 @@ def record_late_publication(table: PromotionTable, record: PromotionRecord) -> N
 def is_interrupted(table: PromotionTable, endpoint: str) -> bool:
     """Return whether the execution of the live record ended before it published its event.
 
-    The next stage accepts only the promotion of an execution that succeeded, so that it has to be repeated.
+    The next stage accepts only the promotion of an execution that succeeded, so that it must be repeated.
     """
     item = table.get("live", endpoint)
     return item is not None and item.get("published") is False

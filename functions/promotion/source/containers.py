@@ -38,7 +38,8 @@ _CREDENTIALS = re.compile(
     r"|WEB_IDENTITY_TOKEN_FILE|CONTAINER_\w+|ENDPOINT_URL(_\w+)?)"
 )
 CREDENTIALS_REASON = (
-    "sets credentials or an endpoint of AWS. A promoted model uses the stage's SageMaker role. Remove the variable"
+    "sets credentials or an endpoint of AWS. A promoted model uses the serving role of its application. Remove the "
+    "variable"
 )
 
 
