@@ -69,9 +69,51 @@ GRANTED = [
         ("lambda:InvokeFunction",),
         "Each run of the schedule requires it. A test removes it, and the denied call has a reason below.",
     ),
+    *(
+        Unused(
+            statement,
+            actions,
+            "The statement lists actions for two types of resources. Each action applies to one type; the other "
+            "combination permits nothing.",
+        )
+        for statement, actions in (
+            ("InspectEndpointFunctionRole Policy1", ("ssm:GetAutomationExecution", "ssm:GetParameter")),
+            ("ResolveCandidateFunctionRole Policy0", ("ssm:GetAutomationExecution", "ssm:GetParameter")),
+            ("PlanCopyFunctionRole Policy1", ("sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel")),
+        )
+    ),
+    Unused(
+        "ArtifactBucketPolicy DownstreamListsObjects",
+        ("s3:ListBucket",),
+        "A model under a prefix in the upstream stage requires it. Without it, the denied call has a reason below.",
+    ),
+    Unused(
+        "RollBackEndpointFunctionRole",
+        ("sagemaker:DeleteEndpoint",),
+        "The rollback of a new endpoint requires it. Without it, the denied call is one that has a reason below.",
+    ),
+    Unused(
+        "PlanCopyFunctionRole Policy1",
+        ("s3:ListBucket",),
+        "A prefix in an upstream bucket requires it. Without it, the denied call is one that has a reason below.",
+    ),
 ]
 
 DENIED = [
+    Provoked(
+        "RollBackEndpointFunctionRole",
+        "sagemaker:DeleteEndpoint",
+        "*:endpoint/t????????????-STAGE",
+        "no identity-based policy",
+        "A repeated deletion of an endpoint that is gone, and with it the tag that permits the deletion.",
+    ),
+    Provoked(
+        "application.yaml ServingRole",
+        "s3:PutObject",
+        "*/models/APPLICATION-other/*",
+        "explicit deny",
+        "A container that tries to replace a model of another application.",
+    ),
     Provoked(
         "PlanCopyFunctionRole",
         "s3:GetObject",
