@@ -17,8 +17,8 @@ def resolve(
     """Return the `outcome`, the `reason` for the rejection, and the rejected `promotion`.
 
     The outcome is "not_for_promotion" if the approval was granted, is still open, or belongs to another runbook than
-    `runbook`, that of this stage. Only Systems Manager knows that; an event could be forged. Raise InvalidRequestError
-    if there is no such approval.
+    `runbook`, that of this stage. Only Systems Manager knows that; an event could be forged. Assumed: it reports an end
+    no later than the event. Raise InvalidRequestError if there is no such approval.
     """
     automation = approval.read(ssm, request.approval)
     if automation["DocumentName"] != runbook or approval.is_granted(automation):
