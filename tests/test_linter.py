@@ -47,8 +47,8 @@ def upstream(name: str, old: str, new: str = "") -> Edit:
 def catch(
     errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Capture failure"
 ) -> str:
-    """Return a catch rule in place of `${CatchAnyError}`."""
-    return f"- {{ErrorEquals: [{errors}], Output: {output}, Next: {follower}}}"
+    """Return catch rules in place of `${CatchAnyErrorOnly}`."""
+    return f"[{{ErrorEquals: [{errors}], Output: {output}, Next: {follower}}}]"
 
 
 def violation(rule: str, place: str, *edits: Edit) -> Any:
@@ -56,8 +56,8 @@ def violation(rule: str, place: str, *edits: Edit) -> Any:
     return pytest.param(rule, place, edits, id=f"{rule}-{place}")
 
 
-CATCH = "- ${CatchAnyError}"
-RETRY = "- ${RetryTransientErrors}"
+CATCH = "${CatchAnyErrorOnly}"
+RETRY = "${RetryTransientErrorsOnly}"
 RETRY_ONCE = "      - ErrorEquals:\n          - States.ALL\n        MaxAttempts: 1\n"
 HANDLER = "      Handler: steps.create_model.handler\n"
 SCHEDULE = """\
@@ -100,7 +100,7 @@ FLOW = [
     violation(
         "states_all_not_alone_and_last",
         "Publish failure",
-        state("Publish failure", "    Retry:\n", f"    Retry:\n{RETRY_ONCE}"),
+        state("Publish failure", "    Retry: ${RetryAnyErrorOnly}\n", f"    Retry:\n{RETRY_ONCE}      - ${{RetryAnyError}}\n"),
     ),
     violation("catch_that_discards_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
     violation(
@@ -143,17 +143,17 @@ FLOW = [
     violation(
         "unlimited_retry",
         "Create model",
-        state("Create model", RETRY, "- {ErrorEquals: ${TransientErrors}, IntervalSeconds: 2, MaxAttempts: 20}"),
+        state("Create model", RETRY, "[{ErrorEquals: ${TransientErrors}, IntervalSeconds: 2, MaxAttempts: 20}]"),
     ),
     violation(
         "retry_of_permanent_error",
         "Create model",
-        state("Create model", RETRY, "- {ErrorEquals: [InvalidRequestError], MaxAttempts: 6, ${RetryDelays}}"),
+        state("Create model", RETRY, "[{ErrorEquals: [InvalidRequestError], MaxAttempts: 6, ${RetryDelays}}]"),
     ),
     violation(
         "retry_of_permanent_error",
         "Apply autoscaling",
-        state("Apply autoscaling", "    Catch:\n", f"{RETRY_ONCE}    Catch:\n"),
+        state("Apply autoscaling", "Retry: ${RetryTransientErrorsOnly}\n", f"Retry:\n      - ${{RetryTransientErrors}}\n{RETRY_ONCE}"),
     ),
     violation(
         "retry_of_permanent_error",

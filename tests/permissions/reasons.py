@@ -91,6 +91,7 @@ GRANTED = [
         "RollBackEndpointFunctionRole",
         ("sagemaker:DeleteEndpoint",),
         "The rollback of a new endpoint requires it. Without it, the denied call is one that has a reason below.",
+        sometimes=True,
     ),
     Unused(
         "PlanCopyFunctionRole Policy1",
@@ -106,6 +107,7 @@ DENIED = [
         "*:endpoint/t????????????-STAGE",
         "no identity-based policy",
         "A repeated deletion of an endpoint that is gone, and with it the tag that permits the deletion.",
+        sometimes=True,
     ),
     Provoked(
         "application.yaml ServingRole",

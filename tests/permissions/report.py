@@ -13,12 +13,14 @@ from tests.permissions.usage import Denied, Granted, Usage
 class Unused:
     """The reason for a grant that no test requires.
 
-    `statement` is the beginning of the name of the statement, and may contain wildcards.
+    `statement` is the beginning of the name of the statement, and may contain wildcards. With `sometimes`, whether a
+    test requires the grant depends on which of two concurrent events comes first.
     """
 
     statement: str
     actions: tuple[str, ...]
     why: str
+    sometimes: bool = False
 
     def covers(self, granted: Granted) -> bool:
         matches = fnmatch.fnmatchcase(f"{granted.statement} ", f"{self.statement} *")
@@ -30,13 +32,17 @@ class Unused:
 
 @dataclasses.dataclass(frozen=True)
 class Provoked:
-    """The reason for a denied call in a test. `resource` may contain wildcards; `refusal` is a part of the message."""
+    """The reason for a denied call in a test. `resource` may contain wildcards; `refusal` is a part of the message.
+
+    With `sometimes`, whether the call is denied depends on which of two concurrent events comes first.
+    """
 
     caller: str
     action: str
     resource: str
     refusal: str
     why: str
+    sometimes: bool = False
 
     def covers(self, denied: Denied) -> bool:
         is_same_call = (self.caller, self.action) == (denied.caller, denied.action)
@@ -99,8 +105,8 @@ def _obsolete(usage: Usage, unused: Iterable[Unused], provoked: Sequence[Provoke
     for reason in unused:
         for action in reason.actions:
             one = dataclasses.replace(reason, actions=(action,))
-            if not any(one.covers(granted) for granted in not_required):
+            if not reason.sometimes and not any(one.covers(granted) for granted in not_required):
                 yield str(one)
     for reason_denied in provoked:
-        if not any(reason_denied.covers(denied) for denied in usage.denied):
+        if not reason_denied.sometimes and not any(reason_denied.covers(denied) for denied in usage.denied):
             yield str(reason_denied)

@@ -84,6 +84,16 @@ def test_an_obsolete_reason_is_a_finding() -> None:
     ]
 
 
+def test_a_reason_that_only_sometimes_applies_is_never_obsolete() -> None:
+    found = usage((READ, 3, {NO_READ}))
+    reasons = (
+        [Unused("ReaderRole", ("s3:GetObject",), REASON, sometimes=True)],
+        [Provoked("ReaderRole", "s3:PutObject", "bucket/*", "explicit deny", REASON, sometimes=True)],
+    )
+
+    assert report.findings(found, *reasons) == []
+
+
 def test_the_records_of_several_processes_are_merged() -> None:
     merged = Usage()
     for each in (usage((READ, 3, {NO_READ}), (WRITE, 0, set())), usage((READ, 0, set()), denied=[NO_WRITE])):
