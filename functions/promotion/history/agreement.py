@@ -94,8 +94,8 @@ def _of_endpoint(facts: Facts) -> Iterator[str]:
     current, status = description["EndpointConfigName"], description["EndpointStatus"]
     promotions = [record for record in facts.history if record.get("endpoint_config_name") == current]
     former = promotions[-1] if promotions else None
-    if live is None and (former is None or former.get("previous_endpoint_config_name") == current):
-        return  # the endpoint is that of someone else, and has its previous config
+    if live is None and not _was_left_behind(current, former, facts.history):
+        return  # the endpoint is that of someone else
     if status != "InService":
         cause = description.get("FailureReason") or "SageMaker gave no reason"
         remedy = "Delete" if status == "Failed" else "Update it to a working endpoint config or delete"
@@ -103,7 +103,7 @@ def _of_endpoint(facts: Facts) -> Iterator[str]:
             f"The endpoint {endpoint} is {status}, not InService: {cause.rstrip('.')}. {remedy} it, and start its "
             "promotion again."
         )
-    elif former and live is None and former["status"] != "Succeeded":
+    elif live is None and (former is None or former["status"] != "Succeeded"):
         yield (
             f"The endpoint {endpoint} serves the endpoint config {current}, but no promotion is on record as live. "
             f"{_origin(current, former)} Promote its source again, which tests the model, or delete the endpoint."
@@ -114,6 +114,15 @@ def _of_endpoint(facts: Facts) -> Iterator[str]:
             f"model {live['model_name']} is on record as live. {_origin(current, former)} To restore the config on "
             "record, update the endpoint to it. To keep another model, promote its source, which tests and records it."
         )
+
+
+def _was_left_behind(config: str, former: PromotionRecord | None, history: list[PromotionRecord]) -> bool:
+    """Return whether an endpoint without a live record has its `config` because of a promotion or its failed rollback.
+
+    `former` is the last promotion of `config`, if any. A promotion can also have found the config on the endpoint.
+    """
+    causes = [former, *(record for record in history[-1:] if record["status"] == "RollbackFailed")]
+    return any(former is not None and former.get("previous_endpoint_config_name") != config for former in causes)
 
 
 def _origin(config: str, former: PromotionRecord | None) -> str:

@@ -56,6 +56,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"description": description(OLD), "live": None, "history": [FIRST_FAILED]},
         "serves the endpoint config reviews-qa-old, but no promotion is on record as live",
     ),
+    "the rollback of a first promotion failed, because someone else updated its endpoint": (
+        {"description": description(FOREIGN), "live": None, "history": [FIRST_FAILED | {"status": "RollbackFailed"}]},
+        "serves the endpoint config someone-elses, but no promotion is on record as live. No recent promotion deployed",
+    ),
     "the rollback failed": (
         {"description": description(NEW), "history": [FIRST_SUCCEEDED, SECOND_FAILED | {"status": "RollbackFailed"}]},
         "(RollbackFailed)",
@@ -146,6 +150,11 @@ RIGHT: dict[str, dict[str, Any]] = {
     "a first deployment of the config that someone else deployed": {
         "live": None,
         "history": [FIRST_FAILED | {"previous_endpoint_config_name": OLD}],
+    },
+    "an endpoint that someone else created after a first promotion failed": {
+        "description": description(FOREIGN),
+        "live": None,
+        "history": [FIRST_FAILED],
     },
     "an application that was retired": {"description": None, "live": None},
     "a lock that a promotion holds": {
