@@ -121,17 +121,17 @@ def test_each_wrong_ending_is_found(
         "Its recovery was abandoned": (abandon, lambda: delete(qa, "lock", endpoint)),
         "does not exist, but the model": (remove, recreate),
     }
-    for number, (text, (put_wrong, put_right)) in enumerate(wrong.items()):
+    for number, (text, (break_it, repair)) in enumerate(wrong.items()):
         with subtests.test(text):
             assert endpoint not in invoke_watch(qa)["differing"]
-            put_wrong()
+            break_it()
             try:
                 assert text in invoke_watch(qa)["differing"][endpoint]
                 assert endpoint in invoke_watch(qa)["differing"]
                 assert mail(stacks, f"[qa] {application}: {DIFFERS}", text)
                 assert mails(stacks, application) == number + 1
             finally:
-                put_right()
+                repair()
     assert endpoint not in invoke_watch(qa)["differing"]
     assert config_of(qa, application) == good["endpoint_config_name"]
 

@@ -177,7 +177,7 @@ _AGAIN = "Start the promotion again: it tests, records and publishes the model."
 
 
 def _covers(history: list[PromotionRecord], live: PromotionRecord) -> bool:
-    """Return whether the newest records of the `history` go back to the live one."""
+    """Return whether the newest records of the `history` include the time of the live one."""
     return not history or not is_older(live["ended_at"], history[0]["ended_at"])
 
 

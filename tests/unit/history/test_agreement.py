@@ -133,7 +133,7 @@ def test_a_wrong_ending_is_found(ending: str) -> None:
     assert "reviews-qa" in difference
 
 
-RIGHT: dict[str, dict[str, Any]] = {
+CORRECT: dict[str, dict[str, Any]] = {
     "promoted": {},
     "rolled back": {"history": [FIRST_SUCCEEDED, SECOND_FAILED]},
     "promoted twice": {
@@ -176,9 +176,9 @@ RIGHT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("ending", RIGHT)
-def test_a_right_ending_has_no_differences(ending: str) -> None:
-    assert agreement.differences(dataclasses.replace(AGREEING, **RIGHT[ending])) == []
+@pytest.mark.parametrize("ending", CORRECT)
+def test_a_correct_ending_has_no_differences(ending: str) -> None:
+    assert agreement.differences(dataclasses.replace(AGREEING, **CORRECT[ending])) == []
 
 
 @pytest.mark.parametrize(
