@@ -17,15 +17,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return whether the approval was requested as `outcome`, and the `reason`."""
     record: PromotionRecord = event["promotion"]
     execution, ssm = event["execution"], client("ssm")
-    table = PromotionTable(client("dynamodb"), event["table"])
-    live = records.live(table, record["endpoint"])
+    table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
+    # An earlier start may have failed to cancel the requests that it superseded.
+    superseded = approval_requests.supersede_older(table, ssm, endpoint)
+    live = records.live(table, endpoint)
     if live and live["digest"] == record["digest"] and record["by_event"]:
-        reason = f"The model {live['model_name']} is already live on the endpoint {record['endpoint']}."
+        reason = f"The model {live['model_name']} is already live on the endpoint {endpoint}."
         return {"outcome": "already_live", "reason": reason}
     if live and is_older(record["created_at"], live["created_at"]):
         reason = (
-            f"The model {live['model_name']}, which is live on the endpoint {record['endpoint']}, is newer than this "
-            "candidate."
+            f"The model {live['model_name']}, which is live on the endpoint {endpoint}, is newer than this candidate."
         )
         return {"outcome": "newer_live", "reason": reason}
 
@@ -38,6 +39,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
     automation = approval_requests.start(ssm, event["approval_policy"]["runbook"], execution, record)
     approval_requests.record_started(table, record, automation)
-    superseded = approval_requests.supersede_older(table, ssm, record)
+    superseded += approval_requests.supersede_older(table, ssm, endpoint)
     logger.info("Approval requested", automation=automation, superseded=[older.automation for older in superseded])
     return {"outcome": "requested", "reason": f"The approval {automation} was requested."}
