@@ -150,6 +150,18 @@ def newest(requests: list[OpenRequest], than: PromotionRecord) -> OpenRequest | 
     return max(newer, key=lambda each: datetime.datetime.fromisoformat(each.record["created_at"]), default=None)
 
 
+def reason_of_newer(requests: list[OpenRequest], record: PromotionRecord) -> str | None:
+    """Return the reason not to request an approval for the candidate of `record`, if one for a newer one is open."""
+    newer = newest(requests, record)
+    if newer is None:
+        return None
+    state = "was granted" if newer.is_granted else "is pending"
+    return (
+        f"The approval {newer.request.automation} of the newer candidate {newer.record['source_name']} {state}. To "
+        "request an approval for this candidate, reject that approval first, or wait until its promotion has ended."
+    )
+
+
 def supersede_older(table: PromotionTable, ssm: Any, endpoint: str) -> list[ApprovalRequest]:
     """Cancel each open request for a candidate that is older than that of another open request, and return them.
 
