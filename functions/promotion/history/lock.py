@@ -7,6 +7,7 @@ import datetime
 import json
 
 from promotion.endpoint.autoscaling import Target
+from promotion.endpoint.scalable_targets import Change
 from promotion.errors import PromotionRefusedError
 from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
@@ -125,18 +126,15 @@ def _lock_lost(endpoint: str) -> PromotionRefusedError:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Scaling:
-    """The scalable targets of an endpoint before a promotion, and the targets wanted after it."""
-
-    previous: list[Target]
-    wanted: list[Target]
-
-
-def recorded_scaling(table: PromotionTable, endpoint: str) -> Scaling:
-    """Return the scaling in the journal of the last promotion that changed `endpoint`."""
-    item = table.get("autoscaling", endpoint) or {}
-    return Scaling(previous=json.loads(item["previous"]), wanted=json.loads(item["wanted"]))
+def recorded_change(table: PromotionTable, record: PromotionRecord) -> Change:
+    """Return the change of the endpoint of `record`, whose promotion is the last one in the journal."""
+    item = table.get("autoscaling", record["endpoint"]) or {}
+    return Change(
+        previous=json.loads(item["previous"]),
+        wanted=json.loads(item["wanted"]),
+        previous_config=record["previous_endpoint_config_name"] or None,
+        config=record["endpoint_config_name"],
+    )
 
 
 def _holder(item: Item) -> Holder:
