@@ -127,7 +127,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Prepare promotion record, history.approval"),
+        ReadBy("Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval"),
     ]
     approved_by: Annotated[
         str,
@@ -225,7 +225,7 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
+            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, history.lock, "
             "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
             "history.verification"
         ),
@@ -234,7 +234,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, Publish failure, history.retention"),
+        ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention"),
     ]
     changing: Annotated[
         bool,

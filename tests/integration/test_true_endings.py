@@ -10,6 +10,7 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
 from tests.support.events import event
+from tests.support.settings import configure, instances
 from tests.support.waiting import wait_until
 from tests.support.world import Execution, Lab, Stage
 
@@ -179,3 +180,21 @@ def test_an_event_does_not_deploy_a_model_again_that_failed_its_smoke_test(
     assert again.states[-1] == "Not deployed again", again.cause
     assert statuses(qa, application) == ["Failed"]
     assert qa.promote({"training_job": job}).error == "SmokeTestFailed"
+
+
+def test_a_promotion_whose_settings_change_before_its_update_is_planned_again(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    kind = instances("ml.c5.large")
+    with when("Acquire endpoint lock", application, lambda _: configure(qa, application, EndpointConfig=kind)):
+        job = lab.train(application, "good")
+        first = qa.execution_of(job)
+    second = qa.execution_of(job, number=1)
+
+    assert first.states[-1] == "Planned again", first.cause
+    assert second.arn in first.output["reason"]
+    assert second.states[-1] == "Promoted", second.cause
+    served = qa.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_of(qa, application))
+    assert served["ProductionVariants"][0]["InstanceType"] == "ml.c5.large"
+    assert statuses(qa, application) == ["Succeeded"]
+    assert qa.running(application) == []

@@ -82,7 +82,7 @@ def test_targets_appear_and_disappear() -> None:
 def test_only_what_the_promotion_has_deregistered_comes_back() -> None:
     previous = [target(ScalingPolicies=[TRACKING], ScheduledActions=[NIGHT])]
     change = Change(previous, previous, OLD, NEW)
-    blocking = SageMaker(counts={})  # a config that does not exist any more could have another instance type
+    blocking = SageMaker(counts={})  # a deleted config could have had another instance type
 
     assert scalable_targets.to_apply(SageMaker(), [], change) == []
     assert scalable_targets.to_restore(SageMaker(), [], change) == []
