@@ -121,7 +121,7 @@ class PromotionRecord(TypedDict, total=False):
         bool,
         "Whether an event started the promotion instead of an operator",
         WrittenBy("Resolve candidate"),
-        ReadBy("Check quality gate, Request approval, Inspect endpoint, plan.preview"),
+        ReadBy("Check quality gate, Request approval, Inspect endpoint, endpoint.state, plan.preview"),
     ]
     approval: Annotated[
         str,
@@ -170,7 +170,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Prepare promotion record, history.approval_requests"),
+        ReadBy("Run smoke test, Prepare promotion record, Resolve images, endpoint.state, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],
@@ -227,7 +227,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, history.lock, "
             "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification"
+            "history.verification, plan.preview"
         ),
     ]
     previous_endpoint_config_name: Annotated[

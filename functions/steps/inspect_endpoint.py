@@ -10,7 +10,7 @@ from promotion.aws.executions import start_again
 from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
-from promotion.history import approval, lock, records
+from promotion.history import approval, lock, records, rollback_target
 from promotion.history.rollback import duplicate_delivery, live_changed_reason
 from promotion.history.table import PromotionTable
 from promotion.plan.settings import changes, load, parameter_name
@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ownership.assert_own(sagemaker, description, record["application"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     live = None if is_rollback else live
-    inspection = state.inspect(description, config, record["created_at"], live)
+    inspection = state.with_new_test(state.inspect(description, config, record["created_at"], live), record, live)
     if inspection.outcome == "already_live" and records.is_interrupted(table, endpoint):
         inspection = state.Inspection("update", inspection.previous)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
@@ -68,6 +68,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         record = record | {"quality_gate": checks}
         if reason := quality_gate.why_failed(checks):
             return {"outcome": "quality_gate_failed", "reason": reason, "promotion": record}
+
+        missing = rollback_target.missing(
+            sagemaker, client("s3"), event["bucket"], event["account"], inspection.previous
+        )
+        if refusal := rollback_target.refusal(endpoint, inspection.previous, missing, settings):
+            raise PromotionRefusedError(refusal)
 
     deployment_config = record.get("deployment_config", {}) if inspection.previous else {}
     alarms.assert_none_in_alarm(client("cloudwatch"), endpoint, guardrails.alarm_names(deployment_config))

@@ -30,7 +30,16 @@ _OPERATIONS = {
     "DeploymentConfig": ("UpdateEndpoint", "DeploymentConfig"),
     "Model": ("CreateModel", None),
 }
-_PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention", "Sources", "AdoptExisting")
+_PARTS = (
+    *_OPERATIONS,
+    "Autoscaling",
+    "SmokeTest",
+    "QualityGate",
+    "Retention",
+    "Sources",
+    "AdoptExisting",
+    "RequireRollback",
+)
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
     "is only for endpoints with inference components, which a promotion does not create. Remove it"
@@ -133,7 +142,7 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
             return quality_gate.validated(value, part)
         case "Retention":
             return retention.validated(value, part)
-        case "AdoptExisting":
+        case "AdoptExisting" | "RequireRollback":
             if not isinstance(value, bool):
                 raise InvalidRequestError(f"{part} must be true or false.")
             return value

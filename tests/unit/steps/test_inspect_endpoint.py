@@ -21,6 +21,7 @@ PROMOTION = {
     "approval": "",
     "by_event": False,
     "created_at": "2026-01-02T00:00:00.000Z",
+    "smoke_test": "skip",
     "metrics": {},
     "quality_gate": [],
 }
@@ -28,13 +29,13 @@ NO_APPROVAL = {"required": False, "runbook": "model-promotion-qa", "approvers": 
 
 
 def inspect(
-    dynamodb: Any, *, policy: dict[str, Any] | None = None, settings: str = "{}", **promotion: Any
+    dynamodb: Any, *, policy: dict[str, Any] | None = None, settings: str = "{}", planned: str = "{}", **promotion: Any
 ) -> dict[str, Any]:
     record = PROMOTION | promotion
     boto3.client("ssm").put_parameter(Name="/model-promotion/qa/reviews", Value=settings, Type="String", Overwrite=True)
     put("lock", ENDPOINT, execution=FIRST, promotion=json.dumps(record))
-    event = {"promotion": record, "settings": "{}", "defaults": {}, "execution": FIRST, "table": NAME}
-    event |= {"input": {"training_job": "reviews-2"}}
+    event = {"promotion": record, "settings": planned, "defaults": {}, "execution": FIRST, "table": NAME}
+    event |= {"input": {"training_job": "reviews-2"}, "bucket": "stage", "account": "222222222222"}
     event |= {"upstream_account": "111111111111"}
     return inspect_endpoint.handler(event | {"approval_policy": NO_APPROVAL | (policy or {})}, CONTEXT)
 
@@ -60,6 +61,18 @@ def test_the_journal_of_an_update_has_the_previous_config(dynamodb: Any) -> None
     inspect(dynamodb)
 
     assert journal(dynamodb)["previous_endpoint_config_name"] == "old"
+
+
+def test_an_endpoint_is_updated_without_a_rollback_target_only_if_the_settings_permit_it(dynamodb: Any) -> None:
+    make_endpoint("old")
+    make_config("new")
+    boto3.client("sagemaker").delete_model(ModelName="old")
+
+    with pytest.raises(PromotionRefusedError, match=r"rolled back to the endpoint config old: the model old no longer"):
+        inspect(dynamodb)
+    assert "changing" not in journal(dynamodb)
+    permitted = '{"RequireRollback": false}'
+    assert inspect(dynamodb, settings=permitted, planned=permitted)["outcome"] == "update"
 
 
 def test_an_endpoint_that_already_has_the_config_is_not_updated(dynamodb: Any) -> None:
