@@ -124,7 +124,7 @@ def created(kind: str, name: str, exists: bool) -> str:
 
 
 def rollback(previous: str | None, missing: str | None) -> str:
-    """Return a sentence about the rollback after a failure; `missing` is the result of `history.rollback_target.missing`."""
+    """Return a sentence about the rollback after a failure; `missing` comes from `history.rollback_target`."""
     if previous is None:
         return "After a failure, the endpoint would be deleted."
     if missing:
