@@ -87,7 +87,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     }
     previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
-    lock.record_change(table, execution, record, previous, wanted)
+    record = lock.record_change(table, execution, record, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
 
