@@ -122,13 +122,16 @@ class PromotionRecord(TypedDict, total=False):
         bool,
         "Whether an event started the promotion instead of an operator",
         WrittenBy("Resolve candidate"),
-        ReadBy("Check quality gate, Request approval, Inspect endpoint, plan.preview"),
+        ReadBy("Check quality gate, Request approval, Inspect endpoint, endpoint.state, plan.preview"),
     ]
     approval: Annotated[
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Prepare promotion record, history.approval, history.agreement"),
+        ReadBy(
+            "Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval,"
+            " history.agreement"
+        ),
     ]
     approved_by: Annotated[
         str,
@@ -171,7 +174,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Prepare promotion record, history.approval_requests"),
+        ReadBy("Run smoke test, Prepare promotion record, Resolve images, endpoint.state, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],
@@ -226,18 +229,16 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
-            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification, history.agreement"
+            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, history.lock, endpoint.state, "
+            "history.retention, history.rollback, Apply autoscaling, Run smoke test, history.verification, "
+            "plan.preview, history.agreement"
         ),
     ]
     previous_endpoint_config_name: Annotated[
         str,
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy(
-            "Update endpoint, Check endpoint, Roll back endpoint, Publish failure, history.retention, history.agreement"
-        ),
+        ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, history.agreement"),
     ]
     changing: Annotated[
         bool,
