@@ -121,13 +121,13 @@ class PromotionRecord(TypedDict, total=False):
         bool,
         "Whether an event started the promotion instead of an operator",
         WrittenBy("Resolve candidate"),
-        ReadBy("Check quality gate, Request approval, Inspect endpoint, plan.preview"),
+        ReadBy("Check quality gate, Request approval, Inspect endpoint, endpoint.state, plan.preview"),
     ]
     approval: Annotated[
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Prepare promotion record, history.approval"),
+        ReadBy("Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval"),
     ]
     approved_by: Annotated[
         str,
@@ -170,7 +170,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Prepare promotion record, history.approval_requests"),
+        ReadBy("Run smoke test, Prepare promotion record, Resolve images, endpoint.state, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],
@@ -225,16 +225,16 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
+            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, history.lock, "
             "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification"
+            "history.verification, plan.preview"
         ),
     ]
     previous_endpoint_config_name: Annotated[
         str,
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, Publish failure, history.retention"),
+        ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention"),
     ]
     changing: Annotated[
         bool,
