@@ -225,7 +225,7 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, history.lock, "
+            "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
             "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
             "history.verification, plan.preview"
         ),
