@@ -50,6 +50,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             with _checking(f"the lock of the endpoint {each.endpoint}", problems):
                 if recovery.recover_if_dead(table, stepfunctions, each.endpoint, each.holder, now):
                     recovering.append(each.endpoint)
+    with _checking("the unrecorded approvals", problems):
+        approval_requests.record_orphans(table, ssm, stepfunctions, f"model-promotion-{stage}")
     with _checking("the approval requests", problems):
         for record, request in approval_requests.open_requests(table):
             with _checking(f"the approval {request.automation}", problems):

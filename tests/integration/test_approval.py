@@ -12,6 +12,7 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.events import event
+from tests.support.steps import invoke
 from tests.support.world import PRODUCTION, Lab, Stage
 
 RUNBOOK = "model-promotion-production"
@@ -109,6 +110,28 @@ def test_an_approval_that_could_not_be_requested_is_requested_by_the_next_start(
     assert failed.status == "FAILED"
     assert again.output["outcome"] == "requested"
     assert waiting_approval(production, application)["Parameters"]["SourceName"] == [model]
+
+
+def test_an_approval_that_could_not_be_recorded_is_found_by_the_watch(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    role = production.role("RequestApprovalFunctionRole")
+    with faults.injected(Call(role, "dynamodb", "UpdateItem"), Kind.DENIED):
+        model = qa.execution_of(lab.train(application, "good")).output["model_name"]
+        failed = production.execution_of(model)
+    assert failed.status == "FAILED"
+    assert failed.states[-1] == "Promotion failed"
+
+    invoke(
+        production,
+        "WatchPromotionsFunction",
+        {"stage": "production", "table": production.table, "bus": "model-promotion-production"},
+    )
+
+    waiting = waiting_approval(production, application)
+    assert waiting["Parameters"]["SourceName"] == [model]
+    again = production.promote({"model": model, "application": application})
+    assert again.output["outcome"] == "already_requested"
 
 
 def test_an_artifact_that_changed_after_the_approval_request_is_refused(
