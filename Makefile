@@ -72,7 +72,7 @@ permissions: setup ## Report which permissions the last `make test` required, an
 	$(RUN) python -m tests.permissions.effects
 
 faults: setup ## Inject every fault and change at every AWS call (takes hours). ARGUMENTS=--resume continues a run.
-	$(RUN) python -m tests.faults $(ARGUMENTS)
+	PYTHONPATH=functions $(RUN) python -m tests.faults $(ARGUMENTS)
 
 hostile: setup ## Try every hostile input and print how each is refused.
 	@$(RUN) python -m tests.hostile_inputs

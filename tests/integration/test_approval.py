@@ -188,6 +188,28 @@ def test_a_newer_candidate_supersedes_a_pending_approval(
     assert production.answer(application) == {"label": "newer"}
 
 
+def test_a_superseded_approval_that_could_not_be_canceled_is_canceled_by_the_monitor(
+    in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    older = waiting_approval(production, application)["AutomationExecutionId"]
+    role = production.role("RequestApprovalFunctionRole")
+    with faults.injected(Call(role, "ssm", "StopAutomationExecution"), Kind.DENIED):
+        newer = qa.execution_of(lab.train(application, "newer")).output["model_name"]
+        assert production.execution_of(newer).status == "FAILED"
+    automation = production.client("ssm").get_automation_execution(AutomationExecutionId=older)["AutomationExecution"]
+    assert automation["AutomationExecutionStatus"] == "Waiting"
+
+    invoke(
+        production,
+        "WatchPromotionsFunction",
+        {"stage": "production", "table": production.table, "bus": "model-promotion-production"},
+    )
+
+    assert automation_ended(production, older) == "Cancelled"
+    assert f"the newer candidate {newer} superseded this one" in production.execution_of(older).output["reason"]
+    assert waiting_approval(production, application)["Parameters"]["SourceName"] == [newer]
+
+
 def test_a_promotion_is_rolled_back_if_its_approval_is_canceled_while_it_runs(
     in_qa: dict[str, Any], production: Stage, application: str
 ) -> None:
