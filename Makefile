@@ -71,7 +71,7 @@ permissions: setup ## Report which permissions the last `make test` required, an
 	$(RUN) python -m tests.permissions
 	$(RUN) python -m tests.permissions.effects
 
-faults: setup ## Inject every fault at every AWS call (takes an hour). ARGUMENTS=--resume continues a run.
+faults: setup ## Inject every fault and change at every AWS call (takes hours). ARGUMENTS=--resume continues a run.
 	$(RUN) python -m tests.faults $(ARGUMENTS)
 
 hostile: setup ## Try every hostile input and print how each is refused.
