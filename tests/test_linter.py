@@ -100,7 +100,11 @@ FLOW = [
     violation(
         "states_all_not_alone_and_last",
         "Publish failure",
-        state("Publish failure", "    Retry: ${RetryAnyErrorOnly}\n", f"    Retry:\n{RETRY_ONCE}      - ${{RetryAnyError}}\n"),
+        state(
+            "Publish failure",
+            "    Retry: ${RetryAnyErrorOnly}\n",
+            f"    Retry:\n{RETRY_ONCE}      - ${{RetryAnyError}}\n",
+        ),
     ),
     violation("catch_that_discards_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
     violation(
@@ -153,7 +157,11 @@ FLOW = [
     violation(
         "retry_of_permanent_error",
         "Apply autoscaling",
-        state("Apply autoscaling", "Retry: ${RetryTransientErrorsOnly}\n", f"Retry:\n      - ${{RetryTransientErrors}}\n{RETRY_ONCE}"),
+        state(
+            "Apply autoscaling",
+            "Retry: ${RetryTransientErrorsOnly}\n",
+            f"Retry:\n      - ${{RetryTransientErrors}}\n{RETRY_ONCE}",
+        ),
     ),
     violation(
         "retry_of_permanent_error",
