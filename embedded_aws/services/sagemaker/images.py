@@ -22,6 +22,9 @@ _ECR = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/"
     r"(?P<repository>[a-z0-9]+(?:[._/-][a-z0-9]+)*)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+# AWS's Deep Learning Containers are for one job type, and the name of their repositories ends with it
+# (https://github.com/aws/deep-learning-containers/blob/master/available_images.md, "Job Type").
+_TRAINING = re.compile(r".+-training(-neuronx?)?")
 
 
 class ImageError(Exception):
@@ -42,6 +45,16 @@ def check(image: str, vpc_access: bool = False) -> None:
             "ValidationException",
             f'The image "{image}" is in region {match["region"]}. The model is in {accounts.REGION}.',
         )
+
+
+def has_server(image: str) -> bool:
+    """Return whether an image has the program `serve`, which SageMaker runs to start a container.
+
+    Every image is assumed to have it, except the training images of other accounts, which are AWS's own.
+    """
+    match = _ECR.fullmatch(image)
+    is_of_aws = match is not None and match["registry"] not in accounts.ACCOUNTS.values()
+    return not (match and is_of_aws and _TRAINING.fullmatch(match["repository"]))
 
 
 def resolve(image: str, role_arn: str) -> str:

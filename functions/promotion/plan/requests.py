@@ -35,6 +35,7 @@ def containers_of_stage(
     digest of an image's tag. Raises PromotionRefusedError if the stage cannot use an image.
     """
     containers = stage_containers(containers, settings.get("Model", {}))
+    images.assert_serving(containers)
     # The image of the settings is pinned too.
     containers = images.pinned(containers, stage.region, image_digest)
     copies: list[Copy] = []

@@ -12,12 +12,11 @@ import json
 from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import admission, images, model_metrics, model_package
+from promotion.source import admission, images, inference_image, model_metrics, model_package
 from promotion.source.containers import checked, unknown_field
 from promotion.source.promoted import PromotedUpstream
 from promotion.source.tags import (
     APPLICATION_TAG,
-    INFERENCE_IMAGE_TAG,
     SMOKE_TEST_TAG,
     TAG,
     misspelled,
@@ -113,7 +112,7 @@ def from_training_job(
         )
     environment = _framework_environment(description.get("HyperParameters", {}), region)
     container: dict[str, Any] = {
-        "Image": image or tags.get(INFERENCE_IMAGE_TAG) or _serving_image(description),
+        "Image": image or inference_image.of_training_job(description, tags),
         **_model_data(description),
     }
     if environment:
@@ -261,24 +260,6 @@ def _decoded(hyperparameter: str | None) -> str | None:
     except (RecursionError, ValueError):
         return hyperparameter
     return value if isinstance(value, str) else hyperparameter
-
-
-def _serving_image(description: dict[str, Any]) -> str:
-    """Return the training image if it can also serve; raise InvalidRequestError for AWS's *-training images."""
-    name, image = description["TrainingJobName"], description.get("AlgorithmSpecification", {}).get("TrainingImage")
-    if not image:
-        raise InvalidRequestError(
-            f"The training job {name} has no training image because it uses an algorithm resource. Set the tag "
-            f"{INFERENCE_IMAGE_TAG} of the training job to the URI of its inference image."
-        )
-    repository = image.split("@")[0].split(":")[0]
-    if repository.endswith("-training"):
-        raise InvalidRequestError(
-            f"The training job {name} used the training image {image}, which cannot serve the model. Set the tag "
-            f"{INFERENCE_IMAGE_TAG} of the training job to the URI of its inference image, or set "
-            "Model.PrimaryContainer.Image in the application's settings."
-        )
-    return str(image)
 
 
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:
