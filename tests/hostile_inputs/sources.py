@@ -357,6 +357,7 @@ def of_images() -> Iterator[Hostile]:
     for what, uri, says in (
         ("of another registry", "docker.io/library/python:3.13", none),
         ("without a registry", "python", none),
+        ("of the public registry", "public.ecr.aws/docker/library/python:3.13", "in the public registry of ECR"),
         ("with a scheme", f"https://{registry}/reviews:1", none),
         ("with a query", f"{registry}/reviews:1?x=y", none),
         ("with a fragment", f"{registry}/reviews:1#x", none),

@@ -59,6 +59,22 @@ def test_an_image_that_cannot_serve_is_refused_before_anything_is_created(
     assert "Create model" not in refused.states
 
 
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_an_image_with_an_oci_manifest_is_refused_while_planning(
+    lab: Lab, qa: Stage, application: str, by: str
+) -> None:
+    repository = f"team/{application}"
+    registries.ensure_repository(lab.client("ecr"), repository)
+    digest = registries.push_image(lab.client("ecr"), repository, [b"1"], "1", media_type=registries.OCI_MANIFEST)
+    image = f"{ECR}/{repository}" + (":1" if by == "tag" else f"@{digest}")
+
+    refused = qa.promote({"training_job": lab.train(application, "good", image=image)})
+
+    assert refused.error == "PromotionRefusedError"
+    assert "--provenance=false --output type=docker" in (refused.cause or "")
+    assert "Copy artifacts" not in refused.states
+
+
 def test_an_aws_image_that_only_trains_is_refused_with_the_image_that_serves(
     lab: Lab, qa: Stage, application: str
 ) -> None:

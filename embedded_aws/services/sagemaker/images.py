@@ -26,6 +26,11 @@ _ECR = re.compile(
 # (https://github.com/aws/deep-learning-containers/blob/master/available_images.md, "Job Type").
 _TRAINING = re.compile(r".+-training(-neuronx?)?")
 
+_DOCKER_MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+
 
 class ImageError(Exception):
     """The image does not exist, or the role lacks the permission to pull it."""
@@ -45,6 +50,31 @@ def check(image: str, vpc_access: bool = False) -> None:
             "ValidationException",
             f'The image "{image}" is in region {match["region"]}. The model is in {accounts.REGION}.',
         )
+
+
+def check_manifest(image: str) -> None:
+    """Raise ValidationException if the manifest of an image in the embedded ECR is not Docker's.
+
+    AWS documents neither the check nor its error. This is what users report of CreateModel:
+    https://github.com/aws/amazon-sagemaker-feedback/issues/180. An image that does not exist is assumed to be accepted
+    until an endpoint deploys it.
+    """
+    match = _ECR.fullmatch(image)
+    if match is None or match["registry"] not in accounts.ACCOUNTS.values():
+        return
+    repository = ecr_backends[match["registry"]][accounts.REGION].repositories.get(match["repository"])
+    for found in repository.images if repository else []:
+        is_meant = (
+            found.get_image_digest() == match["digest"]
+            if match["digest"]
+            else (match["tag"] or "latest") in found.image_tags
+        )
+        if is_meant and found.image_manifest_media_type not in _DOCKER_MANIFESTS:
+            raise ApiError(
+                "ValidationException",
+                f"Unsupported manifest media type {found.image_manifest_media_type} for image {image}. Ensure that "
+                "valid manifest media type is used for specified image.",
+            )
 
 
 def has_server(image: str) -> bool:

@@ -21,6 +21,7 @@ _URI = re.compile(
     r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
+_PUBLIC = "public.ecr.aws/"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAXIMUM_TAG = 128
 
@@ -64,6 +65,12 @@ class Copy:
 def parse(uri: str) -> Image:
     """Parse an image URI; raise PromotionRefusedError for an image that SageMaker cannot host."""
     match = _URI.fullmatch(uri)
+    if uri.startswith(_PUBLIC):
+        raise PromotionRefusedError(
+            f"The image {uri!a:.300} is in the public registry of ECR. SageMaker serves only images in a private "
+            "registry. Pull the image, and push it to a private repository: "
+            "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>."
+        )
     if not match:
         raise PromotionRefusedError(
             f"The image {uri!a:.300} is not in a private ECR registry. SageMaker serves no other images. Push the "
@@ -122,7 +129,8 @@ def in_region(uri: str, region: str) -> Image:
 def pinned(containers: list[dict[str, Any]], region: str, digest_of: Callable[[Image], str]) -> list[dict[str, Any]]:
     """Return `containers` with their images by digest; AWS's own images are not changed.
 
-    `digest_of` resolves a tag. Raise PromotionRefusedError for an image that cannot be served in `region`.
+    `digest_of` resolves a tag, and checks the image. Raise PromotionRefusedError for an image that cannot be served in
+    `region`.
     """
     return [
         container | {"Image": _pinned(in_region(container["Image"], region), digest_of)} for container in containers
@@ -132,7 +140,7 @@ def pinned(containers: list[dict[str, Any]], region: str, digest_of: Callable[[I
 def _pinned(image: Image, digest_of: Callable[[Image], str]) -> str:
     if image.is_aws_own:
         return image.uri
-    return f"{image.name}@{image.digest or digest_of(image)}"
+    return f"{image.name}@{digest_of(image)}"
 
 
 def recorded(container: dict[str, Any], digest: str | None) -> dict[str, Any]:
