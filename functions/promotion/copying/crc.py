@@ -1,6 +1,6 @@
 """The CRCs of S3 and gzip: of data, of joined data, and of data that has a chosen CRC.
 
-"CRC-64/NVME", "CRC-32/ISO-HDLC" and "CRC-32/ISCSI" in the catalogue of parametrised CRC algorithms (reveng). All are
+"CRC-64/NVME", "CRC-32/ISO-HDLC" and "CRC-32/ISCSI" in the RevEng catalog of CRC algorithms. All are
 reflected, and begin and end with all bits inverted. So the CRC of two joined parts is a linear function of the CRCs of
 the parts: what follows a part multiplies its CRC by a power of x.
 """
