@@ -129,8 +129,8 @@ class PromotionRecord(TypedDict, total=False):
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval,"
-            " history.agreement"
+            "Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval, "
+            "history.agreement"
         ),
     ]
     approved_by: Annotated[

@@ -60,7 +60,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
         upstream = upstream_client(role_arn, event["external_id"], session, "sagemaker")
         package = record["original_source_name"] if is_rollback else record["source_name"]
-        if reason := reader.why_withdrawn(upstream, package):
+        if reason := reader.why_withdrawn(upstream, package, settings, is_rollback=is_rollback):
             return {"outcome": "approval_withdrawn", "reason": reason, "promotion": record}
     if not is_rollback:
         # A better candidate may have become live since the quality gate passed.

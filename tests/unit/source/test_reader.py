@@ -124,4 +124,30 @@ def test_any_other_error_is_raised_unchanged() -> None:
     ],
 )
 def test_a_package_is_withdrawn_when_it_is_deleted_or_no_longer_approved(answer: Any, why: str | None) -> None:
-    assert reader.why_withdrawn(SageMaker(answer), PACKAGE) == why
+    assert reader.why_withdrawn(SageMaker(answer), PACKAGE, {}, is_rollback=False) == why
+
+
+STAGING = {"Sources": {"ModelLifeCycle": {"Stage": "Staging", "StageStatus": "Approved"}}}
+
+
+@pytest.mark.parametrize(
+    ("approval", "stage", "promotes", "rolls_back"),
+    [
+        ("PendingManualApproval", "Staging", True, True),
+        ("Approved", "Production", False, True),
+        ("Rejected", "Staging", False, False),
+    ],
+)
+def test_the_life_cycle_of_the_settings_approves_a_package(
+    approval: str, stage: str, promotes: bool, rolls_back: bool
+) -> None:
+    sagemaker = SageMaker(
+        {
+            "ModelPackageArn": PACKAGE,
+            "ModelApprovalStatus": approval,
+            "ModelLifeCycle": {"Stage": stage, "StageStatus": "Approved"},
+        }
+    )
+
+    assert (reader.why_withdrawn(sagemaker, PACKAGE, STAGING, is_rollback=False) is None) == promotes
+    assert (reader.why_withdrawn(sagemaker, PACKAGE, STAGING, is_rollback=True) is None) == rolls_back
