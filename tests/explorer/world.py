@@ -1,7 +1,7 @@
 """The AWS of one stage in memory: what the state machine and its functions read and change.
 
-A world is data that is copied before every step. Nothing in it runs in the background: an update of an endpoint proceeds with
-each description of the endpoint.
+A world is data that is copied before every step. Nothing in it runs in the background: the update of an endpoint
+proceeds with each of its descriptions.
 """
 
 from __future__ import annotations
