@@ -15,6 +15,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import retention
 from promotion.naming import application_name
+from promotion.plan import pinned_weights
 from promotion.source import admission, quality_gate
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
@@ -29,7 +30,18 @@ _OPERATIONS = {
     "DeploymentConfig": ("UpdateEndpoint", "DeploymentConfig"),
     "Model": ("CreateModel", None),
 }
-_PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention", "Sources", "AdoptExisting")
+_PARTS = (
+    *_OPERATIONS,
+    "Autoscaling",
+    "SmokeTest",
+    "QualityGate",
+    "Retention",
+    "Sources",
+    "KeptVariables",
+    "AdoptExisting",
+    "RequirePinnedWeights",
+)
+_SWITCHES = ("AdoptExisting", "RequirePinnedWeights")
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
     "is only for endpoints with inference components, which a promotion does not create. Remove it"
@@ -138,7 +150,9 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
             return quality_gate.validated(value, part)
         case "Retention":
             return retention.validated(value, part)
-        case "AdoptExisting":
+        case "KeptVariables":
+            return pinned_weights.kept_variables(value, part)
+        case _ if part in _SWITCHES:
             if not isinstance(value, bool):
                 raise InvalidRequestError(f"{part} must be true or false.")
             return value
