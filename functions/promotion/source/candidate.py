@@ -141,7 +141,7 @@ def from_training_job(
     return Candidate(
         application=admission.application_of(application, tags, f"The training job {name}"),
         source={"kind": "training_job", "name": name, "arn": description["TrainingJobArn"]},
-        created_at=_iso(description.get("TrainingEndTime") or description["CreationTime"]),
+        created_at=iso(description.get("TrainingEndTime") or description["CreationTime"]),
         containers=[container],
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
         in_vpc=bool(description.get("VpcConfig")),
@@ -198,7 +198,7 @@ def from_model(
     candidate = Candidate(
         application=admission.application_of(application, tags, what),
         source={"kind": "model", "name": name, "arn": description["ModelArn"]},
-        created_at=_iso(description["CreationTime"]),
+        created_at=iso(description["CreationTime"]),
         containers=containers,
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
@@ -245,7 +245,7 @@ def from_model_package(
     return Candidate(
         application=admission.application_of(application, tags, what),
         source={"kind": "model_package", "name": arn, "arn": arn},
-        created_at=_iso(description["CreationTime"]),
+        created_at=iso(description["CreationTime"]),
         containers=[checked(what, container) for container in containers],
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
@@ -296,5 +296,6 @@ def _own_tags(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.lower().startswith(("aws:", TAG))}
 
 
-def _iso(time: datetime.datetime) -> str:
+def iso(time: datetime.datetime) -> str:
+    """Return a time in ISO 8601 UTC, in milliseconds."""
     return time.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

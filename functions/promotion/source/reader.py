@@ -114,8 +114,12 @@ def _tuning_job(upstream: Upstream, request: Promote, applications: Applications
     if request.by_event and APPLICATION_TAG not in tags:
         return f"The tuning job {request.name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
     name = candidate.best_training_job(tuning)
-    description = _described_job(upstream, name)
-    return _of_job(upstream, request, description, tags, applications)
+    found = _of_job(upstream, request, _described_job(upstream, name), tags, applications)
+    # The order of candidates follows their ends. The best trial may have ended long before the tuning job.
+    ended = tuning.get("HyperParameterTuningEndTime")
+    return (
+        dataclasses.replace(found, created_at=candidate.iso(ended)) if ended and isinstance(found, Candidate) else found
+    )
 
 
 def _of_job(
