@@ -16,6 +16,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
+from promotion.plan import pinned_weights
 from promotion.source import admission, quality_gate
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
@@ -37,7 +38,9 @@ _PARTS = (
     "QualityGate",
     "Retention",
     "Sources",
+    "KeptVariables",
     "AdoptExisting",
+    "RequirePinnedWeights",
     "RequireRollback",
 )
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
@@ -142,7 +145,9 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
             return quality_gate.validated(value, part)
         case "Retention":
             return retention.validated(value, part)
-        case "AdoptExisting" | "RequireRollback":
+        case "KeptVariables":
+            return pinned_weights.kept_variables(value, part)
+        case "AdoptExisting" | "RequirePinnedWeights" | "RequireRollback":
             if not isinstance(value, bool):
                 raise InvalidRequestError(f"{part} must be true or false.")
             return value
