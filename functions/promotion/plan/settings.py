@@ -15,7 +15,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import retention
 from promotion.naming import application_name
-from promotion.source import admission, quality_gate
+from promotion.source import admission, inference_code, quality_gate
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
     CREDENTIALS_REASON,
@@ -29,7 +29,8 @@ _OPERATIONS = {
     "DeploymentConfig": ("UpdateEndpoint", "DeploymentConfig"),
     "Model": ("CreateModel", None),
 }
-_PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention", "Sources", "AdoptExisting")
+_OWN_PARTS = ("InferenceCode", "Autoscaling", "SmokeTest", "QualityGate", "Retention", "Sources", "AdoptExisting")
+_PARTS = (*_OPERATIONS, *_OWN_PARTS)
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
     "is only for endpoints with inference components, which a promotion does not create. Remove it"
@@ -94,9 +95,9 @@ def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: 
     """Return the settings: `text` (the JSON document in `parameter`) over the stack's `defaults`.
 
     The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
-    UpdateEndpoint's DeploymentConfig and of CreateModel, the value of `autoscaling.validated`, a suite or "skip", a
-    list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises InvalidRequestError, with the
-    parameter and the path of the problem, if the document is not valid.
+    UpdateEndpoint's DeploymentConfig and of CreateModel, {"S3Uri", "Program"}, the value of `autoscaling.validated`, a
+    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises
+    InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
     return settings | _parts(text, parameter, settings, upstream_account)
@@ -132,6 +133,8 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
     match part:
         case "SmokeTest":
             return value if value == SKIP else smoke_test.validated(value, "SmokeTest")
+        case "InferenceCode":
+            return inference_code.validated(value, part)
         case "Autoscaling":
             return autoscaling.validated(value, part)
         case "QualityGate":
