@@ -182,6 +182,12 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Plan copy"),
         ReadBy("Check quality gate, Inspect endpoint, plan.preview, source.quality_gate"),
     ]
+    not_pinned: Annotated[
+        list[str],
+        "The places in the environment whose weights or addresses the digest does not pin",
+        WrittenBy("Plan copy"),
+        ReadBy("history.approval_requests, plan.preview"),
+    ]
     deployment_config: Annotated[
         dict[str, Any],
         "The DeploymentConfig of the settings; empty without one",

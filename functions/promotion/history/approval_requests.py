@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 import uuid
 from typing import Any
 
@@ -85,11 +86,18 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
             "Digest": [record["digest"]],
             "DeploymentDigest": [record["deployment_digest"]],
             "SmokeTest": [record["smoke_test"]],
+            "NotPinned": [_not_pinned(record)],
             "RequestedBy": [execution],
         },
         Tags=[{"Key": STAGE_TAG, "Value": record["stage"]}],
     )
     return str(started["AutomationExecutionId"])
+
+
+def _not_pinned(record: PromotionRecord) -> str:
+    """Return what the digest does not pin, as a parameter of the runbook: 1 to 512 characters that it accepts."""
+    text = re.sub(r"[^\w ./:@=+-]", ",", "; ".join(record.get("not_pinned", [])), flags=re.ASCII) or "nothing"
+    return text if len(text) <= 512 else f"{text[:509]}..."
 
 
 def record_started(table: PromotionTable, execution: str, record: PromotionRecord, automation: str) -> bool:

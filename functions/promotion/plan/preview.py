@@ -81,6 +81,7 @@ def candidate(record: PromotionRecord) -> dict[str, Any]:
         "created_at": record.get("created_at"),
         "digest": record.get("digest"),
         "metrics": record.get("metrics"),
+        "not_pinned": record.get("not_pinned", []),
     }
 
 

@@ -220,6 +220,18 @@ def test_an_approval_is_not_requested_while_another_execution_is_requesting_it()
     assert approval_requests.reason_not_to_request(ssm, StepFunctions("FAILED"), claimed, True) is None
 
 
+def test_an_approval_request_names_what_the_digest_does_not_pin() -> None:
+    candidate: PromotionRecord = {"source_kind": "model", "source_name": "m", "smoke_test": "skip"}
+    promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
+
+    for found in (["Containers[0].Environment.A: fetched at start from s3a://b/x"], ["x" * 300, "y" * 300]):
+        approval_requests.start(ssm, "runbook", FIRST, promotion | {"not_pinned": found})
+
+    named, long = (started["Parameters"]["NotPinned"][0] for started in ssm.started)
+    assert named == "Containers,0,.Environment.A: fetched at start from s3a://b/x"
+    assert len(long) == 512
+
+
 def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     candidate: PromotionRecord = {"source_kind": "model", "source_name": "m", "smoke_test": "skip"}
     promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
@@ -232,6 +244,7 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert other["ClientToken"] != first["ClientToken"]
     assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
     assert first["Parameters"]["DeploymentDigest"] == ["cd" * 32]
+    assert first["Parameters"]["NotPinned"] == ["nothing"]
     assert first["Parameters"]["SmokeTest"] == ["skip"]
     assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
 
