@@ -143,9 +143,10 @@ def _judge(effects: _Effects, call: Call | None, applied: Applied | None) -> tup
         errors.append("an execution succeeded but promoted nothing")
     if not new and effects.dead_letters():
         return NOT_STARTED, errors
-    # An approval that is canceled is a rejection, and stops the promotion that it has started.
+    # An approval that is canceled is a rejection, or it stops the promotion that it has started, which is recovered.
     is_rejected = applied is not None and any(each.get("outcome") == "rejected" for each in outputs)
-    if not is_rejected and not any(each["status"] == "FAILED" for each in new):
+    is_stopped = applied is not None and any(each["status"] == "ABORTED" for each in new)
+    if not is_rejected and not is_stopped and not any(each["status"] == "FAILED" for each in new):
         errors.append(f"no execution failed: {[each['status'] for each in new]}")
     return RESTORED, errors
 
