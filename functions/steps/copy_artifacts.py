@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.copying.copier import Copier
+from promotion.copying.copier import Copier, Summary
 from promotion.copying.manifest import PinnedObject
+from promotion.copying.splicer import Splicer
 from promotion.step import logger, step
 
 # The time reserved for the function to return.
@@ -25,8 +26,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ExpectedBucketOwner=event["account"],
     )["Body"]
     objects = [PinnedObject.from_line(line) for line in lines.read().decode().splitlines()]
-    copier = Copier(s3, event["bucket"], event["account"], event["upstream_account"])
-    summary = copier.copy(objects, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
+    summary = Summary()
+    for kind, those in (
+        (Copier, [pinned for pinned in objects if not pinned.splice]),
+        (Splicer, [pinned for pinned in objects if pinned.splice]),
+    ):
+        copier = kind(s3, event["bucket"], event["account"], event["upstream_account"])
+        summary += copier.copy(those, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
     if summary.without_tags:
         logger.warning("Tags not copied: the permission s3:PutObjectTagging is missing", objects=summary.without_tags)
     logger.info("Batch copied", **dataclasses.asdict(summary))

@@ -157,6 +157,9 @@ def test_a_newer_candidate_supersedes_a_pending_approval(
     assert automation_ended(production, older) == "Cancelled"
     waiting = waiting_approval(production, application)
     assert waiting["Parameters"]["SourceName"] == [newer]
+    late = production.promote({"model": in_qa["model_name"], "application": application})
+    assert late.states[-1] == "Rejected", late.cause
+    assert f"the newer candidate {newer} is pending" in late.output["reason"]
     signal(production, waiting["AutomationExecutionId"], "Approve", "the newer one")
     assert production.execution_of(waiting["AutomationExecutionId"]).status == "SUCCEEDED"
     assert production.answer(application) == {"label": "newer"}

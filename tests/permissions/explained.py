@@ -83,7 +83,7 @@ EFFECTS: dict[str, dict[str, str]] = {
     "change the approval runbook": {},
     "publish an event on the stage's bus": {
         "PromotionRole": "It publishes the result of a promotion.",
-        "WatchPromotionsFunctionRole": "It publishes the result of a promotion that was stopped after its record.",
+        "WatchPromotionsFunctionRole": "It publishes missing results of promotions, and differences.",
     },
     "publish a notification": {"RunbookRole": "Systems Manager notifies the approvers with it."},
     "change the alarms of an endpoint": {

@@ -49,6 +49,17 @@ class Summary:
     without_tags: int = 0
     verified_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
+    def __add__(self, other: Summary) -> Summary:
+        """Return the common result of two batches."""
+        proofs = self.verified_by.keys() | other.verified_by.keys()
+        return Summary(
+            self.copied + other.copied,
+            self.already_present + other.already_present,
+            self.bytes + other.bytes,
+            self.without_tags + other.without_tags,
+            {proof: self.verified_by.get(proof, 0) + other.verified_by.get(proof, 0) for proof in sorted(proofs)},
+        )
+
 
 class Copier:
     """A copier of pinned objects to one bucket, with the credentials and the endpoint of the boto3 client `s3`."""
@@ -79,12 +90,16 @@ class Copier:
 
     async def copy_on_loop(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` as `copy` does, on the running event loop."""
-        s3 = CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
+        s3 = await self._requests(objects)
         batch = _Batch(s3, CopyErrors(self._bucket, *self._owners), objects, self._threshold, self._in_flight)
         try:
             return await batch.copy(seconds)
         finally:
             s3.close()
+
+    async def _requests(self, objects: Sequence[PinnedObject]) -> CopyRequests:
+        """Return the requests that copy `objects`."""
+        return CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
 
 
 class _StoppedError(Exception):

@@ -70,7 +70,7 @@ def find_superseded(sagemaker: Any, s3: Any, scope: Scope, keep: Kept) -> Supers
     survey = dataclasses.replace(
         survey,
         configs_in_use=_configs_in_use(sagemaker),
-        models_of_configs=dict(_described(sagemaker, "EndpointConfig", _models_of)),
+        models_of_configs=dict(_described(sagemaker, "EndpointConfig", models_of)),
         uris_of_models=dict(_described(sagemaker, "Model", lambda model: _s3_uris(sagemaker, scope.account, model))),
     )
     return superseded(survey, keep, f"s3://{scope.bucket}/{scope.folder}")
@@ -146,7 +146,8 @@ def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]
         return [pair for pairs in pool.map(describe, names) for pair in pairs]
 
 
-def _models_of(config: dict[str, Any]) -> set[str]:
+def models_of(config: dict[str, Any]) -> set[str]:
+    """Return the names of the models of an endpoint config."""
     variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
     return {variant["ModelName"] for variant in variants if variant.get("ModelName")}
 
@@ -158,13 +159,14 @@ def _s3_uris(sagemaker: Any, account: str, model: dict[str, Any]) -> set[str]:
     # A model package of another account is a product of AWS Marketplace, whose artifacts are not in this account.
     own = [name for name in names if not name.startswith("arn:") or name.split(":")[4] == account]
     packages = [none_if_not_found(sagemaker.describe_model_package, ModelPackageName=name) for name in own]
-    return set(_uris_in([containers, packages]))
+    return set(uris_in([containers, packages]))
 
 
-def _uris_in(value: Any) -> Iterator[str]:
+def uris_in(value: Any) -> Iterator[str]:
+    """Yield every S3 URI in a JSON document."""
     if isinstance(value, dict | list):
         for member in value.values() if isinstance(value, dict) else value:
-            yield from _uris_in(member)
+            yield from uris_in(member)
     elif isinstance(value, str) and value.startswith("s3://"):
         yield value
 

@@ -53,7 +53,7 @@ class Content:
 def pinned(
     s3: Any, candidate: Candidate, stage: Stage, image_digest: Callable[[Image], str], maximum_bytes: int
 ) -> Content:
-    """Return the current content of a candidate; `image_digest` returns the digest of an image's tag.
+    """Return the current content of a candidate; `image_digest` returns the digest of an image.
 
     Raises PromotionRefusedError if an image or object cannot be used, or has changed since the registration, or if the
     objects have more than `maximum_bytes`.

@@ -23,31 +23,25 @@ def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTabl
     approval_requests.claim(table, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
 
     requests = approval_requests.open_requests(table, "reviews-qa")
-    approval_requests.record_ended(table, *requests[0], "newer")
+    approval_requests.record_ended(table, *requests[0])
     # The approval was requested again in the meantime, and another request has ended.
-    approval_requests.record_ended(table, requested["b"], ApprovalRequest(FIRST, "automation-before"), "newer")
+    approval_requests.record_ended(table, requested["b"], ApprovalRequest(FIRST, "automation-before"))
 
     assert requests == [(requested[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
     assert approval_requests.open_requests(table, "reviews-qa") == requests[1:]
     assert approval_requests.open_requests(table) == requests[1:]
-    assert approval_requests.superseded_by(table, "reviews-qa", "a" * 64, "automation-a") == "newer"
-    assert approval_requests.superseded_by(table, "reviews-qa", "a" * 64, "automation-before") == ""
-    assert approval_requests.superseded_by(table, "reviews-qa", "b" * 64, "automation-b") == ""
 
 
-def test_the_end_of_a_request_is_recorded_once(table: PromotionTable) -> None:
-    requested = [PROMOTION | {"endpoint": endpoint} for endpoint in ("a-qa", "b-qa")]
-    for promotion in requested:
-        approval_requests.claim(table, FIRST, promotion, None)
-        approval_requests.record_started(table, promotion, "automation")
+def test_a_request_that_is_requested_again_is_open_again(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    approval_requests.record_started(table, PROMOTION, "automation")
+    (request,) = approval_requests.open_requests(table)
+    approval_requests.record_ended(table, *request)
 
-    requests = approval_requests.open_requests(table)
-    assert requests == [(promotion, ApprovalRequest(FIRST, "automation")) for promotion in requested]
-    # A superseded request stays superseded when its end is recorded again.
-    for by in ("newer", ""):
-        approval_requests.record_ended(table, *requests[0], by)
-    assert approval_requests.open_requests(table) == requests[1:]
-    assert approval_requests.superseded_by(table, "a-qa", PROMOTION["digest"], "automation") == "newer"
+    approval_requests.claim(table, SECOND, PROMOTION, request[1])
+    approval_requests.record_started(table, PROMOTION, "automation-2")
+
+    assert approval_requests.open_requests(table) == [(PROMOTION, ApprovalRequest(SECOND, "automation-2"))]
 
 
 def test_an_error_of_a_claim_is_raised(moto: None) -> None:
@@ -123,6 +117,7 @@ class SystemsManager:
 
     def __init__(self, **automations: tuple[str, str]) -> None:
         self.automations = automations
+        self.failing = False
         self.stopped: list[str] = []
         self.started: list[dict[str, Any]] = []
 
@@ -142,6 +137,8 @@ class SystemsManager:
 
     def stop_automation_execution(self, AutomationExecutionId: str, Type: str) -> None:  # noqa: N803
         assert Type == "Cancel"
+        if self.failing:
+            raise client_error("ThrottlingException")
         self.stopped.append(AutomationExecutionId)
         if AutomationExecutionId.endswith("ended"):
             error = {"Error": {"Code": "InvalidAutomationStatusUpdateException"}}
@@ -227,19 +224,37 @@ def requested(table: PromotionTable, automation: str, created_at: str = "2026-01
 def test_older_requests_are_superseded_unless_granted(table: PromotionTable) -> None:
     for automation in ("waiting", "just-ended", "granted", "rejected", "gone"):
         requested(table, automation)
-    requested(table, "newer", "2026-03-01T00:00:00Z")
-    waiting = ("Waiting", "Waiting")
-    automations = {"waiting": waiting, "just-ended": waiting, "newer": waiting}
+    requested(table, "newer", "2026-02-01T00:00:00Z")
+    requested(table, "newest", "2026-03-01T00:00:00Z")
+    automations = dict.fromkeys(("waiting", "just-ended", "newer", "newest"), ("Waiting", "Waiting"))
     ssm = SystemsManager(**automations, granted=("InProgress", "Success"), rejected=("Failed", "Failed"))
 
-    found = approval_requests.supersede_older(
-        table, ssm, PROMOTION | {"created_at": "2026-02-01T00:00:00Z", "source_name": "this"}
-    )
+    found = approval_requests.supersede_older(table, ssm, "reviews-qa")
 
-    assert [request.automation for request in found] == ssm.stopped == ["just-ended", "waiting"]
-    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "newer"]
-    assert approval_requests.superseded_by(table, "reviews-qa", "waiting", "waiting") == "this"
-    assert approval_requests.superseded_by(table, "reviews-qa", "rejected", "rejected") == ""
+    assert [request.automation for request in found] == ssm.stopped == ["just-ended", "newer", "waiting"]
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "newest"]
+    superseded_by = {
+        automation: approval_requests.superseded_by(table, "reviews-qa", automation, automation)
+        for automation in ("waiting", "newer", "newest", "rejected")
+    }
+    assert superseded_by == {"waiting": "of-newest", "newer": "of-newest", "newest": "", "rejected": ""}
+    assert approval_requests.superseded_by(table, "reviews-qa", "waiting", "requested-before") == ""
+
+
+def test_a_request_stays_open_until_it_was_canceled(table: PromotionTable) -> None:
+    requested(table, "older")
+    requested(table, "newer", "2026-02-01T00:00:00Z")
+    ssm = SystemsManager(older=("Waiting", "Waiting"), newer=("Waiting", "Waiting"))
+    ssm.failing = True
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        approval_requests.supersede_older(table, ssm, "reviews-qa")
+
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["newer", "older"]
+    # The next start, of any candidate, repeats the cancellation.
+    ssm.failing = False
+    assert approval_requests.supersede_older(table, ssm, "reviews-qa") == [ApprovalRequest(FIRST, "older")]
+    assert ssm.stopped == ["older"]
 
 
 def test_a_candidate_waits_until_its_approval_is_granted_or_has_ended(table: PromotionTable) -> None:
