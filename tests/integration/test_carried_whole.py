@@ -17,8 +17,6 @@ from tests.support.sources import SERVER_IMAGE, training_request, tune
 from tests.support.steps import invoke, payload
 from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, SKLEARN, Lab, Stage
 
-DIGEST = "sha256:" + "0f" * 32
-
 
 @dataclasses.dataclass
 class Steps:
@@ -189,7 +187,7 @@ def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[st
     offered = [
         {
             **each,
-            "ImageDigest": DIGEST,
+            "ImageDigest": lab.by_digest(each["Image"]).partition("@")[2],
             "Framework": "PYTORCH",
             "FrameworkVersion": "2.6",
             "NearestModelName": "resnet18",
@@ -215,7 +213,7 @@ def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[st
     )["ModelPackageArn"]
     # Approval by the hand of a person comes last.
     sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="fine")
-    return str(arn), [each | {"Image": f"{each['Image'].rsplit(':', 1)[0]}@{DIGEST}"} for each in containers]
+    return str(arn), [each | {"Image": lab.by_digest(each["Image"])} for each in containers]
 
 
 def as_described(lab: Lab, containers: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

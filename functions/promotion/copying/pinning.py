@@ -36,6 +36,10 @@ _COPIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_
 # botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
 
+_KEEP = (
+    " If it is not an artifact but, for example, a place for output, add the variable to KeptVariables in the settings."
+)
+
 REQUESTS_IN_FLIGHT = 256
 
 MAXIMUM_OBJECTS = 100_000
@@ -89,6 +93,7 @@ class _Pinning:
         if not keys:
             raise PromotionRefusedError(
                 f"{reference.place} is {reference.uri}, which contains no objects. Check the URI."
+                f"{_KEEP if 'Environment' in reference.path else ''}"
             )
         check_listed(keys, reference.uri)
         remaining, found = iter(keys), []

@@ -27,14 +27,10 @@ class Content:
     objects: dict[Path, list[PinnedObject]]
 
     def identity(self, containers: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return the identity of a model with `containers`, which refer to the same objects.
-
-        An object that the settings replaced by another value of the environment is not part of it.
-        """
+        """Return the identity of a model with `containers`, which refer to the same objects."""
         candidate = self.candidate
-        objects = {path: each for path, each in self.objects.items() if not references.is_replaced(containers, path)}
         return digest.identity(
-            containers, candidate.inference_execution_config, candidate.enable_network_isolation, objects
+            containers, candidate.inference_execution_config, candidate.enable_network_isolation, self.objects
         )
 
     def placed(self, prefix: str, stage: Stage) -> tuple[list[dict[str, Any]], list[PinnedObject]]:
@@ -52,15 +48,22 @@ class Content:
 
 
 def pinned(
-    s3: Any, candidate: Candidate, stage: Stage, image_digest: Callable[[Image], str], maximum_bytes: int
+    s3: Any,
+    candidate: Candidate,
+    settings: dict[str, Any],
+    stage: Stage,
+    image_digest: Callable[[Image], str],
+    maximum_bytes: int,
 ) -> Content:
-    """Return the current content of a candidate; `image_digest` returns the digest of an image's tag.
+    """Return the current content of a candidate; `image_digest` returns the digest of an image.
 
-    Raises PromotionRefusedError if an image or object cannot be used, or has changed since the registration, or if the
-    objects have more than `maximum_bytes`.
+    The environment variables that `settings` replace or keep are not artifacts. Raises PromotionRefusedError if an
+    image or object cannot be used, or has changed since the registration, or if the objects have more than
+    `maximum_bytes`.
     """
     containers = images.pinned(candidate.containers, stage.region, image_digest)
-    found = references.references(containers)
+    replaced = settings.get("Model", {}).get("PrimaryContainer", {}).get("Environment", {})
+    found = references.references(containers, {*replaced, *settings.get("KeptVariables", [])})
     objects = {reference.path: pin(s3, reference, stage.upstream_account) for reference in found}
     if candidate.code:
         _add_code(s3, candidate.code, found, objects, stage)

@@ -50,6 +50,14 @@ _TAGS = (
 )
 
 
+def of_properties(properties: dict[str, str]) -> dict[str, str]:
+    """Return the tags of this project in the CustomerMetadataProperties of a model package version.
+
+    A version cannot have tags.
+    """
+    return {key: value for key, value in properties.items() if key.startswith(TAG)}
+
+
 def misspelled(tags: dict[str, str]) -> str:
     """Return a sentence about an unknown tag that resembles the application tag, or an empty string."""
     for tag in sorted(tags):

@@ -124,35 +124,6 @@ def test_the_image_of_the_settings_overrides_the_tag_and_the_tag_overrides_the_t
     assert from_job().containers[0]["Image"] == IMAGE
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
-        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training@sha256:" + "0" * 64,
-        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training",
-    ],
-)
-def test_a_training_image_is_refused_with_the_places_to_set_an_inference_image(image: str) -> None:
-    with pytest.raises(InvalidRequestError) as error:
-        from_job(AlgorithmSpecification={"TrainingImage": image})
-
-    assert image in str(error.value)
-    assert "Set the tag model-promotion:inference-image of the training job" in str(error.value)
-    assert "Model.PrimaryContainer.Image in the application's settings" in str(error.value)
-
-
-def test_a_training_image_with_an_inference_image_tag_is_accepted() -> None:
-    specification = {"TrainingImage": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5"}
-    tag = {"model-promotion:inference-image": "serves"}
-
-    assert from_job(AlgorithmSpecification=specification, tags=tag).containers[0]["Image"] == "serves"
-
-
-def test_a_job_of_an_algorithm_resource_is_refused_with_the_required_tag() -> None:
-    with pytest.raises(InvalidRequestError, match="Set the tag model-promotion:inference-image"):
-        from_job(AlgorithmSpecification={"AlgorithmName": "arn:aws:sagemaker:eu-west-1:111111111111:algorithm/a"})
-
-
 def test_a_custom_container_gets_no_framework_variables() -> None:
     own = from_job(HyperParameters={"epochs": "3"})
 
