@@ -78,7 +78,7 @@ permissions: setup ## Report which permissions the last `make test` required, an
 	$(RUN) python -m tests.permissions.effects
 
 faults: setup ## Inject every fault and change at every AWS call (takes hours). ARGUMENTS=--resume continues a run.
-	$(RUN) python -m tests.faults $(ARGUMENTS)
+	PYTHONPATH=functions $(RUN) python -m tests.faults $(ARGUMENTS)
 
 explore: setup ## Search all schedules of concurrent promotions (takes an hour). ARGUMENTS="--switches 2" sets bounds.
 	PYTHONPATH=functions AWS_DEFAULT_REGION=eu-west-1 AWS_CONFIG_FILE=/dev/null $(RUN) python -m tests.explorer $(ARGUMENTS)

@@ -235,9 +235,9 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, history.lock, endpoint.state, "
-            "history.retention, history.rollback, Apply autoscaling, Run smoke test, history.verification, "
-            "plan.preview, history.agreement"
+            "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
+            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
+            "history.verification, plan.preview, history.agreement"
         ),
     ]
     previous_endpoint_config_name: Annotated[

@@ -6,6 +6,7 @@ is published. An endpoint that differs from its record is reported once, and cou
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import datetime
 import json
@@ -50,6 +51,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             with _checking(f"the lock of the endpoint {each.endpoint}", problems):
                 if recovery.recover_if_dead(table, stepfunctions, each.endpoint, each.holder, now):
                     recovering.append(each.endpoint)
+    with _checking("the unrecorded approvals", problems):
+        approval_requests.record_orphans(table, ssm, stepfunctions, f"model-promotion-{stage}")
+    with _checking("the superseded approvals", problems):
+        requests = collections.Counter(record["endpoint"] for record, _ in approval_requests.open_requests(table))
+        for endpoint in [endpoint for endpoint, number in requests.items() if number > 1]:
+            with _checking(f"the superseded approvals of the endpoint {endpoint}", problems):
+                approval_requests.supersede_older(table, ssm, endpoint)
     with _checking("the approval requests", problems):
         for record, request in approval_requests.open_requests(table):
             with _checking(f"the approval {request.automation}", problems):

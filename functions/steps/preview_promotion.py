@@ -54,7 +54,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     scope = Scope(record["application"], event["stage"], event["bucket"], event["account"], executions)
     retention, next_live = settings["Retention"], record | {"status": "Succeeded"}
     keep = cleanup.resources_to_keep(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
-    superseded = cleanup.find_superseded(sagemaker, s3, scope, keep)
+    superseded = cleanup.find_superseded(cleanup.survey(sagemaker, s3, scope, keep), scope, keep)
     return {
         "outcome": "preview",
         "would_be": would,

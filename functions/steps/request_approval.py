@@ -32,15 +32,21 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if reason_of_newer := approval_requests.reason_of_newer(approval_requests.still_open(table, ssm, endpoint), record):
         return {"outcome": "newer_requested", "reason": reason_of_newer}
 
+    runbook, stepfunctions = event["approval_policy"]["runbook"], client("stepfunctions")
     last = approval_requests.last(table, record)
+    if last and not last.automation and approval_requests.record_orphans(table, ssm, stepfunctions, runbook, endpoint):
+        last = approval_requests.last(table, record)
     if last and last.execution != execution:
-        reason_not = approval_requests.reason_not_to_request(ssm, client("stepfunctions"), last, record["by_event"])
+        reason_not = approval_requests.reason_not_to_request(ssm, stepfunctions, last, record["by_event"])
         if reason_not:
             return {"outcome": "already_requested", "reason": reason_not}
     if not approval_requests.claim(table, execution, record, last):
         return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
-    automation = approval_requests.start(ssm, event["approval_policy"]["runbook"], execution, record)
-    approval_requests.record_started(table, record, automation)
+    automation = approval_requests.start(ssm, runbook, execution, record)
+    if not approval_requests.record_started(table, execution, record, automation):
+        # This execution was stopped, and its function has outlived it.
+        approval_requests.cancel(ssm, automation)
+        return {"outcome": "already_requested", "reason": "Another execution has requested the approval."}
     # A request for a newer candidate may have been recorded since the check. Each start records its own request before
     # it reads the others, so that the later one of two sees both.
     superseded += approval_requests.supersede_older(table, ssm, endpoint)

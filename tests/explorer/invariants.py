@@ -17,7 +17,7 @@ _CHANGES = ("create_endpoint", "update_endpoint", "delete_endpoint")
 def one_holder_changes(machine: Machine, step: Step) -> str | None:
     """A running execution keeps its lock until it releases it, and only the holder of its lock changes an endpoint.
 
-    After an interruption, its function may do so until the recovery, which holds the lock by then, looks at it.
+    After an interruption, its function may do so until the recovery, which holds the lock by then, checks it.
     """
     before, after = step.before.world, step.after.world
     for endpoint in _endpoints(before):
@@ -52,9 +52,9 @@ def success_is_true(machine: Machine, step: Step) -> str | None:
 
 
 def locks_end(machine: Machine, step: Step) -> str | None:
-    """In the end, no endpoint is locked, or people were called."""
+    """In the end, no endpoint is locked, or operators were paged."""
     world = step.after.world
-    if not step.is_last or _people_called(machine, world):
+    if not step.is_last or _operators_paged(machine, world):
         return None
     held = [endpoint for endpoint in _endpoints(world) if world.lock(endpoint)]
     return f"nobody knows that {held[0]} is locked by {world.lock(held[0])}" if held else None
@@ -88,20 +88,20 @@ def approvals_are_used_once(machine: Machine, step: Step) -> str | None:
     return None
 
 
-def endings_are_announced_once(machine: Machine, step: Step) -> str | None:
+def endings_are_published_once(machine: Machine, step: Step) -> str | None:
     """In the end, the event of every success was published, exactly once unless something was interrupted."""
     if not step.is_last:
         return None
     world = step.after.world
     interrupted = any(ended and ended.status != "SUCCEEDED" for ended in world.executions.values())
-    announced = [execution for kind, execution, _ in world.announced if kind == _SUCCEEDED]
+    published = [execution for kind, execution, _ in world.published if kind == _SUCCEEDED]
     for endpoint in _endpoints(world):
         live = world.live(endpoint)
         for record in world.history(endpoint):
             if record["status"] != "Succeeded" or record["execution"] not in world.executions:
                 continue
-            times = announced.count(record["execution"])
-            # The event of a promotion that died is not published any more after another one has replaced it.
+            times = published.count(record["execution"])
+            # The event of a promotion that died is no longer published after another one has replaced it.
             is_replaced = interrupted and live and live["execution"] != record["execution"]
             if times == 0 and not is_replaced:
                 return f"{_short(record['execution'])} is on record, but its event was not published"
@@ -111,9 +111,9 @@ def endings_are_announced_once(machine: Machine, step: Step) -> str | None:
 
 
 def record_agrees(machine: Machine, step: Step) -> str | None:
-    """While an endpoint is not locked, it has the config of its record, or people were called."""
+    """While an endpoint is not locked, it has the config of its record, or operators were paged."""
     world = step.after.world
-    if step.is_read or world.changed_by_others or _people_called(machine, world):
+    if step.is_read or world.changed_by_others or _operators_paged(machine, world):
         return None
     for endpoint in _endpoints(world):
         if world.lock(endpoint):
@@ -133,7 +133,7 @@ INVARIANTS: dict[str, Invariant] = {
         locks_end,
         nothing_needed_is_removed,
         approvals_are_used_once,
-        endings_are_announced_once,
+        endings_are_published_once,
         record_agrees,
     )
 }
@@ -151,8 +151,8 @@ def _endpoints(world: World) -> list[str]:
     return sorted({key for kind, key in world.items if kind in ("live", "lock")} | set(world.endpoints))
 
 
-def _people_called(machine: Machine, world: World) -> bool:
-    return any(ended and ended.error in machine.calls_people for ended in world.executions.values())
+def _operators_paged(machine: Machine, world: World) -> bool:
+    return any(ended and ended.error in machine.pages_operators for ended in world.executions.values())
 
 
 def _needed(step: Step) -> Iterator[tuple[str, str]]:

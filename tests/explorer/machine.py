@@ -1,6 +1,6 @@
 """The deployed state machine: an interpreter of its definition whose executions are values.
 
-An execution proceeds by itself to its next call, wait or end. Whoever has it then decides when the call is answered.
+An execution proceeds to its next call, wait or end. The caller then decides when the call is answered.
 Every state of the definition takes part as it is deployed; only Map states are not interpreted.
 """
 
@@ -95,7 +95,7 @@ class Machine:
             if resource["Type"] == "AWS::Serverless::Function" and (function := project.function(logical_id))
         }
         rule = template.properties("NotifyRollbackFailure", names)
-        self.calls_people = frozenset(rule["EventPattern"]["detail"]["error"])
+        self.pages_operators = frozenset(rule["EventPattern"]["detail"]["error"])
 
     def start(self, world: World, arn: str, *, at: str = START, **variables: Any) -> Execution:
         """Return a new execution of an input, which the world knows, in the state `at`."""

@@ -94,6 +94,6 @@ MUTATIONS = {
         "nothing needed is removed", "retention", Bounds(switches=1), _ignore_removals
     ),
     "approvals are valid again": Mutation("approvals are used once", "approval", Bounds(faults=1), _approve_again),
-    "nobody publishes later": Mutation("endings are announced once", "update", Bounds(aborts=1), _do_not_publish_later),
+    "nobody publishes later": Mutation("endings are published once", "update", Bounds(aborts=1), _do_not_publish_later),
     "done before the record": Mutation("record agrees", "update", Bounds(faults=1), _count_as_done_before_the_record),
 }

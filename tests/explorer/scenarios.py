@@ -87,12 +87,13 @@ def promotion(machine: Machine, world: World, name: str, version: int, **more: A
     claim = {"kind": "use", "key": f"{ENDPOINT}#{EXECUTIONS}{name}", "digest": digest(version)}
     world.items["use", claim["key"]] = dumps({key: {"S": value} for key, value in claim.items()})
     settings = read("{}", "the parameter", machine.defaults, "111111111111")
-    variables = {
+    assigned = machine.states["Resolve candidate"]["Assign"]
+    constants = {key: value for key, value in assigned.items() if not str(value).startswith("{%")}
+    variables = constants | {
         "promotion": started,
         "settings": json.dumps(settings),
+        "plan": {},
         "is_preview": False,
-        "is_recovery": False,
-        "lock_held": False,
         "lock_wait_ends": int(machine.parameters["LockWaitSeconds"]) * 1000,
     }
     given = dumps({"training_job": started["source_name"]})

@@ -234,13 +234,15 @@ class Moves:
             return
         elif situation.functions:
             world.now = max(each.invocation.started + each.invocation.timeout for each in situation.functions) + 1
-        elif world.watched == _ROUNDS or world.found_by_watch == world.state():
+        elif world.watched == _ROUNDS or world.found_by_watch == hash((world.state(), situation.left)):
             yield Step(situation, situation, "the end", is_last=True)
             return
         else:
             world.now += _HOUR
             world.watched += 1
-            world.found_by_watch = world.state()
+            world.found_by_watch = hash((world.state(), situation.left))
+            # No trouble lasts for an hour.
+            world.troubles = {}
             yield Step(situation, self._watch(situation, world), "an hour later, the watch runs")
             return
         for name, endpoint in world.endpoints.items():

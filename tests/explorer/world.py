@@ -1,7 +1,7 @@
 """The AWS of one stage in memory: what the state machine and its functions read and change.
 
-A world is data that is copied before every step. Nothing in it runs by itself: an update of an endpoint proceeds with
-each description of the endpoint.
+A world is data that is copied before every step. Nothing in it runs in the background: the update of an endpoint
+proceeds with each of its descriptions.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class World:
     requests: tuple[Request, ...] = ()
     approvals: dict[str, str] = dataclasses.field(default_factory=dict)
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
-    announced: tuple[tuple[str, str, str], ...] = ()
+    published: tuple[tuple[str, str, str], ...] = ()
     troubles: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     stale: int = 0
     # Whether the resources that retention removes matter to anyone else.
@@ -108,7 +108,7 @@ class World:
         values = (
             self.now,
             self.objects,
-            self.announced,
+            self.published,
             self.requests,
             self.watched,
             self.described_by,
@@ -119,7 +119,7 @@ class World:
 
     def state(self) -> int:
         """Return what the watch could find."""
-        return hash((frozenset(self.items.items()), frozenset(self.executions.items()), self.announced))
+        return hash((frozenset(self.items.items()), frozenset(self.executions.items()), self.published))
 
     def lock(self, endpoint: str) -> dict[str, Any] | None:
         """Return the execution and the record of the lock of an endpoint, if it is locked."""
@@ -166,7 +166,7 @@ class World:
                 for entry in request["Entries"]:
                     detail = json.loads(entry["Detail"])
                     what = (entry["DetailType"], detail.get("execution", ""), detail.get("status", ""))
-                    self.announced = (*self.announced, what)
+                    self.published = (*self.published, what)
                 return {"FailedEntryCount": 0, "Entries": []}
             case "stepfunctions", "describe_execution":
                 if (arn := request["executionArn"]) not in self.executions:

@@ -21,6 +21,7 @@ from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile,
 from tests.support.s3_faults import client_error
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+SKLEARN = f"141502667606.dkr.ecr.{REGION}.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 IMAGE = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com/reviews:1"
 AWS = f"763104351884.dkr.ecr.{REGION}.amazonaws.com"
 ARTIFACT = "s3://artifacts/reviews-1/output/model.tar.gz"
@@ -33,7 +34,7 @@ JOB: dict[str, Any] = {
     "TrainingJobArn": f"{ARN}:training-job/reviews-1",
     "TrainingJobStatus": "Completed",
     "ModelArtifacts": {"S3ModelArtifacts": ARTIFACT},
-    "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+    "AlgorithmSpecification": {"TrainingImage": SKLEARN, "TrainingInputMode": "File"},
     "HyperParameters": {
         "sagemaker_program": '"inference.py"',
         "sagemaker_submit_directory": '"s3://artifacts/source.tar.gz"',

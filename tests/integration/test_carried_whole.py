@@ -15,7 +15,7 @@ from embedded_aws.kernel import accounts
 from tests.support.settings import configure
 from tests.support.sources import SERVER_IMAGE, training_request, tune
 from tests.support.steps import invoke, payload
-from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, Lab, Stage
+from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, SKLEARN, Lab, Stage
 
 
 @dataclasses.dataclass
@@ -283,7 +283,7 @@ def test_a_tuning_job_stands_for_its_best_training_job(lab: Lab, qa: Stage, step
     promoted, _ = steps.promote({"tuning_job": tuning}, application)
 
     expected = {
-        "Image": SERVER_IMAGE,
+        "Image": SKLEARN,
         "ModelDataUrl": f"s3://{DEV_BUCKET}/{best['TrainingJobName']}/output/model.tar.gz",
         "Environment": {
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",

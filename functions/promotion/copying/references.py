@@ -19,7 +19,8 @@ Path = tuple[str | int, ...]
 class Reference:
     """An S3 URI in a model: its path in the containers, and whether it is a prefix of several objects.
 
-    The value of an environment variable that does not end in "/" can be either, depending on the objects in S3.
+    The value of an environment variable or the URI of code that does not end in "/" can be either, depending on the
+    objects in S3.
     """
 
     path: Path
@@ -34,7 +35,7 @@ class Reference:
     @property
     def may_be_prefix(self) -> bool:
         """Return whether the URI can be an object or a prefix."""
-        return not self.is_prefix and "Environment" in self.path
+        return not self.is_prefix and ("Environment" in self.path or "InferenceCode" in self.path)
 
     @property
     def slot(self) -> str:

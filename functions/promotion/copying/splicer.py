@@ -25,37 +25,44 @@ from promotion.errors import PromotionRefusedError, TransientError
 _SLOWEST_BYTES_PER_SECOND = 1024**2
 
 
-def plan(s3: Any, archive: PinnedObject, code: list[PinnedObject], owner: str) -> PinnedObject:
-    """Return the object that adds the code in the objects `code` to `archive`.
+def add_code(
+    s3: Any, model: list[PinnedObject], code: list[PinnedObject], owner: str, *, is_archive: bool
+) -> tuple[list[PinnedObject], set[str]]:
+    """Return the objects of a model with the code in the objects `code`, and the names of the files of the code.
 
-    `s3` is a boto3 client, `owner` the account of the buckets. Raise PromotionRefusedError if the code cannot be added.
+    `s3` is a boto3 client, `owner` the account of the buckets. Code is added to an archive, or becomes objects under
+    `code/`. Raise PromotionRefusedError if it cannot be added.
     """
-    return asyncio.run(plan_on_loop(s3, archive, code, owner))
+    return asyncio.run(add_code_on_loop(s3, model, code, owner, is_archive=is_archive))
 
 
-async def plan_on_loop(s3: Any, archive: PinnedObject, code: list[PinnedObject], owner: str) -> PinnedObject:
-    """Return the object as `plan` does, on the running event loop."""
-    source = await _source(s3, archive, archive.size, owner, of_version=False)
-    tar = code_tar.tar_of(await files_of(s3, code, owner, of_version=False))
-    return splice.planned(source, archive.size, tar, code)
-
-
-def plan_files(s3: Any, code: list[PinnedObject], owner: str) -> list[PinnedObject]:
-    """Return an object for each file of the code, for a model without an archive."""
-    return asyncio.run(plan_files_on_loop(s3, code, owner))
-
-
-async def plan_files_on_loop(s3: Any, code: list[PinnedObject], owner: str) -> list[PinnedObject]:
-    """Return the objects as `plan_files` does, on the running event loop."""
+async def add_code_on_loop(
+    s3: Any, model: list[PinnedObject], code: list[PinnedObject], owner: str, *, is_archive: bool
+) -> tuple[list[PinnedObject], set[str]]:
+    """Return the same as `add_code`, on the running event loop."""
     files = await files_of(s3, code, owner, of_version=False)
-    return [splice.planned_file(name, content, code) for name, content in files.items()]
+    if is_archive:
+        [archive] = model
+        source = await _source(s3, archive, archive.size, owner, of_version=False)
+        return [splice.planned(source, archive.size, code_tar.tar_of(files), code)], set(files)
+    if is_packed(code):
+        added = [splice.planned_file(name, content, code) for name, content in files.items()]
+    else:
+        added = [dataclasses.replace(each, name=f"{code_tar.FOLDER}/{each.name}") for each in code]
+    existing = {pinned.name for pinned in model}
+    return [*model, *(each for each in added if each.name not in existing)], set(files)
+
+
+def is_packed(code: list[PinnedObject]) -> bool:
+    """Return whether the code is in an archive."""
+    return len(code) == 1 and code[0].name.endswith((".tar.gz", ".tgz"))
 
 
 async def files_of(s3: Any, code: list[PinnedObject], owner: str, *, of_version: bool) -> dict[str, bytes]:
     """Return the files in an archive with code, or the pinned objects themselves, by their names under `code/`."""
     code_tar.assert_small({pinned.name: pinned.size for pinned in code}, f"s3://{code[0].bucket}/{code[0].key}")
     contents = [await _read(s3, pinned, owner, of_version=of_version) for pinned in code]
-    if len(code) == 1 and code[0].name.endswith((".tar.gz", ".tgz")):
+    if is_packed(code):
         return code_tar.files_in(contents[0], f"s3://{code[0].bucket}/{code[0].key}")
     return {pinned.name: content for pinned, content in zip(code, contents, strict=True)}
 

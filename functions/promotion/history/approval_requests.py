@@ -100,9 +100,39 @@ def _not_pinned(record: PromotionRecord) -> str:
     return text if len(text) <= 512 else f"{text[:509]}..."
 
 
-def record_started(table: PromotionTable, record: PromotionRecord, automation: str) -> None:
-    """Record the Automation execution that was started for the claimed request."""
-    table.update("approval", _key(record), "SET automation = :automation", automation=automation)
+def record_started(table: PromotionTable, execution: str, record: PromotionRecord, automation: str) -> bool:
+    """Record the Automation execution that was started for the request of `execution`.
+
+    Return False if another execution has claimed the request in the meantime.
+    """
+    return table.update(
+        "approval",
+        _key(record),
+        "SET automation = :automation",
+        "execution = :execution",
+        automation=automation,
+        execution=execution,
+    )
+
+
+def record_orphans(table: PromotionTable, ssm: Any, stepfunctions: Any, runbook: str, endpoint: str = "") -> list[str]:
+    """Record the Automation executions that were started by executions that ended before they recorded them.
+
+    Return their IDs. Without an `endpoint`, all endpoints are checked. An orphan is found by the parameters of the
+    executions of the `runbook` that wait for a decision.
+    """
+    prefix = f"{endpoint}#" if endpoint else ""
+    items = table.query("approval", prefix=prefix, where="automation = :none", none="")
+    unstarted = [item for item in items if not is_running(stepfunctions, item["execution"])]
+    if not unstarted:
+        return []
+    # An execution requests one approval.
+    claimed: dict[str, PromotionRecord] = {item["execution"]: json.loads(item["promotion"]) for item in unstarted}
+    return [
+        identifier
+        for identifier, execution in approval.waiting(ssm, runbook)
+        if execution in claimed and record_started(table, execution, claimed[execution], identifier)
+    ]
 
 
 def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tuple[PromotionRecord, ApprovalRequest]]:
@@ -183,7 +213,7 @@ def supersede_older(table: PromotionTable, ssm: Any, endpoint: str) -> list[Appr
             continue
         # The rejection that follows the cancellation names the newer candidate.
         _record_superseded(table, each, newer.record["source_name"])
-        _cancel(ssm, each.request.automation)
+        cancel(ssm, each.request.automation)
         record_ended(table, each.record, each.request)
         superseded.append(each.request)
     return superseded
@@ -194,7 +224,7 @@ def _record_superseded(table: PromotionTable, older: OpenRequest, by: str) -> No
     table.update("approval", _key(older.record), update, condition, by=by, automation=older.request.automation)
 
 
-def _cancel(ssm: Any, automation: str) -> None:
+def cancel(ssm: Any, automation: str) -> None:
     """Cancel an Automation execution if it has not ended in the meantime."""
     exceptions = ssm.exceptions
     try:

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from promotion.copying import digest, references
+from promotion.aws.s3_uri import bucket_and_key
+from promotion.copying import digest, references, splicer
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import assert_within_limits, pin
 from promotion.copying.references import Path, Reference
 from promotion.errors import PromotionRefusedError
-from promotion.source import images
+from promotion.source import images, inference_code
 from promotion.source.candidate import Candidate
 from promotion.source.images import Image
 from promotion.stage import Stage
@@ -64,10 +65,26 @@ def pinned(
     replaced = settings.get("Model", {}).get("PrimaryContainer", {}).get("Environment", {})
     found = references.references(containers, {*replaced, *settings.get("KeptVariables", [])})
     objects = {reference.path: pin(s3, reference, stage.upstream_account) for reference in found}
+    if candidate.code:
+        _add_code(s3, candidate.code, found, objects, stage)
     assert_within_limits([each for several in objects.values() for each in several], maximum_bytes)
     content = Content(dataclasses.replace(candidate, containers=containers), found, objects)
     _assert_etags(content)
     return content
+
+
+def _add_code(
+    s3: Any, code: dict[str, Any], found: list[Reference], objects: dict[Path, list[PinnedObject]], stage: Stage
+) -> None:
+    """Add the code to the objects of the model's data, which a training job has in its only container."""
+    uri, [model] = code["uri"], [each for each in found if str(each.path[1]).startswith("ModelData")]
+    place = Reference((0, "InferenceCode"), uri, is_prefix=uri.endswith("/"))
+    bucket_and_key(uri, place.place)
+    pinned_code = pin(s3, place, stage.upstream_account)
+    objects[model.path], names = splicer.add_code(
+        s3, objects[model.path], pinned_code, stage.upstream_account, is_archive=not model.is_prefix
+    )
+    inference_code.assert_contained(code["program"], names, uri)
 
 
 def _assert_etags(content: Content) -> None:

@@ -17,7 +17,7 @@ from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
 from promotion.plan import pinned_weights
-from promotion.source import admission, quality_gate
+from promotion.source import admission, inference_code, quality_gate
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
     CREDENTIALS_REASON,
@@ -33,6 +33,7 @@ _OPERATIONS = {
 }
 _PARTS = (
     *_OPERATIONS,
+    "InferenceCode",
     "Autoscaling",
     "SmokeTest",
     "QualityGate",
@@ -101,9 +102,9 @@ def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: 
     """Return the settings: `text` (the JSON document in `parameter`) over the stack's `defaults`.
 
     The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
-    UpdateEndpoint's DeploymentConfig and of CreateModel, the value of `autoscaling.validated`, a suite or "skip", a
-    list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises InvalidRequestError, with the
-    parameter and the path of the problem, if the document is not valid.
+    UpdateEndpoint's DeploymentConfig and of CreateModel, {"S3Uri", "Program"}, the value of `autoscaling.validated`, a
+    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises
+    InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
     return settings | _parts(text, parameter, settings, upstream_account)
@@ -139,6 +140,8 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
     match part:
         case "SmokeTest":
             return value if value == SKIP else smoke_test.validated(value, "SmokeTest")
+        case "InferenceCode":
+            return inference_code.validated(value, part)
         case "Autoscaling":
             return autoscaling.validated(value, part)
         case "QualityGate":

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import admission, images, inference_image, model_metrics, model_package
+from promotion.source import admission, images, inference_code, inference_image, model_metrics, model_package
 from promotion.source.containers import checked, unknown_field
 from promotion.source.promoted import PromotedUpstream
 from promotion.source.tags import (
@@ -42,6 +41,7 @@ class Candidate:
     ContainerDefinitions with the upstream's URIs; `tags` are the source's tags, without AWS's and this project's;
     `smoke_test` is the `s3://` URI of the model's own test suite; `etags` are the required ETags of some artifacts, by
     the slot of their reference. `metrics` are from SageMaker, `metrics_uri` is the `s3://` URI of a file with them.
+    `code` is the code to add to the model, as in `inference_code.Served`.
     """
 
     application: str
@@ -56,6 +56,7 @@ class Candidate:
     etags: dict[str, str] = dataclasses.field(default_factory=dict)
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     metrics_uri: str | None = None
+    code: dict[str, str | None] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the candidate as a JSON object for the state machine."""
@@ -116,12 +117,12 @@ def package_without_application(package: dict[str, Any], tags: dict[str, str]) -
 
 
 def from_training_job(
-    description: dict[str, Any], tags: dict[str, str], application: str | None, region: str, image: str | None
+    description: dict[str, Any], tags: dict[str, str], application: str | None, region: str, settings: dict[str, Any]
 ) -> Candidate:
     """Build the candidate of a completed training job in the way that SageMaker's Python SDK builds a model.
 
-    `description` is the response of DescribeTrainingJob; `image` is the inference image of the settings, if they have
-    one. Raise InvalidRequestError if the job is not completed, or has no application or no inference image.
+    `description` is the response of DescribeTrainingJob; `settings` are those of the application. Raise
+    InvalidRequestError if the job is not completed, or has no application or no inference image.
     """
     name = description["TrainingJobName"]
     status = description["TrainingJobStatus"]
@@ -131,23 +132,30 @@ def from_training_job(
             f"The training job {name} is {status}{reason}. Only a Completed training job can be promoted. "
             "Train the model again."
         )
-    environment = _framework_environment(description.get("HyperParameters", {}), region)
+    model = settings.get("Model", {})
+    image = model.get("PrimaryContainer", {}).get("Image")
     container: dict[str, Any] = {
         "Image": image or inference_image.of_training_job(description, tags),
         **_model_data(description),
     }
-    if environment:
-        container["Environment"] = environment
+    isolated = description.get("EnableNetworkIsolation", False)
+    other = inference_code.named(tags, settings.get("InferenceCode", {}))
+    served = inference_code.of_training_job(
+        description, container["Image"], other, region, isolated=isolated or model.get("EnableNetworkIsolation", False)
+    )
+    if served.environment:
+        container["Environment"] = served.environment
     return Candidate(
         application=admission.application_of(application, tags, f"The training job {name}"),
         source={"kind": "training_job", "name": name, "arn": description["TrainingJobArn"]},
         created_at=iso(description.get("TrainingEndTime") or description["CreationTime"]),
         containers=[container],
-        enable_network_isolation=description.get("EnableNetworkIsolation", False),
+        enable_network_isolation=isolated,
         in_vpc=bool(description.get("VpcConfig")),
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         metrics=model_metrics.of_training_job(description),
+        code=served.code,
     )
 
 
@@ -266,29 +274,6 @@ def _model_data(description: dict[str, Any]) -> dict[str, Any]:
         return {"ModelDataUrl": artifacts}
     location = {"S3Uri": artifacts.rstrip("/") + "/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     return {"ModelDataSource": {"S3DataSource": location}}
-
-
-def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict[str, str]:
-    """Return the variables that the SDK sets for a framework model (sagemaker.model.FrameworkModel), or none."""
-    program = _decoded(hyperparameters.get("sagemaker_program"))
-    if not program:
-        return {}
-    return {
-        "SAGEMAKER_CONTAINER_LOG_LEVEL": _decoded(hyperparameters.get("sagemaker_container_log_level")) or "20",
-        "SAGEMAKER_PROGRAM": program,
-        "SAGEMAKER_REGION": region,
-        "SAGEMAKER_SUBMIT_DIRECTORY": _decoded(hyperparameters.get("sagemaker_submit_directory"))
-        or "/opt/ml/model/code",
-    }
-
-
-def _decoded(hyperparameter: str | None) -> str | None:
-    """Return a hyperparameter without the JSON encoding that the SDK adds and other clients do not."""
-    try:
-        value = json.loads(hyperparameter or '""')
-    except (RecursionError, ValueError):
-        return hyperparameter
-    return value if isinstance(value, str) else hyperparameter
 
 
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:

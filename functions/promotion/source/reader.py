@@ -132,8 +132,7 @@ def _of_job(
     settings = _settings(request, tags, admission.of_training_job(description), applications)
     if isinstance(settings, Refusal):
         return settings
-    image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
-    return candidate.from_training_job(description, tags, request.application, upstream.region, image)
+    return candidate.from_training_job(description, tags, request.application, upstream.region, settings)
 
 
 def _model(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:

@@ -16,6 +16,7 @@ from promotion.errors import PromotionRefusedError, TransientError
 from tests.support import idle_clock
 from tests.support.archives import CODE, noise, spliced, tar_gz
 from tests.support.copies import Kill, copying, pinned
+from tests.support.copies import copy as copy_plain
 from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Stored, client, served
 
 SMALL, LARGE = tar_gz({"model.bin": noise(1000)}), tar_gz({"model.bin": noise(16 * MIB)})
@@ -35,7 +36,10 @@ def planned(
 
     async def plan() -> PinnedObject:
         async with served(s3):
-            return await splicer.plan_on_loop(client(), pinned(model, "model.tar.gz"), [code], UPSTREAM)
+            added = splicer.add_code_on_loop(
+                client(), [pinned(model, "model.tar.gz")], [code], UPSTREAM, is_archive=True
+            )
+            return (await added)[0][0]
 
     model = s3.put_data("upstream", "reviews/model.tar.gz", archive, algorithm)
     code = code_of(s3, files)
@@ -223,22 +227,30 @@ def test_a_missing_permission_is_named(s3: S3, name: str) -> None:
         copy(s3, one)
 
 
-def test_each_file_of_the_code_is_an_object_of_an_uncompressed_model(s3: S3) -> None:
-    files = CODE | {"large.bin": noise(12 * MIB)}
-    code = code_of(s3, files)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_each_file_of_the_code_is_an_object_of_an_uncompressed_model(s3: S3, is_packed: bool) -> None:
+    files = CODE | {"large.bin": noise(12 * MIB), "own.py": b"of the code"}
+    model = [pinned(s3.put_data("upstream", f"reviews/{name}", b"1"), name) for name in ("model.bin", "code/own.py")]
+    if is_packed:
+        code = [code_of(s3, files)]
+    else:
+        code = [pinned(s3.put_data("upstream", f"reviews/{name}", content), name) for name, content in files.items()]
 
-    async def plan() -> list[PinnedObject]:
+    async def plan() -> tuple[list[PinnedObject], set[str]]:
         async with served(s3):
-            return await splicer.plan_files_on_loop(client(), [code], UPSTREAM)
+            return await splicer.add_code_on_loop(client(), model, code, UPSTREAM, is_archive=False)
 
-    objects = [dataclasses.replace(one, target=f"models/{one.name}") for one in idle_clock.run(plan())]
+    planned, names = idle_clock.run(plan())
     s3.requests.clear()
-    summary = copy(s3, *objects)
+    objects = [dataclasses.replace(one, target=f"models/{one.name}") for one in planned]
+    copy(s3, *[one for one in objects if one.splice])
+    copy_plain(s3, *[one for one in objects if not one.splice])
 
     found = {key: stored.data for (bucket, key), stored in s3.objects.items() if bucket == "stage"}
-    assert found == {f"models/code/{name}": content for name, content in files.items()}
-    assert summary.verified_by == {"CRC64NVME": 3}
-    assert s3.operations.count("GetObject") == 1
+    expected = {f"code/{name}": content for name, content in files.items()} | {"code/own.py": b"1", "model.bin": b"1"}
+    assert found == {f"models/{name}": content for name, content in expected.items()}
+    assert names == set(files)
+    assert s3.operations.count("GetObject") == is_packed
 
 
 def test_code_that_is_not_packed_is_added_too(s3: S3) -> None:
@@ -247,7 +259,8 @@ def test_code_that_is_not_packed_is_added_too(s3: S3) -> None:
 
     async def plan() -> PinnedObject:
         async with served(s3):
-            return await splicer.plan_on_loop(client(), pinned(model, "model.tar.gz"), code, UPSTREAM)
+            added = splicer.add_code_on_loop(client(), [pinned(model, "model.tar.gz")], code, UPSTREAM, is_archive=True)
+            return (await added)[0][0]
 
     copy(s3, idle_clock.run(plan()))
 

@@ -19,7 +19,7 @@ def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTabl
     for digest, promotion in requested.items():
         approval_requests.claim(table, FIRST, promotion, None)
         if digest != "c":
-            approval_requests.record_started(table, promotion, f"automation-{digest}")
+            approval_requests.record_started(table, FIRST, promotion, f"automation-{digest}")
     approval_requests.claim(table, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
 
     requests = approval_requests.open_requests(table, "reviews-qa")
@@ -34,12 +34,12 @@ def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTabl
 
 def test_a_request_that_is_requested_again_is_open_again(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
-    approval_requests.record_started(table, PROMOTION, "automation")
+    approval_requests.record_started(table, FIRST, PROMOTION, "automation")
     (request,) = approval_requests.open_requests(table)
     approval_requests.record_ended(table, *request)
 
     approval_requests.claim(table, SECOND, PROMOTION, request[1])
-    approval_requests.record_started(table, PROMOTION, "automation-2")
+    approval_requests.record_started(table, SECOND, PROMOTION, "automation-2")
 
     assert approval_requests.open_requests(table) == [(PROMOTION, ApprovalRequest(SECOND, "automation-2"))]
 
@@ -74,14 +74,14 @@ def test_a_candidate_has_no_request_at_first(table: PromotionTable) -> None:
 def test_the_automation_execution_is_recorded_with_the_request(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
 
-    approval_requests.record_started(table, PROMOTION, "automation-1")
+    approval_requests.record_started(table, FIRST, PROMOTION, "automation-1")
 
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
 
 
 def test_only_one_execution_claims_the_request_after_one_that_ended(table: PromotionTable) -> None:
     approval_requests.claim(table, "zeroth", PROMOTION, None)
-    approval_requests.record_started(table, PROMOTION, "automation-1")
+    approval_requests.record_started(table, "zeroth", PROMOTION, "automation-1")
     last = approval_requests.last(table, PROMOTION)
 
     claims = [approval_requests.claim(table, one, PROMOTION, last) for one in (FIRST, SECOND)]
@@ -92,7 +92,7 @@ def test_only_one_execution_claims_the_request_after_one_that_ended(table: Promo
 
 def test_a_repeated_claim_keeps_the_started_approval(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
-    approval_requests.record_started(table, PROMOTION, "automation-1")
+    approval_requests.record_started(table, FIRST, PROMOTION, "automation-1")
     last = approval_requests.last(table, PROMOTION)
 
     assert approval_requests.claim(table, FIRST, PROMOTION, last)
@@ -110,6 +110,16 @@ def test_another_candidate_or_endpoint_has_another_request(table: PromotionTable
 NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 
 
+def test_an_approval_is_recorded_only_for_the_execution_that_claimed_the_request(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    approval_requests.claim(table, SECOND, PROMOTION, ApprovalRequest(FIRST, ""))
+
+    recorded = [approval_requests.record_started(table, each, PROMOTION, f"of-{each}") for each in (SECOND, FIRST)]
+
+    assert recorded == [True, False]
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(SECOND, f"of-{SECOND}")
+
+
 class SystemsManager:
     """Automation executions, each with its status and the status of its approval step."""
 
@@ -117,6 +127,7 @@ class SystemsManager:
 
     def __init__(self, **automations: tuple[str, str]) -> None:
         self.automations = automations
+        self.requested_by: dict[str, str] = {}
         self.failing = False
         self.stopped: list[str] = []
         self.started: list[dict[str, Any]] = []
@@ -131,9 +142,19 @@ class SystemsManager:
                 "DocumentName": "model-promotion-qa",
                 "AutomationExecutionStatus": status,
                 "ExecutionStartTime": NOON,
+                "Parameters": {"RequestedBy": [self.requested_by.get(AutomationExecutionId, "")]},
                 "StepExecutions": [{"StepName": "Approve", "StepStatus": step}],
             }
         }
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "describe_automation_executions"
+        return self
+
+    def paginate(self, Filters: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: N803
+        assert [each["Values"] for each in Filters] == [["model-promotion-qa"], ["Waiting"]]
+        waiting = [name for name, (status, _) in self.automations.items() if status == "Waiting"]
+        return [{"AutomationExecutionMetadataList": [{"AutomationExecutionId": name} for name in waiting]}]
 
     def stop_automation_execution(self, AutomationExecutionId: str, Type: str) -> None:  # noqa: N803
         assert Type == "Cancel"
@@ -228,10 +249,25 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
 
 
+@pytest.mark.parametrize(("status", "orphans"), [("ABORTED", ["of-first"]), ("RUNNING", [])])
+def test_an_approval_of_an_execution_that_ended_before_it_recorded_it_is_found(
+    table: PromotionTable, status: str, orphans: list[str]
+) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    ssm = SystemsManager(**{"of-first": ("Waiting", "Waiting"), "of-second": ("Waiting", "Waiting")})
+    ssm.requested_by = {"of-first": FIRST, "of-second": SECOND}
+
+    found = approval_requests.record_orphans(table, ssm, StepFunctions(status), "model-promotion-qa")
+
+    assert found == orphans
+    last = approval_requests.last(table, PROMOTION)
+    assert last == ApprovalRequest(FIRST, "of-first" if orphans else "")
+
+
 def requested(table: PromotionTable, automation: str, created_at: str = "2026-01-01T00:00:00Z") -> None:
     promotion = PROMOTION | {"digest": automation, "source_name": f"of-{automation}", "created_at": created_at}
     approval_requests.claim(table, FIRST, promotion, None)
-    approval_requests.record_started(table, promotion, automation)
+    approval_requests.record_started(table, FIRST, promotion, automation)
 
 
 def test_older_requests_are_superseded_unless_granted(table: PromotionTable) -> None:

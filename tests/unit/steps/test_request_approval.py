@@ -25,6 +25,7 @@ class Approvals:
 
     def __init__(self) -> None:
         self.statuses: dict[str, str] = {}
+        self.status = "RUNNING"
 
     def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         return {
@@ -32,6 +33,7 @@ class Approvals:
                 "AutomationExecutionId": AutomationExecutionId,
                 "DocumentName": "model-promotion-qa",
                 "AutomationExecutionStatus": self.statuses[AutomationExecutionId],
+                "Parameters": {"RequestedBy": [FIRST]},
             }
         }
 
@@ -44,7 +46,14 @@ class Approvals:
         self.statuses[AutomationExecutionId] = "Cancelled"
 
     def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803
-        return {"status": "RUNNING"}
+        return {"status": self.status}
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        waiting = [name for name, status in self.statuses.items() if status == "Waiting"]
+        return [{"AutomationExecutionMetadataList": [{"AutomationExecutionId": name} for name in waiting]}]
 
 
 @pytest.fixture
@@ -117,3 +126,33 @@ def test_an_older_request_is_superseded(approvals: Approvals) -> None:
     request(SECOND)
 
     assert approvals.statuses == {"of-reviews-1": "Cancelled", "of-reviews-2": "Waiting"}
+
+
+def test_an_approval_that_an_interrupted_execution_has_started_is_not_requested_again(
+    approvals: Approvals, dynamodb: Any
+) -> None:
+    request()
+    key = f"{CANDIDATE['endpoint']}#{CANDIDATE['digest']}"
+    put("approval", key, execution=FIRST, automation="", promotion=json.dumps(CANDIDATE))
+    approvals.status = "ABORTED"
+
+    assert request(SECOND)["outcome"] == "already_requested"
+
+    assert (get("approval", key) or {})["automation"] == "of-reviews-2"
+
+
+def test_a_function_that_outlives_its_execution_cancels_the_approval_that_it_starts(
+    approvals: Approvals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = approvals.start_automation_execution
+
+    def start_late(**given: Any) -> dict[str, str]:
+        key = f"{CANDIDATE['endpoint']}#{CANDIDATE['digest']}"
+        put("approval", key, execution=SECOND, automation="of-second", promotion=json.dumps(CANDIDATE))
+        return start(**given)
+
+    monkeypatch.setattr(approvals, "start_automation_execution", start_late)
+
+    assert request()["outcome"] == "already_requested"
+
+    assert approvals.statuses == {"of-reviews-2": "Cancelled"}
