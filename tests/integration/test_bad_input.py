@@ -64,6 +64,7 @@ def test_bad_input_fails_immediately_with_instructions(qa: Stage, given: Any, wo
         "Capture failure",
         "Lock held?",
         "Publish failure",
+        "Planned?",
         "Recovered?",
         "Promotion failed",
     ]

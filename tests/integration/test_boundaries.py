@@ -262,7 +262,7 @@ def test_an_s3_uri_outside_of_the_upstream_buckets_is_refused_in_every_place(
     for what, execution in refused.items():
         assert execution.error == "PromotionRefusedError", (what, execution.error, execution.cause)
         assert "cannot be read" in (execution.cause or ""), what
-        assert execution.states[-3:] == ["Publish failure", "Recovered?", "Promotion failed"], what
+        assert execution.states[-4:] == ["Publish failure", "Planned?", "Recovered?", "Promotion failed"], what
     assert qa.endpoint(application) is None
     copied = qa.client("s3").list_objects_v2(Bucket=qa.bucket, Prefix=f"models/{application}/")["Contents"]
     assert [found["Key"] for found in copied] == [f"models/{application}/secret.bin"]
