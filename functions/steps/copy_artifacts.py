@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
-from promotion.aws.clients import client
-from promotion.copying.copier import Copier
+from promotion.aws.clients import client, upstream_client
+from promotion.copying.incoming import IncomingCopier
 from promotion.copying.manifest import PinnedObject
 from promotion.step import logger, step
 
@@ -25,7 +26,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ExpectedBucketOwner=event["account"],
     )["Body"]
     objects = [PinnedObject.from_line(line) for line in lines.read().decode().splitlines()]
-    copier = Copier(s3, event["bucket"], event["account"], event["upstream_account"])
+    session = event["execution"].rsplit(":", 1)[-1]
+    reader = functools.partial(upstream_client, event["upstream_role_arn"], event["external_id"], session, "s3")
+    copier = IncomingCopier(s3, reader, event["bucket"], event["account"], event["upstream_account"])
     summary = copier.copy(objects, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
     if summary.without_tags:
         logger.warning("Tags not copied: the permission s3:PutObjectTagging is missing", objects=summary.without_tags)

@@ -146,7 +146,7 @@ def test_a_copy_is_resumed_after_its_process_has_died(
 def test_an_abandoned_multipart_upload_expires(qa: Stage) -> None:
     rules = qa.client("s3").get_bucket_lifecycle_configuration(Bucket=qa.bucket)["Rules"]
 
-    (rule,) = (rule for rule in rules if "AbortIncompleteMultipartUpload" in rule)
+    (rule,) = (rule for rule in rules if rule["ID"] == "abandoned-copies")
     assert rule["Status"] == "Enabled"
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert rule.get("Filter", {}).get("Prefix", "") == ""

@@ -102,6 +102,10 @@ class _Call:
             "s3:x-amz-server-side-encryption-aws-kms-key-id": self.headers.get(
                 "x-amz-server-side-encryption-aws-kms-key-id"
             ),
+            "s3:x-amz-server-side-encryption-customer-algorithm": self.headers.get(
+                "x-amz-server-side-encryption-customer-algorithm"
+            ),
+            "s3:x-amz-storage-class": self.headers.get("x-amz-storage-class"),
             "s3:x-amz-acl": self.headers.get("x-amz-acl"),
             "s3:x-amz-copy-source": self.headers.get("x-amz-copy-source"),
         }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from promotion.copying import digest, references
+from promotion.copying.incoming import Reader
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import assert_within_limits, pin
 from promotion.copying.references import Path, Reference
@@ -51,16 +52,21 @@ class Content:
 
 
 def pinned(
-    s3: Any, candidate: Candidate, stage: Stage, image_digest: Callable[[Image], str], maximum_bytes: int
+    s3: Any,
+    candidate: Candidate,
+    stage: Stage,
+    image_digest: Callable[[Image], str],
+    maximum_bytes: int,
+    reader: Reader | None = None,
 ) -> Content:
     """Return the current content of a candidate; `image_digest` returns the digest of an image's tag.
 
-    Raises PromotionRefusedError if an image or object cannot be used, or has changed since the registration, or if the
-    objects have more than `maximum_bytes`.
+    `reader` can copy objects whose KMS key this stage cannot use. Raises PromotionRefusedError if an image or object
+    cannot be used, or has changed since the registration, or if the objects have more than `maximum_bytes`.
     """
     containers = images.pinned(candidate.containers, stage.region, image_digest)
     found = references.references(containers)
-    objects = {reference.path: pin(s3, reference, stage.upstream_account) for reference in found}
+    objects = {reference.path: pin(s3, reference, stage.upstream_account, reader) for reference in found}
     assert_within_limits([each for several in objects.values() for each in several], maximum_bytes)
     content = Content(dataclasses.replace(candidate, containers=containers), found, objects)
     _assert_etags(content)
