@@ -199,8 +199,9 @@ def versioned(lab: Lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("versioned")
-def test_the_version_of_a_versioned_artifact_is_pinned(lab: Lab, qa: Stage, application: str) -> None:
-    promotion = qa.execution_of(lab.train(application, "good"))
+@pytest.mark.parametrize("algorithm", ["AES256", "aws:kms"], ids=["copied directly", "copied by the upstream account"])
+def test_the_version_of_a_versioned_artifact_is_pinned(lab: Lab, qa: Stage, application: str, algorithm: str) -> None:
+    promotion = qa.execution_of(lab.train(application, "good", encryption={"ServerSideEncryption": algorithm}))
 
     assert promotion.status == "SUCCEEDED", promotion.cause
     manifest = qa.client("s3").get_object(Bucket=qa.bucket, Key=promotion.output["manifest"])["Body"].read().decode()

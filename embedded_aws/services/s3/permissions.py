@@ -129,6 +129,7 @@ class _Call:
         if self.operation == "GetObjectAttributes":
             yield self._on_object("GetObjectAttributes", version, bucket, name)
         # The response to HeadObject has only metadata, of which only the checksum is encrypted ("ChecksumMode").
+        # *Assumed*: without the permission for the key, it is denied rather than without the checksum.
         if self.operation != "HeadObject" or self.headers.get("x-amz-checksum-mode"):
             yield from self._key_uses(["Decrypt"], target.kms_key_id, bucket, name, target.bucket_key_enabled)
         if copies and self.operation == "CopyObject" and self._copies_tags(target):

@@ -41,11 +41,24 @@ class Reader:
     @functools.cached_property
     def s3(self) -> Any:
         """The client for S3 with the credentials of the role."""
-        return self.connect()
+        return connected(self.connect)
 
     def new_key(self) -> str:
         """Return a key for one object. Nobody can write it before this stage does, since nobody can guess it."""
         return f"{PREFIX}{self.folder}/{secrets.token_hex(16)}"
+
+
+def connected(connect: Callable[[], Any]) -> Any:
+    """Return the client of `connect`; raise PromotionRefusedError if this stage may not assume the reader role."""
+    try:
+        return connect()
+    except ClientError as error:
+        if meaning(error) is not Meaning.DENIED:
+            raise
+        raise PromotionRefusedError(
+            f"This stage cannot assume the reader role of the upstream account: {message(error)}. Deploy upstream.yaml "
+            "in the upstream account for this stage."
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +144,7 @@ class IncomingCopier:
         if not objects:
             return []
         copier = Copier(
-            self._reader(),
+            connected(self._reader),
             self._bucket,
             self._owner,
             self._source_owner,

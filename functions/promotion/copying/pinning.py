@@ -22,6 +22,10 @@ logger = Logger(child=True)
 # S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
 FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
 
+# All checksums of S3 (botocore's s3 model: ChecksumAlgorithm).
+_CHECKSUMS = (*FULL_OBJECT_CHECKSUMS, "SHA1", "SHA256")
+_KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
+
 # The headers that a multipart copy must set itself. S3 stores "Expires" as a string, exactly as the user sent it.
 _ATTRIBUTES = {
     "cache-control",
@@ -146,6 +150,7 @@ class _Pinning:
         uri, incoming = f"s3://{self._bucket}/{key}", ""
         try:
             reply = await self._head(self._s3, key)
+            await self._assert_decrypted(reply, key)
         except ClientError as error:
             if error.response["Error"]["Code"] == "400":
                 raise PromotionRefusedError(
@@ -177,6 +182,20 @@ class _Pinning:
     async def _head(self, s3: S3Requests, key: str) -> Reply:
         return await s3.send("HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"})
 
+    async def _assert_decrypted(self, reply: Reply, key: str) -> None:
+        """Raise the ClientError of a GET if the KMS key of an object denies this stage.
+
+        S3 does not document whether it denies a HEAD with checksum without kms:Decrypt, or omits the checksum.
+        """
+        has_checksum = any(f"x-amz-checksum-{each.lower()}" in reply.headers for each in _CHECKSUMS)
+        if _KMS_KEY not in reply.headers or has_checksum:
+            return
+        try:
+            await self._s3.send("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+        except ClientError as error:
+            if meaning(error) is Meaning.DENIED:
+                raise
+
     async def _head_of_reader(self, error: ClientError, key: str) -> Reply:
         """Return the response to the reader role, if only the object's KMS key denies this stage; raise otherwise."""
         uri, arn = f"s3://{self._bucket}/{key}", f"arn:aws:s3:::{self._bucket}/{key}"
@@ -204,7 +223,7 @@ class _Pinning:
             reply = await self._s3.send("HeadObject", "HEAD", key, headers=self._owned)
         except ClientError:
             return None
-        return reply.headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+        return reply.headers.get(_KMS_KEY)
 
     async def _with_message(self, s3: S3Requests, error: ClientError, key: str) -> ClientError:
         """Return a denied HEAD's error with the message of a GET, which names the missing permission or key."""

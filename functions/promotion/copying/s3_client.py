@@ -218,6 +218,9 @@ _NO_DOCUMENT = ElementTree.Element("None")
 def _read(response: Response, operation: str, retries: int) -> Reply:
     """Return the reply in `response`; raise ClientError for an error, which S3 can also send with status 200."""
     root = _NO_DOCUMENT
+    if operation == "GetObject" and response.status < 300:
+        # The content of the object.
+        return Reply(response.headers, root, retries)
     # S3 sends white space while it processes a request.
     if document := response.body.lstrip():
         try:

@@ -6,6 +6,7 @@ import dataclasses
 from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import ClientError
 
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
 from promotion.copying.incoming import IncomingCopier, Reader
@@ -13,6 +14,7 @@ from promotion.copying.manifest import PinnedObject
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, original, planned
+from tests.support.s3_faults import client_error
 from tests.support.s3_service import OWN, S3, UPSTREAM, Request, client, served
 
 SMALL, LARGE = 1000, MULTIPART_THRESHOLD + 5 * PART_SIZE
@@ -261,6 +263,22 @@ def test_the_reader_role_is_assumed_once() -> None:
     reader = Reader(lambda: next(sessions), "execution")
 
     assert reader.s3 == reader.s3 == "a"
+
+
+def test_a_role_that_cannot_be_assumed_is_a_missing_stack_upstream() -> None:
+    def connect() -> None:
+        raise client_error("AccessDenied", "not authorized to perform: sts:AssumeRole")
+
+    with pytest.raises(PromotionRefusedError, match=r"sts:AssumeRole\. Deploy upstream\.yaml"):
+        _ = Reader(connect, "execution").s3
+
+
+def test_a_transient_error_of_the_role_is_not_a_refusal() -> None:
+    def connect() -> None:
+        raise client_error("ThrottlingException")
+
+    with pytest.raises(ClientError):
+        _ = Reader(connect, "execution").s3
 
 
 def test_1000_objects_through_incoming_cost_a_few_requests_each(s3: S3) -> None:

@@ -358,8 +358,28 @@ def test_an_object_whose_key_denies_the_stage_is_pinned_by_the_reader_role() -> 
     assert found.incoming.startswith("incoming/execution/")
 
 
-def test_an_object_that_the_stage_can_decrypt_is_not_read_by_the_reader_role() -> None:
+def test_a_key_that_denies_the_stage_is_found_if_a_head_only_lacks_the_checksum() -> None:
+    s3 = encrypted()
+    s3.head.pop("x-amz-checksum-crc32")
+    s3.fault = lambda request, _: (
+        "AccessDenied" if request.operation == "GetObject" and "READER" not in request.headers["authorization"] else ""
+    )
+
+    (found,) = pin_with_reader(s3, one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert found.incoming
+
+
+@pytest.mark.parametrize("fault", ["", "InvalidRequest"], ids=["readable", "empty"])
+def test_an_object_without_a_checksum_that_the_stage_can_decrypt_is_pinned(fault: str) -> None:
     s3 = Object(x_amz_server_side_encryption_aws_kms_key_id=KEY)
+    s3.fault = lambda request, _: fault if request.operation == "GetObject" else ""
+
+    assert not pinned(s3).incoming
+
+
+def test_an_object_that_the_stage_can_decrypt_is_not_read_by_the_reader_role() -> None:
+    s3 = Object(x_amz_server_side_encryption_aws_kms_key_id=KEY, x_amz_checksum_sha256="sha")
     s3.checks_signatures = False
 
     (found,) = pin_with_reader(s3, one("s3://artifacts/reviews/model.tar.gz"))
