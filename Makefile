@@ -11,7 +11,8 @@ ARGUMENTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local setup hooks format unit docs clean test lint permissions faults hostile build deploy
+.PHONY: help demo local setup hooks format unit docs aws-images clean test lint permissions faults explore hostile build \
+	deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -45,6 +46,11 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	$(RUN) python -m docs.effects
 	$(RUN) python -m docs.messages
 
+aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
+	$(UV) pip install --quiet --no-deps --target .aws-images "$$($(RUN) python -m checks.aws_images)"
+	$(RUN) python -m checks.aws_images .aws-images
+	rm -rf .aws-images
+
 clean: ## Remove everything that was built or installed.
 	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv
 
@@ -71,8 +77,11 @@ permissions: setup ## Report which permissions the last `make test` required, an
 	$(RUN) python -m tests.permissions
 	$(RUN) python -m tests.permissions.effects
 
-faults: setup ## Inject every fault at every AWS call (takes an hour). ARGUMENTS=--resume continues a run.
-	$(RUN) python -m tests.faults $(ARGUMENTS)
+faults: setup ## Inject every fault and change at every AWS call (takes hours). ARGUMENTS=--resume continues a run.
+	PYTHONPATH=functions $(RUN) python -m tests.faults $(ARGUMENTS)
+
+explore: setup ## Search all schedules of concurrent promotions (takes an hour). ARGUMENTS="--switches 2" sets bounds.
+	PYTHONPATH=functions AWS_DEFAULT_REGION=eu-west-1 AWS_CONFIG_FILE=/dev/null $(RUN) python -m tests.explorer $(ARGUMENTS)
 
 hostile: setup ## Try every hostile input and print how each is refused.
 	@$(RUN) python -m tests.hostile_inputs

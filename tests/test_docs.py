@@ -93,6 +93,26 @@ def test_the_events_in_the_readme_are_excerpts_of_the_examples() -> None:
         assert shown.items() <= whole.items()
 
 
+@pytest.mark.parametrize(("record", "key"), [("v3", None), ("v2", "example")])
+def test_the_examples_for_the_sdk_are_those_that_were_run_with_the_sdk(record: str, key: str | None) -> None:
+    """After a change of an example, run tests/sdk_models/record_v3.py and record_v2.py, which execute it."""
+    recorded = json.loads((ROOT / f"tests/sdk_models/{record}.json").read_text())
+    run = recorded[key] if key else recorded
+
+    assert run["readme"] in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert {next(iter(tag.values())): list(tag.values())[1] for tag in run["tags"]} == {
+        "model-promotion:application": "reviews",
+        "model-promotion:smoke-test": "s3://sagemaker-eu-west-1-111111111111/reviews/smoke-test.json",
+    }
+
+
+def test_every_example_in_python_was_run() -> None:
+    blocks = [block for page in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    records = [json.loads((ROOT / f"tests/sdk_models/{name}.json").read_text()) for name in ("v3", "v2")]
+
+    assert blocks == [records[0]["readme"], records[1]["example"]["readme"]]
+
+
 def test_the_latest_release_in_the_changelog_is_the_version_of_the_project() -> None:
     releases = re.findall(r"(?m)^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text())
 

@@ -143,7 +143,11 @@ FLOW = [
         "Check endpoint",
         state("Deployed?", "Next: Wait for deployment", "Next: Check endpoint"),
     ),
-    violation("unlimited_retry", "Copy ", resource("PromotionStateMachine", ' "MaxAttempts": 30,')),
+    violation(
+        "unlimited_retry",
+        "Copy ",
+        resource("PromotionStateMachine", ' "MaxAttempts": 30, "BackoffRate"', ' "BackoffRate"'),
+    ),
     violation(
         "unlimited_retry",
         "Create model",

@@ -1,5 +1,7 @@
 """Fault injection: errors, lost requests and lost responses for the n-th call of an operation by a caller.
 
+Also what someone else does before that call.
+
 Real faults are random. A test injects them one by one and can cover all of them. The codes are those in each API
 reference's "Common Errors", in S3's "Error responses" and in Lambda's Invoke.
 """
@@ -33,6 +35,8 @@ class Kind(enum.Enum):
     KILLED_BEFORE = "function killed before"
     KILLED_AFTER = "function killed after"
     CONFLICT_ONCE = "transaction conflict once"
+    DENIED_BRIEFLY = "denied until another call"
+    FAILED_BRIEFLY = "500 until ten other calls"
 
     @property
     def lasts(self) -> bool:
@@ -42,6 +46,9 @@ class Kind(enum.Enum):
 
 # The number of calls that a fault affects, if not one. None means the first and all later ones.
 _TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROTTLED_TWICE: 2}
+
+# The number of other calls, by any role or service, after which a fault that affects all later calls ends.
+_ENDS_AFTER = {Kind.DENIED_BRIEFLY: 1, Kind.FAILED_BRIEFLY: 10}
 
 _THROTTLED = {"s3": (503, "SlowDown"), "lambda": (429, "TooManyRequestsException"), "sts": (400, "Throttling")}
 _FAILED = {"s3": "InternalError", "lambda": "ServiceException", "dynamodb": "InternalServerError"}
@@ -67,31 +74,40 @@ class Call:
 
 @dataclasses.dataclass
 class _Watch:
-    """An observer of calls, with or without a fault. Requests are read only while an observer exists."""
+    """An observer of calls, with or without a fault or an act. Requests are read only while an observer exists."""
 
     calls: list[Call]
     call: Call | None = None
     kind: Kind | None = None
+    act: Callable[[], object] | None = None
     hits: int = 0
+    others: int = 0
     counts: Counter[Call] = dataclasses.field(default_factory=Counter)
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
-    def record(self, principal: str, service: str, operation: str) -> Kind | None:
-        """Record a call, and return the fault that affects it."""
+    def record(self, principal: str, service: str, operation: str) -> bool:
+        """Record a call, and return whether the fault or the act affects it."""
         with self.lock:
             same = Call(principal, service, operation)
             self.counts[same] += 1
             number = self.counts[same]
             self.calls.append(dataclasses.replace(same, number=number))
-            if self.call is None or self.kind is None:
-                return None
-            if dataclasses.replace(self.call, number=1) != same or number < self.call.number:
-                return None
-            times = _TIMES.get(self.kind, 1)
-            if times is not None and number >= self.call.number + times:
-                return None
+            if self.call is None:
+                return False
+            if dataclasses.replace(self.call, number=1) != same:
+                self.others += bool(self.hits)
+                return False
+            if number < self.call.number or self._is_over(number - self.call.number):
+                return False
             self.hits += 1
-            return self.kind
+            return True
+
+    def _is_over(self, later: int) -> bool:
+        """Return whether the call that is so many calls `later` than the first affected one is no longer affected."""
+        if self.kind in _ENDS_AFTER:
+            return self.others >= _ENDS_AFTER[self.kind]
+        times = _TIMES.get(self.kind, 1) if self.kind else 1
+        return times is not None and later >= times
 
 
 _watches: list[_Watch] = []
@@ -114,6 +130,17 @@ def injected(call: Call, kind: Kind) -> Iterator[_Watch]:
     if kind is Kind.CONFLICT_ONCE and call.operation not in CONFLICTING:
         raise ValueError(f"{call.operation} cannot have a transaction conflict.")
     watch = _Watch([], call, kind)
+    with _among(watch):
+        yield watch
+
+
+@contextlib.contextmanager
+def preceded(call: Call, act: Callable[[], object]) -> Iterator[_Watch]:
+    """Call `act` once before a call reaches its service: what someone else does between two calls.
+
+    The caller waits for it. `act` must raise nothing.
+    """
+    watch = _Watch([], call, act=act)
     with _among(watch):
         yield watch
 
@@ -146,10 +173,10 @@ class Faults:
             case Kind.THROTTLED | Kind.THROTTLED_TWICE:
                 status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
                 return _answer(environ, start_response, service, protocol, code, "Rate exceeded", status)
-            case Kind.FAILED | Kind.FAILED_ONCE:
+            case Kind.FAILED | Kind.FAILED_ONCE | Kind.FAILED_BRIEFLY:
                 code = _FAILED.get(service, "InternalFailure")
                 return _answer(environ, start_response, service, protocol, code, "An internal error occurred.", 500)
-            case Kind.DENIED:
+            case Kind.DENIED | Kind.DENIED_BRIEFLY:
                 message = f"User is not authorized to perform this operation of {service}"
                 return _answer(environ, start_response, service, protocol, "AccessDenied", message, None)
             case Kind.CONFLICT_ONCE:
@@ -175,8 +202,13 @@ def _fault(environ: dict[str, Any]) -> tuple[Kind, requests.Operation] | None:
         return None
     account = caller.account if isinstance(caller, decisions.Caller) else caller.source_account
     requested = requests.read_operation(environ, signed, account)
-    kinds = [watch.record(caller.principal, requested.service, requested.operation) for watch in list(_watches)]
-    kind = next((kind for kind in kinds if kind), None)
+    affected = [
+        watch for watch in list(_watches) if watch.record(caller.principal, requested.service, requested.operation)
+    ]
+    for watch in affected:
+        if watch.act:
+            watch.act()
+    kind = next((watch.kind for watch in affected if watch.kind), None)
     return (kind, requested) if kind else None
 
 

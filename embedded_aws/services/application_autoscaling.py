@@ -1,13 +1,16 @@
 """Application Auto Scaling for SageMaker variants: scalable targets, scaling policies and scheduled actions.
 
 https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. A new capacity range changes the
-capacity of a variant that is outside it. Alarms do not change capacity.
+capacity of a variant that is outside it. Alarms do not change capacity. One-time scheduled actions (`at`) in UTC run at
+their time if the pace lets schedules run; `run` runs any action.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -24,6 +27,8 @@ from embedded_aws.iam import clients
 from embedded_aws.iam.permissions import Call as ApiCall
 from embedded_aws.iam.permissions import Need, Needs, Permissions
 from embedded_aws.kernel import validation
+from embedded_aws.kernel.accounts import REGION
+from embedded_aws.kernel.background import Background
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
@@ -37,6 +42,8 @@ _RESUMED = dict.fromkeys(
     ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False
 )
 _DEFAULT_PAGE = 50
+_AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+_POLL_SECONDS = 0.5
 
 patches = Patches("5.2.5")
 
@@ -73,8 +80,52 @@ class _Call:
 
 
 def install(host: Host) -> None:
-    """Apply the patches."""
+    """Apply the patches, and start the schedules unless the pace turns them off."""
+    if host.pace.schedules:
+        background = Background("scheduled actions")
+        host.exits.callback(background.end)
+        background.run(watch, background)
     patches.apply()
+
+
+def run(account: str, resource: str, action: str, region: str = REGION) -> None:
+    """Run a scheduled action of a variant now."""
+    for targets in list(applicationautoscaling_backends[account][region].targets.values()):
+        if resource in targets:
+            _run(account, region, targets[resource], action)
+
+
+def watch(background: Background) -> None:
+    """Run one-time actions at their time."""
+    done: set[str] = set()
+    while background.pause(_POLL_SECONDS):
+        for account, regions in list(applicationautoscaling_backends.items()):
+            for region, backend in list(regions.items()):
+                for target in [target for each in list(backend.targets.values()) for target in list(each.values())]:
+                    for name, action in list(target.actions.items()):
+                        arn, at = action["ScheduledActionARN"], _AT.fullmatch(action["Schedule"])
+                        if at and arn not in done and f"{at[1]}+00:00" <= _now():
+                            done.add(arn)
+                            _run(account, region, target, name)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _run(account: str, region: str, target: _Target, name: str) -> None:
+    """Set the capacities of the target to those of the action, which can have one of them or both.
+
+    "How scheduled scaling for Application Auto Scaling works" (scheduled-scaling-policy-overview) and
+    API_SuspendedState. Assumed: an action after which the minimum would exceed the maximum changes nothing, and a
+    one-time action remains in descriptions.
+    """
+    changed = target.description | target.actions[name]["ScalableTargetAction"]
+    if target.description["SuspendedState"]["ScheduledScalingSuspended"]:
+        return
+    if changed["MinCapacity"] <= changed["MaxCapacity"]:
+        target.description |= changed
+        _move_into_range(account, region, target.description)
 
 
 def _method(name: str, operation: Callable[[_Call], dict[str, Any]]) -> Callable[..., str]:
@@ -106,7 +157,7 @@ def _register(call: _Call) -> dict[str, Any]:
     target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
     if target.description["MinCapacity"] > target.description["MaxCapacity"]:
         raise _invalid("Maximum capacity cannot be less than minimum capacity")
-    _move_into_range(call, target.description)
+    _move_into_range(call.account, call.region, target.description)
     return {"ScalableTargetARN": target.description["ScalableTargetARN"]}
 
 
@@ -123,12 +174,12 @@ def _has_role(account: str) -> bool:
     return _ROLE_NAME in {role.name for role in list(iam_backends[account]["aws"].roles.values())}
 
 
-def _move_into_range(call: _Call, target: dict[str, Any]) -> None:
+def _move_into_range(account: str, region: str, target: dict[str, Any]) -> None:
     """Change the capacity of an endpoint that is InService to one in the range (API_RegisterScalableTarget.html)."""
     if target["ScalableDimension"] != _INSTANCES:
         return
     _, endpoint, _, name = target["ResourceId"].split("/")
-    sagemaker = clients.client_as_operator("sagemaker", call.account, call.region)
+    sagemaker = clients.client_as_operator("sagemaker", account, region)
     try:
         description = sagemaker.describe_endpoint(EndpointName=endpoint)
         variants = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}

@@ -38,7 +38,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, Resolve "
-            "images"
+            "images, history.agreement"
         ),
     ]
     started_at: Annotated[
@@ -78,7 +78,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, "
-            "Prepare promotion record, Resolve images, history.rollback, source.promoted, history.approval"
+            "Prepare promotion record, Resolve images, history.rollback, source.promoted, history.approval, "
+            "history.agreement"
         ),
     ]
     source_name: Annotated[
@@ -121,13 +122,16 @@ class PromotionRecord(TypedDict, total=False):
         bool,
         "Whether an event started the promotion instead of an operator",
         WrittenBy("Resolve candidate"),
-        ReadBy("Check quality gate, Request approval, Inspect endpoint, plan.preview"),
+        ReadBy("Check quality gate, Request approval, Inspect endpoint, endpoint.state, plan.preview"),
     ]
     approval: Annotated[
         str,
         "The ID of the approval runbook's execution; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Preview promotion, Approval required?, Prepare promotion record, history.approval"),
+        ReadBy(
+            "Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval, "
+            "history.agreement"
+        ),
     ]
     approved_by: Annotated[
         str,
@@ -170,13 +174,19 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Prepare promotion record, history.approval_requests"),
+        ReadBy("Run smoke test, Prepare promotion record, Resolve images, endpoint.state, history.approval_requests"),
     ]
     metrics: Annotated[
         dict[str, float],
         "The candidate's metrics by name",
         WrittenBy("Plan copy"),
         ReadBy("Check quality gate, Inspect endpoint, plan.preview, source.quality_gate"),
+    ]
+    not_pinned: Annotated[
+        list[str],
+        "The places in the environment whose weights or addresses the digest does not pin",
+        WrittenBy("Plan copy"),
+        ReadBy("history.approval_requests, plan.preview"),
     ]
     deployment_config: Annotated[
         dict[str, Any],
@@ -217,7 +227,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
             "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, "
-            "source.request, Prepare promotion record, history.verification"
+            "source.request, Prepare promotion record, history.verification, history.agreement"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -225,16 +235,16 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the endpoint config",
         WrittenBy("Create endpoint config"),
         ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Check endpoint, Roll back endpoint, "
+            "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
             "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification"
+            "history.verification, plan.preview, history.agreement"
         ),
     ]
     previous_endpoint_config_name: Annotated[
         str,
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Roll back endpoint, Publish failure, history.retention"),
+        ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, history.agreement"),
     ]
     changing: Annotated[
         bool,
@@ -277,7 +287,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy(
             "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
-        ReadBy("Publish failure, history.retention, history.rollback"),
+        ReadBy("Publish failure, history.retention, history.rollback, history.agreement"),
     ]
     reason: Annotated[
         str,
@@ -301,5 +311,5 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The end time (ISO 8601)",
         WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
-        ReadBy("Record promotion, Record failure, history.rollback"),
+        ReadBy("Record promotion, Record failure, history.rollback, history.agreement"),
     ]

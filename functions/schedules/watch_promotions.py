@@ -1,32 +1,38 @@
-"""Monitor locks, approvals and live records: publish how long locks and approvals last, and repair interruptions.
+"""Monitor locks, approvals, live records and endpoints: publish metrics, repair interruptions, report differences.
 
 An interrupted promotion whose event was lost is recovered. A successful one that ended before its event was published
-is published.
+is published. An endpoint that differs from its record is reported once, and counted until it agrees.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from promotion.aws.clients import client
 from promotion.aws.executions import is_running
 from promotion.errors import PromotionError, TransientError
-from promotion.history import approval_requests, lock, records, recovery
+from promotion.history import agreement, approval_requests, lock, records, recovery
+from promotion.history.agreement import Facts
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source.request import OWN_SOURCE, SUCCEEDED
 from promotion.step import logger, step
 
+_DIFFERS = "Model Promotion Differs"
+
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Return the seconds that locks are `held` and approvals are `waiting`, and what is `recovering` and `published`.
+    """Return the seconds that locks are `held` and approvals are `waiting`, and what was done or found by endpoint.
 
-    A check that fails does not prevent the others. Raise PromotionError at the end if one has failed.
+    An endpoint is `recovering`, its event was `published`, or it is `differing` from its record, its lock or its
+    history. A check that fails does not prevent the others. Raise PromotionError at the end if one has failed.
     """
     stage, table = event["stage"], PromotionTable(client("dynamodb"), event["table"])
     stepfunctions, ssm = client("stepfunctions"), client("ssm")
@@ -34,16 +40,24 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     problems: list[str] = []
     held: dict[str, float] = {}
     waiting: dict[str, float] = {}
+    differing: dict[str, str] = {}
     recovering, published = [], []
 
     with _checking("the locks", problems):
         locks = lock.all_held(table)
         held = {each.endpoint: each.unexplained_seconds(now) for each in locks}
-        _put_metric(stage, "LockHeldSeconds", held)
+        _put_metric(stage, "LockHeldSeconds", max(held.values(), default=0), "Seconds")
         for each in locks:
             with _checking(f"the lock of the endpoint {each.endpoint}", problems):
                 if recovery.recover_if_dead(table, stepfunctions, each.endpoint, each.holder, now):
                     recovering.append(each.endpoint)
+    with _checking("the unrecorded approvals", problems):
+        approval_requests.record_orphans(table, ssm, stepfunctions, f"model-promotion-{stage}")
+    with _checking("the superseded approvals", problems):
+        requests = collections.Counter(record["endpoint"] for record, _ in approval_requests.open_requests(table))
+        for endpoint in [endpoint for endpoint, number in requests.items() if number > 1]:
+            with _checking(f"the superseded approvals of the endpoint {endpoint}", problems):
+                approval_requests.supersede_older(table, ssm, endpoint)
     with _checking("the approval requests", problems):
         for record, request in approval_requests.open_requests(table):
             with _checking(f"the approval {request.automation}", problems):
@@ -51,16 +65,32 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 if seconds is not None:
                     waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
     with _checking("the metric ApprovalWaitingSeconds", problems):
-        _put_metric(stage, "ApprovalWaitingSeconds", waiting)
+        _put_metric(stage, "ApprovalWaitingSeconds", max(waiting.values(), default=0), "Seconds")
     with _checking("the live records", problems):
         for record in records.unpublished(table):
             with _checking(f"the event of the endpoint {record['endpoint']}", problems):
                 if _publish_if_ended(table, stepfunctions, event["bus"], record):
                     published.append(record["endpoint"])
-    logger.info("Promotions checked", held=held, recovering=recovering, waiting=waiting, published=published)
+    with _checking("the endpoints", problems):
+        reported = agreement.reported(table)
+        for endpoint in agreement.endpoints(table):
+            differing[endpoint] = reported.get(endpoint, "")  # unless it can be read
+            with _checking(f"the endpoint {endpoint}", problems):
+                facts = agreement.read(table, client("sagemaker"), stepfunctions, endpoint)
+                if facts is None or not agreement.is_settled(facts):
+                    differing[endpoint] = ""
+                    continue
+                differing[endpoint] = " ".join(agreement.differences(facts))
+                if differing[endpoint] != reported.get(endpoint, ""):
+                    _report(table, event["bus"], stage, facts, differing[endpoint])
+        differing = {endpoint: text for endpoint, text in differing.items() if text}
+        _put_metric(stage, "DifferingEndpoints", len(differing), "Count")
+    found: dict[str, Any] = {"held": held, "recovering": recovering, "waiting": waiting, "published": published}
+    found["differing"] = differing
+    logger.info("Promotions checked", **found)
     if problems:
         raise PromotionError(f"{len(problems)} checks failed. The first is that of {problems[0]}")
-    return {"held": held, "recovering": recovering, "waiting": waiting, "published": published}
+    return found
 
 
 @contextlib.contextmanager
@@ -80,24 +110,38 @@ def _publish_if_ended(table: PromotionTable, stepfunctions: Any, bus: str, recor
     """
     if is_running(stepfunctions, record["execution"]):
         return False
-    entry = {"Source": OWN_SOURCE, "DetailType": SUCCEEDED, "EventBusName": bus, "Detail": json.dumps(record)}
-    answer = client("events").put_events(Entries=[entry])
-    if answer["FailedEntryCount"]:
-        raise TransientError(f"PutEvents: {answer['Entries'][0].get('ErrorMessage', 'The entry was not accepted.')}")
+    _publish(bus, SUCCEEDED, record)
     records.record_late_publication(table, record)
     return True
 
 
-def _put_metric(stage: str, metric: str, seconds: dict[str, float]) -> None:
-    """Put the longest time, or zero if there is none, so that the alarm returns to OK."""
-    client("cloudwatch").put_metric_data(
-        Namespace="ModelPromotion",
-        MetricData=[
-            {
-                "MetricName": metric,
-                "Dimensions": [{"Name": "Stage", "Value": stage}],
-                "Value": max(seconds.values(), default=0),
-                "Unit": "Seconds",
-            }
-        ],
-    )
+def _report(table: PromotionTable, bus: str, stage: str, facts: Facts, text: str) -> None:
+    """Publish the differences of an endpoint, unless `text` is empty, and record that they were reported."""
+    if text:
+        application = facts.endpoint.removesuffix(f"-{stage}")
+        last = facts.live or facts.history[-1]
+        detail = {
+            "application": application,
+            "stage": stage,
+            "endpoint": facts.endpoint,
+            "execution": facts.holder.execution if facts.holder else last["execution"],
+            # A reason of SageMaker could contain a link, which must not become one in an email.
+            "summary": f"{application}: endpoint and record differ. "
+            + re.sub("https?://", "", text, flags=re.IGNORECASE),
+        }
+        _publish(bus, _DIFFERS, detail)
+    agreement.record_report(table, facts.endpoint, text)
+
+
+def _publish(bus: str, detail_type: str, detail: Any) -> None:
+    entry = {"Source": OWN_SOURCE, "DetailType": detail_type, "EventBusName": bus, "Detail": json.dumps(detail)}
+    answer = client("events").put_events(Entries=[entry])
+    if answer["FailedEntryCount"]:
+        raise TransientError(f"PutEvents: {answer['Entries'][0].get('ErrorMessage', 'The entry was not accepted.')}")
+
+
+def _put_metric(stage: str, metric: str, value: float, unit: str) -> None:
+    """Put the value, also if it is zero, so that the alarm returns to OK."""
+    dimensions = [{"Name": "Stage", "Value": stage}]
+    data = {"MetricName": metric, "Dimensions": dimensions, "Value": value, "Unit": unit}
+    client("cloudwatch").put_metric_data(Namespace="ModelPromotion", MetricData=[data])

@@ -16,16 +16,16 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Register the scalable targets that the journal wants, and deregister all others."""
+    """Apply the autoscaling that the journal wants; what someone else has changed since the journal stays."""
     record: PromotionRecord = event["promotion"]
     endpoint, table, sagemaker = (
         record["endpoint"],
         PromotionTable(client("dynamodb"), event["table"]),
         client("sagemaker"),
     )
-    wanted = lock.recorded_scaling(table, endpoint).wanted
-    targets = client("application-autoscaling")
+    change, targets = lock.recorded_change(table, record), client("application-autoscaling")
     actual = scalable_targets.read(targets, endpoint, describe_endpoint(sagemaker, endpoint))
+    wanted = scalable_targets.to_apply(sagemaker, actual, change)
     lock.assert_held(table, event["execution"], endpoint)
     scalable_targets.apply(targets, actual, wanted)
     # The next state records this config as the live one.

@@ -6,6 +6,8 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint import alarms
+from promotion.endpoint.sagemaker import describe_endpoint_config
+from promotion.errors import TransientError
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
@@ -14,9 +16,12 @@ from promotion.step import logger, step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Put the alarms of the endpoint, and return their names."""
     record: PromotionRecord = event["promotion"]
+    config = describe_endpoint_config(client("sagemaker"), record["endpoint_config_name"])
+    if config is None:
+        raise TransientError(f"The endpoint config {record['endpoint_config_name']} is not visible in SageMaker yet.")
     requests = alarms.requests_of(
         record["endpoint"],
-        event["endpoint_config"],
+        config,
         error_rate_percent=event["error_rate_percent"],
         latency_milliseconds=event["latency_milliseconds"],
         topic_arn=event["topic_arn"],

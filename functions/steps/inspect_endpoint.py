@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 from promotion.aws.clients import client, upstream_client
+from promotion.aws.executions import start_again
 from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
-from promotion.history import approval, lock, records
+from promotion.history import approval, lock, records, rollback_target
 from promotion.history.rollback import duplicate_delivery, live_changed_reason
 from promotion.history.table import PromotionTable
-from promotion.plan.settings import assert_unchanged
+from promotion.plan.settings import changes, load, parameter_name
 from promotion.record import PromotionRecord
 from promotion.source import quality_gate, reader
 from promotion.step import logger, step
@@ -25,15 +26,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     execution, sagemaker, ssm = event["execution"], client("sagemaker"), client("ssm")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
-    description, settings = describe_endpoint(sagemaker, endpoint), json.loads(event["settings"])
-    live = records.live(table, endpoint)
+    description, live = describe_endpoint(sagemaker, endpoint), records.live(table, endpoint)
+    planned, names = json.loads(event["settings"]), (record["stage"], record["application"])
+    current = load(ssm, *names, event["defaults"], event["upstream_account"])
+    if not is_rollback and (changed := changes(planned, current)):
+        return _plan_again(event, changed)
+    # The model and the endpoint config of a rollback exist. Only their deployment depends on the settings.
+    settings = current or planned
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
     if description:
         ownership.assert_own(sagemaker, description, record["application"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     live = None if is_rollback else live
-    inspection = state.inspect(description, config, record["created_at"], live)
+    inspection = state.with_new_test(state.inspect(description, config, record["created_at"], live), record, live)
     if inspection.outcome == "already_live" and records.is_interrupted(table, endpoint):
         inspection = state.Inspection("update", inspection.previous)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
@@ -54,16 +60,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         role_arn, session = event["upstream_role_arn"], execution.rsplit(":", 1)[-1]
         upstream = upstream_client(role_arn, event["external_id"], session, "sagemaker")
         package = record["original_source_name"] if is_rollback else record["source_name"]
-        if reason := reader.why_withdrawn(upstream, package):
+        if reason := reader.why_withdrawn(upstream, package, settings, is_rollback=is_rollback):
             return {"outcome": "approval_withdrawn", "reason": reason, "promotion": record}
     if not is_rollback:
-        names, upstream_account = (record["stage"], record["application"]), event["upstream_account"]
-        assert_unchanged(ssm, *names, event["defaults"], upstream_account, settings)
         # A better candidate may have become live since the quality gate passed.
         checks = quality_gate.check(record["quality_gate"], record["metrics"], live)
         record = record | {"quality_gate": checks}
         if reason := quality_gate.why_failed(checks):
             return {"outcome": "quality_gate_failed", "reason": reason, "promotion": record}
+
+        missing = rollback_target.missing(
+            sagemaker, client("s3"), event["bucket"], event["account"], inspection.previous
+        )
+        if refusal := rollback_target.refusal(endpoint, inspection.previous, missing, settings):
+            raise PromotionRefusedError(refusal)
 
     deployment_config = record.get("deployment_config", {}) if inspection.previous else {}
     alarms.assert_none_in_alarm(client("cloudwatch"), endpoint, guardrails.alarm_names(deployment_config))
@@ -77,5 +87,21 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     }
     previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
-    lock.record_change(table, execution, record, previous, wanted)
+    record = lock.record_change(table, execution, record, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
+
+
+def _plan_again(event: dict[str, Any], changed: str) -> dict[str, Any]:
+    """Start the promotion again with the same input, unless an approval covers the settings that have changed."""
+    record: PromotionRecord = event["promotion"]
+    parameter = parameter_name(record["stage"], record["application"])
+    reason = (
+        f"The settings in the parameter {parameter} have changed since this promotion was planned ({changed}). The "
+        "endpoint was not updated. "
+    )
+    if record["approval"]:
+        raise PromotionRefusedError(f"{reason}Start the promotion again to request a new approval.")
+    again = start_again(client("stepfunctions"), event["execution"], event["input"])
+    logger.info("Promotion started again", execution=again)
+    reason += f"The execution {again} plans it again."
+    return {"outcome": "settings_changed", "reason": reason, "promotion": record}

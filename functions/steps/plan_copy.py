@@ -16,7 +16,16 @@ from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
-from promotion.plan import approved, compatibility, content, metric_files, preview, requests, smoke_test_files
+from promotion.plan import (
+    approved,
+    compatibility,
+    content,
+    metric_files,
+    pinned_weights,
+    preview,
+    requests,
+    smoke_test_files,
+)
 from promotion.plan.serving_role import serving_role
 from promotion.plan.stage_files import write, write_once
 from promotion.record import PromotionRecord
@@ -39,7 +48,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     reader = Reader(functools.partial(upstream_client, *role), execution_name) if event["incoming_copies"] else None
     role_arn = serving_role(client("iam"), event["serving_role_path"], candidate.application, settings, stage)
 
-    pinned_content = content.pinned(s3, candidate, stage, image_digest, maximum_bytes, reader)
+    pinned_content = content.pinned(s3, candidate, settings, stage, image_digest, maximum_bytes, reader)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     digest = digest_of(identity)
     approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
@@ -50,6 +59,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     containers, artifacts = pinned_content.placed(prefix, stage)
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
+    not_pinned = pinned_weights.not_pinned(containers, settings, candidate.application)
     metrics = metric_files.read(s3, candidate, stage.upstream_account, reader)
     placed_suite = suite.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri)
@@ -78,6 +88,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             digest_without_images=digest_without_images(identity_in_stage),
             smoke_test=placed_suite.uri,
             metrics=metrics.values,
+            not_pinned=not_pinned,
             deployment_config=settings.get("DeploymentConfig", {}),
         ),
         "model": request.model,

@@ -8,7 +8,7 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.endpoint import state
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
-from promotion.history import cleanup, records
+from promotion.history import cleanup, records, rollback_target
 from promotion.history.cleanup import Scope
 from promotion.history.rollback import duplicate_delivery
 from promotion.history.table import PromotionTable
@@ -31,11 +31,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     live = None if is_rollback else records.live(table, name)
     description = describe_endpoint(sagemaker, name)
     inspection = state.inspect(description, config_name, record["created_at"], live)
+    inspection = state.with_new_test(inspection, record, live)
     existing_model = describe_model(sagemaker, model_name)
     existing_config = describe_endpoint_config(sagemaker, config_name)
+    s3, settings = client("s3"), json.loads(event["settings"])
+    missing = rollback_target.missing(sagemaker, s3, event["bucket"], event["account"], inspection.previous)
     would, why = preview.verdict(
         record,
         inspection,
+        no_rollback=None if is_rollback else rollback_target.refusal(name, inspection.previous, missing, settings),
         duplicate=duplicate_delivery(records.history(table, name), record),
         requests_approval=event["require_approval"] and not is_rollback and not record["approval"],
         conflicts=[
@@ -48,9 +52,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     live_model = describe_model(sagemaker, served) if served else None
     executions = event["execution"].rpartition(":")[0] + ":"
     scope = Scope(record["application"], event["stage"], event["bucket"], event["account"], executions)
-    retention, next_live = json.loads(event["settings"])["Retention"], record | {"status": "Succeeded"}
+    retention, next_live = settings["Retention"], record | {"status": "Succeeded"}
     keep = cleanup.resources_to_keep(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
-    superseded = cleanup.find_superseded(sagemaker, client("s3"), scope, keep)
+    superseded = cleanup.find_superseded(cleanup.survey(sagemaker, s3, scope, keep), scope, keep)
     return {
         "outcome": "preview",
         "would_be": would,
@@ -66,6 +70,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "endpoint": name,
             "endpoint_status": description["EndpointStatus"] if description else "The endpoint does not exist yet.",
             "endpoint_config": {"from": inspection.previous, "to": config_name},
+            "rollback": preview.rollback(inspection.previous, missing),
             "in_the_model": preview.changes(model, live_model),
             "in_the_endpoint_config": preview.changes(config, live_config),
         },

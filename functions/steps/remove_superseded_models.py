@@ -34,8 +34,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     claims.begin_removal(table, removal, ends_at)
     try:
         keep = cleanup.resources_to_keep(table, stepfunctions, endpoint, retention["Keep"])
-        superseded = cleanup.find_superseded(client("sagemaker"), client("s3"), scope, keep)
-        objects = cleanup.remove(client("sagemaker"), client("s3"), scope, superseded)
+        survey = cleanup.survey(client("sagemaker"), client("s3"), scope, keep)
+        superseded, objects = cleanup.remove(client("sagemaker"), client("s3"), scope, survey, keep)
     finally:
         claims.end_removal(table, removal)
     claims.clear(table, stepfunctions, endpoint, time.time())

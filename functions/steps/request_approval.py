@@ -17,27 +17,40 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return whether the approval was requested as `outcome`, and the `reason`."""
     record: PromotionRecord = event["promotion"]
     execution, ssm = event["execution"], client("ssm")
-    table = PromotionTable(client("dynamodb"), event["table"])
-    live = records.live(table, record["endpoint"])
+    table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
+    # An earlier start may have failed to cancel the requests that it superseded.
+    superseded = approval_requests.supersede_older(table, ssm, endpoint)
+    live = records.live(table, endpoint)
     if live and live["digest"] == record["digest"] and record["by_event"]:
-        reason = f"The model {live['model_name']} is already live on the endpoint {record['endpoint']}."
+        reason = f"The model {live['model_name']} is already live on the endpoint {endpoint}."
         return {"outcome": "already_live", "reason": reason}
     if live and is_older(record["created_at"], live["created_at"]):
         reason = (
-            f"The model {live['model_name']}, which is live on the endpoint {record['endpoint']}, is newer than this "
-            "candidate."
+            f"The model {live['model_name']}, which is live on the endpoint {endpoint}, is newer than this candidate."
         )
         return {"outcome": "newer_live", "reason": reason}
+    if reason_of_newer := approval_requests.reason_of_newer(approval_requests.still_open(table, ssm, endpoint), record):
+        return {"outcome": "newer_requested", "reason": reason_of_newer}
 
+    runbook, stepfunctions = event["approval_policy"]["runbook"], client("stepfunctions")
     last = approval_requests.last(table, record)
+    if last and not last.automation and approval_requests.record_orphans(table, ssm, stepfunctions, runbook, endpoint):
+        last = approval_requests.last(table, record)
     if last and last.execution != execution:
-        reason_not = approval_requests.reason_not_to_request(ssm, client("stepfunctions"), last, record["by_event"])
+        reason_not = approval_requests.reason_not_to_request(ssm, stepfunctions, last, record["by_event"])
         if reason_not:
             return {"outcome": "already_requested", "reason": reason_not}
     if not approval_requests.claim(table, execution, record, last):
         return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
-    automation = approval_requests.start(ssm, event["approval_policy"]["runbook"], execution, record)
-    approval_requests.record_started(table, record, automation)
-    superseded = approval_requests.supersede_older(table, ssm, record)
+    automation = approval_requests.start(ssm, runbook, execution, record)
+    if not approval_requests.record_started(table, execution, record, automation):
+        # This execution was stopped, and its function has outlived it.
+        approval_requests.cancel(ssm, automation)
+        return {"outcome": "already_requested", "reason": "Another execution has requested the approval."}
+    # A request for a newer candidate may have been recorded since the check. Each start records its own request before
+    # it reads the others, so that the later one of two sees both.
+    superseded += approval_requests.supersede_older(table, ssm, endpoint)
     logger.info("Approval requested", automation=automation, superseded=[older.automation for older in superseded])
+    if automation in [each.automation for each in superseded]:
+        return {"outcome": "superseded", "reason": f"The approval {automation} was superseded by a newer candidate."}
     return {"outcome": "requested", "reason": f"The approval {automation} was requested."}

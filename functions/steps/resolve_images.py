@@ -8,17 +8,21 @@ from promotion.aws.clients import client
 from promotion.copying import digest
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.smoke_test import SKIP
 from promotion.naming import VARIANT
 from promotion.record import PromotionRecord
 from promotion.source import images
 from promotion.source.candidate import containers_of
-from promotion.source.tags import EXECUTION_TAG
+from promotion.source.tags import EXECUTION_TAG, SMOKE_TEST_TAG
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Tag the model with its execution, and return the digests of its images and the complete digest of the model."""
+    """Return the digests of the model's images and its complete digest.
+
+    The model is tagged with its execution and its smoke test.
+    """
     record: PromotionRecord = event["promotion"]
     sagemaker = client("sagemaker")
     model = sagemaker.describe_model(ModelName=record["model_name"])
@@ -26,8 +30,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     resolved = images.resolved(containers, describe_endpoint(sagemaker, record["endpoint"]) or {}, VARIANT)
     if record["source_kind"] != "rollback":
         # The next stage asks this execution for the promotion, which has passed its smoke test. An earlier one may have
-        # created the model and failed.
-        sagemaker.add_tags(ResourceArn=model["ModelArn"], Tags=tag_list({EXECUTION_TAG: record["execution"]}))
+        # created the model and failed, or tested it with another smoke test.
+        tags = {EXECUTION_TAG: record["execution"], SMOKE_TEST_TAG: record["smoke_test"]}
+        if record["smoke_test"] == SKIP:
+            sagemaker.delete_tags(ResourceArn=model["ModelArn"], TagKeys=[SMOKE_TEST_TAG])
+            del tags[SMOKE_TEST_TAG]
+        sagemaker.add_tags(ResourceArn=model["ModelArn"], Tags=tag_list(tags))
     logger.info("Images resolved", images=resolved)
     return {
         "images": resolved,

@@ -22,14 +22,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if record.get("changing"):
         endpoint = record["endpoint"]
         lock.assert_held(table, event["execution"], endpoint)
-        taken = rollback.take_step(
-            client("sagemaker"),
-            client("application-autoscaling"),
-            endpoint,
-            requested=record["endpoint_config_name"],
-            previous=record["previous_endpoint_config_name"] or None,
-            targets=lock.recorded_scaling(table, endpoint).previous,
-        )
+        change = lock.recorded_change(table, record)
+        taken = rollback.take_step(client("sagemaker"), client("application-autoscaling"), endpoint, change)
     else:
         taken = RollbackStep("rolled_back", "The promotion had not changed the endpoint.")
     logger.info("Rollback step taken", step=taken.step)

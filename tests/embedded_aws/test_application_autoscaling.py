@@ -1,11 +1,14 @@
 """Application Auto Scaling follows its API reference for variants of SageMaker endpoints."""
 
+import datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
+from embedded_aws.kernel.background import Background
+from embedded_aws.services import application_autoscaling
 from tests.embedded_aws.support.sagemaker_account import VARIANT, Account
 from tests.support.waiting import wait_for
 
@@ -117,3 +120,53 @@ def test_policies_are_paginated(qa: Account) -> None:
         ["p2", "p3"],
         ["p4"],
     ]
+
+
+def capacities(qa: Account) -> tuple[int, int]:
+    request = {"ServiceNamespace": "sagemaker", "ResourceIds": [variant(qa)["ResourceId"]]}
+    (found,) = qa.client("application-autoscaling").describe_scalable_targets(**request)["ScalableTargets"]
+    return found["MinCapacity"], found["MaxCapacity"]
+
+
+def test_a_scheduled_action_sets_the_capacities_that_it_has_and_scales_the_variant(qa: Account) -> None:
+    qa.endpoint(qa.greeter_config("a", "Hello"))
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+    for action, capacity in {"day": {"MinCapacity": 3}, "holiday": {"MinCapacity": 9}}.items():
+        scaling.put_scheduled_action(
+            **name, ScheduledActionName=action, Schedule="rate(1 day)", ScalableTargetAction=capacity
+        )
+
+    application_autoscaling.run(qa.id, name["ResourceId"], "day")
+
+    assert capacities(qa) == (3, 4)
+    assert qa.settled()["ProductionVariants"][0]["DesiredInstanceCount"] == 3
+    application_autoscaling.run(qa.id, name["ResourceId"], "holiday")
+    assert capacities(qa) == (3, 4)
+
+
+def test_a_suspended_schedule_changes_nothing(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    suspended = {"ScheduledScalingSuspended": True}
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4, SuspendedState=suspended)
+    scaling.put_scheduled_action(**name, **NIGHT)
+
+    application_autoscaling.run(qa.id, name["ResourceId"], "night")
+
+    assert capacities(qa) == (1, 4)
+
+
+def test_a_one_time_action_runs_at_its_time(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+    time = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
+    action = NIGHT | {"Schedule": f"at({time:%Y-%m-%dT%H:%M:%S})"}
+    later = NIGHT | {"ScheduledActionName": "later", "Schedule": "at(2999-01-01T00:00:00)"}
+    background = Background("test")
+    background.run(application_autoscaling.watch, background)
+
+    for each in (action, later | {"ScalableTargetAction": {"MaxCapacity": 9}}):
+        scaling.put_scheduled_action(**name, **each)
+
+    wait_for(lambda: capacities(qa) == (1, 1))
+    background.end()

@@ -1,9 +1,10 @@
 """Inject every fault at every call of every scenario, and print the results: `make faults`.
 
-The rows are the calls of a promotion without a fault, the columns are the faults. P: promoted; R: restored
+Between the calls, someone else also changes the endpoint, the settings or the approval. The rows are the calls of a
+promotion without a fault, the columns are the faults and the changes before the call. P: promoted; R: restored
 automatically; M: restored by a manual recovery; E: promoted, event not published; U: not started, event in a
-dead-letter queue; !: incorrect; -: not applicable; .: fault not reached. Each result is written to a file, from which
---resume continues.
+dead-letter queue; C: changed by someone else and reported; !: incorrect; -: not applicable; .: fault not reached or
+change not possible. Each result is written to a file, from which --resume continues.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from embedded_aws.gateway.faults import Kind
 from tests.faults import judging, worker
+from tests.faults.changes import Change
 from tests.faults.judging import Result
 from tests.faults.matrix import Case
 from tests.faults.scenarios import SCENARIOS
@@ -34,8 +36,11 @@ _LETTERS = {
     judging.RESTORED_MANUALLY: "M",
     judging.NOT_PUBLISHED: "E",
     judging.NOT_STARTED: "U",
+    judging.CHANGED: "C",
 }
-_NOT_REACHED = "fault not reached"
+_NOT_REACHED = "fault not reached, or change not possible"
+_KINDS: list[Kind | Change] = [*Kind, *Change]
+_BY_OTHERS = {*Change, Kind.DENIED_BRIEFLY, Kind.FAILED_BRIEFLY}
 _RESULTS = Path(".local/faults.jsonl")
 # An embedded AWS becomes slower with every promotion that it stores.
 _TRIALS_PER_WORKER = 120
@@ -48,11 +53,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="the seed of the sample")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="a scenario to run; can be repeated")
     parser.add_argument(
-        "--fault", action="append", choices=[kind.value for kind in Kind], help="a fault to inject; can be repeated"
+        "--fault", action="append", choices=[kind.value for kind in _KINDS], help="a fault or change; can be repeated"
+    )
+    parser.add_argument(
+        "--changes", action="store_true", help="only changes by someone else, and faults that end after other calls"
     )
     parser.add_argument("--resume", action="store_true", help=f"run only trials without a correct result in {_RESULTS}")
     arguments = parser.parse_args()
-    kinds = {Kind(name) for name in arguments.fault} if arguments.fault else set(Kind)
+    kinds = {kind for kind in _KINDS if not arguments.fault or kind.value in arguments.fault}
+    kinds &= _BY_OTHERS if arguments.changes else kinds
     started = time.monotonic()
     earlier = _earlier() if arguments.resume else {}
     _RESULTS.parent.mkdir(exist_ok=True)
@@ -119,13 +128,15 @@ def _print_totals(results: dict[Case, Result]) -> None:
 def _print_matrix(scenario: str, results: dict[Case, Result]) -> None:
     if not results:
         return
-    print(f"\n{scenario}\n" + "".join(f"{' ' * 4 * number}{kind.value}\n" for number, kind in enumerate(Kind)), end="")
-    rows: dict[tuple[str, str, int], dict[Kind, str]] = collections.defaultdict(dict)
+    print(
+        f"\n{scenario}\n" + "".join(f"{' ' * 4 * number}{kind.value}\n" for number, kind in enumerate(_KINDS)), end=""
+    )
+    rows: dict[tuple[str, str, int], dict[Kind | Change, str]] = collections.defaultdict(dict)
     for case, result in results.items():
         cell = "!" if result.errors else _LETTERS[result.outcome] if result.hits else "."
         rows[case.role, f"{case.service}:{case.operation}", case.number][case.kind] = cell
     for (role, operation, number), cells in rows.items():
-        line = "".join(f"{cells.get(kind, '-'):4}" for kind in Kind)
+        line = "".join(f"{cells.get(kind, '-'):4}" for kind in _KINDS)
         print(f"{line} {role.removeprefix('model-promotion-')} {operation} {number}")
 
 

@@ -8,11 +8,16 @@ import datetime
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
+from promotion.history import agreement
+from promotion.history.agreement import Facts
+from promotion.history.table import PromotionTable
+from tests.faults.changes import Applied, Change
 from tests.faults.scenarios import Trial
 
 # The slowest trial: seven failed attempts of a task, the rollback, and the same again by the recovery.
@@ -26,6 +31,7 @@ RESTORED = "restored automatically"
 RESTORED_MANUALLY = "restored by a manual recovery"
 NOT_PUBLISHED = "promoted, event not published"
 NOT_STARTED = "not started, event in a dead-letter queue"
+CHANGED = "changed by someone else, reported"
 _BROKEN = "broken"
 
 # If one of these calls fails permanently, only an alarm notifies the operators.
@@ -62,13 +68,25 @@ class _Effects:
         return [letter for letter in self.trial.world.dead_letters() if self.trial.application in letter]
 
 
-def run(trial: Trial, call: Call | None = None, kind: Kind | None = None) -> Result:
-    """Start a promotion with a fault, remove the fault when nothing runs, and check the final state."""
+def run(trial: Trial, call: Call | None = None, kind: Kind | Change | None = None) -> Result:
+    """Start a promotion with a fault or a change by someone else, and check the final state.
+
+    When nothing runs, the fault is removed and the change is reverted as far as it prevents a recovery.
+    """
     with trial.isolated():
         log = trial.world.notifications
         effects = _Effects(trial, datetime.datetime.now(datetime.UTC), len(log.read_text()) if log.exists() else 0)
-        hits = 0
-        if call and kind:
+        hits, applied = 0, None
+        if call and isinstance(kind, Change):
+            applied = Applied(trial, kind)
+            with faults.preceded(call, applied.apply) as preceded:
+                applied.calls = preceded.calls
+                trial.start()
+                ended = _wait_until_idle(effects, PATIENCE_SECONDS)
+            applied.revert()
+            applied.settle()
+            hits = int(applied.is_applied)
+        elif call and isinstance(kind, Kind):
             with faults.injected(call, kind) as injected:
                 trial.start()
                 ended = _wait_until_idle(effects, _START_SECONDS)
@@ -84,45 +102,94 @@ def run(trial: Trial, call: Call | None = None, kind: Kind | None = None) -> Res
             trial.stage.start({"recover": f"{trial.application}-{trial.stage.name}"})
             ended = _wait_until_idle(effects, PATIENCE_SECONDS) and ended
         errors = [] if ended else [f"the trial did not end within {PATIENCE_SECONDS:.0f} s"]
-        outcome, more = _judge(effects, call)
+        outcome, more = _judge(effects, call, applied if applied and applied.is_applied else None)
+        if applied and not applied.restore():
+            trial.world.discard(trial.application)
     return Result(RESTORED_MANUALLY if is_locked and outcome == RESTORED else outcome, errors + more, hits)
 
 
-def _judge(effects: _Effects, call: Call | None) -> tuple[str, list[str]]:
+def _judge(effects: _Effects, call: Call | None, applied: Applied | None) -> tuple[str, list[str]]:
     """Return the outcome of a trial and its errors."""
     trial = effects.trial
-    stage, application = trial.stage, trial.application
-    endpoint, live = stage.endpoint(application), stage.live(application)
-    if endpoint and endpoint["EndpointStatus"] != "InService":
-        return _BROKEN, [f"the endpoint is {endpoint['EndpointStatus']}"]
-    label = stage.answer(application)["label"] if endpoint else None
-    errors = [*_debris(trial)]
-    if endpoint and live and endpoint["EndpointConfigName"] != live["endpoint_config_name"]:
-        errors.append(f"{endpoint['EndpointConfigName']} is live, but {live['endpoint_config_name']} is on record")
-    if bool(endpoint) is not bool(live):
-        errors.append("there is an endpoint without a record" if endpoint else "there is a record without an endpoint")
-    client = stage.client("stepfunctions")
+    differences = _differences(trial)
+    client = trial.stage.client("stepfunctions")
     new = [client.describe_execution(executionArn=arn) for arn in effects.executions()]
-    succeeded = [each for each in new if json.loads(each.get("output", "{}")).get("status") == "Succeeded"]
-    failed = [each for each in new if each["status"] == "FAILED"]
+    outputs = [json.loads(each.get("output", "null")) or {} for each in new]
+    has_succeeded = any(each.get("status") == "Succeeded" for each in outputs)
+    errors = [*_debris(trial), *_failures_without_reason(new)]
     if not effects.is_notified() and not (call and (call.service, call.operation) in _NOTIFICATION_CALLS) and new:
         errors.append("no notification was sent")
+    if differences and applied and applied.change.replaces and _are_of_endpoint(trial):
+        if has_succeeded and applied.was_visible_before_the_record():
+            errors.append("a model is on record as live although someone else had visibly changed the endpoint")
+        if not _reported(trial):
+            errors.append("the monitor does not report the change")
+        return CHANGED, errors
+    errors += differences
+    endpoint = trial.stage.endpoint(trial.application)
+    if endpoint and endpoint["EndpointStatus"] != "InService":
+        return _BROKEN, [*errors, f"the endpoint is {endpoint['EndpointStatus']}"]
+    label = trial.stage.answer(trial.application)["label"] if endpoint else None
     if label == trial.after and label != trial.before:
         if trial.must_fail:
             errors.append("a model that failed its smoke test is live")
-        return PROMOTED if succeeded else NOT_PUBLISHED, errors
+        if trial.stage.live(trial.application) is None:
+            errors.append("the new model is live without a record")
+        return PROMOTED if has_succeeded else NOT_PUBLISHED, errors
     if label != trial.before:
         return _BROKEN, [*errors, f"the endpoint returns {label!r}, neither {trial.before!r} nor {trial.after!r}"]
-    if succeeded:
+    if has_succeeded and not (applied and applied.change.replaces):
         errors.append("an execution succeeded but promoted nothing")
     if not new and effects.dead_letters():
         return NOT_STARTED, errors
-    if not failed:
+    # An approval that is canceled is a rejection, and stops the promotion that it has started.
+    is_rejected = applied is not None and any(each.get("outcome") == "rejected" for each in outputs)
+    if not is_rejected and not any(each["status"] == "FAILED" for each in new):
         errors.append(f"no execution failed: {[each['status'] for each in new]}")
-    for each in failed:
-        if len(each.get("cause", "")) < 20:
-            errors.append(f"a failure has no reason: {each.get('error')}: {each.get('cause')!r}")
     return RESTORED, errors
+
+
+def _facts(trial: Trial) -> Facts:
+    """Return the facts about the trial's endpoint; no promotion is running."""
+    stage = trial.stage
+    table = PromotionTable(stage.client("dynamodb"), stage.table)
+    clients = stage.client("sagemaker"), stage.client("stepfunctions")
+    facts = agreement.read(table, *clients, f"{trial.application}-{stage.name}")
+    assert facts
+    return facts
+
+
+def _differences(trial: Trial) -> list[str]:
+    """Return the differences that are left after a run of the background monitor, which repairs some of them."""
+    if agreement.differences(_facts(trial)):
+        _reported(trial)
+    return agreement.differences(_facts(trial))
+
+
+def _are_of_endpoint(trial: Trial) -> bool:
+    """Return whether only the endpoint differs: with the config on record, or without a record, there is agreement."""
+    facts = _facts(trial)
+    live = facts.live
+    config = live["endpoint_config_name"] if live else ""
+    description = {"EndpointConfigName": config, "EndpointStatus": "InService"} if live else None
+    return agreement.differences(dataclasses.replace(facts, description=description)) == []
+
+
+def _reported(trial: Trial) -> bool:
+    """Run the background monitor, and return whether it reports a difference of the trial's endpoint."""
+    stage = trial.stage
+    payload = {"stage": stage.name, "table": stage.table, "bus": f"model-promotion-{stage.name}"}
+    answer = stage.client("lambda").invoke(
+        FunctionName=stage.physical_id("WatchPromotionsFunction"), Payload=json.dumps(payload)
+    )
+    found = json.loads(answer["Payload"].read())
+    return f"{trial.application}-{stage.name}" in found.get("differing", {})
+
+
+def _failures_without_reason(executions: list[dict[str, Any]]) -> Iterator[str]:
+    for each in executions:
+        if each["status"] == "FAILED" and len(each.get("cause", "")) < 20:
+            yield f"a failure has no reason: {each.get('error')}: {each.get('cause')!r}"
 
 
 def _debris(trial: Trial) -> Iterator[str]:
@@ -150,7 +217,7 @@ def _wait_until_idle(effects: _Effects, start_seconds: float) -> bool:
         with contextlib.suppress(ClientError):  # the operator retries
             effects.trial.tick()
         executions = effects.executions()
-        is_busy = "RUNNING" in executions.values() or effects.trial.is_busy()
+        is_busy = "RUNNING" in executions.values() or bool(effects.trial.approvals())
         if not executions and (waited > start_seconds or effects.dead_letters()):
             return bool(effects.dead_letters())
         idle_checks = idle_checks + 1 if executions and not is_busy else 0

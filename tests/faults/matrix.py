@@ -10,6 +10,7 @@ from moto.iam.models import iam_backends
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.kernel import accounts
+from tests.faults.changes import Change, possible_after
 from tests.faults.judging import Result, run
 from tests.faults.scenarios import SCENARIOS, World
 
@@ -20,7 +21,10 @@ _KILLED = {Kind.KILLED_BEFORE, Kind.KILLED_AFTER}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A fault at a call in a scenario; `role` is the name of the caller's role without its random suffix."""
+    """A fault at a call, or a change before it, in a scenario.
+
+    `role` is the name of the caller's role without its random suffix.
+    """
 
     scenario: str
     account: str
@@ -28,7 +32,7 @@ class Case:
     service: str
     operation: str
     number: int
-    kind: Kind
+    kind: Kind | Change
 
     @property
     def call(self) -> Call:
@@ -42,20 +46,23 @@ class Case:
 
 
 def cases(scenario: str, world: World) -> list[Case]:
-    """Return a case for each fault and each call that the application's roles make in a promotion without a fault."""
+    """Return a case for each fault or change at each call that the application's roles make in a promotion."""
     trial = SCENARIOS[scenario](world)
     with faults.watched() as watched:
         result = run(trial)
     assert not result.errors, result
-    found = []
+    found, seen = [], set[str]()
     for call in dict.fromkeys(watched):
         role = _stable(call.principal)
+        possible = [change for change in Change if possible_after(change, scenario) in (None, *seen)]
+        seen.add(call.operation)
         if role is None or not _belongs(role, trial.stage.name) or (call.operation in _POLLING and call.number > 2):
             continue
-        account = accounts.account_of(call.principal)
-        for kind in Kind:
-            if _applies(kind, call, role):
-                found.append(Case(scenario, account, role, call.service, call.operation, call.number, kind))
+        place = (scenario, accounts.account_of(call.principal), role, call.service, call.operation, call.number)
+        found += [Case(*place, kind) for kind in Kind if _applies(kind, call, role)]
+        found += [
+            Case(*place, change) for change in possible if scenario == "approval" or change is not Change.CANCELED
+        ]
     return found
 
 

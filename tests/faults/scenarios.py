@@ -27,7 +27,10 @@ _numbers = itertools.count(1)
 
 @dataclasses.dataclass
 class Trial:
-    """One promotion. `start` starts it; `tick` is the periodic action of its operator; `is_busy` is true during it."""
+    """One promotion. `start` starts it; `tick` is the periodic action of its operator;
+
+    `approvals` returns the IDs of its automations that have not ended.
+    """
 
     world: World
     stage: Stage
@@ -36,7 +39,7 @@ class Trial:
     after: str
     start: Callable[[], object]
     tick: Callable[[], object] = lambda: None
-    is_busy: Callable[[], bool] = lambda: False
+    approvals: Callable[[], list[str]] = list
     must_fail: bool = False
 
     @contextlib.contextmanager
@@ -195,8 +198,8 @@ def approval(world: World) -> Trial:
                 comment = {"Comment": ["approved by a test"]}
                 ssm.send_automation_signal(AutomationExecutionId=automation, SignalType="Approve", Payload=comment)
 
-    def is_busy() -> bool:
-        return not {"Waiting", "InProgress", "Pending"}.isdisjoint(statuses().values())
+    def open_approvals() -> list[str]:
+        return [each for each, status in statuses().items() if status in ("Waiting", "InProgress", "Pending")]
 
     def first_promotion() -> dict[str, str] | None:
         approve()
@@ -209,7 +212,7 @@ def approval(world: World) -> Trial:
         live = wait_until(first_promotion, "a first model in production")
         production.ended(live["execution"])
         return approval(world)
-    return Trial(world, production, application, before, label, start, tick=approve, is_busy=is_busy)
+    return Trial(world, production, application, before, label, start, tick=approve, approvals=open_approvals)
 
 
 SCENARIOS: dict[str, Callable[[World], Trial]] = {

@@ -42,8 +42,8 @@ def event(**changes: Any) -> dict[str, Any]:
     }
 
 
-def package_event(arn: Any) -> dict[str, Any]:
-    detail = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+def package_event(arn: Any, **more: Any) -> dict[str, Any]:
+    detail = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", **more}
     return event(**{"detail-type": "SageMaker Model Package State Change", "detail": detail})
 
 
@@ -65,6 +65,11 @@ def events() -> Iterator[Hostile]:
         ("without a region", event(region=None), "is from the region null"),
         ("without a detail", event(detail=None), "detail is null"),
         ("whose detail is a list", event(detail=[]), "detail is a list"),
+        (
+            "of a package whose updated fields are a string",
+            package_event("x", UpdatedModelPackageFields="ModelApprovalStatus"),
+            "UpdatedModelPackageFields is a string, not a list",
+        ),
         (
             "that names no job",
             event(detail={"TrainingJobStatus": "Completed"}),

@@ -56,8 +56,23 @@ def documents() -> Iterator[Hostile]:
             {"Sources": {"TrainingRoles": [f"arn:aws:iam::{STRANGER}:role/Trainer"]}},
             f"Sources.TrainingRoles[0] is in account {STRANGER}",
         ),
+        (
+            "with a life cycle without a status",
+            {"Sources": {"ModelLifeCycle": {"Stage": "QA"}}},
+            "StageStatus is missing",
+        ),
+        (
+            "with a life cycle that has a description",
+            {"Sources": {"ModelLifeCycle": {"Stage": "QA", "StageStatus": "Approved", "StageDescription": "x"}}},
+            "Sources.ModelLifeCycle.StageDescription cannot be compared",
+        ),
+        ("with a life cycle of a line break", {"Sources": {"ModelLifeCycle": {"Stage": "a\nb"}}}, r"'a\nb'"),
+        ("with kept variables that are a string", {"KeptVariables": "A"}, "KeptVariables is not a list"),
+        ("with a kept variable of a line break", {"KeptVariables": ["a\n"]}, r"KeptVariables[0] is 'a\n'"),
+        ("that require pinned weights by a number", {"RequirePinnedWeights": 1}, "must be true or false"),
         ("with a training role *", {"Sources": {"TrainingRoles": ["*"]}}, "Sources.TrainingRoles[0]"),
         ("with sources that are null", {"Sources": None}, "Sources is not an object"),
+        ("that require 'no' rollback", {"RequireRollback": "no"}, "RequireRollback must be true or false"),
         ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):

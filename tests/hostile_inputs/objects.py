@@ -9,10 +9,10 @@ from typing import Any
 
 from promotion.copying import manifest, pinning
 from promotion.copying import references as artifacts
-from promotion.copying.copier import Summary
 from promotion.copying.incoming import IncomingCopier
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Reference
+from promotion.copying.summary import Summary
 from promotion.endpoint import model
 from promotion.errors import PromotionRefusedError, TransientError
 from tests.hostile_inputs.sources import IMAGE

@@ -21,7 +21,9 @@ from tests.hostile_inputs.trial import OWN, REGION, STRANGER, UPSTREAM, Hostile,
 from tests.support.s3_faults import client_error
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+SKLEARN = f"141502667606.dkr.ecr.{REGION}.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 IMAGE = f"{UPSTREAM}.dkr.ecr.{REGION}.amazonaws.com/reviews:1"
+AWS = f"763104351884.dkr.ecr.{REGION}.amazonaws.com"
 ARTIFACT = "s3://artifacts/reviews-1/output/model.tar.gz"
 ROLE = f"arn:aws:iam::{UPSTREAM}:role/reader"
 ARN = f"arn:aws:sagemaker:{REGION}:{UPSTREAM}"
@@ -32,7 +34,7 @@ JOB: dict[str, Any] = {
     "TrainingJobArn": f"{ARN}:training-job/reviews-1",
     "TrainingJobStatus": "Completed",
     "ModelArtifacts": {"S3ModelArtifacts": ARTIFACT},
-    "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+    "AlgorithmSpecification": {"TrainingImage": SKLEARN, "TrainingInputMode": "File"},
     "HyperParameters": {
         "sagemaker_program": '"inference.py"',
         "sagemaker_submit_directory": '"s3://artifacts/source.tar.gz"',
@@ -268,6 +270,18 @@ def descriptions() -> Iterator[Hostile]:
     for what, kind, given, says in (
         ("that failed", "training_job", changed(JOB, "TrainingJobStatus", "Failed"), "is Failed"),
         ("that has no image", "training_job", changed(JOB, "AlgorithmSpecification"), "has no training image"),
+        (
+            "with an AWS image that only trains",
+            "training_job",
+            changed(JOB, "AlgorithmSpecification.TrainingImage", f"{AWS}/pytorch-training:2.6.0-gpu-py312"),
+            f"{AWS}/pytorch-inference:2.6.0-gpu-py312",
+        ),
+        (
+            "with an AWS image of an unknown purpose",
+            "training_job",
+            changed(JOB, "AlgorithmSpecification.TrainingImage", f"{AWS}/brand-new:1"),
+            "is not known to serve models",
+        ),
         ("that found no best job", "tuning_job", changed(TUNING, "BestTrainingJob"), "no best training job"),
     ):
         act = functools.partial(read_as, kind, given)
@@ -344,6 +358,7 @@ def of_images() -> Iterator[Hostile]:
     for what, uri, says in (
         ("of another registry", "docker.io/library/python:3.13", none),
         ("without a registry", "python", none),
+        ("of the public registry", "public.ecr.aws/docker/library/python:3.13", "in the public registry of ECR"),
         ("with a scheme", f"https://{registry}/reviews:1", none),
         ("with a query", f"{registry}/reviews:1?x=y", none),
         ("with a fragment", f"{registry}/reviews:1#x", none),

@@ -12,6 +12,7 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.events import event
+from tests.support.steps import invoke
 from tests.support.world import PRODUCTION, Lab, Stage
 
 RUNBOOK = "model-promotion-production"
@@ -111,6 +112,28 @@ def test_an_approval_that_could_not_be_requested_is_requested_by_the_next_start(
     assert waiting_approval(production, application)["Parameters"]["SourceName"] == [model]
 
 
+def test_an_approval_that_could_not_be_recorded_is_found_by_the_watch(
+    lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    role = production.role("RequestApprovalFunctionRole")
+    with faults.injected(Call(role, "dynamodb", "UpdateItem"), Kind.DENIED):
+        model = qa.execution_of(lab.train(application, "good")).output["model_name"]
+        failed = production.execution_of(model)
+    assert failed.status == "FAILED"
+    assert failed.states[-1] == "Promotion failed"
+
+    invoke(
+        production,
+        "WatchPromotionsFunction",
+        {"stage": "production", "table": production.table, "bus": "model-promotion-production"},
+    )
+
+    waiting = waiting_approval(production, application)
+    assert waiting["Parameters"]["SourceName"] == [model]
+    again = production.promote({"model": model, "application": application})
+    assert again.output["outcome"] == "already_requested"
+
+
 def test_an_artifact_that_changed_after_the_approval_request_is_refused(
     in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
 ) -> None:
@@ -157,9 +180,34 @@ def test_a_newer_candidate_supersedes_a_pending_approval(
     assert automation_ended(production, older) == "Cancelled"
     waiting = waiting_approval(production, application)
     assert waiting["Parameters"]["SourceName"] == [newer]
+    late = production.promote({"model": in_qa["model_name"], "application": application})
+    assert late.states[-1] == "Rejected", late.cause
+    assert f"the newer candidate {newer} is pending" in late.output["reason"]
     signal(production, waiting["AutomationExecutionId"], "Approve", "the newer one")
     assert production.execution_of(waiting["AutomationExecutionId"]).status == "SUCCEEDED"
     assert production.answer(application) == {"label": "newer"}
+
+
+def test_a_superseded_approval_that_could_not_be_canceled_is_canceled_by_the_monitor(
+    in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    older = waiting_approval(production, application)["AutomationExecutionId"]
+    role = production.role("RequestApprovalFunctionRole")
+    with faults.injected(Call(role, "ssm", "StopAutomationExecution"), Kind.DENIED):
+        newer = qa.execution_of(lab.train(application, "newer")).output["model_name"]
+        assert production.execution_of(newer).status == "FAILED"
+    automation = production.client("ssm").get_automation_execution(AutomationExecutionId=older)["AutomationExecution"]
+    assert automation["AutomationExecutionStatus"] == "Waiting"
+
+    invoke(
+        production,
+        "WatchPromotionsFunction",
+        {"stage": "production", "table": production.table, "bus": "model-promotion-production"},
+    )
+
+    assert automation_ended(production, older) == "Cancelled"
+    assert f"the newer candidate {newer} superseded this one" in production.execution_of(older).output["reason"]
+    assert waiting_approval(production, application)["Parameters"]["SourceName"] == [newer]
 
 
 def test_a_promotion_is_rolled_back_if_its_approval_is_canceled_while_it_runs(

@@ -138,4 +138,5 @@ def test_the_approval_covers_the_model_of_a_shadow_variant(lab: Lab, qa: Stage, 
     message = planner.refusal(approved)
 
     assert f"ShadowModels.{shadow}.PrimaryContainer.Environment" in message
-    assert "somebody" in message
+    assert "SEND_TO" in message
+    assert "somebody" not in message

@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+from embedded_aws.services import application_autoscaling
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.scaling import NIGHT, POLICY
 from tests.support.settings import configure, instances
@@ -112,3 +113,28 @@ def test_scaling_policies_and_actions_are_those_of_the_settings_or_the_previous_
         stopped = qa.execution_of(lab.train(application, "third"))
     assert qa.execution_of(stopped.arn).states[-1] == "Recovered"
     assert qa.scaling(application) == before
+
+
+def test_a_promotion_undoes_neither_a_schedule_nor_a_change_during_it(lab: Lab, qa: Stage, application: str) -> None:
+    resource = f"endpoint/{application}-qa/variant/AllTraffic"
+    configure(qa, application, Autoscaling=AUTOSCALING)
+    assert qa.execution_of(lab.train(application, "first")).status == "SUCCEEDED"
+    application_autoscaling.run(qa.account, resource, "night")
+    assert qa.scaling(application)["targets"] == [{"MinCapacity": 2, "MaxCapacity": 2}]
+
+    def suspend(execution: Any, state: str) -> None:
+        if state == "Run smoke test" and f"{application}-second-" in execution.execution_input:
+            qa.client("application-autoscaling").register_scalable_target(
+                ServiceNamespace="sagemaker",
+                ResourceId=resource,
+                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+                SuspendedState={"DynamicScalingOutSuspended": True},
+            )
+
+    with step_functions.watched(suspend):
+        second = qa.execution_of(lab.train(application, "second"))
+
+    assert second.status == "SUCCEEDED", second.cause
+    (target,) = qa.scaling(application)["targets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 2)
+    assert target["SuspendedState"]["DynamicScalingOutSuspended"] is True

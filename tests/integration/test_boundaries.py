@@ -331,8 +331,11 @@ def test_the_name_of_an_application_gives_no_access_to_other_models(lab: Lab, qa
     nothing_kept = Kept(frozenset(), frozenset(), frozenset())
     executions = first["execution"].rsplit(":", 1)[0] + ":"
 
-    found = cleanup.find_superseded(sagemaker, s3, Scope(application, "qa", qa.bucket, QA, executions), nothing_kept)
-    of_longer = cleanup.find_superseded(sagemaker, s3, Scope(longer, "qa", qa.bucket, QA, executions), nothing_kept)
+    scopes = [Scope(name, "qa", qa.bucket, QA, executions) for name in (application, longer)]
+    found, of_longer = (
+        cleanup.find_superseded(cleanup.survey(sagemaker, s3, scope, nothing_kept), scope, nothing_kept)
+        for scope in scopes
+    )
 
     assert first["model_name"].startswith(f"{application}-qa-")
     assert not found

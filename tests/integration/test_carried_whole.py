@@ -15,9 +15,7 @@ from embedded_aws.kernel import accounts
 from tests.support.settings import configure
 from tests.support.sources import SERVER_IMAGE, training_request, tune
 from tests.support.steps import invoke, payload
-from tests.support.world import DEV_BUCKET, ECR, ROLE, Lab, Stage
-
-DIGEST = "sha256:" + "0f" * 32
+from tests.support.world import DEV_BUCKET, ECR, ROLE, SKLEARN, Lab, Stage
 
 
 @dataclasses.dataclass
@@ -190,7 +188,7 @@ def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[st
     offered = [
         {
             **each,
-            "ImageDigest": DIGEST,
+            "ImageDigest": lab.by_digest(each["Image"]).partition("@")[2],
             "Framework": "PYTORCH",
             "FrameworkVersion": "2.6",
             "NearestModelName": "resnet18",
@@ -216,7 +214,7 @@ def package(lab: Lab, kind: str, shape: str, name: str, **more: Any) -> tuple[st
     )["ModelPackageArn"]
     # Approval by the hand of a person comes last.
     sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="fine")
-    return str(arn), [each | {"Image": f"{each['Image'].rsplit(':', 1)[0]}@{DIGEST}"} for each in containers]
+    return str(arn), [each | {"Image": lab.by_digest(each["Image"])} for each in containers]
 
 
 def as_described(lab: Lab, containers: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -286,7 +284,7 @@ def test_a_tuning_job_stands_for_its_best_training_job(lab: Lab, qa: Stage, step
     promoted, _ = steps.promote({"tuning_job": tuning}, application)
 
     expected = {
-        "Image": SERVER_IMAGE,
+        "Image": SKLEARN,
         "ModelDataUrl": f"s3://{DEV_BUCKET}/{best['TrainingJobName']}/output/model.tar.gz",
         "Environment": {
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",

@@ -17,6 +17,7 @@ from tests.support.settings import configure
 from tests.support.world import DEV, ECR, PRODUCTION, QA, Lab, Stage
 
 AWS_IMAGE = f"141502667606.dkr.ecr.{accounts.REGION}.amazonaws.com/sagemaker-scikit-learn"
+DEEP_LEARNING = f"763104351884.dkr.ecr.{accounts.REGION}.amazonaws.com"
 
 
 def test_an_image_without_pull_permission_is_refused_with_the_missing_statement(
@@ -40,8 +41,9 @@ def test_an_image_without_pull_permission_is_refused_with_the_missing_statement(
     [
         (f"{ECR}/echo:never-pushed", f"The image {ECR}/echo:never-pushed does not exist in ECR"),
         (f"{AWS_IMAGE.replace('eu-west-1', 'us-east-1')}:1", "Use AWS's image for eu-west-1 instead"),
+        (f"{DEEP_LEARNING}/pytorch-training:2.6.0-gpu-py312", "for training, not for inference"),
     ],
-    ids=["a tag that is not there", "an image of AWS's in another region"],
+    ids=["a tag that is not there", "an image of AWS's in another region", "an image of AWS's that only trains"],
 )
 def test_an_image_that_cannot_serve_is_refused_before_anything_is_created(
     lab: Lab, qa: Stage, application: str, image: str, reason: str
@@ -55,6 +57,48 @@ def test_an_image_that_cannot_serve_is_refused_before_anything_is_created(
     assert refused.error == "PromotionRefusedError"
     assert reason in (refused.cause or "")
     assert "Create model" not in refused.states
+
+
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_an_image_with_an_oci_manifest_is_refused_while_planning(
+    lab: Lab, qa: Stage, application: str, by: str
+) -> None:
+    repository = f"team/{application}"
+    registries.ensure_repository(lab.client("ecr"), repository)
+    digest = registries.push_image(lab.client("ecr"), repository, [b"1"], "1", media_type=registries.OCI_MANIFEST)
+    image = f"{ECR}/{repository}" + (":1" if by == "tag" else f"@{digest}")
+
+    refused = qa.promote({"training_job": lab.train(application, "good", image=image)})
+
+    assert refused.error == "PromotionRefusedError"
+    assert "--provenance=false --output type=docker" in (refused.cause or "")
+    assert "Copy artifacts" not in refused.states
+
+
+def test_an_aws_image_that_only_trains_is_refused_with_the_image_that_serves(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    job = lab.train(application, "good", image=f"{DEEP_LEARNING}/pytorch-training:2.6.0-gpu-py312")
+
+    refused = qa.promote({"training_job": job})
+
+    assert refused.error == "InvalidRequestError"
+    assert f"{DEEP_LEARNING}/pytorch-inference:2.6.0-gpu-py312" in (refused.cause or "")
+    assert "Plan copy" not in refused.states
+    assert qa.endpoint(application) is None
+
+
+def test_the_inference_image_of_the_settings_serves_a_job_of_an_aws_image_that_only_trains(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    job = lab.train(application, "good", image=f"{DEEP_LEARNING}/pytorch-training:2.6.0-gpu-py312")
+    serving = f"{DEEP_LEARNING}/pytorch-inference:2.6.0-gpu-py312"
+    configure(qa, application, Model={"PrimaryContainer": {"Image": serving}})
+
+    promoted = qa.promote({"training_job": job})
+
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    assert qa.answer(application) == {"label": "good"}
 
 
 def test_production_runs_the_digest_that_the_endpoint_of_qa_really_runs(

@@ -416,17 +416,17 @@ def test_an_object_that_is_replaced_before_the_second_copy_does_not_continue(
     checksum: bool,
 ) -> None:
     pinned = two_parts if checksum else dataclasses.replace(two_parts, checksum_algorithm=None, checksum=None)
-    again = IncomingCopier._pinned_again
+    place_of = IncomingCopier._place
 
-    def replace_object(self: IncomingCopier, *arguments: Any) -> PinnedObject:
+    def replace_object(self: IncomingCopier, *arguments: Any) -> dict[str, Any]:
         # The reader role cannot delete. An administrator of the stage helps it.
-        arrived = again(self, *arguments)
-        place = {"Bucket": qa.bucket, "Key": arrived.key}
-        qa.client("s3").delete_object(**place, VersionId=arrived.version_id)
+        found = place_of(self, *arguments)
+        place = {"Bucket": qa.bucket, "Key": found["key"]}
+        qa.client("s3").delete_object(**place, VersionId=found["version_id"])
         attacker.put_object(**place, Body=FORGED, IfNoneMatch="*")
-        return arrived
+        return found
 
-    monkeypatch.setattr(IncomingCopier, "_pinned_again", replace_object)
+    monkeypatch.setattr(IncomingCopier, "_place", replace_object)
     with pytest.raises(PromotionRefusedError, match="was overwritten or deleted"):
         copier(qa, application).copy([pinned], seconds=PATIENCE_SECONDS)
 

@@ -47,6 +47,20 @@ def test_a_rollback_and_a_rollback_of_the_rollback_with_retention_at_two_in_betw
     assert [item for item in qa.items("removal") if application in item["key"]] == []
 
 
+def test_only_the_last_failure_leaves_its_artifacts(lab: Lab, qa: Stage, application: str) -> None:
+    live = promoted(lab, qa, application, "live")
+
+    failures = [
+        qa.execution_of(lab.train(application, label, expect="label == 'other'")) for label in ("first", "second")
+    ]
+
+    assert [each.error for each in failures] == ["SmokeTestFailed", "SmokeTestFailed"]
+    _, last = failed = [record for record in qa.history(application) if record["status"] == "Failed"]
+    assert len(failed) == 2
+    assert there(qa, application) == of(live, last)
+    assert qa.answer(application) == {"label": "live"}
+
+
 def test_referenced_resources_are_kept_and_a_failed_removal_is_repeated_by_the_next_promotion(
     lab: Lab, qa: Stage, application: str
 ) -> None:

@@ -81,6 +81,51 @@ def test_a_package_whose_approval_was_withdrawn_before_its_event_is_not_for_prom
     assert qa.endpoint(application) is None
 
 
+def test_an_edit_of_the_metadata_of_an_approved_package_starts_nothing(lab: Lab, qa: Stage, application: str) -> None:
+    package = register(lab, application, "v1")
+    approve(lab, package)
+    assert qa.execution_of(package).status == "SUCCEEDED"
+
+    lab.client("sagemaker").update_model_package(ModelPackageArn=package, CustomerMetadataProperties={"typo": "fixed"})
+    ignored = qa.execution_of(package, number=1)
+
+    assert ignored.states[-1] == "Not for promotion"
+    assert 'an update of "CustomerMetadataProperties", not an approval' in ignored.output["reason"]
+
+
+def test_a_version_has_values_of_its_own_in_its_metadata(lab: Lab, qa: Stage, application: str) -> None:
+    package = register(lab, application, "v1")
+    suite = lab.suite(application, "label == 'v2'")
+    lab.client("sagemaker").update_model_package(
+        ModelPackageArn=package, CustomerMetadataProperties={"model-promotion:smoke-test": suite}
+    )
+
+    approve(lab, package)
+    failed = qa.execution_of(package, number=0)
+
+    # The suite of the group accepts v1, the suite of the version does not.
+    assert failed.error == "SmokeTestFailed"
+
+
+def test_the_life_cycle_of_a_package_approves_it_for_the_stage_that_names_it(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    staging = {"Stage": "Staging", "StageStatus": "Approved"}
+    configure(qa, application, Sources={"ModelPackageGroups": [application], "ModelLifeCycle": staging})
+    package = register(lab, application, "v1")
+    update = lab.client("sagemaker").update_model_package
+
+    update(ModelPackageArn=package, ModelLifeCycle=staging | {"StageStatus": "PendingApproval"})
+    waiting = qa.execution_of(package)
+    update(ModelPackageArn=package, ModelLifeCycle=staging)
+    promoted = qa.execution_of(package, number=1)
+
+    assert waiting.states[-1] == "Not for promotion"
+    assert "the life cycle stage Staging and the status PendingApproval" in waiting.output["reason"]
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    assert qa.answer(application) == {"label": "v1"}
+
+
 def test_a_manual_promotion_of_a_rejected_package_is_refused(lab: Lab, qa: Stage, application: str) -> None:
     package = register(lab, application, "v1")
     approve(lab, package, "Rejected")

@@ -5,11 +5,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
 from tests.support.events import event
+from tests.support.settings import configure, instances
 from tests.support.waiting import wait_until
 from tests.support.world import Execution, Lab, Stage
 
@@ -179,3 +182,86 @@ def test_an_event_does_not_deploy_a_model_again_that_failed_its_smoke_test(
     assert again.states[-1] == "Not deployed again", again.cause
     assert statuses(qa, application) == ["Failed"]
     assert qa.promote({"training_job": job}).error == "SmokeTestFailed"
+
+
+def test_a_promotion_whose_settings_change_before_its_update_is_planned_again(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    kind = instances("ml.c5.large")
+    with when("Acquire endpoint lock", application, lambda _: configure(qa, application, EndpointConfig=kind)):
+        job = lab.train(application, "good")
+        first = qa.execution_of(job)
+    second = qa.execution_of(job, number=1)
+
+    assert first.states[-1] == "Planned again", first.cause
+    assert second.arn in first.output["reason"]
+    assert second.states[-1] == "Promoted", second.cause
+    served = qa.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_of(qa, application))
+    assert served["ProductionVariants"][0]["InstanceType"] == "ml.c5.large"
+    assert statuses(qa, application) == ["Succeeded"]
+    assert qa.running(application) == []
+
+
+def test_the_live_model_is_published_with_its_new_smoke_test(lab: Lab, qa: Stage, application: str) -> None:
+    sagemaker, tag = lab.client("sagemaker"), "model-promotion:smoke-test"
+    job = lab.train(application, "good")
+    first = qa.execution_of(job).output
+    arn = sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobArn"]
+
+    def promote_with(expect: str) -> Execution:
+        suite = lab.suite(application, expect)
+        sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": tag, "Value": suite}])
+        return qa.promote({"training_job": job})
+
+    failed = promote_with("label == 'bad'")
+    second = promote_with("label == 'good' && `true`")
+    again = qa.promote({"training_job": job})
+
+    assert failed.error == "SmokeTestFailed", failed.states
+    assert second.states[-1] == "Promoted", second.cause
+    assert again.states[-1] == "Already live", again.cause
+    assert statuses(qa, application) == ["Succeeded", "Failed", "Succeeded"]
+    live = qa.live(application) or {}
+    assert live["endpoint_config_name"] == first["endpoint_config_name"] == config_of(qa, application)
+    assert live["smoke_test"] == second.output["smoke_test"] != first["smoke_test"]
+    model = qa.client("sagemaker").describe_model(ModelName=live["model_name"])["ModelArn"]
+    tags = {each["Key"]: each["Value"] for each in qa.client("sagemaker").list_tags(ResourceArn=model)["Tags"]}
+    assert tags[tag] == live["smoke_test"]
+    assert tags["model-promotion:execution"] == second.arn
+
+
+@pytest.mark.parametrize("kind", ["endpoint config", "model", "artifact"])
+def test_an_endpoint_that_could_not_be_rolled_back_is_updated_only_on_request(
+    lab: Lab, qa: Stage, application: str, kind: str
+) -> None:
+    good = qa.execution_of(lab.train(application, "good")).output
+    delete(qa, application, good, kind)
+    job = lab.train(application, "next")
+    refused = qa.execution_of(job)
+    preview = qa.promote({"training_job": job, "preview": True}).output
+
+    assert refused.error == "PromotionRefusedError", refused.states
+    assert f"the {kind} " in (refused.cause or "")
+    assert "Update endpoint" not in refused.states
+    assert config_of(qa, application) == good["endpoint_config_name"]
+    assert (preview["would_be"], preview["why"]) == ("failed", refused.cause)
+
+    configure(qa, application, RequireRollback=False)
+    allowed = qa.promote({"training_job": job, "preview": True}).output
+    assert allowed["would_be"] == "promoted"
+    assert f"no rollback to {good['endpoint_config_name']} would be possible" in allowed["change"]["rollback"]
+    assert qa.promote({"training_job": job}).states[-1] == "Promoted"
+
+
+def delete(stage: Stage, application: str, promotion: dict[str, Any], kind: str) -> None:
+    """Delete a resource of the live model."""
+    sagemaker, s3 = stage.client("sagemaker"), stage.client("s3")
+    match kind:
+        case "endpoint config":
+            sagemaker.delete_endpoint_config(EndpointConfigName=promotion["endpoint_config_name"])
+        case "model":
+            sagemaker.delete_model(ModelName=promotion["model_name"])
+        case _:
+            found = s3.list_objects_v2(Bucket=stage.bucket, Prefix=f"models/{application}/{promotion['digest']}/0/")
+            for each in found["Contents"]:
+                s3.delete_object(Bucket=stage.bucket, Key=each["Key"])

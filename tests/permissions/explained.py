@@ -83,11 +83,14 @@ EFFECTS: dict[str, dict[str, str]] = {
     "change the code of a function": {},
     "start the approval runbook": {"RequestApprovalFunctionRole": "It requests the approval."},
     "approve": {"Approver": "Only if the stage's parameter Approvers names the person, too."},
-    "cancel an approval": {"RequestApprovalFunctionRole": "A newer candidate replaces an older one."},
+    "cancel an approval": {
+        "RequestApprovalFunctionRole": "A newer candidate replaces an older one.",
+        "WatchPromotionsFunctionRole": "It repeats that, if the cancellation failed.",
+    },
     "change the approval runbook": {},
     "publish an event on the stage's bus": {
         "PromotionRole": "It publishes the result of a promotion.",
-        "WatchPromotionsFunctionRole": "It publishes the result of a promotion that was stopped after its record.",
+        "WatchPromotionsFunctionRole": "It publishes missing results of promotions, and differences.",
     },
     "publish a notification": {"RunbookRole": "Systems Manager notifies the approvers with it."},
     "change the alarms of an endpoint": {

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _PART_BYTES = 10 * 1024 * 1024
 
@@ -36,14 +37,19 @@ def push_layer(ecr: Any, repository: str, content: bytes) -> dict[str, Any]:
 
 
 def push_image(
-    ecr: Any, repository: str, layers: list[bytes], tag: str | None = None, architecture: str = "arm64"
+    ecr: Any,
+    repository: str,
+    layers: list[bytes],
+    tag: str | None = None,
+    architecture: str = "arm64",
+    media_type: str = MANIFEST,
 ) -> str:
     """Push an image of one architecture; its digest."""
     content = {"architecture": architecture, "os": "linux", "rootfs": {"diff_ids": [sha256(each) for each in layers]}}
     config = json.dumps(content).encode()
     manifest = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
+        "mediaType": media_type,
         "config": push_layer(ecr, repository, config),
         "layers": [push_layer(ecr, repository, layer) for layer in layers],
     }

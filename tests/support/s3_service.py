@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -19,6 +20,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import boto3
+from awscrt import checksums
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -49,7 +51,9 @@ STATUSES = {
 }
 
 Content = tuple[tuple[str, int, int], ...]
-Response = tuple[int, dict[str, str], str]
+Response = tuple[int, dict[str, str], str | bytes]
+
+_CRCS = {"CRC64NVME": (checksums.crc64nvme, 8), "CRC32": (checksums.crc32, 4), "CRC32C": (checksums.crc32c, 4)}
 
 
 @dataclasses.dataclass
@@ -63,9 +67,15 @@ class Stored:
     def size(self) -> int:
         return sum(end - start for _, start, end in self.content)
 
+    data: bytes | None = None
+    """The bytes, of an object that was put with them."""
+
     @property
     def checksum(self) -> str:
-        return f"{self.algorithm} of {self.content}"
+        if self.data is None:
+            return f"{self.algorithm} of {self.content}"
+        crc, width = _CRCS[str(self.algorithm)]
+        return base64.b64encode(crc(self.data).to_bytes(width, "big")).decode()
 
 
 @dataclasses.dataclass
@@ -86,12 +96,15 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: str
+    data: bytes
 
     @property
     def operation(self) -> str:
         is_copy, query = "x-amz-copy-source" in self.headers, self.query
         if self.method == "PUT":
-            return ("UploadPartCopy" if "uploadId" in query else "CopyObject") if is_copy else "PutObject"
+            if "uploadId" in query:
+                return "UploadPartCopy" if is_copy else "UploadPart"
+            return "CopyObject" if is_copy else "PutObject"
         if self.method == "POST":
             return "CreateMultipartUpload" if "uploads" in query else "CompleteMultipartUpload"
         if self.method == "DELETE":
@@ -143,6 +156,12 @@ class S3:
         number = next(self._numbers)
         stored = Stored(((f"put {number}", 0, size),), f'"etag {number}"', algorithm, attributes)
         self.objects[bucket, key] = self.versions[f"version {number}"] = stored
+        return stored
+
+    def put_data(self, bucket: str, key: str, data: bytes, algorithm: str | None = "CRC64NVME") -> Stored:
+        """Put an object whose bytes can be read."""
+        stored = self.put(bucket, key, len(data), algorithm)
+        stored.data = data
         return stored
 
     async def respond(self, request: Request) -> Response | None:
@@ -202,6 +221,38 @@ class S3:
         if tags := urllib.parse.parse_qsl(found.attributes.get("x-amz-tagging", "")):
             headers["x-amz-tagging-count"] = str(len(tags))
         return 200, headers, ""
+
+    def get_object(self, request: Request) -> Response:
+        found = self.versions.get(request.query.get("versionId", "")) or self.objects.get((request.bucket, request.key))
+        if not found:
+            raise client_error("NoSuchKey", "The specified key does not exist.")
+        if request.headers.get("if-match", found.etag) != found.etag:
+            raise client_error("PreconditionFailed", "At least one of the pre-conditions did not hold")
+        data = b"x" if found.data is None else found.data
+        if given := request.headers.get("range"):
+            first, last = (int(at) for at in given.removeprefix("bytes=").split("-"))
+            return 206, {}, data[first : last + 1]
+        return 200, {}, data
+
+    def put_object(self, request: Request) -> Response:
+        [algorithm] = [name for name in _CRCS if f"x-amz-checksum-{name.lower()}" in request.headers]
+        made = self.uploaded(request, algorithm)
+        made.attributes |= request.attributes
+        self.written(request, made)
+        return 200, {"etag": made.etag, f"x-amz-checksum-{algorithm.lower()}": made.checksum}, ""
+
+    def upload_part(self, request: Request) -> Response:
+        upload = self.upload(request)
+        part = self.uploaded(request, upload.algorithm)
+        upload.parts[int(request.query["partNumber"])] = part
+        return 200, {"etag": part.etag}, ""
+
+    def uploaded(self, request: Request, algorithm: str) -> Stored:
+        name = f"sent {next(self._numbers)}"
+        made = Stored(((name, 0, len(request.data)),), f'"{name}"', algorithm, data=request.data)
+        if request.headers[f"x-amz-checksum-{algorithm.lower()}"] != made.checksum:
+            raise client_error("BadDigest", "The checksum did not match.")
+        return made
 
     def get_object_tagging(self, request: Request) -> Response:
         tags = urllib.parse.parse_qsl(self.objects[request.bucket, request.key].attributes.get("x-amz-tagging", ""))
@@ -263,7 +314,8 @@ class S3:
         assert 0 <= start <= last < source.size
         assert 1 <= number <= 10_000
         [(origin, _, _)] = source.content
-        part = Stored(((origin, start, last + 1),), f'"part {next(self._numbers)}"', None)
+        data = source.data[start : last + 1] if source.data is not None else None
+        part = Stored(((origin, start, last + 1),), f'"part {next(self._numbers)}"', None, data=data)
         upload.parts[number] = part
         self.parts_copied.append(number)
         self.on_part(len(self.parts_copied))
@@ -278,7 +330,8 @@ class S3:
             raise client_error("InvalidPart", "One or more of the specified parts could not be found.")
         if any(part.size < 5 * MIB for part in whole[:-1]):
             raise client_error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
-        made = Stored(joined(whole), '"whole"', upload.algorithm, upload.attributes)
+        data = b"".join(part.data or b"" for part in whole) if all(part.data is not None for part in whole) else None
+        made = Stored(joined(whole), '"whole"', upload.algorithm, upload.attributes, data)
         if int(request.headers["x-amz-mp-object-size"]) != made.size:
             raise client_error("InvalidRequest", "The provided 'x-amz-mp-object-size' header does not match")
         if request.headers.get(f"x-amz-checksum-{upload.algorithm.lower()}", made.checksum) != made.checksum:
@@ -297,12 +350,14 @@ class S3:
         "CompleteMultipartUpload": lambda s3, request: s3.complete_multipart_upload(request),
         "CopyObject": lambda s3, request: s3.copy_object(request),
         "CreateMultipartUpload": lambda s3, request: s3.create_multipart_upload(request),
-        "GetObject": lambda s3, request: (206, {}, "x"),
+        "GetObject": lambda s3, request: s3.get_object(request),
         "GetObjectTagging": lambda s3, request: s3.get_object_tagging(request),
         "HeadObject": lambda s3, request: s3.head_object(request),
         "ListMultipartUploads": lambda s3, request: s3.list_multipart_uploads(request),
         "ListObjectsV2": lambda s3, request: s3.list_objects(request),
         "ListParts": lambda s3, request: s3.list_parts(request),
+        "PutObject": lambda s3, request: s3.put_object(request),
+        "UploadPart": lambda s3, request: s3.upload_part(request),
         "UploadPartCopy": lambda s3, request: s3.upload_part_copy(request),
     }
 
@@ -409,7 +464,8 @@ async def _request(reader: asyncio.StreamReader, checks_signature: bool) -> Requ
     path, _, query = target.partition("?")
     bucket, _, key = path.removeprefix("/").partition("/")
     arguments = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-    return Request(method, bucket, urllib.parse.unquote(key), arguments, headers, body.decode())
+    text = body.decode() if method == "POST" else ""
+    return Request(method, bucket, urllib.parse.unquote(key), arguments, headers, text, body)
 
 
 def _check_signature(method: str, target: str, headers: dict[str, str], body: bytes) -> None:
@@ -425,11 +481,11 @@ def _check_signature(method: str, target: str, headers: dict[str, str], body: by
     assert auth.signature(text, request) == found[2]
 
 
-def _encoded(status: int, headers: dict[str, str], body: str) -> bytes:
+def _encoded(status: int, headers: dict[str, str], body: str | bytes) -> bytes:
     """Encode a response, chunked with leading white space, as S3 does for long operations, or with its length."""
-    content = body.encode()
+    content = body.encode() if isinstance(body, str) else body
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    if status == 200 and content:
+    if status == 200 and content and isinstance(body, str):
         chunks = [b"\n", content[:60], content[60:]]
         encoded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks if chunk) + b"0\r\n\r\n"
         return f"HTTP/1.1 {status} OK\r\nTransfer-Encoding: chunked\r\n{lines}\r\n".encode() + encoded

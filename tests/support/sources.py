@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.waiting import wait_until
-from tests.support.world import DEV_BUCKET, ECR, ROLE, Lab
+from tests.support.world import DEV_BUCKET, ECR, ROLE, SKLEARN, Lab
 
 SERVER_IMAGE = f"{ECR}/team/server:1.0"
 
@@ -42,7 +42,10 @@ def tune(lab: Lab, name: str, tags: dict[str, str]) -> str:
         "StaticHyperParameters": {"sagemaker_program": "code/inference.py", "sagemaker_submit_directory": code},
         "EnableNetworkIsolation": False,
     }
-    definition["AlgorithmSpecification"] |= {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]}
+    definition["AlgorithmSpecification"] |= {
+        "TrainingImage": SKLEARN,
+        "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}],
+    }
     sagemaker.create_hyper_parameter_tuning_job(
         HyperParameterTuningJobName=name,
         HyperParameterTuningJobConfig={

@@ -24,6 +24,8 @@ DEV_BUCKET = f"sagemaker-{accounts.REGION}-{DEV}"
 ECR = f"{DEV}.dkr.ecr.{accounts.REGION}.amazonaws.com"
 # The lab's image and role, of its training jobs and models unless another one is given.
 IMAGE = f"{ECR}/echo:1"
+# AWS's images of frameworks, whose containers find the code of a training job in different places.
+SKLEARN = f"141502667606.dkr.ecr.{accounts.REGION}.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 ROLE = f"arn:aws:iam::{DEV}:role/{stacks.TRAINING_ROLE}"
 EVENTS = Path(__file__).parents[2] / "events"
 # The session of a role in which a test tries what the role may do: no call of the application.
@@ -376,7 +378,7 @@ class Lab:
         job = f"{application}-{label}-{datetime.datetime.now(datetime.UTC):%H%M%S%f}"
         trains: dict[str, Any] = {}
         if metrics:
-            trains = self._training(job, label, metrics)
+            trains, image = self._training(job, label, metrics), SKLEARN
         else:
             self.upload_as_sdk(f"{job}/output/model.tar.gz", self.artifact(label, script), **encryption or {})
         tags = {"team": "reviews"}

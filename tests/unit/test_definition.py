@@ -1,5 +1,6 @@
 """The definition of the state machine is valid, and every execution ends within AWS's limits."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from jsonata import Jsonata
 
+from embedded_aws.services.stepfunctions.jsonata import evaluate
 from embedded_aws.services.stepfunctions.substitutions import substitute
 from tests import linter
 from tests.linter.flow import loops, transitions
@@ -134,7 +136,25 @@ def test_every_call_of_dynamodb_is_retried_after_a_transient_error(error: str) -
 
 def iterations(wait: str) -> int:
     """Return the maximum number of iterations of a Wait state's loop, with the defaults of the template."""
-    return int(PARAMETERS[BOUNDS[wait]]["Default"] / PARAMETERS["PollSeconds"]["Default"]) + 1
+    bound, seconds = PARAMETERS[BOUNDS[wait]]["Default"], PARAMETERS["PollSeconds"]["Default"]
+    if wait != "Wait for endpoint lock":
+        return int(bound / seconds) + 1
+    waited, number = 0, 0
+    while waited < bound:
+        waited, number = waited + lock_wait(waited), number + 1
+    return number + 1
+
+
+def lock_wait(waited: float) -> int:
+    """Return how long a promotion waits, in seconds, before it tries to acquire the lock again."""
+    expression = Jsonata(STATES["Wait for endpoint lock"]["Seconds"].strip("{%} "))
+    expression.register_lambda("millis", lambda: waited * 1000)
+    return int(expression.evaluate(None, {"lock_wait_ends": PARAMETERS["LockWaitSeconds"]["Default"] * 1000}))
+
+
+@pytest.mark.parametrize(("waited", "seconds"), [(0, 30), (300, 60), (1200, 150), (2700, 300), (43_000, 300)])
+def test_a_promotion_tries_to_acquire_the_lock_less_often_the_longer_it_waits(waited: int, seconds: int) -> None:
+    assert lock_wait(waited) == seconds
 
 
 def test_every_loop_ends_after_the_time_in_its_parameter() -> None:
@@ -179,7 +199,7 @@ def test_an_iteration_of_a_loop_is_nine_events() -> None:
 
 
 def test_the_longest_execution_does_not_exceed_the_maximum_history() -> None:
-    # (43,200 + 2 * 5,400) seconds / 30 = 1,800 iterations, and a last one of each loop: 1,803 * 9 = 16,227.
+    # 161 iterations for the lock, and 5,400 / 30 + 1 each for the deployment and the rollback: 523 * 9 = 4,707.
     polled = sum(iterations(wait) * sum(EVENTS[STATES[name]["Type"]] for name in LOOPS[wait]) for wait in BOUNDS)
     # Every state once, and every task with all its retries.
     once = sum(EVENTS[state["Type"]] for state in STATES.values())
@@ -188,5 +208,40 @@ def test_the_longest_execution_does_not_exceed_the_maximum_history() -> None:
     copy_batch = dict(PROJECT.states())["Copy batch"]
     copied = 1000 * (EVENTS[copy_batch["Type"]] + EVENTS_OF_AN_ITERATION)
 
-    assert polled == 16_227
+    assert polled == 4_707
     assert polled + once + sum(retries) * EVENTS_OF_A_RETRY + copied < MAXIMUM_EVENTS
+
+
+def cause(message: str) -> str:
+    return json.dumps({"errorMessage": message, "errorType": "InvalidRequestError", "stackTrace": ["errorMessage"]})
+
+
+NO_ERROR_TYPE = "The cause could not be determined because Lambda did not return an error type. Returned payload: "
+MESSAGES = [
+    pytest.param(cause("It failed."), "It failed.", id="the document of an exception"),
+    pytest.param(cause('A "quoted" \\ path\n and ü'), 'A "quoted" \\ path\n and ü', id="escaped characters"),
+    pytest.param('{"errorMessage":"It failed."}', "It failed.", id="a document without spaces"),
+    pytest.param(f"{NO_ERROR_TYPE}{cause('Task timed out')}", "Task timed out", id="a document in a sentence"),
+    pytest.param(cause("It failed.")[:-30], "It failed.", id="a document that is cut after its message"),
+    pytest.param('{"errorMessage": "It fai', '{"errorMessage": "It fai', id="a document that is cut in its message"),
+    pytest.param('{"errorType": "X"}', '{"errorType": "X"}', id="a document without a message"),
+    pytest.param('{"errorMessage": null}', '{"errorMessage": null}', id="a document without text"),
+    pytest.param("Rate exceeded", "Rate exceeded", id="a string"),
+    pytest.param(None, "AWS gave no cause", id="no cause"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), MESSAGES)
+def test_the_reason_of_a_failure_is_the_message_in_its_cause(given: str | None, message: str) -> None:
+    error = {"Error": "X"} | ({} if given is None else {"Cause": given})
+    variables = {
+        "states": {"input": error},
+        "promotion": {"endpoint": "reviews-qa", "baking_seconds": 0},
+        "failure": {"reason": "R"},
+    }
+
+    captured = STATES["Capture failure"]["Assign"]["failure"]["reason"]
+    interrupted = STATES["Rollback interrupted"]["Cause"]
+
+    assert evaluate(captured.strip("{%} "), variables) == message
+    assert f"was interrupted (X: {message})." in evaluate(interrupted.strip("{%} "), variables)

@@ -22,6 +22,14 @@ _ECR = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/"
     r"(?P<repository>[a-z0-9]+(?:[._/-][a-z0-9]+)*)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+# AWS's Deep Learning Containers are for one job type, and the name of their repositories ends with it
+# (https://github.com/aws/deep-learning-containers/blob/master/available_images.md, "Job Type").
+_TRAINING = re.compile(r".+-training(-neuronx?)?")
+
+_DOCKER_MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
 
 
 class ImageError(Exception):
@@ -42,6 +50,41 @@ def check(image: str, vpc_access: bool = False) -> None:
             "ValidationException",
             f'The image "{image}" is in region {match["region"]}. The model is in {accounts.REGION}.',
         )
+
+
+def check_manifest(image: str) -> None:
+    """Raise ValidationException if the manifest of an image in the embedded ECR is not Docker's.
+
+    AWS documents neither the check nor its error. This is what users report of CreateModel:
+    https://github.com/aws/amazon-sagemaker-feedback/issues/180. An image that does not exist is assumed to be accepted
+    until an endpoint deploys it.
+    """
+    match = _ECR.fullmatch(image)
+    if match is None or match["registry"] not in accounts.ACCOUNTS.values():
+        return
+    repository = ecr_backends[match["registry"]][accounts.REGION].repositories.get(match["repository"])
+    for found in repository.images if repository else []:
+        is_meant = (
+            found.get_image_digest() == match["digest"]
+            if match["digest"]
+            else (match["tag"] or "latest") in found.image_tags
+        )
+        if is_meant and found.image_manifest_media_type not in _DOCKER_MANIFESTS:
+            raise ApiError(
+                "ValidationException",
+                f"Unsupported manifest media type {found.image_manifest_media_type} for image {image}. Ensure that "
+                "valid manifest media type is used for specified image.",
+            )
+
+
+def has_server(image: str) -> bool:
+    """Return whether an image has the program `serve`, which SageMaker runs to start a container.
+
+    Every image is assumed to have it, except the training images of other accounts, which are AWS's own.
+    """
+    match = _ECR.fullmatch(image)
+    is_of_aws = match is not None and match["registry"] not in accounts.ACCOUNTS.values()
+    return not (match and is_of_aws and _TRAINING.fullmatch(match["repository"]))
 
 
 def resolve(image: str, role_arn: str) -> str:

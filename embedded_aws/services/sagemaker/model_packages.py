@@ -122,7 +122,10 @@ def _create_model_package(call: Call) -> dict[str, Any]:
     version = None
     if group:
         if "Tags" in call.request:
-            raise invalid("Tags cannot be provided when creating a versioned model package; it has those of its group.")
+            # AWS does not document the message; this is what users report.
+            raise invalid(
+                "Tags are not supported in Model Package versions. Please add them to the Model Package Group."
+            )
         group = group.rpartition("/")[2]
         groups = {name.lower(): name for name in call.backend.model_package_groups}
         if group.lower() not in groups:

@@ -182,6 +182,7 @@ def _check_container(call: Call, container: dict[str, Any], role_arn: str) -> No
     if "Image" not in container:
         raise invalid("Image is required for a container that has no ModelPackageName.")
     images.check(container["Image"], container.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc")
+    images.check_manifest(container["Image"])
     if "ModelDataUrl" in container and "ModelDataSource" in container:
         raise invalid("ModelDataUrl and ModelDataSource are mutually exclusive. Please provide only one of them.")
     several = container.get("Mode") == "MultiModel"

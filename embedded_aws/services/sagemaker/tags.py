@@ -52,6 +52,9 @@ def _resource(backend: SageMakerModelBackend, arn: str) -> Any:
 
 def _tagged(call: Call) -> Any:
     arn = call.request["ResourceArn"]
+    if ":model-package/" in arn and arn.partition(":model-package/")[2].count("/"):
+        # Only CreateModelPackage is known to reject tags of a version. The same is assumed of the operations for tags.
+        raise invalid("Tags are not supported in Model Package versions. Please add them to the Model Package Group.")
     try:
         resource = _resource(call.backend, arn)
     except (AttributeError, ValueError):  # moto raises them for an unknown type of resource

@@ -6,9 +6,11 @@ optimized integrations.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
+import json
 import re
 import sys
 import time
@@ -26,6 +28,7 @@ from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetai
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import credentials
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_utils import LambdaFunctionErrorException
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
@@ -86,6 +89,12 @@ _BOTO_NAMES = {
     "sagemakerruntime": "sagemaker-runtime",
     "sfn": "stepfunctions",
 }
+
+# Lambda functions that run out of time or memory may end without an error type (Step Functions developer guide, "Handle
+# Lambda service exceptions"). Executions in public reports show this cause.
+_NO_ERROR_TYPE = "The cause could not be determined because Lambda did not return an error type. Returned payload: "
+# API reference of Step Functions, TaskFailedEventDetails.
+_MAXIMUM_CAUSE = 32_768
 
 patches = Patches("5.2.5")
 _FROM_ERROR_IN_MOTO = {kind: kind._from_error for kind in (*_OPTIMIZED, StateTaskServiceAwsSdk)}
@@ -275,6 +284,8 @@ def _from_error(self: StateTaskService, env: Environment, ex: Exception) -> Fail
     if isinstance(ex, HTTPClientError | NoAnswerError):
         # The SDK for Java throws SdkClientException if the connection fails.
         return _task_failed(self, env, f"{_service(self)}.SdkClientException", str(ex))
+    if isinstance(ex, LambdaFunctionErrorException) and not _has_error_type(ex.payload):
+        return _task_failed(self, env, "Lambda.Unknown", f"{_NO_ERROR_TYPE}{ex.payload}")
     if isinstance(ex, SfnFailedEntryCountException):
         return _task_failed(self, env, "EventBridge.FailedEntry", to_json_str(ex.cause))
     # moto reports a time-out or a failed expression in a DynamoDB task as an error of DynamoDB.
@@ -284,6 +295,13 @@ def _from_error(self: StateTaskService, env: Environment, ex: Exception) -> Fail
 
 for _kind in _FROM_ERROR_IN_MOTO:
     patches.replace(_kind, "_from_error", _from_error, "moto uses boto3's error names.")
+
+
+def _has_error_type(payload: Any) -> bool:
+    with contextlib.suppress(ValueError, TypeError):
+        document = json.loads(payload)
+        return isinstance(document, dict) and "errorType" in document
+    return False
 
 
 def _error_and_cause(self: StateTaskService, error: ClientError) -> tuple[str, str]:
@@ -310,6 +328,7 @@ def _service(self: StateTaskService) -> str:
 
 
 def _task_failed(self: StateTaskService, env: Environment, error: str, cause: str) -> FailureEvent:
+    cause = cause[:_MAXIMUM_CAUSE]
     return FailureEvent(
         env=env,
         error_name=CustomErrorName(error),

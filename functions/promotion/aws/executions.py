@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
@@ -15,6 +17,23 @@ def is_running(stepfunctions: Any, execution: str) -> bool:
 def has_succeeded(stepfunctions: Any, execution: str) -> bool:
     """Return whether the execution has succeeded, so that none of its functions can still be running."""
     return _status(stepfunctions, execution) == "SUCCEEDED"
+
+
+def start(stepfunctions: Any, execution: str, name: str, given: Any) -> bool:
+    """Start an execution by the state machine of `execution`; return False if there was one with this name already."""
+    state_machine = execution.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
+    try:
+        stepfunctions.start_execution(stateMachineArn=state_machine, name=name, input=json.dumps(given))
+    except stepfunctions.exceptions.ExecutionAlreadyExists:
+        return False
+    return True
+
+
+def start_again(stepfunctions: Any, execution: str, given: Any) -> str:
+    """Start an execution with the input `given` of `execution`, once, and return its ARN."""
+    name = f"again-{uuid.uuid5(uuid.NAMESPACE_URL, execution)}"
+    start(stepfunctions, execution, name, given)
+    return f"{execution.rsplit(':', 1)[0]}:{name}"
 
 
 def _status(stepfunctions: Any, execution: str) -> str | None:

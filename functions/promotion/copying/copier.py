@@ -21,6 +21,7 @@ from promotion.copying.copy_errors import WRONG_PARTS, CopyErrors, code, was_rep
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests, Found, Upload
+from promotion.copying.summary import Summary
 from promotion.errors import TransientError, UnfinishedError
 
 MULTIPART_THRESHOLD = 128 * 1024**2
@@ -37,17 +38,6 @@ _WHOLE_COPIES_IN_FLIGHT = 384
 _ATTEMPTS = 3
 _LONGEST_PAUSE_SECONDS = 1.0
 _ABORT_SECONDS = 15.0
-
-
-@dataclasses.dataclass
-class Summary:
-    """The result of a batch; `verified_by` counts its objects by verification: a checksum algorithm, or "size"."""
-
-    copied: int = 0
-    already_present: int = 0
-    bytes: int = 0
-    without_tags: int = 0
-    verified_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Copier:
@@ -87,14 +77,18 @@ class Copier:
 
     async def copy_on_loop(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` as `copy` does, on the running event loop."""
-        own = S3Requests(self._own, self._bucket) if self._own else None
-        s3 = CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size, own)
+        s3 = await self._requests(objects)
         batch = _Batch(s3, self._errors, objects, self.threshold, self._in_flight)
         batch.made, batch.present = self.made, self.present
         try:
             return await batch.copy(seconds)
         finally:
             s3.close()
+
+    async def _requests(self, objects: Sequence[PinnedObject]) -> CopyRequests:
+        """Return the requests that copy `objects`."""
+        own = S3Requests(self._own, self._bucket) if self._own else None
+        return CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size, own)
 
 
 class _StoppedError(Exception):

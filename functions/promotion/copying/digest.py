@@ -54,15 +54,15 @@ def identity(
     }
 
 
-def changed(before: Any, after: Any, shows: Callable[[str], bool]) -> str:
+def changed(before: Any, after: Any, shows: Callable[[str], bool] | None) -> str:
     """Return the paths where two documents differ, such as "Metrics.f1 (approved: 0.9, current: 0.8)".
 
-    `shows` decides by the path whether the values are shown. Values and the number of differences are limited, since
-    the text becomes part of a message.
+    `shows` decides by the path whether the values are shown; None shows none. Values and the number of differences are
+    limited, since the text becomes part of a message.
     """
     found = list(_differences(before, after, ""))
     shown = [
-        f"{path} (approved: {_shown(one)}, current: {_shown(other)})" if shows(path) else path
+        f"{path} (approved: {_shown(one)}, current: {_shown(other)})" if shows and shows(path) else path
         for path, one, other in found[:_MOST_SHOWN]
     ]
     rest = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []

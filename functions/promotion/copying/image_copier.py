@@ -25,8 +25,12 @@ from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from promotion.source.images import Copy, Image, missing_grant, parse
 
-_LISTS = ("application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json")
-_MANIFESTS = ("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json")
+_OCI = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json")
+_MEDIA_TYPES = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    *_OCI,
+)
 # botocore's ecr model: BatchedOperationLayerDigestList; UploadLayerPart, "The maximum size of each image layer part".
 _MAXIMUM_LAYERS_PER_REQUEST = 100
 _MAXIMUM_PART_BYTES = 20971520
@@ -66,8 +70,19 @@ class Summary:
 
 
 def digest_of(ecr: Any, image: Image) -> str:
-    """Return the current digest of the image's tag."""
-    return _manifest(ecr, image, {"imageTag": image.tag or "latest"}).digest
+    """Return the digest of an image, or the current digest of its tag.
+
+    Raise PromotionRefusedError if the image does not exist, cannot be read, or has a manifest that CreateModel rejects.
+    """
+    image_id = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag or "latest"}
+    manifest = _manifest(ecr, image, image_id)
+    if manifest.media_type in _OCI:
+        raise PromotionRefusedError(
+            f"The image {image.uri} has an OCI manifest ({manifest.media_type}), which SageMaker does not support. "
+            "Build the image with a Docker manifest, and push it again: docker buildx build --provenance=false "
+            "--output type=docker ..."
+        )
+    return manifest.digest
 
 
 class ImageCopier:
@@ -191,9 +206,7 @@ def _parts(url: str, part_bytes: int) -> Iterator[bytes]:
 def _manifest(ecr: Any, image: Image, image_id: dict[str, str]) -> Manifest:
     """Return one manifest of the image's repository after verifying its digest."""
     try:
-        response = ecr.batch_get_image(
-            **_repository(image), imageIds=[image_id], acceptedMediaTypes=[*_MANIFESTS, *_LISTS]
-        )
+        response = ecr.batch_get_image(**_repository(image), imageIds=[image_id], acceptedMediaTypes=list(_MEDIA_TYPES))
     except ClientError as error:
         raise _explained(error, image) from error
     name = f"{image.name}{'@' if 'imageDigest' in image_id else ':'}{next(iter(image_id.values()))}"
@@ -203,7 +216,7 @@ def _manifest(ecr: Any, image: Image, image_id: dict[str, str]) -> Manifest:
     found = response["images"][0]
     text, digest = found["imageManifest"], found["imageId"]["imageDigest"]
     media_type = found.get("imageManifestMediaType") or json.loads(text).get("mediaType", "")
-    if media_type not in (*_MANIFESTS, *_LISTS):
+    if media_type not in _MEDIA_TYPES:
         raise PromotionRefusedError(
             f"The manifest of {name} has the unsupported media type {media_type}. Push the image with a newer client."
         )

@@ -9,6 +9,7 @@ the object that S3 confirmed to this process, or of one with the planned size an
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import functools
 import os.path
@@ -19,11 +20,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.copying.copier import PART_SIZE, Copier, Summary, is_same
+from promotion.copying.copier import PART_SIZE, Copier, is_same
 from promotion.copying.copy_errors import CopyErrors
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests, Found
+from promotion.copying.splicer import Splicer
+from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError
 
 PREFIX = "incoming/"
@@ -46,6 +49,10 @@ class Reader:
     def new_key(self) -> str:
         """Return a key for one object. Nobody can write it before this stage does, since nobody can guess it."""
         return f"{PREFIX}{self.folder}/{secrets.token_hex(16)}"
+
+    def taken(self, pinned: PinnedObject) -> PinnedObject:
+        """Return an object that goes through incoming/, too."""
+        return pinned if pinned.incoming else dataclasses.replace(pinned, incoming=self.new_key())
 
 
 def connected(connect: Callable[[], Any]) -> Any:
@@ -85,7 +92,7 @@ def _is_denied(error: ClientError) -> bool:
 
 
 class IncomingCopier:
-    """A copier of pinned objects, those with a key under incoming/ by way of it.
+    """A copier of pinned objects, with or without a splice; those with a key under incoming/ by way of it.
 
     `s3` is a client of this stage, and `reader` returns one with the credentials of the upstream account's reader role.
     """
@@ -104,17 +111,25 @@ class IncomingCopier:
         """Copy `objects` as `copy` does, on the running event loop."""
         now = asyncio.get_running_loop().time
         ends = now() + seconds
-        direct = [pinned for pinned in objects if not pinned.incoming]
-        through = [pinned for pinned in objects if pinned.incoming]
+        through = [pinned for pinned in objects if _keys(pinned)]
+        direct = [pinned for pinned in objects if not _keys(pinned)]
         summary = Summary()
         if through:
             present = await self._present(through)
             arrived = await self._arrived([pinned for pinned in through if pinned not in present], ends - now())
-            within = Copier(self._s3, self._bucket, self._owner, self._owner, **self._options)
-            summary = _with_present(await within.copy_on_loop(arrived, ends - now()), present)
-        if direct:
-            copier = Copier(self._s3, self._bucket, self._owner, self._source_owner, **self._options)
-            summary = _sum(summary, await copier.copy_on_loop(direct, ends - now()))
+            summary = _of_present(present) + await self._copied(arrived, self._owner, lambda: ends - now())
+        return summary + await self._copied(direct, self._source_owner, lambda: ends - now())
+
+    async def _copied(self, objects: list[PinnedObject], source_owner: str, left: Callable[[], float]) -> Summary:
+        """Copy objects of buckets of the account `source_owner` with the permissions of this stage."""
+        summary = Summary()
+        for kind, those in (
+            (Copier, [pinned for pinned in objects if not pinned.splice]),
+            (Splicer, [pinned for pinned in objects if pinned.splice]),
+        ):
+            if those:
+                copier = kind(self._s3, self._bucket, self._owner, source_owner, **self._options)
+                summary += await copier.copy_on_loop(those, left())
         return summary
 
     async def _present(self, objects: list[PinnedObject]) -> list[PinnedObject]:
@@ -152,45 +167,53 @@ class IncomingCopier:
             errors=IncomingErrors(self._bucket, self._owner, self._source_owner),
             **self._options,
         )
+        # By their keys, since several objects can contain the same code.
+        sources = {source.incoming: source for pinned in objects for source in _sources(pinned)}
         # Only a multipart upload is worth resuming, and only a checksum can verify what this process did not see.
         targets = {
-            pinned.target: pinned.incoming
-            if pinned.checksum and pinned.size >= copier.threshold
-            else f"{pinned.incoming}-{secrets.token_hex(8)}"
-            for pinned in objects
+            key: key if source.checksum and source.size >= copier.threshold else f"{key}-{secrets.token_hex(8)}"
+            for key, source in sources.items()
         }
         # The reader role sets no tags; the second copy gets the attributes that were planned.
-        sent = [dataclasses.replace(pinned, target=targets[pinned.target], attributes={}) for pinned in objects]
+        sent = [dataclasses.replace(source, target=targets[key], attributes={}) for key, source in sources.items()]
         await copier.copy_on_loop(sent, seconds)
-        return [self._pinned_again(pinned, targets[pinned.target], copier) for pinned in objects]
+        places = {key: self._place(source, targets[key], copier) for key, source in sources.items()}
+        return [_placed(pinned, places) for pinned in objects]
 
-    def _pinned_again(self, pinned: PinnedObject, key: str, copier: Copier) -> PinnedObject:
-        found: Found | None = copier.made.get(key) or (copier.present.get(key) if pinned.checksum else None)
+    def _place(self, source: PinnedObject, key: str, copier: Copier) -> dict[str, Any]:
+        """Return the fields of a pinned object that say where it is and which version it is."""
+        found: Found | None = copier.made.get(key) or (copier.present.get(key) if source.checksum else None)
         if not found:
             raise TransientError(
-                f"S3 did not confirm the copy of s3://{pinned.bucket}/{pinned.key} to s3://{self._bucket}/{key}, and "
+                f"S3 did not confirm the copy of s3://{source.bucket}/{source.key} to s3://{self._bucket}/{key}, and "
                 "the object has no checksum that would prove its content. It is copied again."
             )
-        return dataclasses.replace(
-            pinned, bucket=self._bucket, key=key, etag=found.etag, version_id=found.version_id, incoming=""
-        )
+        return {"bucket": self._bucket, "key": key, "etag": found.etag, "version_id": found.version_id, "incoming": ""}
 
 
-def _with_present(summary: Summary, present: list[PinnedObject]) -> Summary:
-    proofs = dict(summary.verified_by)
-    for pinned in present:
-        proof = pinned.checksum_algorithm or "size"
-        proofs[proof] = proofs.get(proof, 0) + 1
-    count = summary.already_present + len(present)
-    return dataclasses.replace(summary, already_present=count, verified_by=proofs)
+def _keys(pinned: PinnedObject) -> list[str]:
+    """Return the keys under incoming/ of an object and of the code that is added to it."""
+    return [each.incoming for each in (pinned, *(pinned.splice.objects if pinned.splice else ())) if each.incoming]
 
 
-def _sum(one: Summary, other: Summary) -> Summary:
-    proofs = one.verified_by.keys() | other.verified_by.keys()
-    return Summary(
-        one.copied + other.copied,
-        one.already_present + other.already_present,
-        one.bytes + other.bytes,
-        one.without_tags + other.without_tags,
-        {proof: one.verified_by.get(proof, 0) + other.verified_by.get(proof, 0) for proof in sorted(proofs)},
-    )
+def _sources(pinned: PinnedObject) -> list[PinnedObject]:
+    """Return the objects that a copy reads; the size and checksum of a splice are those of the copy."""
+    if not pinned.splice:
+        return [pinned]
+    unknown: dict[str, Any] = {"size": pinned.splice.source_size, "checksum_algorithm": None, "checksum": None}
+    archive = [] if pinned.splice.file else [dataclasses.replace(pinned, splice=None, **unknown)]
+    return [*archive, *pinned.splice.objects]
+
+
+def _placed(pinned: PinnedObject, places: dict[str, dict[str, Any]]) -> PinnedObject:
+    """Return an object that is read from where its copies arrived, as is the code that is added to it."""
+    if not pinned.splice:
+        return dataclasses.replace(pinned, **places[pinned.incoming])
+    code = [dataclasses.replace(each, **places[each.incoming]) for each in pinned.splice.objects]
+    place = places[code[0].incoming if pinned.splice.file else pinned.incoming]
+    return dataclasses.replace(pinned, splice=dataclasses.replace(pinned.splice, objects=code), **place)
+
+
+def _of_present(present: list[PinnedObject]) -> Summary:
+    proofs = collections.Counter(pinned.checksum_algorithm or "size" for pinned in present)
+    return Summary(already_present=len(present), verified_by=dict(proofs))

@@ -9,13 +9,28 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
+class Splice:
+    """Code that is added to a model while it is copied (promotion.copying.splice).
+
+    `source_size` is the size of the model's archive without it, `sha256` is the digest of the added content, and
+    `objects` are the pinned objects that contain the code. With `file`, the copy is this file of the code alone.
+    """
+
+    source_size: int
+    sha256: str
+    objects: list[PinnedObject]
+    file: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class PinnedObject:
     """An object in its planned state, which a copy must have exactly.
 
     `checksum` is a full-object checksum in base64, computed with `checksum_algorithm` (CRC64NVME, CRC32, CRC32C), or
     None if the source has none. `name` is the key relative to the reference. `attributes` are the headers that a
-    multipart copy must set itself, such as content-type, x-amz-meta-… and x-amz-tagging. `incoming` is the key of the
-    reader role's copy in this stage's bucket, if this stage cannot decrypt the object (`promotion.copying.incoming`).
+    multipart copy must set itself, such as content-type, x-amz-meta-… and x-amz-tagging. With a `splice`, `size` and
+    `checksum` are those of the copy. `incoming` is the key of the reader role's copy in this stage's bucket, if this
+    stage cannot decrypt the object (`promotion.copying.incoming`).
     """
 
     bucket: str
@@ -28,13 +43,15 @@ class PinnedObject:
     checksum: str | None
     attributes: dict[str, str] = dataclasses.field(default_factory=dict)
     target: str = ""
+    splice: Splice | None = None
     incoming: str = ""
 
     @property
     def content(self) -> list[Any]:
         """Return values that identify the content, independent of its location."""
         if self.checksum is None:
-            return [self.name, self.size, "ETag", self.etag]
+            code = [self.splice.sha256] if self.splice else []
+            return [self.name, self.size, "ETag", self.etag, *code]
         return [self.name, self.size, self.checksum_algorithm, self.checksum]
 
     def to_line(self) -> str:
@@ -44,7 +61,14 @@ class PinnedObject:
     @classmethod
     def from_line(cls, line: str) -> PinnedObject:
         """Build an object from its line in the manifest."""
-        return cls(**json.loads(line))
+        return cls._from_json(json.loads(line))
+
+    @classmethod
+    def _from_json(cls, value: dict[str, Any]) -> PinnedObject:
+        if splice := value.get("splice"):
+            objects = [cls._from_json(each) for each in splice["objects"]]
+            value = value | {"splice": Splice(**splice | {"objects": objects})}
+        return cls(**value)
 
 
 # One batch must be copied well within a function's maximum of 15 minutes.

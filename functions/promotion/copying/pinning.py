@@ -24,6 +24,7 @@ FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
 
 # All checksums of S3 (botocore's s3 model: ChecksumAlgorithm).
 _CHECKSUMS = (*FULL_OBJECT_CHECKSUMS, "SHA1", "SHA256")
+_ONE_BYTE = {"range": "bytes=0-0"}
 _KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 # The headers that a multipart copy must set itself. S3 stores "Expires" as a string, exactly as the user sent it.
@@ -40,6 +41,10 @@ _ATTRIBUTES = {
 _COPIED_CLASSES = {"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
 # botocore's s3 model: StorageClass, and ArchiveStatus of Intelligent-Tiering.
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
+
+_KEEP = (
+    " If it is not an artifact but, for example, a place for output, add the variable to KeptVariables in the settings."
+)
 
 REQUESTS_IN_FLIGHT = 256
 
@@ -103,6 +108,7 @@ class _Pinning:
         if not keys:
             raise PromotionRefusedError(
                 f"{reference.place} is {reference.uri}, which contains no objects. Check the URI."
+                f"{_KEEP if 'Environment' in reference.path else ''}"
             )
         check_listed(keys, reference.uri)
         remaining, found = iter(keys), []
@@ -191,7 +197,7 @@ class _Pinning:
         if _KMS_KEY not in reply.headers or has_checksum:
             return
         try:
-            await self._s3.send("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+            await self._s3.send("GetObject", "GET", key, headers=self._owned | _ONE_BYTE, has_document=False)
         except ClientError as error:
             if meaning(error) is Meaning.DENIED:
                 raise
@@ -230,7 +236,7 @@ class _Pinning:
         if meaning(error) is not Meaning.DENIED:
             return error
         try:
-            await s3.send("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+            await s3.send("GetObject", "GET", key, headers=self._owned | _ONE_BYTE, has_document=False)
         except ClientError as detailed:
             return detailed if meaning(detailed) is Meaning.DENIED else error
         except TransientError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from promotion.aws.s3_uri import bucket_and_key, has_dot_segments
@@ -19,7 +19,8 @@ Path = tuple[str | int, ...]
 class Reference:
     """An S3 URI in a model: its path in the containers, and whether it is a prefix of several objects.
 
-    The value of an environment variable that does not end in "/" can be either, depending on the objects in S3.
+    The value of an environment variable or the URI of code that does not end in "/" can be either, depending on the
+    objects in S3.
     """
 
     path: Path
@@ -34,7 +35,7 @@ class Reference:
     @property
     def may_be_prefix(self) -> bool:
         """Return whether the URI can be an object or a prefix."""
-        return not self.is_prefix and "Environment" in self.path
+        return not self.is_prefix and ("Environment" in self.path or "InferenceCode" in self.path)
 
     @property
     def slot(self) -> str:
@@ -79,9 +80,17 @@ def assert_apart(references: list[Reference], bucket: str, prefix: str) -> None:
             )
 
 
-def references(containers: list[dict[str, Any]]) -> list[Reference]:
-    """Return all artifact URIs in `containers`, in a fixed order; raise PromotionRefusedError for an invalid one."""
-    found = [reference for index, container in enumerate(containers) for reference in _in_container(index, container)]
+def references(containers: list[dict[str, Any]], excluded: Collection[str] = ()) -> list[Reference]:
+    """Return all artifact URIs in `containers`, in a fixed order; raise PromotionRefusedError for an invalid one.
+
+    The values of the `excluded` environment variables are not artifacts.
+    """
+    found = [
+        reference
+        for index, container in enumerate(containers)
+        for reference in _in_container(index, container)
+        if not ("Environment" in reference.path and reference.path[-1] in excluded)
+    ]
     for reference in found:
         bucket_and_key(reference.uri, reference.place)
     return found
@@ -103,12 +112,6 @@ def _in_container(index: int, container: dict[str, Any]) -> Iterator[Reference]:
 def is_s3_uri(value: str) -> bool:
     """Return whether the value of an environment variable is the URI of an artifact."""
     return value.lower().startswith("s3://")
-
-
-def is_replaced(containers: list[dict[str, Any]], path: Path) -> bool:
-    """Return whether the settings replaced the URI at a path by another value of the environment."""
-    container, field, *rest = path
-    return field == "Environment" and not is_s3_uri(containers[int(container)]["Environment"][rest[0]])
 
 
 def _data_source(path: Path, source: dict[str, Any]) -> Reference:

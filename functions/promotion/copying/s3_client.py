@@ -38,10 +38,13 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Reply:
-    """A response of S3: its headers (in lowercase), its XML document, if any, and the number of retries before it."""
+    """A response of S3: its headers (in lowercase), its XML document, if any, and the number of retries before it.
 
-    def __init__(self, headers: dict[str, str], root: ElementTree.Element, retries: int) -> None:
-        self.headers, self.root, self.retries = headers, root, retries
+    `body` is the content of an object, if that was requested.
+    """
+
+    def __init__(self, headers: dict[str, str], root: ElementTree.Element, retries: int, body: bytes = b"") -> None:
+        self.headers, self.root, self.retries, self.body = headers, root, retries, body
         self._texts = {_name(child): child.text or "" for child in root}
 
     def text(self, name: str) -> str | None:
@@ -98,8 +101,11 @@ class S3Requests:
         body: bytes = b"",
         required: str | None = None,
         extra_seconds: float = 0.0,
+        has_document: bool = True,
     ) -> Reply:
         """Send a request with retries, and return the response, which must have the element `required`, if any.
+
+        Without a document, its body is the content of an object.
 
         Raise ClientError, as boto3 does, for a permanent error, and TransientError if all attempts failed.
         """
@@ -112,6 +118,8 @@ class S3Requests:
             endpoint = self._endpoint
             try:
                 response = await self._sent(method, key, query or {}, headers or {}, body, extra_seconds)
+                if not has_document and response.status < 300:
+                    return Reply(response.headers, _NO_DOCUMENT, attempt, response.body)
                 reply = _read(response, operation, attempt)
                 if required is None or reply.text(required) is not None:
                     return reply
@@ -218,9 +226,6 @@ _NO_DOCUMENT = ElementTree.Element("None")
 def _read(response: Response, operation: str, retries: int) -> Reply:
     """Return the reply in `response`; raise ClientError for an error, which S3 can also send with status 200."""
     root = _NO_DOCUMENT
-    if operation == "GetObject" and response.status < 300:
-        # The content of the object.
-        return Reply(response.headers, root, retries)
     # S3 sends white space while it processes a request.
     if document := response.body.lstrip():
         try:

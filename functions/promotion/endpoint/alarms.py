@@ -31,7 +31,7 @@ def requests_of(
 ) -> list[dict[str, Any]]:
     """Return a PutMetricAlarm request for each alarm of an endpoint.
 
-    `endpoint_config` is a CreateEndpointConfig request. An asynchronous endpoint has no latency alarm, because its
+    `endpoint_config` is a DescribeEndpointConfig response. An asynchronous endpoint has no latency alarm, because its
     responses can take an hour.
     """
     names, variants = names_of(endpoint), [variant["VariantName"] for variant in endpoint_config["ProductionVariants"]]
@@ -117,18 +117,19 @@ def in_alarm(cloudwatch: Any, names: list[str]) -> list[str]:
 
 
 def assert_none_in_alarm(cloudwatch: Any, endpoint: str, names: list[str]) -> None:
-    """Raise PromotionRefusedError if an alarm among `names` is missing or in ALARM.
+    """Raise PromotionRefusedError if an alarm among `names` is in ALARM, or is missing and not the endpoint's own.
 
-    SageMaker does not monitor a missing alarm, and rolls back at once if an alarm is in ALARM.
+    The promotion creates the endpoint's own alarms before the update. SageMaker does not monitor a missing alarm, and
+    rolls back at once if an alarm is in ALARM.
     """
-    existing = states(cloudwatch, names)
-    if missing := [name for name in names if name not in existing]:
+    existing, own = states(cloudwatch, names), names_of(endpoint).values()
+    if missing := [name for name in names if name not in existing and name not in own]:
         raise PromotionRefusedError(
             f"The endpoint {endpoint} was not updated. An alarm of its DeploymentConfig no longer exists: "
             f"{', '.join(missing)}. Create the alarm or remove it from the DeploymentConfig, then start the promotion "
             "again."
         )
-    if alarming := [name for name in names if existing[name] == "ALARM"]:
+    if alarming := [name for name in names if existing.get(name) == "ALARM"]:
         raise PromotionRefusedError(
             f"The endpoint {endpoint} was not updated. SageMaker would roll back the deployment at once, because an "
             f"alarm of its DeploymentConfig is in ALARM: {', '.join(alarming)}. Start the promotion again when the "

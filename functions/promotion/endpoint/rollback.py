@@ -9,20 +9,19 @@ from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.endpoint import autoscaling, scalable_targets, state
-from promotion.endpoint.autoscaling import Target
 from promotion.endpoint.sagemaker import describe_endpoint, is_scaled_out
+from promotion.endpoint.scalable_targets import Change
 from promotion.endpoint.state import RollbackStep
 from promotion.errors import PromotionRefusedError
 
 
-def take_step(
-    sagemaker: Any, scaling: Any, endpoint: str, *, requested: str, previous: str | None, targets: list[Target]
-) -> RollbackStep:
-    """Take the next step of the rollback of `endpoint` from the config `requested` to `previous` and its `targets`.
+def take_step(sagemaker: Any, scaling: Any, endpoint: str, change: Change) -> RollbackStep:
+    """Take the next step of the rollback of `endpoint` from its new config to the previous one and its targets.
 
-    `previous` is None if the promotion created the endpoint. Raises PromotionRefusedError or ClientError if AWS denies
-    a request, because a recovery can continue once the permission is granted.
+    The previous config is None if the promotion created the endpoint. Raises PromotionRefusedError or ClientError if
+    AWS denies a request, because a recovery can continue once the permission is granted.
     """
+    requested, previous = change.config, change.previous_config
     description = describe_endpoint(sagemaker, endpoint)
     step = state.rollback_step(description, requested, previous)
     try:
@@ -30,12 +29,12 @@ def take_step(
             case "update" if description and previous:
                 _update(sagemaker, scaling, description, previous)
             case "delete":
-                scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
+                scalable_targets.deregister_unknown(scaling, endpoint, description, change.previous)
                 sagemaker.delete_endpoint(EndpointName=endpoint)
             case "rolled_back":
-                return _restore_targets(scaling, endpoint, description, targets)
+                return _restore_targets(sagemaker, scaling, endpoint, description, change)
             case "failed":
-                more = scalable_targets.restore_missing(scaling, endpoint, description, targets)
+                more = scalable_targets.restore_missing(scaling, sagemaker, endpoint, description, change)
                 return dataclasses.replace(step, reason=step.reason + more)
     except PromotionRefusedError as error:
         if isinstance(error.__cause__, ClientError) and meaning(error.__cause__) is Meaning.DENIED:
@@ -72,13 +71,14 @@ def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous:
 
 
 def _restore_targets(
-    scaling: Any, endpoint: str, description: dict[str, Any] | None, targets: list[Target]
+    sagemaker: Any, scaling: Any, endpoint: str, description: dict[str, Any] | None, change: Change
 ) -> RollbackStep:
     """Restore the targets of an endpoint that has its previous config. The next step verifies them."""
     if description is None:
-        scalable_targets.deregister_unknown(scaling, endpoint, description, targets)
+        scalable_targets.deregister_unknown(scaling, endpoint, description, change.previous)
         return RollbackStep("rolled_back")
     actual = scalable_targets.read(scaling, endpoint, description)
+    targets = scalable_targets.to_restore(sagemaker, actual, change)
     if autoscaling.are_equivalent(actual, targets):
         return RollbackStep("rolled_back")
     scalable_targets.apply(scaling, actual, targets)

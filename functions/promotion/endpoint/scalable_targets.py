@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
-from promotion.endpoint import autoscaling
+from promotion.endpoint import autoscaling, scaling_merge
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
 from promotion.errors import PromotionRefusedError, TransientError
@@ -42,12 +43,42 @@ def wanted(
 def deregister_blocking(client: Any, sagemaker: Any, endpoint: str, description: dict[str, Any], config: str) -> None:
     """Deregister the targets with which SageMaker would refuse the update of the endpoint to `config`."""
     targets = read(client, endpoint, description)
+    for target in _blocking(sagemaker, targets, description["EndpointConfigName"], config):
+        _deregister(client, target)
+
+
+def _blocking(sagemaker: Any, targets: list[Target], old: str | None, new: str | None) -> list[Target]:
+    """Return those of the `targets` that a promotion deregisters for an update between two endpoint configs."""
     if not targets:
-        return
-    old, new = (variants_of(sagemaker, name) for name in (description["EndpointConfigName"], config))
-    for target in targets:
-        if autoscaling.blocks_update(target, old, new):
-            _deregister(client, target)
+        return []
+    variants = [variants_of(sagemaker, name) if name else None for name in (old, new)]
+    return [target for target in targets if autoscaling.blocks_update(target, *variants)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """The change of an endpoint by a promotion: its targets before it, those wanted after it, and both configs."""
+
+    previous: list[Target]
+    wanted: list[Target]
+    previous_config: str | None
+    config: str
+
+    def deregistered(self, sagemaker: Any) -> list[Target]:
+        """Return the previous targets that the promotion may have deregistered itself."""
+        return _blocking(sagemaker, self.previous, self.previous_config, self.config)
+
+
+def to_apply(sagemaker: Any, actual: list[Target], change: Change) -> list[Target]:
+    """Return the targets to apply after the deployment: the wanted ones, with what others have changed meanwhile."""
+    theirs = scaling_merge.with_deregistered(actual, change.deregistered(sagemaker))
+    return scaling_merge.merged(change.previous, change.wanted, theirs)
+
+
+def to_restore(sagemaker: Any, actual: list[Target], change: Change) -> list[Target]:
+    """Return the targets to restore in a rollback: the previous ones, with what others have changed meanwhile."""
+    theirs = scaling_merge.with_deregistered(actual, change.deregistered(sagemaker))
+    return scaling_merge.merged(change.wanted, change.previous, theirs)
 
 
 def deregister_unknown(client: Any, endpoint: str, description: dict[str, Any] | None, known: list[Target]) -> None:
@@ -58,16 +89,18 @@ def deregister_unknown(client: Any, endpoint: str, description: dict[str, Any] |
             _deregister(client, target)
 
 
-def restore_missing(client: Any, endpoint: str, description: dict[str, Any] | None, previous: list[Target]) -> str:
-    """Register the `previous` targets that are missing, even if someone else changed the endpoint.
+def restore_missing(
+    client: Any, sagemaker: Any, endpoint: str, description: dict[str, Any] | None, change: Change
+) -> str:
+    """Register the targets again that the promotion has deregistered, even if someone else changed the endpoint.
 
     Return a sentence for the message about the endpoint if its autoscaling is not restored, otherwise "".
     """
-    if description is None or not previous:
+    if description is None or not change.previous:
         return ""
     actual = read(client, endpoint, description)
     known = {key_of(target) for target in actual}
-    missing = [target for target in previous if key_of(target) not in known]
+    missing = [target for target in change.deregistered(sagemaker) if key_of(target) not in known]
     if not missing:
         return ""
     if description["EndpointStatus"] != "InService":

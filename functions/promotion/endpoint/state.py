@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 from typing import Any, Literal
 
+from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import PromotionRefusedError
 from promotion.record import PromotionRecord
 
@@ -81,6 +82,17 @@ def inspect(
             f"at {live['created_at']}, the candidate at {created_at}.",
         )
     return Inspection("update", current)
+
+
+def with_new_test(inspection: Inspection, record: PromotionRecord, live: PromotionRecord | None) -> Inspection:
+    """Return the inspection, or an update if an operator promotes the `live` model with another smoke test.
+
+    The endpoint then stays as it is, but the model is tested, recorded and published with that test.
+    """
+    is_tested = live is not None and record["smoke_test"] in (SKIP, live.get("smoke_test"))
+    if inspection.outcome != "already_live" or record["by_event"] or is_tested:
+        return inspection
+    return Inspection("update", inspection.previous)
 
 
 def progress(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from promotion.aws import responses, strict_json
@@ -45,6 +45,19 @@ def read(ssm: Any, identifier: str) -> dict[str, Any]:
             "Systems Manager."
         )
     return execution
+
+
+def waiting(ssm: Any, runbook: str) -> Iterator[tuple[str, str]]:
+    """Yield the ID of each execution of the `runbook` that waits for a decision, and the execution that requests it."""
+    filters = [
+        {"Key": "DocumentNamePrefix", "Values": [runbook]},
+        {"Key": "ExecutionStatus", "Values": ["Waiting"]},
+    ]
+    for page in ssm.get_paginator("describe_automation_executions").paginate(Filters=filters):
+        for summary in page["AutomationExecutionMetadataList"]:
+            found = find(ssm, summary["AutomationExecutionId"])
+            if found and found["DocumentName"] == runbook:
+                yield found["AutomationExecutionId"], parameters(found).get("RequestedBy", "")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 import uuid
 from typing import Any
 
@@ -85,6 +86,7 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
             "Digest": [record["digest"]],
             "DeploymentDigest": [record["deployment_digest"]],
             "SmokeTest": [record["smoke_test"]],
+            "NotPinned": [_not_pinned(record)],
             "RequestedBy": [execution],
         },
         Tags=[{"Key": STAGE_TAG, "Value": record["stage"]}],
@@ -92,9 +94,45 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
     return str(started["AutomationExecutionId"])
 
 
-def record_started(table: PromotionTable, record: PromotionRecord, automation: str) -> None:
-    """Record the Automation execution that was started for the claimed request."""
-    table.update("approval", _key(record), "SET automation = :automation", automation=automation)
+def _not_pinned(record: PromotionRecord) -> str:
+    """Return what the digest does not pin, as a parameter of the runbook: 1 to 512 characters that it accepts."""
+    text = re.sub(r"[^\w ./:@=+-]", ",", "; ".join(record.get("not_pinned", [])), flags=re.ASCII) or "nothing"
+    return text if len(text) <= 512 else f"{text[:509]}..."
+
+
+def record_started(table: PromotionTable, execution: str, record: PromotionRecord, automation: str) -> bool:
+    """Record the Automation execution that was started for the request of `execution`.
+
+    Return False if another execution has claimed the request in the meantime.
+    """
+    return table.update(
+        "approval",
+        _key(record),
+        "SET automation = :automation",
+        "execution = :execution",
+        automation=automation,
+        execution=execution,
+    )
+
+
+def record_orphans(table: PromotionTable, ssm: Any, stepfunctions: Any, runbook: str, endpoint: str = "") -> list[str]:
+    """Record the Automation executions that were started by executions that ended before they recorded them.
+
+    Return their IDs. Without an `endpoint`, all endpoints are checked. An orphan is found by the parameters of the
+    executions of the `runbook` that wait for a decision.
+    """
+    prefix = f"{endpoint}#" if endpoint else ""
+    items = table.query("approval", prefix=prefix, where="automation = :none", none="")
+    unstarted = [item for item in items if not is_running(stepfunctions, item["execution"])]
+    if not unstarted:
+        return []
+    # An execution requests one approval.
+    claimed: dict[str, PromotionRecord] = {item["execution"]: json.loads(item["promotion"]) for item in unstarted}
+    return [
+        identifier
+        for identifier, execution in approval.waiting(ssm, runbook)
+        if execution in claimed and record_started(table, execution, claimed[execution], identifier)
+    ]
 
 
 def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tuple[PromotionRecord, ApprovalRequest]]:
@@ -108,43 +146,85 @@ def open_requests(table: PromotionTable, endpoint: str | None = None) -> list[tu
     return [(json.loads(item["promotion"]), _request(item)) for item in items]
 
 
-def record_ended(
-    table: PromotionTable, record: PromotionRecord, request: ApprovalRequest, superseded_by: str = ""
-) -> None:
-    """Record that `request` has ended, and the source of the candidate that superseded it, if any.
+def record_ended(table: PromotionTable, record: PromotionRecord, request: ApprovalRequest) -> None:
+    """Record that `request` has ended.
 
-    Record nothing if the approval has been requested again, or was recorded as ended, in the meantime.
+    Record nothing if the approval has been requested again in the meantime.
     """
     table.update(
         "approval",
         _key(record),
-        "SET #ended = :by",
-        "automation = :automation AND attribute_not_exists(#ended)",
-        by=superseded_by,
+        "SET #ended = :yes",
+        "automation = :automation",
+        yes=True,
         automation=request.automation,
     )
 
 
-def supersede_older(table: PromotionTable, ssm: Any, record: PromotionRecord) -> list[ApprovalRequest]:
-    """Cancel the open requests for older candidates of the endpoint, and return them.
+@dataclasses.dataclass(frozen=True)
+class OpenRequest:
+    """A request that waits for a decision, or whose approval was granted and is still running."""
 
-    An approval that was granted stays valid, since its promotion may be running.
-    """
-    superseded = []
-    for older, request in open_requests(table, record["endpoint"]):
-        if not is_older(older["created_at"], record["created_at"]):
-            continue
+    record: PromotionRecord
+    request: ApprovalRequest
+    is_granted: bool
+
+
+def still_open(table: PromotionTable, ssm: Any, endpoint: str) -> list[OpenRequest]:
+    """Return the open requests for promotions to `endpoint`, and record which of the others have ended."""
+    found = []
+    for record, request in open_requests(table, endpoint):
         automation = approval.find(ssm, request.automation)
         if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
-            record_ended(table, older, request)
-        elif not approval.is_granted(automation):
-            record_ended(table, older, request, record["source_name"])
-            _cancel(ssm, request.automation)
-            superseded.append(request)
+            record_ended(table, record, request)
+        else:
+            found.append(OpenRequest(record, request, approval.is_granted(automation)))
+    return found
+
+
+def newest(requests: list[OpenRequest], than: PromotionRecord) -> OpenRequest | None:
+    """Return the request for the newest candidate among those that are newer `than` a record, if any."""
+    newer = [each for each in requests if is_older(than["created_at"], each.record["created_at"])]
+    return max(newer, key=lambda each: datetime.datetime.fromisoformat(each.record["created_at"]), default=None)
+
+
+def reason_of_newer(requests: list[OpenRequest], record: PromotionRecord) -> str | None:
+    """Return the reason not to request an approval for the candidate of `record`, if one for a newer one is open."""
+    newer = newest(requests, record)
+    if newer is None:
+        return None
+    state = "was granted" if newer.is_granted else "is pending"
+    return (
+        f"The approval {newer.request.automation} of the newer candidate {newer.record['source_name']} {state}. To "
+        "request an approval for this candidate, reject that approval first, or wait until its promotion has ended."
+    )
+
+
+def supersede_older(table: PromotionTable, ssm: Any, endpoint: str) -> list[ApprovalRequest]:
+    """Cancel each open request for a candidate that is older than that of another open request, and return them.
+
+    An approval that was granted stays valid, since its promotion may be running. A request is recorded as ended only
+    after it was canceled, so that the next start repeats a cancellation that failed.
+    """
+    superseded, requests = [], still_open(table, ssm, endpoint)
+    for each in requests:
+        newer = newest(requests, each.record)
+        if newer is None or each.is_granted:
+            continue
+        # The rejection that follows the cancellation names the newer candidate.
+        _record_superseded(table, each, newer.record["source_name"])
+        cancel(ssm, each.request.automation)
+        record_ended(table, each.record, each.request)
+        superseded.append(each.request)
     return superseded
 
 
-def _cancel(ssm: Any, automation: str) -> None:
+def _record_superseded(table: PromotionTable, older: OpenRequest, by: str) -> None:
+    update, condition = "SET superseded_by = :by", "automation = :automation"
+    table.update("approval", _key(older.record), update, condition, by=by, automation=older.request.automation)
+
+
+def cancel(ssm: Any, automation: str) -> None:
     """Cancel an Automation execution if it has not ended in the meantime."""
     exceptions = ssm.exceptions
     try:
@@ -165,9 +245,9 @@ def waiting_seconds(
 
 
 def superseded_by(table: PromotionTable, endpoint: str, digest: str, automation: str) -> str:
-    """Return the source of the candidate that superseded the candidate of the approval `automation`, or ""."""
+    """Return the source of the newer candidate because of which the approval `automation` was canceled, or ""."""
     item = table.get("approval", _key({"endpoint": endpoint, "digest": digest})) or {}
-    return str(item.get("ended", "")) if item.get("automation") == automation else ""
+    return str(item.get("superseded_by", "")) if item.get("automation") == automation else ""
 
 
 def _request(item: Item) -> ApprovalRequest:

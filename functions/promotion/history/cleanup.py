@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,36 +57,78 @@ def resources_to_keep(
     return kept(records.history(table, endpoint), live, lock.holder(table, endpoint), uses, keep)
 
 
-def find_superseded(sagemaker: Any, s3: Any, scope: Scope, keep: Kept) -> Superseded:
-    """Return the superseded resources."""
-    survey = Survey(
+def survey(sagemaker: Any, s3: Any, scope: Scope, keep: Kept) -> Survey:
+    """Return the resources of the application, with the references to them if any of them is to be removed."""
+    own = Survey(
         configs=list(_own_resources(sagemaker, "EndpointConfig", scope)),
         models=list(_own_resources(sagemaker, "Model", scope)),
         digests=set(_digests(s3, scope)),
     )
     # Only a description of every resource in the account tells which ones are referred to.
-    if not unprotected(survey, keep):
-        return Superseded([], [], [])
-    survey = dataclasses.replace(
-        survey,
-        configs_in_use=_configs_in_use(sagemaker),
-        models_of_configs=dict(_described(sagemaker, "EndpointConfig", _models_of)),
-        uris_of_models=dict(_described(sagemaker, "Model", lambda model: _s3_uris(sagemaker, scope.account, model))),
-    )
-    return superseded(survey, keep, f"s3://{scope.bucket}/{scope.folder}")
+    return _with_new_references(sagemaker, scope, own) if unprotected(own, keep) else own
 
 
-def remove(sagemaker: Any, s3: Any, scope: Scope, resources: Superseded) -> int:
-    """Remove superseded `resources`, and return the number of deleted objects.
+def _with_new_references(sagemaker: Any, scope: Scope, found: Survey) -> Survey:
+    """Return the survey with the references of the endpoints as they are now, and of new endpoint configs and models.
 
-    A resource is removed before those that it refers to, so that an interruption leaves nothing unusable. In a
-    versioned bucket an object gets a delete marker; the bucket's lifecycle rule expires its noncurrent version.
+    Endpoint configs and models never change.
     """
-    for name in resources.endpoint_configs:
-        none_if_not_found(sagemaker.delete_endpoint_config, EndpointConfigName=name)
-    for name in resources.models:
-        none_if_not_found(sagemaker.delete_model, ModelName=name)
-    return sum(_delete_objects(s3, scope, f"{scope.folder}/{digest}/") for digest in resources.digests)
+    known, models = found.models_of_configs, found.uris_of_models
+
+    def uris(model: dict[str, Any]) -> set[str]:
+        return _s3_uris(sagemaker, scope.account, model)
+
+    return dataclasses.replace(
+        found,
+        uris_of_models=models | dict(_described(sagemaker, "Model", uris, models)),
+        models_of_configs=known | dict(_described(sagemaker, "EndpointConfig", models_of, known)),
+        configs_in_use=_configs_in_use(sagemaker),
+    )
+
+
+def find_superseded(found: Survey, scope: Scope, keep: Kept) -> Superseded:
+    """Return the superseded resources of a survey."""
+    if not unprotected(found, keep):
+        return Superseded([], [], [])
+    return superseded(found, keep, f"s3://{scope.bucket}/{scope.folder}")
+
+
+def remove(sagemaker: Any, s3: Any, scope: Scope, found: Survey, keep: Kept) -> tuple[Superseded, int]:
+    """Remove the superseded resources of a survey, and return them and the number of deleted objects.
+
+    A resource is removed before those that it refers to, so that an interruption leaves nothing unusable. The survey
+    takes a while, so the references are read again before each kind is removed: someone may have created an endpoint.
+    In a versioned bucket an object gets a delete marker; the bucket's lifecycle rule expires its noncurrent version.
+    """
+    configs = models = digests = list[str]()
+    if find_superseded(found, scope, keep).endpoint_configs:
+        found = _with_new_references(sagemaker, scope, found)
+        configs = find_superseded(found, scope, keep).endpoint_configs
+        for name in configs:
+            none_if_not_found(sagemaker.delete_endpoint_config, EndpointConfigName=name)
+        found = _without(found, configs, [])
+    if find_superseded(found, scope, keep).models:
+        found = _with_new_references(sagemaker, scope, found)
+        models = find_superseded(found, scope, keep).models
+        for name in models:
+            none_if_not_found(sagemaker.delete_model, ModelName=name)
+        found = _without(found, [], models)
+    if find_superseded(found, scope, keep).digests:
+        found = _with_new_references(sagemaker, scope, found)
+        digests = find_superseded(found, scope, keep).digests
+    objects = sum(_delete_objects(s3, scope, f"{scope.folder}/{digest}/") for digest in digests)
+    return Superseded(configs, models, digests), objects
+
+
+def _without(found: Survey, configs: list[str], models: list[str]) -> Survey:
+    """Return the survey without removed endpoint configs and models."""
+    return dataclasses.replace(
+        found,
+        configs=[each for each in found.configs if each.name not in configs],
+        models=[each for each in found.models if each.name not in models],
+        models_of_configs={name: of for name, of in found.models_of_configs.items() if name not in configs},
+        uris_of_models={name: of for name, of in found.uris_of_models.items() if name not in models},
+    )
 
 
 def _own_resources(sagemaker: Any, kind: str, scope: Scope) -> Iterator[OwnResource]:
@@ -129,8 +171,13 @@ def _configs_in_use(sagemaker: Any) -> set[str]:
     return {name for name in names if name}
 
 
-def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]) -> list[tuple[str, T]]:
-    """Return the name of every resource of a kind in the account, and the result of `read` for its description."""
+def _described[T](
+    sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T], known: Container[str] = ()
+) -> list[tuple[str, T]]:
+    """Return the name of every resource of a kind in the account, and the result of `read` for its description.
+
+    The `known` ones are left out.
+    """
     operation = {
         "EndpointConfig": sagemaker.describe_endpoint_config,
         "Model": sagemaker.describe_model,
@@ -141,12 +188,13 @@ def _described[T](sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T]
         description = none_if_not_found(operation, **{f"{kind}Name": name})
         return [(name, read(description))] if description else []
 
-    names = [summary[f"{kind}Name"] for summary in _listed(sagemaker, kind)]
+    names = [name for summary in _listed(sagemaker, kind) if (name := summary[f"{kind}Name"]) not in known]
     with ThreadPoolExecutor(_REQUESTS_IN_FLIGHT) as pool:
         return [pair for pairs in pool.map(describe, names) for pair in pairs]
 
 
-def _models_of(config: dict[str, Any]) -> set[str]:
+def models_of(config: dict[str, Any]) -> set[str]:
+    """Return the names of the models of an endpoint config."""
     variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
     return {variant["ModelName"] for variant in variants if variant.get("ModelName")}
 
@@ -158,13 +206,14 @@ def _s3_uris(sagemaker: Any, account: str, model: dict[str, Any]) -> set[str]:
     # A model package of another account is a product of AWS Marketplace, whose artifacts are not in this account.
     own = [name for name in names if not name.startswith("arn:") or name.split(":")[4] == account]
     packages = [none_if_not_found(sagemaker.describe_model_package, ModelPackageName=name) for name in own]
-    return set(_uris_in([containers, packages]))
+    return set(uris_in([containers, packages]))
 
 
-def _uris_in(value: Any) -> Iterator[str]:
+def uris_in(value: Any) -> Iterator[str]:
+    """Yield every S3 URI in a JSON document."""
     if isinstance(value, dict | list):
         for member in value.values() if isinstance(value, dict) else value:
-            yield from _uris_in(member)
+            yield from uris_in(member)
     elif isinstance(value, str) and value.startswith("s3://"):
         yield value
 

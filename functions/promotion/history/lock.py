@@ -7,6 +7,7 @@ import datetime
 import json
 
 from promotion.endpoint.autoscaling import Target
+from promotion.endpoint.scalable_targets import Change
 from promotion.errors import PromotionRefusedError
 from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
@@ -44,19 +45,22 @@ class Lock:
 
 
 def acquire(table: PromotionTable, execution: str, record: PromotionRecord, now: str) -> bool:
-    """Acquire the lock of the endpoint of `record` for `execution`; return False if another execution holds it."""
-    return table.put(
-        {
-            "kind": "lock",
-            "key": record["endpoint"],
-            "execution": execution,
-            "acquired_at": now,
-            "promotion": json.dumps(record),
-        },
-        # The response to an earlier request of this execution may have been lost.
-        "attribute_not_exists(execution) OR execution = :execution",
-        execution=execution,
-    )
+    """Acquire the lock of the endpoint of `record` for `execution`; return False if another execution holds it.
+
+    A held lock is never overwritten, not even by its holder: a request that arrives late would undo the journal.
+    """
+    item = {
+        "kind": "lock",
+        "key": record["endpoint"],
+        "execution": execution,
+        "acquired_at": now,
+        "promotion": json.dumps(record),
+    }
+    if table.put(item, "attribute_not_exists(execution)"):
+        return True
+    # The response to an earlier request of this execution may have been lost.
+    current = holder(table, record["endpoint"])
+    return current is not None and current.execution == execution
 
 
 def holder(table: PromotionTable, endpoint: str) -> Holder | None:
@@ -91,18 +95,19 @@ def assert_held(table: PromotionTable, execution: str, endpoint: str) -> None:
 
 def record_change(
     table: PromotionTable, execution: str, record: PromotionRecord, previous: list[Target], wanted: list[Target]
-) -> None:
-    """Write the journal before `execution` changes the endpoint.
+) -> PromotionRecord:
+    """Write the journal before `execution` changes the endpoint, once, and return the record in the journal.
 
-    The journal contains `record`, the `previous` scalable targets of the endpoint and the `wanted` ones. Raise
-    PromotionRefusedError if `execution` no longer holds the lock and therefore must not change anything.
+    The journal contains `record`, the `previous` scalable targets of the endpoint and the `wanted` ones. A repeated
+    call changes nothing, since the execution may have changed the endpoint in the meantime. Raise PromotionRefusedError
+    if `execution` no longer holds the lock and therefore must not change anything.
     """
     endpoint = record["endpoint"]
     journal = table.update_request(
         "lock",
         endpoint,
-        "SET promotion = :promotion",
-        "execution = :execution",
+        "SET promotion = :promotion, changed_by = :execution",
+        "execution = :execution AND attribute_not_exists(changed_by)",
         promotion=json.dumps(record),
         execution=execution,
     )
@@ -115,8 +120,12 @@ def record_change(
             "wanted": json.dumps(wanted),
         }
     )
-    if not table.transact(f"The journal of the endpoint {endpoint}", {"Update": journal}, {"Put": scaling}):
+    if table.transact(f"The journal of the endpoint {endpoint}", {"Update": journal}, {"Put": scaling}):
+        return record
+    current = holder(table, endpoint)
+    if current is None or current.execution != execution:
         raise _lock_lost(endpoint)
+    return current.record
 
 
 def _lock_lost(endpoint: str) -> PromotionRefusedError:
@@ -125,18 +134,15 @@ def _lock_lost(endpoint: str) -> PromotionRefusedError:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Scaling:
-    """The scalable targets of an endpoint before a promotion, and the targets wanted after it."""
-
-    previous: list[Target]
-    wanted: list[Target]
-
-
-def recorded_scaling(table: PromotionTable, endpoint: str) -> Scaling:
-    """Return the scaling in the journal of the last promotion that changed `endpoint`."""
-    item = table.get("autoscaling", endpoint) or {}
-    return Scaling(previous=json.loads(item["previous"]), wanted=json.loads(item["wanted"]))
+def recorded_change(table: PromotionTable, record: PromotionRecord) -> Change:
+    """Return the change of the endpoint of `record`, whose promotion is the last one in the journal."""
+    item = table.get("autoscaling", record["endpoint"]) or {}
+    return Change(
+        previous=json.loads(item["previous"]),
+        wanted=json.loads(item["wanted"]),
+        previous_config=record["previous_endpoint_config_name"] or None,
+        config=record["endpoint_config_name"],
+    )
 
 
 def _holder(item: Item) -> Holder:

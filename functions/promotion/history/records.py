@@ -19,6 +19,12 @@ def history(table: PromotionTable, endpoint: str) -> list[PromotionRecord]:
     return [json.loads(item["promotion"]) for item in table.query(f"history#{endpoint}")]
 
 
+def newest(table: PromotionTable, endpoint: str, number: int) -> list[PromotionRecord]:
+    """Return the newest `number` records of `history`, oldest first."""
+    items = list(table.query(f"history#{endpoint}", newest=number))
+    return [json.loads(item["promotion"]) for item in reversed(items)]
+
+
 def unpublished(table: PromotionTable) -> list[PromotionRecord]:
     """Return the live records whose event may not have been published; their executions may still publish it."""
     items = table.query("live", where="published = :no AND attribute_not_exists(published_late)", no=False)

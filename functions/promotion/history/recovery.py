@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import json
 import uuid
 from typing import Any
 
-from promotion.aws.executions import is_running
+from promotion.aws.executions import is_running, start
 from promotion.errors import TransientError
 from promotion.history import lock
 from promotion.history.lock import Holder
@@ -64,15 +63,8 @@ def recover_if_dead(
     """
     if holder.is_abandoned or not _is_dead(table, stepfunctions, endpoint, holder):
         return False
-    try:
-        stepfunctions.start_execution(
-            stateMachineArn=holder.execution.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0],
-            name=f"recovery-{uuid.uuid5(uuid.NAMESPACE_URL, holder.execution)}-{now:%Y%m%d%H}",
-            input=json.dumps({"recover": endpoint}),
-        )
-    except stepfunctions.exceptions.ExecutionAlreadyExists:
-        return False
-    return True
+    name = f"recovery-{uuid.uuid5(uuid.NAMESPACE_URL, holder.execution)}-{now:%Y%m%d%H}"
+    return start(stepfunctions, holder.execution, name, {"recover": endpoint})
 
 
 def _unfinished(table: PromotionTable, request: Recover) -> Holder | None:

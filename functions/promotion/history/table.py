@@ -8,6 +8,7 @@ An item has a `kind` (partition key) and a `key` (sort key):
     autoscaling             <endpoint>              the scalable targets before the last promotion, and those wanted
     approval                <endpoint>#<digest>     the approval request, and the candidate that superseded it
     used-approval           <automation>            the execution that used an approval
+    difference              <endpoint>              the differences of the endpoint that were reported last
     use                     <endpoint>#<execution>  the digest whose resources an execution uses
     removal                 <endpoint>#<execution>#<invocation>  the time when it has certainly ended
 
@@ -49,19 +50,23 @@ class PromotionTable:
         answer = self._dynamodb.get_item(TableName=self._name, Key=_key(kind, key), ConsistentRead=True)
         return _plain(answer["Item"]) if "Item" in answer else None
 
-    def query(self, kind: str, *, prefix: str = "", where: str = "", **values: Any) -> Iterator[Item]:
+    def query(
+        self, kind: str, *, prefix: str = "", where: str = "", newest: int | None = None, **values: Any
+    ) -> Iterator[Item]:
         """Yield the items of a kind whose keys begin with `prefix`, in the order of their keys.
 
-        `where` is a filter expression.
+        `where` is a filter expression. With `newest`, yield only so many items, in descending order of their keys.
         """
         condition = "#kind = :kind"
         values["kind"] = kind
         if prefix:
             condition += " AND begins_with(#key, :prefix)"
             values["prefix"] = prefix
-        request = {"TableName": self._name, "ConsistentRead": True, "KeyConditionExpression": condition}
+        request: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True, "KeyConditionExpression": condition}
         if where:
             request["FilterExpression"] = where
+        if newest:
+            request |= {"ScanIndexForward": False, "PaginationConfig": {"MaxItems": newest, "PageSize": newest}}
         pages = self._dynamodb.get_paginator("query").paginate(**request, **_placeholders(condition + where, values))
         return (_plain(item) for page in pages for item in page["Items"])
 

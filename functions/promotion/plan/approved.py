@@ -73,8 +73,25 @@ def _stable(description: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def files(documents: dict[str, dict[str, Any]]) -> dict[str, bytes]:
-    """Return the files, by their keys in the stage's bucket, of documents by their digests."""
-    return {_key(digest): json.dumps(document).encode() for digest, document in documents.items()}
+    """Return the files, by their keys in the stage's bucket, of documents by their digests.
+
+    Their environments have hashes instead of values, which may be secrets.
+    """
+    return {_key(digest): json.dumps(_without_values(document)).encode() for digest, document in documents.items()}
+
+
+def _without_values(document: Any) -> Any:
+    """Return a document with the hash of each value of an environment."""
+    if isinstance(document, list):
+        return [_without_values(each) for each in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        member: {name: f"sha256:{sha256_of([name, each])}" for name, each in value.items()}
+        if member == "Environment" and isinstance(value, dict)
+        else _without_values(value)
+        for member, value in document.items()
+    }
 
 
 def _key(digest: str) -> str:
@@ -123,4 +140,4 @@ def _changes(s3: Any, stage: Stage, approved: str, document: dict[str, Any], sho
         if meaning(error) not in (Meaning.NOT_FOUND, Meaning.DENIED):
             raise
         return "unknown, because the record of what was approved no longer exists"
-    return changed(json.loads(response["Body"].read()), document, shows)
+    return changed(json.loads(response["Body"].read()), _without_values(document), shows)

@@ -34,11 +34,12 @@ def verdict(
     duplicate: tuple[str, str] | None,
     requests_approval: bool,
     conflicts: list[str],
+    no_rollback: str | None = None,
 ) -> tuple[str, str]:
     """Return how the promotion would end, as (outcome, reason).
 
     `duplicate` is the outcome and the reason of an event whose candidate was promoted before. `conflicts` are the
-    resources that already exist with other content.
+    resources that already exist with other content. `no_rollback` is the reason of `rollback_target.refusal`.
     """
     is_rollback = record["source_kind"] == "rollback"
     endpoint, model = record["endpoint"], record["model_name"]
@@ -54,12 +55,19 @@ def verdict(
         return "failed", inspection.reason
     if duplicate and record["by_event"]:
         return duplicate
+    if no_rollback:
+        return "failed", no_rollback
     if requests_approval:
         return "approval_requested", f"The endpoint {endpoint} would be updated to {model} after an approval."
     if inspection.outcome == "busy":
         return "promoted", f"{inspection.reason} The promotion would wait until it is InService, then deploy {model}."
     if inspection.previous is None:
         return "promoted", f"The endpoint {endpoint} would be created with {model}."
+    if inspection.previous == record["endpoint_config_name"]:
+        return (
+            "promoted",
+            f"The model {model}, which the endpoint {endpoint} serves, would be tested and recorded again.",
+        )
     return "promoted", f"The endpoint {endpoint} would be updated from {inspection.previous} to {model}."
 
 
@@ -73,6 +81,7 @@ def candidate(record: PromotionRecord) -> dict[str, Any]:
         "created_at": record.get("created_at"),
         "digest": record.get("digest"),
         "metrics": record.get("metrics"),
+        "not_pinned": record.get("not_pinned", []),
     }
 
 
@@ -115,6 +124,15 @@ def conflicts(kind: str, name: str, request: dict[str, Any], described: dict[str
 def created(kind: str, name: str, exists: bool) -> str:
     """Return a sentence about the creation of a resource."""
     return f"The {kind} {name} already exists." if exists else f"The {kind} {name} would be created."
+
+
+def rollback(previous: str | None, missing: str | None) -> str:
+    """Return a sentence about the rollback after a failure; `missing` comes from `history.rollback_target`."""
+    if previous is None:
+        return "After a failure, the endpoint would be deleted."
+    if missing:
+        return f"After a failure, no rollback to {previous} would be possible: {missing} no longer exists."
+    return f"After a failure, the endpoint would be rolled back to {previous}."
 
 
 def removed(found: Superseded, prefix: str) -> dict[str, Any]:

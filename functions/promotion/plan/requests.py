@@ -32,9 +32,10 @@ def containers_of_stage(
     """Return `containers` with the image and environment of the settings, and the images to copy into the stage.
 
     `repository` is the stage's repository for copies, or None if images are not copied; `image_digest` returns the
-    digest of an image's tag. Raises PromotionRefusedError if the stage cannot use an image.
+    digest of an image. Raises PromotionRefusedError if the stage cannot use an image.
     """
     containers = stage_containers(containers, settings.get("Model", {}))
+    images.assert_serving(containers)
     # The image of the settings is pinned too.
     containers = images.pinned(containers, stage.region, image_digest)
     copies: list[Copy] = []

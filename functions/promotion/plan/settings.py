@@ -8,14 +8,16 @@ from typing import Any
 from promotion.aws import service_model, strict_json
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.input_checks import did_you_mean
+from promotion.copying.digest import changed
 from promotion.copying.references import is_s3_uri
 from promotion.endpoint import autoscaling, smoke_test
 from promotion.endpoint.config import with_names
 from promotion.endpoint.smoke_test import SKIP
-from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
-from promotion.source import admission, quality_gate
+from promotion.plan import pinned_weights
+from promotion.source import admission, inference_code, quality_gate
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
     CREDENTIALS_REASON,
@@ -29,7 +31,19 @@ _OPERATIONS = {
     "DeploymentConfig": ("UpdateEndpoint", "DeploymentConfig"),
     "Model": ("CreateModel", None),
 }
-_PARTS = (*_OPERATIONS, "Autoscaling", "SmokeTest", "QualityGate", "Retention", "Sources", "AdoptExisting")
+_PARTS = (
+    *_OPERATIONS,
+    "InferenceCode",
+    "Autoscaling",
+    "SmokeTest",
+    "QualityGate",
+    "Retention",
+    "Sources",
+    "KeptVariables",
+    "AdoptExisting",
+    "RequirePinnedWeights",
+    "RequireRollback",
+)
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
     "is only for endpoints with inference components, which a promotion does not create. Remove it"
@@ -74,29 +88,23 @@ def load(
     return read(response["Parameter"]["Value"], parameter, defaults, upstream_account) if response else None
 
 
-def assert_unchanged(
-    ssm: Any,
-    stage: str,
-    application: str,
-    defaults: dict[str, Any],
-    upstream_account: str,
-    planned: dict[str, Any],
-) -> None:
-    """Raise PromotionRefusedError unless the settings are still the `planned` ones."""
-    if load(ssm, stage, application, defaults, upstream_account) != planned:
-        raise PromotionRefusedError(
-            f"The settings in the parameter {parameter_name(stage, application)} have changed since this promotion was "
-            "planned. The endpoint was not updated. Start the promotion again."
-        )
+def changes(planned: dict[str, Any], current: dict[str, Any] | None) -> str:
+    """Return the paths of the settings that have changed since they were `planned`, or "" if none has.
+
+    `current` is the result of `load`.
+    """
+    if current is None:
+        return "the application is no longer registered"
+    return changed(planned, current, shows=None)
 
 
 def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: str) -> dict[str, Any]:
     """Return the settings: `text` (the JSON document in `parameter`) over the stack's `defaults`.
 
     The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
-    UpdateEndpoint's DeploymentConfig and of CreateModel, the value of `autoscaling.validated`, a suite or "skip", a
-    list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises InvalidRequestError, with the
-    parameter and the path of the problem, if the document is not valid.
+    UpdateEndpoint's DeploymentConfig and of CreateModel, {"S3Uri", "Program"}, the value of `autoscaling.validated`, a
+    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises
+    InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
     return settings | _parts(text, parameter, settings, upstream_account)
@@ -132,13 +140,17 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
     match part:
         case "SmokeTest":
             return value if value == SKIP else smoke_test.validated(value, "SmokeTest")
+        case "InferenceCode":
+            return inference_code.validated(value, part)
         case "Autoscaling":
             return autoscaling.validated(value, part)
         case "QualityGate":
             return quality_gate.validated(value, part)
         case "Retention":
             return retention.validated(value, part)
-        case "AdoptExisting":
+        case "KeptVariables":
+            return pinned_weights.kept_variables(value, part)
+        case "AdoptExisting" | "RequirePinnedWeights" | "RequireRollback":
             if not isinstance(value, bool):
                 raise InvalidRequestError(f"{part} must be true or false.")
             return value

@@ -18,7 +18,9 @@ from promotion.source.containers import lower_first
 from promotion.source.tags import APPLICATION_TAG, misspelled
 
 # The lists of the setting Sources, each with the shape in SageMaker's service model that its members must match.
-_ROLES, _GROUPS = "TrainingRoles", "ModelPackageGroups"
+_ROLES, _GROUPS, _LIFE_CYCLE = "TrainingRoles", "ModelPackageGroups", "ModelLifeCycle"
+_KEYS = (_ROLES, _GROUPS, _LIFE_CYCLE)
+_LIFE_CYCLE_MEMBERS = ("Stage", "StageStatus")
 _SHAPES = {
     _ROLES: ("CreateTrainingJob", "RoleArn"),
     _GROUPS: ("DescribeModelPackageGroup", "ModelPackageGroupName"),
@@ -117,6 +119,12 @@ def of_model_package(arn: str, group_arn: str | None) -> Source:
     return Source(f"The model package {arn}", where, group_arn, _GROUPS)
 
 
+def life_cycle(settings: dict[str, Any]) -> dict[str, str] | None:
+    """Return the members of ModelLifeCycle that approve a model package according to `settings`, or None."""
+    found: dict[str, str] | None = settings.get("Sources", {}).get(_LIFE_CYCLE)
+    return found
+
+
 def how_to_register(application: str, stage: str, account: str) -> str:
     """Return the instruction to register an application in a stage."""
     return (
@@ -126,19 +134,22 @@ def how_to_register(application: str, stage: str, account: str) -> str:
     )
 
 
-def validated(value: Any, where: str, upstream_account: str) -> dict[str, list[str]]:
-    """Return the setting {"TrainingRoles"?: [ARNs], "ModelPackageGroups"?: [names or ARNs]}.
+def validated(value: Any, where: str, upstream_account: str) -> dict[str, Any]:
+    """Return the setting {"TrainingRoles"?: [ARNs], "ModelPackageGroups"?: [names or ARNs], "ModelLifeCycle"?: {…}}.
 
-    All of them must be in the upstream account. Raise InvalidRequestError with the problem and its place, `where`.
+    All roles and groups must be in the upstream account. Raise InvalidRequestError with the problem and its
+    place, `where`.
     """
     if not isinstance(value, dict):
         raise InvalidRequestError(f"{where} is not an object.")
     for key, names in value.items():
-        if key not in _SHAPES:
+        if key not in _KEYS:
             raise InvalidRequestError(
-                f"{where} has the unknown key {key!a:.100}{did_you_mean(key, _SHAPES)}. Valid keys: "
-                f"{', '.join(_SHAPES)}."
+                f"{where} has the unknown key {key!a:.100}{did_you_mean(key, _KEYS)}. Valid keys: {', '.join(_KEYS)}."
             )
+        if key == _LIFE_CYCLE:
+            _check_life_cycle(names, f"{where}.{key}")
+            continue
         if not isinstance(names, list):
             raise InvalidRequestError(f"{where}.{key} is not a list.")
         operation, member = _SHAPES[key]
@@ -157,3 +168,14 @@ def validated(value: Any, where: str, upstream_account: str) -> dict[str, list[s
                     f"{upstream_account}."
                 )
     return value
+
+
+def _check_life_cycle(value: Any, where: str) -> None:
+    """Raise InvalidRequestError unless `value` has both members that approve a model package."""
+    shape = service_model.input_shape("sagemaker", "CreateModelPackage").members[_LIFE_CYCLE]
+    problems = list(service_model.problems(shape, value, where))
+    if not problems:
+        problems = [f"{where}.{member} is missing" for member in _LIFE_CYCLE_MEMBERS if member not in value]
+        problems += [f"{where}.{member} cannot be compared" for member in value if member not in _LIFE_CYCLE_MEMBERS]
+    if problems:
+        raise InvalidRequestError(f"{service_model.listed(problems)}.")

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import admission, images, model_metrics, model_package
+from promotion.source import admission, images, inference_code, inference_image, model_metrics, model_package
 from promotion.source.containers import checked, unknown_field
 from promotion.source.promoted import PromotedUpstream
 from promotion.source.tags import (
     APPLICATION_TAG,
-    INFERENCE_IMAGE_TAG,
     SMOKE_TEST_TAG,
     TAG,
     misspelled,
@@ -43,6 +41,7 @@ class Candidate:
     ContainerDefinitions with the upstream's URIs; `tags` are the source's tags, without AWS's and this project's;
     `smoke_test` is the `s3://` URI of the model's own test suite; `etags` are the required ETags of some artifacts, by
     the slot of their reference. `metrics` are from SageMaker, `metrics_uri` is the `s3://` URI of a file with them.
+    `code` is the code to add to the model, as in `inference_code.Served`.
     """
 
     application: str
@@ -57,6 +56,7 @@ class Candidate:
     etags: dict[str, str] = dataclasses.field(default_factory=dict)
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     metrics_uri: str | None = None
+    code: dict[str, str | None] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the candidate as a JSON object for the state machine."""
@@ -81,27 +81,48 @@ def not_for_promotion(description: dict[str, Any], tags: dict[str, str]) -> str 
     return None
 
 
-def package_not_for_promotion(package: dict[str, Any], tags: dict[str, str]) -> str | None:
+def package_not_for_promotion(
+    package: dict[str, Any], life_cycle: dict[str, str] | None, *, by_life_cycle: bool
+) -> str | None:
     """Return why the model package of an event is not for promotion, or None if it is.
 
-    `package` is the response of DescribeModelPackage, since an event may be outdated; `tags` are those of the package
-    and its group.
+    `package` is the response of DescribeModelPackage, since an event may be outdated; `life_cycle` is ModelLifeCycle in
+    the setting Sources, and `by_life_cycle` whether the event reports only a change of the package's life cycle.
     """
-    arn, approval = package["ModelPackageArn"], package.get("ModelApprovalStatus")
-    if approval != "Approved":
+    arn, approval, status = (
+        package.get(member) for member in ("ModelPackageArn", "ModelApprovalStatus", "ModelPackageStatus")
+    )
+    if by_life_cycle and life_cycle is None:
+        return (
+            f"The event reports a change of the life cycle of the model package {arn}, which the settings do not use "
+            "(Sources.ModelLifeCycle)."
+        )
+    if life_cycle is None and approval != "Approved":
         return f"The model package {arn} has the approval status {approval or 'none'}, not Approved."
-    if APPLICATION_TAG not in tags:
-        return f"Neither the model package {arn} nor its group has the tag {APPLICATION_TAG}.{misspelled(tags)}"
+    if why := model_package.not_approved(package, life_cycle):
+        return why
+    if status in ("InProgress", "Pending"):
+        return f"The model package {arn} is {status}. The event of its completion starts the promotion."
     return None
 
 
+def package_without_application(package: dict[str, Any], tags: dict[str, str]) -> str | None:
+    """Return why the model package of an event has no application, or None; `tags` include those of its group."""
+    if APPLICATION_TAG in tags:
+        return None
+    return (
+        f"Neither the model package {package['ModelPackageArn']} nor its group has the tag "
+        f"{APPLICATION_TAG}.{misspelled(tags)}"
+    )
+
+
 def from_training_job(
-    description: dict[str, Any], tags: dict[str, str], application: str | None, region: str, image: str | None
+    description: dict[str, Any], tags: dict[str, str], application: str | None, region: str, settings: dict[str, Any]
 ) -> Candidate:
     """Build the candidate of a completed training job in the way that SageMaker's Python SDK builds a model.
 
-    `description` is the response of DescribeTrainingJob; `image` is the inference image of the settings, if they have
-    one. Raise InvalidRequestError if the job is not completed, or has no application or no inference image.
+    `description` is the response of DescribeTrainingJob; `settings` are those of the application. Raise
+    InvalidRequestError if the job is not completed, or has no application or no inference image.
     """
     name = description["TrainingJobName"]
     status = description["TrainingJobStatus"]
@@ -111,23 +132,30 @@ def from_training_job(
             f"The training job {name} is {status}{reason}. Only a Completed training job can be promoted. "
             "Train the model again."
         )
-    environment = _framework_environment(description.get("HyperParameters", {}), region)
+    model = settings.get("Model", {})
+    image = model.get("PrimaryContainer", {}).get("Image")
     container: dict[str, Any] = {
-        "Image": image or tags.get(INFERENCE_IMAGE_TAG) or _serving_image(description),
+        "Image": image or inference_image.of_training_job(description, tags),
         **_model_data(description),
     }
-    if environment:
-        container["Environment"] = environment
+    isolated = description.get("EnableNetworkIsolation", False)
+    other = inference_code.named(tags, settings.get("InferenceCode", {}))
+    served = inference_code.of_training_job(
+        description, container["Image"], other, region, isolated=isolated or model.get("EnableNetworkIsolation", False)
+    )
+    if served.environment:
+        container["Environment"] = served.environment
     return Candidate(
         application=admission.application_of(application, tags, f"The training job {name}"),
         source={"kind": "training_job", "name": name, "arn": description["TrainingJobArn"]},
-        created_at=_iso(description.get("TrainingEndTime") or description["CreationTime"]),
+        created_at=iso(description.get("TrainingEndTime") or description["CreationTime"]),
         containers=[container],
-        enable_network_isolation=description.get("EnableNetworkIsolation", False),
+        enable_network_isolation=isolated,
         in_vpc=bool(description.get("VpcConfig")),
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         metrics=model_metrics.of_training_job(description),
+        code=served.code,
     )
 
 
@@ -170,13 +198,15 @@ def from_model(
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
             raise unknown_field(what, field)
     packages = packages or {}
+    for package in packages.values():
+        model_package.assert_usable(package)
     expanded, etags = model_package.expanded(containers_of(description), what, packages)
     containers = [checked(what, container) for container in expanded]
     of_packages = [model_metrics.uri_of_package(package) for package in packages.values()]
     candidate = Candidate(
         application=admission.application_of(application, tags, what),
         source={"kind": "model", "name": name, "arn": description["ModelArn"]},
-        created_at=_iso(description["CreationTime"]),
+        created_at=iso(description["CreationTime"]),
         containers=containers,
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
@@ -205,19 +235,25 @@ def containers_of(description: dict[str, Any]) -> list[dict[str, Any]]:
     return description.get("Containers") or [description.get("PrimaryContainer", {})]
 
 
-def from_model_package(description: dict[str, Any], tags: dict[str, str], application: str | None) -> Candidate:
+def from_model_package(
+    description: dict[str, Any],
+    tags: dict[str, str],
+    application: str | None,
+    life_cycle: dict[str, str] | None = None,
+) -> Candidate:
     """Build the candidate of a model package from the response of DescribeModelPackage and the tags.
 
-    `tags` are those of the package and its group. Raise PromotionRefusedError if the package is not completed or not
-    approved, or if a field cannot be copied.
+    `tags` are those of the package and its group, `life_cycle` is ModelLifeCycle in the setting Sources. Raise
+    PromotionRefusedError if the package is not completed or not approved, or if a field cannot be copied.
     """
+    model_package.assert_usable(description, life_cycle)
     arn = description["ModelPackageArn"]
     what = f"The model package {arn}"
     containers, etags = model_package.expanded([{"ModelPackageName": arn}], what, {arn: description})
     return Candidate(
         application=admission.application_of(application, tags, what),
         source={"kind": "model_package", "name": arn, "arn": arn},
-        created_at=_iso(description["CreationTime"]),
+        created_at=iso(description["CreationTime"]),
         containers=[checked(what, container) for container in containers],
         tags=_own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
@@ -240,51 +276,11 @@ def _model_data(description: dict[str, Any]) -> dict[str, Any]:
     return {"ModelDataSource": {"S3DataSource": location}}
 
 
-def _framework_environment(hyperparameters: dict[str, str], region: str) -> dict[str, str]:
-    """Return the variables that the SDK sets for a framework model (sagemaker.model.FrameworkModel), or none."""
-    program = _decoded(hyperparameters.get("sagemaker_program"))
-    if not program:
-        return {}
-    return {
-        "SAGEMAKER_CONTAINER_LOG_LEVEL": _decoded(hyperparameters.get("sagemaker_container_log_level")) or "20",
-        "SAGEMAKER_PROGRAM": program,
-        "SAGEMAKER_REGION": region,
-        "SAGEMAKER_SUBMIT_DIRECTORY": _decoded(hyperparameters.get("sagemaker_submit_directory"))
-        or "/opt/ml/model/code",
-    }
-
-
-def _decoded(hyperparameter: str | None) -> str | None:
-    """Return a hyperparameter without the JSON encoding that the SDK adds and other clients do not."""
-    try:
-        value = json.loads(hyperparameter or '""')
-    except (RecursionError, ValueError):
-        return hyperparameter
-    return value if isinstance(value, str) else hyperparameter
-
-
-def _serving_image(description: dict[str, Any]) -> str:
-    """Return the training image if it can also serve; raise InvalidRequestError for AWS's *-training images."""
-    name, image = description["TrainingJobName"], description.get("AlgorithmSpecification", {}).get("TrainingImage")
-    if not image:
-        raise InvalidRequestError(
-            f"The training job {name} has no training image because it uses an algorithm resource. Set the tag "
-            f"{INFERENCE_IMAGE_TAG} of the training job to the URI of its inference image."
-        )
-    repository = image.split("@")[0].split(":")[0]
-    if repository.endswith("-training"):
-        raise InvalidRequestError(
-            f"The training job {name} used the training image {image}, which cannot serve the model. Set the tag "
-            f"{INFERENCE_IMAGE_TAG} of the training job to the URI of its inference image, or set "
-            "Model.PrimaryContainer.Image in the application's settings."
-        )
-    return str(image)
-
-
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:
     """Return the tags to copy: all but AWS's reserved tags and this project's, which each promotion sets itself."""
     return {key: value for key, value in tags.items() if not key.lower().startswith(("aws:", TAG))}
 
 
-def _iso(time: datetime.datetime) -> str:
+def iso(time: datetime.datetime) -> str:
+    """Return a time in ISO 8601 UTC, in milliseconds."""
     return time.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from promotion.errors import PromotionRefusedError
-from promotion.source.aws_image_accounts import ACCOUNTS
+from promotion.source import aws_images
 
 # ECR user guide, "Amazon ECR private registry"; botocore's ecr model: RepositoryName. A tag as Docker has it.
 _URI = re.compile(
@@ -21,6 +21,7 @@ _URI = re.compile(
     r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
+_PUBLIC = "public.ecr.aws/"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAXIMUM_TAG = 128
 
@@ -44,7 +45,7 @@ class Image:
     @property
     def is_aws_own(self) -> bool:
         """Return whether the image is in one of AWS's accounts."""
-        return self.account in ACCOUNTS
+        return self.account in aws_images.ACCOUNTS
 
     @property
     def resource(self) -> str:
@@ -64,12 +65,51 @@ class Copy:
 def parse(uri: str) -> Image:
     """Parse an image URI; raise PromotionRefusedError for an image that SageMaker cannot host."""
     match = _URI.fullmatch(uri)
+    if uri.startswith(_PUBLIC):
+        raise PromotionRefusedError(
+            f"The image {uri!a:.300} is in the public registry of ECR. SageMaker serves only images in a private "
+            "registry. Pull the image, and push it to a private repository: "
+            "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>."
+        )
     if not match:
         raise PromotionRefusedError(
             f"The image {uri!a:.300} is not in a private ECR registry. SageMaker serves no other images. Push the "
             "image to ECR: <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>."
         )
     return Image(uri, match["account"], match["region"], match["repository"], match["tag"], match["digest"])
+
+
+def is_of_aws(uri: str) -> bool:
+    """Return whether `uri` is the URI of an image in one of AWS's accounts."""
+    match = _URI.fullmatch(uri)
+    return match is not None and match["account"] in aws_images.ACCOUNTS
+
+
+def why_not_serving(uri: str) -> str | None:
+    """Return why an image of AWS's own cannot serve a model, with the image that can; None for any other image.
+
+    The reason is a sentence about the image; the sentence that follows it can name the place to set another one.
+    """
+    if not is_of_aws(uri):
+        return None
+    image = parse(uri)
+    purpose = aws_images.other_purpose(image.repository)
+    if purpose is None:
+        return None
+    registry = uri.partition("/")[0]
+    matching = [f"{registry}/{name}" for name in aws_images.inference_images(image.repository, image.tag or "")]
+    instead = f" For inference, AWS provides the same version as {' and '.join(matching)}." if matching else ""
+    return f"AWS provides the image {uri} for {purpose}, not for inference.{instead}"
+
+
+def assert_serving(containers: list[dict[str, Any]]) -> None:
+    """Raise PromotionRefusedError if a container has an image of AWS's own that cannot serve a model."""
+    for container in containers:
+        if why := why_not_serving(container["Image"]):
+            raise PromotionRefusedError(
+                f"{why} Use an inference image in the source or in Model.PrimaryContainer.Image of the application's "
+                "settings, whichever names this image."
+            )
 
 
 def in_region(uri: str, region: str) -> Image:
@@ -89,7 +129,8 @@ def in_region(uri: str, region: str) -> Image:
 def pinned(containers: list[dict[str, Any]], region: str, digest_of: Callable[[Image], str]) -> list[dict[str, Any]]:
     """Return `containers` with their images by digest; AWS's own images are not changed.
 
-    `digest_of` resolves a tag. Raise PromotionRefusedError for an image that cannot be served in `region`.
+    `digest_of` resolves a tag, and checks the image. Raise PromotionRefusedError for an image that cannot be served in
+    `region`.
     """
     return [
         container | {"Image": _pinned(in_region(container["Image"], region), digest_of)} for container in containers
@@ -99,7 +140,7 @@ def pinned(containers: list[dict[str, Any]], region: str, digest_of: Callable[[I
 def _pinned(image: Image, digest_of: Callable[[Image], str]) -> str:
     if image.is_aws_own:
         return image.uri
-    return f"{image.name}@{image.digest or digest_of(image)}"
+    return f"{image.name}@{digest_of(image)}"
 
 
 def recorded(container: dict[str, Any], digest: str | None) -> dict[str, Any]:

@@ -123,21 +123,34 @@ def group_arn(package: dict[str, Any]) -> str | None:
     return f"{kind}:model-package-group/{name.rpartition('/')[0]}"
 
 
-def assert_usable(package: dict[str, Any]) -> None:
-    """Raise PromotionRefusedError if a package is not completed or not approved in its account."""
+def assert_usable(package: dict[str, Any], life_cycle: dict[str, str] | None = None) -> None:
+    """Raise PromotionRefusedError if a package is not completed or not approved in its account, as `not_approved`."""
     arn, status = package["ModelPackageArn"], package["ModelPackageStatus"]
     if status != "Completed":
         raise PromotionRefusedError(
             f"The model package {arn} is {status}. Only a Completed model package can be promoted."
         )
-    if why := not_approved(package):
+    if why := not_approved(package, life_cycle):
         raise PromotionRefusedError(why)
 
 
-def not_approved(package: dict[str, Any]) -> str | None:
-    """Return why a package's approval status forbids its promotion, or None if it does not."""
+def not_approved(package: dict[str, Any], life_cycle: dict[str, str] | None = None) -> str | None:
+    """Return why a package's approval forbids its promotion, or None if it does not.
+
+    `life_cycle` are the members of ModelLifeCycle that approve a package instead of its approval status, or None.
+    """
     # Only a package in a group has an approval status.
     approval = package.get("ModelApprovalStatus", "Approved")
+    if life_cycle is not None and approval != "Rejected":
+        actual = package.get("ModelLifeCycle", {})
+        if all(actual.get(member) == value for member, value in life_cycle.items()):
+            return None
+        stage, status = (actual.get(member) or "none" for member in ("Stage", "StageStatus"))
+        return (
+            f"The model package {package['ModelPackageArn']} has the life cycle stage {stage} and the status {status}, "
+            f"not {' and '.join(life_cycle.values())}, which Sources.ModelLifeCycle in the settings requires. Update "
+            "the life cycle of the model package in its account first."
+        )
     if approval == "Approved":
         return None
     return (
@@ -150,7 +163,6 @@ def _containers(package: dict[str, Any], specification_name: str | None) -> list
     """Return the containers of the package's inference specification, or of the additional one with that name."""
     what = f"The model package {package['ModelPackageArn']}"
     _check_fields(what, package, USED_IN_PACKAGE | IGNORED_IN_PACKAGE, REFUSED_IN_PACKAGE)
-    assert_usable(package)
     specifications = [
         *([package["InferenceSpecification"]] if package.get("InferenceSpecification") else []),
         *package.get("AdditionalInferenceSpecifications", []),

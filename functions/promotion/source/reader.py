@@ -16,7 +16,7 @@ from promotion.source import admission, candidate, model_package, promoted
 from promotion.source.admission import Applications, Refusal, Source
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
-from promotion.source.tags import APPLICATION_TAG, misspelled
+from promotion.source.tags import APPLICATION_TAG, misspelled, of_properties
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +65,16 @@ def read(upstream: Upstream, request: Promote, applications: Applications) -> Ca
     return found
 
 
-def why_withdrawn(sagemaker: Any, package: str) -> str | None:
-    """Return why a model package can no longer go live (deleted, or no longer approved), or None if it can."""
+def why_withdrawn(sagemaker: Any, package: str, settings: dict[str, Any], *, is_rollback: bool) -> str | None:
+    """Return why a model package can no longer go live (deleted, or no longer approved), or None if it can.
+
+    A rollback ignores the package's stage in its life cycle, which may have advanced since the promotion.
+    """
+    life_cycle = admission.life_cycle(settings)
     description = none_if_not_found(sagemaker.describe_model_package, ModelPackageName=package)
     if description is None:
         return f"The model package {package} no longer exists in its account."
-    return model_package.not_approved(description)
+    return model_package.not_approved(description, {} if is_rollback and life_cycle else life_cycle)
 
 
 def _explained(error: ClientError, upstream: Upstream, request: Promote) -> Exception:
@@ -110,8 +114,12 @@ def _tuning_job(upstream: Upstream, request: Promote, applications: Applications
     if request.by_event and APPLICATION_TAG not in tags:
         return f"The tuning job {request.name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
     name = candidate.best_training_job(tuning)
-    description = _described_job(upstream, name)
-    return _of_job(upstream, request, description, tags, applications)
+    found = _of_job(upstream, request, _described_job(upstream, name), tags, applications)
+    # The order of candidates follows their ends. The best trial may have ended long before the tuning job.
+    ended = tuning.get("HyperParameterTuningEndTime")
+    return (
+        dataclasses.replace(found, created_at=candidate.iso(ended)) if ended and isinstance(found, Candidate) else found
+    )
 
 
 def _of_job(
@@ -124,8 +132,7 @@ def _of_job(
     settings = _settings(request, tags, admission.of_training_job(description), applications)
     if isinstance(settings, Refusal):
         return settings
-    image = settings.get("Model", {}).get("PrimaryContainer", {}).get("Image")
-    return candidate.from_training_job(description, tags, request.application, upstream.region, image)
+    return candidate.from_training_job(description, tags, request.application, upstream.region, settings)
 
 
 def _model(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
@@ -151,16 +158,23 @@ def _model(upstream: Upstream, request: Promote, applications: Applications) -> 
 
 def _model_package(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal | str:
     description = _described_package(upstream, request.name)
-    tags = _tags(upstream, description["ModelPackageArn"])
-    if group := model_package.group_arn(description):
-        tags = _tags(upstream, group) | tags
-    if request.by_event and (why_not := candidate.package_not_for_promotion(description, tags)):
+    group = model_package.group_arn(description)
+    # A version cannot have tags, only its group.
+    tags = _tags(upstream, group or description["ModelPackageArn"])
+    if group:
+        tags |= of_properties(description.get("CustomerMetadataProperties", {}))
+    if request.by_event and (why_not := candidate.package_without_application(description, tags)):
         return why_not
     source = admission.of_model_package(description["ModelPackageArn"], group)
     settings = _settings(request, tags, source, applications)
+    life_cycle = None if isinstance(settings, Refusal) else admission.life_cycle(settings)
+    if request.by_event and (
+        why_not := candidate.package_not_for_promotion(description, life_cycle, by_life_cycle=request.by_life_cycle)
+    ):
+        return why_not
     if isinstance(settings, Refusal):
         return settings
-    return candidate.from_model_package(description, tags, request.application)
+    return candidate.from_model_package(description, tags, request.application, life_cycle)
 
 
 def _settings(

@@ -50,7 +50,10 @@ _VALID_INPUT = (
 
 @dataclasses.dataclass(frozen=True)
 class Promote:
-    """Promote a source into the stage; `approval` is the ID of the runbook execution that approved it."""
+    """Promote a source into the stage; `approval` is the ID of the runbook execution that approved it.
+
+    `by_life_cycle` means that the event of a model package reports only a change of its ModelLifeCycle.
+    """
 
     kind: str
     name: str
@@ -58,6 +61,7 @@ class Promote:
     approval: str | None = None
     digest: str | None = None
     by_event: bool = False
+    by_life_cycle: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,12 +244,25 @@ def _read_tuning_job_event(detail: dict[str, Any], *_: str) -> Request:
 
 
 def _read_model_package_event(detail: dict[str, Any], account: str, region: str) -> Request:
-    """Read the package of the event, not the latest one of its group."""
-    if detail.get("ModelApprovalStatus") != "Approved":
+    """Read the package of the event, not the latest one of its group.
+
+    Every update emits an event with the current approval status. The event lists the updated members, if there are any.
+    """
+    updated = detail.get("UpdatedModelPackageFields") or []
+    if not isinstance(updated, list):
+        raise InvalidRequestError(f"The event's UpdatedModelPackageFields is {kind_of(updated)}, not a list.")
+    is_approval = not updated or bool({"ModelApprovalStatus", "ModelPackageStatus"} & set(map(str, updated)))
+    if not is_approval and "ModelLifeCycle" not in updated:
+        return Ignore(
+            f"The event reports an update of {quoted(', '.join(map(str, updated)))}, not an approval of the model "
+            "package."
+        )
+    if is_approval and "ModelLifeCycle" not in updated and detail.get("ModelApprovalStatus") != "Approved":
         status = quoted(detail.get("ModelApprovalStatus"))
         return Ignore(f"The event's model package has the approval status {status}, not Approved.")
     arn = string_member(detail, "ModelPackageArn")
-    return Promote("model_package", _source_name("model_package", arn, account, region), by_event=True)
+    name = _source_name("model_package", arn, account, region)
+    return Promote("model_package", name, by_event=True, by_life_cycle=not is_approval)
 
 
 def _read_promotion_event(detail: dict[str, Any], *_: str) -> Request:

@@ -19,7 +19,13 @@ DIGEST_TAG = f"{TAG}digest"
 EXECUTION_TAG = f"{TAG}execution"
 
 
+INFERENCE_CODE_TAG = f"{TAG}inference-code"
+
+
 INFERENCE_IMAGE_TAG = f"{TAG}inference-image"
+
+
+INFERENCE_PROGRAM_TAG = f"{TAG}inference-program"
 
 
 SMOKE_TEST_TAG = f"{TAG}smoke-test"
@@ -36,10 +42,20 @@ _TAGS = (
     CREATED_AT_TAG,
     DIGEST_TAG,
     EXECUTION_TAG,
+    INFERENCE_CODE_TAG,
     INFERENCE_IMAGE_TAG,
+    INFERENCE_PROGRAM_TAG,
     SMOKE_TEST_TAG,
     SOURCE_TAG,
 )
+
+
+def of_properties(properties: dict[str, str]) -> dict[str, str]:
+    """Return the tags of this project in the CustomerMetadataProperties of a model package version.
+
+    A version cannot have tags.
+    """
+    return {key: value for key, value in properties.items() if key.startswith(TAG)}
 
 
 def misspelled(tags: dict[str, str]) -> str:

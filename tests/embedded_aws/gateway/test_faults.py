@@ -1,3 +1,4 @@
+import contextlib
 import functools
 from typing import Any
 
@@ -69,6 +70,43 @@ def test_a_permanent_fault_affects_the_call_and_all_later_ones(
 
     assert keys(bucket) == ["1", "4"]
     assert injected.hits == 2
+
+
+def test_a_fault_can_last_from_one_call_to_another(role: str, bucket: str) -> None:
+    s3, sts = client("s3", role), client("sts", role)
+    with faults.injected(Call(role, "s3", "PutObject", 2), Kind.DENIED_BRIEFLY) as injected:
+        sts.get_caller_identity()
+        s3.put_object(Bucket=bucket, Key="1", Body=b"")
+        for key in ("2", "3"):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                s3.put_object(Bucket=bucket, Key=key, Body=b"")
+        sts.get_caller_identity()
+        s3.put_object(Bucket=bucket, Key="4", Body=b"")
+
+    assert keys(bucket) == ["1", "4"]
+    assert injected.hits == 2
+
+
+def test_a_fault_can_outlast_several_other_calls(role: str, bucket: str) -> None:
+    s3, sts = client("s3", role), client("sts", role)
+    with faults.injected(Call(role, "s3", "PutObject"), Kind.FAILED_BRIEFLY):
+        for key in range(11):
+            with contextlib.suppress(ClientError):
+                s3.put_object(Bucket=bucket, Key=str(key), Body=b"")
+            sts.get_caller_identity()
+
+    assert keys(bucket) == ["10"]
+
+
+def test_someone_else_acts_once_before_a_call(role: str, bucket: str) -> None:
+    s3, before = client("s3", role), list[list[str]]()
+    with faults.preceded(Call(role, "s3", "PutObject", 2), lambda: before.append(keys(bucket))) as preceded:
+        for key in ("1", "2", "3"):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"")
+
+    assert before == [["1"]]
+    assert preceded.hits == 1
+    assert keys(bucket) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,9 @@ def test_invalid_requests_are_rejected(dev: Account) -> None:
     )
     assert refused(create, ModelPackageName="a", ModelPackageGroupName="b")[0] == "ValidationException"
     assert "does not exist" in refused(create, ModelPackageGroupName=f"no-{dev.name}")[1]
-    assert "Tags" in refused(create, ModelPackageGroupName=dev.name, Tags=[{"Key": "a", "Value": "b"}])[1]
+    untagged = "Tags are not supported in Model Package versions. Please add them to the Model Package Group."
+    assert refused(create, ModelPackageGroupName=dev.name, Tags=[{"Key": "a", "Value": "b"}])[1] == untagged
+    assert refused(dev.sagemaker.add_tags, ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}])[1] == untagged
+    assert refused(dev.sagemaker.list_tags, ResourceArn=arn)[1] == untagged
     with pytest.raises(ClientError, match="AccessDenied"):
         clients.client_as_operator("sagemaker", accounts.ACCOUNTS["qa"]).describe_model_package(ModelPackageName=arn)

@@ -8,6 +8,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from tests.embedded_aws.support.sagemaker_account import IMAGE, VARIANT, Account, arn, greeter, refused
+from tests.support import registries
 
 
 @pytest.fixture
@@ -33,6 +34,26 @@ def test_existing_names_are_rejected_in_any_case(qa: Account) -> None:
     assert refused(qa.sagemaker.create_endpoint, EndpointName=qa.name.upper(), EndpointConfigName=config) == (
         "ValidationException",
         f'Cannot create already existing endpoint "{arn(qa, "endpoint", qa.name)}".',
+    )
+
+
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_an_image_with_an_oci_manifest_is_rejected(qa: Account, by: str) -> None:
+    ecr = qa.client("ecr")
+    registries.ensure_repository(ecr, qa.name)
+    digest = registries.push_image(ecr, qa.name, [b"1"], "1", media_type=registries.OCI_MANIFEST)
+    registry = f"{qa.id}.dkr.ecr.eu-west-1.amazonaws.com"
+    image = f"{registry}/{qa.name}" + (":1" if by == "tag" else f"@{digest}")
+
+    assert refused(
+        qa.sagemaker.create_model,
+        ModelName=qa.name,
+        ExecutionRoleArn=qa.role_arn,
+        PrimaryContainer={"Image": image},
+    ) == (
+        "ValidationException",
+        f"Unsupported manifest media type application/vnd.oci.image.manifest.v1+json for image {image}. Ensure that "
+        "valid manifest media type is used for specified image.",
     )
 
 

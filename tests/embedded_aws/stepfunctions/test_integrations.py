@@ -11,6 +11,7 @@ from embedded_aws.aws import EmbeddedAws
 from embedded_aws.gateway import faults
 from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.iam import clients
+from embedded_aws.services.lambda_.environments import Environment, Outcome
 from tests.embedded_aws.support.state_machines import (
     ACCOUNT,
     OTHER_ACCOUNT,
@@ -193,6 +194,20 @@ def test_a_function_receives_its_payload_and_its_errors_keep_their_names(run: Ru
     assert invoke("die")["error"] == "Runtime.ExitError"
     assert invoke("sleep")["error"] == "Sandbox.Timedout"
     assert invoke("x", f"{function}-not")["error"] == "Lambda.ResourceNotFoundException"
+
+
+@pytest.mark.parametrize("payload", ['{"errorMessage":"Task timed out"}', '"Task timed out"'])
+def test_an_error_without_a_type_is_unknown_and_its_cause_is_a_sentence(
+    run: Run, function: str, monkeypatch: pytest.MonkeyPatch, payload: str
+) -> None:
+    monkeypatch.setattr(Environment, "run", lambda *_: Outcome(payload.encode(), failed=True, log=""))
+
+    execution = run({"Invoke": task("lambda:invoke", {"FunctionName": function, "Payload": {}})})
+
+    assert execution["error"] == "Lambda.Unknown"
+    assert execution["cause"] == (
+        f"The cause could not be determined because Lambda did not return an error type. Returned payload: {payload}"
+    )
 
 
 @pytest.mark.parametrize(

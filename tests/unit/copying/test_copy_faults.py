@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.copying.copier import PART_SIZE, Summary
+from promotion.copying.copier import PART_SIZE
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import ATTEMPTS
+from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
-from tests.support.copies import content, copy, copy_on_loop, original, planned, refusal
+from tests.support.copies import Kill, content, copy, copy_on_loop, original, planned, refusal
 from tests.support.s3_faults import client_error
 from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Request, Response, Stored
 
@@ -151,22 +152,6 @@ def test_a_completion_whose_response_was_lost_is_recognized(s3: S3) -> None:
 
     assert content(s3) == original(s3)
     assert summary.copied + summary.already_present == 1
-
-
-@dataclasses.dataclass
-class Kill:
-    """A fault that cancels the copy at a request, like the end of its process, before or after S3 executes it."""
-
-    at: int
-    after: bool
-    copying: asyncio.Task[Summary] | None = None
-
-    def __call__(self, request: Request, number: int) -> str:
-        if number < self.at:
-            return ""
-        if self.copying:
-            self.copying.cancel()
-        return "drop after" if self.after and number == self.at else "drop before"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

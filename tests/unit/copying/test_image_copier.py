@@ -240,6 +240,21 @@ def test_an_error_of_ecr_is_explained(
     assert f"{SOURCE}:1" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "media_type", ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"]
+)
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_an_oci_manifest_is_refused_with_the_build_flags(tmp_path: Path, media_type: str, by: str) -> None:
+    registry = Registry(tmp_path, media_type=media_type)
+    image = f"{SOURCE}:1" if by == "tag" else f"{SOURCE}@{sha256(registry.text.encode())}"
+
+    with pytest.raises(PromotionRefusedError) as refused:
+        digest_of(registry, parse(image))
+
+    assert f"The image {image} has an OCI manifest ({media_type})" in str(refused.value)
+    assert "docker buildx build --provenance=false --output type=docker" in str(refused.value)
+
+
 def test_a_tag_is_resolved_to_the_digest_of_its_manifest(registry: Registry) -> None:
     assert digest_of(registry, parse(f"{SOURCE}:1")) == sha256(registry.text.encode())
     assert digest_of(registry, parse(SOURCE)) == sha256(registry.text.encode())

@@ -8,9 +8,10 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
+from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE
 from promotion.copying.incoming import IncomingCopier, Reader
 from promotion.copying.manifest import PinnedObject
+from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, original, planned

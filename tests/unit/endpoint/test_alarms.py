@@ -90,7 +90,8 @@ def test_without_alarms_cloudwatch_is_not_called() -> None:
 def test_an_alarm_that_is_missing_or_in_alarm_prevents_the_update() -> None:
     cloudwatch = CloudWatch({"a": "OK", "b": "ALARM"}, {"c": "INSUFFICIENT_DATA"})
 
-    alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["a", "c"])
+    # The promotion creates the endpoint's own alarms before the update.
+    alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["a", "c", "reviews-qa-latency"])
     with pytest.raises(PromotionRefusedError, match=r"The endpoint reviews-qa was not updated.* in ALARM: b\."):
         alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["a", "b", "c"])
     with pytest.raises(PromotionRefusedError, match=r"no longer exists: d, e\."):

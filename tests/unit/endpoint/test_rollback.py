@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from promotion.endpoint import rollback, scalable_targets
 from promotion.endpoint.autoscaling import Target
+from promotion.endpoint.scalable_targets import Change
 from promotion.endpoint.state import RollbackStep
 from promotion.errors import PromotionRefusedError
 from tests.support.s3_faults import client_error, not_found
@@ -45,7 +46,9 @@ def targets(monkeypatch: pytest.MonkeyPatch) -> Targets:
 
 
 def step(sagemaker: Hosting, scaling: Targets, previous: str | None = OLD, *known: Target) -> RollbackStep:
-    return rollback.take_step(sagemaker, scaling, "reviews-qa", requested=NEW, previous=previous, targets=list(known))
+    """Take a step of the rollback of a promotion that has deregistered the targets or applied those of `OTHERS`."""
+    sagemaker.counts = {}  # the configs no longer exist, so that any target could have blocked the update
+    return rollback.take_step(sagemaker, scaling, "reviews-qa", Change(list(known), [OTHERS], previous, NEW))
 
 
 def test_an_endpoint_with_the_new_config_is_updated_at_once(targets: Targets) -> None:
@@ -72,6 +75,14 @@ def test_an_endpoint_is_restored_after_its_targets(targets: Targets) -> None:
     assert step(sagemaker, targets, OLD, PREVIOUS).step == "wait"
     assert targets.actual == [PREVIOUS]
     assert step(sagemaker, targets, OLD, PREVIOUS) == RollbackStep("rolled_back")
+
+
+def test_a_change_by_someone_else_survives_the_rollback(targets: Targets) -> None:
+    targets.actual = [target(MaxCapacity=7)]
+
+    assert step(Hosting(), targets, OLD, PREVIOUS) == RollbackStep("rolled_back")
+
+    assert targets.actual == [target(MaxCapacity=7)]
 
 
 def test_an_endpoint_that_did_not_exist_is_restored_without_targets(targets: Targets) -> None:

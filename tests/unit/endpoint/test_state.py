@@ -14,6 +14,7 @@ from promotion.endpoint.state import (
     is_scaled_out,
     progress,
     rollback_step,
+    with_new_test,
 )
 from promotion.errors import PromotionRefusedError
 from promotion.record import PromotionRecord
@@ -376,3 +377,24 @@ def test_alarms_do_not_change_the_verdict_but_are_named_in_a_failure(
     assert ("In ALARM during the deployment: errors, latency." in with_alarms.reason) is (
         with_alarms.verdict == "failed"
     )
+
+
+@pytest.mark.parametrize(
+    ("smoke_test", "by_event", "outcome"),
+    [
+        ("s3://models/first.json", False, "already_live"),
+        ("skip", False, "already_live"),
+        ("s3://models/second.json", True, "already_live"),
+        ("s3://models/second.json", False, "update"),
+    ],
+)
+def test_the_live_model_is_tested_again_only_with_another_smoke_test_and_on_request(
+    smoke_test: str, by_event: bool, outcome: str
+) -> None:
+    inspection = Inspection("already_live", "new")
+
+    found = with_new_test(
+        inspection, {"smoke_test": smoke_test, "by_event": by_event}, {"smoke_test": "s3://models/first.json"}
+    )
+
+    assert (found.outcome, found.previous) == (outcome, "new")

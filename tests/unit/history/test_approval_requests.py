@@ -19,35 +19,29 @@ def test_requests_are_open_until_they_are_recorded_as_ended(table: PromotionTabl
     for digest, promotion in requested.items():
         approval_requests.claim(table, FIRST, promotion, None)
         if digest != "c":
-            approval_requests.record_started(table, promotion, f"automation-{digest}")
+            approval_requests.record_started(table, FIRST, promotion, f"automation-{digest}")
     approval_requests.claim(table, FIRST, PROMOTION | {"endpoint": "reviews-qa-2"}, None)
 
     requests = approval_requests.open_requests(table, "reviews-qa")
-    approval_requests.record_ended(table, *requests[0], "newer")
+    approval_requests.record_ended(table, *requests[0])
     # The approval was requested again in the meantime, and another request has ended.
-    approval_requests.record_ended(table, requested["b"], ApprovalRequest(FIRST, "automation-before"), "newer")
+    approval_requests.record_ended(table, requested["b"], ApprovalRequest(FIRST, "automation-before"))
 
     assert requests == [(requested[d], ApprovalRequest(FIRST, f"automation-{d}")) for d in "ab"]
     assert approval_requests.open_requests(table, "reviews-qa") == requests[1:]
     assert approval_requests.open_requests(table) == requests[1:]
-    assert approval_requests.superseded_by(table, "reviews-qa", "a" * 64, "automation-a") == "newer"
-    assert approval_requests.superseded_by(table, "reviews-qa", "a" * 64, "automation-before") == ""
-    assert approval_requests.superseded_by(table, "reviews-qa", "b" * 64, "automation-b") == ""
 
 
-def test_the_end_of_a_request_is_recorded_once(table: PromotionTable) -> None:
-    requested = [PROMOTION | {"endpoint": endpoint} for endpoint in ("a-qa", "b-qa")]
-    for promotion in requested:
-        approval_requests.claim(table, FIRST, promotion, None)
-        approval_requests.record_started(table, promotion, "automation")
+def test_a_request_that_is_requested_again_is_open_again(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    approval_requests.record_started(table, FIRST, PROMOTION, "automation")
+    (request,) = approval_requests.open_requests(table)
+    approval_requests.record_ended(table, *request)
 
-    requests = approval_requests.open_requests(table)
-    assert requests == [(promotion, ApprovalRequest(FIRST, "automation")) for promotion in requested]
-    # A superseded request stays superseded when its end is recorded again.
-    for by in ("newer", ""):
-        approval_requests.record_ended(table, *requests[0], by)
-    assert approval_requests.open_requests(table) == requests[1:]
-    assert approval_requests.superseded_by(table, "a-qa", PROMOTION["digest"], "automation") == "newer"
+    approval_requests.claim(table, SECOND, PROMOTION, request[1])
+    approval_requests.record_started(table, SECOND, PROMOTION, "automation-2")
+
+    assert approval_requests.open_requests(table) == [(PROMOTION, ApprovalRequest(SECOND, "automation-2"))]
 
 
 def test_an_error_of_a_claim_is_raised(moto: None) -> None:
@@ -80,14 +74,14 @@ def test_a_candidate_has_no_request_at_first(table: PromotionTable) -> None:
 def test_the_automation_execution_is_recorded_with_the_request(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
 
-    approval_requests.record_started(table, PROMOTION, "automation-1")
+    approval_requests.record_started(table, FIRST, PROMOTION, "automation-1")
 
     assert approval_requests.last(table, PROMOTION) == ApprovalRequest(FIRST, "automation-1")
 
 
 def test_only_one_execution_claims_the_request_after_one_that_ended(table: PromotionTable) -> None:
     approval_requests.claim(table, "zeroth", PROMOTION, None)
-    approval_requests.record_started(table, PROMOTION, "automation-1")
+    approval_requests.record_started(table, "zeroth", PROMOTION, "automation-1")
     last = approval_requests.last(table, PROMOTION)
 
     claims = [approval_requests.claim(table, one, PROMOTION, last) for one in (FIRST, SECOND)]
@@ -98,7 +92,7 @@ def test_only_one_execution_claims_the_request_after_one_that_ended(table: Promo
 
 def test_a_repeated_claim_keeps_the_started_approval(table: PromotionTable) -> None:
     approval_requests.claim(table, FIRST, PROMOTION, None)
-    approval_requests.record_started(table, PROMOTION, "automation-1")
+    approval_requests.record_started(table, FIRST, PROMOTION, "automation-1")
     last = approval_requests.last(table, PROMOTION)
 
     assert approval_requests.claim(table, FIRST, PROMOTION, last)
@@ -116,6 +110,16 @@ def test_another_candidate_or_endpoint_has_another_request(table: PromotionTable
 NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 
 
+def test_an_approval_is_recorded_only_for_the_execution_that_claimed_the_request(table: PromotionTable) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    approval_requests.claim(table, SECOND, PROMOTION, ApprovalRequest(FIRST, ""))
+
+    recorded = [approval_requests.record_started(table, each, PROMOTION, f"of-{each}") for each in (SECOND, FIRST)]
+
+    assert recorded == [True, False]
+    assert approval_requests.last(table, PROMOTION) == ApprovalRequest(SECOND, f"of-{SECOND}")
+
+
 class SystemsManager:
     """Automation executions, each with its status and the status of its approval step."""
 
@@ -123,6 +127,8 @@ class SystemsManager:
 
     def __init__(self, **automations: tuple[str, str]) -> None:
         self.automations = automations
+        self.requested_by: dict[str, str] = {}
+        self.failing = False
         self.stopped: list[str] = []
         self.started: list[dict[str, Any]] = []
 
@@ -136,12 +142,24 @@ class SystemsManager:
                 "DocumentName": "model-promotion-qa",
                 "AutomationExecutionStatus": status,
                 "ExecutionStartTime": NOON,
+                "Parameters": {"RequestedBy": [self.requested_by.get(AutomationExecutionId, "")]},
                 "StepExecutions": [{"StepName": "Approve", "StepStatus": step}],
             }
         }
 
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "describe_automation_executions"
+        return self
+
+    def paginate(self, Filters: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: N803
+        assert [each["Values"] for each in Filters] == [["model-promotion-qa"], ["Waiting"]]
+        waiting = [name for name, (status, _) in self.automations.items() if status == "Waiting"]
+        return [{"AutomationExecutionMetadataList": [{"AutomationExecutionId": name} for name in waiting]}]
+
     def stop_automation_execution(self, AutomationExecutionId: str, Type: str) -> None:  # noqa: N803
         assert Type == "Cancel"
+        if self.failing:
+            raise client_error("ThrottlingException")
         self.stopped.append(AutomationExecutionId)
         if AutomationExecutionId.endswith("ended"):
             error = {"Error": {"Code": "InvalidAutomationStatusUpdateException"}}
@@ -202,6 +220,18 @@ def test_an_approval_is_not_requested_while_another_execution_is_requesting_it()
     assert approval_requests.reason_not_to_request(ssm, StepFunctions("FAILED"), claimed, True) is None
 
 
+def test_an_approval_request_names_what_the_digest_does_not_pin() -> None:
+    candidate: PromotionRecord = {"source_kind": "model", "source_name": "m", "smoke_test": "skip"}
+    promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
+
+    for found in (["Containers[0].Environment.A: fetched at start from s3a://b/x"], ["x" * 300, "y" * 300]):
+        approval_requests.start(ssm, "runbook", FIRST, promotion | {"not_pinned": found})
+
+    named, long = (started["Parameters"]["NotPinned"][0] for started in ssm.started)
+    assert named == "Containers,0,.Environment.A: fetched at start from s3a://b/x"
+    assert len(long) == 512
+
+
 def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     candidate: PromotionRecord = {"source_kind": "model", "source_name": "m", "smoke_test": "skip"}
     promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
@@ -214,32 +244,66 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert other["ClientToken"] != first["ClientToken"]
     assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
     assert first["Parameters"]["DeploymentDigest"] == ["cd" * 32]
+    assert first["Parameters"]["NotPinned"] == ["nothing"]
     assert first["Parameters"]["SmokeTest"] == ["skip"]
     assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
+
+
+@pytest.mark.parametrize(("status", "orphans"), [("ABORTED", ["of-first"]), ("RUNNING", [])])
+def test_an_approval_of_an_execution_that_ended_before_it_recorded_it_is_found(
+    table: PromotionTable, status: str, orphans: list[str]
+) -> None:
+    approval_requests.claim(table, FIRST, PROMOTION, None)
+    ssm = SystemsManager(**{"of-first": ("Waiting", "Waiting"), "of-second": ("Waiting", "Waiting")})
+    ssm.requested_by = {"of-first": FIRST, "of-second": SECOND}
+
+    found = approval_requests.record_orphans(table, ssm, StepFunctions(status), "model-promotion-qa")
+
+    assert found == orphans
+    last = approval_requests.last(table, PROMOTION)
+    assert last == ApprovalRequest(FIRST, "of-first" if orphans else "")
 
 
 def requested(table: PromotionTable, automation: str, created_at: str = "2026-01-01T00:00:00Z") -> None:
     promotion = PROMOTION | {"digest": automation, "source_name": f"of-{automation}", "created_at": created_at}
     approval_requests.claim(table, FIRST, promotion, None)
-    approval_requests.record_started(table, promotion, automation)
+    approval_requests.record_started(table, FIRST, promotion, automation)
 
 
 def test_older_requests_are_superseded_unless_granted(table: PromotionTable) -> None:
     for automation in ("waiting", "just-ended", "granted", "rejected", "gone"):
         requested(table, automation)
-    requested(table, "newer", "2026-03-01T00:00:00Z")
-    waiting = ("Waiting", "Waiting")
-    automations = {"waiting": waiting, "just-ended": waiting, "newer": waiting}
+    requested(table, "newer", "2026-02-01T00:00:00Z")
+    requested(table, "newest", "2026-03-01T00:00:00Z")
+    automations = dict.fromkeys(("waiting", "just-ended", "newer", "newest"), ("Waiting", "Waiting"))
     ssm = SystemsManager(**automations, granted=("InProgress", "Success"), rejected=("Failed", "Failed"))
 
-    found = approval_requests.supersede_older(
-        table, ssm, PROMOTION | {"created_at": "2026-02-01T00:00:00Z", "source_name": "this"}
-    )
+    found = approval_requests.supersede_older(table, ssm, "reviews-qa")
 
-    assert [request.automation for request in found] == ssm.stopped == ["just-ended", "waiting"]
-    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "newer"]
-    assert approval_requests.superseded_by(table, "reviews-qa", "waiting", "waiting") == "this"
-    assert approval_requests.superseded_by(table, "reviews-qa", "rejected", "rejected") == ""
+    assert [request.automation for request in found] == ssm.stopped == ["just-ended", "newer", "waiting"]
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["granted", "newest"]
+    superseded_by = {
+        automation: approval_requests.superseded_by(table, "reviews-qa", automation, automation)
+        for automation in ("waiting", "newer", "newest", "rejected")
+    }
+    assert superseded_by == {"waiting": "of-newest", "newer": "of-newest", "newest": "", "rejected": ""}
+    assert approval_requests.superseded_by(table, "reviews-qa", "waiting", "requested-before") == ""
+
+
+def test_a_request_stays_open_until_it_was_canceled(table: PromotionTable) -> None:
+    requested(table, "older")
+    requested(table, "newer", "2026-02-01T00:00:00Z")
+    ssm = SystemsManager(older=("Waiting", "Waiting"), newer=("Waiting", "Waiting"))
+    ssm.failing = True
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        approval_requests.supersede_older(table, ssm, "reviews-qa")
+
+    assert [request.automation for _, request in approval_requests.open_requests(table)] == ["newer", "older"]
+    # The next start, of any candidate, repeats the cancellation.
+    ssm.failing = False
+    assert approval_requests.supersede_older(table, ssm, "reviews-qa") == [ApprovalRequest(FIRST, "older")]
+    assert ssm.stopped == ["older"]
 
 
 def test_a_candidate_waits_until_its_approval_is_granted_or_has_ended(table: PromotionTable) -> None:

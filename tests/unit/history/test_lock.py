@@ -3,9 +3,10 @@ import datetime
 import pytest
 from botocore.exceptions import ClientError
 
+from promotion.endpoint.scalable_targets import Change
 from promotion.errors import PromotionRefusedError
 from promotion.history import lock
-from promotion.history.lock import Holder, Lock, Scaling
+from promotion.history.lock import Holder, Lock
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from tests.support import promotion_table
@@ -85,7 +86,33 @@ def test_the_holder_of_a_lock_writes_the_journal(table: PromotionTable) -> None:
     lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
 
     assert lock.holder(table, "reviews-qa") == Holder(FIRST, 1, PROMOTION | {"changing": True})
-    assert lock.recorded_scaling(table, "reviews-qa") == Scaling(previous=BEFORE, wanted=AFTER)
+    configs: PromotionRecord = {"endpoint_config_name": "new", "previous_endpoint_config_name": ""}
+    assert lock.recorded_change(table, PROMOTION | configs) == Change(BEFORE, AFTER, None, "new")
+
+
+def test_the_journal_is_written_once(table: PromotionTable) -> None:
+    hold("reviews-qa", FIRST)
+    first: PromotionRecord = PROMOTION | {"changing": True, "previous_endpoint_config_name": "old"}
+    late: PromotionRecord = PROMOTION | {"changing": True, "previous_endpoint_config_name": "new"}
+
+    # The promotion has deregistered the targets between both requests.
+    written = [lock.record_change(table, FIRST, *each) for each in ((first, BEFORE, AFTER), (late, [], AFTER))]
+
+    assert written == [first, first]
+    assert lock.holder(table, "reviews-qa") == Holder(FIRST, 0, first)
+    configs: PromotionRecord = {"endpoint_config_name": "new", "previous_endpoint_config_name": "old"}
+    assert lock.recorded_change(table, PROMOTION | configs).previous == BEFORE
+
+
+def test_a_late_request_for_the_lock_does_not_undo_the_journal(table: PromotionTable) -> None:
+    lock.acquire(table, FIRST, PROMOTION, "2026-01-02T03:04:05Z")
+    lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
+
+    assert lock.acquire(table, FIRST, PROMOTION, "2026-01-02T03:04:05Z")
+
+    held = lock.holder(table, "reviews-qa")
+    assert held
+    assert held.record["changing"]
 
 
 def test_an_execution_that_lost_the_lock_does_not_write_the_journal(table: PromotionTable) -> None:

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from promotion.history import approval_requests
 from promotion.history.rejection import resolve
 from promotion.history.table import PromotionTable
 from promotion.source.request import PublishRejection
+from tests.support import promotion_table
 from tests.support.promotion_table import FIRST, PROMOTION
 
 IDENTIFIER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -61,10 +61,8 @@ def test_a_rejection_has_the_reason_that_the_approval_ended(
 
 
 def test_a_superseded_request_names_the_newer_candidate(table: PromotionTable) -> None:
-    approval_requests.claim(table, FIRST, PROMOTION, None)
-    approval_requests.record_started(table, PROMOTION, IDENTIFIER)
-    (request,) = approval_requests.open_requests(table)
-    approval_requests.record_ended(table, *request, "reviews-2")
+    key = f"{PROMOTION['endpoint']}#{PROMOTION['digest']}"
+    promotion_table.put("approval", key, execution=FIRST, automation=IDENTIFIER, superseded_by="reviews-2")
 
     found = resolved(table, SystemsManager("Cancelled", status="Cancelled"))
 

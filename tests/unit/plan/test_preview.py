@@ -16,6 +16,7 @@ RECORD: PromotionRecord = {
     "source_kind": "training_job",
     "endpoint": "reviews-qa",
     "model_name": "reviews-2",
+    "endpoint_config_name": "c2",
     "by_event": False,
     "quality_gate": [],
 }
@@ -28,6 +29,7 @@ def verdict(
     duplicate: tuple[str, str] | None = None,
     approval: bool = False,
     conflicts: Any = (),
+    no_rollback: str | None = None,
     **more: Any,
 ) -> tuple[str, str]:
     return preview.verdict(
@@ -36,6 +38,7 @@ def verdict(
         duplicate=duplicate,
         requests_approval=approval,
         conflicts=list(conflicts),
+        no_rollback=no_rollback,
     )
 
 
@@ -83,6 +86,16 @@ def test_a_preview_has_the_outcome_of_the_promotion(
 
     assert found[0] == would_be
     assert reason in found[1]
+
+
+def test_a_preview_says_whether_a_failure_could_be_rolled_back() -> None:
+    found = Inspection("update", "c1")
+
+    assert verdict(found, no_rollback="It could not be rolled back.") == ("failed", "It could not be rolled back.")
+    assert "tested and recorded again" in verdict(Inspection("update", "c2"))[1]
+    assert preview.rollback(None, None) == "After a failure, the endpoint would be deleted."
+    assert preview.rollback("c1", None) == "After a failure, the endpoint would be rolled back to c1."
+    assert "no rollback to c1 would be possible: the model m no longer exists" in preview.rollback("c1", "the model m")
 
 
 def test_a_change_has_both_values() -> None:

@@ -41,7 +41,7 @@ def built(
 
 def in_stage(settings: dict[str, Any], repository: str | None = None) -> Any:
     def image_digest(image: Image) -> str:
-        return f"sha256:{image.tag:0>64}"
+        return image.digest or f"sha256:{image.tag:0>64}"
 
     return containers_of_stage([CONTAINER], SETTINGS | settings, STAGE, repository, image_digest)
 

@@ -424,13 +424,14 @@ def test_an_invalid_quality_gate_or_retention_is_refused_with_its_path(given: di
     assert message in refusal(json.dumps(given))
 
 
-def test_sources_and_adoption_are_settings() -> None:
-    given = {"Sources": {"ModelPackageGroups": ["reviews"]}, "AdoptExisting": True}
+def test_sources_adoption_and_rollback_are_settings() -> None:
+    given = {"Sources": {"ModelPackageGroups": ["reviews"]}, "AdoptExisting": True, "RequireRollback": False}
 
     assert settings(given) == DEFAULTS | given
 
 
 @pytest.mark.parametrize("value", [1, "true", None, {}])
-def test_adoption_is_true_or_false(value: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="AdoptExisting must be true or false"):
-        settings({"AdoptExisting": value})
+@pytest.mark.parametrize("name", ["AdoptExisting", "RequireRollback"])
+def test_adoption_and_rollback_are_true_or_false(name: str, value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{name} must be true or false"):
+        settings({name: value})

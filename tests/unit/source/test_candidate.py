@@ -13,11 +13,13 @@ from promotion.source.promoted import PromotedUpstream
 from tests.support.containers import ARTIFACT, IMAGE, container
 from tests.support.descriptions import JOB_ARN, MODEL_ARN, TAGS, model, model_refusal, training_job
 
+SKLEARN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 SUBMITTED = "s3://artifacts/reviews-1/source/sourcedir.tar.gz"
 
 
 def from_job(image: str | None = None, tags: dict[str, str] | None = None, **changes: Any) -> Candidate:
-    return from_training_job(training_job(**changes), TAGS | (tags or {}), None, "eu-west-1", image)
+    settings = {"Model": {"PrimaryContainer": {"Image": image}}} if image else {}
+    return from_training_job(training_job(**changes), TAGS | (tags or {}), None, "eu-west-1", settings)
 
 
 def test_a_completed_training_job_is_a_candidate() -> None:
@@ -80,7 +82,7 @@ def test_a_training_job_that_is_not_completed_is_refused_with_its_status(status:
 
 
 def test_the_application_of_the_input_overrides_the_tag() -> None:
-    given = from_training_job(training_job(), TAGS, "other", "eu-west-1", None)
+    given = from_training_job(training_job(), TAGS, "other", "eu-west-1", {})
 
     assert given.application == "other"
 
@@ -88,7 +90,7 @@ def test_the_application_of_the_input_overrides_the_tag() -> None:
 @pytest.mark.parametrize(
     ("what", "read"),
     [
-        ("training job", lambda: from_training_job(training_job(), {}, None, "eu-west-1", None)),
+        ("training job", lambda: from_training_job(training_job(), {}, None, "eu-west-1", {})),
         ("model", lambda: from_model(model(), {}, None)),
     ],
 )
@@ -122,35 +124,6 @@ def test_the_image_of_the_settings_overrides_the_tag_and_the_tag_overrides_the_t
     assert from_job().containers[0]["Image"] == IMAGE
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
-        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training@sha256:" + "0" * 64,
-        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training",
-    ],
-)
-def test_a_training_image_is_refused_with_the_places_to_set_an_inference_image(image: str) -> None:
-    with pytest.raises(InvalidRequestError) as error:
-        from_job(AlgorithmSpecification={"TrainingImage": image})
-
-    assert image in str(error.value)
-    assert "Set the tag model-promotion:inference-image of the training job" in str(error.value)
-    assert "Model.PrimaryContainer.Image in the application's settings" in str(error.value)
-
-
-def test_a_training_image_with_an_inference_image_tag_is_accepted() -> None:
-    specification = {"TrainingImage": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.5"}
-    tag = {"model-promotion:inference-image": "serves"}
-
-    assert from_job(AlgorithmSpecification=specification, tags=tag).containers[0]["Image"] == "serves"
-
-
-def test_a_job_of_an_algorithm_resource_is_refused_with_the_required_tag() -> None:
-    with pytest.raises(InvalidRequestError, match="Set the tag model-promotion:inference-image"):
-        from_job(AlgorithmSpecification={"AlgorithmName": "arn:aws:sagemaker:eu-west-1:111111111111:algorithm/a"})
-
-
 def test_a_custom_container_gets_no_framework_variables() -> None:
     own = from_job(HyperParameters={"epochs": "3"})
 
@@ -160,12 +133,13 @@ def test_a_custom_container_gets_no_framework_variables() -> None:
 @pytest.mark.parametrize("written", [json.dumps, str])
 def test_a_framework_job_serves_its_training_script(written: Any) -> None:
     job = from_job(
+        AlgorithmSpecification={"TrainingImage": SKLEARN},
         HyperParameters={
             "sagemaker_program": written("train.py"),
             "sagemaker_submit_directory": written(SUBMITTED),
             "sagemaker_container_log_level": "10",
             "epochs": "3",
-        }
+        },
     )
 
     assert job.containers[0]["Environment"] == {
@@ -177,10 +151,12 @@ def test_a_framework_job_serves_its_training_script(written: Any) -> None:
 
 
 def test_a_framework_job_without_a_submit_directory_serves_the_script_in_its_artifact() -> None:
-    job = from_job(HyperParameters={"sagemaker_program": '"train.py"'})
+    specification = {"TrainingImage": SKLEARN}
+    job = from_job(AlgorithmSpecification=specification, HyperParameters={"sagemaker_program": '"train.py"'})
 
     assert job.containers[0]["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
     assert job.containers[0]["Environment"]["SAGEMAKER_CONTAINER_LOG_LEVEL"] == "20"
+    assert job.code is None
 
 
 def test_network_isolation_and_the_vpc_of_training_apply_to_serving() -> None:

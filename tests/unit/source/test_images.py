@@ -45,6 +45,11 @@ def test_an_image_uri_is_parsed_into_its_parts(uri: str, repository: str, tag: s
     assert parse(uri).name == f"{HOST}/{repository}"
 
 
+def test_an_image_of_the_public_registry_is_refused_with_a_private_one() -> None:
+    with pytest.raises(PromotionRefusedError, match=r"in the public registry of ECR.*push it to a private repository"):
+        parse("public.ecr.aws/docker/library/python:3.13")
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -114,13 +119,21 @@ def test_a_tag_is_resolved_to_its_digest() -> None:
     ]
 
 
-@pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{AWS}@{DIGEST}", f"{HOST}/reviews@{DIGEST}"])
-def test_aws_own_images_and_digests_are_not_changed(image: str) -> None:
+@pytest.mark.parametrize("image", [f"{AWS}:2.6", f"{AWS}@{DIGEST}"])
+def test_aws_own_images_are_neither_changed_nor_looked_up(image: str) -> None:
     assert pinned([{"Image": image}], "eu-west-1", never) == [{"Image": image}]
 
 
-def test_a_tag_next_to_a_digest_is_ignored() -> None:
-    assert pinned([{"Image": f"{HOST}/r:1@{DIGEST}"}], "eu-west-1", never) == [{"Image": f"{HOST}/r@{DIGEST}"}]
+@pytest.mark.parametrize("image", [f"{HOST}/r@{DIGEST}", f"{HOST}/r:1@{DIGEST}"])
+def test_an_image_by_digest_is_looked_up_and_keeps_it(image: str) -> None:
+    looked_up = []
+
+    def look_up(image: Image) -> str:
+        looked_up.append(image.uri)
+        return str(image.digest)
+
+    assert pinned([{"Image": image}], "eu-west-1", look_up) == [{"Image": f"{HOST}/r@{DIGEST}"}]
+    assert looked_up == [image]
 
 
 def test_the_recorded_digest_replaces_the_tag() -> None:

@@ -31,7 +31,7 @@ def described(*metrics: tuple[str, float]) -> dict[str, Any]:
 
 
 def test_the_metrics_of_a_training_job_come_from_sagemaker() -> None:
-    candidate = from_training_job(training_job(**described(("loss", 0.25), ("f1", 0.5))), TAGS, None, "eu-west-1", None)
+    candidate = from_training_job(training_job(**described(("loss", 0.25), ("f1", 0.5))), TAGS, None, "eu-west-1", {})
 
     assert candidate.metrics == {"f1": 0.5, "loss": 0.25}
 

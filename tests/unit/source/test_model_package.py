@@ -6,7 +6,13 @@ import pytest
 
 from promotion.errors import PromotionRefusedError
 from promotion.source import model_package
-from promotion.source.candidate import Candidate, from_model, from_model_package, package_not_for_promotion
+from promotion.source.candidate import (
+    Candidate,
+    from_model,
+    from_model_package,
+    package_not_for_promotion,
+    package_without_application,
+)
 from promotion.source.model_package import group_arn, names
 from tests.support.containers import s3_source
 
@@ -212,17 +218,40 @@ def test_a_package_has_the_tags_of_its_group() -> None:
 
 @pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval", None])
 def test_an_event_of_a_package_that_is_no_longer_approved_starts_nothing(status: str | None) -> None:
-    why_not = package_not_for_promotion(package(ModelApprovalStatus=status), TAGS)
+    why_not = package_not_for_promotion(package(ModelApprovalStatus=status), None, by_life_cycle=False)
 
     assert why_not is not None
     assert "not Approved" in why_not
 
 
 def test_an_event_of_a_package_without_an_application_starts_nothing() -> None:
-    why_not = package_not_for_promotion(package(), {"team": "search"})
+    why_not = package_without_application(package(), {"team": "search"})
 
     assert why_not == f"Neither the model package {ARN} nor its group has the tag model-promotion:application."
-    assert package_not_for_promotion(package(), TAGS) is None
+    assert package_without_application(package(), TAGS) is None
+    assert package_not_for_promotion(package(), None, by_life_cycle=False) is None
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Pending"])
+def test_an_event_of_a_package_in_progress_waits_for_its_completion(status: str) -> None:
+    why_not = package_not_for_promotion(package(ModelPackageStatus=status), None, by_life_cycle=False)
+
+    assert why_not == f"The model package {ARN} is {status}. The event of its completion starts the promotion."
+
+
+def test_a_change_of_the_life_cycle_promotes_only_as_the_settings_require() -> None:
+    staging = {"Stage": "Staging", "StageStatus": "Approved"}
+    pending = package(ModelApprovalStatus="PendingManualApproval", ModelLifeCycle=staging)
+    other = package(ModelLifeCycle=staging | {"StageStatus": "Waiting"})
+
+    assert package_not_for_promotion(pending, staging, by_life_cycle=True) is None
+    assert from_model_package(pending, TAGS, None, staging).application == "reviews"
+    why_not = package_not_for_promotion(other, staging, by_life_cycle=True)
+    assert why_not is not None
+    assert "the life cycle stage Staging and the status Waiting, not Staging and Approved" in why_not
+    unused = package_not_for_promotion(other, None, by_life_cycle=True)
+    assert unused is not None
+    assert "which the settings do not use (Sources.ModelLifeCycle)" in unused
 
 
 def test_a_model_of_a_package_overrides_the_packages_containers() -> None:

@@ -1,5 +1,6 @@
 """Errors of SageMaker in the upstream account, as messages for the operator of this stage."""
 
+import datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from botocore.exceptions import ClientError
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import reader
 from promotion.source.admission import Applications
+from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.source.request import Promote
 from tests.support.s3_faults import client_error, not_found
@@ -61,6 +63,45 @@ def test_an_event_of_a_promotion_is_ignored_without_an_upstream_stage() -> None:
     assert reason == "This stage has no upstream stage (UpstreamStage), whose events start a promotion."
 
 
+class TuningJob:
+    """A tuning job whose best trial ended two hours before the tuning job."""
+
+    def describe_hyper_parameter_tuning_job(self, **_: str) -> dict[str, Any]:
+        return {
+            "HyperParameterTuningJobName": "tuning",
+            "HyperParameterTuningJobArn": "arn:tuning",
+            "HyperParameterTuningJobStatus": "Completed",
+            "HyperParameterTuningEndTime": datetime.datetime(2026, 1, 2, 12, tzinfo=datetime.UTC),
+            "BestTrainingJob": {"TrainingJobName": "tuning-1", "TrainingJobArn": "arn:job"},
+        }
+
+    def describe_training_job(self, **_: str) -> dict[str, Any]:
+        return {
+            "TrainingJobName": "tuning-1",
+            "TrainingJobArn": "arn:job",
+            "TrainingJobStatus": "Completed",
+            "CreationTime": datetime.datetime(2026, 1, 2, 9, tzinfo=datetime.UTC),
+            "TrainingEndTime": datetime.datetime(2026, 1, 2, 10, tzinfo=datetime.UTC),
+            "AlgorithmSpecification": {"TrainingImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/reviews:1"},
+            "ModelArtifacts": {"S3ModelArtifacts": "s3://models/model.tar.gz"},
+        }
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        return [{"Tags": [{"Key": "model-promotion:application", "Value": "reviews"}]}]
+
+
+def test_the_candidate_of_a_tuning_job_is_as_new_as_the_tuning_job() -> None:
+    upstream = Upstream(lambda _: TuningJob(), ACCOUNT, "eu-west-1", ROLE)
+
+    found = reader.read(upstream, Promote("tuning_job", "tuning"), APPLICATIONS)
+
+    assert isinstance(found, Candidate)
+    assert found.created_at == "2026-01-02T12:00:00.000Z"
+
+
 def test_any_other_error_is_raised_unchanged() -> None:
     with pytest.raises(ClientError, match="ThrottlingException"):
         read(client_error("ThrottlingException"))
@@ -83,4 +124,30 @@ def test_any_other_error_is_raised_unchanged() -> None:
     ],
 )
 def test_a_package_is_withdrawn_when_it_is_deleted_or_no_longer_approved(answer: Any, why: str | None) -> None:
-    assert reader.why_withdrawn(SageMaker(answer), PACKAGE) == why
+    assert reader.why_withdrawn(SageMaker(answer), PACKAGE, {}, is_rollback=False) == why
+
+
+STAGING = {"Sources": {"ModelLifeCycle": {"Stage": "Staging", "StageStatus": "Approved"}}}
+
+
+@pytest.mark.parametrize(
+    ("approval", "stage", "promotes", "rolls_back"),
+    [
+        ("PendingManualApproval", "Staging", True, True),
+        ("Approved", "Production", False, True),
+        ("Rejected", "Staging", False, False),
+    ],
+)
+def test_the_life_cycle_of_the_settings_approves_a_package(
+    approval: str, stage: str, promotes: bool, rolls_back: bool
+) -> None:
+    sagemaker = SageMaker(
+        {
+            "ModelPackageArn": PACKAGE,
+            "ModelApprovalStatus": approval,
+            "ModelLifeCycle": {"Stage": stage, "StageStatus": "Approved"},
+        }
+    )
+
+    assert (reader.why_withdrawn(sagemaker, PACKAGE, STAGING, is_rollback=False) is None) == promotes
+    assert (reader.why_withdrawn(sagemaker, PACKAGE, STAGING, is_rollback=True) is None) == rolls_back

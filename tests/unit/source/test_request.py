@@ -244,6 +244,42 @@ def test_an_approved_package_is_promoted_by_its_event() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("updated", "by_life_cycle"),
+    [
+        ([], False),
+        (["ModelApprovalStatus", "ApprovalDescription"], False),
+        (["ModelPackageStatus"], False),
+        (["ModelLifeCycle", "ModelApprovalStatus"], False),
+        (["ModelLifeCycle"], True),
+    ],
+)
+def test_an_event_of_a_package_is_about_its_approval_or_its_life_cycle(updated: list[str], by_life_cycle: bool) -> None:
+    detail = {
+        "ModelPackageArn": PACKAGE,
+        "ModelApprovalStatus": "Approved",
+        "UpdatedModelPackageFields": updated,
+    }
+
+    assert read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN, REGION) == Promote(
+        "model_package", PACKAGE, by_event=True, by_life_cycle=by_life_cycle
+    )
+
+
+@pytest.mark.parametrize("updated", [["ModelCard"], ["CustomerMetadataProperties", "ApprovalDescription"], [1]])
+def test_an_event_of_a_package_about_something_else_is_ignored(updated: list[Any]) -> None:
+    detail = {
+        "ModelPackageArn": PACKAGE,
+        "ModelApprovalStatus": "Approved",
+        "UpdatedModelPackageFields": updated,
+    }
+
+    ignored = read(event(MODEL_PACKAGE, UPSTREAM, detail), UPSTREAM, OWN, REGION)
+
+    assert isinstance(ignored, Ignore)
+    assert f'"{", ".join(map(str, updated))}", not an approval' in ignored.reason
+
+
 @pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval", "APPROVED", None])
 def test_a_package_that_is_not_approved_is_ignored(status: str | None) -> None:
     detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": status}

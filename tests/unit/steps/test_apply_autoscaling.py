@@ -12,10 +12,10 @@ from tests.support.promotion_table import FIRST, NAME, SECOND, put
 from tests.support.scalable_targets import TRACKING, target
 
 
-def apply(dynamodb: Any, *wanted: Any, holder: str = FIRST) -> None:
+def apply(dynamodb: Any, *wanted: Any, previous: list[Any] | None = None, holder: str = FIRST) -> None:
     put("lock", ENDPOINT, execution=holder, promotion="{}")
-    put("autoscaling", ENDPOINT, previous="[]", wanted=json.dumps(wanted))
-    promotion = {"endpoint": ENDPOINT, "endpoint_config_name": "new"}
+    put("autoscaling", ENDPOINT, previous=json.dumps(previous or []), wanted=json.dumps(wanted))
+    promotion = {"endpoint": ENDPOINT, "endpoint_config_name": "new", "previous_endpoint_config_name": "new"}
     apply_autoscaling.handler({"promotion": promotion, "execution": FIRST, "table": NAME}, CONTEXT)
 
 
@@ -39,9 +39,18 @@ def test_autoscaling_that_is_not_in_the_journal_is_removed(dynamodb: Any) -> Non
     make_endpoint("new")
     apply(dynamodb, target())
 
-    apply(dynamodb)
+    apply(dynamodb, previous=[target()])
 
     assert scaling() == ([], [])
+
+
+def test_autoscaling_that_someone_changed_during_the_promotion_stays(dynamodb: Any) -> None:
+    make_endpoint("new")
+    apply(dynamodb, target(MaxCapacity=9))
+
+    apply(dynamodb, target(), previous=[target()])
+
+    assert scaling() == ([(1, 9)], [])
 
 
 def test_autoscaling_is_not_changed_without_the_lock(dynamodb: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from promotion.copying import image_copier
 from promotion.endpoint import alarms
 from promotion.history import claims
 from promotion.plan import compatibility
@@ -60,6 +61,7 @@ class Client:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
+    monkeypatch.setattr(image_copier, "digest_of", lambda _, image: image.digest)
     monkeypatch.setattr(compatibility, "describe_endpoint", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
     monkeypatch.setattr(plan_copy, "serving_role", lambda _, path, *__: f"{path}reviews-qa")

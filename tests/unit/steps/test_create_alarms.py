@@ -3,6 +3,7 @@ from typing import Any
 import boto3
 import pytest
 
+from promotion.errors import TransientError
 from steps import create_alarms
 from tests.support.lambda_context import CONTEXT
 
@@ -11,13 +12,13 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:notifications"
 pytestmark = pytest.mark.usefixtures("moto")
 
 
-def create(**settings: Any) -> dict[str, Any]:
+def create(monkeypatch: pytest.MonkeyPatch, name: str = "new", **settings: Any) -> dict[str, Any]:
     variant = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     config = {"ProductionVariants": [variant], **settings}
+    monkeypatch.setattr(create_alarms, "describe_endpoint_config", lambda _, name: config if name == "new" else None)
     return create_alarms.handler(
         {
-            "promotion": {"endpoint": "reviews-qa", "model_name": "model"},
-            "endpoint_config": config,
+            "promotion": {"endpoint": "reviews-qa", "endpoint_config_name": name},
             "error_rate_percent": 5,
             "latency_milliseconds": 800,
             "topic_arn": TOPIC,
@@ -31,8 +32,10 @@ def alarms() -> dict[str, dict[str, Any]]:
     return {alarm["AlarmName"]: alarm for alarm in found}
 
 
-def test_an_endpoint_gets_an_error_alarm_and_a_latency_alarm_that_notify_the_operators() -> None:
-    assert create() == {"alarms": ["reviews-qa-5xx-rate", "reviews-qa-latency"]}
+def test_an_endpoint_gets_an_error_alarm_and_a_latency_alarm_that_notify_the_operators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert create(monkeypatch) == {"alarms": ["reviews-qa-5xx-rate", "reviews-qa-latency"]}
 
     found = alarms()
     assert {name: alarm["Threshold"] for name, alarm in found.items()} == {
@@ -42,14 +45,14 @@ def test_an_endpoint_gets_an_error_alarm_and_a_latency_alarm_that_notify_the_ope
     assert all(alarm["AlarmActions"] == [TOPIC] for alarm in found.values())
 
 
-def test_an_asynchronous_endpoint_gets_no_latency_alarm() -> None:
-    create(AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://stage/answers"}})
+def test_an_asynchronous_endpoint_gets_no_latency_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    create(monkeypatch, AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://stage/answers"}})
 
     assert list(alarms()) == ["reviews-qa-5xx-rate"]
 
 
-def test_existing_alarms_are_updated_to_the_thresholds_of_the_stack() -> None:
-    create()
+def test_existing_alarms_are_updated_to_the_thresholds_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    create(monkeypatch)
     boto3.client("cloudwatch").put_metric_alarm(
         AlarmName="reviews-qa-latency",
         Namespace="AWS/SageMaker",
@@ -61,6 +64,11 @@ def test_existing_alarms_are_updated_to_the_thresholds_of_the_stack() -> None:
         ComparisonOperator="GreaterThanThreshold",
     )
 
-    create()
+    create(monkeypatch)
 
     assert alarms()["reviews-qa-latency"]["Threshold"] == 800_000
+
+
+def test_alarms_of_a_config_that_is_not_visible_yet_are_created_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TransientError, match="The endpoint config newer is not visible"):
+        create(monkeypatch, "newer")

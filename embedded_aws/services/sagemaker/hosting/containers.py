@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import shutil
 import socket
 import threading
@@ -27,6 +28,14 @@ from embedded_aws.services.sagemaker.log_streams import LogStream
 SERVING_SCRIPT = Path(__file__).with_name("serving.py")
 _OPT_ML_MODEL = "/opt/ml/model"
 _LAST_WORDS_SECONDS = 1.0
+# These containers import the script from code/ in the model and ignore SAGEMAKER_SUBMIT_DIRECTORY: `code_dir` in
+# https://github.com/aws/sagemaker-inference-toolkit/blob/master/src/sagemaker_inference/environment.py, which the
+# toolkits for PyTorch, MXNet and Hugging Face use. Without a script they serve with default functions for the files of
+# their framework, which the embedded AWS does not have. Assumed: images of customers read the directory, like those of
+# scikit-learn and XGBoost.
+_READS_ONLY_THE_MODEL = re.compile(
+    r"\d+\.dkr\.ecr\.[^/]+/(?:(?:pytorch|mxnet)-(?:inference|training)|huggingface-)[^/]*", re.ASCII
+)
 
 
 class ContainerError(Exception):
@@ -185,6 +194,10 @@ class Container:
         Raise ContainerError if there is no code. On AWS, the container downloads it, so not in network isolation.
         """
         variables: dict[str, str] = self.definition.get("Environment", {})
+        if _READS_ONLY_THE_MODEL.fullmatch(self.definition["Image"]):
+            # Assumed: an empty SAGEMAKER_PROGRAM, which the SDK sets for Hugging Face, is the same as none.
+            module = (variables.get("SAGEMAKER_PROGRAM") or "inference.py").removesuffix(".py")
+            return self.model_dir / "code" / f"{module}.py"
         program = variables.get("SAGEMAKER_PROGRAM", "inference.py")
         submitted = variables.get("SAGEMAKER_SUBMIT_DIRECTORY", f"{_OPT_ML_MODEL}/code").removeprefix("file://")
         if submitted.startswith(_OPT_ML_MODEL):

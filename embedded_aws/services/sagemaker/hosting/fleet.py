@@ -126,6 +126,12 @@ class Variant:
                 f"Please make sure all images included in the model for the production variant {self.name} exist, and "
                 "that the execution role used to create the model has permissions to access them."
             ) from error
+        if not images.has_server(image):
+            # The reason is the one that users report; AWS does not document it.
+            raise FleetError(
+                f"CannotStartContainerError. Please ensure the model container for variant {self.name} starts "
+                f"correctly when invoked with 'docker run {image} serve'"
+            )
         self.deployed_images.append({"SpecifiedImage": image, "ResolvedImage": resolved, "ResolutionTime": now()})
 
     def _chosen(self, hostname: str) -> Container:

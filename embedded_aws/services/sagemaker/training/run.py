@@ -26,6 +26,8 @@ _POLL_SECONDS = 0.05
 _STOP_SECONDS = 5.0
 _LINES_KEPT = 20_000
 _OPT_ML = PurePosixPath("/opt/ml")
+# sagemaker.train.constants.DEFAULT_CONTAINER_ARGUMENTS
+_MODEL_TRAINER_SCRIPT = "/opt/ml/input/data/sm_drivers/sm_train.sh"
 
 
 class JobFailedError(Exception):
@@ -64,7 +66,7 @@ class TrainingRun:
     def _work(self) -> str:
         """Do the work of the job, and return its last secondary status."""
         artifacts = self._artifacts()
-        if "sagemaker_program" not in self._hyperparameters:
+        if not self._is_of_model_trainer and "sagemaker_program" not in self._hyperparameters:
             self._use_existing_artifact(artifacts)
             return "Completed"
         self._job.move("Downloading")
@@ -78,6 +80,12 @@ class TrainingRun:
             self._job.move("Uploading")
         self._upload(artifacts)
         return ending
+
+    @property
+    def _is_of_model_trainer(self) -> bool:
+        """Return whether version 3 of SageMaker's SDK started the job: a script in a channel starts the training."""
+        arguments: list[str] = self._job.request["AlgorithmSpecification"].get("ContainerArguments", [])
+        return any(_MODEL_TRAINER_SCRIPT in argument for argument in arguments)
 
     def _artifacts(self) -> Artifacts:
         try:
@@ -118,8 +126,11 @@ class TrainingRun:
         return channels
 
     def _train(self, artifacts: Artifacts, channels: dict[str, Path]) -> str:
-        program = str(_decoded(self._hyperparameters["sagemaker_program"]))
-        code = self._fetch_code(artifacts)
+        if self._is_of_model_trainer:
+            program, code = self._code_of_model_trainer(channels)
+        else:
+            program = str(_decoded(self._hyperparameters["sagemaker_program"]))
+            code = self._fetch_code(artifacts)
         if not (code / program).is_file():
             raise JobFailedError(
                 f"AlgorithmError: ExecuteUserScriptError: {program} is not in the submitted directory."
@@ -172,6 +183,24 @@ class TrainingRun:
         if (code / "requirements.txt").exists():
             self._log.write("requirements.txt is not installed: scripts run in the Python environment of the project.")
         return code
+
+    def _code_of_model_trainer(self, channels: dict[str, Path]) -> tuple[str, Path]:
+        """Return the program and its directory: the entry script in the channel `code`.
+
+        https://github.com/aws/sagemaker-python-sdk/blob/master/sagemaker-train/src/sagemaker/train/model_trainer.py
+        writes sourcecode.json and the script that starts basic_script_driver.py. No other driver is supported here.
+        """
+        try:
+            described = json.loads((channels["sm_drivers"] / "sourcecode.json").read_text())
+            program, code = str(described["entry_script"]), channels["code"]
+            archive = code / PurePosixPath(described.get("source_dir") or "").name
+            if archive.name.endswith(".tar.gz"):
+                unpack(archive, code)
+        except (ArtifactError, KeyError, OSError, ValueError) as error:
+            raise JobFailedError(
+                f"AlgorithmError: The code of the training job could not be read: {error!r}"
+            ) from error
+        return program, code
 
     def _own_hyperparameters(self) -> dict[str, Any]:
         return {

@@ -105,6 +105,18 @@ def test_a_failed_endpoint_can_only_be_deleted(qa: Account) -> None:
     )
 
 
+def test_a_training_image_of_aws_does_not_start(qa: Account) -> None:
+    image = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
+    config = qa.config(qa.model("a", greeter("Hello"), Image=image))
+    qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=config)
+
+    failed = qa.settled()
+
+    assert failed["EndpointStatus"] == "Failed"
+    assert failed["FailureReason"].startswith("CannotStartContainerError.")
+    assert f"'docker run {image} serve'" in failed["FailureReason"]
+
+
 def names(account: Account) -> list[str]:
     endpoints = account.sagemaker.list_endpoints(NameContains=account.name)["Endpoints"]
     return [endpoint["EndpointName"] for endpoint in endpoints]
