@@ -209,9 +209,11 @@ def _placed(pinned: PinnedObject, places: dict[str, dict[str, Any]]) -> PinnedOb
     """Return an object that is read from where its copies arrived, as is the code that is added to it."""
     if not pinned.splice:
         return dataclasses.replace(pinned, **places[pinned.incoming])
+    first, *_ = _sources(pinned)
     code = [dataclasses.replace(each, **places[each.incoming]) for each in pinned.splice.objects]
-    place = places[code[0].incoming if pinned.splice.file else pinned.incoming]
-    return dataclasses.replace(pinned, splice=dataclasses.replace(pinned.splice, objects=code), **place)
+    return dataclasses.replace(
+        pinned, splice=dataclasses.replace(pinned.splice, objects=code), **places[first.incoming]
+    )
 
 
 def _of_present(present: list[PinnedObject]) -> Summary:
