@@ -8,9 +8,10 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 
+from promotion.copying import incoming
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE
 from promotion.copying.incoming import IncomingCopier, Reader
-from promotion.copying.manifest import PinnedObject
+from promotion.copying.manifest import PinnedObject, Splice
 from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
@@ -308,3 +309,24 @@ def test_an_object_that_disappears_after_its_arrival_is_refused(s3: S3, size: in
         copy(s3, through(s3, size))
 
     assert content(s3) is None
+
+
+def test_objects_with_the_same_code_are_read_from_one_copy_of_it() -> None:
+    code = PinnedObject("up", "code.tgz", "code.tgz", 9, '"c"', None, "CRC64NVME", "c", incoming="incoming/e/code")
+    archive = dataclasses.replace(code, key="model.tgz", incoming="incoming/e/model", splice=Splice(5, "sha", [code]))
+    file = dataclasses.replace(code, incoming="", splice=Splice(0, "sha", [code], file="a.py"))
+
+    sources = {source.incoming: source for each in (archive, file) for source in incoming._sources(each)}
+    places = {
+        key: {"bucket": "stage", "key": key, "etag": '"new"', "version_id": "1", "incoming": ""} for key in sources
+    }
+    one, other = (incoming._placed(each, places) for each in (archive, file))
+
+    # The checksum of a splice is that of the copy, and says nothing of what is copied to incoming/.
+    assert {key: (source.size, source.checksum) for key, source in sources.items()} == {
+        "incoming/e/model": (5, None),
+        "incoming/e/code": (9, "c"),
+    }
+    assert (one.key, other.key) == ("incoming/e/model", "incoming/e/code")
+    assert [each.splice.objects[0].key for each in (one, other) if each.splice] == ["incoming/e/code"] * 2
+    assert not incoming._keys(one) + incoming._keys(other)
