@@ -47,7 +47,7 @@ def upstream(name: str, old: str, new: str = "") -> Edit:
 def catch(
     errors: str = "States.ALL", output: str = "'{% $states.errorOutput %}'", follower: str = "Capture failure"
 ) -> str:
-    """Return catch rules in place of `${CatchAnyErrorOnly}`."""
+    """Return catch rules in place of `${CatchAnyError}`."""
     return f"[{{ErrorEquals: [{errors}], Output: {output}, Next: {follower}}}]"
 
 
@@ -56,8 +56,8 @@ def violation(rule: str, place: str, *edits: Edit) -> Any:
     return pytest.param(rule, place, edits, id=f"{rule}-{place}")
 
 
-CATCH = "${CatchAnyErrorOnly}"
-RETRY = "${RetryTransientErrorsOnly}"
+CATCH = "${CatchAnyError}"
+RETRY = "${RetryTransientErrors}"
 RETRY_ONCE = "      - ErrorEquals:\n          - States.ALL\n        MaxAttempts: 1\n"
 HANDLER = "      Handler: steps.create_model.handler\n"
 SCHEDULE = """\
@@ -102,8 +102,8 @@ FLOW = [
         "Publish failure",
         state(
             "Publish failure",
-            "    Retry: ${RetryAnyErrorOnly}\n",
-            f"    Retry:\n{RETRY_ONCE}      - ${{RetryAnyError}}\n",
+            "    Retry: ${RetryAnyError}\n",
+            f"    Retry:\n{RETRY_ONCE}      - ${{AnyErrorRetrier}}\n",
         ),
     ),
     violation("catch_that_discards_the_error", "Create model", state("Create model", CATCH, catch(output="null"))),
@@ -163,8 +163,8 @@ FLOW = [
         "Apply autoscaling",
         state(
             "Apply autoscaling",
-            "Retry: ${RetryTransientErrorsOnly}\n",
-            f"Retry:\n      - ${{RetryTransientErrors}}\n{RETRY_ONCE}",
+            "Retry: ${RetryTransientErrors}\n",
+            f"Retry:\n      - ${{TransientErrorRetrier}}\n{RETRY_ONCE}",
         ),
     ),
     violation(
@@ -172,8 +172,8 @@ FLOW = [
         "Release endpoint lock",
         state(
             "Release endpoint lock",
-            "- ${NoRetryIfConditionFailed}",
-            "- {ErrorEquals: [DynamoDB.RequestLimitExceeded], MaxAttempts: 0}",
+            "${RetryUnlessConditionFailed}",
+            "[{ErrorEquals: [DynamoDB.RequestLimitExceeded], MaxAttempts: 0}, ${AnyErrorRetrier}]",
         ),
     ),
     violation("unused_task_token", "Create model", state("Create model", ":invoke", ":invoke.waitForTaskToken")),

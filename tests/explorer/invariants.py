@@ -140,11 +140,12 @@ INVARIANTS: dict[str, Invariant] = {
 
 
 def _changed_endpoint(step: Step) -> str:
-    """Return the name of the endpoint that a step has changed, or ""."""
-    has_changed = (
-        step.call and step.call.operation in _CHANGES and step.before.world.endpoints != step.after.world.endpoints
-    )
-    return str(step.call.request["EndpointName"]) if step.call and has_changed else ""
+    """Return the name of the endpoint that a step has changed, or "". An update to the same config is no change."""
+    if not (step.call and step.call.operation in _CHANGES):
+        return ""
+    name = str(step.call.request["EndpointName"])
+    old, new = (each.world.endpoints.get(name) for each in (step.before, step.after))
+    return name if (old and old.serves) != (new and new.serves) else ""
 
 
 def _endpoints(world: World) -> list[str]:

@@ -84,6 +84,18 @@ def _acquire_always(machine: Machine) -> AbstractContextManager[Any]:
     return mock.patch.object(PromotionTable, "put", put_always)
 
 
+def _acquire_again(machine: Machine) -> AbstractContextManager[Any]:
+    """The execution that holds a lock can acquire it again, which overwrites its journal."""
+    put = PromotionTable.put
+
+    def put_again(self: PromotionTable, item: dict[str, Any], condition: str = "", **values: Any) -> bool:
+        if item["kind"] == "lock":
+            condition, values = f"{condition} OR execution = :execution", {"execution": item["execution"]}
+        return put(self, item, condition, **values)
+
+    return mock.patch.object(PromotionTable, "put", put_again)
+
+
 MUTATIONS = {
     "two acquire the lock": Mutation("one holder changes", "two promotions", Bounds(), _acquire_always),
     "a recovery does not wait": Mutation("one holder changes", "update", Bounds(aborts=1), _wait_one_second),
@@ -95,5 +107,6 @@ MUTATIONS = {
     ),
     "approvals are valid again": Mutation("approvals are used once", "approval", Bounds(faults=1), _approve_again),
     "nobody publishes later": Mutation("endings are published once", "update", Bounds(aborts=1), _do_not_publish_later),
+    "a journal is overwritten": Mutation("record agrees", "update", Bounds(aborts=1, retries=1), _acquire_again),
     "done before the record": Mutation("record agrees", "update", Bounds(faults=1), _count_as_done_before_the_record),
 }

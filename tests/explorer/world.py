@@ -188,8 +188,8 @@ class World:
                 prefixes = [f"{request['Prefix']}{digest}/" for digest in sorted(self.objects)]
                 return {"CommonPrefixes": [{"Prefix": prefix} for prefix in prefixes]}
             case "s3", "list_objects_v2":
-                found = [digest for digest in sorted(self.objects) if request["Prefix"].endswith(f"/{digest}/")]
-                return {"Contents": [{"Key": f"models/{APPLICATION}/{digest}/model.tar.gz"} for digest in found]}
+                keys = [artifact_of(digest) for digest in sorted(self.objects)]
+                return {"Contents": [{"Key": key} for key in keys if key.startswith(request["Prefix"])]}
             case "s3", "delete_objects":
                 self.objects -= {each["Key"].split("/")[2] for each in request["Delete"]["Objects"]}
                 return {}
@@ -283,7 +283,7 @@ class World:
             del known[name]
             return {}
         if kind == "model":
-            uri = f"s3://{BUCKET}/models/{APPLICATION}/{known[name]}/0/ModelDataUrl/model.tar.gz"
+            uri = f"s3://{BUCKET}/{artifact_of(known[name])}"
             container = {"Image": "image@sha256:0", "ModelDataUrl": uri}
             return {"ModelName": name, "ModelArn": arn_of("model", name), "PrimaryContainer": container}
         variant = {"VariantName": "AllTraffic", "ModelName": known[name], "InitialInstanceCount": 1}
@@ -292,6 +292,10 @@ class World:
 
 def arn_of(kind: str, name: str) -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+
+
+def artifact_of(digest: str) -> str:
+    return f"models/{APPLICATION}/{digest}/0/ModelDataUrl/model.tar.gz"
 
 
 def event_of(arn: str, ended: Ended, given: str, now: int) -> str:

@@ -19,6 +19,7 @@ from promotion.history.agreement import Facts
 from promotion.history.table import PromotionTable
 from tests.faults.changes import Applied, Change
 from tests.faults.scenarios import Trial
+from tests.support.monitor import invoke_watch
 
 # The slowest trial: seven failed attempts of a task, the rollback, and the same again by the recovery.
 PATIENCE_SECONDS = 180.0
@@ -142,9 +143,10 @@ def _judge(effects: _Effects, call: Call | None, applied: Applied | None) -> tup
         errors.append("an execution succeeded but promoted nothing")
     if not new and effects.dead_letters():
         return NOT_STARTED, errors
-    # An approval that is canceled is a rejection, and stops the promotion that it has started.
+    # An approval that is canceled is a rejection, or it stops the promotion that it has started, which is recovered.
     is_rejected = applied is not None and any(each.get("outcome") == "rejected" for each in outputs)
-    if not is_rejected and not any(each["status"] == "FAILED" for each in new):
+    is_stopped = applied is not None and any(each["status"] == "ABORTED" for each in new)
+    if not is_rejected and not is_stopped and not any(each["status"] == "FAILED" for each in new):
         errors.append(f"no execution failed: {[each['status'] for each in new]}")
     return RESTORED, errors
 
@@ -177,13 +179,8 @@ def _are_of_endpoint(trial: Trial) -> bool:
 
 def _reported(trial: Trial) -> bool:
     """Run the background monitor, and return whether it reports a difference of the trial's endpoint."""
-    stage = trial.stage
-    payload = {"stage": stage.name, "table": stage.table, "bus": f"model-promotion-{stage.name}"}
-    answer = stage.client("lambda").invoke(
-        FunctionName=stage.physical_id("WatchPromotionsFunction"), Payload=json.dumps(payload)
-    )
-    found = json.loads(answer["Payload"].read())
-    return f"{trial.application}-{stage.name}" in found.get("differing", {})
+    found = invoke_watch(trial.stage)
+    return f"{trial.application}-{trial.stage.name}" in found.get("differing", {})
 
 
 def _failures_without_reason(executions: list[dict[str, Any]]) -> Iterator[str]:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from tests.integration.test_alarms_at_night import Alarm, look, quiet_alarm
-from tests.integration.test_true_endings import config_of, invoke_watch, serve
 from tests.support.mail import mail
+from tests.support.monitor import Alarm, invoke_watch, look, quiet_alarm
+from tests.support.others import config_of, serve
 from tests.support.waiting import wait_until
 from tests.support.world import Lab, Stage
 

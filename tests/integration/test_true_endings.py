@@ -1,7 +1,6 @@
 """However a promotion ends, its record, the endpoint and the notifications agree."""
 
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,8 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
 from tests.support.events import event
+from tests.support.monitor import invoke_watch
+from tests.support.others import config_of, serve
 from tests.support.settings import configure, instances
 from tests.support.waiting import wait_until
 from tests.support.world import Execution, Lab, Stage
@@ -27,22 +28,6 @@ def when(state: str, text: str, act: Callable[[Any], None]) -> contextlib.Abstra
             act(execution)
 
     return step_functions.watched(observe)
-
-
-def serve(stage: Stage, application: str, config: str) -> None:
-    """Update the endpoint, as someone else, and wait until it serves the config."""
-    sagemaker = stage.client("sagemaker")
-    sagemaker.update_endpoint(EndpointName=f"{application}-{stage.name}", EndpointConfigName=config)
-
-    def look() -> bool | None:
-        found = stage.endpoint(application) or {}
-        return (found.get("EndpointConfigName"), found.get("EndpointStatus")) == (config, "InService") or None
-
-    wait_until(look, f"{config} on the endpoint")
-
-
-def config_of(stage: Stage, application: str) -> str:
-    return str((stage.endpoint(application) or {})["EndpointConfigName"])
 
 
 def statuses(stage: Stage, application: str) -> list[str]:
@@ -94,15 +79,6 @@ def test_a_promotion_that_was_stopped_before_its_event_is_published_later(
     assert "Promote it into the upstream stage again" in (refused.cause or "")
     assert qa.promote({"training_job": job}).states[-1] == "Promoted"
     assert waiting_approval(production, application)["Parameters"]["SourceName"] == [model]
-
-
-def invoke_watch(stage: Stage) -> Any:
-    """Run the quarter-hourly check now."""
-    payload = {"stage": stage.name, "table": stage.table, "bus": f"model-promotion-{stage.name}"}
-    answer = stage.client("lambda").invoke(
-        FunctionName=stage.physical_id("WatchPromotionsFunction"), Payload=json.dumps(payload)
-    )
-    return json.loads(answer["Payload"].read())
 
 
 def test_an_endpoint_that_someone_updates_during_the_smoke_test_is_not_recorded_as_promoted(

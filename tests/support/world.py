@@ -334,8 +334,8 @@ class Lab:
         return registries.push_image(ecr, repository, [layer, repository.encode()], tag)
 
     def by_digest(self, image: str) -> str:
-        """An image of the lab's registry, or one that is by digest already, by its digest."""
-        if "@" in image:
+        """An image of the lab's registry by its digest; one of AWS's, or one that is by digest already, as it is."""
+        if "@" in image or not image.startswith(ECR):
             return image
         name, tag = image.rsplit(":", 1)
         wanted = {"repositoryName": name.partition("/")[2], "imageIds": [{"imageTag": tag}]}

@@ -7,6 +7,7 @@ modulo 4 GiB, so this makes it possible to add code to archives of any size with
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zlib
@@ -20,6 +21,9 @@ FOLDER = "code"
 MAXIMUM_BYTES = 128 * 1024**2
 MAXIMUM_FILES = 10_000
 """What the functions hold in memory, and how much of it they can compute a checksum of in a minute."""
+
+# Enough for the headers of that many files.
+_MAXIMUM_HEADER_BYTES = 32 * 1024**2
 
 # POSIX, "pax Interchange Format": readers ignore the record "comment". Its characters differ only in their last four
 # bits, so that the bits of twelve of them can be chosen: more than the 32 that determine a CRC-32.
@@ -36,7 +40,11 @@ def files_in(archive: bytes, uri: str) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        with gzip.open(io.BytesIO(archive)) as compressed:
+            content = compressed.read(MAXIMUM_BYTES + _MAXIMUM_HEADER_BYTES + 1)
+        if len(content) > MAXIMUM_BYTES + _MAXIMUM_HEADER_BYTES:
+            raise _too_large(uri)
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for member in tar:
                 if member.isdir():
                     continue
@@ -49,10 +57,10 @@ def files_in(archive: bytes, uri: str) -> dict[str, bytes]:
                     )
                 found[name] = file.read(MAXIMUM_BYTES + 1)
                 assert_small({name: len(content) for name, content in found.items()}, uri)
-    except KeyError as error:
+    except (KeyError, RecursionError) as error:
         raise PromotionRefusedError(
-            f"The archive {uri} contains a link to a file outside of it: {error.args[0]!s:.200}. Replace the link by "
-            "the file, and train the model again."
+            f"The archive {uri} contains a link to a file outside of it, or to itself: {error.args[0]!s:.200}. Replace "
+            "the link by the file, and train the model again."
         ) from error
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise PromotionRefusedError(
@@ -74,10 +82,14 @@ def _checked_name(name: str, uri: str) -> str:
 def assert_small(sizes: Mapping[str, int], uri: str) -> None:
     """Raise PromotionRefusedError if the code at `uri` has too many files or bytes."""
     if len(sizes) > MAXIMUM_FILES or sum(sizes.values()) > MAXIMUM_BYTES:
-        raise PromotionRefusedError(
-            f"The code in {uri} has more than {MAXIMUM_FILES:,} files or {MAXIMUM_BYTES:,} bytes. Remove what is not "
-            "code, such as data and models."
-        )
+        raise _too_large(uri)
+
+
+def _too_large(uri: str) -> PromotionRefusedError:
+    return PromotionRefusedError(
+        f"The code in {uri} has more than {MAXIMUM_FILES:,} files or {MAXIMUM_BYTES:,} bytes. Remove what is not code, "
+        "such as data and models."
+    )
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:

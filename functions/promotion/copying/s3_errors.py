@@ -15,6 +15,8 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
     """Return the exception for `error`, with the missing policy statement if AWS denied the request."""
     known = meaning(error)
     if known is Meaning.DENIED:
+        if refusal := _of_policy(error, what):
+            return refusal
         more = ""
         if "kms" in message(error).lower():
             action, resource = "kms:Decrypt", key_in(error) or "the ARN of its KMS key"
@@ -66,6 +68,30 @@ def reader_denied(what: str, key: str, error: ClientError) -> PromotionRefusedEr
 
 def _statement(action: str, resource: str) -> str:
     return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+
+
+def _of_policy(error: ClientError, what: str) -> PromotionRefusedError | None:
+    """Return the exception for a denial that a statement upstream cannot lift, according to AWS's message, or None.
+
+    IAM user guide, "Troubleshoot access denied error messages": the messages name the kind of policy.
+    """
+    said = message(error)
+    if explicit := re.search(r"with an explicit deny in an? ([\w -]{1,60}? ?policy|permissions boundary)", said):
+        return PromotionRefusedError(
+            f"{what} cannot be read: {said}. An explicit deny in a {explicit[1]} overrides every statement that allows "
+            "it. Find that policy, and exclude the roles of this stage from the deny."
+        )
+    if re.search(r"because no identity-based policy allows the s3:\w+ action", said):
+        return PromotionRefusedError(
+            f"{what} cannot be read: {said}. The permission is missing in this stage's own account. Deploy the stack "
+            "of this stage with the bucket in UpstreamBuckets."
+        )
+    if limit := re.search(r"because no (?!resource-based|identity-based)([\w -]{1,60}) allows", said):
+        return PromotionRefusedError(
+            f"{what} cannot be read: {said}. A {limit[1]} does not permit it. Extend that policy for the roles of this "
+            "stage."
+        )
+    return None
 
 
 def key_in(error: ClientError) -> str | None:

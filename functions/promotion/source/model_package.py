@@ -29,6 +29,7 @@ IGNORED_IN_PACKAGE = {
     "DriftCheckBaselines",
     "LastModifiedBy",
     "LastModifiedTime",
+    "ManagedStorageType",
     "MetadataProperties",
     "ModelCard",
     "ModelLifeCycle",
@@ -47,9 +48,11 @@ IGNORED_IN_PACKAGE = {
     "ValidationSpecification",
 }
 REFUSED_IN_PACKAGE = {
-    "ManagedStorageType": "its artifacts are in SageMaker's managed storage and cannot be copied",
     "SourceAlgorithmSpecification": "it is based on an algorithm resource, which cannot be copied",
 }
+# The only storage of SageMaker whose artifacts cannot be read. Any other package has artifacts in S3.
+_CLOSED = "Restricted"
+_WHY_CLOSED = "its artifacts are in restricted storage of SageMaker, from which they cannot be copied"
 USED_IN_SPECIFICATION = {"Containers", "Name"}
 IGNORED_IN_SPECIFICATION = {
     "Description",
@@ -163,6 +166,8 @@ def _containers(package: dict[str, Any], specification_name: str | None) -> list
     """Return the containers of the package's inference specification, or of the additional one with that name."""
     what = f"The model package {package['ModelPackageArn']}"
     _check_fields(what, package, USED_IN_PACKAGE | IGNORED_IN_PACKAGE, REFUSED_IN_PACKAGE)
+    if package.get("ManagedStorageType") == _CLOSED:
+        raise refused_field(what, "ManagedStorageType", _WHY_CLOSED)
     specifications = [
         *([package["InferenceSpecification"]] if package.get("InferenceSpecification") else []),
         *package.get("AdditionalInferenceSpecifications", []),

@@ -435,3 +435,23 @@ def test_sources_adoption_and_rollback_are_settings() -> None:
 def test_adoption_and_rollback_are_true_or_false(name: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name} must be true or false"):
         settings({name: value})
+
+
+@pytest.mark.parametrize("value", [{"S3Uri": "s3://b/code.tar.gz"}, {"Program": "serve.py"}])
+def test_inference_code_can_have_either_key(value: dict[str, str]) -> None:
+    assert settings({"InferenceCode": value})["InferenceCode"] == value
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({}, 'must be an object with the keys "S3Uri" and "Program", or one of them'),
+        ("s3://b/code.tar.gz", "must be an object"),
+        ({"S3Uri": "s3://b/c", "Image": "i"}, "must be an object"),
+        ({"Program": 5}, "InferenceCode.Program is a number, not a string"),
+        ({"Program": ""}, "InferenceCode.Program is an empty string"),
+        ({"S3Uri": "https://b/c"}, 'InferenceCode.S3Uri is "https://b/c", which is not an S3 URI'),
+    ],
+)
+def test_inference_code_that_is_not_valid_is_refused(value: Any, why: str) -> None:
+    assert why in refusal(json.dumps({"InferenceCode": value}))

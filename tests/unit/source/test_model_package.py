@@ -145,7 +145,7 @@ def test_an_artifact_that_is_one_object_must_have_the_registered_etag(
             "a model cannot have this kind of additional data",
             "AdditionalS3DataSource",
         ),
-        (package(ManagedStorageType="Restricted"), "SageMaker's managed storage", "ManagedStorageType"),
+        (package(ManagedStorageType="Restricted"), "restricted storage of SageMaker", "ManagedStorageType"),
         (
             package(SourceAlgorithmSpecification={"SourceAlgorithms": [{"AlgorithmName": "a"}]}),
             "based on an algorithm resource",
@@ -203,6 +203,10 @@ def test_an_unknown_field_stops_the_promotion_with_its_name(unknown: dict[str, A
 def test_a_package_that_is_not_ready_is_refused_with_its_status(described: dict[str, Any], words: str) -> None:
     assert f"The model package {ARN} " in refusal(described)
     assert words in refusal(described)
+
+
+def test_a_package_in_storage_that_is_not_restricted_is_copied() -> None:
+    assert carried(package(ManagedStorageType="Open")).containers == [offered()]
 
 
 def test_a_package_without_a_group_needs_no_approval() -> None:

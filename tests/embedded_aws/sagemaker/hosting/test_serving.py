@@ -287,3 +287,38 @@ def test_containers_end_with_the_embedded_aws(end: str, tmp_path: Path) -> None:
         return False
 
     wait_for(process_ended)
+
+
+def says(word: str) -> str:
+    return f"def model_fn(model_dir): return lambda data: {word!r}\n"
+
+
+@pytest.mark.parametrize("repository", ["pytorch-inference", "huggingface-pytorch-inference", "mxnet-inference"])
+@pytest.mark.parametrize("program", [None, "", "serve.py", "serve"])
+def test_the_containers_of_deep_learning_read_code_only_from_the_model(
+    qa: Account, repository: str, program: str | None
+) -> None:
+    image = f"763104351884.dkr.ecr.eu-west-1.amazonaws.com/{repository}:2.0-cpu"
+    submitted = qa.put(
+        "sourcedir.tar.gz", archive({f"{name}.py": says("submitted") for name in ("serve", "inference")})
+    )
+    files = {f"code/{name}.py": says(name) for name in ("inference", "serve")}
+    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": submitted}
+    if program is not None:
+        environment["SAGEMAKER_PROGRAM"] = program
+
+    qa.endpoint(qa.config(qa.model("a", archive(files), Image=image, Environment=environment)))
+
+    assert qa.greet() == ("serve" if program else "inference")
+
+
+def test_a_deep_learning_container_without_code_in_the_model_does_not_start(qa: Account) -> None:
+    image = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.0-cpu"
+    submitted = qa.put("sourcedir.tar.gz", archive({"inference.py": says("submitted")}))
+    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": submitted, "SAGEMAKER_PROGRAM": "inference.py"}
+    model = qa.model("a", archive({"label.txt": "1"}), Image=image, Environment=environment)
+
+    qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=qa.config(model))
+
+    assert qa.settled()["EndpointStatus"] == "Failed"
+    wait_for(lambda: any("does not exist" in line for line in qa.log(f"/aws/sagemaker/Endpoints/{qa.name}")))

@@ -390,3 +390,59 @@ def test_the_hyperparameters_of_the_example_affect_the_model_quality(dev: Accoun
     job = train_example(dev, tmp_path, ngrams="2", share="0.3")
 
     assert job["FinalMetricDataList"][0]["Value"] < 0.8
+
+
+@pytest.mark.parametrize("source_dir", ["source", "s3://bucket/code/source.tar.gz"])
+def test_a_job_of_model_trainer_runs_the_entry_script_of_its_channel(dev: Account, source_dir: str) -> None:
+    """The request and the files of sagemaker.train.ModelTrainer."""
+    script = "import os, sys\nopen(os.environ['SM_MODEL_DIR'] + '/told', 'w').write(' '.join(sys.argv[1:]))\n"
+    if source_dir.endswith(".tar.gz"):
+        dev.put("input/code/source.tar.gz", archive({"train.py": script}))
+    else:
+        dev.put("input/code/train.py", script)
+    described = {"source_dir": source_dir, "entry_script": "train.py", "command": None}
+    dev.put("input/sm_drivers/sourcecode.json", json.dumps(described))
+    run = "/opt/ml/input/data/sm_drivers/sm_train.sh"
+    channels = [
+        {
+            "ChannelName": name,
+            "DataSource": {
+                "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{dev.bucket}/input/{name}"},
+            },
+        }
+        for name in ("code", "sm_drivers")
+    ]
+
+    create(
+        dev,
+        {"epochs": "3"},
+        AlgorithmSpecification={
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/bin/bash"],
+            "ContainerArguments": ["-c", f"chmod +x {run} && {run}"],
+        },
+        InputDataConfig=channels,
+    )
+
+    job = ended(dev)
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert members(dev.get(job["ModelArtifacts"]["S3ModelArtifacts"])) == {"told": b"--epochs 3"}
+
+
+def test_a_job_of_model_trainer_without_its_entry_script_fails(dev: Account) -> None:
+    run = "/opt/ml/input/data/sm_drivers/sm_train.sh"
+    dev.put("train/a.csv", "1")
+
+    create(
+        dev,
+        {},
+        AlgorithmSpecification={
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/bin/bash"],
+            "ContainerArguments": ["-c", run],
+        },
+    )
+
+    assert "The code of the training job could not be read" in ended(dev)["FailureReason"]
