@@ -78,6 +78,9 @@ def prepare_training(account: str) -> None:
         PolicyDocument=(
             '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
             '"Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"], '
-            f'"Resource": ["arn:aws:s3:::{bucket}", "arn:aws:s3:::{bucket}/*"]}}]}}'
+            f'"Resource": ["arn:aws:s3:::{bucket}", "arn:aws:s3:::{bucket}/*"]}}, '
+            '{"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], '
+            f'"Resource": "arn:aws:kms:*:{account}:key/*", '
+            '"Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}}]}'
         ),
     )

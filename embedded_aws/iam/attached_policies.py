@@ -86,7 +86,7 @@ def _resource_policies(arn: str) -> dict[str, Any]:
             model = s3_backends[account]["aws"].buckets.get(bucket) if account else None
             return {f"arn:aws:s3:::{bucket}": model.policy.decode() if model and model.policy else None}
         case "kms":
-            return {arn: getattr(_key(arn), "policy", None)}
+            return {arn: _of_key(_key(arn))}
         case "events":
             buses = events_backends[account][region].event_buses
             return {arn: getattr(buses.get(resource.removeprefix("event-bus/")), "policy", None)}
@@ -126,18 +126,44 @@ def _of_function(account: str, region: str, resource: str) -> dict[str, Any]:
     return {function.function_arn: {"Statement": statements}}
 
 
-def is_managed_by_aws(key_arn: str) -> bool:
-    """Return whether a key is an AWS managed key, which all users of its service in the account can use.
+def _of_key(key: Any) -> Any:
+    """Return the policy of a KMS key; AWS writes that of an AWS managed key, and nobody can change it.
 
-    https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html, "AWS managed keys"
+    It allows all principals of the key's account to use the key through its service, and no other account: KMS
+    developer guide, "AWS managed keys" (concepts) and "AWS KMS condition keys" (conditions-kms, kms:CallerAccount).
+    *Assumed*: the policy of each service has the form of that of Amazon S3 (aws kms get-key-policy, "auto-s3-2").
     """
-    key = _key(key_arn)
-    return key is not None and any(alias in RESERVED_ALIASES for alias in key.aliases)
+    aliases = getattr(key, "aliases", ())
+    service = next((alias.removeprefix("alias/aws/") for alias in aliases if alias in RESERVED_ALIASES), "")
+    if not service:
+        return getattr(key, "policy", None)
+    through_the_service = {
+        "kms:ViaService": f"{service}.{key.region}.amazonaws.com",
+        "kms:CallerAccount": key.account_id,
+    }
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                "Resource": "*",
+                "Condition": {"StringEquals": through_the_service},
+            },
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{key.account_id}:root"},
+                "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
+                "Resource": "*",
+            },
+        ],
+    }
 
 
-def is_open_to_its_account(resource: str) -> bool:
-    """Return whether a KMS key is an AWS managed key or does not exist, which its account can learn."""
-    return ":kms:" in resource and (_key(resource) is None or is_managed_by_aws(resource))
+def is_missing_key(resource: str) -> bool:
+    """Return whether a resource is a KMS key that does not exist, which its account can learn."""
+    return ":kms:" in resource and _key(resource) is None
 
 
 def exists(arn: str) -> bool:

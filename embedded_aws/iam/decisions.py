@@ -168,10 +168,8 @@ def _consent(caller: Caller | ServiceCall, action: str, resource: str) -> Consen
         return Consent.RESOURCE_ALONE if attached_policies.exists(resource) else Consent.NOBODY
     if _is_foreign(resource, action, caller):
         return Consent.BOTH
-    if action.startswith(_RESOURCE_MUST_ALLOW) and not attached_policies.is_open_to_its_account(resource):
+    if action.startswith(_RESOURCE_MUST_ALLOW) and not attached_policies.is_missing_key(resource):
         return Consent.RESOURCE
-    if action.startswith("kms:") and attached_policies.is_managed_by_aws(resource):
-        return Consent.NOBODY
     return Consent.EITHER
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
-from promotion.aws.clients import client
-from promotion.copying.copier import Copier, Summary
+from promotion.aws.clients import client, upstream_client
+from promotion.copying.incoming import IncomingCopier
 from promotion.copying.manifest import PinnedObject
-from promotion.copying.splicer import Splicer
 from promotion.step import logger, step
 
 # The time reserved for the function to return.
@@ -26,13 +26,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ExpectedBucketOwner=event["account"],
     )["Body"]
     objects = [PinnedObject.from_line(line) for line in lines.read().decode().splitlines()]
-    summary = Summary()
-    for kind, those in (
-        (Copier, [pinned for pinned in objects if not pinned.splice]),
-        (Splicer, [pinned for pinned in objects if pinned.splice]),
-    ):
-        copier = kind(s3, event["bucket"], event["account"], event["upstream_account"])
-        summary += copier.copy(those, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
+    session = event["execution"].rsplit(":", 1)[-1]
+    reader = functools.partial(upstream_client, event["upstream_role_arn"], event["external_id"], session, "s3")
+    copier = IncomingCopier(s3, reader, event["bucket"], event["account"], event["upstream_account"])
+    summary = copier.copy(objects, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
     if summary.without_tags:
         logger.warning("Tags not copied: the permission s3:PutObjectTagging is missing", objects=summary.without_tags)
     logger.info("Batch copied", **dataclasses.asdict(summary))

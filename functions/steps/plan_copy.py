@@ -8,9 +8,10 @@ import json
 import time
 from typing import Any
 
-from promotion.aws.clients import client
+from promotion.aws.clients import client, upstream_client
 from promotion.copying import image_copier
 from promotion.copying.digest import digest_of, digest_without_images
+from promotion.copying.incoming import Reader
 from promotion.copying.manifest import manifest
 from promotion.history import claims
 from promotion.history.claims import Use
@@ -43,13 +44,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
     candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
+    role = event["upstream_role_arn"], event["external_id"], execution_name, "s3"
+    reader = Reader(functools.partial(upstream_client, *role), execution_name) if event["incoming_copies"] else None
     role_arn = serving_role(client("iam"), event["serving_role_path"], candidate.application, settings, stage)
 
-    pinned_content = content.pinned(s3, candidate, settings, stage, image_digest, maximum_bytes)
+    pinned_content = content.pinned(s3, candidate, settings, stage, image_digest, maximum_bytes, reader)
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     digest = digest_of(identity)
     approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
-    suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account)
+    suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account, reader)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
     prefix = f"models/{candidate.application}/{digest}"
@@ -57,7 +60,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
     not_pinned = pinned_weights.not_pinned(containers, settings, candidate.application)
-    metrics = metric_files.read(s3, candidate, stage.upstream_account)
+    metrics = metric_files.read(s3, candidate, stage.upstream_account, reader)
     placed_suite = suite.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri)
     isolated = event["require_network_isolation"]

@@ -111,7 +111,9 @@ class DevAccount(Account):
         `application` is the value of its application tag.
         """
         name = f"{APPLICATION}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
-        source = self._upload(f"{name}/source/sourcedir.tar.gz", _source_archive(inference))
+        # As SageMaker's SDK does without a key of one's own (fw_utils.tar_and_upload_dir).
+        code = _source_archive(inference)
+        source = self._upload(f"{name}/source/sourcedir.tar.gz", code, ServerSideEncryption="aws:kms")
         self.client("sagemaker").create_training_job(
             TrainingJobName=name,
             AlgorithmSpecification={
@@ -152,9 +154,9 @@ class DevAccount(Account):
         uri = f"s3://{self.bucket}/{APPLICATION}/data/{name}"
         return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}}
 
-    def _upload(self, name: str, body: bytes) -> str:
+    def _upload(self, name: str, body: bytes, **request: Any) -> str:
         key = f"{APPLICATION}/{name}"
-        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body, **request)
         return f"s3://{self.bucket}/{key}"
 
 

@@ -9,15 +9,18 @@ from typing import Any
 
 from promotion.copying import manifest, pinning
 from promotion.copying import references as artifacts
+from promotion.copying.incoming import IncomingCopier
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Reference
+from promotion.copying.summary import Summary
 from promotion.endpoint import model
-from promotion.errors import PromotionRefusedError
+from promotion.errors import PromotionRefusedError, TransientError
 from tests.hostile_inputs.sources import IMAGE
 from tests.hostile_inputs.trial import STRANGER, UPSTREAM, Hostile
-from tests.support.s3_service import S3, Request, Response, client, served
+from tests.support.s3_service import OWN, S3, Request, Response, client, served
 
 BUCKET, STAGE_BUCKET = "artifacts", "model-promotion-qa"
+FOREIGN_KEY = f"arn:aws:kms:eu-west-1:{UPSTREAM}:key/00000000-0000-0000-0000-000000000001"
 ADDRESS = "is not the URI of an S3 object"
 UNPRINTABLE = "contains unprintable characters"
 RESOLVED = "which clients resolve to another key"
@@ -121,6 +124,47 @@ def failing(code: str) -> Upstream:
     return s3
 
 
+def foreign_key() -> Upstream:
+    """Return the S3 of an account with an object whose KMS key works in that account only."""
+    s3 = Upstream("model.tar.gz", head={"x-amz-server-side-encryption-aws-kms-key-id": FOREIGN_KEY})
+    s3.fault = lambda request, _: (
+        "AccessDenied" if request.operation == "GetObject" or "x-amz-checksum-mode" in request.headers else ""
+    )
+    return s3
+
+
+INCOMING = PinnedObject(
+    bucket=BUCKET,
+    key="model.tar.gz",
+    name="model.tar.gz",
+    size=1000,
+    etag='"etag 1"',
+    version_id=None,
+    checksum_algorithm="CRC64NVME",
+    checksum="of the plan",
+    target="models/model.tar.gz",
+    incoming="incoming/execution/0a",
+)
+
+
+def incoming(planted: str) -> Summary:
+    """Copy an object through incoming/, after the upstream account has put another one at the key `planted`."""
+    s3 = S3()
+    s3.owners = {BUCKET: UPSTREAM, STAGE_BUCKET: OWN}
+    s3.put(BUCKET, "model.tar.gz", 1000)
+    s3.put(STAGE_BUCKET, planted, 1000)
+
+    async def scenario() -> Summary:
+        async with served(s3):
+            copier = IncomingCopier(client(), client, STAGE_BUCKET, OWN, UPSTREAM, threshold=1)
+            return await copier.copy_on_loop([INCOMING], 60)
+
+    try:
+        return asyncio.run(scenario())
+    finally:
+        assert (STAGE_BUCKET, INCOMING.target) not in s3.objects
+
+
 def objects() -> Iterator[Hostile]:
     hostile = functools.partial(Hostile, "object", refusal=PromotionRefusedError)
     name = "model.tar.gz"
@@ -133,6 +177,11 @@ def objects() -> Iterator[Hostile]:
         ("that cannot be read", lambda: failing("AccessDenied"), '"Action": "s3:GetObject"'),
         ("that does not exist", lambda: Upstream(), "does not exist"),
         ("whose latest version is a delete marker", lambda: failing("NoSuchKey"), "does not exist"),
+        (
+            "encrypted with a key of its own account only (aws/s3)",
+            foreign_key,
+            "Deploy this stage with IncomingCopies=true",
+        ),
         ("encrypted with a key that comes along (SSE-C)", lambda: failing("InvalidRequest"), "(SSE-C)"),
         (
             "archived in Glacier",
@@ -149,6 +198,17 @@ def objects() -> Iterator[Hostile]:
         ("that is an empty archive", lambda: Upstream(name, size=0), "is empty"),
     ):
         yield hostile(what, lambda s3=s3: pinned(s3(), name), says)  # type: ignore[misc]
+    yield hostile(
+        "that someone else put into incoming/",
+        lambda: incoming(INCOMING.incoming),
+        f"{INCOMING.incoming} already exists, and its content differs",
+    )
+    yield hostile(
+        "with another checksum when it arrives in incoming/",
+        lambda: incoming("incoming/execution/0b"),
+        "is damaged",
+        refusal=TransientError,
+    )
     for what, keys, says in (
         ("with nothing in it", [], "is s3://artifacts/w/, which contains no objects"),
         ("with folders alone", ["w/", "w/deep/"], "is s3://artifacts/w/, which contains no objects"),

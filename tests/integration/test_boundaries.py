@@ -299,29 +299,6 @@ def deny(stage: Stage, key: str, action: str, role: str) -> Callable[[], object]
     return lambda: kms.put_key_policy(KeyId=key, PolicyName="default", Policy=before)
 
 
-def test_an_artifact_encrypted_with_an_unshared_key_is_refused_with_the_missing_statement(
-    lab: Lab, qa: Stage, application: str
-) -> None:
-    key = lab.client("kms").create_key(Description="not shared")["KeyMetadata"]["Arn"]
-    lab.client("s3").put_object(
-        Bucket=DEV_BUCKET,
-        Key=f"{application}/model.tar.gz",
-        Body=lab.artifact("good"),
-        ServerSideEncryption="aws:kms",
-        SSEKMSKeyId=key,
-    )
-    configure(qa, application, SmokeTest="skip")
-    model = make_model(lab, application, f"s3://{DEV_BUCKET}/{application}/model.tar.gz")
-
-    execution = qa.promote({"model": model, "application": application})
-
-    assert execution.error == "PromotionRefusedError"
-    statement = json.dumps({"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key})
-    assert statement in (execution.cause or "")
-    assert execution.states.count("Plan copy") == 1
-    assert qa.endpoint(application) is None
-
-
 def test_a_copy_denied_by_the_key_of_the_stage_is_refused_with_the_name_of_the_key(
     lab: Lab, qa: Stage, application: str
 ) -> None:

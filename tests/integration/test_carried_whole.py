@@ -15,7 +15,7 @@ from embedded_aws.kernel import accounts
 from tests.support.settings import configure
 from tests.support.sources import SERVER_IMAGE, training_request, tune
 from tests.support.steps import invoke, payload
-from tests.support.world import DEV, DEV_BUCKET, ECR, ROLE, SKLEARN, Lab, Stage
+from tests.support.world import DEV_BUCKET, ECR, ROLE, SKLEARN, Lab, Stage
 
 
 @dataclasses.dataclass
@@ -33,7 +33,8 @@ class Steps:
         copied = {key: found[key] for key in ("candidate", "settings", "approved")}
         planned = payload(self.stage, "Plan copy", **copied, execution=execution, image_copy=False, preview=False)
         plan = invoke(self.stage, "PlanCopyFunction", planned)
-        where = {"bucket": self.stage.bucket, "account": self.stage.account, "upstream_account": DEV}
+        names = ("bucket", "account", "upstream_account", "upstream_role_arn", "external_id", "execution")
+        where = {name: planned[name] for name in names}
         for batch in plan["batches"]:
             invoke(self.stage, "CopyArtifactsFunction", where | {"batch": batch, "manifest": plan["manifest"]})
         made = invoke(self.stage, "CreateModelFunction", {"request": plan["model"]})

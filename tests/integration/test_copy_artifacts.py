@@ -146,7 +146,7 @@ def test_a_copy_is_resumed_after_its_process_has_died(
 def test_an_abandoned_multipart_upload_expires(qa: Stage) -> None:
     rules = qa.client("s3").get_bucket_lifecycle_configuration(Bucket=qa.bucket)["Rules"]
 
-    (rule,) = (rule for rule in rules if "AbortIncompleteMultipartUpload" in rule)
+    (rule,) = (rule for rule in rules if rule["ID"] == "abandoned-copies")
     assert rule["Status"] == "Enabled"
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert rule.get("Filter", {}).get("Prefix", "") == ""
@@ -199,8 +199,9 @@ def versioned(lab: Lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("versioned")
-def test_the_version_of_a_versioned_artifact_is_pinned(lab: Lab, qa: Stage, application: str) -> None:
-    promotion = qa.execution_of(lab.train(application, "good"))
+@pytest.mark.parametrize("algorithm", ["AES256", "aws:kms"], ids=["copied directly", "copied by the upstream account"])
+def test_the_version_of_a_versioned_artifact_is_pinned(lab: Lab, qa: Stage, application: str, algorithm: str) -> None:
+    promotion = qa.execution_of(lab.train(application, "good", encryption={"ServerSideEncryption": algorithm}))
 
     assert promotion.status == "SUCCEEDED", promotion.cause
     manifest = qa.client("s3").get_object(Bucket=qa.bucket, Key=promotion.output["manifest"])["Body"].read().decode()

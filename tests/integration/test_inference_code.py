@@ -44,7 +44,7 @@ class Job:
 
     def of_sdk_2(self) -> str:
         """Start it as an estimator of version 2 does, and return its name when it has completed."""
-        archive = self.lab.upload(f"{self.application}/source/sourcedir.tar.gz", tar_gz(self.code))
+        archive = self.lab.upload_as_sdk(f"{self.application}/source/sourcedir.tar.gz", tar_gz(self.code))
         submitted = "/opt/ml/input/data/code/sourcedir.tar.gz" if self.is_isolated else archive
         framework = {"sagemaker_program": '"train.py"', "sagemaker_submit_directory": json.dumps(submitted)}
         return self._started(framework, {"code": archive} if self.is_isolated else {}, {})

@@ -85,6 +85,8 @@ EFFECTS = (
     _effect("overwrite an artifact", ("s3:PutObject", _ARTIFACT, _OVER)),
     _effect("delete an artifact", ("s3:DeleteObject", _ARTIFACT)),
     _effect("delete a version of an artifact", ("s3:DeleteObjectVersion", _ARTIFACT)),
+    _effect("write a copy to incoming/", ("s3:PutObject", "s3:::BUCKET/incoming/execution/0a", _NEW)),
+    _effect("read a copy in incoming/", ("s3:GetObject", "s3:::BUCKET/incoming/execution/0a")),
     _effect("write a smoke test", ("s3:PutObject", "s3:::BUCKET/models/reviews/digest/smoke-test/0a.json", _NEW)),
     _effect("write a manifest", ("s3:PutObject", "s3:::BUCKET/manifests/execution.jsonl", _OVER)),
     _effect("write a response", ("s3:PutObject", "s3:::BUCKET/inference/APPLICATION/response", _OVER)),

@@ -37,6 +37,10 @@ EFFECTS: dict[str, dict[str, str]] = {
         "RemoveSupersededModelsFunctionRole": "It removes superseded artifacts, with a delete marker.",
     },
     "delete a version of an artifact": {},
+    "write a copy to incoming/": {},
+    "read a copy in incoming/": {
+        "CopyArtifactsFunctionRole": "It copies on what the reader role has copied, if it has the planned content.",
+    },
     "write a smoke test": {
         "PlanCopyFunctionRole": "It writes the suite of the settings. Its name is a hash of its content.",
         "CopyArtifactsFunctionRole": _COPIES,

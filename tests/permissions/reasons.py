@@ -184,7 +184,14 @@ DENIED = [
         "kms:Decrypt",
         "*:key/ID",
         "no resource-based policy",
-        "An artifact that is encrypted with a key of the upstream account whose policy does not allow the stage.",
+        "An artifact that is encrypted with a key of the upstream account that denies the stage, such as aws/s3.",
+    ),
+    Provoked(
+        "upstream.yaml ReaderRole",
+        "kms:Decrypt",
+        "*:key/ID",
+        "no resource-based policy",
+        "The same with a key that denies the reader role of the upstream account as well.",
     ),
     Provoked(
         "CopyArtifactsFunctionRole",

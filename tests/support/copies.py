@@ -11,8 +11,9 @@ from unittest.mock import patch
 
 import pytest
 
-from promotion.copying.copier import Copier, Summary
+from promotion.copying.copier import Copier
 from promotion.copying.manifest import PinnedObject
+from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError
 from tests.support import idle_clock
 from tests.support.s3_service import OWN, S3, UPSTREAM, Content, Request, Stored, client, served

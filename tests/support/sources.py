@@ -36,7 +36,7 @@ print(f"loss={abs(value - 0.5)}")
 
 def tune(lab: Lab, name: str, tags: dict[str, str]) -> str:
     """A completed tuning job of three training jobs; its name."""
-    code = lab.upload(f"{name}/sourcedir.tar.gz", lab.artifact("", TUNED))
+    code = lab.upload_as_sdk(f"{name}/sourcedir.tar.gz", lab.artifact("", TUNED))
     sagemaker = lab.client("sagemaker")
     definition = training_request({}) | {
         "StaticHyperParameters": {"sagemaker_program": "code/inference.py", "sagemaker_submit_directory": code},

@@ -319,9 +319,13 @@ class Lab:
     def client(self, service: str) -> Any:
         return _operators_client(service, DEV, accounts.endpoint_url())
 
-    def upload(self, key: str, body: bytes) -> str:
-        self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body)
+    def upload(self, key: str, body: bytes, **request: Any) -> str:
+        self.client("s3").put_object(Bucket=DEV_BUCKET, Key=key, Body=body, **request)
         return f"s3://{DEV_BUCKET}/{key}"
+
+    def upload_as_sdk(self, key: str, body: bytes, **encryption: str) -> str:
+        """Upload as the SDK uploads code and SageMaker a job's output: with KMS, and by default with the key aws/s3."""
+        return self.upload(key, body, **(encryption or {"ServerSideEncryption": "aws:kms"}))
 
     def push(self, repository: str, tag: str, layer: bytes = b"a layer") -> str:
         """An image in the lab's registry under a tag, taken from another image if it has it; its digest."""
@@ -368,6 +372,7 @@ class Lab:
         image: str = IMAGE,
         role: str = ROLE,
         metrics: dict[str, float] | None = None,
+        encryption: dict[str, str] | None = None,
     ) -> str:
         """A completed training job whose model answers {"label": <label>}; its name."""
         job = f"{application}-{label}-{datetime.datetime.now(datetime.UTC):%H%M%S%f}"
@@ -375,7 +380,7 @@ class Lab:
         if metrics:
             trains, image = self._training(job, label, metrics), SKLEARN
         else:
-            self.upload(f"{job}/output/model.tar.gz", self.artifact(label, script))
+            self.upload_as_sdk(f"{job}/output/model.tar.gz", self.artifact(label, script), **encryption or {})
         tags = {"team": "reviews"}
         if tagged:
             tags |= {
@@ -403,7 +408,7 @@ class Lab:
         """The hyperparameters of a job that really trains, and writes its metrics into its log."""
         return {
             "sagemaker_program": "code/inference.py",
-            "sagemaker_submit_directory": self.upload(f"{job}/sourcedir.tar.gz", self.artifact(label, TRAINS)),
+            "sagemaker_submit_directory": self.upload_as_sdk(f"{job}/sourcedir.tar.gz", self.artifact(label, TRAINS)),
             "label": label,
             "say": " ".join(f"{name}={value};" for name, value in metrics.items()),
         }
@@ -421,6 +426,6 @@ class Lab:
 def deploy() -> None:
     """Deploy the project's stacks, and push the images that the lab's models are served by, which QA may pull."""
     arns = [f"arn:aws:ecr:{accounts.REGION}:{DEV}:repository/{name}" for name in ("echo", "team/*")]
-    stacks.deploy(lambda _: None, {"RepositoryArns": ",".join(arns)})
+    stacks.deploy(lambda _: None, {"RepositoryArns": ",".join(arns), "CreateArtifactKey": "true"})
     for repository, tag in (("echo", "1"), ("team/server", "1.0"), ("team/second", "2")):
         Lab().push(repository, tag)

@@ -102,6 +102,10 @@ class _Call:
             "s3:x-amz-server-side-encryption-aws-kms-key-id": self.headers.get(
                 "x-amz-server-side-encryption-aws-kms-key-id"
             ),
+            "s3:x-amz-server-side-encryption-customer-algorithm": self.headers.get(
+                "x-amz-server-side-encryption-customer-algorithm"
+            ),
+            "s3:x-amz-storage-class": self.headers.get("x-amz-storage-class"),
             "s3:x-amz-acl": self.headers.get("x-amz-acl"),
             "s3:x-amz-copy-source": self.headers.get("x-amz-copy-source"),
         }
@@ -125,6 +129,7 @@ class _Call:
         if self.operation == "GetObjectAttributes":
             yield self._on_object("GetObjectAttributes", version, bucket, name)
         # The response to HeadObject has only metadata, of which only the checksum is encrypted ("ChecksumMode").
+        # *Assumed*: without the permission for the key, it is denied rather than without the checksum.
         if self.operation != "HeadObject" or self.headers.get("x-amz-checksum-mode"):
             yield from self._key_uses(["Decrypt"], target.kms_key_id, bucket, name, target.bucket_key_enabled)
         if copies and self.operation == "CopyObject" and self._copies_tags(target):

@@ -21,6 +21,7 @@ from promotion.copying.copy_errors import WRONG_PARTS, CopyErrors, code, was_rep
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import S3Requests
 from promotion.copying.s3_copy_api import CopyRequests, Found, Upload
+from promotion.copying.summary import Summary
 from promotion.errors import TransientError, UnfinishedError
 
 MULTIPART_THRESHOLD = 128 * 1024**2
@@ -39,30 +40,11 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _ABORT_SECONDS = 15.0
 
 
-@dataclasses.dataclass
-class Summary:
-    """The result of a batch; `verified_by` counts its objects by verification: a checksum algorithm, or "size"."""
-
-    copied: int = 0
-    already_present: int = 0
-    bytes: int = 0
-    without_tags: int = 0
-    verified_by: dict[str, int] = dataclasses.field(default_factory=dict)
-
-    def __add__(self, other: Summary) -> Summary:
-        """Return the common result of two batches."""
-        proofs = self.verified_by.keys() | other.verified_by.keys()
-        return Summary(
-            self.copied + other.copied,
-            self.already_present + other.already_present,
-            self.bytes + other.bytes,
-            self.without_tags + other.without_tags,
-            {proof: self.verified_by.get(proof, 0) + other.verified_by.get(proof, 0) for proof in sorted(proofs)},
-        )
-
-
 class Copier:
-    """A copier of pinned objects to one bucket, with the credentials and the endpoint of the boto3 client `s3`."""
+    """A copier of pinned objects to one bucket, with the credentials and the endpoint of the boto3 client `s3`.
+
+    `own` is a client of the bucket's account if `s3` is not. `made` and `present` are the objects by their targets.
+    """
 
     def __init__(
         self,
@@ -71,13 +53,18 @@ class Copier:
         owner: str,
         source_owner: str,
         *,
+        own: Any = None,
+        errors: CopyErrors | None = None,
         threshold: int = MULTIPART_THRESHOLD,
         part_size: int = PART_SIZE,
         in_flight: int = REQUESTS_IN_FLIGHT,
     ) -> None:
         self._s3, self._bucket = s3, bucket
         self._owners = owner, source_owner
-        self._threshold, self._part_size, self._in_flight = threshold, part_size, in_flight
+        self._own, self._errors = own, errors or CopyErrors(bucket, owner, source_owner)
+        self.made: dict[str, Found] = {}
+        self.present: dict[str, Found] = {}
+        self.threshold, self._part_size, self._in_flight = threshold, part_size, in_flight
 
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` within `seconds`; another call resumes an unfinished copy.
@@ -91,7 +78,8 @@ class Copier:
     async def copy_on_loop(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` as `copy` does, on the running event loop."""
         s3 = await self._requests(objects)
-        batch = _Batch(s3, CopyErrors(self._bucket, *self._owners), objects, self._threshold, self._in_flight)
+        batch = _Batch(s3, self._errors, objects, self.threshold, self._in_flight)
+        batch.made, batch.present = self.made, self.present
         try:
             return await batch.copy(seconds)
         finally:
@@ -99,7 +87,8 @@ class Copier:
 
     async def _requests(self, objects: Sequence[PinnedObject]) -> CopyRequests:
         """Return the requests that copy `objects`."""
-        return CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
+        own = S3Requests(self._own, self._bucket) if self._own else None
+        return CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size, own)
 
 
 class _StoppedError(Exception):
@@ -118,6 +107,8 @@ class _Batch:
         self._uploads: dict[str, Upload] = {}
         self._failure: Exception | None = None
         self._summary = Summary()
+        self.made: dict[str, Found] = {}
+        self.present: dict[str, Found] = {}
 
     async def copy(self, seconds: float) -> Summary:
         results: Sequence[object] = []
@@ -213,6 +204,7 @@ class _Batch:
             if await self._exists(pinned):
                 return was_repeated(error)
             raise self._errors.changed(pinned) from error
+        self.made[pinned.target] = copy
         # The response has the checksum, but never the size.
         self._assert_undamaged(pinned, copy if copy.checksum else await self._found(pinned) or copy)
         return True
@@ -236,13 +228,19 @@ class _Batch:
             return None
         try:
             if upload and not upload.is_ended:
-                upload.parts = await self._s3.parts(upload)
+                upload.parts = self._kept(upload, await self._s3.parts(upload))
                 return upload
             self._uploads[pinned.target] = upload = await self._s3.create_upload(pinned)
         except ClientError as error:
             failure = self._errors.of_target(error, pinned.target)
             raise (self._errors.of_upload(error, upload, failure) if upload else failure) from error
         return upload
+
+    def _kept(self, upload: Upload, listed: dict[int, str]) -> dict[int, str]:
+        """Return the parts to keep; without a checksum, none that another account may have written."""
+        if upload.pinned.checksum or not self._s3.is_shared:
+            return listed
+        return {number: etag for number, etag in listed.items() if upload.parts.get(number) == etag}
 
     async def _copy_part(self, upload: Upload, number: int) -> None:
         if upload.is_ended:
@@ -262,6 +260,7 @@ class _Batch:
             copy = await self._s3.complete(upload)
         except ClientError as error:
             return await self._handle_completion_error(upload, error)
+        self.made[pinned.target] = copy
         self._assert_undamaged(pinned, dataclasses.replace(copy, checksum=copy.checksum or pinned.checksum))
         return True
 
@@ -288,14 +287,16 @@ class _Batch:
 
         No model refers to it, and the removal of superseded resources deletes it.
         """
-        if not _is_same(pinned, copy):
+        if not is_same(pinned, copy):
             raise self._errors.damaged_copy(pinned)
 
     async def _exists(self, pinned: PinnedObject) -> bool:
         """Return whether the target has the pinned content; raise PromotionRefusedError if it has other content."""
         found = await self._found(pinned)
-        if found and not _is_same(pinned, found):
+        if found and not is_same(pinned, found):
             raise self._errors.occupied(pinned)
+        if found:
+            self.present[pinned.target] = found
         return found is not None
 
     async def _found(self, pinned: PinnedObject) -> Found | None:
@@ -307,6 +308,7 @@ class _Batch:
             raise self._errors.of_target(error, pinned.target) from error
 
 
-def _is_same(pinned: PinnedObject, found: Found) -> bool:
+def is_same(pinned: PinnedObject, found: Found) -> bool:
+    """Return whether an object has the pinned size and, if there is one, the pinned checksum."""
     same_size = found.size in (None, pinned.size)
     return same_size and (not pinned.checksum or found.checksum == pinned.checksum)

@@ -36,6 +36,10 @@ class CopyErrors:
 
     def of_copying(self, error: ClientError, pinned: PinnedObject) -> Exception:
         """Return the exception for the `error` of a request that reads the source and writes the target."""
+        if pinned.bucket == self.bucket and self.owner == self.source_owner:
+            # A copy within the bucket, of an object that the upstream account copied there a moment ago.
+            is_gone = meaning(error) is Meaning.NOT_FOUND
+            return self.changed(pinned) if is_gone else self.of_target(error, pinned.target)
         # S3 also decrypts parts to assemble them, so kms:Decrypt may be missing in either account.
         account = (key_in(error) or "::::").split(":")[4]
         if "kms:GenerateDataKey" in message(error) or account == self.owner != self.source_owner:

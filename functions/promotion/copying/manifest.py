@@ -29,7 +29,8 @@ class PinnedObject:
     `checksum` is a full-object checksum in base64, computed with `checksum_algorithm` (CRC64NVME, CRC32, CRC32C), or
     None if the source has none. `name` is the key relative to the reference. `attributes` are the headers that a
     multipart copy must set itself, such as content-type, x-amz-meta-… and x-amz-tagging. With a `splice`, `size` and
-    `checksum` are those of the copy.
+    `checksum` are those of the copy. `incoming` is the key of the reader role's copy in this stage's bucket, if this
+    stage cannot decrypt the object (`promotion.copying.incoming`).
     """
 
     bucket: str
@@ -43,6 +44,7 @@ class PinnedObject:
     attributes: dict[str, str] = dataclasses.field(default_factory=dict)
     target: str = ""
     splice: Splice | None = None
+    incoming: str = ""
 
     @property
     def content(self) -> list[Any]:

@@ -10,16 +10,22 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.copying.incoming import Reader
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Reference, check_listed
-from promotion.copying.s3_client import S3Requests
-from promotion.copying.s3_errors import explained
+from promotion.copying.s3_client import Reply, S3Requests
+from promotion.copying.s3_errors import explained, key_denied, reader_denied
 from promotion.errors import PromotionRefusedError, TransientError
 
 logger = Logger(child=True)
 
 # S3 has full-object checksums of these kinds for objects of any size (S3 user guide, "Checking object integrity").
 FULL_OBJECT_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C")
+
+# All checksums of S3 (botocore's s3 model: ChecksumAlgorithm).
+_CHECKSUMS = (*FULL_OBJECT_CHECKSUMS, "SHA1", "SHA256")
+_ONE_BYTE = {"range": "bytes=0-0"}
+_KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 # The headers that a multipart copy must set itself. S3 stores "Expires" as a string, exactly as the user sent it.
 _ATTRIBUTES = {
@@ -47,31 +53,40 @@ MAXIMUM_BYTES = 100 * 1024**4
 """The maximum total of a promotion: the list of its batches must fit into the 256 KiB of a state's payload."""
 
 
-def pin(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
+def pin(s3: Any, reference: Reference, owner: str, reader: Reader | None = None) -> list[PinnedObject]:
     """Return the objects at `reference`, in a bucket of the account `owner`, sorted by key.
 
-    `s3` is a boto3 client; the bucket can be in another region. Raise PromotionRefusedError if there are no objects, if
-    they cannot be read (with the missing policy statement), or if they cannot be copied.
+    `s3` is a boto3 client; the bucket can be in another region. `reader` can copy objects whose key `s3` cannot use.
+    Raise PromotionRefusedError if there are no objects, if they cannot be read (with the missing policy statement), or
+    if they cannot be copied.
     """
-    return asyncio.run(pin_on_loop(s3, reference, owner))
+    return asyncio.run(pin_on_loop(s3, reference, owner, reader))
 
 
-async def pin_on_loop(s3: Any, reference: Reference, owner: str) -> list[PinnedObject]:
+async def pin_on_loop(s3: Any, reference: Reference, owner: str, reader: Reader | None = None) -> list[PinnedObject]:
     """Return the objects as `pin` does, on the running event loop."""
     requests = S3Requests(s3, reference.location[0])
+    pinning = _Pinning(requests, reference, owner, reader)
     try:
-        return await _Pinning(requests, reference, owner).objects()
+        return await pinning.objects()
     finally:
         requests.close()
+        pinning.close()
 
 
 class _Pinning:
     """The requests to S3 for one reference."""
 
-    def __init__(self, s3: S3Requests, reference: Reference, owner: str) -> None:
-        self._s3, self._reference = s3, reference
+    def __init__(self, s3: S3Requests, reference: Reference, owner: str, reader: Reader | None) -> None:
+        self._s3, self._reference, self._reader = s3, reference, reader
+        self._of_reader: S3Requests | None = None
         self._bucket, self._key = reference.location
         self._owned = {"x-amz-expected-bucket-owner": owner}
+
+    def close(self) -> None:
+        """Close the connections of the reader role."""
+        if self._of_reader:
+            self._of_reader.close()
 
     async def objects(self) -> list[PinnedObject]:
         found = await self._found()
@@ -138,11 +153,10 @@ class _Pinning:
         return [key for key in keys if not key.endswith("/")]
 
     async def _pinned(self, key: str, name: str) -> PinnedObject:
-        uri = f"s3://{self._bucket}/{key}"
+        uri, incoming = f"s3://{self._bucket}/{key}", ""
         try:
-            reply = await self._s3.send(
-                "HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"}
-            )
+            reply = await self._head(self._s3, key)
+            await self._assert_decrypted(reply, key)
         except ClientError as error:
             if error.response["Error"]["Code"] == "400":
                 raise PromotionRefusedError(
@@ -150,8 +164,7 @@ class _Pinning:
                     "customer-provided keys (SSE-C). Copy the object with another type of encryption, and promote the "
                     "copy."
                 ) from error
-            detailed = await self._with_message(error, key)
-            raise explained(detailed, "s3:GetObject", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+            reply, incoming = await self._head_of_reader(error, key), self._reader.new_key() if self._reader else ""
         head = reply.headers
         _check_readable(uri, name, head)
         algorithm, checksum = _full_object_checksum(head)
@@ -169,14 +182,61 @@ class _Pinning:
             checksum_algorithm=algorithm,
             checksum=checksum,
             attributes=attributes,
+            incoming=incoming,
         )
 
-    async def _with_message(self, error: ClientError, key: str) -> ClientError:
+    async def _head(self, s3: S3Requests, key: str) -> Reply:
+        return await s3.send("HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"})
+
+    async def _assert_decrypted(self, reply: Reply, key: str) -> None:
+        """Raise the ClientError of a GET if the KMS key of an object denies this stage.
+
+        S3 does not document whether it denies a HEAD with checksum without kms:Decrypt, or omits the checksum.
+        """
+        has_checksum = any(f"x-amz-checksum-{each.lower()}" in reply.headers for each in _CHECKSUMS)
+        if _KMS_KEY not in reply.headers or has_checksum:
+            return
+        try:
+            await self._s3.send("GetObject", "GET", key, headers=self._owned | _ONE_BYTE, has_document=False)
+        except ClientError as error:
+            if meaning(error) is Meaning.DENIED:
+                raise
+
+    async def _head_of_reader(self, error: ClientError, key: str) -> Reply:
+        """Return the response to the reader role, if only the object's KMS key denies this stage; raise otherwise."""
+        uri, arn = f"s3://{self._bucket}/{key}", f"arn:aws:s3:::{self._bucket}/{key}"
+        kms_key = await self._denying_key(error, key)
+        if not kms_key:
+            raise explained(await self._with_message(self._s3, error, key), "s3:GetObject", arn, uri) from error
+        if not self._reader:
+            raise key_denied(uri, kms_key, await self._with_message(self._s3, error, key)) from error
+        self._of_reader = self._of_reader or S3Requests(self._reader.s3, self._bucket)
+        try:
+            return await self._head(self._of_reader, key)
+        except ClientError as denied:
+            if meaning(denied) is not Meaning.DENIED:
+                raise explained(denied, "s3:GetObject", arn, uri) from denied
+            raise reader_denied(uri, kms_key, await self._with_message(self._of_reader, denied, key)) from denied
+
+    async def _denying_key(self, error: ClientError, key: str) -> str | None:
+        """Return the KMS key that causes a denied HEAD, or None.
+
+        It encrypts the checksum, but none of the other metadata (S3 API reference, HeadObject, "ChecksumMode").
+        """
+        if meaning(error) is not Meaning.DENIED:
+            return None
+        try:
+            reply = await self._s3.send("HeadObject", "HEAD", key, headers=self._owned)
+        except ClientError:
+            return None
+        return reply.headers.get(_KMS_KEY)
+
+    async def _with_message(self, s3: S3Requests, error: ClientError, key: str) -> ClientError:
         """Return a denied HEAD's error with the message of a GET, which names the missing permission or key."""
         if meaning(error) is not Meaning.DENIED:
             return error
         try:
-            await self._s3.send("GetObject", "GET", key, headers=self._owned | {"range": "bytes=0-0"})
+            await s3.send("GetObject", "GET", key, headers=self._owned | _ONE_BYTE, has_document=False)
         except ClientError as detailed:
             return detailed if meaning(detailed) is Meaning.DENIED else error
         except TransientError:

@@ -58,13 +58,22 @@ class Found:
 
     size: int | None
     checksum: str | None
+    etag: str = ""
+    version_id: str | None = None
 
 
 class CopyRequests:
-    """The requests of copies to one bucket; the methods raise the errors of S3Requests.send."""
+    """The requests of copies to one bucket; the methods raise the errors of S3Requests.send.
 
-    def __init__(self, requests: S3Requests, owner: str, source_owner: str, part_size: int) -> None:
-        self._s3 = requests
+    `own`, if it is given, sends the requests that only concern the target: they need no permission to read the source.
+    """
+
+    def __init__(
+        self, requests: S3Requests, owner: str, source_owner: str, part_size: int, own: S3Requests | None = None
+    ) -> None:
+        self._s3, self._own = requests, own or requests
+        self.is_shared = own is not None
+        """Whether an account other than the bucket's makes the copies, and could write parts of its own."""
         self._owned = {"x-amz-expected-bucket-owner": owner}
         self._source_owned = {"x-amz-source-expected-bucket-owner": source_owner}
         self._part_size = part_size
@@ -73,7 +82,8 @@ class CopyRequests:
 
     def close(self) -> None:
         """Close the connections."""
-        self._s3.close()
+        for requests in {self._s3, self._own}:
+            requests.close()
 
     def upload(self, pinned: PinnedObject, upload_id: str) -> Upload:
         """Return an upload with a part size in whole MiB, which is the same for each attempt."""
@@ -170,7 +180,7 @@ class CopyRequests:
         found = {}
         markers = {"NextPartNumberMarker": "part-number-marker"}
         query = {"uploadId": upload.upload_id}
-        async for page in self._s3.pages("ListParts", upload.pinned.target, query, self._owned, markers):
+        async for page in self._own.pages("ListParts", upload.pinned.target, query, self._owned, markers):
             for part in page.root.iterfind("{*}Part"):
                 number = int(part.findtext("{*}PartNumber", "0"))
                 first, end = upload.range_of(number)
@@ -184,7 +194,7 @@ class CopyRequests:
         markers = {"NextContinuationToken": "continuation-token"}
         return {
             page.decoded(found.findtext("{*}Key", ""))
-            async for page in self._s3.pages("ListObjectsV2", "", query, self._owned, markers)
+            async for page in self._own.pages("ListObjectsV2", "", query, self._owned, markers)
             for found in page.root.iterfind("{*}Contents")
         }
 
@@ -195,7 +205,7 @@ class CopyRequests:
         found = sorted(
             [
                 (upload.findtext("{*}Initiated", ""), upload.findtext("{*}UploadId", ""), page.decoded(key))
-                async for page in self._s3.pages("ListMultipartUploads", "", query, self._owned, markers)
+                async for page in self._own.pages("ListMultipartUploads", "", query, self._owned, markers)
                 for upload in page.root.iterfind("{*}Upload")
                 if (key := upload.findtext("{*}Key"))
             ]
@@ -210,14 +220,14 @@ class CopyRequests:
         upload.is_ended = True
         target, query = upload.pinned.target, {"uploadId": upload.upload_id}
         with contextlib.suppress(ClientError, TransientError):
-            await self._s3.send("AbortMultipartUpload", "DELETE", target, query, self._owned)
+            await self._own.send("AbortMultipartUpload", "DELETE", target, query, self._owned)
 
     async def head(self, pinned: PinnedObject) -> Found:
         """Return the object at the target of `pinned`."""
         headers = self._owned | {"x-amz-checksum-mode": "ENABLED"}
-        reply = await self._s3.send("HeadObject", "HEAD", pinned.target, headers=headers)
+        reply = await self._own.send("HeadObject", "HEAD", pinned.target, headers=headers)
         checksum = reply.headers.get(f"x-amz-checksum-{(pinned.checksum_algorithm or '').lower()}")
-        return Found(int(reply.headers["content-length"]), checksum)
+        return Found(int(reply.headers["content-length"]), checksum, reply.headers["etag"], _version(reply))
 
     async def _with_tags_if_possible(
         self, pinned: PinnedObject, send: Callable[[dict[str, str]], Awaitable[Reply]]
@@ -244,4 +254,9 @@ def _source(pinned: PinnedObject) -> dict[str, str]:
 
 def _made(pinned: PinnedObject, reply: Reply) -> Found:
     checksum = reply.text(f"Checksum{pinned.checksum_algorithm}")
-    return Found(None, checksum)
+    return Found(None, checksum, reply.text("ETag") or "", _version(reply))
+
+
+def _version(reply: Reply) -> str | None:
+    version = reply.headers.get("x-amz-version-id")
+    return version if version != "null" else None

@@ -21,7 +21,7 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         if "kms" in message(error).lower():
             action, resource = "kms:Decrypt", key_in(error) or "the ARN of its KMS key"
             more = " An AWS managed key (aws/s3) cannot be shared with another account. Use a customer managed key."
-        statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+        statement = _statement(action, resource)
         # The response to a HEAD has no message.
         has_no_message = error.response["Error"]["Code"] == "403"
         key = " Its KMS key may also deny kms:Decrypt." if has_no_message else ""
@@ -43,6 +43,31 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         return TransientError(f"{what}: {message(error)}")
     unknown: Exception = error
     return unknown
+
+
+def key_denied(what: str, key: str, error: ClientError) -> PromotionRefusedError:
+    """Return the exception for an object whose KMS `key` this stage cannot use, if no reader role copies it."""
+    return PromotionRefusedError(
+        f"{what} is encrypted with the KMS key {key}, which this stage cannot use: {message(error)}. The key of a "
+        "training job without KmsKeyId is the AWS managed key aws/s3, which works in its own account only. Deploy this "
+        "stage with IncomingCopies=true, and upstream.yaml with the bucket in CopiedBuckets, and the upstream account "
+        "copies such objects to this stage. Or encrypt them with the key in the output ArtifactKeyArn of upstream.yaml "
+        "(CreateArtifactKey=true), as KmsKeyId of OutputDataConfig. The policy of another customer managed key needs "
+        f"this statement for the roles under /model-promotion/: {_statement('kms:Decrypt', key)}"
+    )
+
+
+def reader_denied(what: str, key: str, error: ClientError) -> PromotionRefusedError:
+    """Return the exception for an object that neither this stage nor the reader role of its account can read."""
+    return PromotionRefusedError(
+        f"{what} is encrypted with the KMS key {key}, which this stage cannot use, and the reader role of the upstream "
+        f"account cannot read the object either: {message(error)}. Deploy upstream.yaml in the upstream account with "
+        "the bucket in CopiedBuckets. The policy of a customer managed key must also allow kms:Decrypt to that role."
+    )
+
+
+def _statement(action: str, resource: str) -> str:
+    return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
 
 
 def _of_policy(error: ClientError, what: str) -> PromotionRefusedError | None:

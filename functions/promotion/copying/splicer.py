@@ -107,7 +107,7 @@ def changed(uri: str) -> PromotionRefusedError:
 class Splicer(Copier):
     """A copier of archives with a splice, which adds their code."""
 
-    def __init__(self, s3: Any, bucket: str, owner: str, source_owner: str, **options: int) -> None:
+    def __init__(self, s3: Any, bucket: str, owner: str, source_owner: str, **options: Any) -> None:
         super().__init__(s3, bucket, owner, source_owner, **options | {"threshold": START_BYTES})
 
     async def _requests(self, objects: Sequence[PinnedObject]) -> CopyRequests:

@@ -8,6 +8,7 @@ from typing import Any
 
 from promotion.aws.s3_uri import bucket_and_key
 from promotion.copying import digest, references, splicer
+from promotion.copying.incoming import Reader
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import assert_within_limits, pin
 from promotion.copying.references import Path, Reference
@@ -54,19 +55,20 @@ def pinned(
     stage: Stage,
     image_digest: Callable[[Image], str],
     maximum_bytes: int,
+    reader: Reader | None = None,
 ) -> Content:
     """Return the current content of a candidate; `image_digest` returns the digest of an image.
 
-    The environment variables that `settings` replace or keep are not artifacts. Raises PromotionRefusedError if an
-    image or object cannot be used, or has changed since the registration, or if the objects have more than
-    `maximum_bytes`.
+    The environment variables that `settings` replace or keep are not artifacts. `reader` can copy objects whose KMS key
+    this stage cannot use. Raises PromotionRefusedError if an image or object cannot be used, or has changed since the
+    registration, or if the objects have more than `maximum_bytes`.
     """
     containers = images.pinned(candidate.containers, stage.region, image_digest)
     replaced = settings.get("Model", {}).get("PrimaryContainer", {}).get("Environment", {})
     found = references.references(containers, {*replaced, *settings.get("KeptVariables", [])})
-    objects = {reference.path: pin(s3, reference, stage.upstream_account) for reference in found}
+    objects = {reference.path: pin(s3, reference, stage.upstream_account, reader) for reference in found}
     if candidate.code:
-        _add_code(s3, candidate.code, found, objects, stage)
+        _add_code(s3, candidate.code, found, objects, stage, reader)
     assert_within_limits([each for several in objects.values() for each in several], maximum_bytes)
     content = Content(dataclasses.replace(candidate, containers=containers), found, objects)
     _assert_etags(content)
@@ -74,15 +76,26 @@ def pinned(
 
 
 def _add_code(
-    s3: Any, code: dict[str, Any], found: list[Reference], objects: dict[Path, list[PinnedObject]], stage: Stage
+    s3: Any,
+    code: dict[str, Any],
+    found: list[Reference],
+    objects: dict[Path, list[PinnedObject]],
+    stage: Stage,
+    reader: Reader | None,
 ) -> None:
     """Add the code to the objects of the model's data, which a training job has in its only container."""
     uri, [model] = code["uri"], [each for each in found if str(each.path[1]).startswith("ModelData")]
     place = Reference((0, "InferenceCode"), uri, is_prefix=uri.endswith("/"))
     bucket_and_key(uri, place.place)
-    pinned_code = pin(s3, place, stage.upstream_account)
+    pinned_code, is_archive = pin(s3, place, stage.upstream_account, reader), not model.is_prefix
+    read = [*pinned_code, *(objects[model.path] if is_archive else [])]
+    if reader and any(pinned.incoming for pinned in read):
+        # What is added to each other is read by one role, and copied in one way.
+        s3, pinned_code = reader.s3, [reader.taken(pinned) for pinned in pinned_code]
+        if is_archive:
+            objects[model.path] = [reader.taken(pinned) for pinned in objects[model.path]]
     objects[model.path], names = splicer.add_code(
-        s3, objects[model.path], pinned_code, stage.upstream_account, is_archive=not model.is_prefix
+        s3, objects[model.path], pinned_code, stage.upstream_account, is_archive=is_archive
     )
     inference_code.assert_contained(code["program"], names, uri)
 

@@ -9,8 +9,10 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from promotion.aws import s3_uri
+from promotion.copying.incoming import Reader
 from promotion.copying.s3_errors import explained
 from promotion.errors import PromotionRefusedError
+from promotion.plan import upstream_files
 from promotion.source import model_metrics
 from promotion.source.candidate import Candidate
 
@@ -27,8 +29,10 @@ class Metrics:
     note: str = ""
 
 
-def read(s3: Any, candidate: Candidate, owner: str) -> Metrics:
+def read(s3: Any, candidate: Candidate, owner: str, reader: Reader | None = None) -> Metrics:
     """Return the candidate's metrics; `owner` is the account of the bucket with the file of metrics, if any.
+
+    `reader` is the role of that account for a file whose KMS key this stage cannot use.
 
     An unreadable file is only noted, because a promotion without a quality gate does not require it.
     """
@@ -37,7 +41,7 @@ def read(s3: Any, candidate: Candidate, owner: str) -> Metrics:
         return Metrics(candidate.metrics)
     try:
         bucket, key = s3_uri.bucket_and_key(uri)
-        body = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"]
+        body = upstream_files.get_object(s3, reader, bucket, key, owner)["Body"]
         text = body.read(model_metrics.MAXIMUM_FILE_BYTES + 1)
         if len(text) > model_metrics.MAXIMUM_FILE_BYTES:
             raise model_metrics.UnreadableMetricsError(f"it is larger than {model_metrics.MAXIMUM_FILE_BYTES} bytes")

@@ -93,9 +93,11 @@ def copy(s3: Any, stage: Stage, prefix: str, objects: list[PinnedObject], images
     existing = {found["Key"] for page in pages for found in page.get("Contents", [])}
     missing = [pinned for pinned in objects if pinned.target not in existing]
     size, to = sum(pinned.size for pinned in missing), stage.uri(f"{prefix}/")
+    through = sum(bool(pinned.incoming) for pinned in missing)
+    note = f" The upstream account would copy {through:,} of them to incoming/ first." if through else ""
     return {
         "sentence": f"{len(missing):,} objects of {size:,} bytes would be copied to {to}; "
-        f"{len(objects) - len(missing):,} already exist.",
+        f"{len(objects) - len(missing):,} already exist.{note}",
         "to": to,
         "objects": len(missing),
         "bytes": size,

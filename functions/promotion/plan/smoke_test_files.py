@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from promotion.aws import s3_uri
 from promotion.copying import references
+from promotion.copying.incoming import Reader
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import pin
 from promotion.copying.references import Reference
@@ -18,6 +19,7 @@ from promotion.endpoint import smoke_test
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import sha256_of
+from promotion.plan import upstream_files
 from promotion.plan.stage_files import Placed
 from promotion.source.candidate import Candidate
 from promotion.source.tags import SMOKE_TEST_TAG
@@ -71,11 +73,13 @@ class SuiteFiles:
         return Placed(stage.uri(key), {key: json.dumps(suite).encode()}, objects)
 
 
-def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str) -> SuiteFiles:
+def read(
+    s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str, reader: Reader | None = None
+) -> SuiteFiles:
     """Return `suite` (SmokeTest of the settings), or the suite of the candidate if that is None.
 
-    `owner` is the account of the buckets. Raises InvalidRequestError if there is no suite or it is too large, and
-    PromotionRefusedError if a file cannot be read.
+    `owner` is the account of the buckets, and `reader` its role for objects whose KMS key this stage cannot use. Raises
+    InvalidRequestError if there is no suite or it is too large, and PromotionRefusedError if a file cannot be read.
     """
     if isinstance(suite, str):
         return SuiteFiles(SKIP)
@@ -85,7 +89,7 @@ def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owne
             f'of a suite to {candidate.source["name"]}, or set SmokeTest in the settings of the application ("skip" '
             "for no smoke test)."
         )
-    suite = suite or _read_suite(s3, candidate.smoke_test or "", owner)
+    suite = suite or _read_suite(s3, candidate.smoke_test or "", owner, reader)
     count = sum("body_uri" in case for case in suite["cases"])
     if count > _MAXIMUM_BODIES_IN_S3:
         raise InvalidRequestError(
@@ -95,7 +99,7 @@ def read(s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owne
     return SuiteFiles(
         suite,
         {
-            index: pin(s3, _body_reference(index, case), owner)[0]
+            index: pin(s3, _body_reference(index, case), owner, reader)[0]
             for index, case in enumerate(suite["cases"])
             if "body_uri" in case
         },
@@ -106,10 +110,10 @@ def _body_reference(index: int, case: dict[str, Any]) -> Reference:
     return Reference(("smoke-test", index, "body"), case["body_uri"], is_prefix=False)
 
 
-def _read_suite(s3: Any, uri: str, owner: str) -> dict[str, Any]:
+def _read_suite(s3: Any, uri: str, owner: str, reader: Reader | None) -> dict[str, Any]:
     bucket, key = s3_uri.bucket_and_key(uri, f"The tag {SMOKE_TEST_TAG} of the source")
     try:
-        response = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
+        response = upstream_files.get_object(s3, reader, bucket, key, owner)
     except ClientError as error:
         raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", f"The smoke test {uri}") from error
     if response["ContentLength"] > _MAXIMUM_SUITE_BYTES:

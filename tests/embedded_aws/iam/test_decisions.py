@@ -175,6 +175,40 @@ def test_the_use_of_a_key_depends_on_its_key_policy(role: Role, bucket: str, nam
     assert "no resource-based policy" in refusal(as_role("s3", decrypter).get_object, **wanted)[1]
 
 
+def test_an_aws_managed_key_is_used_only_by_its_account_and_only_through_its_service(
+    role: Role, bucket: str, name: str
+) -> None:
+    s3 = client("s3", QA)
+    s3.put_object(Bucket=bucket, Key="default", Body=bytes(6 * 1024**2), ServerSideEncryption="aws:kms")
+    wanted = {"Bucket": bucket, "Key": "default"}
+    source = {"CopySource": f"{bucket}/default"}
+    anything = {"Action": ["s3:*", "kms:*"]}
+    own, other = as_role("s3", role({"Action": "s3:GetObject"})), as_role("s3", role(anything, account=DEV))
+    open_bucket(bucket, {"AWS": f"arn:aws:iam::{DEV}:root"})
+    target = f"{name}-target"
+    client("s3", DEV).create_bucket(Bucket=target, CreateBucketConfiguration={"LocationConstraint": accounts.REGION})
+    upload = {"Bucket": target, "Key": "parts"}
+    upload["UploadId"] = client("s3", DEV).create_multipart_upload(**upload)["UploadId"]
+
+    # No policy of the role allows the use of the key; that of the key does.
+    assert own.get_object(**wanted)["ContentLength"]
+    assert own.head_object(**wanted, ChecksumMode="ENABLED")["ChecksumCRC32"]
+    # The metadata is not encrypted, but everything else needs the key.
+    assert other.head_object(**wanted)["SSEKMSKeyId"] == own.head_object(**wanted)["SSEKMSKeyId"]
+    with pytest.raises(ClientError, match="403"):
+        other.head_object(**wanted, ChecksumMode="ENABLED")
+    for refused in (
+        lambda: other.get_object(**wanted),
+        lambda: other.copy_object(Bucket=target, Key="copy", **source),
+        lambda: other.upload_part_copy(**upload, **source, PartNumber=1),
+    ):
+        assert "no resource-based policy allows the kms:Decrypt action" in refusal(refused)[1]
+    key = own.head_object(**wanted)["SSEKMSKeyId"]
+    kms = as_role("kms", role({"Action": "kms:*"}))
+    assert "no resource-based policy" in refusal(kms.generate_data_key, KeyId=key, KeySpec="AES_256")[1]
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"] == key
+
+
 def test_a_transaction_requires_the_permissions_of_all_its_items(role: Role, name: str) -> None:
     client("dynamodb", QA).create_table(
         TableName=name,

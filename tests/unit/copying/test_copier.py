@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE, Summary
+from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE
 from promotion.copying.manifest import PinnedObject
+from promotion.copying.summary import Summary
 from promotion.errors import TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, copy, copy_on_loop, original, pinned, planned, refusal

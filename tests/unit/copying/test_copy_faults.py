@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from promotion.copying.copier import PART_SIZE, Summary
+from promotion.copying.copier import PART_SIZE
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_client import ATTEMPTS
+from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import Kill, content, copy, copy_on_loop, original, planned, refusal

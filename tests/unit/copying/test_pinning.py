@@ -6,6 +6,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from promotion.copying.incoming import Reader
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.pinning import MAXIMUM_BYTES, REQUESTS_IN_FLIGHT, assert_within_limits, pin, pin_on_loop
 from promotion.copying.references import Reference
@@ -315,6 +316,114 @@ def denied(operation: str) -> Object:
     s3.put("artifacts", "weights/a.bin", 1)
     s3.fault = lambda request, _: "AccessDenied" if request.operation == operation else ""
     return s3
+
+
+KEY = "arn:aws:kms:eu-west-1:111111111111:key/00000000-0000-0000-0000-000000000001"
+
+
+def encrypted(*, for_reader: bool = True) -> Object:
+    """Return an S3 whose KMS key denies this stage, and perhaps the reader role as well."""
+    s3 = Object(x_amz_server_side_encryption_aws_kms_key_id=KEY, x_amz_checksum_crc32="c32")
+    s3.checks_signatures = False
+
+    def fault(request: Request, _: int) -> str:
+        is_reader = "Credential=READER/" in request.headers["authorization"]
+        decrypts = request.operation == "GetObject" or "x-amz-checksum-mode" in request.headers
+        return "AccessDenied" if decrypts and not (is_reader and for_reader) else ""
+
+    s3.fault = fault
+    return s3
+
+
+def reader() -> Reader:
+    def connect() -> Any:
+        credentials = {"aws_access_key_id": "READER", "aws_secret_access_key": "secret"}
+        return boto3.client("s3", endpoint_url=client().meta.endpoint_url, region_name="eu-west-1", **credentials)
+
+    return Reader(connect, "execution")
+
+
+def pin_with_reader(s3: S3, reference: Reference) -> list[PinnedObject]:
+    async def scenario() -> list[PinnedObject]:
+        async with served(s3):
+            return await pin_on_loop(client(), reference, UPSTREAM, reader())
+
+    return idle_clock.run(scenario())
+
+
+def test_an_object_whose_key_denies_the_stage_is_pinned_by_the_reader_role() -> None:
+    (found,) = pin_with_reader(encrypted(), one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert (found.checksum_algorithm, found.checksum) == ("CRC32", "c32")
+    assert found.incoming.startswith("incoming/execution/")
+
+
+def test_a_key_that_denies_the_stage_is_found_if_a_head_only_lacks_the_checksum() -> None:
+    s3 = encrypted()
+    s3.head.pop("x-amz-checksum-crc32")
+    s3.fault = lambda request, _: (
+        "AccessDenied" if request.operation == "GetObject" and "READER" not in request.headers["authorization"] else ""
+    )
+
+    (found,) = pin_with_reader(s3, one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert found.incoming
+
+
+@pytest.mark.parametrize("fault", ["", "InvalidRequest"], ids=["readable", "empty"])
+def test_an_object_without_a_checksum_that_the_stage_can_decrypt_is_pinned(fault: str) -> None:
+    s3 = Object(x_amz_server_side_encryption_aws_kms_key_id=KEY)
+    s3.fault = lambda request, _: fault if request.operation == "GetObject" else ""
+
+    assert not pinned(s3).incoming
+
+
+def test_an_object_that_the_stage_can_decrypt_is_not_read_by_the_reader_role() -> None:
+    s3 = Object(x_amz_server_side_encryption_aws_kms_key_id=KEY, x_amz_checksum_sha256="sha")
+    s3.checks_signatures = False
+
+    (found,) = pin_with_reader(s3, one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert not found.incoming
+    assert all("READER" not in request.headers["authorization"] for request in s3.requests)
+
+
+def test_a_missing_permission_for_an_object_is_not_replaced_by_the_reader_role() -> None:
+    s3 = encrypted()
+    s3.fault = lambda request, _: "AccessDenied" if request.operation in ("HeadObject", "GetObject") else ""
+
+    with pytest.raises(PromotionRefusedError, match="add this statement"):
+        pin_with_reader(s3, one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert all("READER" not in request.headers["authorization"] for request in s3.requests)
+
+
+def test_a_key_that_denies_the_stage_is_refused_with_everything_that_helps() -> None:
+    message = refusal(encrypted(), one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert f"s3://artifacts/reviews/model.tar.gz is encrypted with the KMS key {KEY}" in message
+    assert "IncomingCopies=true" in message
+    assert "CreateArtifactKey=true" in message
+    assert json.dumps({"Effect": "Allow", "Action": "kms:Decrypt", "Resource": KEY}) in message
+
+
+def test_a_key_that_denies_the_reader_role_as_well_is_refused_with_the_parameter() -> None:
+    with pytest.raises(PromotionRefusedError) as error:
+        pin_with_reader(encrypted(for_reader=False), one("s3://artifacts/reviews/model.tar.gz"))
+
+    assert "the reader role of the upstream account cannot read the object either: AccessDenied" in str(error.value)
+    assert "CopiedBuckets" in str(error.value)
+
+
+def test_an_object_that_disappears_before_the_reader_role_sees_it_does_not_exist() -> None:
+    s3 = encrypted()
+    denies = s3.fault
+    s3.fault = lambda request, number: (
+        "NoSuchKey" if "Credential=READER/" in request.headers["authorization"] else denies(request, number)
+    )
+
+    with pytest.raises(PromotionRefusedError, match="does not exist"):
+        pin_with_reader(s3, one("s3://artifacts/reviews/model.tar.gz"))
 
 
 def test_a_denied_object_is_refused_with_the_missing_statement() -> None:

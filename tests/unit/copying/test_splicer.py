@@ -9,9 +9,9 @@ from unittest.mock import patch
 import pytest
 
 from promotion.copying import code_tar, splicer
-from promotion.copying.copier import Summary
 from promotion.copying.manifest import PinnedObject, manifest
 from promotion.copying.splicer import Splicer
+from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError
 from tests.support import idle_clock
 from tests.support.archives import CODE, noise, spliced, tar_gz

@@ -163,3 +163,19 @@ def test_a_copy_of_20000_objects_is_summarized() -> None:
     assert len(copy["first"]) == 10
     assert copy["images"] == ["upstream@sha256:1 to stage@sha256:1"]
     assert len(json.dumps(copy)) < 8 * 1024
+
+
+def test_copies_by_the_upstream_account_are_counted() -> None:
+    objects = [
+        PinnedObject(
+            "dev", n, n, 10, '"e"', None, None, None, target=f"models/reviews/d/{n}", incoming=f"incoming/e/{n}"
+        )
+        for n in ("a", "b")
+    ]
+
+    copy = preview.copy(S3([objects[0].target]), STAGE, "models/reviews/d", objects, [])
+
+    assert copy["sentence"] == (
+        "1 objects of 10 bytes would be copied to s3://stage/models/reviews/d/; 1 already exist. The upstream account "
+        "would copy 1 of them to incoming/ first."
+    )

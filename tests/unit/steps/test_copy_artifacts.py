@@ -72,12 +72,19 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def promote() -> tuple[list[Any], int]:
     """Run the steps as the state machine does, and return the payloads of all states and the number of objects."""
-    names = {"bucket": "stage", "account": OWN, "upstream_account": UPSTREAM}
+    names = {
+        "bucket": "stage",
+        "account": OWN,
+        "upstream_account": UPSTREAM,
+        "upstream_role_arn": f"arn:aws:iam::{UPSTREAM}:role/model-promotion-upstream-of-qa",
+        "external_id": "model-promotion-qa",
+        "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
+    }
     request: dict[str, Any] = {
         **names,
+        "incoming_copies": True,
         "candidate": CANDIDATE.to_json(),
         "approved": {"digest": None, "deployment_digest": None},
-        "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
         "stage": "qa",
         "image_copy": False,
         "maximum_copy_bytes": 1024**4,

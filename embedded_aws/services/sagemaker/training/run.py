@@ -257,9 +257,13 @@ class TrainingRun:
         return "\n".join(written[-3:])[-800:]
 
     def _upload(self, artifacts: Artifacts) -> None:
-        """Upload the model and the output directory, encrypted with the key of OutputDataConfig."""
+        """Upload the model and the output directory, encrypted with the key of OutputDataConfig or the default key.
+
+        "If you don't provide a KMS key ID, SageMaker uses the default KMS key for Amazon S3 for your role's account"
+        (API reference, OutputDataConfig, KmsKeyId): the AWS managed key aws/s3, whatever the bucket's own default is.
+        """
         key_id = self._job.request["OutputDataConfig"].get("KmsKeyId")
-        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if key_id else {}
+        encryption = {"ServerSideEncryption": "aws:kms"} | ({"SSEKMSKeyId": key_id} if key_id else {})
         try:
             for directory, name in ((self._model_dir, "model"), (self._data_dir, "output")):
                 if not any(directory.iterdir()):

@@ -226,6 +226,30 @@ def test_a_job_without_a_script_completes_with_an_existing_artifact(dev: Account
     assert job["ModelArtifacts"]["S3ModelArtifacts"] == artifact
 
 
+def test_the_output_is_encrypted_with_the_key_of_the_job_or_otherwise_with_the_accounts_key_for_s3(
+    dev: Account,
+) -> None:
+    script = """
+import os, pathlib
+for name in ("SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR"):
+    pathlib.Path(os.environ[name], "a.txt").write_text("a")
+"""
+    kms = dev.client("kms")
+    managed = kms.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]["Arn"]
+    allow = {"Effect": "Allow", "Principal": {"AWS": dev.role_arn}, "Action": "kms:GenerateDataKey", "Resource": "*"}
+    own = kms.create_key(Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))["KeyMetadata"]["Arn"]
+    location = f"s3://{dev.bucket}/jobs"
+    for suffix, output, expected in (("-own", {"KmsKeyId": own}, own), ("-default", {}, managed)):
+        dev.name += suffix
+        train(dev, script, {}, OutputDataConfig={"S3OutputPath": location, **output})
+        job = ended(dev)
+        assert job["TrainingJobStatus"] == "Completed", job
+        artifact = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(f"s3://{dev.bucket}/")
+        for key in (artifact, artifact.replace("model.tar.gz", "output.tar.gz")):
+            found = dev.s3.head_object(Bucket=dev.bucket, Key=key)
+            assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", expected)
+
+
 def test_an_uncompressed_model_is_uploaded_under_a_prefix(dev: Account) -> None:
     output = {"S3OutputPath": f"s3://{dev.bucket}/jobs", "CompressionType": "NONE"}
     train(dev, SCRIPT, {"greeting": "Hello"}, OutputDataConfig=output)
