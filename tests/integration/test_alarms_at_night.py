@@ -142,8 +142,8 @@ def test_an_approval_that_is_pending_too_long_raises_an_alarm_until_a_decision(
         look(production)
         alarm.wait_for("OK")
 
-    ended = [item for item in production.items("approval") if item["key"].startswith(f"{application}-production#")]
-    assert [item["ended"] for item in ended] == [""]
+    (request,) = [item for item in production.items("approval") if item["key"].startswith(f"{application}-production#")]
+    assert "ended" in request
 
 
 def cancel_all_approvals(stage: Stage) -> None:

@@ -70,6 +70,7 @@ EFFECTS: dict[str, dict[str, str]] = {
         "StartRole": "The rules start promotions with the events of the upstream account.",
         "RunbookRole": "The runbook starts the approved promotion.",
         "AcquireEndpointLockFunctionRole": _RECOVERS,
+        "InspectEndpointFunctionRole": "It repeats a promotion whose settings have changed, with the same input.",
         "WatchPromotionsFunctionRole": _RECOVERS,
         "Operator": "Operators start promotions. A stage with approval requests one for each.",
     },

@@ -8,8 +8,9 @@ implements the API.
 
 from __future__ import annotations
 
+import copy
 import threading
-from typing import Any, override
+from typing import Any, cast, override
 
 from botocore.exceptions import ClientError
 from moto.cloudformation import models
@@ -29,6 +30,7 @@ _NO_ECHO = "****"
 
 patches = Patches("5.2.5")
 _validate_in_moto = CloudFormationResponse._validate_different_update
+_describe_in_moto = models.CloudFormationBackend.describe_stacks
 _background = Background("cloudformation")
 
 
@@ -46,6 +48,15 @@ def install(host: Host) -> None:
 def _validate_different_update(self: CloudFormationResponse, parameters: Any, body: str, stack: Stack) -> None:
     if not stack.status.endswith("_FAILED"):
         _validate_in_moto(self, parameters, body, stack)
+
+
+@patches.replaces(
+    models.CloudFormationBackend, "describe_stacks", "moto reads the stacks while another thread adds or removes one."
+)
+def _describe_stacks(self: models.CloudFormationBackend, name_or_stack_id: str) -> list[Stack]:
+    now = copy.copy(self)
+    now.stacks, now.deleted_stacks = self.stacks.copy(), self.deleted_stacks.copy()
+    return cast("list[Stack]", _describe_in_moto(now, name_or_stack_id))
 
 
 # moto builds the responses from attributes of the class, and their names from the name of the class.

@@ -151,13 +151,11 @@ def test_the_tags_of_all_resource_types_can_be_changed(qa: Account) -> None:
     config = qa.greeter_config("a", "Hello")
     qa.endpoint(config, Tags=[{"Key": "team", "Value": "reviews"}])
     group = qa.sagemaker.create_model_package_group(ModelPackageGroupName=qa.name)["ModelPackageGroupArn"]
-    package = qa.sagemaker.create_model_package(ModelPackageGroupName=qa.name)["ModelPackageArn"]
     for resource in (
         arn(qa, "model", config),
         arn(qa, "endpoint-config", config),
         arn(qa, "endpoint", qa.name),
         group,
-        package,
     ):
         qa.sagemaker.add_tags(ResourceArn=resource, Tags=[{"Key": "team", "Value": "old"}, {"Key": "x", "Value": "1"}])
         qa.sagemaker.add_tags(ResourceArn=resource, Tags=[{"Key": "team", "Value": "new"}])

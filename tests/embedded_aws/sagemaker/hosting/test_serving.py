@@ -27,6 +27,9 @@ from tests.embedded_aws.support.sagemaker_account import (
 from tests.support import registries
 from tests.support.waiting import wait_for
 
+# The containers for scikit-learn read their script from SAGEMAKER_SUBMIT_DIRECTORY, unlike those for PyTorch.
+SCIKIT_LEARN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+
 
 @pytest.fixture
 def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
@@ -127,16 +130,17 @@ def test_a_script_can_be_outside_of_the_model_archive(qa: Account) -> None:
         ),
     )
     environment = {"SAGEMAKER_SUBMIT_DIRECTORY": code, "SAGEMAKER_PROGRAM": "serve.py"}
-    qa.endpoint(qa.config(qa.model("a", archive({"greeting.txt": "Good day"}), Environment=environment)))
+    artifact = archive({"greeting.txt": "Good day"})
+    qa.endpoint(qa.config(qa.model("a", artifact, Image=SCIKIT_LEARN, Environment=environment)))
 
     assert qa.greet() == "Good day"
 
 
 def test_a_container_in_network_isolation_cannot_download_its_script(qa: Account) -> None:
     code = qa.put("code/sourcedir.tar.gz", archive({"inference.py": "def model_fn(d): return print"}))
-    model = qa.model(
-        "a", greeter("x"), {"EnableNetworkIsolation": True}, Environment={"SAGEMAKER_SUBMIT_DIRECTORY": code}
-    )
+    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": code}
+    isolated = {"EnableNetworkIsolation": True}
+    model = qa.model("a", greeter("x"), isolated, Image=SCIKIT_LEARN, Environment=environment)
     qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=qa.config(model))
 
     assert qa.settled()["FailureReason"] == PING_FAILED
