@@ -83,7 +83,7 @@ faults: setup ## Inject every fault and change at every AWS call (takes hours). 
 explore: setup ## Search all schedules of concurrent promotions (takes an hour). ARGUMENTS="--switches 2" sets bounds.
 	PYTHONPATH=functions AWS_DEFAULT_REGION=eu-west-1 AWS_CONFIG_FILE=/dev/null $(RUN) python -m tests.explorer $(ARGUMENTS)
 
-hostile: setup ## Try every hostile input and print how each is refused.
+hostile: setup ## Try every hostile input, and list the attacks of the tests and what stops each.
 	@$(RUN) python -m tests.hostile_inputs
 
 ##@ Deploy

@@ -11,6 +11,7 @@ from docs import effects, picture
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
+from tests.hostile_inputs.attacks import attacks
 from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
@@ -69,18 +70,17 @@ def test_the_effects_on_the_security_page_are_current() -> None:
 
 
 def test_every_threat_names_tests_that_exist() -> None:
-    section = effects.PAGE.read_text().split("\n## Threats\n")[1].split("\n## ")[0]
-    rows = [row for row in section.splitlines() if row.startswith("| ")][1:]
+    found = list(attacks())
     defined = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"(?m)^def (test_\w+)\(", path.read_text())
     }
 
-    for row in rows:
-        named = re.findall(r"`(test_\w+)`", row)
-        assert named, row
-        assert set(named) <= defined, set(named) - defined
+    assert len(found) > 30
+    for attack in found:
+        assert attack.tests, attack
+        assert set(attack.tests) <= defined, set(attack.tests) - defined
 
 
 def test_the_events_in_the_readme_are_excerpts_of_the_examples() -> None:

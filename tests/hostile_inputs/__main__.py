@@ -1,4 +1,4 @@
-"""Run all hostile inputs, and print how each was refused: `make hostile`."""
+"""Run all hostile inputs, print how each was refused, and list the attacks of the tests: `make hostile`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tests.hostile_inputs.attacks import attacks
 from tests.hostile_inputs.catalog import every
 from tests.hostile_inputs.trial import tried
 
@@ -45,10 +46,20 @@ def main() -> None:
         entry = one.entry
     console.print(table)
     console.print(f"{count} hostile inputs: {refused} refused, {count - refused} copied as strings or omitted.")
+    console.print(_attacks())
     for text in wrong:
         console.print(f"WRONG {text}", style="red")
     if wrong:
         sys.exit(f"{len(wrong)} had a wrong outcome.")
+
+
+def _attacks() -> Table:
+    """Return the attacks that `make test` tries on the embedded AWS, what stops each, and the tests."""
+    table = Table("attacker", "goal", "stopped by", "tests", box=box.SIMPLE_HEAD)
+    table.columns[3].overflow = "fold"
+    for attack in attacks():
+        table.add_row(attack.attacker, attack.goal, attack.end, "\n".join(attack.tests), style=None)
+    return table
 
 
 if __name__ == "__main__":
