@@ -88,6 +88,11 @@ GRANTED = [
         "A model under a prefix in the upstream stage requires it. Without it, the denied call has a reason below.",
     ),
     Unused(
+        "StageKey ReaderRoleEncryptsCopies",
+        ("kms:Decrypt",),
+        "S3 requires it to assemble the parts of a large object. Without it, the denied call has a reason below.",
+    ),
+    Unused(
         "RollBackEndpointFunctionRole",
         ("sagemaker:DeleteEndpoint",),
         "The rollback of a new endpoint requires it. Without it, the denied call is one that has a reason below.",
