@@ -38,6 +38,10 @@ class Answer:
     code: str = ""
 
 
+class NotModeledError(BaseException):
+    """The search has no model of a state or a call, and ends. The code of a function does not catch this."""
+
+
 class AwsError(Exception):
     """The error with which AWS answers a call."""
 

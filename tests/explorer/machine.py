@@ -18,7 +18,7 @@ from botocore import xform_name
 from embedded_aws.services.cloudformation.templates import Template
 from embedded_aws.services.stepfunctions import jsonata
 from embedded_aws.services.stepfunctions.substitutions import substitute
-from tests.explorer.answers import Answer, Call, dumps
+from tests.explorer.answers import Answer, Call, NotModeledError, dumps
 from tests.explorer.functions import Invocation, Returned, instant, run
 from tests.explorer.world import ACCOUNT, BUCKET, MACHINE, REGION, STAGE, Ended, World
 from tests.linter import DEFINITION, Project
@@ -165,7 +165,7 @@ class _Steps:
                 case "Task":
                     return self._begin_task(state)
                 case kind:
-                    raise NotImplementedError(f"{kind} in {self._execution.state}")
+                    raise NotModeledError(f"The state {self._execution.state} has the type {kind}.")
 
     def _begin_task(self, state: dict[str, Any]) -> Execution | Ended:
         try:

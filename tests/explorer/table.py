@@ -13,7 +13,7 @@ from typing import Any
 from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
-from tests.explorer.answers import AwsError, dumps
+from tests.explorer.answers import AwsError, NotModeledError, dumps
 
 Key = tuple[str, str]
 Items = dict[Key, str]
@@ -74,7 +74,7 @@ def _write(items: Items, operation: str, request: dict[str, Any]) -> None:
         case "update_item":
             items[key] = dumps(json.loads(items.get(key, dumps(request["Key"]))) | _assigned(request))
         case _:
-            raise NotImplementedError(operation)
+            raise NotModeledError(f"A write to the table is a call of {operation}.")
 
 
 def _assigned(request: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from promotion.endpoint import smoke_test
 from promotion.source.tags import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG
 from tests.explorer import table
-from tests.explorer.answers import Answer, AwsError, Call, dumps
+from tests.explorer.answers import Answer, AwsError, Call, NotModeledError, dumps
 from tests.explorer.functions import instant
 
 ACCOUNT, REGION, STAGE, APPLICATION = "222222222222", "eu-west-1", "qa", "reviews"
@@ -199,7 +199,7 @@ class World:
                 return {"ScalableTargets": []}
             case "cloudwatch", ("put_metric_data" | "describe_alarms" | "put_metric_alarm"):
                 return {}
-        raise NotImplementedError(f"{call.service}.{call.operation}")
+        raise NotModeledError(f"A function calls {call.operation} of {call.service}.")
 
     def start(self, arn: str, given: str) -> None:
         """Let an execution exist. Raise AwsError if there is one of its name."""
@@ -276,7 +276,7 @@ class World:
             case "describe_endpoint_config" | "delete_endpoint_config":
                 known, name, kind = self.configs, request["EndpointConfigName"], "endpoint configuration"
             case _:
-                raise NotImplementedError(operation)
+                raise NotModeledError(f"A function calls {operation} of sagemaker.")
         if name not in known:
             raise AwsError("ValidationException", f'Could not find {kind} "{name}".')
         if operation.startswith("delete"):

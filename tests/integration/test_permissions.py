@@ -127,15 +127,8 @@ def test_a_function_has_no_permissions_of_another_function(qa: Stage, applicatio
 
 
 def test_no_function_writes_the_records_of_promotions(qa: Stage, application: str) -> None:
-    resources = qa.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=qa.stack)
-    functions = [
-        each["LogicalResourceId"]
-        for page in resources
-        for each in page["StackResourceSummaries"]
-        if each["ResourceType"] == "AWS::Lambda::Function"
-    ]
     transaction = {"TransactItems": [{"Put": {"TableName": qa.table, "Item": item("live", application)}}]}
-    for function in functions:
+    for function in qa.functions():
         dynamodb = qa.trying_as(function, "dynamodb")
         for kind in ("live", f"history#{application}-qa"):
             forged = item(kind, application)

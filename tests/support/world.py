@@ -138,6 +138,12 @@ class Stage:
         """Return the physical ID of a resource of the stage, by its name in the template."""
         return physical_id(self.account, self.stack, logical_id)
 
+    def functions(self) -> list[str]:
+        """Return the names of the stage's functions in the template."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        found = [each for page in pages for each in page["StackResourceSummaries"]]
+        return [each["LogicalResourceId"] for each in found if each["ResourceType"] == "AWS::Lambda::Function"]
+
     def _function(self, function: str) -> tuple[str, str]:
         """The name and the role of a function."""
         name = self.physical_id(function)
