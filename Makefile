@@ -44,6 +44,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	$(RUN) python -m docs.picture
 	PYTHONPATH=functions $(RUN) python -m docs.record
 	$(RUN) python -m docs.effects
+	PYTHONPATH=functions $(RUN) python -m docs.acceptance
 	$(RUN) python -m docs.messages
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
@@ -52,11 +53,11 @@ aws-images: $(UV) ## Generate the table of AWS's images from the data of the Sag
 	rm -rf .aws-images
 
 clean: ## Remove everything that was built or installed.
-	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv
+	rm -rf .aws-sam .hypothesis .local .mypy_cache .oracles .pytest_cache .ruff_cache .tools .venv checks/.venv
 
 ##@ Check
 
-test: setup lint build ## Run every check, as CI does.
+test: setup lint build .oracles/.locked ## Run every check, as CI does.
 	$(RUN) pytest -n auto --dist worksteal --permissions
 	$(RUN) python -m tests.permissions
 
@@ -105,4 +106,8 @@ $(UV):
 
 checks/.venv/.locked: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=checks/.venv $(UV) sync --locked --quiet --only-group checks
+	@touch $@
+
+.oracles/.locked: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.oracles $(UV) sync --locked --quiet --only-group oracles
 	@touch $@
