@@ -1,5 +1,6 @@
 """The documentation matches the code, the examples and the templates."""
 
+import functools
 import json
 import re
 import tomllib
@@ -7,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from docs import effects, picture
+from docs import acceptance, effects, messages, picture
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
 from tests.hostile_inputs.attacks import attacks
 from tests.linter import Project
+from tests.support.acceptance import OTHERS, TRAINING_JOBS, Row
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -69,13 +71,36 @@ def test_the_effects_on_the_security_page_are_current() -> None:
     assert effects.with_table(page) == page, "run `make docs`"
 
 
-def test_every_threat_names_tests_that_exist() -> None:
-    found = list(attacks())
-    defined = {
+@functools.cache
+def _tests() -> set[str]:
+    """Return the names of all test functions."""
+    return {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"(?m)^def (test_\w+)\(", path.read_text())
     }
+
+
+def test_the_sources_and_results_are_current() -> None:
+    page = acceptance.PAGE.read_text()
+
+    assert acceptance.with_table(page) == page, "run `make docs`"
+
+
+@pytest.mark.parametrize("row", [*TRAINING_JOBS, *OTHERS], ids=lambda row: row.source)
+def test_every_source_has_a_test_and_a_result_that_the_product_has(row: Row) -> None:
+    refusals = re.findall('"([^"]+)"', row.result)
+
+    assert row.tests
+    assert set(row.tests) <= _tests()
+    assert bool(row.loaded) == row.result.startswith("promoted")
+    for refusal in refusals:
+        words = ".*".join(re.escape(part) for part in refusal.split("…"))
+        assert re.search(words, messages.MESSAGES.read_text()), refusal
+
+
+def test_every_threat_names_tests_that_exist() -> None:
+    found, defined = list(attacks()), _tests()
 
     assert len(found) > 30
     for attack in found:
