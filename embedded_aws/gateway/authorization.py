@@ -1,4 +1,4 @@
-"""The authorization of every request by IAM."""
+"""The authorization of every request by IAM, and the responses to requests that moto does not implement."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from embedded_aws.gateway import refusals, requests
 from embedded_aws.iam import clients, decisions
 
 _logger = logging.getLogger(__name__)
+# The page that moto's web framework sends for a path without a handler.
+_PAGE = "text/html"
 
 
 class Gate:
@@ -20,21 +22,43 @@ class Gate:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Authorize a request and pass it on, or send AWS's error response."""
-        refusal = _refusal(environ)
+        refusal, requested = _refusal(environ)
         if refusal is None:
-            answer: Iterable[bytes] = self._application(environ, start_response)
-            return answer
+            return self._answer(environ, start_response, requested)
+        return refusals.send(refusal, environ, start_response)
+
+    def _answer(self, environ: dict[str, Any], start_response: Any, requested: requests.Operation) -> Iterable[bytes]:
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
+            started.append((status, headers))
+
+        reason = ""
+        try:
+            answer: Iterable[bytes] = self._application(environ, start)
+        except NotImplementedError as error:
+            # moto's own reason only repeats the name of the operation.
+            reason = "" if "has not been implemented" in str(error) else str(error)
+        else:
+            [(status, headers)] = started
+            is_page = dict(headers).get("Content-Type", "").startswith(_PAGE)
+            if not (is_page and status.startswith(("404", "405")) and requested.service != "s3"):
+                start_response(status, headers)
+                return answer
+        refusal = refusals.unimplemented(requested.service, requested.operation, requested.protocol, reason)
         return refusals.send(refusal, environ, start_response)
 
 
-def _refusal(environ: dict[str, Any]) -> refusals.Answer | None:
+def _refusal(environ: dict[str, Any]) -> tuple[refusals.Answer | None, requests.Operation]:
+    """Return the refusal of a request, or None, and the requested operation."""
+    unread = requests.Operation("", "unknown", "json", [], False)
     signed = requests.signature(environ)
     if signed is None:
-        return refusals.answer("", "rest-xml", "AccessDenied", "The request is not signed.")
+        return refusals.answer("", "rest-xml", "AccessDenied", "The request is not signed."), unread
     caller = clients.who_signed(signed.access_key_id)
     if caller is None:
         message = "The security token included in the request is invalid."
-        return refusals.answer(signed.service, "json", "UnrecognizedClientException", message)
+        return refusals.answer(signed.service, "json", "UnrecognizedClientException", message), unread
     if isinstance(caller, decisions.Caller):
         # Only services call resources of an account other than that of their key.
         environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)
@@ -46,10 +70,11 @@ def _refusal(environ: dict[str, Any]) -> refusals.Answer | None:
     for need in requested.needs:
         decision = decisions.decide(caller, need, about)
         if not decision.allowed:
-            return refusals.denied(requested.service, requested.protocol, decision.reason, decision.action)
+            refusal = refusals.denied(requested.service, requested.protocol, decision.reason, decision.action)
+            return refusal, requested
     if requested.is_known or clients.is_operator(caller):
-        return None
+        return None, requested
     action = f"{requested.service}:{requested.operation}"
     _logger.warning("%s is denied to %s, because the permissions that it requires are unknown", action, caller)
     decision = decisions.deny_unknown(caller, action)
-    return refusals.denied(requested.service, requested.protocol, decision.reason)
+    return refusals.denied(requested.service, requested.protocol, decision.reason), requested
