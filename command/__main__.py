@@ -21,6 +21,9 @@ from promotion.errors import InvalidRequestError
 from promotion.naming import application_name
 
 
+_CLEAR = "\033[2J\033[H"
+
+
 def main(given: list[str] | None = None) -> int:
     """Run the command with the arguments `given`, by default those of the process, and return its exit code."""
     options = arguments.parser().parse_args(given)
@@ -60,7 +63,8 @@ def _status(stage: Stage, options: argparse.Namespace) -> int:
         found, now = overview.status(stage, stage.named(options.applications)), datetime.datetime.now(datetime.UTC)
         text = report.status(found, now)
         if options.watch and not options.json and sys.stdout.isatty():
-            text = f"\033[2J\033[H{text}\n\n{now:%H:%M:%SZ}, every {options.interval:g} s. Press Ctrl-C to stop."
+            note = f"{now:%H:%M:%SZ}, every {options.interval:g} s. Press Ctrl-C to stop."
+            text = "\n\n".join([_CLEAR + text, note])
         _print(options, found, text, is_line=options.watch)
         if not options.watch:
             return DONE

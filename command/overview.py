@@ -139,7 +139,7 @@ def _urgency(item: dict[str, Any]) -> tuple[int, str]:
 
 
 def _endpoints(stage: Stage) -> dict[str, str]:
-    """Return the status of each endpoint whose name may be that of an application in the stage."""
+    """Return the status of each endpoint that can belong to an application in the stage."""
     pages = stage.client("sagemaker").get_paginator("list_endpoints").paginate(NameContains=f"-{stage.name}")
     return {each["EndpointName"]: each["EndpointStatus"] for page in pages for each in page["Endpoints"]}
 
