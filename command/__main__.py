@@ -20,7 +20,6 @@ from command.text import counted, printable
 from promotion.errors import InvalidRequestError
 from promotion.naming import application_name
 
-
 _CLEAR = "\033[2J\033[H"
 
 
