@@ -144,6 +144,7 @@ INCOMING = PinnedObject(
     checksum="of the plan",
     target="models/model.tar.gz",
     incoming="incoming/execution/0a",
+    owner=UPSTREAM,
 )
 
 
@@ -156,7 +157,7 @@ def incoming(planted: str) -> Summary:
 
     async def scenario() -> Summary:
         async with served(s3):
-            copier = IncomingCopier(client(), client, STAGE_BUCKET, OWN, UPSTREAM, threshold=1)
+            copier = IncomingCopier(client(), client, STAGE_BUCKET, OWN, threshold=1)
             return await copier.copy_on_loop([INCOMING], 60)
 
     try:
