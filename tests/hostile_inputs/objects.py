@@ -103,7 +103,7 @@ class Upstream(S3):
         return status, headers | self.head, body
 
     async def respond(self, request: Request) -> Response | None:
-        reads = {"HeadObject", "GetObject", "ListObjectsV2", "GetObjectTagging"}
+        reads = {"HeadBucket", "HeadObject", "GetObject", "ListObjectsV2", "GetObjectTagging"}
         assert request.operation in reads, request.operation
         return await super().respond(request)
 
@@ -173,7 +173,7 @@ def objects() -> Iterator[Hostile]:
         (
             "in a bucket of another account",
             lambda: Upstream(name, owner=STRANGER),
-            "check that the bucket belongs to the upstream account",
+            "does not belong to account",
         ),
         ("that cannot be read", lambda: failing("AccessDenied"), '"Action": "s3:GetObject"'),
         ("that does not exist", lambda: Upstream(), "does not exist"),
