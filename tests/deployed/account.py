@@ -215,7 +215,9 @@ class Account:
     def machine(self, label: str, definition: dict[str, Any], role: str, **options: Any) -> str:
         """Create a state machine, and return its ARN."""
         name, client = self.name(label), self.client("stepfunctions")
-        self.ledger.add("stepfunctions", "delete_state_machine", stateMachineArn=self.arn("states", f"stateMachine:{name}"))
+        self.ledger.add(
+            "stepfunctions", "delete_state_machine", stateMachineArn=self.arn("states", f"stateMachine:{name}")
+        )
 
         def create() -> Any:
             return client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role, **options)

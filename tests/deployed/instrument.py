@@ -96,7 +96,9 @@ def run(
             stop.set()
             raise
     found = {result.probe.name: result for results, _ in ended for result in results}
-    return [found[each.name] for each in probes if each.name in found], [problem for _, problems in ended for problem in problems]
+    return [found[each.name] for each in probes if each.name in found], [
+        problem for _, problems in ended for problem in problems
+    ]
 
 
 def _run_group(
@@ -142,8 +144,10 @@ def table(results: Sequence[Result], width: int = 150) -> list[str]:
         if result.verdict == DIFFERS:
             says += f"\n(believed: {result.probe.believed})"
         lines += _row((result.probe.belief, result.probe.documented, says), columns)
-    counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in
-              (AGREES, DIFFERS, NOT_MODELED, FAILED)}
+    counts = {
+        verdict: sum(result.verdict == verdict for result in results)
+        for verdict in (AGREES, DIFFERS, NOT_MODELED, FAILED)
+    }
     return [*lines, rule, ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)]
 
 

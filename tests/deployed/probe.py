@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in probes:
             print(f"{each.group}/{each.name}: {each.belief} [{each.documented}]")
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     stop = threading.Event()
     session = boto3.session.Session(profile_name=options.profile, region_name=options.region)
     here = Account(session, options.stage, _file(options.ledgers, session, "start"), stop)
@@ -107,9 +106,10 @@ def _runs(process: int) -> bool:
 
 
 def _show(result: Result) -> None:
-    mark = "✔" if result.verdict == AGREES else "✘" if result.verdict in (DIFFERS, FAILED) else "–"
+    mark = "✔" if result.verdict == AGREES else "✘" if result.verdict in (DIFFERS, FAILED) else "-"
     print(f"{mark} {result.probe.group}/{result.probe.name}: {result.verdict}", flush=True)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -82,8 +82,8 @@ def statuses_of_a_granted_approval(account: Account) -> str:
 
 
 @probe(
-    "ApproverDecisions is a list of JSON objects with Approver, Decision, ApprovalDecisionTime and Comment; Approver is "
-    "the ARN of the caller",
+    "ApproverDecisions is a list of JSON objects with Approver, Decision, ApprovalDecisionTime and Comment; Approver "
+    "is the ARN of the caller",
     documented="assumed: functions/promotion/history/approval.py, embedded_aws/services/ssm/execution.py",
     believed="ApprovalDecisionTime, Approver, Comment, Decision; the caller; Approve",
     costs=_STEP,
@@ -234,8 +234,8 @@ def a_pattern_matches_a_part(account: Account) -> str:
 
 
 @probe(
-    f"More than {_CAPACITY} approvals can be pending: an automation that waits does not count as a concurrent one, or a "
-    "further one is queued",
+    f"More than {_CAPACITY} approvals can be pending: an automation that waits does not count as a concurrent one, or "
+    "a further one is queued",
     documented="Systems Manager quotas (100 concurrent automations, 1,000 queued); assumed: docs/limits.md",
     believed=f"{_CAPACITY + 1} started",
     costs=[Cost("Automation step", _CAPACITY + 1)],

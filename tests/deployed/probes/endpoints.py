@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 from typing import Any
 
 from tests.deployed.account import Account, allow, error_of
@@ -70,7 +71,7 @@ def an_archive_of_two_members(account: Account) -> str:
     hosting = _hosting(account)
     code = tar({f"code/{name}": content for name, content in _CODE.items()}).rstrip(b"\0")
     code += bytes(-len(code) % 512)
-    two = archives.gzip.compress(code, mtime=0) + archives.tar_gz({"label.txt": b"two members"})
+    two = gzip.compress(code, mtime=0) + archives.tar_gz({"label.txt": b"two members"})
     config = hosting.config("two", {"A": 1}, hosting.model("two", two))
     endpoint = hosting.endpoint("two", config)
     says = _with_status(hosting, endpoint)
@@ -124,7 +125,8 @@ def _both(account: Account) -> str:
 
 
 @probe(
-    "RetainAllVariantProperties is accepted for a config without one of the variants, and retains the weight of the other",
+    "RetainAllVariantProperties is accepted for a config without one of the variants, and retains the weight of the "
+    "other",
     documented="SageMaker API reference, UpdateEndpoint, does not say what becomes of a variant that is missing",
     believed="A has weight 5 and 1 instances",
     costs=_hours(0.5),
@@ -139,8 +141,8 @@ def retained_properties_without_a_variant(account: Account) -> str:
     hosting.at_rest(endpoint, "any")
     hosting.update(endpoint, account.shared["config"], RetainAllVariantProperties=True)
     return ", ".join(
-        f"{variant['VariantName']} has weight {variant['DesiredWeight']:g} and {variant['DesiredInstanceCount']} instances"
-        for variant in hosting.describe(endpoint)["ProductionVariants"]
+        f"{each['VariantName']} has weight {each['DesiredWeight']:g} and {each['DesiredInstanceCount']} instances"
+        for each in hosting.describe(endpoint)["ProductionVariants"]
     )
 
 
@@ -176,7 +178,7 @@ def the_rounding_of_a_canary(account: Account) -> str:
 
 
 def _baking(hosting: Hosting, endpoint: str) -> str | None:
-    """Return the size of the fleet that bakes, "rejected" if there is no deployment, or None before it bakes."""
+    """Return the size of the canary in its baking period, "rejected" if there is no deployment, or None before it."""
     found = hosting.describe(endpoint)
     (pending,) = found.get("PendingDeploymentSummary", {}).get("ProductionVariants") or [{}]
     statuses = [status["Status"] for status in pending.get("VariantStatus", [])]
@@ -262,8 +264,8 @@ def a_minimum_capacity_of_zero(account: Account) -> str:
 
 
 @probe(
-    "A scheduled action after which the minimum would exceed the maximum changes nothing, and a one-time action remains "
-    "in descriptions",
+    "A scheduled action after which the minimum would exceed the maximum changes nothing, and a one-time action "
+    "remains in descriptions",
     documented="assumed: embedded_aws/services/application_autoscaling.py",
     believed="1 to 1, 1 action",
 )
@@ -276,9 +278,9 @@ def a_scheduled_action_above_the_maximum(account: Account) -> str:
     action = {"ScheduledActionName": account.name("action"), "Schedule": f"at({at:%Y-%m-%dT%H:%M:%S})"}
     client.put_scheduled_action(**target, **action, ScalableTargetAction={"MinCapacity": 2})
     account.pause(seconds + (1 if account.is_embedded else 120))
-    (found,) = client.describe_scalable_targets(
-        ServiceNamespace="sagemaker", ResourceIds=[target["ResourceId"]]
-    )["ScalableTargets"]
+    (found,) = client.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[target["ResourceId"]])[
+        "ScalableTargets"
+    ]
     actions = client.describe_scheduled_actions(ServiceNamespace="sagemaker", ResourceId=target["ResourceId"])
     says = f"{found['MinCapacity']} to {found['MaxCapacity']}, {len(actions['ScheduledActions'])} action"
     _deregister(account)
@@ -315,7 +317,7 @@ def alarms_of_a_deregistered_target(account: Account) -> str:
 
 @probe(
     "FILL(metric, 0) of a metric that was never reported has values, so that an alarm on it becomes OK",
-    documented="assumed: template.yaml, the alarms of the monitor; CloudWatch user guide, Using math expressions (FILL)",
+    documented="assumed: template.yaml, alarms of the monitor; CloudWatch user guide, Using math expressions (FILL)",
     believed="OK",
     costs=[Cost("CloudWatch alarm metric", 1)],
 )
@@ -352,7 +354,7 @@ def fill_of_a_metric_that_never_was(account: Account) -> str:
 
 @probe(
     "CreateEndpoint with a KmsKeyId in its config requires kms:CreateGrant of its caller",
-    documented="SageMaker developer guide, API permissions reference; assumed: application.yaml needs no such permission",
+    documented="SageMaker developer guide, API permissions reference",
     believed="AccessDeniedException",
     costs=[Cost("KMS key", 1), Cost("KMS request", 5)],
 )
@@ -366,13 +368,9 @@ def create_endpoint_with_a_key(account: Account) -> str:
     role = account.role("key", [allow(["sagemaker:CreateEndpoint", "sagemaker:DescribeEndpoint"])])
     client, name = account.client("sagemaker", account.session_of(role)), account.name("key")
     account.ledger.add("sagemaker", "delete_endpoint", EndpointName=name)
-    missing = account.name("none")
-    # Until the role has settled, every call is denied.
-    account.wait(
-        lambda: None if error_of(lambda: client.describe_endpoint(EndpointName=missing)) == "AccessDeniedException" else 1,
-        "IAM",
-        90,
-    )
+    # Until the role has settled, every call is denied; afterwards, this endpoint does not exist.
+    with contextlib.suppress(ClientError):
+        account.settling(lambda: client.describe_endpoint(EndpointName=account.name("none")), "AccessDenied")
     return error_of(lambda: client.create_endpoint(EndpointName=name, EndpointConfigName=config))
 
 

@@ -104,8 +104,9 @@ def every_event_is_delivered(account: Account) -> str:
 
 
 @probe(
-    "The text of an email that an input template in quotes makes keeps these quotes, and the quotes and line breaks of a value",
-    documented="EventBridge user guide, Input transformation; assumed for quotes and line breaks: template.yaml, NotifyFailure",
+    "The text of an email that an input template in quotes makes keeps these quotes, and the quotes and line breaks of "
+    "a value",
+    documented="EventBridge user guide, Input transformation; assumed for quotes: template.yaml, NotifyFailure",
     believed=json.dumps(f'"[qa] {_TEXT} End."'),
     costs=_COSTS,
 )

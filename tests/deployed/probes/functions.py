@@ -43,7 +43,7 @@ def handler(event, context):
 def _failure(account: Account, kind: str) -> tuple[str, str]:
     """Return the error and the cause with which a state fails that invokes a function of this kind."""
     found = _run(account, kind, timeout=3)
-    return str(found["error"]), str(found["cause"])
+    return str(found["Error"]), str(found["Cause"])
 
 
 def _run(account: Account, kind: str, timeout: int) -> Any:
@@ -59,13 +59,11 @@ def _run(account: Account, kind: str, timeout: int) -> Any:
                 "Resource": f"arn:{account.partition}:states:::lambda:invoke",
                 "Arguments": {"FunctionName": function, "Payload": {"kind": kind}},
                 "Output": "{% $states.result.Payload %}",
-                "Retry": [
-                    {"ErrorEquals": ["Lambda.AWSLambdaException"], "IntervalSeconds": 3, "MaxAttempts": 8}
-                ],
+                "Retry": [{"ErrorEquals": ["Lambda.AWSLambdaException"], "IntervalSeconds": 3, "MaxAttempts": 8}],
                 "Catch": [
                     {
                         "ErrorEquals": ["States.ALL"],
-                        "Output": {"error": "{% $states.errorOutput.Error %}", "cause": "{% $states.errorOutput.Cause %}"},
+                        "Output": "{% $states.errorOutput %}",
                         "Next": "Failed",
                     }
                 ],
@@ -89,7 +87,7 @@ def _form(cause: str) -> str:
 
 @probe(
     "A function that times out fails the state with Sandbox.Timedout, and the cause is JSON",
-    documented="Step Functions developer guide, Handling errors; form of the cause assumed: template.yaml, ErrorMessage",
+    documented="Step Functions developer guide, Handling errors; form assumed: template.yaml, ErrorMessage",
     believed="Sandbox.Timedout: JSON with errorMessage, errorType",
     costs=_COSTS,
 )
@@ -114,7 +112,7 @@ def a_function_out_of_memory(account: Account) -> str:
 
 @probe(
     "The cause of an exception with a message of 40,000 characters is cut to 32,768 characters, so that it is not JSON",
-    documented="Step Functions API reference, DescribeExecution (cause: at most 32,768); assumed: template.yaml, ErrorMessage",
+    documented="Step Functions API reference, DescribeExecution (cause); assumed: template.yaml, ErrorMessage",
     believed="ValueError: 32768 characters",
     costs=_COSTS,
 )

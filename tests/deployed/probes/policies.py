@@ -97,7 +97,7 @@ def a_start_with_tags_requires_tagging(account: Account) -> str:
     documented="assumed: docs/decisions.md, The role of a function trusts Lambda without a condition",
     believed="AccessDeniedException",
     costs=[Cost("Lambda gigabyte-second", 1)],
-    not_modeled="Creating a function does not check the role's trust in the embedded AWS; its decisions have no such key.",
+    not_modeled="The embedded Lambda keeps the credentials of a function whose role changes.",
 )
 def lambda_sends_no_source_account(account: Account) -> str:
     """Invoke a function whose role trusts Lambda only for this account."""

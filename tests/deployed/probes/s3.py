@@ -16,8 +16,8 @@ _REQUESTS = 512
 
 
 @probe(
-    "An object that is uploaded with aws:kms and without a key, as SageMaker's SDK uploads sourcedir.tar.gz, is encrypted "
-    "with the AWS managed key aws/s3",
+    "An object that is uploaded with aws:kms and without a key, as SageMaker's SDK uploads sourcedir.tar.gz, is "
+    "encrypted with the AWS managed key aws/s3",
     documented="S3 user guide, Using server-side encryption with AWS KMS keys",
     believed="aws:kms with aws/s3",
     costs=[Cost("S3 write or list request", 3), Cost("KMS request", 2)],
@@ -78,9 +78,9 @@ def a_conditional_copy_does_not_overwrite(account: Account) -> str:
 
 @probe(
     "HEAD returns the number of tags only to a caller with s3:GetObjectTagging",
-    documented="assumed: upstream.yaml, DownstreamReadsObjects",
+    documented="S3 API reference, HeadObject (TagCount)",
     believed="with the permission 1, without it none",
-    not_modeled="The embedded S3 does not return x-amz-tagging-count.",
+    not_modeled="The embedded S3 returns the number to every caller who can read the object.",
     costs=[Cost("S3 write or list request", 2)],
 )
 def head_returns_the_number_of_tags(account: Account) -> str:
@@ -126,8 +126,8 @@ def head_for_a_checksum_requires_the_key(account: Account) -> str:
 
 @probe(
     f"S3 answers {_REQUESTS} requests in flight for new keys of one bucket without SlowDown",
-    documented="S3 user guide, Best practices design patterns (3,500 writes a second for a prefix); assumed for a burst",
-    believed=f"{_REQUESTS} × 200",
+    documented="S3 user guide, Best practices design patterns (3,500 writes a second); assumed for a burst",
+    believed=f"{_REQUESTS} times 200",
     costs=[Cost("S3 write or list request", _REQUESTS + 2)],
 )
 def s3_answers_many_requests_at_once(account: Account) -> str:
@@ -146,4 +146,4 @@ def s3_answers_many_requests_at_once(account: Account) -> str:
     # The embedded AWS is one process, which the number of requests in flight does not change.
     with concurrent.futures.ThreadPoolExecutor(8 if account.is_embedded else _REQUESTS) as pool:
         counts = collections.Counter(pool.map(copy, range(_REQUESTS)))
-    return ", ".join(f"{count} × {status}" for status, count in sorted(counts.items()))
+    return ", ".join(f"{count} times {status}" for status, count in sorted(counts.items()))

@@ -17,7 +17,7 @@ def _ended(account: Account, given: Any) -> dict[str, Any]:
 @probe(
     "An input that names no source is refused",
     documented="events/README.md",
-    believed="InvalidRequestError",
+    believed="InvalidInputError",
     costs=[Cost("state transition", 10)],
 )
 def an_input_without_a_source_is_refused(account: Account) -> str:
@@ -28,7 +28,7 @@ def an_input_without_a_source_is_refused(account: Account) -> str:
 @probe(
     "The reader role of the upstream account can be assumed, and a job that does not exist is refused by name",
     documented="docs/deploying.md, Set up the accounts",
-    believed="InvalidRequestError: The training job there-is-no-such-job does not exist",
+    believed="InvalidInputError: The training job there-is-no-such-job does not exist",
     costs=[Cost("state transition", 10)],
 )
 def a_missing_job_is_refused(account: Account) -> str:

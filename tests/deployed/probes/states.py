@@ -28,13 +28,14 @@ _CAUSES = {
 
 
 @probe(
-    "The expression that reads the message of a cause gives the same in AWS's JSONata as in the reference implementation",
+    "The expression that reads the message of a cause gives the same in AWS's JSONata as in the reference "
+    "implementation",
     documented="Step Functions developer guide, Transforming data with JSONata; template.yaml, ErrorMessage",
     believed=f"{len(_CAUSES)} of {len(_CAUSES)} equal",
     costs=[Cost("state transition", 2)],
 )
 def the_expression_for_messages(account: Account) -> str:
-    """Evaluate the definition's expression with recorded causes: with TestState, or in the embedded AWS in a machine."""
+    """Evaluate the definition's expression with recorded causes."""
     output = f"{{% {Project.read().substitutions()['ErrorMessage']} %}}"
     state = {"Type": "Pass", "QueryLanguage": "JSONata", "Output": output, "End": True}
     found = {cause: evaluate(account, state, {"Cause": cause}) for cause in _CAUSES}
@@ -81,7 +82,7 @@ def the_event_of_a_failed_execution(account: Account) -> str:
 
 @probe(
     "A state machine with logging can be created immediately after its role and its log group",
-    documented="assumed: template.yaml, PromotionStateMachine; Step Functions retries the resource policy of CloudWatch Logs",
+    documented="assumed: template.yaml, PromotionStateMachine",
     believed="created",
     not_modeled="The embedded Step Functions delivers no logs.",
     costs=[Cost("state transition", 1), Cost("log gigabyte", 0.0001)],
@@ -139,7 +140,7 @@ def _logged(account: Account) -> tuple[str, str]:
     "with TransactionConflict among the reasons",
     documented="DynamoDB developer guide, Transaction conflict handling",
     believed="TransactionCanceledException TransactionConflict, TransactionConflictException",
-    not_modeled="DynamoDB serves one request at a time there. gateway/faults.py answers with a conflict where a test asks.",
+    not_modeled="The embedded DynamoDB serves one request at a time. gateway/faults.py provokes conflicts.",
     costs=[Cost("DynamoDB write request unit", 4000)],
 )
 def transaction_conflicts(account: Account) -> str:

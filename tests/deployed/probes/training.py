@@ -13,12 +13,15 @@ from tests.deployed.instrument import probe
 from tests.deployed.prices import Cost
 from tests.deployed.probes.s3 import encryption
 
-_TRAINS = SCRIPT + """
+_TRAINS = (
+    SCRIPT
+    + """
 if __name__ == "__main__":
     import os
     with open(os.path.join(os.environ["SM_MODEL_DIR"], "label.txt"), "w") as file:
         file.write("trained")
 """
+)
 _APPLICATION = "model-promotion-probe"
 
 
@@ -26,7 +29,10 @@ def _train(account: Account) -> tuple[str, str]:
     """Run a training job without a key, and return its name and its bucket."""
     bucket, sagemaker = account.bucket("train"), account.client("sagemaker")
     account.client("s3").put_object(
-        Bucket=bucket, Key="sourcedir.tar.gz", Body=archive({"train.py": _TRAINS.encode()}), ServerSideEncryption="aws:kms"
+        Bucket=bucket,
+        Key="sourcedir.tar.gz",
+        Body=archive({"train.py": _TRAINS.encode()}),
+        ServerSideEncryption="aws:kms",
     )
     arns = [f"arn:{account.partition}:s3:::{bucket}", f"arn:{account.partition}:s3:::{bucket}/*"]
     statements = [
@@ -67,9 +73,9 @@ def _train(account: Account) -> tuple[str, str]:
 
 
 @probe(
-    "SageMaker encrypts the output of a job without KmsKeyId with the AWS managed key aws/s3, in a bucket whose default "
-    "is SSE-S3; its event contains the tags as a map",
-    documented="SageMaker API reference, OutputDataConfig; form of the tags assumed: template.yaml, PromoteTraining",
+    "SageMaker encrypts the output of a job without KmsKeyId with the AWS managed key aws/s3, in a bucket whose "
+    "default is SSE-S3; its event contains the tags as a map",
+    documented="SageMaker API reference, OutputDataConfig; tags assumed: embedded_aws/services/sagemaker/training/jobs.py",
     believed=f'aws:kms with aws/s3; Completed, Tags {{"probe:application": "{_APPLICATION}"}}',
     costs=[Cost("training instance ml.m5.large", 0.1), Cost("SQS request", 60)],
 )
@@ -125,7 +131,7 @@ def tags_of_a_package_version(account: Account) -> str:
 
 @probe(
     "A tag whose key begins with sagemaker: can be set by users; only aws: is reserved",
-    documented="assumed: docs/promoting.md copies no tags of a source; SageMaker API reference, Tag (pattern of the key)",
+    documented="SageMaker API reference, Tag (the pattern of the key)",
     believed="accepted",
 )
 def tags_of_sagemaker(account: Account) -> str:
