@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gzip
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from tests.deployed.account import Account, allow, error_of
 from tests.deployed.hosting import SCRIPT, Hosting, image, tar

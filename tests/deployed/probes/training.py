@@ -75,7 +75,7 @@ def _train(account: Account) -> tuple[str, str]:
 @probe(
     "SageMaker encrypts the output of a job without KmsKeyId with the AWS managed key aws/s3, in a bucket whose "
     "default is SSE-S3; its event contains the tags as a map",
-    documented="SageMaker API reference, OutputDataConfig; tags assumed: embedded_aws/services/sagemaker/training/jobs.py",
+    documented="SageMaker API reference, OutputDataConfig; tags assumed: README.md",
     believed=f'aws:kms with aws/s3; Completed, Tags {{"probe:application": "{_APPLICATION}"}}',
     costs=[Cost("training instance ml.m5.large", 0.1), Cost("SQS request", 60)],
 )
