@@ -180,6 +180,12 @@ OTHERS = (
         _CONTAINERS,
     ),
     Row(
+        "a tuning job of SDK 3 (`HyperparameterTuner`)",
+        "promoted: its best training job, with `inference.py` of its code in the archive",
+        (_LOADED, "test_a_job_of_a_tuner_of_version_3_serves_inference_py_and_not_its_training_script"),
+        f"{_CONTAINERS}, {_PYTORCH}, {_MXNET}, {_HUGGING_FACE}",
+    ),
+    Row(
         "a tuning job without a best training job",
         'refused: "none of its jobs reported the objective metric"',
         ("test_a_tuning_job_without_a_best_training_job_is_refused",),
