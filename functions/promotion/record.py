@@ -74,7 +74,7 @@ class PromotionRecord(TypedDict, total=False):
     ]
     source_kind: Annotated[
         str,
-        "The kind of source: training_job, tuning_job, model, model_package or rollback",
+        "The kind of source: training_job, tuning_job, automl_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, "

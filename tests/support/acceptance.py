@@ -191,6 +191,20 @@ OTHERS = (
         ("test_a_tuning_job_without_a_best_training_job_is_refused",),
     ),
     Row(
+        "an AutoML job, also of Canvas",
+        "promoted by a manual input: its best candidate",
+        (
+            "test_the_best_candidate_of_an_automl_job_is_promoted_by_an_input",
+            "test_an_automl_job_stands_for_all_containers_of_its_best_candidate",
+        ),
+        "the code of its containers is not published",
+    ),
+    Row(
+        "an AutoML job without a best candidate",
+        'refused: "has no best candidate with inference containers"',
+        ("test_a_job_without_a_candidate_that_serves_is_refused",),
+    ),
+    Row(
         "a version of a model package group, approved",
         "promoted",
         ("test_the_approved_package_is_promoted_rather_than_the_newest", "test_a_model_package"),
