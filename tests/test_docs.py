@@ -145,6 +145,32 @@ def test_the_latest_release_in_the_changelog_is_the_version_of_the_project() -> 
     assert releases[0] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
+def test_the_stacks_are_deployed_in_one_order_everywhere() -> None:
+    """A rule can forward events only to a bus that exists, and the policy of the bus must already permit it."""
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    order = [name for name, value in environments.items() if isinstance(value, dict) and "people" not in name]
+
+    for page in ("README.md", "docs/deploying.md"):
+        assert re.findall(r"make deploy STAGE=([\w-]+)", (ROOT / page).read_text()) == order, page
+    table = re.findall(r"(?m)^\| `([\w-]+)` \|.*`(?:template|upstream).yaml`", (ROOT / "docs/deploying.md").read_text())
+    assert table == order
+
+
+def test_the_stacks_are_removed_in_the_opposite_order() -> None:
+    """The bus of a stage has the rules of the stack that feeds the next stage; test_stack_lifecycle.py tries it."""
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    names = [value["deploy"]["parameters"]["stack_name"] for value in environments.values() if isinstance(value, dict)]
+    rows = re.findall(r"(?m)^\| \d \| `([\w-]+)`", (ROOT / "docs/deploying.md").read_text())
+
+    assert sorted(rows) == sorted(names)
+    for removed_first, removed_later in [
+        ("model-promotion-upstream-of-production", "model-promotion-qa"),
+        ("model-promotion-upstream-of-production", "model-promotion-production"),
+        ("model-promotion-upstream-of-qa", "model-promotion-qa"),
+    ]:
+        assert rows.index(removed_first) < rows.index(removed_later)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_every_linked_file_exists(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
