@@ -146,7 +146,7 @@ def _artifacts(job: AutoMLJob) -> list[str]:
 
 
 def _find(call: Call) -> AutoMLJob:
-    job: AutoMLJob | None = call.backend.auto_ml_jobs.get(call.request["AutoMLJobName"])  # type: ignore[assignment]
+    job: AutoMLJob | None = call.backend.auto_ml_jobs.get(call.request["AutoMLJobName"])
     if job is None:
         raise ApiError("ResourceNotFound", "Requested resource not found.")
     return job
