@@ -37,6 +37,7 @@ OPERATIONS = {
         "DeleteEndpointConfig",
         "DeleteModel",
         "DeleteTags",
+        "DescribeAutoMLJobV2",
         "DescribeEndpoint",
         "DescribeEndpointConfig",
         "DescribeHyperParameterTuningJob",
