@@ -8,13 +8,9 @@ from typing import Any, NoReturn
 
 from command.errors import WRONG_USE
 from promotion.aws.input_checks import did_you_mean
+from promotion.source.request import SOURCES
 
-KINDS = {
-    "training-job": "training_job",
-    "tuning-job": "tuning_job",
-    "model": "model",
-    "model-package": "model_package",
-}
+KINDS = {kind.replace("_", "-"): kind for kind in SOURCES}
 """The kinds of source as arguments, and as keys of an input."""
 
 
