@@ -97,9 +97,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     AWS config file. `port` 0 selects a free port. With `quotas`, the quotas of an account are enforced.
     """
 
-    def __init__(
-        self, directory: Path, port: int = 0, pace: Pace | None = None, quotas: Quotas | None = None
-    ) -> None:
+    def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None, quotas: Quotas | None = None) -> None:
         self.directory = directory
         self.pace = pace or Pace()
         self._host = Host(directory, self.pace, quotas)

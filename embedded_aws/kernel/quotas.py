@@ -123,7 +123,9 @@ class Quotas:
 
 
 NEW_ACCOUNT = Quotas(
-    "new account", 10, "Lambda developer guide, Lambda quotas: new accounts have reduced quotas; 10 is reported by users"
+    "new account",
+    10,
+    "Lambda developer guide, Lambda quotas: new accounts have reduced quotas; 10 is reported by users",
 )
 ESTABLISHED_ACCOUNT = Quotas(
     "established account", 1000, "Lambda developer guide, Lambda quotas, concurrent executions"

@@ -103,7 +103,7 @@ class Functions:
             raise FunctionError("Sandbox.Timedout", f"Task timed out after {timeout} seconds") from None
         except (AttributeError, LookupError, NameError, TypeError):
             raise
-        except Exception as error:  # noqa: BLE001 - Lambda reports every exception
+        except Exception as error:
             cause = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
             raise FunctionError(type(error).__name__, cause) from error
 

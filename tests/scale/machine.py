@@ -62,9 +62,7 @@ class StateMachine:
     def __init__(self, account: Account, services: Services, functions: Functions, definition: Definition) -> None:
         self._account, self._simulation = account, account.simulation
         self._functions, self._definition = functions, definition
-        self._clients = {
-            name: Client(name.removeprefix("aws-sdk:"), account.call, attempts=3) for name in _PREFIXES
-        }
+        self._clients = {name: Client(name.removeprefix("aws-sdk:"), account.call, attempts=3) for name in _PREFIXES}
         self.executions: dict[str, Execution] = {}
         self.ended = threading.Event()
         services.describe_execution = self._describe

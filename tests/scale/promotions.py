@@ -166,7 +166,9 @@ class Run:
         statuses = collections.Counter(_ending(each) for each in executions)
         for execution in executions:
             if execution.status == "FAILED":
-                self.failures.append(f"{execution.name} in {execution.last_state}: {execution.error}: {execution.cause}")
+                self.failures.append(
+                    f"{execution.name} in {execution.last_state}: {execution.error}: {execution.cause}"
+                )
         return Result(
             self._quotas,
             len(self.names),

@@ -275,10 +275,7 @@ class Services:
                     self.objects[key] = len(self.files[key])
                 return {}
             case "GetObject":
-                if bucket == TRAINING_BUCKET:
-                    content = dumps(SUITE).encode()
-                else:
-                    content = self.files[key]
+                content = dumps(SUITE).encode() if bucket == TRAINING_BUCKET else self.files[key]
                 if limits := re.fullmatch(r"bytes=(\d+)-(\d+)", request.get("Range", "")):
                     content = content[int(limits[1]) : int(limits[2]) + 1]
                 return {"Body": io.BytesIO(content), "ContentLength": len(content)}

@@ -85,9 +85,7 @@ def _unfinished(table: PromotionTable, request: Recover) -> Holder | None:
     return lock.holder(table, request.endpoint) if request.endpoint else None
 
 
-def _is_dead(
-    table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder, now: datetime.datetime
-) -> bool:
+def _is_dead(table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder, now: datetime.datetime) -> bool:
     """Return whether the holder has ended without releasing the lock, so long ago that its next recovery is due."""
     execution = executions.find(stepfunctions, holder.execution)
     if execution and execution.status == "RUNNING":

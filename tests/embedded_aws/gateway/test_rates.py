@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = '''
+SCRIPT = """
 import dataclasses, json, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,7 +87,7 @@ with EmbeddedAws(Path(sys.argv[1]), quotas=quotas) as aws:
         "before": before,
         "takes_its_turn": takes_its_turn,
     }))
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,9 @@ def test_alarms_that_are_as_they_should_be_are_not_written(monkeypatch: pytest.M
     create(monkeypatch)
     before = alarms()
     written: list[str] = []
-    monkeypatch.setattr(client("cloudwatch"), "put_metric_alarm", lambda **request: written.append(request["AlarmName"]))
+    monkeypatch.setattr(
+        client("cloudwatch"), "put_metric_alarm", lambda **request: written.append(request["AlarmName"])
+    )
 
     create(monkeypatch)
 
@@ -91,7 +93,13 @@ def test_alarms_that_are_as_they_should_be_are_not_written(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "change",
-    [{"Threshold": 2}, {"AlarmActions": []}, {"ActionsEnabled": False}, {"OKActions": [TOPIC]}, {"EvaluationPeriods": 3}],
+    [
+        {"Threshold": 2},
+        {"AlarmActions": []},
+        {"ActionsEnabled": False},
+        {"OKActions": [TOPIC]},
+        {"EvaluationPeriods": 3},
+    ],
 )
 def test_an_alarm_that_someone_changed_is_restored(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     create(monkeypatch)
