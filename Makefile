@@ -11,8 +11,8 @@ ARGUMENTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local setup hooks format unit docs aws-images clean test lint permissions faults explore hostile build \
-	deploy
+.PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
+	explore hostile build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -37,7 +37,7 @@ format: setup ## Format the code and apply ruff's fixes.
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-unit: setup ## Run the tests that do not need the embedded AWS.
+unit: setup .old-runtime/.locked ## Run the tests that do not need the embedded AWS.
 	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
 
 docs: setup ## Generate the state graph, the tables and the list of messages in docs/.
@@ -51,12 +51,15 @@ aws-images: $(UV) ## Generate the table of AWS's images from the data of the Sag
 	$(RUN) python -m checks.aws_images .aws-images
 	rm -rf .aws-images
 
+service-models: setup ## Generate the service models of the functions from those of the locked botocore.
+	$(RUN) python -m checks.service_models
+
 clean: ## Remove everything that was built or installed.
-	rm -rf .aws-sam .hypothesis .local .mypy_cache .pytest_cache .ruff_cache .tools .venv checks/.venv
+	rm -rf .aws-sam .hypothesis .local .mypy_cache .old-runtime .pytest_cache .ruff_cache .tools .venv checks/.venv
 
 ##@ Check
 
-test: setup lint build ## Run every check, as CI does.
+test: setup .old-runtime/.locked lint build ## Run every check, as CI does.
 	$(RUN) pytest -n auto --dist worksteal --permissions
 	$(RUN) python -m tests.permissions
 
@@ -105,4 +108,8 @@ $(UV):
 
 checks/.venv/.locked: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=checks/.venv $(UV) sync --locked --quiet --only-group checks
+	@touch $@
+
+.old-runtime/.locked: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.old-runtime $(UV) sync --locked --quiet --only-group old-runtime
 	@touch $@

@@ -163,7 +163,7 @@ FLOW = [
         "Apply autoscaling",
         state(
             "Apply autoscaling",
-            "Retry: ${RetryTransientErrors}\n",
+            "Retry: ${RetryChange}\n",
             f"Retry:\n      - ${{TransientErrorRetrier}}\n{RETRY_ONCE}",
         ),
     ),

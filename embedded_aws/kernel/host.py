@@ -29,8 +29,8 @@ class Pace:
 class Host:
     """The environment of a service.
 
-    `directory` contains the files of its processes; `quotas` are enforced unless they are None. `exits` is closed when the embedded AWS stops, last in, first out:
-    a service that starts threads or processes registers their end there.
+    `directory` contains the files of its processes; `quotas` are enforced unless they are None. `exits` is closed when
+    the embedded AWS stops, last in, first out: a service that starts threads or processes registers their end there.
     """
 
     directory: Path

@@ -4,7 +4,8 @@ The Lambda runtime reports only the class name, without its base classes. So the
 the state machine, not one for each cause:
 
 * PromotionError
-  - InvalidRequestError    the input or the settings are invalid           -> Promotion failed
+  - InvalidRequestError    the event or the settings are invalid           -> Promotion failed
+    - InvalidInputError    the input of a manual start is invalid          -> Invalid input
   - PromotionRefusedError  the candidate or the endpoint cannot be used     -> Promotion failed
   - EndpointBusyError      another party is changing the endpoint           -> wait
   - TransientError         AWS reported a transient error                   -> retry a few times
@@ -19,6 +20,10 @@ class PromotionError(Exception):
 
 class InvalidRequestError(PromotionError):
     """The input or the settings are invalid."""
+
+
+class InvalidInputError(InvalidRequestError):
+    """The input of a manual start is invalid; only the person who started the execution needs to know."""
 
 
 class PromotionRefusedError(PromotionError):

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from promotion.aws.clients import client, upstream_client
+from promotion.errors import InvalidInputError, InvalidRequestError
 from promotion.history import approval, recovery, rejection, rollback
 from promotion.history.approval import Policy
 from promotion.history.table import PromotionTable
@@ -23,7 +24,19 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Return the `outcome` that selects the next state, and the variables of the state machine."""
+    """Return the `outcome` that selects the next state, and the variables of the state machine.
+
+    Raise InvalidInputError for an invalid request that concerns only the person who made it.
+    """
+    try:
+        return _resolved(event)
+    except InvalidRequestError as error:
+        if request.concerns_only_its_author(event["input"]):
+            raise InvalidInputError(str(error)) from None
+        raise
+
+
+def _resolved(event: dict[str, Any]) -> dict[str, Any]:
     execution, stage, started_at = event["execution"], event["stage"], event["started_at"]
     region, own_account = execution.split(":")[3:5]
     table, ssm = PromotionTable(client("dynamodb"), event["table"]), client("ssm")

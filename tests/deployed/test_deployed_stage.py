@@ -25,7 +25,7 @@ def test_an_input_that_names_no_source_is_refused(stepfunctions: Any, outputs: d
     execution = ended(stepfunctions, outputs, {})
 
     assert execution["status"] == "FAILED"
-    assert execution["error"] == "InvalidRequestError"
+    assert execution["error"] == "InvalidInputError"
 
 
 def test_a_job_that_does_not_exist_is_refused_by_the_upstream_account(
@@ -33,7 +33,7 @@ def test_a_job_that_does_not_exist_is_refused_by_the_upstream_account(
 ) -> None:
     execution = ended(stepfunctions, outputs, {"training_job": "there-is-no-such-job"})
 
-    assert execution["error"] == "InvalidRequestError"
+    assert execution["error"] == "InvalidInputError"
     assert "The training job there-is-no-such-job does not exist" in execution["cause"]
 
 

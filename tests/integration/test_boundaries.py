@@ -166,7 +166,7 @@ def test_a_hostile_string_is_one_log_line(qa: Stage, application: str) -> None:
     lines = [line for line in logged(qa, FUNCTION_LOGS) if f"forged-{application}" in line]
     assert lines
     for line in lines:
-        assert line.startswith("[ERROR] InvalidRequestError: "), line
+        assert line.startswith("[ERROR] InvalidInputError: "), line
         assert '\\r\\n{\\"level\\"' in line
 
 

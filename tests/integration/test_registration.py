@@ -58,7 +58,7 @@ def test_a_promotion_of_an_unregistered_application_cannot_be_started(
     preview = qa.promote({"training_job": job, "application": name, "preview": True})
     of_event = qa.promote(event("SageMaker Training Job State Change", completed) | {"preview": True})
 
-    assert (started.status, started.error) == ("FAILED", "InvalidRequestError")
+    assert (started.status, started.error) == ("FAILED", "InvalidInputError")
     assert preview.output["would_be"] == "failed"
     for text in (started.cause, preview.output["why"]):
         assert f"The training job {job} is for the application {name}, which is not registered" in str(text)
@@ -91,7 +91,7 @@ def test_an_endpoint_of_an_application_that_is_no_longer_registered_is_not_rolle
 
     execution = qa.promote({"rollback": f"{application}-qa"})
 
-    assert execution.error == "InvalidRequestError"
+    assert execution.error == "InvalidInputError"
     assert f"The endpoint {application}-qa is for the application {application}, which is not registered" in str(
         execution.cause
     )

@@ -128,7 +128,8 @@ class Services:
             return self._tags(operation, request)
         if operation.endswith("Endpoint"):
             return self._endpoint(operation, request)
-        kind, known = ("endpoint configuration", self.configs) if "Config" in operation else ("model", self.models)
+        kind = "endpoint configuration" if "Config" in operation else "model"
+        known = self.configs if kind == "endpoint configuration" else self.models
         name = request["EndpointConfigName" if known is self.configs else "ModelName"]
         if operation.startswith("Create"):
             if name in known:
@@ -140,7 +141,8 @@ class Services:
         if operation.startswith("Delete"):
             del known[name]
             return {}
-        return known[name]
+        description: dict[str, Any] = known[name]
+        return description
 
     def add(self, kind: str, name: str, request: dict[str, Any]) -> None:
         """Add a model or an endpoint config from the request that creates it."""
@@ -178,7 +180,9 @@ class Services:
         names = sorted(name for name in known if request.get("NameContains", "") in name)
         start = int(request.get("NextToken", 0))
         end = start + request.get("MaxResults", _PAGE)
-        page = [{f"{kind}Name": name, f"{kind}Arn": self.arn(resource, name)} for name in names[start:end]]
+        page: list[dict[str, Any]] = [
+            {f"{kind}Name": name, f"{kind}Arn": self.arn(resource, name)} for name in names[start:end]
+        ]
         if kind == "Endpoint":
             for each in page:
                 endpoint = self._settled(each["EndpointName"])

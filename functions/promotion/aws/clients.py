@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import boto3
 from botocore.config import Config
+
+from promotion.aws import sdk
 
 # Shorter than any function's time-out, so that a hanging request becomes an error that can be retried.
 CONFIG = Config(connect_timeout=5, read_timeout=55, retries={"mode": "standard", "total_max_attempts": 6})
@@ -15,7 +16,7 @@ CONFIG = Config(connect_timeout=5, read_timeout=55, retries={"mode": "standard",
 @functools.cache
 def client(service: str) -> Any:
     """Return the client for a service in this account."""
-    return boto3.client(service, config=CONFIG)
+    return sdk.session().client(service, config=CONFIG)
 
 
 def upstream_client(role_arn: str, external_id: str, session_name: str, service: str) -> Any:
@@ -26,7 +27,7 @@ def upstream_client(role_arn: str, external_id: str, session_name: str, service:
     credentials = client("sts").assume_role(
         RoleArn=role_arn, ExternalId=external_id, RoleSessionName=session_name[:64], DurationSeconds=900
     )["Credentials"]
-    return boto3.client(
+    return sdk.session().client(
         service,
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],

@@ -18,8 +18,9 @@ from promotion.source.request import Recover
 def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict[str, Any]:
     """Return the `outcome` of a request for recovery, its `reason`, and the dead `execution` and its `promotion`.
 
-    The outcome is "recover", "nothing_to_recover" (also if a later attempt is to come) or "abandoned"; `recoveries` is the number of recoveries of the dead
-    execution, including this one. Raise TransientError if the execution is still running.
+    The outcome is "recover", "nothing_to_recover" (also if a later attempt is to come) or "abandoned"; `recoveries` is
+    the number of recoveries of the dead execution, including this one. Raise TransientError if the execution is still
+    running.
     """
     is_manual = not request.executions
     unfinished = _unfinished(table, request)
@@ -41,8 +42,8 @@ def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict
         minutes = unfinished.wait.total_seconds() / 60
         reason = (
             f"The endpoint {endpoint} could not be recovered in {unfinished.recoveries} attempts and is still locked. "
-            f"WatchPromotionsFunction starts the next attempt in about {minutes:g} minutes. To start it now, start this "
-            f'state machine with the input {{"recover": "{endpoint}"}}.'
+            f"WatchPromotionsFunction starts the next attempt in about {minutes:g} minutes. To start it now, start "
+            f'this state machine with the input {{"recover": "{endpoint}"}}.'
         )
         return {"outcome": "nothing_to_recover", "reason": reason}
     if not is_manual and (unfinished.is_abandoned or len(request.executions) > lock.RECOVERY_ATTEMPTS):

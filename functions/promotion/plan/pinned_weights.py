@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.aws import service_model
-from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.errors import PromotionRefusedError
 from promotion.source import unpinned
 
 
@@ -29,13 +29,4 @@ def not_pinned(containers: list[dict[str, Any]], settings: dict[str, Any], appli
 def kept_variables(value: Any, where: str) -> list[str]:
     """Return the setting KeptVariables, a list of names; raise InvalidRequestError if it is something else."""
     shape = service_model.input_shape("sagemaker", "CreateModel").members["PrimaryContainer"].members["Environment"].key
-    if not isinstance(value, list):
-        raise InvalidRequestError(f"{where} is not a list.")
-    problems = [
-        problem
-        for index, name in enumerate(value)
-        for problem in service_model.problems(shape, name, f"{where}[{index}]")
-    ]
-    if problems:
-        raise InvalidRequestError(f"{service_model.listed(problems)}.")
-    return value
+    return service_model.checked_names(shape, value, where)

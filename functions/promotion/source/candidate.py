@@ -12,7 +12,7 @@ from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import admission, images, inference_code, inference_image, model_metrics, model_package
-from promotion.source.containers import checked, unknown_field
+from promotion.source.containers import assert_known, checked, refused_field, unknown_field
 from promotion.source.promoted import PromotedUpstream
 from promotion.source.tags import (
     APPLICATION_TAG,
@@ -197,6 +197,7 @@ def from_model(
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
             raise unknown_field(what, field)
+    assert_known(what, "DescribeModel", description, "InferenceExecutionConfig")
     packages = packages or {}
     for package in packages.values():
         model_package.assert_usable(package)
@@ -264,13 +265,19 @@ def from_model_package(
 
 def _model_data(description: dict[str, Any]) -> dict[str, Any]:
     """Return the location of the job's artifacts: one archive, or a prefix if the job does not compress them."""
+    what = f"The training job {description['TrainingJobName']}"
+    for member in ("ModelArtifacts", "OutputDataConfig"):
+        assert_known(what, "DescribeTrainingJob", description, member)
     artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     if not artifacts:
         raise PromotionRefusedError(
-            f"The training job {description['TrainingJobName']} has no model artifacts "
-            "(ModelArtifacts.S3ModelArtifacts). Train the model again."
+            f"{what} has no model artifacts (ModelArtifacts.S3ModelArtifacts). Train the model again."
         )
-    if description.get("OutputDataConfig", {}).get("CompressionType", "GZIP") == "GZIP":
+    compression = description.get("OutputDataConfig", {}).get("CompressionType", "GZIP")
+    if compression not in ("GZIP", "NONE"):
+        why = f"this version of Model Promotion does not support its value {compression}"
+        raise refused_field(what, "OutputDataConfig.CompressionType", why)
+    if compression == "GZIP":
         return {"ModelDataUrl": artifacts}
     location = {"S3Uri": artifacts.rstrip("/") + "/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     return {"ModelDataSource": {"S3DataSource": location}}

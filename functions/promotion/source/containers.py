@@ -6,6 +6,7 @@ import copy
 import re
 from typing import Any
 
+from promotion.aws import service_model
 from promotion.errors import PromotionRefusedError
 
 CARRIED_FROM_CONTAINER = {
@@ -79,7 +80,17 @@ def checked(what: str, container: dict[str, Any]) -> dict[str, Any]:
             carried.pop("ModelDataUrl", None)
     for additional in carried.get("AdditionalModelDataSources", []):
         _check_s3_source(what, additional)
+    shape = service_model.output_shape("sagemaker", "DescribeModel").members["PrimaryContainer"]
+    for unknown in service_model.unknown_members(shape, carried):
+        raise unknown_field(what, unknown)
     return carried
+
+
+def assert_known(what: str, operation: str, description: dict[str, Any], member: str) -> None:
+    """Raise PromotionRefusedError if a member of the response of `operation` has a member that this version lacks."""
+    shape = service_model.output_shape("sagemaker", operation).members[member]
+    for unknown in service_model.unknown_members(shape, description.get(member), member):
+        raise unknown_field(what, unknown)
 
 
 def refused_field(what: str, field: str, why: str) -> PromotionRefusedError:

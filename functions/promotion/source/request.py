@@ -121,6 +121,14 @@ def read(given: Any, upstream_account: str, own_account: str, region: str) -> Re
     return request
 
 
+def concerns_only_its_author(given: Any) -> bool:
+    """Return whether an invalid input concerns only the person who started the execution with it.
+
+    Others wait for the result of an event or of an approved promotion. A preview reports its errors itself.
+    """
+    return not isinstance(given, dict) or not ({"detail-type", "approval"} & set(given) or given.get("preview") is True)
+
+
 def is_preview(given: dict[str, Any]) -> bool:
     """Return whether the input requests only a preview; raise InvalidRequestError if "preview" is not a boolean."""
     preview = given.get("preview", False)

@@ -14,7 +14,7 @@ def test_every_supported_field_of_a_container_is_copied() -> None:
     full = {
         "AdditionalModelDataSources": [{"ChannelName": "adapter", **s3_source()}],
         "ContainerHostname": "predictor",
-        "ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsPath": "/metrics"}]},
+        "ContainerMetricsConfig": {"MetricsEndpoints": [{"MetricsEndpointPath": "/metrics"}]},
         "Environment": {"THREADS": "2"},
         "Image": IMAGE,
         "ImageConfig": {"RepositoryAccessMode": "Platform"},

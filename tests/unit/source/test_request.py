@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.source.request import SOURCES, Ignore, Promote, PublishRejection, Recover, is_preview, read
+from promotion.source.request import (
+    SOURCES,
+    Ignore,
+    Promote,
+    PublishRejection,
+    Recover,
+    concerns_only_its_author,
+    is_preview,
+    read,
+)
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"
@@ -549,3 +558,20 @@ def test_a_preview_must_be_true_or_false(preview: Any) -> None:
 def test_a_recovery_has_no_preview() -> None:
     assert "Only a promotion and a rollback have a preview" in refusal({"recover": "reviews-qa", "preview": True})
     assert isinstance(read({"recover": "reviews-qa", "preview": False}, UPSTREAM, OWN, REGION), Recover)
+
+
+@pytest.mark.parametrize(
+    ("given", "concerns"),
+    [
+        ({"training_job": "reviews-1"}, True),
+        ({"trainig_job": "reviews-1"}, True),
+        (["reviews-1"], True),
+        ({"rollback": "reviews-qa", "preview": "yes"}, True),
+        ({"model": "reviews-1", "approval": "00000000-0000-4000-8000-000000000000"}, False),
+        ({"training_job": "reviews-1", "preview": True}, False),
+        ({"detail-type": "SageMaker Training Job State Change"}, False),
+    ],
+    ids=["source", "misspelled", "list", "no-preview", "approved", "preview", "event"],
+)
+def test_an_invalid_manual_input_concerns_only_its_author(given: Any, concerns: bool) -> None:
+    assert concerns_only_its_author(given) is concerns
