@@ -1,4 +1,4 @@
-"""The request rates of an account: a call that exceeds the rate of its API is throttled, whoever makes it."""
+"""The request rates of an account: a call that exceeds the rate of its API is throttled, also that of an operator."""
 
 from __future__ import annotations
 

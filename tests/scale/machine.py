@@ -17,7 +17,7 @@ from tests.explorer.world import EXECUTIONS, MACHINE
 from tests.scale.account import STAGE_ACCOUNT, Account, Client, code_of
 from tests.scale.lambda_functions import FunctionError, Functions
 from tests.scale.services import Services
-from tests.unit.test_definition import EVENTS, EVENTS_OF_A_RETRY, EVENTS_OF_AN_ITERATION
+from tests.support.history_events import EVENTS, EVENTS_OF_A_RETRY, EVENTS_OF_AN_ITERATION
 
 # Assumed: how long Step Functions takes from one state to the next.
 _TRANSITION_SECONDS = 0.02

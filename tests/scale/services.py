@@ -175,7 +175,8 @@ class Services:
 
     def _list(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         kind = operation.removeprefix("List").removesuffix("s")
-        known: dict[str, Any] = {"Model": self.models, "EndpointConfig": self.configs, "Endpoint": self.endpoints}[kind]
+        resources: dict[str, Any] = {"Model": self.models, "EndpointConfig": self.configs, "Endpoint": self.endpoints}
+        known = resources[kind]
         resource = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}[kind]
         names = sorted(name for name in known if request.get("NameContains", "") in name)
         start = int(request.get("NextToken", 0))
