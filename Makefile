@@ -45,6 +45,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	PYTHONPATH=functions $(RUN) python -m docs.record
 	$(RUN) python -m docs.effects
 	$(RUN) python -m docs.limits
+	PYTHONPATH=functions $(RUN) python -m docs.acceptance
 	$(RUN) python -m docs.messages
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
@@ -56,11 +57,12 @@ service-models: setup ## Generate the service models of the functions from those
 	$(RUN) python -m checks.service_models
 
 clean: ## Remove everything that was built or installed.
-	rm -rf .aws-sam .hypothesis .local .mypy_cache .old-runtime .pytest_cache .ruff_cache .tools .venv checks/.venv
+	rm -rf .aws-sam .hypothesis .local .mypy_cache .old-runtime .oracles .pytest_cache .ruff_cache .tools .venv \
+		checks/.venv
 
 ##@ Check
 
-test: setup .old-runtime/.locked lint build ## Run every check, as CI does.
+test: setup .old-runtime/.locked .oracles/.locked lint build ## Run every check, as CI does.
 	$(RUN) pytest -n auto --dist worksteal --permissions
 	$(RUN) python -m tests.permissions
 
@@ -116,4 +118,8 @@ checks/.venv/.locked: $(UV) uv.lock pyproject.toml
 
 .old-runtime/.locked: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.old-runtime $(UV) sync --locked --quiet --only-group old-runtime
+	@touch $@
+
+.oracles/.locked: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.oracles $(UV) sync --locked --quiet --only-group oracles
 	@touch $@

@@ -23,7 +23,7 @@ from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.quotas import Limiter, Quotas
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
-from embedded_aws.services.cloudformation import deploy as cloudformation
+from embedded_aws.services.cloudformation import api as cloudformation
 from embedded_aws.services.cloudformation import permissions as cloudformation_permissions
 from embedded_aws.services.cloudwatch import alarms, metrics
 from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions

@@ -38,8 +38,10 @@ def lines(title: str, result: Result) -> Iterator[str]:
         yield f"  {_minutes(waits[-1])}  until all were promoted: the longest wait"
     if approvals := list(result.automations.known.values()):
         longest = max(each.began - each.requested for each in approvals)
-        yield f"  {_minutes(longest)}  until an approval could be granted, at most {result.automations.most_queued:,} queued"
-    yield f"  {result.functions.most_running:7,}  functions at once (quota: {quotas.functions:,}), {result.functions.cold:,} cold starts"
+        queued = f"at most {result.automations.most_queued:,} queued"
+        yield f"  {_minutes(longest)}  until an approval could be granted, {queued}"
+    cold = f"{result.functions.cold:,} cold starts"
+    yield f"  {result.functions.most_running:7,}  functions at once (quota: {quotas.functions:,}), {cold}"
     for what, member in (
         ("transitions", "transitions"),
         ("history events", "events"),

@@ -90,8 +90,9 @@ def of_training_job(
     if other.uri or other.program:
         program, uri = other.program or _DEFAULT_PROGRAM, other.uri or uri
     elif _HUGGING_FACE.fullmatch(repository) and program and not _is_of_model_trainer(specification):
-        # HuggingFace.create_model does not use the training code; a container looks for the model's own code.
-        return Served(_environment("", "", log_level, region))
+        # HuggingFace.create_model does not use the training code; a container looks for the model's own code. It sets
+        # an empty program, with which the published toolkit does not find even `inference.py`, the default.
+        return Served(_environment(None, None, log_level, region))
     elif _TENSORFLOW.fullmatch(repository):
         return Served(
             {"SAGEMAKER_TFS_NGINX_LOGLEVEL": _TENSORFLOW_LOG_LEVELS.get(log_level, "info")} if program else {}
@@ -120,14 +121,15 @@ def assert_contained(program: str | None, names: set[str], uri: str) -> None:
         )
 
 
-def _environment(program: str, directory: str, log_level: str, region: str) -> dict[str, str]:
-    """Return the variables of sagemaker.model.Model._script_mode_env_vars."""
-    return {
+def _environment(program: str | None, directory: str | None, log_level: str, region: str) -> dict[str, str]:
+    """Return the variables of sagemaker.model.Model._script_mode_env_vars that have a value."""
+    variables = {
         "SAGEMAKER_CONTAINER_LOG_LEVEL": log_level,
         "SAGEMAKER_PROGRAM": program,
         "SAGEMAKER_REGION": region,
         "SAGEMAKER_SUBMIT_DIRECTORY": directory,
     }
+    return {name: value for name, value in variables.items() if value}
 
 
 def _of_job(

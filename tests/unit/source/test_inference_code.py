@@ -61,7 +61,9 @@ def test_a_model_equals_that_of_the_sdk(case: dict[str, Any]) -> None:
         InputDataConfig=[channel] if request.get("CodeChannel") else None,
         EnableNetworkIsolation=request["EnableNetworkIsolation"],
     )
-    expected: dict[str, Any] = {"environment": container["Environment"], "code": None}
+    # The SDK sets empty variables for Hugging Face, with which its toolkit finds no code at all.
+    variables = {name: value for name, value in container["Environment"].items() if value}
+    expected: dict[str, Any] = {"environment": variables, "code": None}
     if case["repacked"]:
         [repacked] = case["repacked"]
         expected["code"] = {"uri": repacked["source_directory"], "program": repacked["inference_script"]}
