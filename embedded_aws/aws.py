@@ -38,7 +38,7 @@ from embedded_aws.services.sagemaker import model_packages
 from embedded_aws.services.sagemaker import permissions as sagemaker_permissions
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.sagemaker.training import api as training
-from embedded_aws.services.sagemaker.training import tuning
+from embedded_aws.services.sagemaker.training import auto_ml, tuning
 from embedded_aws.services.ssm import api as ssm
 from embedded_aws.services.ssm import permissions as ssm_permissions
 from embedded_aws.services.stepfunctions import api as stepfunctions
@@ -60,6 +60,7 @@ SERVICES = (
     application_autoscaling,
     training,
     tuning,
+    auto_ml,
     model_packages,
     metrics,
     alarms,

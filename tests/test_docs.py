@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import acceptance, effects, limits, messages, picture
+from docs import acceptance, effects, limits, messages, picture, probes
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
@@ -69,6 +69,12 @@ def test_the_quotas_on_the_page_of_limits_are_current() -> None:
     page = limits.PAGE.read_text()
 
     assert limits.with_table(page) == page, "run `make docs`"
+
+
+def test_the_probes_on_their_page_are_current() -> None:
+    page = probes.PAGE.read_text()
+
+    assert probes.with_table(page) == page, "run `make docs`"
 
 
 def test_the_effects_on_the_security_page_are_current() -> None:

@@ -21,7 +21,7 @@ pytestmark = toolkits.installed
 
 RECORDS = Path(__file__).parents[1] / "sdk_models"
 V2 = json.loads((RECORDS / "v2.json").read_text())["cases"]
-V3 = json.loads((RECORDS / "v3.json").read_text())["job"]
+V3, TUNED = (json.loads((RECORDS / "v3.json").read_text())[key] for key in ("job", "TrainingJobDefinition"))
 REGION = "eu-west-1"
 CODE = "s3://sagemaker-eu-west-1-111111111111/job/source/sourcedir.tar.gz"
 DEEP_LEARNING = f"763104351884.dkr.ecr.{REGION}.amazonaws.com"
@@ -88,6 +88,12 @@ def of_sdk_3() -> list[Case]:
             description = training_job(**job, EnableNetworkIsolation=isolated)
             text = f"{name}, version 3{', isolated' * isolated}"
             found.append(Case(text, description, image, "inference.py"))
+        tuned = training_job(
+            AlgorithmSpecification=TUNED["AlgorithmSpecification"] | {"TrainingImage": image},
+            HyperParameters=TUNED["StaticHyperParameters"],
+            InputDataConfig=TUNED["InputDataConfig"],
+        )
+        found.append(Case(f"{name}, tuned with version 3", tuned, image, "inference.py"))
         program = {"model-promotion:inference-program": "serve.py"}
         found.append(Case(f"{name}, version 3, with a program", training_job(**job), image, "serve.py", program))
     return found

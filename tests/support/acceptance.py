@@ -180,9 +180,29 @@ OTHERS = (
         _CONTAINERS,
     ),
     Row(
+        "a tuning job of SDK 3 (`HyperparameterTuner`)",
+        "promoted: its best training job, with `inference.py` of its code in the archive",
+        (_LOADED, "test_a_job_of_a_tuner_of_version_3_serves_inference_py_and_not_its_training_script"),
+        f"{_CONTAINERS}, {_PYTORCH}, {_MXNET}, {_HUGGING_FACE}",
+    ),
+    Row(
         "a tuning job without a best training job",
         'refused: "none of its jobs reported the objective metric"',
         ("test_a_tuning_job_without_a_best_training_job_is_refused",),
+    ),
+    Row(
+        "an AutoML job, also of Canvas",
+        "promoted by a manual input: its best candidate",
+        (
+            "test_the_best_candidate_of_an_automl_job_is_promoted_by_an_input",
+            "test_an_automl_job_stands_for_all_containers_of_its_best_candidate",
+        ),
+        "the code of its containers is not published",
+    ),
+    Row(
+        "an AutoML job without a best candidate",
+        'refused: "has no best candidate with inference containers"',
+        ("test_a_job_without_a_candidate_that_serves_is_refused",),
     ),
     Row(
         "a version of a model package group, approved",
