@@ -98,8 +98,8 @@ def describing(message: str) -> str:
 
 
 STAGE = "this stage's account"
-# Each request with its action, the accounts of the caller and of the resource, what helps if the caller's own role lacks
-# the permission, and what helps otherwise.
+# Each request with its action, the accounts of the caller and the resource, what helps if the caller's role lacks the
+# permission, and what helps otherwise.
 REQUESTS = [
     (reading_object, "s3:GetObject", STAGE, THIRD, "with the bucket in UpstreamBuckets", '"Action": "s3:GetObject"'),
     (decrypting, "kms:Decrypt", STAGE, THIRD, "the owners in UpstreamBuckets", '"Action": "kms:Decrypt"'),
