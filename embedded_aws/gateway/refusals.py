@@ -20,6 +20,15 @@ _KEY_CODES = {"sns": "KMSAccessDenied", "sqs": "KMS.AccessDeniedException"}
 # The code of the query protocol, which SQS used before JSON.
 _COMPATIBLE = {"sqs": "AccessDenied"}
 
+# The status and the code for a throttled call, if not 400 and ThrottlingException: API references, "Common Errors".
+_THROTTLED = {
+    "s3": (503, "SlowDown"),
+    "lambda": (429, "TooManyRequestsException"),
+    "sts": (400, "Throttling"),
+    "iam": (400, "Throttling"),
+    "monitoring": (400, "Throttling"),
+}
+
 _CHUNK = 1024 * 1024
 
 
@@ -61,6 +70,12 @@ def answer(service: str, protocol: str, code: str, message: str, **members: Any)
     if service in _COMPATIBLE:
         headers.append(("x-amzn-query-error", f"{_COMPATIBLE[service]};Sender"))
     return Answer(403 if protocol == "rest-json" else 400, headers, body)
+
+
+def throttled(service: str, protocol: str) -> Answer:
+    """Return a service's response to a call that exceeds its request rate."""
+    status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
+    return dataclasses.replace(answer(service, protocol, code, "Rate exceeded"), status=status)
 
 
 def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[bytes]:
