@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	explore hostile probe build deploy
+	explore hostile probe e2e build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -96,6 +96,9 @@ hostile: setup ## Try every hostile input, and list the attacks of the tests and
 
 probe: setup ## Compare the beliefs about AWS with an account, for example: AWS_PROFILE=qa make probe STAGE=qa
 	@PYTHONPATH=functions $(RUN) python -m tests.deployed.probe --stage $(STAGE) $(ARGUMENTS)
+
+e2e: setup build ## Play the demo's story in real accounts, for example: make e2e ARGUMENTS="--profile sandbox"
+	@PYTHONPATH=functions $(RUN) python -m tests.deployed.e2e $(ARGUMENTS)
 
 ##@ Deploy
 
