@@ -54,7 +54,7 @@ _SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": 
 
 
 class _Unattended(Screen):
-    """A screen without a user: the run approves by itself what a user of the demo would be asked."""
+    """A screen without a user: the run approves what a user of the demo would be asked."""
 
     @property
     def is_interactive(self) -> bool:
