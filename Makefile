@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	explore hostile build deploy
+	explore hostile probe build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -45,6 +45,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	PYTHONPATH=functions $(RUN) python -m docs.record
 	$(RUN) python -m docs.effects
 	PYTHONPATH=functions $(RUN) python -m docs.acceptance
+	PYTHONPATH=functions:. $(RUN) python -m docs.probes
 	$(RUN) python -m docs.messages
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
@@ -90,6 +91,11 @@ explore: setup ## Search all schedules of concurrent promotions (takes an hour).
 
 hostile: setup ## Try every hostile input, and list the attacks of the tests and what stops each.
 	@$(RUN) python -m tests.hostile_inputs
+
+##@ Compare with AWS
+
+probe: setup ## Compare the beliefs about AWS with an account, for example: AWS_PROFILE=qa make probe STAGE=qa
+	@PYTHONPATH=functions $(RUN) python -m tests.deployed.probe --stage $(STAGE) $(ARGUMENTS)
 
 ##@ Deploy
 

@@ -33,7 +33,7 @@ class Steps:
         copied = {key: found[key] for key in ("candidate", "settings", "approved")}
         planned = payload(self.stage, "Plan copy", **copied, execution=execution, image_copy=False, preview=False)
         plan = invoke(self.stage, "PlanCopyFunction", planned)
-        names = ("bucket", "account", "upstream_account", "upstream_role_arn", "external_id", "execution")
+        names = ("bucket", "account", "upstream_role_arn", "external_id", "execution")
         where = {name: planned[name] for name in names}
         for batch in plan["batches"]:
             invoke(self.stage, "CopyArtifactsFunction", where | {"batch": batch, "manifest": plan["manifest"]})

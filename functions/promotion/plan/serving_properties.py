@@ -20,17 +20,17 @@ from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_errors import explained
 from promotion.plan.content import Content
 from promotion.source import images
+from promotion.stage import Stage
 
 NAME = "serving.properties"
 READ_BYTES = 1024**2
 _MOST_UNPACKED_BYTES = 16 * 1024**2
 
 
-def read(s3: Any, content: Content, owner: str, reader: Reader | None) -> dict[int, dict[str, str]]:
+def read(s3: Any, content: Content, stage: Stage, reader: Reader | None) -> dict[int, dict[str, str]]:
     """Return the properties in the model of each container by its index, for those that have the file.
 
-    `owner` is the account of the artifacts, `reader` its role that can read objects whose KMS key this stage cannot
-    use. Raise PromotionRefusedError if an object cannot be read or has changed since it was pinned.
+    `reader` is the role of the upstream account for objects whose KMS key this `stage` cannot use. Raise PromotionRefusedError if an object cannot be read or has changed since it was pinned.
     """
     found = {}
     for reference in content.references:
@@ -39,7 +39,7 @@ def read(s3: Any, content: Content, owner: str, reader: Reader | None) -> dict[i
         if not str(field).startswith("ModelData") or not _may_serve_with_it(container["Image"]):
             continue
         read_from = _in_prefix if reference.is_prefix else _in_archive
-        if text := read_from(s3, content.objects[reference.path], owner, reader):
+        if text := read_from(s3, content.objects[reference.path], stage, reader):
             found[int(index)] = parsed(text)
     return found
 
@@ -72,16 +72,16 @@ def _may_serve_with_it(image: str) -> bool:
     return not parsed_image.is_aws_own or parsed_image.repository == "djl-inference"
 
 
-def _in_prefix(s3: Any, objects: list[PinnedObject], owner: str, reader: Reader | None) -> bytes | None:
+def _in_prefix(s3: Any, objects: list[PinnedObject], stage: Stage, reader: Reader | None) -> bytes | None:
     files = [pinned for pinned in objects if pinned.name == NAME and pinned.size <= READ_BYTES]
-    return _start(s3, files[0], owner, reader) if files else None
+    return _start(s3, files[0], stage, reader) if files else None
 
 
-def _in_archive(s3: Any, objects: list[PinnedObject], owner: str, reader: Reader | None) -> bytes | None:
-    return in_archive(_start(s3, objects[0], owner, reader)) if objects[0].size else None
+def _in_archive(s3: Any, objects: list[PinnedObject], stage: Stage, reader: Reader | None) -> bytes | None:
+    return in_archive(_start(s3, objects[0], stage, reader)) if objects[0].size else None
 
 
-def _start(s3: Any, pinned: PinnedObject, owner: str, reader: Reader | None) -> bytes:
+def _start(s3: Any, pinned: PinnedObject, stage: Stage, reader: Reader | None) -> bytes:
     """Return the first bytes of a pinned object."""
     client = reader.s3 if reader and pinned.incoming else s3
     uri = f"s3://{pinned.bucket}/{pinned.key}"
@@ -91,7 +91,7 @@ def _start(s3: Any, pinned: PinnedObject, owner: str, reader: Reader | None) -> 
             Key=pinned.key,
             Range=f"bytes=0-{READ_BYTES - 1}",
             IfMatch=pinned.etag,
-            ExpectedBucketOwner=owner,
+            ExpectedBucketOwner=stage.owner_of(pinned.bucket),
         )
     except ClientError as error:
         if meaning(error) is Meaning.CHANGED:

@@ -13,6 +13,7 @@ from promotion.errors import PromotionRefusedError
 from promotion.plan import serving_properties
 from promotion.plan.content import Content
 from promotion.source.candidate import Candidate
+from promotion.stage import Stage
 from tests.support.archives import noise, tar_gz
 from tests.support.artifacts import pinned
 from tests.support.containers import IMAGE, container
@@ -21,6 +22,7 @@ from tests.support.s3_faults import client_error
 LMI = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/djl-inference:0.36.0-lmi19.0.0-cu128"
 SKLEARN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 FILE = b"# weights\nengine=Python\noption.model_id = org/model-7b\n! note\noption.dtype: fp16\n"
+STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111", {"bucket": "333333333333"})
 VALUES = {"engine": "Python", "option.model_id": "org/model-7b", "option.dtype": "fp16"}
 
 
@@ -48,7 +50,7 @@ def content(image: str, name: str, *, is_prefix: bool = False) -> Content:
 
 
 def read(s3: S3, image: str = IMAGE, name: str = "model.tar.gz", **options: bool) -> dict[int, dict[str, str]]:
-    return serving_properties.read(s3, content(image, name, **options), "111111111111", None)
+    return serving_properties.read(s3, content(image, name, **options), STAGE, None)
 
 
 @pytest.mark.parametrize("image", [LMI, IMAGE])
