@@ -282,7 +282,7 @@ OTHERS = (
     ),
     Row(
         "the same with `RequirePinnedWeights`",
-        'refused: "require pinned weights"',
+        'refused: "pinned weights (RequirePinnedWeights)"',
         (
             "test_weights_that_the_digest_does_not_pin_are_listed_or_refused",
             "test_a_stage_can_require_pinned_weights_whatever_the_settings_say",

@@ -30,7 +30,8 @@ _MOST_UNPACKED_BYTES = 16 * 1024**2
 def read(s3: Any, content: Content, stage: Stage, reader: Reader | None) -> dict[int, dict[str, str]]:
     """Return the properties in the model of each container by its index, for those that have the file.
 
-    `reader` is the role of the upstream account for objects whose KMS key this `stage` cannot use. Raise PromotionRefusedError if an object cannot be read or has changed since it was pinned.
+    `reader` is the role of the upstream account for objects whose KMS key this `stage` cannot use. Raise
+    PromotionRefusedError if an object cannot be read or has changed since it was pinned.
     """
     found = {}
     for reference in content.references:
@@ -84,18 +85,18 @@ def _in_archive(s3: Any, objects: list[PinnedObject], stage: Stage, reader: Read
 def _start(s3: Any, pinned: PinnedObject, stage: Stage, reader: Reader | None) -> bytes:
     """Return the first bytes of a pinned object."""
     client = reader.s3 if reader and pinned.incoming else s3
-    uri = f"s3://{pinned.bucket}/{pinned.key}"
+    uri, owner = f"s3://{pinned.bucket}/{pinned.key}", stage.owner_of(pinned.bucket)
     try:
         response = client.get_object(
             Bucket=pinned.bucket,
             Key=pinned.key,
             Range=f"bytes=0-{READ_BYTES - 1}",
             IfMatch=pinned.etag,
-            ExpectedBucketOwner=stage.owner_of(pinned.bucket),
+            ExpectedBucketOwner=owner,
         )
     except ClientError as error:
         if meaning(error) is Meaning.CHANGED:
             raise splicer.changed(uri) from error
-        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", uri) from error
+        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", uri, owner) from error
     body: bytes = response["Body"].read()
     return body
