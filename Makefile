@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	explore hostile build deploy
+	faults-page explore hostile build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -80,8 +80,11 @@ permissions: setup ## Report which permissions the last `make test` required, an
 	$(RUN) python -m tests.permissions
 	$(RUN) python -m tests.permissions.effects
 
-faults: setup ## Inject every fault and change at every AWS call (takes hours). ARGUMENTS=--resume continues a run.
+faults: setup ## Inject every fault and change at every AWS call (takes days). ARGUMENTS=--resume continues a run.
 	PYTHONPATH=functions $(RUN) python -m tests.faults $(ARGUMENTS)
+
+faults-page: setup ## Write the totals of the last `make faults` into docs/faults.md.
+	PYTHONPATH=functions $(RUN) python -m docs.faults
 
 explore: setup ## Search all schedules of concurrent promotions (takes an hour). ARGUMENTS="--switches 2" sets bounds.
 	PYTHONPATH=functions AWS_DEFAULT_REGION=eu-west-1 AWS_CONFIG_FILE=/dev/null $(RUN) python -m tests.explorer $(ARGUMENTS)

@@ -7,16 +7,22 @@ import pytest
 from embedded_aws.aws import EmbeddedAws
 from tests.faults.changes import Change
 from tests.faults.matrix import cases, run_case
-from tests.faults.scenarios import World
+from tests.faults.world import World
 
 TRIALS = 2
 
 
 def test_a_promotion_with_a_fault_or_a_change_ends_with_a_true_record(
-    stacks: EmbeddedAws, name: str, subtests: pytest.Subtests
+    stacks: EmbeddedAws,
+    name: str,
+    subtests: pytest.Subtests,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     world, draw = World(name, stacks), random.Random(1)  # noqa: S311
-    every = cases("update", world)
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 0.5)
+    request.addfinalizer(world.close)
+    every = cases("all together", world)
     changes = [case for case in every if isinstance(case.kind, Change)]
     faults = [case for case in every if not isinstance(case.kind, Change)]
 
