@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	faults-page explore hostile build deploy
+	faults-page explore hostile probe build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -44,6 +44,8 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	$(RUN) python -m docs.picture
 	PYTHONPATH=functions $(RUN) python -m docs.record
 	$(RUN) python -m docs.effects
+	PYTHONPATH=functions $(RUN) python -m docs.acceptance
+	PYTHONPATH=functions:. $(RUN) python -m docs.probes
 	$(RUN) python -m docs.messages
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
@@ -55,11 +57,12 @@ service-models: setup ## Generate the service models of the functions from those
 	$(RUN) python -m checks.service_models
 
 clean: ## Remove everything that was built or installed.
-	rm -rf .aws-sam .hypothesis .local .mypy_cache .old-runtime .pytest_cache .ruff_cache .tools .venv checks/.venv
+	rm -rf .aws-sam .hypothesis .local .mypy_cache .old-runtime .oracles .pytest_cache .ruff_cache .tools .venv \
+		checks/.venv
 
 ##@ Check
 
-test: setup .old-runtime/.locked lint build ## Run every check, as CI does.
+test: setup .old-runtime/.locked .oracles/.locked lint build ## Run every check, as CI does.
 	$(RUN) pytest -n auto --dist worksteal --permissions
 	$(RUN) python -m tests.permissions
 
@@ -92,6 +95,11 @@ explore: setup ## Search all schedules of concurrent promotions (takes an hour).
 hostile: setup ## Try every hostile input, and list the attacks of the tests and what stops each.
 	@$(RUN) python -m tests.hostile_inputs
 
+##@ Compare with AWS
+
+probe: setup ## Compare the beliefs about AWS with an account, for example: AWS_PROFILE=qa make probe STAGE=qa
+	@PYTHONPATH=functions $(RUN) python -m tests.deployed.probe --stage $(STAGE) $(ARGUMENTS)
+
 ##@ Deploy
 
 build: setup ## Build the functions and templates.
@@ -118,4 +126,8 @@ checks/.venv/.locked: $(UV) uv.lock pyproject.toml
 
 .old-runtime/.locked: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.old-runtime $(UV) sync --locked --quiet --only-group old-runtime
+	@touch $@
+
+.oracles/.locked: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.oracles $(UV) sync --locked --quiet --only-group oracles
 	@touch $@

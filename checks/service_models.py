@@ -37,6 +37,7 @@ OPERATIONS = {
         "DeleteEndpointConfig",
         "DeleteModel",
         "DeleteTags",
+        "DescribeAutoMLJobV2",
         "DescribeEndpoint",
         "DescribeEndpointConfig",
         "DescribeHyperParameterTuningJob",
@@ -101,7 +102,7 @@ def _without_texts(part: Any) -> Any:
         return [_without_texts(each) for each in part]
     if not isinstance(part, dict):
         return part
-    # A text is a string; a structure can have a member of that name.
+    # A structure can have a member of that name, which is no string.
     return {key: _without_texts(value) for key, value in part.items() if not (key in _TEXTS and isinstance(value, str))}
 
 

@@ -22,7 +22,7 @@ from embedded_aws.kernel import accounts, caches
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
-from embedded_aws.services.cloudformation import deploy as cloudformation
+from embedded_aws.services.cloudformation import api as cloudformation
 from embedded_aws.services.cloudformation import permissions as cloudformation_permissions
 from embedded_aws.services.cloudwatch import alarms, metrics
 from embedded_aws.services.cloudwatch import permissions as cloudwatch_permissions
@@ -37,7 +37,7 @@ from embedded_aws.services.sagemaker import model_packages
 from embedded_aws.services.sagemaker import permissions as sagemaker_permissions
 from embedded_aws.services.sagemaker.hosting import api as hosting
 from embedded_aws.services.sagemaker.training import api as training
-from embedded_aws.services.sagemaker.training import tuning
+from embedded_aws.services.sagemaker.training import auto_ml, tuning
 from embedded_aws.services.ssm import api as ssm
 from embedded_aws.services.ssm import permissions as ssm_permissions
 from embedded_aws.services.stepfunctions import api as stepfunctions
@@ -59,6 +59,7 @@ SERVICES = (
     application_autoscaling,
     training,
     tuning,
+    auto_ml,
     model_packages,
     metrics,
     alarms,

@@ -13,7 +13,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("promotion", "steps", "schedules", "embedded_aws", "sandbox")
+PACKAGES = ("promotion", "steps", "schedules", "notifications", "embedded_aws", "sandbox")
 SERVICES = "embedded_aws/services"
 FOR_TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from embedded_aws.aws import EmbeddedAws\n"
 
@@ -30,6 +30,8 @@ EDITS = [
     Edit("product-layers", "functions/promotion/source/images.py", "from promotion.history import lock"),
     Edit("product-layers", "functions/promotion/copying/digest.py", "from promotion.endpoint import state"),
     Edit("product-layers", "functions/steps/create_model.py", "from schedules import watch_promotions"),
+    Edit("product-layers", "functions/notifications/notify_operators.py", "from steps import create_model"),
+    Edit("product-layers", "functions/promotion/history/lock.py", "from promotion.messages import console"),
     Edit("embedded-layers", "embedded_aws/kernel/background.py", "from embedded_aws.iam import clients"),
     Edit("embedded-layers", "embedded_aws/iam/permissions.py", "from embedded_aws.gateway import headers"),
     Edit("embedded-layers", "embedded_aws/gateway/faults.py", "from embedded_aws.services.lambda_ import api"),

@@ -94,8 +94,8 @@ class Machine:
             for logical_id, resource in template.resources.items()
             if resource["Type"] == "AWS::Serverless::Function" and (function := project.function(logical_id))
         }
-        rule = template.properties("NotifyRollbackFailure", names)
-        self.pages_operators = frozenset(rule["EventPattern"]["detail"]["error"])
+        rules = project.function("NotifyOperatorsFunction")["Events"]
+        self.pages_operators = frozenset(rules["RollbackFailure"]["Properties"]["Pattern"]["detail"]["error"])
 
     def start(self, world: World, arn: str, *, at: str = START, **variables: Any) -> Execution:
         """Return a new execution of an input, which the world knows, in the state `at`."""

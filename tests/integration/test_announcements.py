@@ -131,7 +131,7 @@ def test_an_event_that_a_stage_cannot_receive_is_in_a_queue_with_an_alarm(
     [topic] = alarm["AlarmActions"]
     told = lab.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert [subscription["Endpoint"] for subscription in told] == ["people@example.com"]
-    lab.client("cloudformation").delete_stack(StackName=stack)
+    deploy.delete(stack_name=stack, account=DEV)
 
 
 def _alarm(lab: Lab, stack: str) -> Any:

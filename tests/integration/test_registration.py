@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.cloudformation import deploy
 from sandbox import stacks as project
 from tests.support.approvals import waiting_approval
 from tests.support.events import event
@@ -86,8 +87,7 @@ def test_an_endpoint_of_an_application_that_is_no_longer_registered_is_not_rolle
 ) -> None:
     for label in ("first", "second"):
         assert qa.execution_of(lab.train(application, label)).status == "SUCCEEDED"
-    cloudformation_client = qa.client("cloudformation")
-    cloudformation_client.delete_stack(StackName=f"model-promotion-qa-{application}")
+    deploy.delete(stack_name=f"model-promotion-qa-{application}", account=QA)
 
     execution = qa.promote({"rollback": f"{application}-qa"})
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.iam import clients
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from sandbox import stacks as project
 from tests.support.settings import register
@@ -39,7 +38,7 @@ def stages(stacks: EmbeddedAws) -> Iterator[list[Stage]]:
     yield [Stage("first", DEV), Stage("second", DEV)]
 
     # Or every later training job of this process would be promoted here as well.
-    clients.client_as_operator("cloudformation", DEV).delete_stack(StackName="model-promotion-upstream-of-first")
+    cloudformation.delete(stack_name="model-promotion-upstream-of-first", account=DEV)
 
 
 def test_a_model_is_promoted_through_both_stages_of_one_account(

@@ -83,6 +83,12 @@ GRANTED = [
         )
     ),
     Unused(
+        "*FunctionRole ReadUpstreamArtifacts",
+        ("kms:Decrypt",),
+        "CloudFormation cannot extract the owners alone from UpstreamBuckets, so the statement lists the buckets, too. "
+        "No key has such an ARN; it permits nothing.",
+    ),
+    Unused(
         "ArtifactBucketPolicy DownstreamListsObjects",
         ("s3:ListBucket",),
         "A model under a prefix in the upstream stage requires it. Without it, the denied call has a reason below.",

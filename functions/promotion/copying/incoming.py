@@ -97,11 +97,9 @@ class IncomingCopier:
     `s3` is a client of this stage, and `reader` returns one with the credentials of the upstream account's reader role.
     """
 
-    def __init__(
-        self, s3: Any, reader: Callable[[], Any], bucket: str, owner: str, source_owner: str, **options: Any
-    ) -> None:
+    def __init__(self, s3: Any, reader: Callable[[], Any], bucket: str, owner: str, **options: Any) -> None:
         self._s3, self._reader, self._bucket = s3, reader, bucket
-        self._owner, self._source_owner, self._options = owner, source_owner, options
+        self._owner, self._options = owner, options
 
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` as `Copier.copy` does; another call resumes an unfinished copy."""
@@ -117,25 +115,25 @@ class IncomingCopier:
         if through:
             present = await self._present(through)
             arrived = await self._arrived([pinned for pinned in through if pinned not in present], ends - now())
-            summary = _of_present(present) + await self._copied(arrived, self._owner, lambda: ends - now())
-        return summary + await self._copied(direct, self._source_owner, lambda: ends - now())
+            summary = _of_present(present) + await self._copied(arrived, lambda: ends - now())
+        return summary + await self._copied(direct, lambda: ends - now())
 
-    async def _copied(self, objects: list[PinnedObject], source_owner: str, left: Callable[[], float]) -> Summary:
-        """Copy objects of buckets of the account `source_owner` with the permissions of this stage."""
+    async def _copied(self, objects: list[PinnedObject], left: Callable[[], float]) -> Summary:
+        """Copy objects with the permissions of this stage."""
         summary = Summary()
         for kind, those in (
             (Copier, [pinned for pinned in objects if not pinned.splice]),
             (Splicer, [pinned for pinned in objects if pinned.splice]),
         ):
             if those:
-                copier = kind(self._s3, self._bucket, self._owner, source_owner, **self._options)
+                copier = kind(self._s3, self._bucket, self._owner, **self._options)
                 summary += await copier.copy_on_loop(those, left())
         return summary
 
     async def _present(self, objects: list[PinnedObject]) -> list[PinnedObject]:
         """Return the objects that an earlier call or promotion has already copied to their targets."""
-        errors = CopyErrors(self._bucket, self._owner, self._owner)
-        requests = CopyRequests(S3Requests(self._s3, self._bucket), self._owner, self._owner, PART_SIZE)
+        errors = CopyErrors(self._bucket, self._owner)
+        requests = CopyRequests(S3Requests(self._s3, self._bucket), self._owner, PART_SIZE)
         prefix = os.path.commonprefix([pinned.target for pinned in objects])  # noqa: RUF071 - of keys, no paths
         slots = asyncio.Semaphore(_HEADS_IN_FLIGHT)
 
@@ -162,9 +160,8 @@ class IncomingCopier:
             connected(self._reader),
             self._bucket,
             self._owner,
-            self._source_owner,
             own=self._s3,
-            errors=IncomingErrors(self._bucket, self._owner, self._source_owner),
+            errors=IncomingErrors(self._bucket, self._owner),
             **self._options,
         )
         # By their keys, since several objects can contain the same code.
@@ -188,7 +185,8 @@ class IncomingCopier:
                 f"S3 did not confirm the copy of s3://{source.bucket}/{source.key} to s3://{self._bucket}/{key}, and "
                 "the object has no checksum that would prove its content. It is copied again."
             )
-        return {"bucket": self._bucket, "key": key, "etag": found.etag, "version_id": found.version_id, "incoming": ""}
+        where = {"bucket": self._bucket, "owner": self._owner, "key": key, "incoming": ""}
+        return where | {"etag": found.etag, "version_id": found.version_id}
 
 
 def _keys(pinned: PinnedObject) -> list[str]:

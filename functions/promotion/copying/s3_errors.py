@@ -7,16 +7,24 @@ import re
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TransientError
 
 
-def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
-    """Return the exception for `error`, with the missing policy statement if AWS denied the request."""
+def explained(error: ClientError, action: str, resource: str, what: str, owner: str) -> Exception:
+    """Return the exception for `error`, with what lifts the denial if AWS denied the request.
+
+    `owner` is the account of the bucket: the upstream account, or the one that `UpstreamBuckets` names.
+    """
     known = meaning(error)
     if known is Meaning.DENIED:
-        if refusal := _of_policy(error, what):
-            return refusal
+        key_account = (key_in(error) or "").split(":")[4:5]
+        missing = "Deploy the stack of this stage with the bucket in UpstreamBuckets."
+        if key_account:
+            missing = f"{missing[:-1]}, and with the account of its key as its owner: <bucket>={key_account[0]}."
+        if advice := denials.advice(error, f"account {''.join(key_account) or owner}", missing):
+            return PromotionRefusedError(f"{what} cannot be read: {message(error)}. {advice}")
         more = ""
         if "kms" in message(error).lower():
             action, resource = "kms:Decrypt", key_in(error) or "the ARN of its KMS key"
@@ -25,10 +33,13 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         # The response to a HEAD has no message.
         has_no_message = error.response["Error"]["Code"] == "403"
         key = " Its KMS key may also deny kms:Decrypt." if has_no_message else ""
-        more = more or f"{key} Also check that the bucket belongs to the upstream account."
+        more = more or (
+            f"{key} Also check that the bucket belongs to account {owner}. If it belongs to another one, deploy the "
+            "stack of this stage with that account in UpstreamBuckets: <bucket>=<account>."
+        )
         return PromotionRefusedError(
             f"{what} cannot be read: {message(error)}. It does not exist, or this stage has no permission to read it. "
-            "If it exists, add this statement for the roles under /model-promotion/ in the upstream account: "
+            f"If it exists, add this statement for the roles under /model-promotion/ in account {owner}: "
             f"{statement}{more}"
         )
     if error.response["Error"]["Code"].startswith("KMS."):
@@ -66,32 +77,17 @@ def reader_denied(what: str, key: str, error: ClientError) -> PromotionRefusedEr
     )
 
 
+def other_owner(what: str, bucket: str, owner: str) -> PromotionRefusedError:
+    """Return the exception for an object in a bucket that does not belong to the account `owner`."""
+    return PromotionRefusedError(
+        f"{what} cannot be read, because the bucket {bucket} does not belong to account {owner}. This stage reads only "
+        "buckets of the upstream account and of the accounts that UpstreamBuckets names. If you trust the owner of the "
+        f"bucket, deploy the stack of this stage with {bucket}=<account of the owner> in UpstreamBuckets."
+    )
+
+
 def _statement(action: str, resource: str) -> str:
     return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
-
-
-def _of_policy(error: ClientError, what: str) -> PromotionRefusedError | None:
-    """Return the exception for a denial that a statement upstream cannot lift, according to AWS's message, or None.
-
-    IAM user guide, "Troubleshoot access denied error messages": the messages name the kind of policy.
-    """
-    said = message(error)
-    if explicit := re.search(r"with an explicit deny in an? ([\w -]{1,60}? ?policy|permissions boundary)", said):
-        return PromotionRefusedError(
-            f"{what} cannot be read: {said}. An explicit deny in a {explicit[1]} overrides every statement that allows "
-            "it. Find that policy, and exclude the roles of this stage from the deny."
-        )
-    if re.search(r"because no identity-based policy allows the s3:\w+ action", said):
-        return PromotionRefusedError(
-            f"{what} cannot be read: {said}. The permission is missing in this stage's own account. Deploy the stack "
-            "of this stage with the bucket in UpstreamBuckets."
-        )
-    if limit := re.search(r"because no (?!resource-based|identity-based)([\w -]{1,60}) allows", said):
-        return PromotionRefusedError(
-            f"{what} cannot be read: {said}. A {limit[1]} does not permit it. Extend that policy for the roles of this "
-            "stage."
-        )
-    return None
 
 
 def key_in(error: ClientError) -> str | None:

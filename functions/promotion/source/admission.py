@@ -113,6 +113,12 @@ def of_training_job(description: dict[str, Any]) -> Source:
     )
 
 
+def of_auto_ml_job(description: dict[str, Any]) -> Source:
+    """Return the source of a DescribeAutoMLJobV2 response, whose role runs the training jobs of its candidates."""
+    what, role = f"The AutoML job {description['AutoMLJobName']}", description["RoleArn"]
+    return Source(what, f"ran with the role {role}", role, _ROLES)
+
+
 def of_model_package(arn: str, group_arn: str | None) -> Source:
     """Return the source of a model package, which can be in a group."""
     where = f"is in the model package group {group_arn.rpartition('/')[2]}" if group_arn else "is in no group"

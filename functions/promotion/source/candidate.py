@@ -152,7 +152,7 @@ def from_training_job(
         containers=[container],
         enable_network_isolation=isolated,
         in_vpc=bool(description.get("VpcConfig")),
-        tags=_own_tags(tags),
+        tags=own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         metrics=model_metrics.of_training_job(description),
         code=served.code,
@@ -212,7 +212,7 @@ def from_model(
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
         in_vpc=bool(description.get("VpcConfig")),
-        tags=_own_tags(tags),
+        tags=own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
         # An inference pipeline of several packages has no common metrics.
@@ -256,7 +256,7 @@ def from_model_package(
         source={"kind": "model_package", "name": arn, "arn": arn},
         created_at=iso(description["CreationTime"]),
         containers=[checked(what, container) for container in containers],
-        tags=_own_tags(tags),
+        tags=own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
         metrics_uri=model_metrics.uri_of_package(description),
@@ -283,7 +283,7 @@ def _model_data(description: dict[str, Any]) -> dict[str, Any]:
     return {"ModelDataSource": {"S3DataSource": location}}
 
 
-def _own_tags(tags: dict[str, str]) -> dict[str, str]:
+def own_tags(tags: dict[str, str]) -> dict[str, str]:
     """Return the tags to copy: all but AWS's reserved tags and this project's, which each promotion sets itself."""
     return {key: value for key, value in tags.items() if not key.lower().startswith(("aws:", TAG))}
 

@@ -62,6 +62,8 @@ def refusal(given: Any) -> str:
         ),
         ({"model": f"arn:aws-cn:sagemaker:eu-west-1:{UPSTREAM}:model/reviews-1"}, Promote("model", "reviews-1")),
         ({"tuning_job": "t" * 32}, Promote("tuning_job", "t" * 32)),
+        ({"automl_job": "a" * 32}, Promote("automl_job", "a" * 32)),
+        ({"automl_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:automl-job/a"}, Promote("automl_job", "a")),
         (
             {"tuning_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/tuning"},
             Promote("tuning_job", "tuning"),
@@ -133,7 +135,7 @@ def test_an_invalid_manual_input_is_refused_with_the_valid_ones(given: Any, what
     message = refusal(given)
 
     assert what in message
-    assert 'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"model"' in message
+    assert 'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"automl_job"' in message
 
 
 @pytest.mark.parametrize(
@@ -183,6 +185,7 @@ def test_a_source_in_another_account_is_refused_with_the_upstream_account() -> N
     [
         ("training_job", "training-job/x"),
         ("tuning_job", "hyper-parameter-tuning-job/x"),
+        ("automl_job", "automl-job/x"),
         ("model", "model/x"),
         ("model_package", "model-package/x/1"),
     ],
@@ -300,6 +303,7 @@ def test_a_package_that_is_not_approved_is_ignored(status: str | None) -> None:
     ("key", "name"),
     [
         ("tuning_job", "t" * 33),
+        ("automl_job", "a" * 33),
         ("tuning_job", f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/{'t' * 33}"),
         ("model_package", "reviews"),
         ("model_package", "reviews/3"),
