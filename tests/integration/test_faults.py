@@ -1,5 +1,6 @@
 """A fixed sample of the trials of `make faults`."""
 
+import contextlib
 import random
 
 import pytest
@@ -17,18 +18,17 @@ def test_a_promotion_with_a_fault_or_a_change_ends_with_a_true_record(
     name: str,
     subtests: pytest.Subtests,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
 ) -> None:
-    world, draw = World(name, stacks), random.Random(1)  # noqa: S311
     monkeypatch.setattr(stacks.pace, "guardrail_wait", 0.5)
-    request.addfinalizer(world.close)
-    every = cases("all together", world)
-    changes = [case for case in every if isinstance(case.kind, Change)]
-    faults = [case for case in every if not isinstance(case.kind, Change)]
+    draw = random.Random(1)  # noqa: S311
+    with contextlib.closing(World(name, stacks)) as world:
+        every = cases("all together", world)
+        changes = [case for case in every if isinstance(case.kind, Change)]
+        faults = [case for case in every if not isinstance(case.kind, Change)]
 
-    for case in draw.sample(faults, TRIALS) + draw.sample(changes, TRIALS):
-        with subtests.test(str(case)):
-            result = run_case(case, world)
-            # A change is refused while the endpoint is updating.
-            assert result.hits or isinstance(case.kind, Change)
-            assert not result.errors
+        for case in draw.sample(faults, TRIALS) + draw.sample(changes, TRIALS):
+            with subtests.test(str(case)):
+                result = run_case(case, world)
+                # A change is refused while the endpoint is updating.
+                assert result.hits or isinstance(case.kind, Change)
+                assert not result.errors
