@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	faults-page explore hostile probe build deploy
+	faults-page explore hostile scale probe build deploy
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
@@ -44,6 +44,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	$(RUN) python -m docs.picture
 	PYTHONPATH=functions $(RUN) python -m docs.record
 	$(RUN) python -m docs.effects
+	$(RUN) python -m docs.limits
 	PYTHONPATH=functions $(RUN) python -m docs.acceptance
 	PYTHONPATH=functions:. $(RUN) python -m docs.probes
 	$(RUN) python -m docs.messages
@@ -95,6 +96,9 @@ explore: setup ## Search all schedules of concurrent promotions (takes an hour).
 
 hostile: setup ## Try every hostile input, and list the attacks of the tests and what stops each.
 	@$(RUN) python -m tests.hostile_inputs
+
+scale: setup ## Promote 200 applications at once within AWS's quotas (minutes). ARGUMENTS=1000 sets another number.
+	@PYTHONPATH=functions AWS_DEFAULT_REGION=eu-west-1 AWS_CONFIG_FILE=/dev/null $(RUN) python -W ignore -m tests.scale $(ARGUMENTS)
 
 ##@ Compare with AWS
 

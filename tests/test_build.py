@@ -1,5 +1,6 @@
 """The package that `make build` creates for the functions."""
 
+import importlib
 import importlib.util
 import io
 import marshal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from command.__main__ import main
 from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +33,8 @@ def test_the_zip_file_of_each_function_is_smaller_than_4_mb() -> None:
             packed.write(path, path.relative_to(functions[0].parent))
 
     assert len(functions) == 20
+    assert {path.name for path in sorted(functions)[0].iterdir()} >= {"promotion", "schedules", "steps"}
+    assert not (sorted(functions)[0] / "command").exists()
     assert 100_000 < len(archive.getvalue()) < 4_000_000
 
 
@@ -82,7 +86,19 @@ def test_the_bytecode_is_reproducible(tmp_path: Path) -> None:
 
 
 def test_the_requirements_of_the_functions_are_the_tested_dependencies() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     lines = (ROOT / "functions/requirements.txt").read_text().splitlines()
 
-    assert [line for line in lines if not line.startswith("#")] == project["dependencies"]
+    assert [line for line in lines if not line.startswith("#")] == groups["functions"]
+
+
+def test_the_command_is_a_script_that_requires_only_boto3_and_is_not_in_the_functions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    template = Project.read().template()
+    resources = [resource for resource in template["Resources"].values() if resource["Type"].endswith("::Function")]
+    module, function = project["scripts"]["model-promotion"].split(":")
+
+    assert getattr(importlib.import_module(module), function) is main
+    assert project["dependencies"] == ["boto3"]
+    assert template["Globals"]["Function"]["CodeUri"] == "functions/"
+    assert not any("CodeUri" in resource["Properties"] for resource in resources)

@@ -49,5 +49,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # The responses count only if the endpoint had this config from the first to the last request.
     assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}
+    if verdict["response"]:
+        verdict["reason"] += " The response is in the execution history, in the output of Run smoke test."
     logger.info("Smoke test run", endpoint=endpoint, **counted)
     return verdict

@@ -272,9 +272,21 @@ OTHERS = (
         _ANY,
     ),
     Row(
+        "a model whose `serving.properties` names a model of a hub or an `s3://` URI",
+        "promoted, and listed as `not_pinned`",
+        (
+            "test_weights_that_the_digest_does_not_pin_are_listed_or_refused",
+            "test_the_file_in_the_root_of_an_archive_is_read",
+        ),
+        _ANY,
+    ),
+    Row(
         "the same with `RequirePinnedWeights`",
-        'refused: "require pinned weights"',
-        ("test_weights_that_the_digest_does_not_pin_are_listed_or_refused",),
+        'refused: "pinned weights (RequirePinnedWeights)"',
+        (
+            "test_weights_that_the_digest_does_not_pin_are_listed_or_refused",
+            "test_a_stage_can_require_pinned_weights_whatever_the_settings_say",
+        ),
     ),
 )
 
