@@ -49,7 +49,7 @@ def incompatible_calls(project: Project, released: dict[str, dict[str, Any]]) ->
     for name, call in released.items():
         module = modules.get(call["function"])
         if module is None:
-            yield f"{name}: there is no {call['function']} any more."
+            yield f"{name}: {call['function']} no longer exists."
             continue
         for field in sorted(fields_read(project.texts[module]) - set(call["payload"])):
             yield f"{name}: {module} requires event[{field!r}]. Read it with event.get({field!r})."
