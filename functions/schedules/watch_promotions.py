@@ -70,10 +70,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with _checking("the approval requests", problems):
         for record, request in approval_requests.open_requests(table):
             with _checking(f"the approval {request.automation}", problems):
-                automation = approval.find(ssm, request.automation)
-                match missed_events.fate(automation, known, now):
-                    case Fate.OPEN if automation:
-                        seconds = approval_requests.waiting_seconds(automation, now)
+                requested = approval.find(ssm, request.automation)
+                match missed_events.fate(requested, known, now):
+                    case Fate.OPEN if requested:
+                        seconds = approval_requests.waiting_seconds(requested, now)
                         if seconds is not None:
                             waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
                     case Fate.UNHEARD:

@@ -69,6 +69,28 @@ def test_the_reader_role_is_only_for_the_stage_that_knows_its_external_id(qa: St
     assert "sts:AssumeRole" in refused(operator.assume_role, **session, ExternalId="model-promotion-qa")
 
 
+def test_the_monitor_lists_the_sources_of_the_last_day_with_the_reader_role(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "any"))
+    sts = qa.acting_as("WatchPromotionsFunction", "sts")
+    role = f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa"
+    credentials = sts.assume_role(RoleArn=role, RoleSessionName="w", ExternalId="model-promotion-qa")["Credentials"]
+    upstream = identity.client_as_caller("sagemaker", credentials["AccessKeyId"])
+    table = PromotionTable(qa.acting_as("WatchPromotionsFunction", "dynamodb"), qa.table)
+    now = datetime.datetime.now(datetime.UTC)
+    # As if a quarter of an hour had passed.
+    later, since = now + missed_events.DELAY, now - datetime.timedelta(hours=1)
+
+    events = [event for _, event in missed_events.sources(upstream, set(), since, later)]
+    known = missed_events.started(table, now)
+    lost = [event for _, event in missed_events.sources(upstream, known, since, later)]
+
+    names = [event["detail"].get("TrainingJobName", "") for event in events]
+    assert [name for name in names if name.startswith(application)]
+    assert not [event for event in lost if str(event["detail"].get("TrainingJobName", "")).startswith(application)]
+
+
 def test_a_role_outside_of_the_stages_path_reads_nothing_upstream(lab: Lab, qa: Stage, application: str) -> None:
     lab.upload(f"{application}/model.tar.gz", b"a model")
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
