@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	explore hostile scale probe build deploy
+	explore hostile scale probe e2e build deploy
 
 help: ## List the commands.
-	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
 ##@ Use it without an AWS account
@@ -100,6 +100,9 @@ scale: setup ## Promote 200 applications at once within AWS's quotas (minutes). 
 
 probe: setup ## Compare the beliefs about AWS with an account, for example: AWS_PROFILE=qa make probe STAGE=qa
 	@PYTHONPATH=functions $(RUN) python -m tests.deployed.probe --stage $(STAGE) $(ARGUMENTS)
+
+e2e: setup build ## Play the demo's story in real accounts, for example: make e2e ARGUMENTS="--profile sandbox"
+	@PYTHONPATH=functions $(RUN) python -m tests.deployed.e2e $(ARGUMENTS)
 
 ##@ Deploy
 

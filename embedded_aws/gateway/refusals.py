@@ -19,6 +19,7 @@ _CODES = {"sns": "AuthorizationError"}
 _KEY_CODES = {"sns": "KMSAccessDenied", "sqs": "KMS.AccessDeniedException"}
 # The code of the query protocol, which SQS used before JSON.
 _COMPATIBLE = {"sqs": "AccessDenied"}
+_QUERY_ERROR = "x-amzn-query-error"
 
 # The status and the code for a throttled call, if not 400 and ThrottlingException: API references, "Common Errors".
 _THROTTLED = {
@@ -47,6 +48,18 @@ def denied(service: str, protocol: str, message: str, action: str = "") -> Answe
     return answer(service, protocol, codes.get(service, "AccessDenied"), message)
 
 
+def unimplemented(service: str, operation: str, protocol: str, reason: str) -> Answer:
+    """Return the response to an operation that the embedded AWS lacks: clients do not retry a status of 400.
+
+    The codes are those with which AWS answers an operation that does not exist.
+    """
+    codes = {"query": "InvalidAction", "ec2": "InvalidAction", "rest-xml": "NotImplemented"}
+    code = codes.get(protocol, "UnknownOperationException")
+    message = f"The embedded AWS does not implement {service}:{operation}"
+    refusal = answer(service, protocol, code, f"{message}: {reason}" if reason else f"{message}.")
+    return Answer(400, [header for header in refusal.headers if header[0] != _QUERY_ERROR], refusal.body)
+
+
 def answer(service: str, protocol: str, code: str, message: str, **members: Any) -> Answer:
     """Return an error response. `members` are the other members of the error's shape, in JSON only."""
     request_id = str(uuid.uuid4())
@@ -68,7 +81,7 @@ def answer(service: str, protocol: str, code: str, message: str, **members: Any)
     headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", name)]
     headers.append(("x-amzn-RequestId", request_id))
     if service in _COMPATIBLE:
-        headers.append(("x-amzn-query-error", f"{_COMPATIBLE[service]};Sender"))
+        headers.append((_QUERY_ERROR, f"{_COMPATIBLE[service]};Sender"))
     return Answer(403 if protocol == "rest-json" else 400, headers, body)
 
 

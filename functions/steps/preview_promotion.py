@@ -61,7 +61,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "outcome": "preview",
         "would_be": would,
         "why": why,
-        "candidate": preview.candidate(record),
+        "candidate": preview.candidate(record, model),
         "quality_gate": [] if is_rollback else record["quality_gate"],
         "copy": plan["preview"] if plan else _NO_COPY,
         "create": [
