@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from embedded_aws.iam.clients import ServiceCall
 from embedded_aws.iam.permissions import Need
 from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Use
+from promotion.history import missed_events
+from promotion.history.table import PromotionTable
 from tests.permissions import recording
 from tests.support.events import forwarding
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, physical_id, role_of

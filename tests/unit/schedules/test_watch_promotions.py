@@ -7,7 +7,7 @@ import pytest
 
 from promotion.aws import executions
 from promotion.errors import PromotionError, TransientError
-from promotion.history import approval, recovery
+from promotion.history import approval, events, recovery
 from promotion.source import request
 from schedules import watch_promotions
 from tests.support.lambda_context import CONTEXT
@@ -123,7 +123,7 @@ def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa")
     put_live("ratings-qa")
 
@@ -141,7 +141,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa")
     watch()
     dynamodb.delete_item(TableName=NAME, Key={"kind": {"S": "live"}, "key": {"S": "reviews-qa"}})
@@ -158,7 +158,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
 def test_an_endpoint_that_cannot_be_checked_does_not_prevent_the_others_and_counts_as_before(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: None)
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: None)
     for endpoint in ("broken-qa", "reviews-qa"):
         put_live(endpoint)
     watch()
@@ -174,7 +174,7 @@ def test_an_endpoint_that_is_being_changed_is_neither_counted_nor_reported_again
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa")
     first = watch()
     hold("reviews-qa", FIRST, acquired_at=NOW.isoformat())
@@ -197,11 +197,11 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
     def fail(*_: Any) -> None:
         raise TransientError("PutEvents: unavailable")
 
-    monkeypatch.setattr(watch_promotions, "_publish", fail)
+    monkeypatch.setattr(events, "publish_difference", fail)
     with pytest.raises(PromotionError, match="unavailable"):
         watch()
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     watch()
 
     assert statistic("Minimum", "DifferingEndpoints") == 1
@@ -210,7 +210,7 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
 
 def test_the_email_of_a_difference_contains_no_link(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa", model_name="HTTPS://example.org")
 
     watch()
