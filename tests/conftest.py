@@ -1,6 +1,7 @@
 """One embedded AWS for each pytest process, started by the first test that requests it."""
 
 import contextlib
+import gc
 import os
 import sys
 import uuid
@@ -70,6 +71,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "e2e" in item.keywords and not config.getoption("--e2e"):
             item.add_marker(pytest.mark.skip(reason="needs --e2e and a deployed stage"))
+
+
+def pytest_collection_finish() -> None:
+    # None of the modules and tests is garbage later, and each full collection would visit all their objects again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
