@@ -73,7 +73,7 @@ Ready = Callable[[], object]
 
 def ours(job: Job) -> Ready:
     objects = planned(job)
-    copier = Copier(job.client(), job.places[2], job.account, job.account)
+    copier = Copier(job.client(), job.places[2], job.account)
     return lambda: copier.copy(objects, 3600)
 
 

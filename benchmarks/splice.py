@@ -105,9 +105,9 @@ def _splice(s3: Any, source: Place, target: Place, account: str) -> None:
     def pinned(name: str) -> list[PinnedObject]:
         return pin(s3, Reference((0, "ModelDataUrl"), source.uri(name), is_prefix=False), account)
 
-    [planned], _ = add_code(s3, pinned("model.tar.gz"), pinned("sourcedir.tar.gz"), account, is_archive=True)
+    [planned], _ = add_code(s3, pinned("model.tar.gz"), pinned("sourcedir.tar.gz"), is_archive=True)
     placed = dataclasses.replace(planned, target=f"{target.prefix}model.tar.gz")
-    Splicer(s3, target.bucket, account, account).copy([placed], 900)
+    Splicer(s3, target.bucket, account).copy([placed], 900)
 
 
 def _repack(s3: Any, source: Place, target: Place, account: str) -> None:

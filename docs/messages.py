@@ -1,7 +1,7 @@
 """Collect every text that an operator may read into docs/messages.md: `make docs`.
 
-From the functions come the errors, the reasons and the log lines; from the definition the causes and the comments of
-states; from the templates the descriptions, the alarms, the notifications and the approval runbook.
+From the functions and the command come the errors, the reasons and the log lines; from the definition the causes and
+the comments of states; from the templates the descriptions, the alarms, the notifications and the approval runbook.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _TEXT_KEYS = {"Cause", "Comment", "Description", "AlarmDescription", "Message", 
 
 def page() -> str:
     """Return docs/messages.md for the current sources."""
-    sections = [_INTRODUCTION, *_of_functions(), *_of_definition(), *_of_templates()]
+    sections = [_INTRODUCTION, *_of_modules("functions"), *_of_modules("command"), *_of_definition(), *_of_templates()]
     return "\n".join(sections)
 
 
-def _of_functions() -> Iterator[str]:
-    yield "## Functions\n"
-    for path in sorted((ROOT / "functions").rglob("*.py")):
+def _of_modules(folder: str) -> Iterator[str]:
+    yield f"## {folder.capitalize()}\n"
+    for path in sorted((ROOT / folder).rglob("*.py")):
         found = list(dict.fromkeys(_messages(ast.parse(path.read_text()))))
         if found and path.name not in _SILENT_MODULES:
             yield f"### `{path.relative_to(ROOT)}`\n"

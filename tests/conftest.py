@@ -3,20 +3,20 @@
 import contextlib
 import gc
 import os
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-if "--e2e" not in sys.argv:
-    # No test may ever reach a real account by the developer's own configuration, which moto would read when imported.
-    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+# No test may ever reach a real account by the developer's own configuration, which moto would read when imported.
+if configured := [name for name in os.environ if name.startswith("AWS_")]:
+    for variable in configured:
         del os.environ[variable]
-    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
-    os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_CONFIG_FILE"] = os.devnull
+os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
@@ -34,9 +34,6 @@ _finished: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--e2e", action="store_true", help="test a stage that is deployed to AWS")
-    parser.addoption("--stack", default="model-promotion-qa", help="the name of its stack")
-    parser.addoption("--profile", default=None, help="the AWS profile of its account")
     note = "record the permissions that the whole-machine tests require, for python -m tests.permissions"
     parser.addoption("--permissions", type=Path, nargs="?", const=recording.DIRECTORY, help=note)
 
@@ -61,16 +58,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"Peak memory: {peak.gigabytes:.1f} GB, in up to {peak.processes} processes at once.")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "e2e: needs a stage that is deployed to AWS")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest test begins first, so that no worker waits for it at the end.
     items.sort(key=lambda item: "test_stopped_anywhere" not in item.nodeid)
-    for item in items:
-        if "e2e" in item.keywords and not config.getoption("--e2e"):
-            item.add_marker(pytest.mark.skip(reason="needs --e2e and a deployed stage"))
 
 
 def pytest_collection_finish() -> None:

@@ -1,5 +1,6 @@
 """The documentation matches the code, the examples and the templates."""
 
+import functools
 import json
 import re
 import tomllib
@@ -7,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from docs import effects, picture
+from docs import acceptance, effects, limits, messages, picture, probes
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
 from tests.hostile_inputs.attacks import attacks
 from tests.linter import Project
+from tests.support.acceptance import OTHERS, TRAINING_JOBS, Row
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -63,19 +65,54 @@ def _arrows(flowchart: str) -> list[tuple[str, str]]:
     return [(names[source], names[end]) for start, end in arrows for source in sources.get(start, [start])]
 
 
+def test_the_quotas_on_the_page_of_limits_are_current() -> None:
+    page = limits.PAGE.read_text()
+
+    assert limits.with_table(page) == page, "run `make docs`"
+
+
+def test_the_probes_on_their_page_are_current() -> None:
+    page = probes.PAGE.read_text()
+
+    assert probes.with_table(page) == page, "run `make docs`"
+
+
 def test_the_effects_on_the_security_page_are_current() -> None:
     page = effects.PAGE.read_text()
 
     assert effects.with_table(page) == page, "run `make docs`"
 
 
-def test_every_threat_names_tests_that_exist() -> None:
-    found = list(attacks())
-    defined = {
+@functools.cache
+def _tests() -> set[str]:
+    """Return the names of all test functions."""
+    return {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"(?m)^def (test_\w+)\(", path.read_text())
     }
+
+
+def test_the_sources_and_results_are_current() -> None:
+    page = acceptance.PAGE.read_text()
+
+    assert acceptance.with_table(page) == page, "run `make docs`"
+
+
+@pytest.mark.parametrize("row", [*TRAINING_JOBS, *OTHERS], ids=lambda row: row.source)
+def test_every_source_has_a_test_and_a_result_that_the_product_has(row: Row) -> None:
+    refusals = re.findall('"([^"]+)"', row.result)
+
+    assert row.tests
+    assert set(row.tests) <= _tests()
+    assert bool(row.loaded) == row.result.startswith("promoted")
+    for refusal in refusals:
+        words = ".*".join(re.escape(part) for part in refusal.split("…"))
+        assert re.search(words, messages.MESSAGES.read_text()), refusal
+
+
+def test_every_threat_names_tests_that_exist() -> None:
+    found, defined = list(attacks()), _tests()
 
     assert len(found) > 30
     for attack in found:
@@ -118,6 +155,32 @@ def test_the_latest_release_in_the_changelog_is_the_version_of_the_project() -> 
     releases = re.findall(r"(?m)^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text())
 
     assert releases[0] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_the_stacks_are_deployed_in_one_order_everywhere() -> None:
+    """A rule can forward events only to a bus that exists, and the policy of the bus must already permit it."""
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    order = [name for name, value in environments.items() if isinstance(value, dict) and "people" not in name]
+
+    for page in ("README.md", "docs/deploying.md"):
+        assert re.findall(r"make deploy STAGE=([\w-]+)", (ROOT / page).read_text()) == order, page
+    table = re.findall(r"(?m)^\| `([\w-]+)` \|.*`(?:template|upstream).yaml`", (ROOT / "docs/deploying.md").read_text())
+    assert table == order
+
+
+def test_the_stacks_are_removed_in_the_opposite_order() -> None:
+    """The bus of a stage has the rules of the stack that feeds the next stage; test_stack_lifecycle.py tries it."""
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    names = [value["deploy"]["parameters"]["stack_name"] for value in environments.values() if isinstance(value, dict)]
+    rows = re.findall(r"(?m)^\| \d \| `([\w-]+)`", (ROOT / "docs/deploying.md").read_text())
+
+    assert sorted(rows) == sorted(names)
+    for removed_first, removed_later in [
+        ("model-promotion-upstream-of-production", "model-promotion-qa"),
+        ("model-promotion-upstream-of-production", "model-promotion-production"),
+        ("model-promotion-upstream-of-qa", "model-promotion-qa"),
+    ]:
+        assert rows.index(removed_first) < rows.index(removed_later)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

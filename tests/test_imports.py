@@ -13,7 +13,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("promotion", "steps", "schedules", "embedded_aws", "sandbox")
+PACKAGES = ("command", "promotion", "steps", "schedules", "notifications", "widgets", "embedded_aws", "sandbox")
 SERVICES = "embedded_aws/services"
 FOR_TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from embedded_aws.aws import EmbeddedAws\n"
 
@@ -30,6 +30,8 @@ EDITS = [
     Edit("product-layers", "functions/promotion/source/images.py", "from promotion.history import lock"),
     Edit("product-layers", "functions/promotion/copying/digest.py", "from promotion.endpoint import state"),
     Edit("product-layers", "functions/steps/create_model.py", "from schedules import watch_promotions"),
+    Edit("product-layers", "functions/notifications/notify_operators.py", "from steps import create_model"),
+    Edit("product-layers", "functions/promotion/history/lock.py", "from promotion.messages import console"),
     Edit("embedded-layers", "embedded_aws/kernel/background.py", "from embedded_aws.iam import clients"),
     Edit("embedded-layers", "embedded_aws/iam/permissions.py", "from embedded_aws.gateway import headers"),
     Edit("embedded-layers", "embedded_aws/gateway/faults.py", "from embedded_aws.services.lambda_ import api"),
@@ -45,7 +47,11 @@ EDITS = [
     Edit("no-cycles", "sandbox/stacks.py", "from sandbox.demo import accounts"),
     Edit("embedded-aws-knows-no-application", "embedded_aws/kernel/host.py", "from promotion import naming"),
     Edit("embedded-aws-knows-no-application", f"{SERVICES}/ecr.py", "from sandbox import stacks"),
+    Edit("no-cycles", "command/text.py", "from command import report"),
     Edit("functions-know-no-embedded-aws", "functions/promotion/step.py", "from embedded_aws.kernel import host"),
+    Edit("functions-know-no-embedded-aws", "functions/promotion/naming.py", "from command import text"),
+    Edit("command-requires-only-boto3", "command/check.py", "from steps import run_smoke_test"),
+    Edit("command-requires-only-boto3", "command/stage.py", "from promotion import step"),
 ]
 
 CHECK = "from importlinter.cli import lint_imports\nlint_imports(no_cache=True)"
@@ -80,7 +86,7 @@ def run(script: str, *arguments: str, root: Path) -> str:
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[Edit, str]:
     """The output of import-linter after each edit."""
     root = tmp_path_factory.mktemp("tree")
-    for folder in ("functions", "embedded_aws", "sandbox"):
+    for folder in ("command", "functions", "embedded_aws", "sandbox"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
     *found, _ = run(CHECK_EDITS, json.dumps(EDITS), root=root).split("END OF EDIT")

@@ -163,7 +163,7 @@ FLOW = [
         "Apply autoscaling",
         state(
             "Apply autoscaling",
-            "Retry: ${RetryTransientErrors}\n",
+            "Retry: ${RetryChange}\n",
             f"Retry:\n      - ${{TransientErrorRetrier}}\n{RETRY_ONCE}",
         ),
     ),
@@ -270,9 +270,7 @@ ACCESS = [
     violation(
         "source_condition_that_never_matches",
         "NotificationsPolicy of template.yaml",
-        resource(
-            "NotificationsPolicy", "!Ref Notifications\n          -", f"!Ref Notifications\n{SOURCE_ACCOUNT}          -"
-        ),
+        resource("NotificationsPolicy", "cloudwatch.amazonaws.com", "events.amazonaws.com"),
     ),
     violation(
         "wildcard_action",
@@ -395,8 +393,8 @@ RESOURCES = [
     ),
     violation(
         "target_without_dead_letter_queue",
-        "NotifySuccess of template.yaml",
-        resource("NotifySuccess", "DeadLetterConfig:", "RetryPolicy:"),
+        "NotifyOperatorsFunction of template.yaml",
+        resource("NotifyOperatorsFunction", "DeadLetterConfig:", "RetryPolicy:"),
     ),
     violation(
         "target_without_dead_letter_queue",
@@ -421,7 +419,7 @@ RESOURCES = [
     violation(
         "function_without_dead_letter_queue",
         "CreateModelFunction",
-        resource("NotifySuccess", "Arn: !Ref Notifications", "Arn: !GetAtt CreateModelFunction.Arn"),
+        resource("ApprovalEnded", "Arn: !Ref PromotionStateMachine", "Arn: !GetAtt CreateModelFunction.Arn"),
     ),
     violation(
         "dead_letter_queue_without_alarm",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from embedded_aws.kernel import accounts
-from embedded_aws.services.cloudformation import deploy, templates
+from embedded_aws.services.cloudformation import templates
+from embedded_aws.services.cloudformation.transform import transform
 from sandbox import stacks
 from tests.linter.project import listed
 
@@ -23,7 +24,7 @@ def translated(name: str) -> dict[str, Any]:
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = UPLOADED
-    resources: dict[str, Any] = deploy.transform(document, {}, accounts.REGION)["Resources"]
+    resources: dict[str, Any] = transform(document, {}, accounts.REGION)["Resources"]
     return resources
 
 

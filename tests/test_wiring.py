@@ -24,6 +24,9 @@ FUNCTIONS = {
 
 CALLED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("steps.")]
 SCHEDULED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("schedules.")]
+NOTIFYING = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("notifications.")]
+SHOWING = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("widgets.")]
+FOLDERS = [("steps", CALLED), ("schedules", SCHEDULED), ("notifications", NOTIFYING), ("widgets", SHOWING)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -34,14 +37,14 @@ def test_every_function_is_named_after_its_module_and_has_a_handler(function: st
     assert callable(getattr(importlib.import_module(module), handler))
 
 
-@pytest.mark.parametrize(("folder", "functions"), [("steps", CALLED), ("schedules", SCHEDULED)])
-def test_every_module_of_steps_and_of_schedules_is_a_function(folder: str, functions: list[str]) -> None:
+@pytest.mark.parametrize(("folder", "functions"), FOLDERS)
+def test_every_module_of_these_folders_is_a_function(folder: str, functions: list[str]) -> None:
     modules = {path.stem for path in (ROOT / "functions" / folder).glob("*.py")} - {"__init__"}
 
     assert modules == {FUNCTIONS[name]["Handler"].split(".")[1] for name in functions}
 
 
-def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_a_schedule() -> None:
+def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_an_event_or_the_dashboard() -> None:
     called = {f"{name}Arn" for name in CALLED}
     role = TEMPLATE["Resources"]["PromotionRole"]["Properties"]
     invocable = role["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
@@ -49,7 +52,11 @@ def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_a_
     assert called == {name for name in MACHINE["DefinitionSubstitutions"] if name.endswith("FunctionArn")}
     assert [arn["Fn::GetAtt"] for arn in invocable] == [[name, "Arn"] for name in CALLED]
     assert {event["Type"] for name in SCHEDULED for event in FUNCTIONS[name]["Events"].values()} == {"Schedule"}
-    assert sorted([*CALLED, *SCHEDULED]) == sorted(FUNCTIONS)
+    assert all(
+        name in TEMPLATE["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0] for name in SHOWING
+    )
+    assert {event["Type"] for name in NOTIFYING for event in FUNCTIONS[name]["Events"].values()} == {"EventBridgeRule"}
+    assert sorted([*CALLED, *SCHEDULED, *NOTIFYING, *SHOWING]) == sorted(FUNCTIONS)
 
 
 def test_the_state_machine_names_every_error_of_the_functions_and_no_other() -> None:
@@ -88,7 +95,8 @@ def test_every_failure_with_the_lock_leads_to_its_release() -> None:
     assert states["Release endpoint lock"]["Next"] == "Why not updated?"
     for name in held:
         for rule in states[name].get("Catch", []):
-            assert rule["Next"] in {"Capture failure", "Rollback interrupted", "Why not updated?"}
+            # A check that failed leads back to the wait for the deployment, until its deadline.
+            assert rule["Next"] in {"Capture failure", "Rollback interrupted", "Why not updated?", "Deployed?"}
 
 
 def _reachable(start: str, until: set[str]) -> set[str]:
@@ -104,7 +112,13 @@ def _reachable(start: str, until: set[str]) -> set[str]:
 
 
 def test_functions_import_only_packages_that_lambda_has() -> None:
-    allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath", "promotion", "schedules", "steps"}
+    allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath"} | {
+        "notifications",
+        "widgets",
+        "promotion",
+        "schedules",
+        "steps",
+    }
     for path in (ROOT / "functions").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -19,7 +19,10 @@ _running_lock = threading.Lock()
 
 
 class Process:
-    """A Python script in its own process group. `on_output` receives its lines of output, several at a time."""
+    """A Python script in its own process group. `on_output` receives its lines of output, several at a time.
+
+    `interpreter` is that of another Python environment, or empty.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Process:
         directory: Path,
         on_output: Callable[..., None],
         pass_fds: Sequence[int] = (),
+        interpreter: str = "",
     ) -> None:
         base = {
             "PATH": os.defpath,
@@ -40,7 +44,7 @@ class Process:
         self._on_output = on_output
         self._process = subprocess.Popen(  # noqa: S603 - the customer's script is meant to run
             # -P keeps the script's directory and the working directory off the path.
-            [sys.executable, "-P", "-u", str(script), *arguments],
+            [interpreter or sys.executable, "-P", "-u", str(script), *arguments],
             env={**base, "PYTHONDONTWRITEBYTECODE": "1", **environment},
             cwd=directory,
             stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import textwrap
 import threading
 from pathlib import Path
@@ -37,7 +38,7 @@ def install(host: Host) -> None:
     patches.apply()
 
 
-@patches.replaces(Topic, "publish", "moto sends no email.")
+@patches.replaces(Topic, "publish", "moto sends no email, and accepts control characters in subjects.")
 def _publish(
     topic: Topic,
     message: str,
@@ -47,7 +48,13 @@ def _publish(
     deduplication_id: str | None = None,
     message_structure: str | None = None,
 ) -> str:
-    """Publish a message, and write it to the log, whether or not an email address is subscribed."""
+    """Publish a message, and write it to the log, whether or not an email address is subscribed.
+
+    API reference, Publish: a subject has no line breaks or control characters. moto turns a ValueError into the error
+    InvalidParameter.
+    """
+    if re.search(r"[\x00-\x1f\x7f]", subject or ""):
+        raise ValueError("Invalid parameter: Subject")
     message_id = _publish_in_moto(
         topic, message, subject, message_attributes, group_id, deduplication_id, message_structure
     )

@@ -4,10 +4,12 @@ The Lambda runtime reports only the class name, without its base classes. So the
 the state machine, not one for each cause:
 
 * PromotionError
-  - InvalidRequestError    the input or the settings are invalid           -> Promotion failed
+  - InvalidRequestError    the event or the settings are invalid           -> Promotion failed
+    - InvalidInputError    the input of a manual start is invalid          -> Invalid input
   - PromotionRefusedError  the candidate or the endpoint cannot be used     -> Promotion failed
   - EndpointBusyError      another party is changing the endpoint           -> wait
   - TransientError         AWS reported a transient error                   -> retry a few times
+  - ThrottledError         AWS accepts only so many requests a second       -> retry for a quarter of an hour
   - UnfinishedError        the function ran out of time                     -> invoke again until done
 """
 
@@ -20,6 +22,10 @@ class InvalidRequestError(PromotionError):
     """The input or the settings are invalid."""
 
 
+class InvalidInputError(InvalidRequestError):
+    """The input of a manual start is invalid; only the person who started the execution needs to know."""
+
+
 class PromotionRefusedError(PromotionError):
     """The candidate or the endpoint is in a state that does not permit the promotion to continue."""
 
@@ -30,6 +36,10 @@ class EndpointBusyError(PromotionError):
 
 class TransientError(PromotionError):
     """AWS reported a transient error."""
+
+
+class ThrottledError(TransientError):
+    """AWS accepts only so many requests a second."""
 
 
 class UnfinishedError(PromotionError):

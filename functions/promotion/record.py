@@ -5,7 +5,7 @@ stores it as JSON, and it is the detail of the events that a stage publishes. Ea
 has written it.
 
 Each key is annotated with its meaning, the states that write it, and its readers: states (their expressions, or the
-functions that they call), modules of the functions, and rules of template.yaml that match it or use it in an email. A
+functions that they call), modules of the functions, and rules of template.yaml that match it. A
 test compares writers and readers with the definition, the template and the code; docs/architecture.md lists them.
 """
 
@@ -37,23 +37,29 @@ class PromotionRecord(TypedDict, total=False):
         "The ARN of the promotion's execution",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "history.rollback, NotifyFailure, NotifySuccess, history.records, schedules.watch_promotions, Resolve "
-            "images, history.agreement"
+            "history.rollback, history.records, schedules.watch_promotions, Resolve images, history.agreement, "
+            "messages.message, messages.overview"
         ),
     ]
     started_at: Annotated[
         str,
         "The start time of that execution (ISO 8601)",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback"),
+        ReadBy("history.rollback, messages.overview"),
+    ]
+    started_by: Annotated[
+        str,
+        "The person who started it with a runbook, according to Systems Manager; empty without a runbook",
+        WrittenBy("Resolve candidate"),
+        ReadBy("messages.message"),
     ]
     stage: Annotated[
         str,
         "The name of the stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "PromotedUpstream, NotifyFailure, NotifySuccess, Prepare promotion record, Resolve candidate, Inspect "
-            "endpoint, history.approval, history.approval_requests"
+            "PromotedUpstream, Prepare promotion record, Resolve candidate, Inspect endpoint, history.approval, "
+            "history.approval_requests, messages.message"
         ),
     ]
     application: Annotated[
@@ -62,8 +68,9 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish rejection, "
-            "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish "
-            "refusal, Run smoke test, history.approval, history.verification"
+            "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish refusal, "
+            "Run smoke test, history.approval, history.verification, history.events, notifications.notify_operators, "
+            "messages.message, messages.overview"
         ),
     ]
     endpoint: Annotated[
@@ -74,12 +81,12 @@ class PromotionRecord(TypedDict, total=False):
     ]
     source_kind: Annotated[
         str,
-        "The kind of source: training_job, tuning_job, model, model_package or rollback",
+        "The kind of source: training_job, tuning_job, automl_job, model, model_package or rollback",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, "
-            "Prepare promotion record, Resolve images, history.rollback, source.promoted, history.approval, "
-            "history.agreement"
+            "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, Prepare "
+            "promotion record, Resolve images, history.rollback, source.promoted, history.approval, "
+            "history.agreement, history.events, messages.message, messages.overview"
         ),
     ]
     source_name: Annotated[
@@ -87,8 +94,8 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the source; for a rollback, the execution of the promotion to roll back to",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, "
-            "schedules.watch_promotions, history.rollback, history.approval"
+            "Inspect endpoint, Publish failure, history.approval_requests, plan.preview, schedules.watch_promotions, "
+            "history.rollback, history.approval, history.events"
         ),
     ]
     original_source_kind: Annotated[
@@ -107,7 +114,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the trained or registered source, the same in every stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("plan.preview, NotifySuccess"),
+        ReadBy("plan.preview, messages.message"),
     ]
     created_at: Annotated[
         str,
@@ -127,30 +134,31 @@ class PromotionRecord(TypedDict, total=False):
     approval: Annotated[
         str,
         "The ID of the approval runbook's execution; empty without an approval",
-        WrittenBy("Resolve candidate"),
+        WrittenBy("Resolve candidate, Request approval"),
         ReadBy(
             "Preview promotion, Approval required?, Inspect endpoint, Prepare promotion record, history.approval, "
-            "history.agreement"
+            "history.agreement, messages.message"
         ),
     ]
     approved_by: Annotated[
         str,
         "The approvers, according to Systems Manager; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Prepare promotion record"),
+        ReadBy("Prepare promotion record, messages.message, messages.overview"),
     ]
     approval_comment: Annotated[
         str,
         "The comments of the approvers",
         WrittenBy("Resolve candidate"),
+        ReadBy("messages.message"),
     ]
     digest: Annotated[
         str,
         "The SHA-256 digest of the candidate",
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
-            "Check quality gate, Request approval, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, NotifySuccess, history.approval, history.verification"
+            "Check quality gate, Request approval, history.approval_requests, history.retention, history.rollback, "
+            "plan.preview, history.approval, history.verification, messages.message"
         ),
     ]
     deployment_digest: Annotated[
@@ -174,19 +182,25 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The S3 URI of the smoke test's suite, or skip",
         WrittenBy("Plan copy"),
-        ReadBy("Run smoke test, Prepare promotion record, Resolve images, endpoint.state, history.approval_requests"),
+        ReadBy(
+            "Run smoke test, Prepare promotion record, Resolve images, endpoint.state, history.approval_requests, "
+            "messages.message"
+        ),
     ]
     metrics: Annotated[
         dict[str, float],
         "The candidate's metrics by name",
         WrittenBy("Plan copy"),
-        ReadBy("Check quality gate, Inspect endpoint, plan.preview, source.quality_gate"),
+        ReadBy(
+            "Check quality gate, Inspect endpoint, plan.preview, source.quality_gate, messages.message, "
+            "messages.overview"
+        ),
     ]
     not_pinned: Annotated[
         list[str],
         "The places in the environment whose weights or addresses the digest does not pin",
         WrittenBy("Plan copy"),
-        ReadBy("history.approval_requests, plan.preview"),
+        ReadBy("history.approval_requests, plan.preview, messages.message"),
     ]
     deployment_config: Annotated[
         dict[str, Any],
@@ -198,7 +212,7 @@ class PromotionRecord(TypedDict, total=False):
         list[dict[str, Any]],
         "Each rule of the quality gate with the compared values and its result",
         WrittenBy("Check quality gate, Inspect endpoint"),
-        ReadBy("Preview promotion, Inspect endpoint, plan.preview"),
+        ReadBy("Preview promotion, Inspect endpoint, plan.preview, messages.message"),
     ]
     objects: Annotated[
         int,
@@ -226,8 +240,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create model"),
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
-            "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, "
-            "source.request, Prepare promotion record, history.verification, history.agreement"
+            "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, source.request, "
+            "Prepare promotion record, history.verification, history.agreement, messages.message, messages.overview"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -237,7 +251,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
             "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification, plan.preview, history.agreement"
+            "history.verification, plan.preview, history.agreement, notifications.notify_operators"
         ),
     ]
     previous_endpoint_config_name: Annotated[
@@ -270,16 +284,19 @@ class PromotionRecord(TypedDict, total=False):
         int,
         "The number of invocations in the smoke test",
         WrittenBy("Run smoke test"),
+        ReadBy("messages.message"),
     ]
     smoke_test_errors: Annotated[
         int,
         "The number of invocations that failed or were too slow",
         WrittenBy("Run smoke test"),
+        ReadBy("messages.message"),
     ]
     smoke_test_p95_latency_ms: Annotated[
         int,
         "The p95 latency of the invocations in milliseconds",
         WrittenBy("Run smoke test"),
+        ReadBy("messages.message, messages.overview"),
     ]
     status: Annotated[
         str,
@@ -287,7 +304,10 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy(
             "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
-        ReadBy("Publish failure, history.retention, history.rollback, history.agreement"),
+        ReadBy(
+            "Publish failure, history.retention, history.rollback, history.agreement, notifications.notify_operators,"
+            " messages.overview"
+        ),
     ]
     reason: Annotated[
         str,
@@ -295,6 +315,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy(
             "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
+        ReadBy("messages.overview"),
     ]
     error: Annotated[
         str,
@@ -304,12 +325,21 @@ class PromotionRecord(TypedDict, total=False):
     summary: Annotated[
         str,
         "The text of the email about the promotion; only in events",
-        WrittenBy("Publish failure, Publish rejection, Prepare promotion record, Publish refusal"),
-        ReadBy("NotifyFailure, NotifySuccess"),
+        WrittenBy("Publish failure, Publish rejection, Prepare promotion record, Publish refusal, Request approval"),
+        ReadBy("messages.message"),
+    ]
+    approve_until: Annotated[
+        str,
+        "The end of the time to approve (ISO 8601); only in the event of an approval request",
+        WrittenBy("Request approval"),
+        ReadBy("messages.message"),
     ]
     ended_at: Annotated[
         str,
         "The end time (ISO 8601)",
         WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
-        ReadBy("Record promotion, Record failure, history.rollback, history.agreement"),
+        ReadBy(
+            "Record promotion, Record failure, history.rollback, history.agreement, notifications.notify_operators, "
+            "messages.message, messages.overview"
+        ),
     ]

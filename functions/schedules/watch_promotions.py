@@ -9,22 +9,18 @@ from __future__ import annotations
 import collections
 import contextlib
 import datetime
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from promotion.aws.clients import client
 from promotion.aws.executions import is_running
-from promotion.errors import PromotionError, TransientError
-from promotion.history import agreement, approval_requests, lock, records, recovery
+from promotion.errors import PromotionError
+from promotion.history import agreement, approval_requests, events, lock, records, recovery
 from promotion.history.agreement import Facts
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
-from promotion.source.request import OWN_SOURCE, SUCCEEDED
 from promotion.step import logger, step
-
-_DIFFERS = "Model Promotion Differs"
 
 
 @step
@@ -52,7 +48,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 if recovery.recover_if_dead(table, stepfunctions, each.endpoint, each.holder, now):
                     recovering.append(each.endpoint)
     with _checking("the unrecorded approvals", problems):
-        approval_requests.record_orphans(table, ssm, stepfunctions, f"model-promotion-{stage}")
+        for record, automation in approval_requests.record_orphans(
+            table, ssm, stepfunctions, f"model-promotion-{stage}"
+        ):
+            events.publish_request(client("events"), event["bus"], record, automation)
     with _checking("the superseded approvals", problems):
         requests = collections.Counter(record["endpoint"] for record, _ in approval_requests.open_requests(table))
         for endpoint in [endpoint for endpoint, number in requests.items() if number > 1]:
@@ -110,7 +109,7 @@ def _publish_if_ended(table: PromotionTable, stepfunctions: Any, bus: str, recor
     """
     if is_running(stepfunctions, record["execution"]):
         return False
-    _publish(bus, SUCCEEDED, record)
+    events.publish_success(client("events"), bus, record)
     records.record_late_publication(table, record)
     return True
 
@@ -129,15 +128,8 @@ def _report(table: PromotionTable, bus: str, stage: str, facts: Facts, text: str
             "summary": f"{application}: endpoint and record differ. "
             + re.sub("https?://", "", text, flags=re.IGNORECASE),
         }
-        _publish(bus, _DIFFERS, detail)
+        events.publish_difference(client("events"), bus, detail)
     agreement.record_report(table, facts.endpoint, text)
-
-
-def _publish(bus: str, detail_type: str, detail: Any) -> None:
-    entry = {"Source": OWN_SOURCE, "DetailType": detail_type, "EventBusName": bus, "Detail": json.dumps(detail)}
-    answer = client("events").put_events(Entries=[entry])
-    if answer["FailedEntryCount"]:
-        raise TransientError(f"PutEvents: {answer['Entries'][0].get('ErrorMessage', 'The entry was not accepted.')}")
 
 
 def _put_metric(stage: str, metric: str, value: float, unit: str) -> None:

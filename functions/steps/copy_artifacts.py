@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     objects = [PinnedObject.from_line(line) for line in lines.read().decode().splitlines()]
     session = event["execution"].rsplit(":", 1)[-1]
     reader = functools.partial(upstream_client, event["upstream_role_arn"], event["external_id"], session, "s3")
-    copier = IncomingCopier(s3, reader, event["bucket"], event["account"], event["upstream_account"])
+    copier = IncomingCopier(s3, reader, event["bucket"], event["account"])
     summary = copier.copy(objects, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
     if summary.without_tags:
         logger.warning("Tags not copied: the permission s3:PutObjectTagging is missing", objects=summary.without_tags)

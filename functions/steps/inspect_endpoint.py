@@ -85,7 +85,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "changing": True,
         "baking_seconds": guardrails.baking_seconds(deployment_config),
     }
-    previous = scalable_targets.read(client("application-autoscaling"), endpoint, description)
+    scaling = client("application-autoscaling")
+    previous = scalable_targets.read(scaling, endpoint, description, to_restore_whole=True)
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
     record = lock.record_change(table, execution, record, previous, wanted)
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}

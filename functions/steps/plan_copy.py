@@ -24,13 +24,14 @@ from promotion.plan import (
     pinned_weights,
     preview,
     requests,
+    serving_properties,
     smoke_test_files,
 )
 from promotion.plan.serving_role import serving_role
 from promotion.plan.stage_files import write, write_once
 from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate
-from promotion.stage import Stage
+from promotion.stage import Stage, bucket_owners
 from promotion.step import logger, step
 
 s3 = client("s3")
@@ -41,7 +42,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return the plan: the requests of the model and endpoint config, the images, and the batches of objects."""
     execution, settings = event["execution"], json.loads(event["settings"])
     region, execution_name = execution.split(":")[3], execution.rsplit(":", 1)[-1]
-    stage = Stage(event["stage"], event["account"], region, event["bucket"], event["upstream_account"])
+    own, upstream = event["account"], event["upstream_account"]
+    stage = Stage(event["stage"], own, region, event["bucket"], upstream, bucket_owners(event["upstream_buckets"]))
     image_digest = functools.cache(functools.partial(image_copier.digest_of, client("ecr")))
     candidate, maximum_bytes = Candidate.from_json(event["candidate"]), event["maximum_copy_bytes"]
     role = event["upstream_role_arn"], event["external_id"], execution_name, "s3"
@@ -52,15 +54,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     candidate, identity = pinned_content.candidate, pinned_content.identity(pinned_content.candidate.containers)
     digest = digest_of(identity)
     approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
-    suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage.upstream_account, reader)
+    suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage, reader)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
     prefix = f"models/{candidate.application}/{digest}"
     containers, artifacts = pinned_content.placed(prefix, stage)
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
-    not_pinned = pinned_weights.not_pinned(containers, settings, candidate.application)
-    metrics = metric_files.read(s3, candidate, stage.upstream_account, reader)
+    properties = serving_properties.read(s3, pinned_content, stage, reader)
+    pinned_only = event["require_pinned_weights"]
+    not_pinned = pinned_weights.not_pinned(
+        containers, settings, candidate.application, properties, required_by_stage=pinned_only
+    )
+    metrics = metric_files.read(s3, candidate, stage, reader)
     placed_suite = suite.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri)
     isolated = event["require_network_isolation"]

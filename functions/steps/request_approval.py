@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint.state import is_older
-from promotion.history import approval_requests, records
+from promotion.history import approval_requests, events, records
 from promotion.history.table import PromotionTable
+from promotion.messages import message
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
@@ -34,7 +36,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     runbook, stepfunctions = event["approval_policy"]["runbook"], client("stepfunctions")
     last = approval_requests.last(table, record)
-    if last and not last.automation and approval_requests.record_orphans(table, ssm, stepfunctions, runbook, endpoint):
+    if last and not last.automation:
+        for orphan, automation in approval_requests.record_orphans(table, ssm, stepfunctions, runbook, endpoint):
+            events.publish_request(client("events"), event["bus"], orphan, automation)
         last = approval_requests.last(table, record)
     if last and last.execution != execution:
         reason_not = approval_requests.reason_not_to_request(ssm, stepfunctions, last, record["by_event"])
@@ -42,11 +46,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return {"outcome": "already_requested", "reason": reason_not}
     if not approval_requests.claim(table, execution, record, last):
         return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
-    automation = approval_requests.start(ssm, runbook, execution, record)
+    automation = approval_requests.start(ssm, runbook, execution, record, message.comparison(record, live))
     if not approval_requests.record_started(table, execution, record, automation):
         # This execution was stopped, and its function has outlived it.
         approval_requests.cancel(ssm, automation)
         return {"outcome": "already_requested", "reason": "Another execution has requested the approval."}
+    seconds = event["approval_policy"]["seconds"]
+    approve_until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    events.publish_request(client("events"), event["bus"], record, automation, approve_until.isoformat())
     # A request for a newer candidate may have been recorded since the check. Each start records its own request before
     # it reads the others, so that the later one of two sees both.
     superseded += approval_requests.supersede_older(table, ssm, endpoint)

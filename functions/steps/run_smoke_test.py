@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
+from promotion.aws import sdk
 from promotion.aws.clients import client
 from promotion.endpoint import invocation
 from promotion.endpoint.config import is_asynchronous
@@ -18,7 +18,7 @@ from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
 # A model must respond within 60 seconds; the API reference of InvokeEndpoint recommends a time-out of 70 seconds.
-runtime = boto3.client(
+runtime = sdk.session().client(
     "sagemaker-runtime",
     config=Config(connect_timeout=5, read_timeout=70, retries={"total_max_attempts": 1}, max_pool_connections=100),
 )
@@ -49,5 +49,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # The responses count only if the endpoint had this config from the first to the last request.
     assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}
+    if verdict["response"]:
+        verdict["reason"] += " The response is in the execution history, in the output of Run smoke test."
     logger.info("Smoke test run", endpoint=endpoint, **counted)
     return verdict

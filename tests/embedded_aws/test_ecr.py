@@ -169,7 +169,7 @@ def test_cloudformation_manages_repositories_and_registry_policies(
     assert code(ecr.get_repository_policy, repositoryName=f"{name}-created") == "RepositoryPolicyNotFoundException"
     (description,) = ecr.describe_repositories(repositoryNames=[f"{name}-created"])["repositories"]
     assert description["imageTagMutability"] == "MUTABLE"
-    clients.client_as_operator("cloudformation", ACCOUNT, REGION).delete_stack(StackName=name)
+    cloudformation.delete(stack_name=name, account=ACCOUNT, region=REGION)
     assert code(ecr.describe_repositories, repositoryNames=[f"{name}-created"]) == "RepositoryNotFoundException"
 
 

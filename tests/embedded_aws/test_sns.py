@@ -122,3 +122,11 @@ def test_a_topic_with_a_kms_key_delivers_messages(aws: EmbeddedAws, name: str, q
 
     assert queue.bodies() == ["There"]
     assert client("sns").get_topic_attributes(TopicArn=topic_arn)["Attributes"]["KmsMasterKeyId"]
+
+
+@pytest.mark.parametrize("subject", ["two\nlines", "a\ttab"])
+def test_a_subject_has_no_control_characters(topic_arn: str, aws: EmbeddedAws, subject: str) -> None:
+    with pytest.raises(client("sns").exceptions.InvalidParameterException, match="Subject"):
+        client("sns").publish(TopicArn=topic_arn, Subject=subject, Message="There")
+
+    assert topic_arn not in log(aws)

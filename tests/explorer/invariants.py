@@ -140,12 +140,10 @@ INVARIANTS: dict[str, Invariant] = {
 
 
 def _changed_endpoint(step: Step) -> str:
-    """Return the name of the endpoint that a step has changed, or "". An update to the same config is no change."""
-    if not (step.call and step.call.operation in _CHANGES):
+    """Return the name of the endpoint that a step has changed, or ""."""
+    if not (step.call and step.call.operation in _CHANGES and step.succeeded):
         return ""
-    name = str(step.call.request["EndpointName"])
-    old, new = (each.world.endpoints.get(name) for each in (step.before, step.after))
-    return name if (old and old.serves) != (new and new.serves) else ""
+    return str(step.call.request["EndpointName"])
 
 
 def _endpoints(world: World) -> list[str]:

@@ -79,8 +79,11 @@ class Machine:
     def __init__(self, **parameters: str) -> None:
         project = Project.read()
         document = project.template()
-        # SAM generates the roles of functions.
-        generated = {"RequestApprovalFunctionRole": {"Type": "AWS::IAM::Role"}}
+        # SAM generates the roles of functions, and the rules that invoke them.
+        generated = {
+            "RequestApprovalFunctionRole": {"Type": "AWS::IAM::Role"},
+            "NotifyOperatorsFunctionRollbackFailure": {"Type": "AWS::Events::Rule"},
+        }
         document |= {"Resources": document["Resources"] | generated}
         template = Template(document, _PARAMETERS | parameters, _PSEUDO)
         self.parameters = template.parameters
@@ -94,8 +97,8 @@ class Machine:
             for logical_id, resource in template.resources.items()
             if resource["Type"] == "AWS::Serverless::Function" and (function := project.function(logical_id))
         }
-        rule = template.properties("NotifyRollbackFailure", names)
-        self.pages_operators = frozenset(rule["EventPattern"]["detail"]["error"])
+        rules = project.function("NotifyOperatorsFunction")["Events"]
+        self.pages_operators = frozenset(rules["RollbackFailure"]["Properties"]["Pattern"]["detail"]["error"])
 
     def start(self, world: World, arn: str, *, at: str = START, **variables: Any) -> Execution:
         """Return a new execution of an input, which the world knows, in the state `at`."""

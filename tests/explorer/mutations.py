@@ -32,6 +32,20 @@ def _wait_one_second(machine: Machine) -> AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
+def _retry_at_once(machine: Machine) -> Iterator[None]:
+    """A function that did not answer, and may still change the endpoint, is retried as after any transient error."""
+    with contextlib.ExitStack() as stack:
+        for state in machine.states.values():
+            rules = [each for each in state.get("Retry", []) if not _is_about_no_answer(each)]
+            stack.enter_context(mock.patch.dict(state, {"Retry": rules} if "Retry" in state else {}))
+        yield
+
+
+def _is_about_no_answer(rule: dict[str, Any]) -> bool:
+    return all(error.startswith("Lambda.") for error in rule["ErrorEquals"]) and "Lambda.Unknown" in rule["ErrorEquals"]
+
+
+@contextlib.contextmanager
 def _do_not_look(machine: Machine) -> Iterator[None]:
     """Nobody compares the endpoint with the promotion after its deployment."""
     with mock.patch.object(run_smoke_test, "assert_serves"), mock.patch.object(apply_autoscaling, "assert_serves"):
@@ -99,6 +113,7 @@ def _acquire_again(machine: Machine) -> AbstractContextManager[Any]:
 MUTATIONS = {
     "two acquire the lock": Mutation("one holder changes", "two promotions", Bounds(), _acquire_always),
     "a recovery does not wait": Mutation("one holder changes", "update", Bounds(aborts=1), _wait_one_second),
+    "a change is retried at once": Mutation("one holder changes", "update", Bounds(retries=1), _retry_at_once),
     "nobody looks again": Mutation("success is true", "update", Bounds(others=1), _do_not_look),
     "nobody recovers later": Mutation("locks end", "update", Bounds(aborts=1), _do_not_recover),
     "uses are ignored": Mutation("nothing needed is removed", "retention", Bounds(switches=1), _ignore_uses),

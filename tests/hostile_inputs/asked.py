@@ -272,7 +272,7 @@ def names() -> Iterator[Hostile]:
 
 IDENTIFIER, RUNBOOK, DIGEST = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "model-promotion-production", "ab" * 32
 ROLE, OPERATOR = "RequestApprovalFunctionRole", "arn:aws:iam::333333333333:user/operator"
-POLICY = approval.Policy(required=True, runbook=RUNBOOK, approvers=("operator",), minimum=1, requester=ROLE)
+POLICY = approval.Policy(required=True, runbook=RUNBOOK, approvers=("operator",), minimum=1, requester=ROLE, seconds=60)
 CANDIDATE = {"Application": "reviews", "SourceKind": "model", "SourceName": "reviews-qa-1", "Digest": DIGEST}
 MARKUP = '<script>alert(1)</script> \x1b[31m {"status": "Succeeded"} {% $states %} $.detail'
 

@@ -103,7 +103,7 @@ class Upstream(S3):
         return status, headers | self.head, body
 
     async def respond(self, request: Request) -> Response | None:
-        reads = {"HeadObject", "GetObject", "ListObjectsV2", "GetObjectTagging"}
+        reads = {"HeadBucket", "HeadObject", "GetObject", "ListObjectsV2", "GetObjectTagging"}
         assert request.operation in reads, request.operation
         return await super().respond(request)
 
@@ -144,6 +144,7 @@ INCOMING = PinnedObject(
     checksum="of the plan",
     target="models/model.tar.gz",
     incoming="incoming/execution/0a",
+    owner=UPSTREAM,
 )
 
 
@@ -156,7 +157,7 @@ def incoming(planted: str) -> Summary:
 
     async def scenario() -> Summary:
         async with served(s3):
-            copier = IncomingCopier(client(), client, STAGE_BUCKET, OWN, UPSTREAM, threshold=1)
+            copier = IncomingCopier(client(), client, STAGE_BUCKET, OWN, threshold=1)
             return await copier.copy_on_loop([INCOMING], 60)
 
     try:
@@ -172,7 +173,7 @@ def objects() -> Iterator[Hostile]:
         (
             "in a bucket of another account",
             lambda: Upstream(name, owner=STRANGER),
-            "check that the bucket belongs to the upstream account",
+            "does not belong to account",
         ),
         ("that cannot be read", lambda: failing("AccessDenied"), '"Action": "s3:GetObject"'),
         ("that does not exist", lambda: Upstream(), "does not exist"),

@@ -76,8 +76,28 @@ PACKAGE: dict[str, Any] = {
     },
     "ModelMetrics": {"ModelQuality": {"Statistics": {"ContentType": "json", "S3Uri": "s3://artifacts/quality.json"}}},
 }
+AUTO_ML: dict[str, Any] = {
+    "AutoMLJobName": "automl",
+    "AutoMLJobArn": f"{ARN}:automl-job/automl",
+    "AutoMLJobStatus": "Completed",
+    "RoleArn": f"arn:aws:iam::{UPSTREAM}:role/training",
+    "CreationTime": NOW,
+    "EndTime": NOW,
+    "BestCandidate": {
+        "CandidateName": "automl-001",
+        "FinalAutoMLJobObjectiveMetric": {"MetricName": "F1", "Value": 0.9},
+        "InferenceContainers": [{"Image": IMAGE, "ModelDataUrl": ARTIFACT, "Environment": {"THREADS": "2"}}],
+        "CandidateProperties": {"CandidateMetrics": [{"MetricName": "F1", "Value": 0.8, "Set": "Train"}]},
+    },
+}
 SETTINGS: dict[str, Any] = {}
-NAMES = {"training_job": "reviews-1", "tuning_job": "tuning", "model": "reviews-1", "model_package": PACKAGE_ARN}
+NAMES = {
+    "training_job": "reviews-1",
+    "tuning_job": "tuning",
+    "automl_job": "automl",
+    "model": "reviews-1",
+    "model_package": PACKAGE_ARN,
+}
 
 
 def read(
@@ -86,6 +106,7 @@ def read(
     *,
     job: Any = JOB,
     tuning: Any = TUNING,
+    auto_ml: Any = AUTO_ML,
     described: Any = MODEL,
     package: Any = PACKAGE,
     by_event: bool = False,
@@ -96,6 +117,7 @@ def read(
     reader = Reader(
         describe_training_job=job,
         describe_hyper_parameter_tuning_job=tuning,
+        describe_auto_ml_job_v2=auto_ml,
         describe_model=described,
         describe_model_package=package,
         list_tags=listed,
@@ -123,6 +145,7 @@ def changed(whole: dict[str, Any], path: str, value: Any = None) -> dict[str, An
 _REQUIRED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "training_job": (JOB, ["TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "CreationTime"]),
     "tuning_job": (TUNING, ["HyperParameterTuningJobName", "HyperParameterTuningJobStatus"]),
+    "automl_job": (AUTO_ML, ["AutoMLJobName", "AutoMLJobArn", "AutoMLJobStatus", "CreationTime", "RoleArn"]),
     "model": (MODEL, ["ModelName", "ModelArn", "CreationTime"]),
     "model_package": (PACKAGE, ["ModelPackageArn", "ModelPackageStatus", "CreationTime"]),
 }
@@ -130,7 +153,13 @@ _REQUIRED: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 def read_as(kind: str, description: Any) -> Candidate | Refusal | str:
     """Return the candidate of a source of this kind with this description."""
-    parts = {"training_job": "job", "tuning_job": "tuning", "model": "described", "model_package": "package"}
+    parts = {
+        "training_job": "job",
+        "tuning_job": "tuning",
+        "automl_job": "auto_ml",
+        "model": "described",
+        "model_package": "package",
+    }
     return read(kind, **{parts[kind]: description})
 
 

@@ -18,10 +18,11 @@ from tests.support.monitor import WATCH, Alarm, look, quiet_alarm
 from tests.support.settings import configure
 from tests.support.stacks import deployed_with
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
-from tests.support.world import SLOW, Lab, Stage
+from tests.support.world import EVENTS, SLOW, Lab, Stage
 
 # In the minutes of the embedded AWS, far beyond all periods.
 MUCH_LATER = 24 * 3600
+COMPLETED = json.loads((EVENTS / "training-job-completed.json").read_text())
 
 
 @contextlib.contextmanager
@@ -50,10 +51,10 @@ def empty_dead_letters(stage: Stage) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_failed_execution_raises_an_alarm_for_five_minutes(qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+def test_a_failed_execution_raises_an_alarm_for_five_minutes(qa: Stage, stacks: EmbeddedAws) -> None:
     alarm = quiet_alarm(stacks, qa, "FailedPromotions")
 
-    assert qa.promote({"training_job": application}).status == "FAILED"
+    assert qa.promote(COMPLETED | {"account": "999999999999"}).status == "FAILED"
 
     alarm.wait_for_mail()
     alarm.wait_for("OK")
@@ -205,7 +206,7 @@ def test_an_abandoned_recovery_requires_an_operator_and_raises_an_alarm(
     key = {"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
     journal = {
         "execution": {"S": dead},
-        "recoveries": {"N": "3"},
+        "recoveries": {"N": "6"},
         "acquired_at": {"S": "2026-01-01T00:00:00+00:00"},
         "promotion": {"S": json.dumps({"endpoint": f"{application}-qa", "application": application})},
     }

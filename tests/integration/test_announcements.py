@@ -11,7 +11,7 @@ from sandbox import stacks as project
 from tests.support.approvals import signal, waiting_approval
 from tests.support.mail import mail
 from tests.support.waiting import wait_until
-from tests.support.world import DEV, QA, Lab, Stage, physical_id
+from tests.support.world import DEV, EVENTS, QA, Lab, Stage, physical_id
 
 
 def test_the_email_of_a_promotion_names_the_model_and_the_endpoint(
@@ -66,19 +66,24 @@ def test_a_canceled_approval_is_published_as_a_rejection(
     assert production.endpoint(application) is None
 
 
-def test_the_email_of_an_early_failure_names_the_source_in_the_input(
+def completed(job: str) -> dict[str, Any]:
+    """Return the event of a training job that is not in the dev account."""
+    event: dict[str, Any] = json.loads((EVENTS / "training-job-completed.json").read_text())
+    return event | {"detail": {"TrainingJobName": job, "TrainingJobStatus": "Completed"}}
+
+
+def test_the_email_of_an_early_failure_names_the_source_in_the_event(
     qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
-    execution = qa.promote({"training_job": application, "application": "reviews", "endpoint": "reviews-qa"})
+    assert qa.promote(completed(application)).status == "FAILED"
 
-    assert execution.status == "FAILED"
     told = mail(stacks, application, "[qa] Not started: invalid request.")
     assert f"The request was for {application}." in told
     assert "Nothing was changed." in told
 
 
-def test_an_email_contains_no_link_from_an_input(qa: Stage, stacks: EmbeddedAws, application: str) -> None:
-    qa.promote({"training_job": f"https://example.com/{application}"})
+def test_an_email_contains_no_link_from_an_event(qa: Stage, stacks: EmbeddedAws, application: str) -> None:
+    qa.promote(completed(f"https://example.com/{application}"))
 
     told = mail(stacks, application, "[qa] Not started: invalid request.")
 
@@ -126,7 +131,7 @@ def test_an_event_that_a_stage_cannot_receive_is_in_a_queue_with_an_alarm(
     [topic] = alarm["AlarmActions"]
     told = lab.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert [subscription["Endpoint"] for subscription in told] == ["people@example.com"]
-    lab.client("cloudformation").delete_stack(StackName=stack)
+    deploy.delete(stack_name=stack, account=DEV)
 
 
 def _alarm(lab: Lab, stack: str) -> Any:

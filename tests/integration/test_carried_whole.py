@@ -13,7 +13,7 @@ import pytest
 
 from embedded_aws.kernel import accounts
 from tests.support.settings import configure
-from tests.support.sources import SERVER_IMAGE, training_request, tune
+from tests.support.sources import SERVER_IMAGE, run_auto_ml, training_request, tune
 from tests.support.steps import invoke, payload
 from tests.support.world import DEV_BUCKET, ECR, ROLE, SKLEARN, Lab, Stage
 
@@ -33,7 +33,7 @@ class Steps:
         copied = {key: found[key] for key in ("candidate", "settings", "approved")}
         planned = payload(self.stage, "Plan copy", **copied, execution=execution, image_copy=False, preview=False)
         plan = invoke(self.stage, "PlanCopyFunction", planned)
-        names = ("bucket", "account", "upstream_account", "upstream_role_arn", "external_id", "execution")
+        names = ("bucket", "account", "upstream_role_arn", "external_id", "execution")
         where = {name: planned[name] for name in names}
         for batch in plan["batches"]:
             invoke(self.stage, "CopyArtifactsFunction", where | {"batch": batch, "manifest": plan["manifest"]})
@@ -43,7 +43,7 @@ class Steps:
 
 @pytest.fixture
 def steps(qa: Stage, application: str) -> Steps:
-    configure(qa, application, SmokeTest="skip")
+    configure(qa, application, SmokeTest="skip", AcceptEula=True)
     return Steps(qa)
 
 
@@ -120,6 +120,7 @@ def environment(lab: Lab, at: str) -> dict[str, str]:
 
 def additional(lab: Lab, at: str) -> list[dict[str, Any]]:
     adapter = source(folder(lab, f"{at}/a"), "S3Prefix", "None")["ModelDataSource"]
+    adapter["S3DataSource"]["ModelAccessConfig"] = {"AcceptEula": True}
     draft = source(lab.upload(f"{at}/d.bin", b"d"), "S3Object", "None")["ModelDataSource"]
     return [{"ChannelName": "adapter", **adapter}, {"ChannelName": "draft", **draft}]
 
@@ -295,3 +296,17 @@ def test_a_tuning_job_stands_for_its_best_training_job(lab: Lab, qa: Stage, step
     }
     assert len(jobs) == 3
     assert_equal(lab, qa, as_described(lab, [expected], application), kept(promoted)["Containers"])
+
+
+def test_an_automl_job_stands_for_all_containers_of_its_best_candidate(
+    lab: Lab, qa: Stage, steps: Steps, application: str
+) -> None:
+    job = run_auto_ml(lab, {"model-promotion:application": application}, [b"transform", b"predict", b"labels"])
+    best = lab.client("sagemaker").describe_auto_ml_job_v2(AutoMLJobName=job)["BestCandidate"]
+
+    promoted, plan = steps.promote({"automl_job": job}, application)
+
+    expected = as_described(lab, best["InferenceContainers"], application)
+    assert len(expected) == 3
+    assert_equal(lab, qa, expected, kept(promoted)["Containers"])
+    assert plan["promotion"]["metrics"] == {"F1": 0.9, "validation:F1": 0.9}

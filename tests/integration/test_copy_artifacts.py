@@ -55,7 +55,7 @@ def big_object(lab: Lab, key: str, gib: int) -> str:
 def copier(qa: Stage) -> Copier:
     """Return the copier as its function has it, with the permissions of the function."""
     session = qa.acting_as("CopyArtifactsFunction", "s3")
-    return Copier(session, qa.bucket, QA, DEV)
+    return Copier(session, qa.bucket, QA)
 
 
 def planned(lab: Lab, uri: str, application: str) -> PinnedObject:
@@ -86,8 +86,8 @@ COPY = """
 import sys, boto3
 from promotion.copying.copier import Copier
 from promotion.copying.manifest import PinnedObject
-bucket, owner, source_owner, line = sys.argv[1:]
-Copier(boto3.client("s3"), bucket, owner, source_owner, in_flight=4).copy([PinnedObject.from_line(line)], 180)
+bucket, owner, line = sys.argv[1:]
+Copier(boto3.client("s3"), bucket, owner, in_flight=4).copy([PinnedObject.from_line(line)], 180)
 """
 
 
@@ -97,7 +97,7 @@ def test_a_copy_is_resumed_after_its_process_has_died(
     pinned = planned(lab, big_object(lab, f"{application}/model.tar.gz", 1), application)
     keys = qa.acting_as("CopyArtifactsFunction", "s3")._request_signer._credentials
     dying = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", COPY, qa.bucket, QA, DEV, pinned.to_line()],
+        [sys.executable, "-c", COPY, qa.bucket, QA, pinned.to_line()],
         env={
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
@@ -247,7 +247,7 @@ def test_a_copy_keeps_metadata_and_tags_and_is_encrypted_with_the_key_of_the_sta
     _, (placed,) = targets(reference, found, f"models/{application}/digest")
 
     copying = qa.acting_as("CopyArtifactsFunction", "s3")
-    copier = Copier(copying, qa.bucket, QA, DEV, threshold=threshold, part_size=5 * MIB)
+    copier = Copier(copying, qa.bucket, QA, threshold=threshold, part_size=5 * MIB)
     summary = copier.copy([placed], seconds=PATIENCE_SECONDS)
 
     s3, place = qa.client("s3"), {"Bucket": qa.bucket, "Key": placed.target}

@@ -95,6 +95,6 @@ def test_a_job_whose_tag_is_not_a_valid_application_name_is_refused(
 
     execution = qa.promote({"training_job": job})
 
-    assert execution.error == "InvalidRequestError"
+    assert execution.error == "InvalidInputError"
     assert json.dumps(tag)[:40] in (execution.cause or "")
     assert qa.endpoint(tag.lower()) is None

@@ -127,5 +127,5 @@ def test_a_model_with_an_endless_response_leaves_no_endpoint(lab: Lab, qa: Stage
 def test_an_input_that_imitates_a_recovery_is_read_like_any_other(qa: Stage) -> None:
     execution = qa.promote({"training_job": "Step Functions Execution Status Change " * 9})
 
-    assert execution.error == "InvalidRequestError"
+    assert execution.error == "InvalidInputError"
     assert '"training_job" is "Step Functions' in (execution.cause or "")

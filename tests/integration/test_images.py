@@ -82,7 +82,7 @@ def test_an_aws_image_that_only_trains_is_refused_with_the_image_that_serves(
 
     refused = qa.promote({"training_job": job})
 
-    assert refused.error == "InvalidRequestError"
+    assert refused.error == "InvalidInputError"
     assert f"{DEEP_LEARNING}/pytorch-inference:2.6.0-gpu-py312" in (refused.cause or "")
     assert "Plan copy" not in refused.states
     assert qa.endpoint(application) is None

@@ -191,7 +191,7 @@ def planned(lab: Lab, qa: Stage, application: str, key: str = "model.tar.gz") ->
 def copier(qa: Stage, application: str, **options: Any) -> IncomingCopier:
     """Return the copier with the permissions of its function."""
     s3 = qa.acting_as("CopyArtifactsFunction", "s3")
-    return IncomingCopier(s3, lambda: of_reader(qa, application), qa.bucket, QA, DEV, **options)
+    return IncomingCopier(s3, lambda: of_reader(qa, application), qa.bucket, QA, **options)
 
 
 def large_object(lab: Lab, key: str, gib: int) -> None:

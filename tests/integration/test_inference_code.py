@@ -1,4 +1,7 @@
-"""Training jobs of each framework and SDK: the endpoint answers with the code that the container can find."""
+"""Training jobs of each framework and SDK: the endpoint answers with the code that its container finds.
+
+The containers of AWS's images run AWS's published inference toolkits, if these are installed.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import dataclasses
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded_aws.kernel import accounts
+from embedded_aws.services.sagemaker.hosting import containers
+from tests.support import toolkits
 from tests.support.archives import tar_gz
 from tests.support.settings import configure
 from tests.support.world import DEV_BUCKET, ECHO_LABEL, IMAGE, ROLE, SKLEARN, TRAINS, Lab, Stage
@@ -22,6 +28,14 @@ HUGGING_FACE = f"{DEEP_LEARNING}/huggingface-pytorch-inference:2.6-transformers4
 V3 = json.loads((Path(__file__).parents[1] / "sdk_models/v3.json").read_text())
 # Answers with another label, to tell it from the training code.
 OTHER = ECHO_LABEL.replace('{"label": model}', '{"label": "other " + model}')
+# The toolkit for Hugging Face passes on what a script returns, without a content type.
+OF_HUGGING_FACE = ', "application/json"'
+
+
+@pytest.fixture(autouse=True)
+def _toolkits() -> Iterator[None]:
+    with containers.served_by(toolkits.server_of):
+        yield
 
 
 @dataclasses.dataclass
@@ -41,6 +55,10 @@ class Job:
     @property
     def code(self) -> dict[str, bytes]:
         return {"train.py": self.script.encode()} | self.files
+
+    def __post_init__(self) -> None:
+        if self.image == HUGGING_FACE:
+            self.files = {name: hugging_face(content) for name, content in self.files.items()}
 
     def of_sdk_2(self) -> str:
         """Start it as an estimator of version 2 does, and return its name when it has completed."""
@@ -87,13 +105,26 @@ class Job:
         return self.application
 
 
+def hugging_face(script: bytes) -> bytes:
+    return script.replace(OF_HUGGING_FACE.encode(), b"")
+
+
 def promoted(qa: Stage, job: str) -> dict[str, Any]:
     """Return the container of the model that the event of the job has promoted."""
     execution = qa.execution_of(job)
     assert execution.status == "SUCCEEDED", execution.cause
     model = qa.client("sagemaker").describe_model(ModelName=execution.output["model_name"])
     container: dict[str, Any] = model["PrimaryContainer"]
+    if server := toolkits.server_of(container["Image"]):
+        assert f"The toolkit {server.argument} has loaded the model." in log(qa, execution.output["endpoint"])
     return container
+
+
+def log(qa: Stage, endpoint: str) -> str:
+    """Return what the containers of an endpoint have written."""
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    events = qa.client("logs").filter_log_events(logGroupName=group)["events"]
+    return "\n".join(event["message"] for event in events)
 
 
 def content(qa: Stage, uri: str) -> dict[str, bytes]:
@@ -145,7 +176,7 @@ def test_an_uncompressed_model_gets_the_code_as_objects(lab: Lab, qa: Stage, app
 
 
 def test_the_code_of_the_tag_replaces_the_training_code(lab: Lab, qa: Stage, application: str) -> None:
-    code = lab.upload(f"{application}/serving.tar.gz", tar_gz({"serve.py": OTHER.encode()}))
+    code = lab.upload(f"{application}/serving.tar.gz", tar_gz({"serve.py": hugging_face(OTHER.encode())}))
     tags = {"model-promotion:inference-code": code, "model-promotion:inference-program": "serve.py"}
     job = Job(lab, application, HUGGING_FACE, tags=tags, expected="other trained")
 

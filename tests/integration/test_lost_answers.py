@@ -125,7 +125,7 @@ def test_a_large_copy_that_loses_its_responses_is_complete_and_leaves_no_upload(
     operations = ("CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload")
 
     with lost(qa, [("CopyArtifactsFunctionRole", "s3", operation) for operation in operations]):
-        copier = Copier(qa.acting_as("CopyArtifactsFunction", "s3"), qa.bucket, QA, DEV)
+        copier = Copier(qa.acting_as("CopyArtifactsFunction", "s3"), qa.bucket, QA)
         summary = copier.copy([placed], seconds=PATIENCE_SECONDS)
 
     s3 = qa.client("s3")

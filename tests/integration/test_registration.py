@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
+from embedded_aws.services.cloudformation import deploy
 from sandbox import stacks as project
 from tests.support.approvals import waiting_approval
 from tests.support.events import event
@@ -58,7 +59,7 @@ def test_a_promotion_of_an_unregistered_application_cannot_be_started(
     preview = qa.promote({"training_job": job, "application": name, "preview": True})
     of_event = qa.promote(event("SageMaker Training Job State Change", completed) | {"preview": True})
 
-    assert (started.status, started.error) == ("FAILED", "InvalidRequestError")
+    assert (started.status, started.error) == ("FAILED", "InvalidInputError")
     assert preview.output["would_be"] == "failed"
     for text in (started.cause, preview.output["why"]):
         assert f"The training job {job} is for the application {name}, which is not registered" in str(text)
@@ -86,12 +87,11 @@ def test_an_endpoint_of_an_application_that_is_no_longer_registered_is_not_rolle
 ) -> None:
     for label in ("first", "second"):
         assert qa.execution_of(lab.train(application, label)).status == "SUCCEEDED"
-    cloudformation_client = qa.client("cloudformation")
-    cloudformation_client.delete_stack(StackName=f"model-promotion-qa-{application}")
+    deploy.delete(stack_name=f"model-promotion-qa-{application}", account=QA)
 
     execution = qa.promote({"rollback": f"{application}-qa"})
 
-    assert execution.error == "InvalidRequestError"
+    assert execution.error == "InvalidInputError"
     assert f"The endpoint {application}-qa is for the application {application}, which is not registered" in str(
         execution.cause
     )
@@ -299,14 +299,20 @@ def test_a_container_reaches_no_models_data_or_logs_of_another_application(
     assert qa.answer(other) == {"label": "theirs"}
 
 
-def test_a_stage_that_requires_network_isolation_promotes_no_other_model(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_stage_that_requires_network_isolation_and_pinned_weights_promotes_no_other_model(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    from_hub = {"PrimaryContainer": {"Environment": {"HF_MODEL_ID": "org/model"}}}
     configure(qa, application, Model={"EnableNetworkIsolation": True})
-    with deployed_with(qa, RequireNetworkIsolation="true"):
+    with deployed_with(qa, RequireNetworkIsolation="true", RequirePinnedWeights="true"):
         isolated = qa.execution_of(lab.train(application, "isolated"))
+        configure(qa, application, Model={"EnableNetworkIsolation": True} | from_hub)
+        not_pinned = qa.promote({"training_job": isolated.output["source_name"]})
         configure(qa, application)
         refused = qa.execution_of(lab.train(application, "open"))
 
     assert isolated.states[-1] == "Promoted", isolated.cause
     assert refused.error == "PromotionRefusedError"
     assert "has no network isolation, which this stage requires (RequireNetworkIsolation)" in str(refused.cause)
+    assert "This stage requires pinned weights (RequirePinnedWeights)" in str(not_pinned.cause)
     assert qa.answer(application) == {"label": "isolated"}

@@ -35,7 +35,7 @@ def test_a_rollback_and_a_rollback_of_the_rollback_with_retention_at_two_in_betw
     assert there(qa, application) == of(second, third)
 
     too_far = qa.promote({"rollback": f"{application}-qa", "to": first["model_name"]})
-    assert too_far.error == "InvalidRequestError"
+    assert too_far.error == "InvalidInputError"
     assert "Retention keeps only the newest" in (too_far.cause or "")
 
     # Removed resources are created again on request; here, the candidate is too old by now.

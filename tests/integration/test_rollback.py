@@ -104,5 +104,6 @@ def test_a_rollback_without_a_target_is_refused(lab: Lab, qa: Stage, application
     never = qa.promote({"rollback": f"{application}-unknown"})
     only_one = qa.promote({"rollback": f"{application}-qa"})
 
-    assert never.error == only_one.error == "InvalidRequestError"
+    assert never.error == only_one.error == "InvalidInputError"
+    assert f'did you mean "{application}-qa"' in (never.cause or "")
     assert qa.answer(application) == {"label": "first"}

@@ -10,7 +10,7 @@ from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import signal, waiting_approval
 from tests.support.events import event
 from tests.support.settings import configure
-from tests.support.sources import approve, tags, tune
+from tests.support.sources import approve, run_auto_ml, tags, tune
 from tests.support.world import IMAGE, Lab, Stage
 
 
@@ -50,6 +50,18 @@ def test_a_completed_tuning_job_is_promoted_but_not_its_training_jobs(lab: Lab, 
     assert source["model-promotion:source"] == best["TrainingJobArn"]
     assert {each.states[-1] for each in of_jobs} == {"Not for promotion"}
     assert all("belongs to a tuning job" in each.output["reason"] for each in of_jobs)
+
+
+def test_the_best_candidate_of_an_automl_job_is_promoted_by_an_input(lab: Lab, qa: Stage, application: str) -> None:
+    job = run_auto_ml(lab, tags(application, lab.suite(application, "label == 'best'")), [lab.artifact("best")])
+
+    execution = qa.promote({"automl_job": job})
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    assert qa.answer(application) == {"label": "best"}
+    live = qa.live(application)
+    assert live is not None
+    assert live["source_kind"] == "automl_job"
 
 
 def test_the_approved_package_is_promoted_rather_than_the_newest(lab: Lab, qa: Stage, application: str) -> None:

@@ -13,6 +13,7 @@ from tests.linter.rules import rule
 # A retry after one of these errors fails again. States.ALL does not even catch the last two (Step Functions developer
 # guide, "Handling errors in Step Functions workflows").
 PERMANENT = {
+    "InvalidInputError",
     "InvalidRequestError",
     "PromotionRefusedError",
     "DynamoDB.ConditionalCheckFailedException",

@@ -91,9 +91,10 @@ EFFECTS: dict[str, dict[str, str]] = {
     "change the approval runbook": {},
     "publish an event on the stage's bus": {
         "PromotionRole": "It publishes the result of a promotion.",
-        "WatchPromotionsFunctionRole": "It publishes missing results of promotions, and differences.",
+        "RequestApprovalFunctionRole": "It publishes that an approval is requested.",
+        "WatchPromotionsFunctionRole": "It publishes missing results, approval requests and differences.",
     },
-    "publish a notification": {"RunbookRole": "Systems Manager notifies the approvers with it."},
+    "publish a notification": {"NotifyOperatorsFunctionRole": "It sends all notifications of the stage."},
     "change the alarms of an endpoint": {
         "CreateAlarmsFunctionRole": "It creates the two alarms of the endpoint. A deployment can be guarded by them.",
     },

@@ -15,6 +15,7 @@ from awscrt import checksums
 from promotion.copying import code_tar, splice
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.splice import START_BYTES, Parts, Source
+from tests.support.s3_service import UPSTREAM
 
 CODE = {"inference.py": b"def model_fn(model_dir): ...\n", "lib/words.txt": "größer\n".encode()}
 
@@ -80,6 +81,7 @@ def source(archive: bytes) -> Source:
         version_id=None,
         checksum_algorithm="CRC64NVME",
         checksum=checksum(archive),
+        owner=UPSTREAM,
     )
     return Source(pinned, archive[:START_BYTES], archive[-8:])
 

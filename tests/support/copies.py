@@ -35,6 +35,7 @@ def pinned(stored: Stored, name: str) -> PinnedObject:
         checksum_algorithm=stored.algorithm,
         checksum=stored.checksum if stored.algorithm else None,
         target=f"models/{name}",
+        owner=UPSTREAM,
     )
 
 
@@ -43,7 +44,7 @@ async def copy_on_loop(
 ) -> Summary:
     with copying(timeout):
         async with served(s3):
-            return await Copier(client(), "stage", OWN, UPSTREAM, **options).copy_on_loop(objects, seconds)
+            return await Copier(client(), "stage", OWN, **options).copy_on_loop(objects, seconds)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ def _written_by_state(project: Project, state: dict[str, Any]) -> Iterator[str]:
         elif module and "$states.result.Payload.promotion" in str(assigned):
             for tree in _with_used_functions(project, module):
                 yield from _keys_of_new_records(tree)
+    for tree in _functions_that_publish(project, module):
+        yield from _keys_of_new_records(tree)
     for text in texts(state):
         for merged in re.findall(r"\$merge\(\[\$promotion, \{(.*?)\}\]\)", text, re.DOTALL):
             yield from re.findall(r'"(\w+)":', merged)
@@ -83,6 +85,12 @@ def _with_used_functions(project: Project, module: str) -> Iterator[ast.AST]:
             for name in names:
                 used = {each.attr for each in attributes if _is_named(each.value, name)}
                 yield from _functions(project, f"{node.module}.{name}", used)
+
+
+def _functions_that_publish(project: Project, module: str | None) -> Iterator[ast.AST]:
+    """Yield the trees of the functions that a module uses to publish events about promotions."""
+    used = re.findall(r"\bevents\.(publish_\w+)", project.texts[module]) if module else []
+    yield from _functions(project, "promotion.history.events", set(used))
 
 
 def _functions(project: Project, module: str, names: set[str]) -> Iterator[ast.AST]:
@@ -149,10 +157,7 @@ def _is_named(node: ast.expr, name: str) -> bool:
 
 
 def _keys_read_by_rule(rule: dict[str, Any]) -> Iterator[str]:
-    """Yield the keys that a rule for the events of stages matches, or puts into an email."""
+    """Yield the keys that a rule for the events of stages matches."""
     pattern = rule.get("EventPattern", {})
     if pattern.get("source") == ["model-promotion"]:
         yield from pattern.get("detail", {})
-        for target in rule["Targets"]:
-            paths = target.get("InputTransformer", {}).get("InputPathsMap", {}).values()
-            yield from (path.removeprefix("$.detail.") for path in paths if path.startswith("$.detail."))

@@ -113,7 +113,7 @@ class Request:
             return "ListMultipartUploads" if "uploads" in query else "ListObjectsV2"
         if self.method == "GET":
             return "GetObjectTagging" if "tagging" in query else "ListParts" if "uploadId" in query else "GetObject"
-        return "HeadObject"
+        return "HeadObject" if self.key else "HeadBucket"
 
     @property
     def region(self) -> str:
@@ -192,7 +192,8 @@ class S3:
             if request.region != (region := self.regions.get(request.bucket, "eu-west-1")):
                 words = document("Error", {"Code": "PermanentRedirect"}) if request.method != "HEAD" else ""
                 return 301, {"x-amz-bucket-region": region}, words
-            if self.owners[request.bucket] != request.headers["x-amz-expected-bucket-owner"]:
+            owner = self.owners[request.bucket]
+            if owner != request.headers.get("x-amz-expected-bucket-owner", owner):
                 raise client_error("AccessDenied", "Access Denied")
             return self.handlers[request.operation](self, request)
         except ClientError as error:
@@ -209,6 +210,9 @@ class S3:
         algorithm = request.headers["x-amz-checksum-algorithm"]
         made = dataclasses.replace(source, algorithm=algorithm, attributes=kept | request.attributes)
         return 200, {}, document("CopyObjectResult", self.written(request, made))
+
+    def head_bucket(self, request: Request) -> Response:
+        return 200, {}, ""
 
     def head_object(self, request: Request) -> Response:
         found = self.objects.get((request.bucket, request.key))
@@ -352,6 +356,7 @@ class S3:
         "CreateMultipartUpload": lambda s3, request: s3.create_multipart_upload(request),
         "GetObject": lambda s3, request: s3.get_object(request),
         "GetObjectTagging": lambda s3, request: s3.get_object_tagging(request),
+        "HeadBucket": lambda s3, request: s3.head_bucket(request),
         "HeadObject": lambda s3, request: s3.head_object(request),
         "ListMultipartUploads": lambda s3, request: s3.list_multipart_uploads(request),
         "ListObjectsV2": lambda s3, request: s3.list_objects(request),

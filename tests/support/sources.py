@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from tests.support.waiting import wait_until
@@ -32,6 +33,30 @@ value = float(sys.argv[sys.argv.index("--rate") + 1])
 pathlib.Path(os.environ["SM_MODEL_DIR"], "rate.txt").write_text(str(value))
 print(f"loss={abs(value - 0.5)}")
 """
+
+
+def run_auto_ml(lab: Lab, tags: dict[str, str], artifacts: list[bytes]) -> str:
+    """Run an AutoML job whose best candidate has these archives, one for each container; return its name."""
+    name = f"automl-{uuid.uuid4().hex[:20]}"
+    for number, content in enumerate(artifacts):
+        lab.upload_as_sdk(f"{name}/{number}/model.tar.gz", content)
+    sagemaker = lab.client("sagemaker")
+    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{DEV_BUCKET}/data/"}}
+    sagemaker.create_auto_ml_job_v2(
+        AutoMLJobName=name,
+        AutoMLJobInputDataConfig=[{"ChannelType": "training", "DataSource": data}],
+        OutputDataConfig={"S3OutputPath": f"s3://{DEV_BUCKET}"},
+        AutoMLProblemTypeConfig={"TabularJobConfig": {"TargetAttributeName": "label"}},
+        RoleArn=ROLE,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+
+    def look() -> str | None:
+        status = str(sagemaker.describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"])
+        return status if status != "InProgress" else None
+
+    assert wait_until(look, f"the end of {name}") == "Completed"
+    return name
 
 
 def tune(lab: Lab, name: str, tags: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """The definition of the state machine is valid, and every execution ends within AWS's limits."""
 
+import functools
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from embedded_aws.services.stepfunctions.substitutions import substitute
 from tests import linter
 from tests.linter.flow import loops, transitions
 from tests.linter.project import texts
+from tests.support.history_events import EVENTS, EVENTS_OF_A_RETRY, EVENTS_OF_AN_ITERATION
 
 PROJECT = linter.Project.read()
 TEXT = PROJECT.texts[linter.DEFINITION]
@@ -28,12 +30,6 @@ LOOPS = {
 # Step Functions developer guide, "Service quotas".
 MAXIMUM_EVENTS = 25_000
 MAXIMUM_BYTES = 1024**2
-
-# API reference, HistoryEvent: a state is entered and exited; each attempt of a task is scheduled, started and ended.
-EVENTS = {"Choice": 2, "Pass": 2, "Wait": 2, "Task": 5, "Map": 4, "Succeed": 2, "Fail": 1}
-EVENTS_OF_A_RETRY = 3
-# MapIterationStarted and MapIterationSucceeded.
-EVENTS_OF_AN_ITERATION = 2
 
 # The parameter that limits each loop, by its Wait state.
 BOUNDS = {
@@ -136,13 +132,49 @@ def test_every_call_of_dynamodb_is_retried_after_a_transient_error(error: str) -
 
 def iterations(wait: str) -> int:
     """Return the maximum number of iterations of a Wait state's loop, with the defaults of the template."""
-    bound, seconds = PARAMETERS[BOUNDS[wait]]["Default"], PARAMETERS["PollSeconds"]["Default"]
+    bound = PARAMETERS[BOUNDS[wait]]["Default"]
     if wait != "Wait for endpoint lock":
-        return int(bound / seconds) + 1
+        return checks(wait, STATES, bound, baking=0)
     waited, number = 0, 0
     while waited < bound:
         waited, number = waited + lock_wait(waited), number + 1
     return number + 1
+
+
+def checks(wait: str, states: dict[str, Any], bound: int, baking: int) -> int:
+    """Return the maximum number of checks of a deployment or rollback with a time limit and a baking period."""
+    elapsed, number = 0, 0
+    while elapsed < bound + baking:
+        elapsed, number = elapsed + poll_wait(wait, states, bound, baking, elapsed), number + 1
+    return number + 1
+
+
+def poll_wait(wait: str, states: dict[str, Any], bound: int, baking: int | None, elapsed: float) -> int:
+    """Return how long a promotion waits, in seconds, for the next check of an update that began `elapsed` seconds ago.
+
+    `baking` is None if the failure occurred before the promotion recorded its baking period.
+    """
+    expression = parsed(states[wait]["Seconds"])
+    expression.register_lambda("millis", lambda: 1000 * elapsed)
+    ends = 1000 * (bound + (baking or 0))
+    known = {"promotion": {} if baking is None else {"baking_seconds": baking}}
+    return int(expression.evaluate(None, known | {"deployment_ends": ends, "rollback_ends": ends}))
+
+
+@functools.cache
+def parsed(expression: str) -> Jsonata:
+    return Jsonata(expression.strip("{%} "))
+
+
+@functools.cache
+def states_with(**defaults: int) -> dict[str, Any]:
+    """Return the states of a stage with other parameters."""
+    template = PROJECT.texts[linter.TEMPLATE]
+    for name, value in defaults.items():
+        template, count = re.subn(rf"(?ms)(^  {name}:\n.*?Default: )\d+", rf"\g<1>{value}", template, count=1)
+        assert count == 1
+    texts = {**PROJECT.texts, linter.TEMPLATE: template}
+    return dict(linter.Project(texts).definition["States"])
 
 
 def lock_wait(waited: float) -> int:
@@ -173,23 +205,62 @@ def test_every_loop_ends_after_the_time_in_its_parameter() -> None:
         assert all(re.fullmatch(f"{plain}|{with_waits}", seconds) for seconds in assigned)
 
 
-@pytest.mark.parametrize("baking", [None, 0, 60, 3600, 28_800, 72_000])
-@pytest.mark.parametrize("wait", ["Wait for deployment", "Wait for rollback"])
-def test_a_baking_period_does_not_increase_the_number_of_checks(wait: str, baking: int | None) -> None:
-    if baking is None and wait == "Wait for deployment":
-        return  # Inspect endpoint has recorded it by then
-    promotion = {} if baking is None else {"baking_seconds": baking}
-    expression = Jsonata(STATES[wait]["Seconds"].strip("{%} "))
-
-    seconds = expression.evaluate(None, _bound(expression, promotion))
-
-    assert (PARAMETERS["DeploymentTimeoutSeconds"]["Default"] + (baking or 0)) / seconds <= iterations(wait) + 1
+POLLED = ["Wait for deployment", "Wait for rollback"]
 
 
-def _bound(expression: Jsonata, promotion: dict[str, Any]) -> Any:
-    frame = expression.create_frame()
-    frame.bind("promotion", promotion)
-    return frame
+@pytest.mark.parametrize("wait", POLLED)
+@pytest.mark.parametrize(
+    ("elapsed", "seconds"), [(0, 10), (300, 10), (360, 12), (1800, 60), (9000, 300), (80_000, 300)]
+)
+def test_a_deployment_is_checked_less_often_the_longer_it_takes(wait: str, elapsed: int, seconds: int) -> None:
+    assert poll_wait(wait, STATES, 5400, 79_200, elapsed) == seconds
+
+
+def test_a_rollback_without_a_recorded_baking_period_is_checked() -> None:
+    assert poll_wait("Wait for rollback", STATES, 5400, None, 0) == 10
+
+
+@pytest.mark.parametrize("wait", POLLED)
+@pytest.mark.parametrize("baking", [0, 3600, 72_000])
+@pytest.mark.parametrize("poll", [1, 2, 30, 3600])
+def test_the_checks_of_a_deployment_do_not_fill_the_history(wait: str, baking: int, poll: int) -> None:
+    bound = PARAMETERS["DeploymentTimeoutSeconds"]["MaxValue"]
+    states = states_with(PollSeconds=poll, DeploymentTimeoutSeconds=bound)
+
+    # 9 events each: less than a fifth of the history for the deployment, and as much for its rollback.
+    assert checks(wait, states, bound, baking) < 520
+
+
+CHANGES = ["Update endpoint", "Apply autoscaling", "Roll back endpoint"]
+RUNNING = ["ServiceException", "AWSLambdaException", "SdkClientException", "ClientExecutionTimeoutException", "Unknown"]
+
+
+@pytest.mark.parametrize("error", RUNNING)
+@pytest.mark.parametrize("state", CHANGES)
+def test_a_function_that_may_still_change_the_endpoint_has_ended_before_its_retry(state: str, error: str) -> None:
+    function = PROJECT.function(str(PROJECT.function_of(STATES[state])))
+    [rule, *_] = [rule for rule in STATES[state]["Retry"] if f"Lambda.{error}" in rule["ErrorEquals"]]
+
+    assert rule["IntervalSeconds"] > function["Timeout"]
+    assert rule["BackoffRate"] >= 1
+    assert "JitterStrategy" not in rule
+
+
+@pytest.mark.parametrize(
+    ("error", "is_recovery", "seconds"),
+    [
+        *((f"Lambda.{error}", False, 120) for error in RUNNING),
+        ("Interrupted", True, 120),
+        ("TransientError", False, 30),
+        ("Sandbox.Timedout", False, 30),
+    ],
+)
+def test_a_rollback_begins_when_no_function_can_change_the_endpoint(
+    error: str, is_recovery: bool, seconds: int
+) -> None:
+    wait = STATES["Wait before rollback"]["Seconds"].strip("{%} ")
+
+    assert evaluate(wait, {"is_recovery": is_recovery, "failure": {"error": error}}) == seconds
 
 
 def test_an_iteration_of_a_loop_is_nine_events() -> None:
@@ -199,7 +270,7 @@ def test_an_iteration_of_a_loop_is_nine_events() -> None:
 
 
 def test_the_longest_execution_does_not_exceed_the_maximum_history() -> None:
-    # 161 iterations for the lock, and 5,400 / 30 + 1 each for the deployment and the rollback: 523 * 9 = 4,707.
+    # 161 iterations for the lock, and 118 each for the deployment and the rollback: 397 * 9 = 3,573.
     polled = sum(iterations(wait) * sum(EVENTS[STATES[name]["Type"]] for name in LOOPS[wait]) for wait in BOUNDS)
     # Every state once, and every task with all its retries.
     once = sum(EVENTS[state["Type"]] for state in STATES.values())
@@ -208,7 +279,7 @@ def test_the_longest_execution_does_not_exceed_the_maximum_history() -> None:
     copy_batch = dict(PROJECT.states())["Copy batch"]
     copied = 1000 * (EVENTS[copy_batch["Type"]] + EVENTS_OF_AN_ITERATION)
 
-    assert polled == 4_707
+    assert polled == 3_573
     assert polled + once + sum(retries) * EVENTS_OF_A_RETRY + copied < MAXIMUM_EVENTS
 
 

@@ -247,6 +247,7 @@ def test_a_uri_is_an_object_or_a_prefix_or_refused(uri: str) -> None:
 DESCRIBED = [
     ("training_job", sources.JOB),
     ("tuning_job", sources.TUNING),
+    ("automl_job", sources.AUTO_ML),
     ("model", sources.MODEL),
     ("model_package", sources.PACKAGE),
 ]
@@ -361,7 +362,7 @@ def test_a_manifest_is_parsed_as_it_was_written(names: list[str], attribute: str
 
 @pytest.mark.parametrize("text", NASTY)
 def test_an_invalid_name_is_refused_for_each_key(text: str) -> None:
-    for key in ("training_job", "tuning_job", "model", "model_package", "rollback", "recover"):
+    for key in ("training_job", "tuning_job", "automl_job", "model", "model_package", "rollback", "recover"):
         if not SAGEMAKER_NAME.fullmatch(text):
             assert read({key: text}) is None
     if not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){0,39}", text):

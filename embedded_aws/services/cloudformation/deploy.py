@@ -1,13 +1,12 @@
-"""Deployment of a template, as by `sam build` and `sam deploy`.
+"""Deployment of a template, as by `sam build` and `sam deploy --disable-rollback`.
 
-Local files are uploaded to the bucket of SAM CLI, AWS's translator transforms the template, and the CloudFormation API
-creates or updates the stack. Source:
+Local files and the template are uploaded to the bucket of SAM CLI, and the CloudFormation API creates or updates the
+stack. Source:
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-deploy.html
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import json
@@ -16,16 +15,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
-from embedded_aws.kernel.host import Host
-from embedded_aws.services import iam
-from embedded_aws.services.cloudformation import resource_types, stacks, templates
+from embedded_aws.services.cloudformation import templates
 
 _POLL_SECONDS = 0.1
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -36,12 +30,6 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 class DeploymentError(Exception):
     """A stack could not be created or updated."""
-
-
-def install(host: Host) -> None:
-    """Install CloudFormation."""
-    resource_types.base.forget_clients()
-    stacks.install(host)
 
 
 def deploy(
@@ -57,14 +45,15 @@ def deploy(
     An omitted parameter keeps its previous value, as with SAM CLI. Raises DeploymentError.
     """
     client = clients.client_as_operator("cloudformation", account, region)
-    document = transform(package(template, account, region), parameters, region)
+    document = package(template, account, region)
     existing = _describe(client, stack_name)
     kept = _kept_parameters(existing, document, parameters) if existing else []
     request: dict[str, Any] = {
         "StackName": stack_name,
-        "TemplateBody": json.dumps(document),
+        "TemplateURL": _upload_template(document, account, region),
         "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()] + kept,
         "Capabilities": _CAPABILITIES,
+        "DisableRollback": True,
     }
     try:
         (client.update_stack if existing else client.create_stack)(**request)
@@ -77,10 +66,7 @@ def deploy(
 def package(template: Path, account: str, region: str = accounts.REGION) -> dict[str, Any]:
     """Upload local files and zipped folders, and return the template with their S3 locations in place of the paths."""
     document = templates.load(template.read_text())
-    bucket = f"aws-sam-cli-managed-default-{account}"
-    s3 = clients.client_as_operator("s3", account, region)
-    if bucket not in {existing["Name"] for existing in s3.list_buckets()["Buckets"]}:
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+    s3, bucket = _bucket(account, region)
     path_properties: list[tuple[dict[str, Any], str]] = [(document.get("Globals", {}).get("Function", {}), "CodeUri")]
     for resource in document["Resources"].values():
         path_properties.append((resource.get("Properties", {}), _LOCAL_PATHS.get(resource["Type"], "")))
@@ -90,20 +76,37 @@ def package(template: Path, account: str, region: str = accounts.REGION) -> dict
     return document
 
 
-def transform(document: dict[str, Any], parameters: dict[str, str], region: str) -> dict[str, Any]:
-    """Return the template as the macro AWS::Serverless-2016-10-31 transforms it."""
-    if "Transform" not in document:
-        return document
-    session = boto3.session.Session(region_name=region)
-    translator = Translator(iam.aws_managed_policy_arns(), Parser(), boto_session=session)
-    translated: dict[str, Any] = translator.translate(copy.deepcopy(document), dict(parameters))
-    # Without this call, the translator logs a warning about unpublished metrics.
-    translator.metrics.publish()
-    return translated
+def delete(*, stack_name: str, account: str, region: str = accounts.REGION) -> None:
+    """Delete a stack and wait until it no longer exists. Raises DeploymentError."""
+    client = clients.client_as_operator("cloudformation", account, region)
+    stack = _describe(client, stack_name)
+    if stack is None:
+        return
+    client.delete_stack(StackName=stack_name)
+    _wait(client, stack["StackId"])
+
+
+def _bucket(account: str, region: str) -> tuple[Any, str]:
+    """Return a client of S3 and the bucket for local files, which is created if it does not exist."""
+    bucket = f"aws-sam-cli-managed-default-{account}"
+    s3 = clients.client_as_operator("s3", account, region)
+    if bucket not in {existing["Name"] for existing in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+    return s3, bucket
+
+
+def _upload_template(document: dict[str, Any], account: str, region: str) -> str:
+    """Return the URL of the template, whose path contains the bucket, as CloudFormation requires."""
+    s3, bucket = _bucket(account, region)
+    key = _put(s3, bucket, json.dumps(document).encode())
+    return f"{accounts.endpoint_url()}/{bucket}/{key}"
 
 
 def _upload(s3: Any, bucket: str, path: Path) -> str:
-    content = path.read_bytes() if path.is_file() else _zip(path)
+    return _put(s3, bucket, path.read_bytes() if path.is_file() else _zip(path))
+
+
+def _put(s3: Any, bucket: str, content: bytes) -> str:
     key = hashlib.md5(content, usedforsecurity=False).hexdigest()
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     return key

@@ -11,6 +11,12 @@ from moto.cloudformation.models import cloudformation_backends
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, pass_role
 
 _OF_STACKS = {
+    "CreateChangeSet",
+    "DescribeChangeSet",
+    "ExecuteChangeSet",
+    "DeleteChangeSet",
+    "ListChangeSets",
+    "GetTemplateSummary",
     "CreateStack",
     "UpdateStack",
     "DeleteStack",
@@ -28,7 +34,8 @@ def _required(call: Call) -> Needs:
         return
     role_arn = call.parameters.get("RoleARN")
     resource = _arn(call)
-    yield Need(f"cloudformation:{call.operation}", (resource,), {"cloudformation:rolearn": role_arn})
+    about = {"cloudformation:rolearn": role_arn, "cloudformation:changesetname": call.parameters.get("ChangeSetName")}
+    yield Need(f"cloudformation:{call.operation}", (resource,), about)
     yield from pass_role(role_arn, "cloudformation.amazonaws.com", resource)
 
 

@@ -80,6 +80,7 @@ class Template:
         self._conditions: dict[str, bool] = {}
         for name in document.get("Conditions") or {}:
             self.condition(name)
+        self._check_rules()
         self.resources: dict[str, dict[str, Any]] = {
             logical_id: definition
             for logical_id, definition in document["Resources"].items()
@@ -96,6 +97,18 @@ class Template:
                 raise TemplateError(f"Template format error: Unresolved condition dependency {name}") from None
             self._conditions[name] = self._holds(condition)
         return self._conditions[name]
+
+    def _check_rules(self) -> None:
+        """Raise TemplateError if the parameters violate a rule ("Rules" in the user guide, rules-section-structure).
+
+        AWS documents that the stack is not created, but not the message.
+        """
+        for name, rule in (self.document.get("Rules") or {}).items():
+            if "RuleCondition" in rule and not self._holds(rule["RuleCondition"]):
+                continue
+            for assertion in rule["Assertions"]:
+                if not self._holds(assertion["Assert"]):
+                    raise TemplateError(f"Rule {name}: {assertion.get('AssertDescription', 'an assertion failed')}")
 
     def properties(self, logical_id: str, resources: Resources) -> dict[str, Any]:
         """Return the resolved properties of a resource."""
@@ -196,6 +209,9 @@ class Template:
             case "Fn::Equals":
                 first, second = (self.resolve(item, _NoResources()) for item in argument)
                 return _text(first) == _text(second)
+            case "Fn::Contains":
+                values, value = (self.resolve(item, _NoResources()) for item in argument)
+                return _text(value) in map(_text, values)
         raise TemplateError(f"Template format error: Unsupported condition function {function}")
 
     def _order(self) -> list[str]:

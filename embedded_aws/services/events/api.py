@@ -37,6 +37,7 @@ patches = Patches("5.2.5")
 _background = Background("event delivery")
 _pace = 1.0
 _put_targets_in_moto = EventsBackend.put_targets
+_delete_event_bus_in_moto = EventsBackend.delete_event_bus
 
 
 def install(host: Host) -> None:
@@ -215,6 +216,13 @@ def _put_targets(backend: EventsBackend, name: str, event_bus_arn: str | None, t
             "LimitExceededException", "The requested resource exceeds the maximum number allowed for targets of a rule."
         )
     _put_targets_in_moto(backend, name, event_bus_arn, targets)
+
+
+@patches.replaces(EventsBackend, "delete_event_bus", "moto deletes a bus that has rules.")
+def _delete_event_bus(backend: EventsBackend, name: str) -> None:
+    if (bus := backend.event_buses.get(name)) and bus.rules:
+        raise ValidationException("EventBus can't be deleted since it has rules.")
+    _delete_event_bus_in_moto(backend, name)
 
 
 def _check_target(target: dict[str, Any], account: str) -> None:

@@ -169,6 +169,17 @@ def _delete_model_package(call: Call) -> None:
     del call.backend.model_packages[_own(call, "ModelPackageName").arn]
 
 
+def _delete_model_package_group(call: Call) -> None:
+    """Delete a group without versions; the API reference names no error for one that has some."""
+    name = call.request["ModelPackageGroupName"]
+    group = call.backend.model_package_groups.get(name)
+    if group is None:
+        raise invalid(f"ModelPackageGroup {call.arn('model-package-group', name)} does not exist.")
+    if any(package.group == name for package in _all(call)):
+        raise ApiError("ConflictException", f"ModelPackageGroup {name} contains model packages. Delete them first.")
+    del call.backend.model_package_groups[name]
+
+
 def _list_model_packages(call: Call) -> dict[str, Any]:
     group = call.request.get("ModelPackageGroupName", "").rpartition("/")[2]
     kind = "Versioned" if group else call.request.get("ModelPackageType", "Unversioned")
@@ -214,4 +225,9 @@ implement(
     },
     "moto does not store all members of a package, and emits no event when its approval changes.",
 )
-implement(patches, {"DeleteModelPackage": _delete_model_package}, "moto lacks it.", adds=True)
+implement(
+    patches,
+    {"DeleteModelPackage": _delete_model_package, "DeleteModelPackageGroup": _delete_model_package_group},
+    "moto lacks them.",
+    adds=True,
+)

@@ -10,6 +10,7 @@ from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key, pa
 from embedded_aws.services.sagemaker.tags import of_resource
 
 _KINDS = {
+    "AutoMLJobV2": "automl-job",
     "EndpointConfig": "endpoint-config",
     "Endpoint": "endpoint",
     "HyperParameterTuningJob": "hyper-parameter-tuning-job",
@@ -66,7 +67,7 @@ def _resource_tags(call: Call, arn: str) -> dict[str, str | list[str] | None]:
 
 def _arn(call: Call, kind: str) -> str:
     """Return the ARN of the request's resource, in lower case as in policies."""
-    name = str(call.parameters.get(f"{kind}Name") or call.parameters.get(f"{kind}Arn") or "")
+    name = str(call.parameters.get(f"{kind.removesuffix('V2')}Name") or call.parameters.get(f"{kind}Arn") or "")
     if kind == "ModelPackage" and not name:
         name = f"{call.parameters.get('ModelPackageGroupName', '')}/*"
     if name.startswith("arn:"):

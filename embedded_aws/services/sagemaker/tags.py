@@ -18,6 +18,7 @@ _STORES = (
     "endpoints",
     "training_jobs",
     "hyper_parameter_tuning_jobs",
+    "auto_ml_jobs",
     "model_packages",
     "model_package_groups",
     "pipelines",

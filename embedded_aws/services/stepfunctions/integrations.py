@@ -290,7 +290,7 @@ def _from_error(self: StateTaskService, env: Environment, ex: Exception) -> Fail
         return _task_failed(self, env, "EventBridge.FailedEntry", to_json_str(ex.cause))
     # moto reports a time-out or a failed expression in a DynamoDB task as an error of DynamoDB.
     original = StateTaskService._from_error if kind is StateTaskServiceDynamoDB else _FROM_ERROR_IN_MOTO[kind]
-    return original(self, env=env, ex=ex)
+    return _with_short_cause(original(self, env=env, ex=ex))
 
 
 for _kind in _FROM_ERROR_IN_MOTO:
@@ -328,17 +328,24 @@ def _service(self: StateTaskService) -> str:
 
 
 def _task_failed(self: StateTaskService, env: Environment, error: str, cause: str) -> FailureEvent:
-    cause = cause[:_MAXIMUM_CAUSE]
-    return FailureEvent(
-        env=env,
-        error_name=CustomErrorName(error),
-        event_type=HistoryEventType.TaskFailed,
-        event_details=EventDetails(
-            taskFailedEventDetails=TaskFailedEventDetails(
-                error=error, cause=cause, resource=self._get_sfn_resource(), resourceType=self._get_sfn_resource_type()
-            )
-        ),
+    details = TaskFailedEventDetails(
+        error=error, cause=cause, resource=self._get_sfn_resource(), resourceType=self._get_sfn_resource_type()
     )
+    return _with_short_cause(
+        FailureEvent(
+            env=env,
+            error_name=CustomErrorName(error),
+            event_type=HistoryEventType.TaskFailed,
+            event_details=EventDetails(taskFailedEventDetails=details),
+        )
+    )
+
+
+def _with_short_cause(event: FailureEvent) -> FailureEvent:
+    details = (event.event_details or {}).get("taskFailedEventDetails") or {}
+    if cause := details.get("cause"):
+        details["cause"] = cause[:_MAXIMUM_CAUSE]
+    return event
 
 
 def _java_exception(shape_name: str) -> str:

@@ -1,8 +1,7 @@
 """Validation against AWS's service model: members, types, limits, enums and patterns, each problem with its path.
 
 botocore's validator does not check maxima, enums and patterns; AWS would reject them only when a resource is created.
-The models are in botocore's data (sagemaker/2017-07-24/service-2.json). Their patterns are Java's; the few that `re`
-cannot compile are left to AWS.
+The models are those of `promotion.aws.sdk`. Their patterns are Java's; those that `re` cannot compile are left to AWS.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import botocore.session
 import botocore.utils
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from promotion.aws import sdk
 from promotion.aws.input_checks import did_you_mean
 from promotion.aws.strict_json import is_number
+from promotion.errors import InvalidRequestError
 
 _FEW = 10
 """Enums with up to this many values are listed in full; for longer ones the most similar value is suggested."""
@@ -41,21 +41,15 @@ _MAXIMUM_LISTED = 10
 _BITS = {"integer": 32, "long": 64}
 
 
-@functools.cache
-def service(name: str) -> Any:
-    """Return botocore's model of a service."""
-    return botocore.session.get_session().get_service_model(name)
-
-
 def input_shape(service_name: str, operation: str) -> StructureShape:
     """Return the shape of an operation's input."""
-    shape: StructureShape = service(service_name).operation_model(operation).input_shape
+    shape: StructureShape = sdk.service(service_name).operation_model(operation).input_shape
     return shape
 
 
 def output_shape(service_name: str, operation: str) -> StructureShape:
     """Return the shape of an operation's output."""
-    shape: StructureShape = service(service_name).operation_model(operation).output_shape
+    shape: StructureShape = sdk.service(service_name).operation_model(operation).output_shape
     return shape
 
 
@@ -82,6 +76,33 @@ def problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
         for key, item in value.items():
             yield from problems(shape.key, key, f"{path} has the key {key!a:.100}, which")
             yield from problems(shape.value, item, f"{path}.{_shown(key)}")
+
+
+def checked_names(shape: Shape, value: Any, where: str) -> list[str]:
+    """Return `value` if it is a list whose members match `shape`; raise InvalidRequestError, with the path, if not."""
+    if not isinstance(value, list):
+        raise InvalidRequestError(f"{where} is not a list.")
+    found = [problem for index, name in enumerate(value) for problem in problems(shape, name, f"{where}[{index}]")]
+    if found:
+        raise InvalidRequestError(f"{listed(found)}.")
+    return value
+
+
+def unknown_members(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of each member of `value` that `shape` lacks, unless it is empty."""
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        for name, member in value.items():
+            inner = f"{path}.{_shown(name)}".lstrip(".")
+            if name in shape.members:
+                yield from unknown_members(shape.members[name], member, inner)
+            elif member:
+                yield inner
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unknown_members(shape.member, item, f"{path}[{index}]")
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
+        for key, item in value.items():
+            yield from unknown_members(shape.value, item, f"{path}.{_shown(key)}")
 
 
 def wrong_types(shape: Shape, value: Any, path: str) -> Iterator[str]:

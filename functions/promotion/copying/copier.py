@@ -41,7 +41,7 @@ _ABORT_SECONDS = 15.0
 
 
 class Copier:
-    """A copier of pinned objects to one bucket, with the credentials and the endpoint of the boto3 client `s3`.
+    """A copier of pinned objects to `bucket` of the account `owner`, with the credentials of the boto3 client `s3`.
 
     `own` is a client of the bucket's account if `s3` is not. `made` and `present` are the objects by their targets.
     """
@@ -51,7 +51,6 @@ class Copier:
         s3: Any,
         bucket: str,
         owner: str,
-        source_owner: str,
         *,
         own: Any = None,
         errors: CopyErrors | None = None,
@@ -60,8 +59,8 @@ class Copier:
         in_flight: int = REQUESTS_IN_FLIGHT,
     ) -> None:
         self._s3, self._bucket = s3, bucket
-        self._owners = owner, source_owner
-        self._own, self._errors = own, errors or CopyErrors(bucket, owner, source_owner)
+        self._owner = owner
+        self._own, self._errors = own, errors or CopyErrors(bucket, owner)
         self.made: dict[str, Found] = {}
         self.present: dict[str, Found] = {}
         self.threshold, self._part_size, self._in_flight = threshold, part_size, in_flight
@@ -88,7 +87,7 @@ class Copier:
     async def _requests(self, objects: Sequence[PinnedObject]) -> CopyRequests:
         """Return the requests that copy `objects`."""
         own = S3Requests(self._own, self._bucket) if self._own else None
-        return CopyRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size, own)
+        return CopyRequests(S3Requests(self._s3, self._bucket), self._owner, self._part_size, own)
 
 
 class _StoppedError(Exception):

@@ -6,6 +6,7 @@ import dataclasses
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_copy_api import Upload
@@ -28,31 +29,35 @@ def was_repeated(error: ClientError) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class CopyErrors:
-    """The errors of copies to `bucket` of the account `owner` from a bucket of the account `source_owner`."""
+    """The errors of copies to `bucket` of the account `owner`."""
 
     bucket: str
     owner: str
-    source_owner: str
 
     def of_copying(self, error: ClientError, pinned: PinnedObject) -> Exception:
         """Return the exception for the `error` of a request that reads the source and writes the target."""
-        if pinned.bucket == self.bucket and self.owner == self.source_owner:
+        if pinned.bucket == self.bucket and pinned.owner == self.owner:
             # A copy within the bucket, of an object that the upstream account copied there a moment ago.
             is_gone = meaning(error) is Meaning.NOT_FOUND
             return self.changed(pinned) if is_gone else self.of_target(error, pinned.target)
         # S3 also decrypts parts to assemble them, so kms:Decrypt may be missing in either account.
         account = (key_in(error) or "::::").split(":")[4]
-        if "kms:GenerateDataKey" in message(error) or account == self.owner != self.source_owner:
+        if "kms:GenerateDataKey" in message(error) or account == self.owner != pinned.owner:
             return self.of_target(error, pinned.target)
-        return explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _source(pinned))
+        return explained(
+            error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", _source(pinned), pinned.owner
+        )
 
     def of_target(self, error: ClientError, target: str) -> Exception:
         """Return the exception for the `error` of a request that uses only the target."""
         if meaning(error) is Meaning.DENIED or code(error).startswith("KMS."):
+            missing = "Deploy the stack of this stage again."
+            advice = denials.advice(error, "this stage's account", missing) or (
+                "The permission is missing in this stage's own account. Check the function's role, the bucket policy "
+                "and the key policy."
+            )
             return PromotionRefusedError(
-                f"This stage has no permission to write s3://{self.bucket}/{target}: {message(error)}. The "
-                "permission is missing in this stage's own account. Check the function's role, the bucket policy and "
-                "the key policy."
+                f"This stage has no permission to write s3://{self.bucket}/{target}: {message(error)}. {advice}"
             )
         unknown: Exception = error
         return unknown

@@ -19,6 +19,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.copier import PART_SIZE, Copier, is_same
 from promotion.copying.copy_errors import CopyErrors
@@ -44,7 +45,7 @@ class Reader:
     @functools.cached_property
     def s3(self) -> Any:
         """The client for S3 with the credentials of the role."""
-        return connected(self.connect)
+        return self.connect()
 
     def new_key(self) -> str:
         """Return a key for one object. Nobody can write it before this stage does, since nobody can guess it."""
@@ -53,19 +54,6 @@ class Reader:
     def taken(self, pinned: PinnedObject) -> PinnedObject:
         """Return an object that goes through incoming/, too."""
         return pinned if pinned.incoming else dataclasses.replace(pinned, incoming=self.new_key())
-
-
-def connected(connect: Callable[[], Any]) -> Any:
-    """Return the client of `connect`; raise PromotionRefusedError if this stage may not assume the reader role."""
-    try:
-        return connect()
-    except ClientError as error:
-        if meaning(error) is not Meaning.DENIED:
-            raise
-        raise PromotionRefusedError(
-            f"This stage cannot assume the reader role of the upstream account: {message(error)}. Deploy upstream.yaml "
-            "in the upstream account for this stage."
-        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +68,15 @@ class IncomingErrors(CopyErrors):
         """Return the exception for the `error` of a request that uses only the target."""
         if not _is_denied(error):
             return super().of_target(error, target)
+        denial = denials.read(error)
+        advice = denial and denial.advice("the reader role", "the upstream account", "this stage's account")
+        advice = advice or (
+            "Deploy upstream.yaml again in the upstream account, with a CopiedBuckets that contains the bucket of the "
+            "object, and then this stage. Each copy requires the permissions of both stacks."
+        )
         return PromotionRefusedError(
             f"The reader role of the upstream account cannot copy an object to s3://{self.bucket}/{target}: "
-            f"{message(error)}. Deploy upstream.yaml again in the upstream account, with a CopiedBuckets that contains "
-            "the bucket of the object, and then this stage. Each copy requires the permissions of both stacks."
+            f"{message(error)}. {advice}"
         )
 
 
@@ -97,11 +90,9 @@ class IncomingCopier:
     `s3` is a client of this stage, and `reader` returns one with the credentials of the upstream account's reader role.
     """
 
-    def __init__(
-        self, s3: Any, reader: Callable[[], Any], bucket: str, owner: str, source_owner: str, **options: Any
-    ) -> None:
+    def __init__(self, s3: Any, reader: Callable[[], Any], bucket: str, owner: str, **options: Any) -> None:
         self._s3, self._reader, self._bucket = s3, reader, bucket
-        self._owner, self._source_owner, self._options = owner, source_owner, options
+        self._owner, self._options = owner, options
 
     def copy(self, objects: Sequence[PinnedObject], seconds: float) -> Summary:
         """Copy `objects` as `Copier.copy` does; another call resumes an unfinished copy."""
@@ -117,25 +108,25 @@ class IncomingCopier:
         if through:
             present = await self._present(through)
             arrived = await self._arrived([pinned for pinned in through if pinned not in present], ends - now())
-            summary = _of_present(present) + await self._copied(arrived, self._owner, lambda: ends - now())
-        return summary + await self._copied(direct, self._source_owner, lambda: ends - now())
+            summary = _of_present(present) + await self._copied(arrived, lambda: ends - now())
+        return summary + await self._copied(direct, lambda: ends - now())
 
-    async def _copied(self, objects: list[PinnedObject], source_owner: str, left: Callable[[], float]) -> Summary:
-        """Copy objects of buckets of the account `source_owner` with the permissions of this stage."""
+    async def _copied(self, objects: list[PinnedObject], left: Callable[[], float]) -> Summary:
+        """Copy objects with the permissions of this stage."""
         summary = Summary()
         for kind, those in (
             (Copier, [pinned for pinned in objects if not pinned.splice]),
             (Splicer, [pinned for pinned in objects if pinned.splice]),
         ):
             if those:
-                copier = kind(self._s3, self._bucket, self._owner, source_owner, **self._options)
+                copier = kind(self._s3, self._bucket, self._owner, **self._options)
                 summary += await copier.copy_on_loop(those, left())
         return summary
 
     async def _present(self, objects: list[PinnedObject]) -> list[PinnedObject]:
         """Return the objects that an earlier call or promotion has already copied to their targets."""
-        errors = CopyErrors(self._bucket, self._owner, self._owner)
-        requests = CopyRequests(S3Requests(self._s3, self._bucket), self._owner, self._owner, PART_SIZE)
+        errors = CopyErrors(self._bucket, self._owner)
+        requests = CopyRequests(S3Requests(self._s3, self._bucket), self._owner, PART_SIZE)
         prefix = os.path.commonprefix([pinned.target for pinned in objects])  # noqa: RUF071 - of keys, no paths
         slots = asyncio.Semaphore(_HEADS_IN_FLIGHT)
 
@@ -159,12 +150,11 @@ class IncomingCopier:
         if not objects:
             return []
         copier = Copier(
-            connected(self._reader),
+            self._reader(),
             self._bucket,
             self._owner,
-            self._source_owner,
             own=self._s3,
-            errors=IncomingErrors(self._bucket, self._owner, self._source_owner),
+            errors=IncomingErrors(self._bucket, self._owner),
             **self._options,
         )
         # By their keys, since several objects can contain the same code.
@@ -188,7 +178,8 @@ class IncomingCopier:
                 f"S3 did not confirm the copy of s3://{source.bucket}/{source.key} to s3://{self._bucket}/{key}, and "
                 "the object has no checksum that would prove its content. It is copied again."
             )
-        return {"bucket": self._bucket, "key": key, "etag": found.etag, "version_id": found.version_id, "incoming": ""}
+        where = {"bucket": self._bucket, "owner": self._owner, "key": key, "incoming": ""}
+        return where | {"etag": found.etag, "version_id": found.version_id}
 
 
 def _keys(pinned: PinnedObject) -> list[str]:

@@ -30,7 +30,7 @@ class PinnedObject:
     None if the source has none. `name` is the key relative to the reference. `attributes` are the headers that a
     multipart copy must set itself, such as content-type, x-amz-meta-… and x-amz-tagging. With a `splice`, `size` and
     `checksum` are those of the copy. `incoming` is the key of the reader role's copy in this stage's bucket, if this
-    stage cannot decrypt the object (`promotion.copying.incoming`).
+    stage cannot decrypt the object (`promotion.copying.incoming`). `owner` is the account that must own the bucket.
     """
 
     bucket: str
@@ -45,6 +45,7 @@ class PinnedObject:
     target: str = ""
     splice: Splice | None = None
     incoming: str = ""
+    owner: str = ""
 
     @property
     def content(self) -> list[Any]:

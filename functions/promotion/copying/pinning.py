@@ -14,7 +14,7 @@ from promotion.copying.incoming import Reader
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.references import Reference, check_listed
 from promotion.copying.s3_client import Reply, S3Requests
-from promotion.copying.s3_errors import explained, key_denied, reader_denied
+from promotion.copying.s3_errors import explained, key_denied, other_owner, reader_denied
 from promotion.errors import PromotionRefusedError, TransientError
 
 logger = Logger(child=True)
@@ -81,7 +81,7 @@ class _Pinning:
         self._s3, self._reference, self._reader = s3, reference, reader
         self._of_reader: S3Requests | None = None
         self._bucket, self._key = reference.location
-        self._owned = {"x-amz-expected-bucket-owner": owner}
+        self._owner, self._owned = owner, {"x-amz-expected-bucket-owner": owner}
 
     def close(self) -> None:
         """Close the connections of the reader role."""
@@ -148,7 +148,7 @@ class _Pinning:
                 if len(keys) > MAXIMUM_OBJECTS:
                     raise PromotionRefusedError(f"{self._reference.uri} contains {_too_much(len(keys))}")
         except ClientError as error:
-            raise explained(error, "s3:ListBucket", f"arn:aws:s3:::{self._bucket}", self._reference.uri) from error
+            raise await self._explained(error, "s3:ListBucket", "", self._reference.uri) from error
         # A key that ends in "/" is a folder of the S3 console, not an artifact.
         return [key for key in keys if not key.endswith("/")]
 
@@ -183,7 +183,14 @@ class _Pinning:
             checksum=checksum,
             attributes=attributes,
             incoming=incoming,
+            owner=self._owner,
         )
+
+    async def _explained(self, error: ClientError, action: str, path: str, what: str) -> Exception:
+        """Return the exception for `error`, which S3 also returns for a bucket of another owner than expected."""
+        if meaning(error) is Meaning.DENIED and await self._s3.is_denied_by(self._owned):
+            return other_owner(what, self._bucket, self._owner)
+        return explained(error, action, f"arn:aws:s3:::{self._bucket}{path}", what, self._owner)
 
     async def _head(self, s3: S3Requests, key: str) -> Reply:
         return await s3.send("HeadObject", "HEAD", key, headers=self._owned | {"x-amz-checksum-mode": "ENABLED"})
@@ -204,10 +211,11 @@ class _Pinning:
 
     async def _head_of_reader(self, error: ClientError, key: str) -> Reply:
         """Return the response to the reader role, if only the object's KMS key denies this stage; raise otherwise."""
-        uri, arn = f"s3://{self._bucket}/{key}", f"arn:aws:s3:::{self._bucket}/{key}"
+        uri = f"s3://{self._bucket}/{key}"
         kms_key = await self._denying_key(error, key)
         if not kms_key:
-            raise explained(await self._with_message(self._s3, error, key), "s3:GetObject", arn, uri) from error
+            detailed = await self._with_message(self._s3, error, key)
+            raise await self._explained(detailed, "s3:GetObject", f"/{key}", uri) from error
         if not self._reader:
             raise key_denied(uri, kms_key, await self._with_message(self._s3, error, key)) from error
         self._of_reader = self._of_reader or S3Requests(self._reader.s3, self._bucket)
@@ -215,7 +223,7 @@ class _Pinning:
             return await self._head(self._of_reader, key)
         except ClientError as denied:
             if meaning(denied) is not Meaning.DENIED:
-                raise explained(denied, "s3:GetObject", arn, uri) from denied
+                raise await self._explained(denied, "s3:GetObject", f"/{key}", uri) from denied
             raise reader_denied(uri, kms_key, await self._with_message(self._of_reader, denied, key)) from denied
 
     async def _denying_key(self, error: ClientError, key: str) -> str | None:
@@ -252,7 +260,7 @@ class _Pinning:
             if meaning(error) is Meaning.DENIED:
                 logger.warning("Tags are not copied", source=uri, reason=message(error))
                 return ""
-            raise explained(error, "s3:GetObjectTagging", f"arn:aws:s3:::{self._bucket}/{key}", uri) from error
+            raise await self._explained(error, "s3:GetObjectTagging", f"/{key}", uri) from error
         tags = reply.root.iterfind("{*}TagSet/{*}Tag")
         pairs = [(tag.findtext("{*}Key", ""), tag.findtext("{*}Value", "")) for tag in tags]
         return urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)

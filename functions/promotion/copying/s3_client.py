@@ -137,6 +137,19 @@ class S3Requests:
         text = message(last) if isinstance(last, ClientError) else str(last) or type(last).__name__
         raise TransientError(f"{operation} of s3://{self._bucket}/{key} failed {ATTEMPTS} times: {text}") from last
 
+    async def is_denied_by(self, headers: dict[str, str]) -> bool:
+        """Return whether S3 denies a request for the bucket with `headers`, and only with them."""
+        denied = []
+        for each in ({}, headers):
+            try:
+                await self.send("HeadBucket", "HEAD", headers=each)
+                denied.append(False)
+            except ClientError as error:
+                denied.append(meaning(error) is Meaning.DENIED)
+            except TransientError:
+                return False
+        return denied == [False, True]
+
     async def pages(
         self, operation: str, key: str, query: dict[str, str], headers: dict[str, str], markers: dict[str, str]
     ) -> AsyncIterator[Reply]:

@@ -68,14 +68,11 @@ class CopyRequests:
     `own`, if it is given, sends the requests that only concern the target: they need no permission to read the source.
     """
 
-    def __init__(
-        self, requests: S3Requests, owner: str, source_owner: str, part_size: int, own: S3Requests | None = None
-    ) -> None:
+    def __init__(self, requests: S3Requests, owner: str, part_size: int, own: S3Requests | None = None) -> None:
         self._s3, self._own = requests, own or requests
         self.is_shared = own is not None
         """Whether an account other than the bucket's makes the copies, and could write parts of its own."""
         self._owned = {"x-amz-expected-bucket-owner": owner}
-        self._source_owned = {"x-amz-source-expected-bucket-owner": source_owner}
         self._part_size = part_size
         self.without_tags = 0
         """The number of copies without tags, because S3 denied the copy with tags."""
@@ -95,7 +92,7 @@ class CopyRequests:
 
         async def send(attributes: dict[str, str]) -> Reply:
             chosen = {name: value for name, value in attributes.items() if name in ("x-amz-storage-class", _TAGS)}
-            headers = _source(pinned) | chosen | self._source_owned | self._owned
+            headers = _source(pinned) | chosen | self._owned
             headers |= {
                 "if-none-match": "*",
                 "x-amz-checksum-algorithm": pinned.checksum_algorithm or "CRC64NVME",
@@ -135,7 +132,7 @@ class CopyRequests:
     async def copy_part(self, upload: Upload, number: int) -> str:
         """Copy a part and return its ETag."""
         first, end = upload.range_of(number)
-        headers = _source(upload.pinned) | self._source_owned | self._owned
+        headers = _source(upload.pinned) | self._owned
         headers["x-amz-copy-source-range"] = f"bytes={first}-{end - 1}"
         reply = await self._s3.send(
             "UploadPartCopy",
@@ -249,6 +246,7 @@ def _source(pinned: PinnedObject) -> dict[str, str]:
     return {
         "x-amz-copy-source": encoded(f"{pinned.bucket}/{pinned.key}", safe="/") + version,
         "x-amz-copy-source-if-match": pinned.etag,
+        "x-amz-source-expected-bucket-owner": pinned.owner,
     }
 
 

@@ -7,16 +7,23 @@ import re
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TransientError
 
 
-def explained(error: ClientError, action: str, resource: str, what: str) -> Exception:
-    """Return the exception for `error`, with the missing policy statement if AWS denied the request."""
+def explained(error: ClientError, action: str, resource: str, what: str, owner: str) -> Exception:
+    """Return the exception for `error`, with what lifts the denial if AWS denied the request.
+
+    `owner` is the account of the bucket: the upstream account, or the one that `UpstreamBuckets` names.
+    """
     known = meaning(error)
     if known is Meaning.DENIED:
-        if refusal := _of_policy(error, what):
-            return refusal
+        missing = "Deploy the stack of this stage with the bucket in UpstreamBuckets."
+        key_arn = key_in(error)
+        advice = _advice_for_key(error, key_arn) if key_arn else denials.advice(error, f"account {owner}", missing)
+        if advice:
+            return PromotionRefusedError(f"{what} cannot be read: {message(error)}. {advice}")
         more = ""
         if "kms" in message(error).lower():
             action, resource = "kms:Decrypt", key_in(error) or "the ARN of its KMS key"
@@ -25,10 +32,13 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
         # The response to a HEAD has no message.
         has_no_message = error.response["Error"]["Code"] == "403"
         key = " Its KMS key may also deny kms:Decrypt." if has_no_message else ""
-        more = more or f"{key} Also check that the bucket belongs to the upstream account."
+        more = more or (
+            f"{key} Also check that the bucket belongs to account {owner}. If it belongs to another one, deploy the "
+            "stack of this stage with that account in UpstreamBuckets: <bucket>=<account>."
+        )
         return PromotionRefusedError(
             f"{what} cannot be read: {message(error)}. It does not exist, or this stage has no permission to read it. "
-            "If it exists, add this statement for the roles under /model-promotion/ in the upstream account: "
+            f"If it exists, add this statement for the roles under /model-promotion/ in account {owner}: "
             f"{statement}{more}"
         )
     if error.response["Error"]["Code"].startswith("KMS."):
@@ -47,6 +57,10 @@ def explained(error: ClientError, action: str, resource: str, what: str) -> Exce
 
 def key_denied(what: str, key: str, error: ClientError) -> PromotionRefusedError:
     """Return the exception for an object whose KMS `key` this stage cannot use, if no reader role copies it."""
+    if advice := _advice_for_key(error, key):
+        return PromotionRefusedError(
+            f"{what} is encrypted with the KMS key {key}, which this stage cannot use: {message(error)}. {advice}"
+        )
     return PromotionRefusedError(
         f"{what} is encrypted with the KMS key {key}, which this stage cannot use: {message(error)}. The key of a "
         "training job without KmsKeyId is the AWS managed key aws/s3, which works in its own account only. Deploy this "
@@ -66,32 +80,27 @@ def reader_denied(what: str, key: str, error: ClientError) -> PromotionRefusedEr
     )
 
 
+def other_owner(what: str, bucket: str, owner: str) -> PromotionRefusedError:
+    """Return the exception for an object in a bucket that does not belong to the account `owner`."""
+    return PromotionRefusedError(
+        f"{what} cannot be read, because the bucket {bucket} does not belong to account {owner}. This stage reads only "
+        "buckets of the upstream account and of the accounts that UpstreamBuckets names. If you trust the owner of the "
+        f"bucket, deploy the stack of this stage with {bucket}=<account of the owner> in UpstreamBuckets."
+    )
+
+
 def _statement(action: str, resource: str) -> str:
     return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
 
 
-def _of_policy(error: ClientError, what: str) -> PromotionRefusedError | None:
-    """Return the exception for a denial that a statement upstream cannot lift, according to AWS's message, or None.
-
-    IAM user guide, "Troubleshoot access denied error messages": the messages name the kind of policy.
-    """
-    said = message(error)
-    if explicit := re.search(r"with an explicit deny in an? ([\w -]{1,60}? ?policy|permissions boundary)", said):
-        return PromotionRefusedError(
-            f"{what} cannot be read: {said}. An explicit deny in a {explicit[1]} overrides every statement that allows "
-            "it. Find that policy, and exclude the roles of this stage from the deny."
-        )
-    if re.search(r"because no identity-based policy allows the s3:\w+ action", said):
-        return PromotionRefusedError(
-            f"{what} cannot be read: {said}. The permission is missing in this stage's own account. Deploy the stack "
-            "of this stage with the bucket in UpstreamBuckets."
-        )
-    if limit := re.search(r"because no (?!resource-based|identity-based)([\w -]{1,60}) allows", said):
-        return PromotionRefusedError(
-            f"{what} cannot be read: {said}. A {limit[1]} does not permit it. Extend that policy for the roles of this "
-            "stage."
-        )
-    return None
+def _advice_for_key(error: ClientError, key: str) -> str | None:
+    """Return what lifts the denial of a KMS key, or None if a statement in the policy of the key would."""
+    account = key.split(":")[4] if key.startswith("arn:") else ""
+    missing = (
+        f"Of other accounts, a stage uses only the keys of the upstream account and of the owners in UpstreamBuckets. "
+        f"Encrypt the object with a key of the account that owns its bucket{f', not of {account}' if account else ''}."
+    )
+    return denials.advice(error, f"account {account}", missing)
 
 
 def key_in(error: ClientError) -> str | None:

@@ -85,6 +85,7 @@ def planned_file(name: str, content: bytes, code: list[PinnedObject]) -> PinnedO
         checksum_algorithm=algorithm,
         checksum=CRCS[algorithm].encoded(CRCS[algorithm].of(content)),
         splice=Splice(0, hashlib.sha256(content).hexdigest(), code, file=name),
+        owner=code[0].owner,
     )
 
 

@@ -26,24 +26,24 @@ _SLOWEST_BYTES_PER_SECOND = 1024**2
 
 
 def add_code(
-    s3: Any, model: list[PinnedObject], code: list[PinnedObject], owner: str, *, is_archive: bool
+    s3: Any, model: list[PinnedObject], code: list[PinnedObject], *, is_archive: bool
 ) -> tuple[list[PinnedObject], set[str]]:
     """Return the objects of a model with the code in the objects `code`, and the names of the files of the code.
 
-    `s3` is a boto3 client, `owner` the account of the buckets. Code is added to an archive, or becomes objects under
+    `s3` is a boto3 client. Code is added to an archive, or becomes objects under
     `code/`. Raise PromotionRefusedError if it cannot be added.
     """
-    return asyncio.run(add_code_on_loop(s3, model, code, owner, is_archive=is_archive))
+    return asyncio.run(add_code_on_loop(s3, model, code, is_archive=is_archive))
 
 
 async def add_code_on_loop(
-    s3: Any, model: list[PinnedObject], code: list[PinnedObject], owner: str, *, is_archive: bool
+    s3: Any, model: list[PinnedObject], code: list[PinnedObject], *, is_archive: bool
 ) -> tuple[list[PinnedObject], set[str]]:
     """Return the same as `add_code`, on the running event loop."""
-    files = await files_of(s3, code, owner, of_version=False)
+    files = await files_of(s3, code, of_version=False)
     if is_archive:
         [archive] = model
-        source = await _source(s3, archive, archive.size, owner, of_version=False)
+        source = await _source(s3, archive, archive.size, of_version=False)
         return [splice.planned(source, archive.size, code_tar.tar_of(files), code)], set(files)
     if is_packed(code):
         added = [splice.planned_file(name, content, code) for name, content in files.items()]
@@ -58,30 +58,28 @@ def is_packed(code: list[PinnedObject]) -> bool:
     return len(code) == 1 and code[0].name.endswith((".tar.gz", ".tgz"))
 
 
-async def files_of(s3: Any, code: list[PinnedObject], owner: str, *, of_version: bool) -> dict[str, bytes]:
+async def files_of(s3: Any, code: list[PinnedObject], *, of_version: bool) -> dict[str, bytes]:
     """Return the files in an archive with code, or the pinned objects themselves, by their names under `code/`."""
     code_tar.assert_small({pinned.name: pinned.size for pinned in code}, f"s3://{code[0].bucket}/{code[0].key}")
-    contents = [await _read(s3, pinned, owner, of_version=of_version) for pinned in code]
+    contents = [await _read(s3, pinned, of_version=of_version) for pinned in code]
     if is_packed(code):
         return code_tar.files_in(contents[0], f"s3://{code[0].bucket}/{code[0].key}")
     return {pinned.name: content for pinned, content in zip(code, contents, strict=True)}
 
 
-async def _source(s3: Any, pinned: PinnedObject, size: int, owner: str, *, of_version: bool) -> Source:
+async def _source(s3: Any, pinned: PinnedObject, size: int, *, of_version: bool) -> Source:
     last = min(START_BYTES, size) - 1
-    start = await _read(s3, pinned, owner, of_version=of_version, first=0, last=last)
+    start = await _read(s3, pinned, of_version=of_version, first=0, last=last)
     if len(start) == size:
         return Source(pinned, start, start[-TRAILER_BYTES:])
-    trailer = await _read(s3, pinned, owner, of_version=of_version, first=size - TRAILER_BYTES, last=size - 1)
+    trailer = await _read(s3, pinned, of_version=of_version, first=size - TRAILER_BYTES, last=size - 1)
     return Source(pinned, start, trailer)
 
 
-async def _read(
-    s3: Any, pinned: PinnedObject, owner: str, *, of_version: bool, first: int = 0, last: int | None = None
-) -> bytes:
+async def _read(s3: Any, pinned: PinnedObject, *, of_version: bool, first: int = 0, last: int | None = None) -> bytes:
     """Return the pinned bytes from `first` to `last`. The permission to read a version is not needed without it."""
     uri, requests = f"s3://{pinned.bucket}/{pinned.key}", S3Requests(s3, pinned.bucket)
-    headers = {"x-amz-expected-bucket-owner": owner, "if-match": pinned.etag}
+    headers = {"x-amz-expected-bucket-owner": pinned.owner, "if-match": pinned.etag}
     if last is not None:
         headers["range"] = f"bytes={first}-{last}"
     query = {"versionId": pinned.version_id} if of_version and pinned.version_id else {}
@@ -90,7 +88,9 @@ async def _read(
     except ClientError as error:
         if meaning(error) is Meaning.CHANGED or (query and meaning(error) is Meaning.NOT_FOUND):
             raise changed(uri) from error
-        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", uri) from error
+        raise explained(
+            error, "s3:GetObject", f"arn:aws:s3:::{pinned.bucket}/{pinned.key}", uri, pinned.owner
+        ) from error
     finally:
         requests.close()
     return reply.body
@@ -107,16 +107,16 @@ def changed(uri: str) -> PromotionRefusedError:
 class Splicer(Copier):
     """A copier of archives with a splice, which adds their code."""
 
-    def __init__(self, s3: Any, bucket: str, owner: str, source_owner: str, **options: Any) -> None:
-        super().__init__(s3, bucket, owner, source_owner, **options | {"threshold": START_BYTES})
+    def __init__(self, s3: Any, bucket: str, owner: str, **options: Any) -> None:
+        super().__init__(s3, bucket, owner, **options | {"threshold": START_BYTES})
 
     async def _requests(self, objects: Sequence[PinnedObject]) -> CopyRequests:
-        requests = _SpliceRequests(S3Requests(self._s3, self._bucket), *self._owners, self._part_size)
+        requests = _SpliceRequests(S3Requests(self._s3, self._bucket), self._owner, self._part_size)
         read: dict[tuple[str, ...], dict[str, bytes]] = {}
         for pinned, planned in [(each, each.splice) for each in objects if each.splice]:
             code, size = planned.objects, planned.source_size
             identity = tuple(f"{each.bucket}/{each.key} {each.etag}" for each in code)
-            files = read.get(identity) or await files_of(self._s3, code, self._owners[1], of_version=True)
+            files = read.get(identity) or await files_of(self._s3, code, of_version=True)
             read[identity] = files
             added = files[planned.file] if planned.file else code_tar.tar_of(files)
             if hashlib.sha256(added).hexdigest() != planned.sha256:
@@ -124,7 +124,7 @@ class Splicer(Copier):
             if planned.file:
                 requests.layouts[pinned.target] = Parts([added])
                 continue
-            source = await _source(self._s3, pinned, size, self._owners[1], of_version=True)
+            source = await _source(self._s3, pinned, size, of_version=True)
             part_size = requests.upload(pinned, "").part_size
             requests.layouts[pinned.target] = splice.parts(source, size, added, part_size)
         return requests
@@ -148,8 +148,8 @@ class _SplicedUpload(Upload):
 class _SpliceRequests(CopyRequests):
     """The requests of copies that upload some of their bytes; `layouts` are the parts by the target's key."""
 
-    def __init__(self, requests: S3Requests, owner: str, source_owner: str, part_size: int) -> None:
-        super().__init__(requests, owner, source_owner, part_size)
+    def __init__(self, requests: S3Requests, owner: str, part_size: int) -> None:
+        super().__init__(requests, owner, part_size)
         self.layouts: dict[str, Parts] = {}
 
     def upload(self, pinned: PinnedObject, upload_id: str) -> Upload:

@@ -131,6 +131,22 @@ def from_description(
     }
 
 
+def assert_known(description: dict[str, Any], policies: list[dict[str, Any]], actions: list[dict[str, Any]]) -> None:
+    """Raise PromotionRefusedError if a response has a member that this version lacks, and could not restore."""
+    for operation, member, found in (
+        ("DescribeScalableTargets", "ScalableTargets", [description]),
+        ("DescribeScalingPolicies", "ScalingPolicies", policies),
+        ("DescribeScheduledActions", "ScheduledActions", actions),
+    ):
+        shape = service_model.output_shape("application-autoscaling", operation).members[member]
+        for unknown in service_model.unknown_members(shape, found, member):
+            raise PromotionRefusedError(
+                f"The autoscaling of {description['ResourceId']} has the field {unknown}, which this version of Model "
+                "Promotion does not support, and could not restore after a failure. Update Model Promotion, or create "
+                "the autoscaling again without the field."
+            )
+
+
 def _action(description: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
     action = _members(description, ACTION_MEMBERS)
     if "StartTime" in action and action["StartTime"] <= now:

@@ -97,8 +97,6 @@ class Judgment:
         elif maximum is not None and p95 > maximum:
             reason = f"The p95 latency is {p95:.0f} ms; maximum_p95_latency_ms is {maximum:g}."
         details = self._details if self._has_failed else None
-        if details:
-            reason = f"{reason} The response is in the execution history, in the output of Run smoke test."
         return {
             "passed": reason is None,
             "reason": reason,

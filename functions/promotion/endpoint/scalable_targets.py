@@ -17,12 +17,17 @@ from promotion.errors import PromotionRefusedError, TransientError
 from promotion.naming import VARIANT
 
 
-def read(client: Any, endpoint: str, description: dict[str, Any] | None) -> list[Target]:
-    """Return the targets of `endpoint`, for its variants in `description` (of DescribeEndpoint) and for AllTraffic."""
+def read(
+    client: Any, endpoint: str, description: dict[str, Any] | None, *, to_restore_whole: bool = False
+) -> list[Target]:
+    """Return the targets of `endpoint`, for its variants in `description` (of DescribeEndpoint) and for AllTraffic.
+
+    Raises PromotionRefusedError if a target `to_restore_whole` has a member that this version does not know.
+    """
     variants = {v["VariantName"] for v in (description or {}).get("ProductionVariants", [])} | {VARIANT}
     resources = sorted(autoscaling.resource_id(endpoint, variant) for variant in variants)
     descriptions = _all(client, "describe_scalable_targets", "ScalableTargets", ResourceIds=resources)
-    return [_target(client, description) for description in descriptions]
+    return [_target(client, each, to_restore_whole) for each in descriptions]
 
 
 def wanted(
@@ -180,14 +185,13 @@ def _by_name(target: Target | None, members: str, name: str) -> dict[str, dict[s
     return {item[name]: item for item in (target or {}).get(members, [])}
 
 
-def _target(client: Any, description: dict[str, Any]) -> Target:
+def _target(client: Any, description: dict[str, Any], to_restore_whole: bool) -> Target:
     name = {key: description[key] for key in ("ResourceId", "ScalableDimension")}
-    return autoscaling.from_description(
-        description,
-        list(_all(client, "describe_scaling_policies", "ScalingPolicies", **name)),
-        list(_all(client, "describe_scheduled_actions", "ScheduledActions", **name)),
-        datetime.datetime.now(datetime.UTC),
-    )
+    policies = list(_all(client, "describe_scaling_policies", "ScalingPolicies", **name))
+    actions = list(_all(client, "describe_scheduled_actions", "ScheduledActions", **name))
+    if to_restore_whole:
+        autoscaling.assert_known(description, policies, actions)
+    return autoscaling.from_description(description, policies, actions, datetime.datetime.now(datetime.UTC))
 
 
 def _all(client: Any, operation: str, members: str, **request: Any) -> Iterable[dict[str, Any]]:

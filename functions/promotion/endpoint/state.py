@@ -17,7 +17,7 @@ from promotion.record import PromotionRecord
 # In these statuses an endpoint can be neither updated nor deleted (API reference, DescribeEndpoint).
 BUSY = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 
-_UNCHANGED_CHECKS = 2
+_UNCHANGED_CHECKS = 4
 """An unchanged endpoint counts as rolled back after this many checks, because the first description may be stale."""
 
 

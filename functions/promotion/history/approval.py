@@ -64,8 +64,8 @@ def waiting(ssm: Any, runbook: str) -> Iterator[tuple[str, str]]:
 class Policy:
     """Whether the stage requires an approval, and how it is granted, as the stage is deployed.
 
-    `runbook` is the name of the runbook, `minimum` the number of `approvers` that must approve, and `requester` the
-    name of the role that starts the runbook.
+    `runbook` is the name of the runbook, `minimum` the number of `approvers` that must approve, `seconds` the time that
+    they have, and `requester` the name of the role that starts the runbook.
     """
 
     required: bool
@@ -73,6 +73,7 @@ class Policy:
     approvers: tuple[str, ...]
     minimum: int
     requester: str
+    seconds: int
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Policy:

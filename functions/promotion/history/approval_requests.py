@@ -73,8 +73,11 @@ def reason_not_to_request(ssm: Any, stepfunctions: Any, last: ApprovalRequest, b
     return None
 
 
-def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> str:
-    """Start the runbook that requests the approval, and return the ID of its Automation execution."""
+def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord, comparison: str) -> str:
+    """Start the runbook that requests the approval, and return the ID of its Automation execution.
+
+    `comparison` tells the approvers how the candidate compares with the live model.
+    """
     started = ssm.start_automation_execution(
         DocumentName=runbook,
         # Each attempt of this execution has the same token, so that a repeated request does not start a second one.
@@ -86,7 +89,8 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
             "Digest": [record["digest"]],
             "DeploymentDigest": [record["deployment_digest"]],
             "SmokeTest": [record["smoke_test"]],
-            "NotPinned": [_not_pinned(record)],
+            "NotPinned": [_parameter("; ".join(record.get("not_pinned", [])))],
+            "Comparison": [_parameter(comparison)],
             "RequestedBy": [execution],
         },
         Tags=[{"Key": STAGE_TAG, "Value": record["stage"]}],
@@ -94,9 +98,9 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord) -> st
     return str(started["AutomationExecutionId"])
 
 
-def _not_pinned(record: PromotionRecord) -> str:
-    """Return what the digest does not pin, as a parameter of the runbook: 1 to 512 characters that it accepts."""
-    text = re.sub(r"[^\w ./:@=+-]", ",", "; ".join(record.get("not_pinned", [])), flags=re.ASCII) or "nothing"
+def _parameter(text: str) -> str:
+    """Return a string as a parameter of the runbook: 1 to 512 characters that it accepts."""
+    text = re.sub(r"[^\w ./:@=+-]", ",", text, flags=re.ASCII) or "nothing"
     return text if len(text) <= 512 else f"{text[:509]}..."
 
 
@@ -115,11 +119,13 @@ def record_started(table: PromotionTable, execution: str, record: PromotionRecor
     )
 
 
-def record_orphans(table: PromotionTable, ssm: Any, stepfunctions: Any, runbook: str, endpoint: str = "") -> list[str]:
+def record_orphans(
+    table: PromotionTable, ssm: Any, stepfunctions: Any, runbook: str, endpoint: str = ""
+) -> list[tuple[PromotionRecord, str]]:
     """Record the Automation executions that were started by executions that ended before they recorded them.
 
-    Return their IDs. Without an `endpoint`, all endpoints are checked. An orphan is found by the parameters of the
-    executions of the `runbook` that wait for a decision.
+    Return each with its promotion. Without an `endpoint`, all endpoints are checked. An orphan is found by the
+    parameters of the executions of the `runbook` that wait for a decision.
     """
     prefix = f"{endpoint}#" if endpoint else ""
     items = table.query("approval", prefix=prefix, where="automation = :none", none="")
@@ -129,7 +135,7 @@ def record_orphans(table: PromotionTable, ssm: Any, stepfunctions: Any, runbook:
     # An execution requests one approval.
     claimed: dict[str, PromotionRecord] = {item["execution"]: json.loads(item["promotion"]) for item in unstarted}
     return [
-        identifier
+        (claimed[execution], identifier)
         for identifier, execution in approval.waiting(ssm, runbook)
         if execution in claimed and record_started(table, execution, claimed[execution], identifier)
     ]

@@ -14,6 +14,11 @@ def live(table: PromotionTable, endpoint: str) -> PromotionRecord | None:
     return json.loads(item["promotion"]) if item else None
 
 
+def live_endpoints(table: PromotionTable) -> list[str]:
+    """Return the names of the endpoints with a live record."""
+    return [item["key"] for item in table.query("live")]
+
+
 def history(table: PromotionTable, endpoint: str) -> list[PromotionRecord]:
     """Return the records of all promotions that held the lock of `endpoint`, oldest first."""
     return [json.loads(item["promotion"]) for item in table.query(f"history#{endpoint}")]

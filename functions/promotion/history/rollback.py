@@ -38,6 +38,12 @@ def resolve(
     """
     endpoint = request.endpoint
     live = records.live(table, endpoint)
+    if live is None:
+        # The endpoint may be misspelled.
+        raise InvalidRequestError(
+            f"The endpoint {endpoint}{did_you_mean(endpoint, records.live_endpoints(table))} cannot be rolled back: no "
+            "promotion to it has succeeded. Check the name of the endpoint, <application>-<stage>."
+        )
     former = rollback_target(records.history(table, endpoint), live, endpoint, request.to)
     verification.assert_names_agree(former, endpoint, stage)
     if not is_preview:
@@ -67,7 +73,7 @@ def resolve(
 
 
 def rollback_target(
-    history: list[PromotionRecord], live: PromotionRecord | None, endpoint: str, to: str | None
+    history: list[PromotionRecord], live: PromotionRecord, endpoint: str, to: str | None
 ) -> PromotionRecord:
     """Return the record of the promotion to roll back to.
 
@@ -75,11 +81,6 @@ def rollback_target(
     `history` contains all records of `endpoint`, oldest first; `live` is the live record. Raise InvalidRequestError if
     there is no such promotion.
     """
-    if live is None:
-        raise InvalidRequestError(
-            f"The endpoint {endpoint} cannot be rolled back: no promotion to it has succeeded. Check the name of the "
-            "endpoint, <application>-<stage>."
-        )
     succeeded = [
         record
         for record in history

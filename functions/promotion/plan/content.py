@@ -66,7 +66,7 @@ def pinned(
     containers = images.pinned(candidate.containers, stage.region, image_digest)
     replaced = settings.get("Model", {}).get("PrimaryContainer", {}).get("Environment", {})
     found = references.references(containers, {*replaced, *settings.get("KeptVariables", [])})
-    objects = {reference.path: pin(s3, reference, stage.upstream_account, reader) for reference in found}
+    objects = {reference.path: pin(s3, reference, stage.owner_of(reference.location[0]), reader) for reference in found}
     if candidate.code:
         _add_code(s3, candidate.code, found, objects, stage, reader)
     assert_within_limits([each for several in objects.values() for each in several], maximum_bytes)
@@ -87,16 +87,14 @@ def _add_code(
     uri, [model] = code["uri"], [each for each in found if str(each.path[1]).startswith("ModelData")]
     place = Reference((0, "InferenceCode"), uri, is_prefix=uri.endswith("/"))
     bucket_and_key(uri, place.place)
-    pinned_code, is_archive = pin(s3, place, stage.upstream_account, reader), not model.is_prefix
+    pinned_code, is_archive = pin(s3, place, stage.owner_of(place.location[0]), reader), not model.is_prefix
     read = [*pinned_code, *(objects[model.path] if is_archive else [])]
     if reader and any(pinned.incoming for pinned in read):
         # What is added to each other is read by one role, and copied in one way.
         s3, pinned_code = reader.s3, [reader.taken(pinned) for pinned in pinned_code]
         if is_archive:
             objects[model.path] = [reader.taken(pinned) for pinned in objects[model.path]]
-    objects[model.path], names = splicer.add_code(
-        s3, objects[model.path], pinned_code, stage.upstream_account, is_archive=is_archive
-    )
+    objects[model.path], names = splicer.add_code(s3, objects[model.path], pinned_code, is_archive=is_archive)
     inference_code.assert_contained(code["program"], names, uri)
 
 

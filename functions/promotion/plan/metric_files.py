@@ -15,6 +15,7 @@ from promotion.errors import PromotionRefusedError
 from promotion.plan import upstream_files
 from promotion.source import model_metrics
 from promotion.source.candidate import Candidate
+from promotion.stage import Stage
 
 logger = Logger(child=True)
 
@@ -29,10 +30,10 @@ class Metrics:
     note: str = ""
 
 
-def read(s3: Any, candidate: Candidate, owner: str, reader: Reader | None = None) -> Metrics:
-    """Return the candidate's metrics; `owner` is the account of the bucket with the file of metrics, if any.
+def read(s3: Any, candidate: Candidate, stage: Stage, reader: Reader | None = None) -> Metrics:
+    """Return the candidate's metrics, from SageMaker or from a file in a bucket that `stage` may read.
 
-    `reader` is the role of that account for a file whose KMS key this stage cannot use.
+    `reader` is the role of the upstream account for a file whose KMS key this stage cannot use.
 
     An unreadable file is only noted, because a promotion without a quality gate does not require it.
     """
@@ -41,13 +42,13 @@ def read(s3: Any, candidate: Candidate, owner: str, reader: Reader | None = None
         return Metrics(candidate.metrics)
     try:
         bucket, key = s3_uri.bucket_and_key(uri)
-        body = upstream_files.get_object(s3, reader, bucket, key, owner)["Body"]
+        body = upstream_files.get_object(s3, reader, bucket, key, stage.owner_of(bucket))["Body"]
         text = body.read(model_metrics.MAXIMUM_FILE_BYTES + 1)
         if len(text) > model_metrics.MAXIMUM_FILE_BYTES:
             raise model_metrics.UnreadableMetricsError(f"it is larger than {model_metrics.MAXIMUM_FILE_BYTES} bytes")
         return Metrics(model_metrics.read(text))
     except ClientError as error:
-        refused = explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri)
+        refused = explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", uri, stage.owner_of(bucket))
         if not isinstance(refused, PromotionRefusedError):
             raise refused from error
         reason = str(refused)

@@ -74,11 +74,11 @@ class SuiteFiles:
 
 
 def read(
-    s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, owner: str, reader: Reader | None = None
+    s3: Any, candidate: Candidate, suite: dict[str, Any] | str | None, stage: Stage, reader: Reader | None = None
 ) -> SuiteFiles:
     """Return `suite` (SmokeTest of the settings), or the suite of the candidate if that is None.
 
-    `owner` is the account of the buckets, and `reader` its role for objects whose KMS key this stage cannot use. Raises
+    `reader` is the role of the upstream account for objects whose KMS key this stage cannot use. Raises
     InvalidRequestError if there is no suite or it is too large, and PromotionRefusedError if a file cannot be read.
     """
     if isinstance(suite, str):
@@ -89,7 +89,7 @@ def read(
             f'of a suite to {candidate.source["name"]}, or set SmokeTest in the settings of the application ("skip" '
             "for no smoke test)."
         )
-    suite = suite or _read_suite(s3, candidate.smoke_test or "", owner, reader)
+    suite = suite or _read_suite(s3, candidate.smoke_test or "", stage, reader)
     count = sum("body_uri" in case for case in suite["cases"])
     if count > _MAXIMUM_BODIES_IN_S3:
         raise InvalidRequestError(
@@ -99,7 +99,7 @@ def read(
     return SuiteFiles(
         suite,
         {
-            index: pin(s3, _body_reference(index, case), owner, reader)[0]
+            index: _pinned_body(s3, _body_reference(index, case), stage, reader)
             for index, case in enumerate(suite["cases"])
             if "body_uri" in case
         },
@@ -110,12 +110,18 @@ def _body_reference(index: int, case: dict[str, Any]) -> Reference:
     return Reference(("smoke-test", index, "body"), case["body_uri"], is_prefix=False)
 
 
-def _read_suite(s3: Any, uri: str, owner: str, reader: Reader | None) -> dict[str, Any]:
+def _pinned_body(s3: Any, reference: Reference, stage: Stage, reader: Reader | None) -> PinnedObject:
+    return pin(s3, reference, stage.owner_of(reference.location[0]), reader)[0]
+
+
+def _read_suite(s3: Any, uri: str, stage: Stage, reader: Reader | None) -> dict[str, Any]:
     bucket, key = s3_uri.bucket_and_key(uri, f"The tag {SMOKE_TEST_TAG} of the source")
+    owner = stage.owner_of(bucket)
     try:
         response = upstream_files.get_object(s3, reader, bucket, key, owner)
     except ClientError as error:
-        raise explained(error, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", f"The smoke test {uri}") from error
+        arn = f"arn:aws:s3:::{bucket}/{key}"
+        raise explained(error, "s3:GetObject", arn, f"The smoke test {uri}", owner) from error
     if response["ContentLength"] > _MAXIMUM_SUITE_BYTES:
         raise InvalidRequestError(
             f"The smoke test {uri} has {response['ContentLength']} bytes; the maximum is {_MAXIMUM_SUITE_BYTES}. Put "

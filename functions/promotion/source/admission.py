@@ -113,6 +113,12 @@ def of_training_job(description: dict[str, Any]) -> Source:
     )
 
 
+def of_auto_ml_job(description: dict[str, Any]) -> Source:
+    """Return the source of a DescribeAutoMLJobV2 response, whose role runs the training jobs of its candidates."""
+    what, role = f"The AutoML job {description['AutoMLJobName']}", description["RoleArn"]
+    return Source(what, f"ran with the role {role}", role, _ROLES)
+
+
 def of_model_package(arn: str, group_arn: str | None) -> Source:
     """Return the source of a model package, which can be in a group."""
     where = f"is in the model package group {group_arn.rpartition('/')[2]}" if group_arn else "is in no group"
@@ -150,18 +156,9 @@ def validated(value: Any, where: str, upstream_account: str) -> dict[str, Any]:
         if key == _LIFE_CYCLE:
             _check_life_cycle(names, f"{where}.{key}")
             continue
-        if not isinstance(names, list):
-            raise InvalidRequestError(f"{where}.{key} is not a list.")
         operation, member = _SHAPES[key]
         shape = service_model.input_shape("sagemaker", operation).members[member]
-        problems = [
-            problem
-            for index, name in enumerate(names)
-            for problem in service_model.problems(shape, name, f"{where}.{key}[{index}]")
-        ]
-        if problems:
-            raise InvalidRequestError(f"{service_model.listed(problems)}.")
-        for index, name in enumerate(names):
+        for index, name in enumerate(service_model.checked_names(shape, names, f"{where}.{key}")):
             if name.startswith("arn:") and (account := name.split(":")[4]) != upstream_account:
                 raise InvalidRequestError(
                     f"{where}.{key}[{index}] is in account {account}, but the sources of this stage are in account "

@@ -12,7 +12,7 @@ from typing import Any
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import admission, images, inference_code, inference_image, model_metrics, model_package
-from promotion.source.containers import checked, unknown_field
+from promotion.source.containers import assert_known, checked, refused_field, unknown_field
 from promotion.source.promoted import PromotedUpstream
 from promotion.source.tags import (
     APPLICATION_TAG,
@@ -152,7 +152,7 @@ def from_training_job(
         containers=[container],
         enable_network_isolation=isolated,
         in_vpc=bool(description.get("VpcConfig")),
-        tags=_own_tags(tags),
+        tags=own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         metrics=model_metrics.of_training_job(description),
         code=served.code,
@@ -197,6 +197,7 @@ def from_model(
     for field, value in description.items():
         if value and field not in CARRIED_FROM_MODEL | REPLACED_IN_MODEL:
             raise unknown_field(what, field)
+    assert_known(what, "DescribeModel", description, "InferenceExecutionConfig")
     packages = packages or {}
     for package in packages.values():
         model_package.assert_usable(package)
@@ -211,7 +212,7 @@ def from_model(
         inference_execution_config=description.get("InferenceExecutionConfig"),
         enable_network_isolation=description.get("EnableNetworkIsolation", False),
         in_vpc=bool(description.get("VpcConfig")),
-        tags=_own_tags(tags),
+        tags=own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
         # An inference pipeline of several packages has no common metrics.
@@ -255,7 +256,7 @@ def from_model_package(
         source={"kind": "model_package", "name": arn, "arn": arn},
         created_at=iso(description["CreationTime"]),
         containers=[checked(what, container) for container in containers],
-        tags=_own_tags(tags),
+        tags=own_tags(tags),
         smoke_test=tags.get(SMOKE_TEST_TAG),
         etags=etags,
         metrics_uri=model_metrics.uri_of_package(description),
@@ -264,19 +265,25 @@ def from_model_package(
 
 def _model_data(description: dict[str, Any]) -> dict[str, Any]:
     """Return the location of the job's artifacts: one archive, or a prefix if the job does not compress them."""
+    what = f"The training job {description['TrainingJobName']}"
+    for member in ("ModelArtifacts", "OutputDataConfig"):
+        assert_known(what, "DescribeTrainingJob", description, member)
     artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     if not artifacts:
         raise PromotionRefusedError(
-            f"The training job {description['TrainingJobName']} has no model artifacts "
-            "(ModelArtifacts.S3ModelArtifacts). Train the model again."
+            f"{what} has no model artifacts (ModelArtifacts.S3ModelArtifacts). Train the model again."
         )
-    if description.get("OutputDataConfig", {}).get("CompressionType", "GZIP") == "GZIP":
+    compression = description.get("OutputDataConfig", {}).get("CompressionType", "GZIP")
+    if compression not in ("GZIP", "NONE"):
+        why = f"this version of Model Promotion does not support its value {compression}"
+        raise refused_field(what, "OutputDataConfig.CompressionType", why)
+    if compression == "GZIP":
         return {"ModelDataUrl": artifacts}
     location = {"S3Uri": artifacts.rstrip("/") + "/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     return {"ModelDataSource": {"S3DataSource": location}}
 
 
-def _own_tags(tags: dict[str, str]) -> dict[str, str]:
+def own_tags(tags: dict[str, str]) -> dict[str, str]:
     """Return the tags to copy: all but AWS's reserved tags and this project's, which each promotion sets itself."""
     return {key: value for key, value in tags.items() if not key.lower().startswith(("aws:", TAG))}
 

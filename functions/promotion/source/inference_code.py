@@ -1,7 +1,8 @@
 """The inference code of a trained model: which environment its container gets, and which code is added to the model.
 
 The result equals that of SageMaker's Python SDK: `estimator.create_model()` of version 2, whose results are recorded in
-tests/sdk_models. Version 3 (ModelTrainer) does not create models of its jobs, so its jobs are treated in the same way.
+tests/sdk_models. Version 3 (ModelTrainer, HyperparameterTuner) does not create models of its jobs. The code of its jobs
+is added to the model, and must contain the script that serves it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _TENSORFLOW = re.compile(r"(sagemaker-)?tensorflow-.+")
 
 _TENSORFLOW_LOG_LEVELS = {"10": "debug", "20": "info", "30": "warn", "40": "error", "50": "crit"}
 _DEFAULT_PROGRAM = "inference.py"
-_SDK_3_SCRIPT = "sm_train.sh"
+_SDK_3_SCRIPT, _SDK_3_CHANNEL = "sm_train.sh", "sm_drivers"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,19 +87,22 @@ def of_training_job(
     # An own image serves what the estimator of the training image would set.
     repository = _repository(image) or _repository(trained_with)
     log_level = _decoded(hyperparameters.get("sagemaker_container_log_level")) or "20"
-    program, uri = _of_job(description, specification, hyperparameters)
+    program, uri = _of_job(description, hyperparameters)
     if other.uri or other.program:
         program, uri = other.program or _DEFAULT_PROGRAM, other.uri or uri
-    elif _HUGGING_FACE.fullmatch(repository) and program and not _is_of_model_trainer(specification):
-        # HuggingFace.create_model does not use the training code; a container looks for the model's own code.
-        return Served(_environment("", "", log_level, region))
+    elif _HUGGING_FACE.fullmatch(repository) and program and not _is_of_sdk_3(description):
+        # HuggingFace.create_model does not use the training code; a container looks for the model's own code. It sets
+        # an empty program, with which the published toolkit does not find even `inference.py`, the default.
+        return Served(_environment(None, None, log_level, region))
     elif _TENSORFLOW.fullmatch(repository):
         return Served(
             {"SAGEMAKER_TFS_NGINX_LOGLEVEL": _TENSORFLOW_LOG_LEVELS.get(log_level, "info")} if program else {}
         )
     if not program:
         return Served({})
-    if _FROM_S3.fullmatch(repository) and uri and uri.endswith(".tar.gz") and not isolated:
+    # The code of version 3 is added to the model, which shows whether it contains the program.
+    must_contain = _is_of_sdk_3(description) and not other.uri
+    if _FROM_S3.fullmatch(repository) and uri and uri.endswith(".tar.gz") and not isolated and not must_contain:
         return Served(_environment(program, uri, log_level, region))
     reads_code = any(kind.fullmatch(repository) for kind in (_FROM_S3, _FROM_MODEL, _HUGGING_FACE))
     if not reads_code and not other.uri:
@@ -120,33 +124,40 @@ def assert_contained(program: str | None, names: set[str], uri: str) -> None:
         )
 
 
-def _environment(program: str, directory: str, log_level: str, region: str) -> dict[str, str]:
-    """Return the variables of sagemaker.model.Model._script_mode_env_vars."""
-    return {
+def _environment(program: str | None, directory: str | None, log_level: str, region: str) -> dict[str, str]:
+    """Return the variables of sagemaker.model.Model._script_mode_env_vars that have a value."""
+    variables = {
         "SAGEMAKER_CONTAINER_LOG_LEVEL": log_level,
         "SAGEMAKER_PROGRAM": program,
         "SAGEMAKER_REGION": region,
         "SAGEMAKER_SUBMIT_DIRECTORY": directory,
     }
+    return {name: value for name, value in variables.items() if value}
 
 
-def _of_job(
-    description: dict[str, Any], specification: dict[str, Any], hyperparameters: dict[str, str]
-) -> tuple[str | None, str | None]:
-    """Return the program of a job, and the URI of its code."""
-    channels = {channel["ChannelName"]: channel for channel in description.get("InputDataConfig", [])}
-    source = channels.get("code", {}).get("DataSource", {}).get("S3DataSource", {}).get("S3Uri")
-    if _is_of_model_trainer(specification):
-        return _DEFAULT_PROGRAM if source else None, source
+def _of_job(description: dict[str, Any], hyperparameters: dict[str, str]) -> tuple[str | None, str | None]:
+    """Return the program that serves the model of a job, and the URI of the job's code."""
+    source = _channels(description).get("code", {}).get("DataSource", {}).get("S3DataSource", {}).get("S3Uri")
     submitted = _decoded(hyperparameters.get("sagemaker_submit_directory")) or ""
     # In network isolation, the code is an input channel. Its path means nothing outside of the training.
     uri = submitted if submitted.startswith("s3://") else source
+    if _is_of_sdk_3(description):
+        # A tuner sets a program as well, which is the training script.
+        return _DEFAULT_PROGRAM if uri else None, uri
     return _decoded(hyperparameters.get("sagemaker_program")), uri
 
 
-def _is_of_model_trainer(specification: dict[str, Any]) -> bool:
-    """Return whether version 3 of the SDK started the job (sagemaker.train.constants.DEFAULT_CONTAINER_ARGUMENTS)."""
-    return any(_SDK_3_SCRIPT in argument for argument in specification.get("ContainerArguments", []))
+def _is_of_sdk_3(description: dict[str, Any]) -> bool:
+    """Return whether version 3 of the SDK started the job: its training script, or the channel of its tuning jobs.
+
+    sagemaker.train.constants: DEFAULT_CONTAINER_ARGUMENTS, SM_DRIVERS. A tuning job cannot have arguments.
+    """
+    arguments = description.get("AlgorithmSpecification", {}).get("ContainerArguments", [])
+    return any(_SDK_3_SCRIPT in argument for argument in arguments) or _SDK_3_CHANNEL in _channels(description)
+
+
+def _channels(description: dict[str, Any]) -> dict[str, Any]:
+    return {channel["ChannelName"]: channel for channel in description.get("InputDataConfig", [])}
 
 
 def _repository(image: str) -> str:

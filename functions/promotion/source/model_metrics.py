@@ -33,6 +33,23 @@ def of_training_job(description: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in sorted(found.items()) if is_name(name) and is_number(value)}
 
 
+def of_auto_ml_candidate(best: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics of an AutoML job's best candidate: its objective by name, and others as "validation:F1".
+
+    `best` is BestCandidate in the response of DescribeAutoMLJobV2.
+    """
+    objective = best.get("FinalAutoMLJobObjectiveMetric", {})
+    others = best.get("CandidateProperties", {}).get("CandidateMetrics", [])
+    named = [(objective.get("MetricName"), objective.get("Value"))] + [
+        (f"{str(metric['Set']).lower()}:{metric['MetricName']}", metric.get("Value"))
+        for metric in others
+        if "Set" in metric and "MetricName" in metric
+    ]
+    numbers = [(name, value) for name, value in named if is_name(name) and is_number(value)]
+    found = {name: float(f"{value:.{_SINGLE_PRECISION_DIGITS}g}") for name, value in numbers}
+    return dict(sorted(found.items())[:MAXIMUM_METRICS])
+
+
 def is_name(value: Any) -> bool:
     """Return whether `value` is a printable string that can name a metric; it appears in messages."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()

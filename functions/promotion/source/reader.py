@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws import responses
+from promotion.aws import denials, responses
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.source import admission, candidate, model_package, promoted
+from promotion.source import admission, auto_ml, candidate, model_package, promoted
 from promotion.source.admission import Applications, Refusal, Source
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
@@ -53,6 +53,7 @@ def read(upstream: Upstream, request: Promote, applications: Applications) -> Ca
     readers = {
         "training_job": _training_job,
         "tuning_job": _tuning_job,
+        "automl_job": _automl_job,
         "model": _model,
         "model_package": _model_package,
     }
@@ -78,16 +79,18 @@ def why_withdrawn(sagemaker: Any, package: str, settings: dict[str, Any], *, is_
 
 
 def _explained(error: ClientError, upstream: Upstream, request: Promote) -> Exception:
-    kind, account = request.kind.replace("_", " "), upstream.account
+    kind, account = request.kind.replace("_", " ").replace("automl", "AutoML"), upstream.account
     if meaning(error) is Meaning.NOT_FOUND:
         return InvalidRequestError(
             f"The {kind} {request.name} does not exist in account {account} in {upstream.region}. Check its name and "
             "its region."
         )
     if meaning(error) is Meaning.DENIED:
+        denial, where = denials.read(error), f"account {account}"
+        advice = denial and denial.advice(f"the role {upstream.role_arn}", where, where)
         return PromotionRefusedError(
             f"The role {upstream.role_arn} has no permission to read the {kind} {request.name}: {message(error)}. "
-            f"Deploy upstream.yaml in account {account} for this stage."
+            f"{advice or f'Deploy upstream.yaml in {where} for this stage.'}"
         )
     unknown: Exception = error
     return unknown
@@ -120,6 +123,18 @@ def _tuning_job(upstream: Upstream, request: Promote, applications: Applications
     return (
         dataclasses.replace(found, created_at=candidate.iso(ended)) if ended and isinstance(found, Candidate) else found
     )
+
+
+def _automl_job(upstream: Upstream, request: Promote, applications: Applications) -> Candidate | Refusal:
+    response = upstream.sagemaker.describe_auto_ml_job_v2(AutoMLJobName=request.name)
+    members = ("AutoMLJobName", "AutoMLJobArn", "AutoMLJobStatus", "CreationTime", "RoleArn")
+    operation, what = "DescribeAutoMLJobV2", f"the AutoML job {request.name}"
+    description = responses.checked("sagemaker", operation, response, what, members)
+    tags = _tags(upstream, description["AutoMLJobArn"])
+    settings = _settings(request, tags, admission.of_auto_ml_job(description), applications)
+    if isinstance(settings, Refusal):
+        return settings
+    return auto_ml.from_job(description, tags, request.application, settings)
 
 
 def _of_job(

@@ -18,7 +18,8 @@ _EXECUTION_ENDED = "Step Functions Execution Status Change"
 
 # botocore's sagemaker model: TrainingJobName, ModelName.
 _NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
-_TUNING_JOB_NAME = re.compile(r"(?=.{1,32}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+# HyperParameterTuningJobName, AutoMLJobName.
+_SHORT_NAME = re.compile(r"(?=.{1,32}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 # A versioned package in a group, or a package without a group.
 _PACKAGE_ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{1,25}:\d{12}:model-package/(?=[^/]{1,63}(/|\Z))[a-zA-Z0-9](-*[a-zA-Z0-9])*"
@@ -32,19 +33,20 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 SOURCES = {
     "training_job": "training-job",
     "tuning_job": "hyper-parameter-tuning-job",
+    "automl_job": "automl-job",
     "model": "model",
     "model_package": "model-package",
 }
 """The kinds of source: the key in a manual input, and the resource type in the ARN."""
 
 # The additional keys of a source and of the other manual requests.
-_KEYS_OF_A_SOURCE = {"application", "approval", "digest"}
-_FURTHER_KEYS: dict[str, set[str]] = {"recover": set(), "rollback": {"to"}}
+_KEYS_OF_A_SOURCE = {"application", "approval", "automation", "digest"}
+_FURTHER_KEYS: dict[str, set[str]] = {"recover": {"automation"}, "rollback": {"automation", "to"}}
 
 _VALID_INPUT = (
-    'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"model": "<name>"} or '
-    '{"model_package": "<ARN>"}. Add "application" if the source has no tag model-promotion:application. Add '
-    '"preview": true to change nothing.'
+    'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"automl_job": "<name>"}, '
+    '{"model": "<name>"} or {"model_package": "<ARN>"}. Add "application" if the source has no tag '
+    'model-promotion:application. Add "preview": true to change nothing.'
 )
 
 
@@ -121,6 +123,14 @@ def read(given: Any, upstream_account: str, own_account: str, region: str) -> Re
     return request
 
 
+def concerns_only_its_author(given: Any) -> bool:
+    """Return whether an invalid input concerns only the person who started the execution with it.
+
+    Others wait for the result of an event or of an approved promotion. A preview reports its errors itself.
+    """
+    return not isinstance(given, dict) or not ({"detail-type", "approval"} & set(given) or given.get("preview") is True)
+
+
 def is_preview(given: dict[str, Any]) -> bool:
     """Return whether the input requests only a preview; raise InvalidRequestError if "preview" is not a boolean."""
     preview = given.get("preview", False)
@@ -129,7 +139,17 @@ def is_preview(given: dict[str, Any]) -> bool:
     return preview
 
 
+def automation(given: Any) -> str | None:
+    """Return the ID of the Automation execution of the runbook that a person has started, if the input names one."""
+    if not isinstance(given, dict) or "detail-type" in given:
+        return None
+    return optional(_EXECUTION_ID, given, "automation", "the ID of an Automation execution")
+
+
 def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> Request:
+    if "automation" in given:
+        # The form of a runbook passes fields that are not filled in as empty strings.
+        given = {key: value for key, value in given.items() if value != ""}
     known = {*SOURCES, *_FURTHER_KEYS, *_KEYS_OF_A_SOURCE}.union(*_FURTHER_KEYS.values())
     unknown = sorted(set(given) - known)
     if unknown:
@@ -166,8 +186,9 @@ def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> R
 def _source_name(kind: str, text: str, upstream_account: str, region: str) -> str:
     """Return the name of a source that is given by name or ARN, or a model package's ARN, which is its only name."""
     where = f'The input\'s "{kind}"'
-    if not text.startswith("arn:") and kind == "tuning_job":
-        return matching(_TUNING_JOB_NAME, text, where, "a tuning job name: up to 32 letters, digits and hyphens")
+    if not text.startswith("arn:") and kind in ("tuning_job", "automl_job"):
+        job = "a tuning job" if kind == "tuning_job" else "an AutoML job"
+        return matching(_SHORT_NAME, text, where, f"{job} name: up to 32 letters, digits and hyphens")
     if not text.startswith("arn:") and kind != "model_package":
         return matching(_NAME, text, where, "a SageMaker name: up to 63 letters, digits and hyphens")
     parts = text.split(":", 5)
@@ -188,7 +209,7 @@ def _source_name(kind: str, text: str, upstream_account: str, region: str) -> st
     if kind == "model_package":
         return matching(_PACKAGE_ARN, text, where, "the ARN of a model package")
     name = parts[5].split("/", 1)[1]
-    return matching(_TUNING_JOB_NAME if kind == "tuning_job" else _NAME, name, where, "a SageMaker name")
+    return matching(_SHORT_NAME if kind in ("tuning_job", "automl_job") else _NAME, name, where, "a SageMaker name")
 
 
 def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, region: str) -> Request:
@@ -239,7 +260,7 @@ def _read_tuning_job_event(detail: dict[str, Any], *_: str) -> Request:
             f"The event's tuning job is {quoted(detail.get('HyperParameterTuningJobStatus'))}, not Completed."
         )
     name = string_member(detail, "HyperParameterTuningJobName")
-    matching(_TUNING_JOB_NAME, name, "The event's HyperParameterTuningJobName", "a tuning job name")
+    matching(_SHORT_NAME, name, "The event's HyperParameterTuningJobName", "a tuning job name")
     return Promote("tuning_job", name, by_event=True)
 
 

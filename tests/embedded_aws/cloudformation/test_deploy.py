@@ -289,7 +289,7 @@ def test_deleting_a_stack_keeps_retained_resources(deploy: Deploy, name: str) ->
     deploy(text)
     queues = resources(name)
 
-    client("cloudformation").delete_stack(StackName=name)
+    cloudformation.delete(stack_name=name, account=ACCOUNT)
 
     with pytest.raises(ClientError, match="does not exist"):
         status(name)

@@ -189,3 +189,26 @@ Outputs:
 
     assert template(text, With="no").outputs(Existing()) == {"A": {"Value": "Arn-of-A"}}
     assert template(text, With="yes").outputs(Existing())["B"]["Value"] == "id-of-B"
+
+
+RULES = """
+Parameters:
+  Needed: {Type: String, Default: 'true'}
+  Names: {Type: CommaDelimitedList, Default: ''}
+Rules:
+  NamesRequired:
+    RuleCondition: !Equals [!Ref Needed, 'true']
+    Assertions:
+      - Assert: !Not [!Contains [!Ref Names, '']]
+        AssertDescription: Set Names.
+Resources: {A: {Type: T}}
+"""
+
+
+@pytest.mark.parametrize(("parameters", "refused"), [({}, True), ({"Needed": "false"}, False), ({"Names": "a"}, False)])
+def test_a_rule_refuses_parameters_if_its_condition_holds(parameters: dict[str, str], refused: bool) -> None:
+    if not refused:
+        assert template(RULES, **parameters).order == ["A"]
+        return
+    with pytest.raises(TemplateError, match=r"NamesRequired: Set Names\."):
+        template(RULES, **parameters)

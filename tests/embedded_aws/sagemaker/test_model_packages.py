@@ -136,3 +136,15 @@ def test_invalid_requests_are_rejected(dev: Account) -> None:
     assert refused(dev.sagemaker.list_tags, ResourceArn=arn)[1] == untagged
     with pytest.raises(ClientError, match="AccessDenied"):
         clients.client_as_operator("sagemaker", accounts.ACCOUNTS["qa"]).describe_model_package(ModelPackageName=arn)
+
+
+def test_a_group_can_be_deleted_after_its_packages(dev: Account) -> None:
+    package = register(dev)
+
+    delete = dev.sagemaker.delete_model_package_group
+
+    assert refused(delete, ModelPackageGroupName=dev.name)[0] == "ConflictException"
+    dev.sagemaker.delete_model_package(ModelPackageName=package)
+    delete(ModelPackageGroupName=dev.name)
+
+    assert "does not exist" in refused(delete, ModelPackageGroupName=dev.name)[1]

@@ -5,6 +5,7 @@ from typing import Any
 
 from embedded_aws.iam import clients
 from embedded_aws.kernel import accounts
+from embedded_aws.services.cloudformation import deploy
 
 ACCOUNT = accounts.ACCOUNTS["qa"]
 ASSUME = {
@@ -28,7 +29,7 @@ def allow(action: str, resource: Any, service: str) -> dict[str, Any]:
 
 
 def delete_stack(name: str) -> None:
-    client("cloudformation").delete_stack(StackName=name)
+    deploy.delete(stack_name=name, account=ACCOUNT)
 
 
 def attributes_of(*logical_and_attribute: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Short(PinnedObject):
 
 def parts_of(size: int) -> tuple[int, int]:
     """Return the size of a part in bytes, and the number of parts."""
-    requests = CopyRequests(S3Requests(client(), "stage"), "", "", PART_SIZE)
+    requests = CopyRequests(S3Requests(client(), "stage"), "", PART_SIZE)
     upload = requests.upload(PinnedObject("b", "k", "n", size, "e", None, None, None), "id")
     return upload.part_size, upload.count
 

@@ -6,7 +6,6 @@ import dataclasses
 from unittest.mock import patch
 
 import pytest
-from botocore.exceptions import ClientError
 
 from promotion.copying import incoming
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE
@@ -15,9 +14,8 @@ from promotion.copying.manifest import PinnedObject, Splice
 from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
-from tests.support.copies import content, original, planned
-from tests.support.s3_faults import client_error
-from tests.support.s3_service import OWN, S3, UPSTREAM, Request, client, served
+from tests.support.copies import content, original, pinned, planned
+from tests.support.s3_service import OWN, S3, Request, client, served
 
 SMALL, LARGE = 1000, MULTIPART_THRESHOLD + 5 * PART_SIZE
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
@@ -39,7 +37,7 @@ def copy(s3: S3, *objects: PinnedObject, seconds: float = 60) -> Summary:
             changes.enter_context(patch("promotion.copying.s3_client._FIRST_PAUSE_SECONDS", 0))
             changes.enter_context(patch("promotion.copying.s3_copy_api._SLOWEST_BYTES_PER_SECOND", float("inf")))
             async with served(s3):
-                return await IncomingCopier(client(), client, "stage", OWN, UPSTREAM).copy_on_loop(objects, seconds)
+                return await IncomingCopier(client(), client, "stage", OWN).copy_on_loop(objects, seconds)
 
     return idle_clock.run(scenario())
 
@@ -267,29 +265,13 @@ def test_the_reader_role_is_assumed_once() -> None:
     assert reader.s3 == reader.s3 == "a"
 
 
-def test_a_role_that_cannot_be_assumed_is_a_missing_stack_upstream() -> None:
-    def connect() -> None:
-        raise client_error("AccessDenied", "not authorized to perform: sts:AssumeRole")
-
-    with pytest.raises(PromotionRefusedError, match=r"sts:AssumeRole\. Deploy upstream\.yaml"):
-        _ = Reader(connect, "execution").s3
-
-
-def test_a_transient_error_of_the_role_is_not_a_refusal() -> None:
-    def connect() -> None:
-        raise client_error("ThrottlingException")
-
-    with pytest.raises(ClientError):
-        _ = Reader(connect, "execution").s3
-
-
 def test_1000_objects_through_incoming_cost_a_few_requests_each(s3: S3) -> None:
     s3.page, s3.checks_signatures = 1000, False
     objects = [through(s3, name=f"{number:04}.bin") for number in range(1000)]
 
     async def scenario() -> Summary:
         async with served(s3):
-            return await IncomingCopier(client(), client, "stage", OWN, UPSTREAM).copy_on_loop(objects, 120)
+            return await IncomingCopier(client(), client, "stage", OWN).copy_on_loop(objects, 120)
 
     summary = asyncio.run(scenario())
 
@@ -311,6 +293,27 @@ def test_an_object_that_disappears_after_its_arrival_is_refused(s3: S3, size: in
     assert content(s3) is None
 
 
+def test_objects_of_several_owners_are_each_read_from_their_owner(s3: S3) -> None:
+    s3.owners |= {"shared": "333333333333"}
+    direct = [planned(s3, "model.tar.gz"), _of_third(s3, "base.bin")]
+    incoming_too = [
+        through(s3, name="code.tar.gz"),
+        dataclasses.replace(_of_third(s3, "vocabulary.txt"), incoming="incoming/one/v"),
+    ]
+
+    summary = copy(s3, *direct, *incoming_too)
+
+    assert summary.copied == 4
+    assert {key for bucket, key in s3.objects if bucket == "stage" and key.startswith("models/")} == {
+        f"models/{name}" for name in ("model.tar.gz", "base.bin", "code.tar.gz", "vocabulary.txt")
+    }
+
+
+def _of_third(s3: S3, name: str) -> PinnedObject:
+    stored = pinned(s3.put("shared", f"reviews/{name}", SMALL, "CRC64NVME"), name)
+    return dataclasses.replace(stored, bucket="shared", owner="333333333333")
+
+
 def test_objects_with_the_same_code_are_read_from_one_copy_of_it() -> None:
     code = PinnedObject("up", "code.tgz", "code.tgz", 9, '"c"', None, "CRC64NVME", "c", incoming="incoming/e/code")
     archive = dataclasses.replace(code, key="model.tgz", incoming="incoming/e/model", splice=Splice(5, "sha", [code]))
@@ -318,7 +321,8 @@ def test_objects_with_the_same_code_are_read_from_one_copy_of_it() -> None:
 
     sources = {source.incoming: source for each in (archive, file) for source in incoming._sources(each)}
     places = {
-        key: {"bucket": "stage", "key": key, "etag": '"new"', "version_id": "1", "incoming": ""} for key in sources
+        key: {"bucket": "stage", "owner": OWN, "key": key, "etag": '"new"', "version_id": "1", "incoming": ""}
+        for key in sources
     }
     one, other = (incoming._placed(each, places) for each in (archive, file))
 

@@ -97,6 +97,7 @@ def test_an_object_is_pinned_in_its_current_state(s3: Any) -> None:
             checksum_algorithm="CRC32",
             checksum=put["ChecksumCRC32"],
             attributes={"content-type": "application/x-tar", "x-amz-meta-trained-by": "me"},
+            owner=UPSTREAM,
         )
     ]
 
@@ -303,12 +304,27 @@ def test_only_a_full_object_checksum_is_pinned(
     assert (found.checksum_algorithm, found.checksum) == (algorithm, checksum)
 
 
-def test_the_bucket_must_belong_to_the_upstream_account() -> None:
-    s3, reference = Object(), one("s3://artifacts/model.tar.gz")
+@pytest.mark.parametrize("reference", [one("s3://artifacts/model.tar.gz"), many("s3://artifacts/weights")])
+def test_the_bucket_must_belong_to_the_expected_account(reference: Reference) -> None:
+    s3 = Object()
+    s3.put("artifacts", "weights/a.bin", 1)
     s3.owners["artifacts"] = "999999999999"
 
-    assert "check that the bucket belongs to the upstream account" in refusal(s3, reference)
-    assert pin_in(s3, reference, "999999999999")
+    message = refusal(s3, reference)
+
+    assert f"the bucket artifacts does not belong to account {UPSTREAM}" in message
+    assert "artifacts=<account of the owner> in UpstreamBuckets" in message
+    assert [pinned.owner for pinned in pin_in(s3, reference, "999999999999")] == ["999999999999"]
+
+
+def test_a_bucket_that_denies_every_request_is_not_said_to_have_another_owner() -> None:
+    s3 = denied("HeadObject")
+    s3.fault = lambda _, __: "AccessDenied"
+
+    message = refusal(s3, one("s3://artifacts/model.tar.gz"))
+
+    assert f"add this statement for the roles under /model-promotion/ in account {UPSTREAM}" in message
+    assert f"check that the bucket belongs to account {UPSTREAM}" in message
 
 
 def denied(operation: str) -> Object:

@@ -10,7 +10,7 @@ def test_a_denied_kms_key_is_distinguished_from_a_denied_object() -> None:
     key = f"arn:aws:kms:eu-west-1:{UPSTREAM}:key/2"
     denied = client_error("AccessDenied", f"not authorized to perform: kms:Decrypt on resource: {key} because no")
 
-    message = str(explained(denied, "s3:GetObject", "arn:aws:s3:::artifacts/m", "s3://artifacts/m"))
+    message = str(explained(denied, "s3:GetObject", "arn:aws:s3:::artifacts/m", "s3://artifacts/m", UPSTREAM))
 
     assert f'"Action": "kms:Decrypt", "Resource": "{key}"' in message
     assert "An AWS managed key (aws/s3) cannot be shared" in message
@@ -18,18 +18,21 @@ def test_a_denied_kms_key_is_distinguished_from_a_denied_object() -> None:
 
 def denied(reason: str) -> str:
     error = client_error("AccessDenied", f"User: r is not authorized to perform: s3:GetObject on resource: x {reason}")
-    return str(explained(error, "s3:GetObject", "arn:aws:s3:::artifacts/m", "s3://artifacts/m"))
+    return str(explained(error, "s3:GetObject", "arn:aws:s3:::artifacts/m", "s3://artifacts/m", UPSTREAM))
 
 
 @pytest.mark.parametrize(
     ("reason", "advice"),
     [
         ("because no identity-based policy allows the s3:GetObject action", "with the bucket in UpstreamBuckets"),
-        ("with an explicit deny in a service control policy", "An explicit deny in a service control policy overrides"),
-        ("with an explicit deny in a VPC endpoint policy", "An explicit deny in a VPC endpoint policy overrides"),
-        ("with an explicit deny in a resource-based policy", "An explicit deny in a resource-based policy overrides"),
-        ("with an explicit deny in a permissions boundary", "An explicit deny in a permissions boundary overrides"),
-        ("because no permissions boundary allows the s3:GetObject action", "A permissions boundary does not permit it"),
+        ("with an explicit deny in a service control policy", "a service control policy of this stage's account"),
+        ("with an explicit deny in a VPC endpoint policy", "a VPC endpoint policy of this stage's account"),
+        ("with an explicit deny in a resource-based policy", f"a resource-based policy of account {UPSTREAM}"),
+        ("with an explicit deny in a permissions boundary", "a permissions boundary of this stage's account"),
+        (
+            "because no permissions boundary allows the s3:GetObject action",
+            "A permissions boundary of this stage's account does not permit",
+        ),
     ],
 )
 def test_a_denial_that_no_statement_upstream_lifts_offers_none(reason: str, advice: str) -> None:

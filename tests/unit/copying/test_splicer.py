@@ -17,7 +17,7 @@ from tests.support import idle_clock
 from tests.support.archives import CODE, noise, spliced, tar_gz
 from tests.support.copies import Kill, copying, pinned
 from tests.support.copies import copy as copy_plain
-from tests.support.s3_service import MIB, OWN, S3, UPSTREAM, Stored, client, served
+from tests.support.s3_service import MIB, OWN, S3, Stored, client, served
 
 SMALL, LARGE = tar_gz({"model.bin": noise(1000)}), tar_gz({"model.bin": noise(16 * MIB)})
 BOTH = pytest.mark.parametrize("archive", [SMALL, LARGE], ids=["small", "large"])
@@ -36,9 +36,7 @@ def planned(
 
     async def plan() -> PinnedObject:
         async with served(s3):
-            added = splicer.add_code_on_loop(
-                client(), [pinned(model, "model.tar.gz")], [code], UPSTREAM, is_archive=True
-            )
+            added = splicer.add_code_on_loop(client(), [pinned(model, "model.tar.gz")], [code], is_archive=True)
             return (await added)[0][0]
 
     model = s3.put_data("upstream", "reviews/model.tar.gz", archive, algorithm)
@@ -55,7 +53,7 @@ def code_of(s3: S3, files: dict[str, bytes]) -> PinnedObject:
 async def copy_on_loop(s3: S3, *objects: PinnedObject) -> Summary:
     with copying():
         async with served(s3):
-            return await Splicer(client(), "stage", OWN, UPSTREAM, **PARTS).copy_on_loop(objects, 60)
+            return await Splicer(client(), "stage", OWN, **PARTS).copy_on_loop(objects, 60)
 
 
 def copy(s3: S3, *objects: PinnedObject) -> Summary:
@@ -238,7 +236,7 @@ def test_each_file_of_the_code_is_an_object_of_an_uncompressed_model(s3: S3, is_
 
     async def plan() -> tuple[list[PinnedObject], set[str]]:
         async with served(s3):
-            return await splicer.add_code_on_loop(client(), model, code, UPSTREAM, is_archive=False)
+            return await splicer.add_code_on_loop(client(), model, code, is_archive=False)
 
     planned, names = idle_clock.run(plan())
     s3.requests.clear()
@@ -259,7 +257,7 @@ def test_code_that_is_not_packed_is_added_too(s3: S3) -> None:
 
     async def plan() -> PinnedObject:
         async with served(s3):
-            added = splicer.add_code_on_loop(client(), [pinned(model, "model.tar.gz")], code, UPSTREAM, is_archive=True)
+            added = splicer.add_code_on_loop(client(), [pinned(model, "model.tar.gz")], code, is_archive=True)
             return (await added)[0][0]
 
     copy(s3, idle_clock.run(plan()))

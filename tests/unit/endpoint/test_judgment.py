@@ -149,7 +149,7 @@ def test_a_single_error_fails_a_suite_that_allows_none() -> None:
     found = judged([*responded(99), *failed(1)])
 
     assert not found["passed"]
-    assert found["reason"].startswith("1 of 100 invocations failed. The first was cases[0]: ModelError. ")
+    assert found["reason"].startswith("1 of 100 invocations failed. The first was cases[0]: ModelError.")
     assert found["response"] == "The case 'a good review': '500'"
     assert found["errors"] == 1
 
@@ -250,7 +250,6 @@ def test_only_the_member_response_has_text_of_the_suite_and_the_model(responses:
     assert "See https://example.com" in found["response"]
     rest = json.dumps(found | {"response": ""})
     assert not any(text in rest for text in ("a-secret", "example.com", "label"))
-    assert "in the output of Run smoke test" in found["reason"]
 
 
 def test_a_verdict_is_json() -> None:

@@ -188,15 +188,18 @@ def test_a_rollback_without_a_failure_reason_says_so() -> None:
     assert seen.reason == f"SageMaker rolled back the endpoint reviews-qa to {PREVIOUS}: SageMaker gave no reason."
 
 
-def test_an_endpoint_counts_as_rolled_back_after_two_checks_without_a_change() -> None:
-    first = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, changing=False, unchanged_checks=0)
-    second = progress(endpoint("InService", PREVIOUS), REQUESTED, PREVIOUS, first.changing, first.unchanged_checks)
+def test_an_endpoint_counts_as_rolled_back_after_four_checks_without_a_change() -> None:
+    checks = [Progress("in_progress")]
+    for _ in range(4):
+        last = checks[-1]
+        unchanged = endpoint("InService", PREVIOUS)
+        checks.append(progress(unchanged, REQUESTED, PREVIOUS, last.changing, last.unchanged_checks))
 
-    assert first == Progress(
+    assert checks[1] == Progress(
         "in_progress", unchanged_checks=1, reason="The update of the endpoint reviews-qa has not started yet."
     )
-    assert not first.changing
-    assert second.verdict == "failed"
+    assert [each.verdict for each in checks[1:]] == ["in_progress", "in_progress", "in_progress", "failed"]
+    assert not any(each.changing for each in checks)
 
 
 def test_a_config_that_is_still_pending_is_not_deployed() -> None:

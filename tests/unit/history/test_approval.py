@@ -33,7 +33,7 @@ SESSION = "arn:aws:sts::333333333333:assumed-role/approvers/ann"
 OTHER_SESSION = "arn:aws:sts::333333333333:assumed-role/approvers/bob"
 REQUESTER = "model-promotion-production-RequestApprovalFunctionRole-1A2B"
 STARTED_BY = f"arn:aws:sts::333333333333:assumed-role/{REQUESTER}/RequestApprovalFunction"
-POLICY = Policy(required=True, runbook=RUNBOOK, approvers=(OPERATOR,), minimum=1, requester=REQUESTER)
+POLICY = Policy(required=True, runbook=RUNBOOK, approvers=(OPERATOR,), minimum=1, requester=REQUESTER, seconds=60)
 EXPECTED: dict[str, str | None] = {
     "Application": "reviews",
     "SourceKind": "model",

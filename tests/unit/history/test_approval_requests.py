@@ -225,7 +225,7 @@ def test_an_approval_request_names_what_the_digest_does_not_pin() -> None:
     promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
 
     for found in (["Containers[0].Environment.A: fetched at start from s3a://b/x"], ["x" * 300, "y" * 300]):
-        approval_requests.start(ssm, "runbook", FIRST, promotion | {"not_pinned": found})
+        approval_requests.start(ssm, "runbook", FIRST, promotion | {"not_pinned": found}, "")
 
     named, long = (started["Parameters"]["NotPinned"][0] for started in ssm.started)
     assert named == "Containers,0,.Environment.A: fetched at start from s3a://b/x"
@@ -236,7 +236,10 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     candidate: PromotionRecord = {"source_kind": "model", "source_name": "m", "smoke_test": "skip"}
     promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
 
-    started = [approval_requests.start(ssm, "runbook", execution, promotion) for execution in (FIRST, FIRST, SECOND)]
+    started = [
+        approval_requests.start(ssm, "runbook", execution, promotion, "Metrics: f1 0.8 (live: 0.7)")
+        for execution in (FIRST, FIRST, SECOND)
+    ]
 
     assert started == ["automation-1"] * 3
     first, again, other = ssm.started
@@ -245,6 +248,7 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert first["Parameters"]["Digest"] == [PROMOTION["digest"]]
     assert first["Parameters"]["DeploymentDigest"] == ["cd" * 32]
     assert first["Parameters"]["NotPinned"] == ["nothing"]
+    assert first["Parameters"]["Comparison"] == ["Metrics: f1 0.8 ,live: 0.7,"]
     assert first["Parameters"]["SmokeTest"] == ["skip"]
     assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
 
@@ -259,7 +263,7 @@ def test_an_approval_of_an_execution_that_ended_before_it_recorded_it_is_found(
 
     found = approval_requests.record_orphans(table, ssm, StepFunctions(status), "model-promotion-qa")
 
-    assert found == orphans
+    assert [automation for _, automation in found] == orphans
     last = approval_requests.last(table, PROMOTION)
     assert last == ApprovalRequest(FIRST, "of-first" if orphans else "")
 

@@ -39,17 +39,16 @@ def test_a_rollback_can_name_a_model() -> None:
 @pytest.mark.parametrize(
     ("history", "live", "to", "message"),
     [
-        ([], None, None, "reviews-qa cannot be rolled back: no promotion"),
         ([record("first")], record("first"), None, "no earlier promotion to roll back to"),
         ([record("first")], record("first"), "first", "first is already live"),
         ([record("first"), record("second")], record("second"), "other", "model other to .* live earlier: first."),
         ([record("first"), record("second")], record("second"), "frist", 'did you mean "first"'),
         ([record("bad", "Failed"), record("first")], record("first"), None, "live earlier: none."),
     ],
-    ids=["no-promotion", "only-one", "live", "unknown", "misspelled", "only-failures"],
+    ids=["only-one", "live", "unknown", "misspelled", "only-failures"],
 )
 def test_a_rollback_without_a_target_is_refused(
-    history: list[PromotionRecord], live: PromotionRecord | None, to: str | None, message: str
+    history: list[PromotionRecord], live: PromotionRecord, to: str | None, message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         rollback_target(history, live, "reviews-qa", to)
@@ -210,8 +209,10 @@ def promoted(number: int, **forged: str) -> dict[str, Any]:
     return found
 
 
-def resolved(table: PromotionTable, sagemaker: SageMaker, *, is_preview: bool = False) -> dict[str, Any]:
-    request = RollBack("reviews-qa", None)
+def resolved(
+    table: PromotionTable, sagemaker: SageMaker, *, is_preview: bool = False, endpoint: str = "reviews-qa"
+) -> dict[str, Any]:
+    request = RollBack(endpoint, None)
     return resolve(
         table,
         sagemaker,
@@ -241,6 +242,15 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
         "started_at": "2026-02-01T00:00:00Z",
         "by_event": False,
     }
+
+
+def test_a_rollback_of_a_misspelled_endpoint_suggests_the_right_one(table: PromotionTable) -> None:
+    promoted(1)
+
+    with pytest.raises(
+        InvalidRequestError, match=r'reviws-qa \(did you mean "reviews-qa"\?\) cannot be rolled back: no'
+    ):
+        resolved(table, SageMaker(1), endpoint="reviws-qa")
 
 
 def test_a_rollback_to_a_rollback_keeps_the_original_source(table: PromotionTable) -> None:

@@ -13,8 +13,10 @@ from promotion.plan.metric_files import Metrics
 from promotion.source.candidate import Candidate
 from promotion.source.model_metrics import MAXIMUM_FILE_BYTES
 from promotion.source.quality_gate import check, why_failed
+from promotion.stage import Stage
 from tests.support.s3_faults import client_error
 
+STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111")
 CANDIDATE = Candidate("reviews", {"name": "reviews-1"}, "2026-01-01T00:00:00Z", containers=[])
 
 
@@ -29,7 +31,7 @@ class S3:
 
 
 def fetched(answer: bytes | ClientError, uri: str = "s3://artifacts/evaluation.json") -> Metrics:
-    return metric_files.read(S3(answer), dataclasses.replace(CANDIDATE, metrics_uri=uri), "111111111111")
+    return metric_files.read(S3(answer), dataclasses.replace(CANDIDATE, metrics_uri=uri), STAGE)
 
 
 def test_the_file_of_metrics_is_read_from_upstream() -> None:

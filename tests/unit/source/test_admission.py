@@ -94,7 +94,14 @@ def test_a_tuning_job_is_compared_by_the_role_of_its_best_training_job() -> None
     assert ROLE in str(refused.error)
 
 
-@pytest.mark.parametrize("kind", ["training_job", "tuning_job", "model_package"])
+@pytest.mark.parametrize("role", [sources.AUTO_ML["RoleArn"], ROLE])
+def test_an_automl_job_is_compared_by_its_role(role: str) -> None:
+    found = sources.read("automl_job", settings={"Sources": {"TrainingRoles": [role]}}, by_event=True)
+
+    assert isinstance(found, Refusal) == (role == ROLE)
+
+
+@pytest.mark.parametrize("kind", ["training_job", "tuning_job", "automl_job", "model_package"])
 def test_the_error_of_a_refusal_is_raised_only_if_an_operator_started_the_promotion(kind: str) -> None:
     assert isinstance(sources.read(kind, by_event=True, settings=None), Refusal)
     with pytest.raises(InvalidRequestError, match="not registered in the stage qa"):

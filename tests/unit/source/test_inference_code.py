@@ -42,6 +42,16 @@ def of_model_trainer(**specification: Any) -> dict[str, Any]:
     return training_job(**recorded | {"AlgorithmSpecification": request})
 
 
+def of_tuner(image: str) -> dict[str, Any]:
+    """A training job as a HyperparameterTuner of version 3 starts it: tests/sdk_models/v3.json."""
+    definition = json.loads((Path(__file__).parents[2] / "sdk_models/v3.json").read_text())["TrainingJobDefinition"]
+    return training_job(
+        AlgorithmSpecification=definition["AlgorithmSpecification"] | {"TrainingImage": image},
+        HyperParameters=definition["StaticHyperParameters"] | {"rate": "0.5"},
+        InputDataConfig=definition["InputDataConfig"],
+    )
+
+
 def served(
     description: dict[str, Any], image: str, other: InferenceCode | None = None, *, isolated: bool = False
 ) -> Served:
@@ -61,7 +71,9 @@ def test_a_model_equals_that_of_the_sdk(case: dict[str, Any]) -> None:
         InputDataConfig=[channel] if request.get("CodeChannel") else None,
         EnableNetworkIsolation=request["EnableNetworkIsolation"],
     )
-    expected: dict[str, Any] = {"environment": container["Environment"], "code": None}
+    # The SDK sets empty variables for Hugging Face, with which its toolkit finds no code at all.
+    variables = {name: value for name, value in container["Environment"].items() if value}
+    expected: dict[str, Any] = {"environment": variables, "code": None}
     if case["repacked"]:
         [repacked] = case["repacked"]
         expected["code"] = {"uri": repacked["source_directory"], "program": repacked["inference_script"]}
@@ -100,6 +112,17 @@ def test_a_job_of_model_trainer_serves_inference_py_of_its_code_channel(image: s
     assert found.code
     assert (found.environment["SAGEMAKER_PROGRAM"], found.code["program"]) == expected
     assert str(found.code["uri"]).endswith("/input/code")
+
+
+@pytest.mark.parametrize("image", [SKLEARN, PYTORCH, HUGGING_FACE])
+def test_a_job_of_a_tuner_of_version_3_serves_inference_py_and_not_its_training_script(image: str) -> None:
+    found = served(of_tuner(image), image)
+
+    assert found.environment["SAGEMAKER_PROGRAM"] == "inference.py"
+    assert found.environment["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
+    assert found.code
+    assert str(found.code["uri"]).endswith("/sourcedir.tar.gz")
+    assert found.code["program"] == (None if image == HUGGING_FACE else "inference.py")
 
 
 def test_a_job_of_model_trainer_with_an_own_image_has_no_environment() -> None:

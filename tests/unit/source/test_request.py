@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError
-from promotion.source.request import SOURCES, Ignore, Promote, PublishRejection, Recover, is_preview, read
+from promotion.source.request import (
+    SOURCES,
+    Ignore,
+    Promote,
+    PublishRejection,
+    Recover,
+    RollBack,
+    automation,
+    concerns_only_its_author,
+    is_preview,
+    read,
+)
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"
@@ -53,6 +64,8 @@ def refusal(given: Any) -> str:
         ),
         ({"model": f"arn:aws-cn:sagemaker:eu-west-1:{UPSTREAM}:model/reviews-1"}, Promote("model", "reviews-1")),
         ({"tuning_job": "t" * 32}, Promote("tuning_job", "t" * 32)),
+        ({"automl_job": "a" * 32}, Promote("automl_job", "a" * 32)),
+        ({"automl_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:automl-job/a"}, Promote("automl_job", "a")),
         (
             {"tuning_job": f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/tuning"},
             Promote("tuning_job", "tuning"),
@@ -70,6 +83,15 @@ def test_a_manual_input_is_not_an_event() -> None:
 
     assert isinstance(request, Promote)
     assert not request.by_event
+
+
+def test_the_form_of_a_runbook_may_have_empty_fields() -> None:
+    given = {"model": "m", "application": "", "automation": APPROVAL}
+
+    assert read(given, UPSTREAM, OWN, REGION) == Promote("model", "m")
+    assert read({"rollback": "e", "to": "", "automation": APPROVAL}, UPSTREAM, OWN, REGION) == RollBack("e", None)
+    assert automation(given) == APPROVAL
+    assert automation({"detail-type": "event", "automation": APPROVAL}) is None
 
 
 def test_an_endpoint_is_recovered_by_its_name() -> None:
@@ -124,7 +146,7 @@ def test_an_invalid_manual_input_is_refused_with_the_valid_ones(given: Any, what
     message = refusal(given)
 
     assert what in message
-    assert 'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"model"' in message
+    assert 'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"automl_job"' in message
 
 
 @pytest.mark.parametrize(
@@ -174,6 +196,7 @@ def test_a_source_in_another_account_is_refused_with_the_upstream_account() -> N
     [
         ("training_job", "training-job/x"),
         ("tuning_job", "hyper-parameter-tuning-job/x"),
+        ("automl_job", "automl-job/x"),
         ("model", "model/x"),
         ("model_package", "model-package/x/1"),
     ],
@@ -291,6 +314,7 @@ def test_a_package_that_is_not_approved_is_ignored(status: str | None) -> None:
     ("key", "name"),
     [
         ("tuning_job", "t" * 33),
+        ("automl_job", "a" * 33),
         ("tuning_job", f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:hyper-parameter-tuning-job/{'t' * 33}"),
         ("model_package", "reviews"),
         ("model_package", "reviews/3"),
@@ -549,3 +573,20 @@ def test_a_preview_must_be_true_or_false(preview: Any) -> None:
 def test_a_recovery_has_no_preview() -> None:
     assert "Only a promotion and a rollback have a preview" in refusal({"recover": "reviews-qa", "preview": True})
     assert isinstance(read({"recover": "reviews-qa", "preview": False}, UPSTREAM, OWN, REGION), Recover)
+
+
+@pytest.mark.parametrize(
+    ("given", "concerns"),
+    [
+        ({"training_job": "reviews-1"}, True),
+        ({"trainig_job": "reviews-1"}, True),
+        (["reviews-1"], True),
+        ({"rollback": "reviews-qa", "preview": "yes"}, True),
+        ({"model": "reviews-1", "approval": "00000000-0000-4000-8000-000000000000"}, False),
+        ({"training_job": "reviews-1", "preview": True}, False),
+        ({"detail-type": "SageMaker Training Job State Change"}, False),
+    ],
+    ids=["source", "misspelled", "list", "no-preview", "approved", "preview", "event"],
+)
+def test_an_invalid_manual_input_concerns_only_its_author(given: Any, concerns: bool) -> None:
+    assert concerns_only_its_author(given) is concerns

@@ -75,7 +75,6 @@ def promote() -> tuple[list[Any], int]:
     names = {
         "bucket": "stage",
         "account": OWN,
-        "upstream_account": UPSTREAM,
         "upstream_role_arn": f"arn:aws:iam::{UPSTREAM}:role/model-promotion-upstream-of-qa",
         "external_id": "model-promotion-qa",
         "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
@@ -86,11 +85,14 @@ def promote() -> tuple[list[Any], int]:
         "candidate": CANDIDATE.to_json(),
         "approved": {"digest": None, "deployment_digest": None},
         "stage": "qa",
+        "upstream_account": UPSTREAM,
+        "upstream_buckets": "upstream",
         "image_copy": False,
         "maximum_copy_bytes": 1024**4,
         "image_repository": "model-promotion-qa",
         "serving_role_path": f"arn:aws:iam::{OWN}:role/model-promotion/qa/serving/",
         "require_network_isolation": False,
+        "require_pinned_weights": False,
         "settings": json.dumps(SETTINGS),
     }
     plan = plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)

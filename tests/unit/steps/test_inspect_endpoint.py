@@ -25,7 +25,14 @@ PROMOTION = {
     "metrics": {},
     "quality_gate": [],
 }
-NO_APPROVAL = {"required": False, "runbook": "model-promotion-qa", "approvers": "", "minimum": 1, "requester": "role"}
+NO_APPROVAL = {
+    "required": False,
+    "runbook": "model-promotion-qa",
+    "approvers": "",
+    "minimum": 1,
+    "requester": "role",
+    "seconds": 60,
+}
 
 
 def inspect(

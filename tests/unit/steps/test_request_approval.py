@@ -26,6 +26,7 @@ class Approvals:
     def __init__(self) -> None:
         self.statuses: dict[str, str] = {}
         self.status = "RUNNING"
+        self.published: list[dict[str, Any]] = []
 
     def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         return {
@@ -48,6 +49,10 @@ class Approvals:
     def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803
         return {"status": self.status}
 
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, int]:  # noqa: N803
+        self.published += [json.loads(entry["Detail"]) for entry in Entries]
+        return {"FailedEntryCount": 0}
+
     def get_paginator(self, _: str) -> Any:
         return self
 
@@ -64,8 +69,9 @@ def approvals(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Approvals:
 
 
 def request(execution: str = FIRST, **promotion: Any) -> dict[str, Any]:
-    event = {"promotion": CANDIDATE | promotion, "execution": execution, "table": NAME}
-    return request_approval.handler(event | {"approval_policy": {"runbook": "model-promotion-qa"}}, CONTEXT)
+    event = {"promotion": CANDIDATE | promotion, "execution": execution, "table": NAME, "bus": "model-promotion-qa"}
+    policy = {"runbook": "model-promotion-qa", "seconds": 3600}
+    return request_approval.handler(event | {"approval_policy": policy}, CONTEXT)
 
 
 def newer_is_requested(approvals: Approvals, status: str = "Waiting") -> None:
@@ -80,6 +86,8 @@ def test_an_approval_is_requested_once(approvals: Approvals) -> None:
     outcomes = [request(execution)["outcome"] for execution in (FIRST, FIRST, SECOND)]
 
     assert outcomes == ["requested", "requested", "already_requested"]
+    # The second attempt of the same execution publishes the event again, since the first one may have been killed.
+    assert [event["approval"] for event in approvals.published] == ["of-reviews-2"] * 2
     assert approvals.statuses == {"of-reviews-2": "Waiting"}
 
 

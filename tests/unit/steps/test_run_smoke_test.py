@@ -53,6 +53,7 @@ def test_an_unexpected_response_fails_the_smoke_test(moto_url: str) -> None:
 
     assert not verdict["passed"]
     assert "cases[0]" in verdict["reason"]
+    assert "in the output of Run smoke test" in verdict["reason"]
     assert "label == 'good'" in verdict["response"]
 
 

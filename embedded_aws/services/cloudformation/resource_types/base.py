@@ -59,8 +59,8 @@ class Resource(abc.ABC):
         self.attributes: dict[str, Any] = {}
         # Whether the last create or update succeeded completely.
         self.is_configured = False
-        # Whether the resource is kept when it is removed from the stack.
-        self.is_retained = False
+        # The template's DeletionPolicy, or its UpdateReplacePolicy after a replacement.
+        self.deletion_policy = "Delete"
 
     @property
     def exists(self) -> bool:

@@ -16,6 +16,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,32 @@ _LAST_WORDS_SECONDS = 1.0
 _READS_ONLY_THE_MODEL = re.compile(
     r"\d+\.dkr\.ecr\.[^/]+/(?:(?:pytorch|mxnet)-(?:inference|training)|huggingface-)[^/]*", re.ASCII
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A program that finds the code of a model and serves it, such as an inference toolkit of AWS.
+
+    Its arguments are the number of a socket that listens, `argument` and the directory of the model.
+    """
+
+    interpreter: str
+    program: Path
+    argument: str
+
+
+_other_server: Callable[[str], Server | None] | None = None
+
+
+@contextlib.contextmanager
+def served_by(choose: Callable[[str], Server | None]) -> Iterator[None]:
+    """Serve the models of containers that are created meanwhile with the program that `choose` returns for an image."""
+    global _other_server
+    before, _other_server = _other_server, choose
+    try:
+        yield
+    finally:
+        _other_server = before
 
 
 class ContainerError(Exception):
@@ -68,6 +95,7 @@ class Container:
         self.isolated: bool = model.get("EnableNetworkIsolation", False)
         self.directory = directory
         self.model_dir = directory / "model"
+        self._server = _other_server(definition["Image"]) if _other_server else None
         self._process: Process | None = None
         self._port = 0
         self._restart = threading.Lock()
@@ -87,18 +115,20 @@ class Container:
     def start(self, timeout: float) -> None:
         """Start the process and wait for its health check. Raise ContainerError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        script = self._script()
+        server = self._server
+        program, argument = (server.program, server.argument) if server else (SERVING_SCRIPT, str(self._script()))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(128)
             self._port = listener.getsockname()[1]
             self._process = Process(
-                SERVING_SCRIPT,
-                [str(listener.fileno()), str(script), str(self.model_dir)],
+                program,
+                [str(listener.fileno()), argument, str(self.model_dir)],
                 self._environment(),
                 self.directory,
                 self.log.write,
                 pass_fds=[listener.fileno()],
+                interpreter=server.interpreter if server else "",
             )
         try:
             healthy = self._request("GET", "/ping", b"", {}, deadline - time.monotonic()).status == 200
@@ -195,8 +225,9 @@ class Container:
         """
         variables: dict[str, str] = self.definition.get("Environment", {})
         if _READS_ONLY_THE_MODEL.fullmatch(self.definition["Image"]):
-            # Assumed: an empty SAGEMAKER_PROGRAM, which the SDK sets for Hugging Face, is the same as none.
-            module = (variables.get("SAGEMAKER_PROGRAM") or "inference.py").removesuffix(".py")
+            # An empty SAGEMAKER_PROGRAM is a module without a name: the toolkits find no script. Assumed: SageMaker
+            # passes on empty variables. Public reports of packed scripts that are found contradict it.
+            module = variables.get("SAGEMAKER_PROGRAM", "inference.py").removesuffix(".py")
             return self.model_dir / "code" / f"{module}.py"
         program = variables.get("SAGEMAKER_PROGRAM", "inference.py")
         submitted = variables.get("SAGEMAKER_SUBMIT_DIRECTORY", f"{_OPT_ML_MODEL}/code").removeprefix("file://")

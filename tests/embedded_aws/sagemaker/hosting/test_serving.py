@@ -298,7 +298,7 @@ def says(word: str) -> str:
 
 
 @pytest.mark.parametrize("repository", ["pytorch-inference", "huggingface-pytorch-inference", "mxnet-inference"])
-@pytest.mark.parametrize("program", [None, "", "serve.py", "serve"])
+@pytest.mark.parametrize("program", [None, "serve.py", "serve"])
 def test_the_containers_of_deep_learning_read_code_only_from_the_model(
     qa: Account, repository: str, program: str | None
 ) -> None:
@@ -316,11 +316,14 @@ def test_the_containers_of_deep_learning_read_code_only_from_the_model(
     assert qa.greet() == ("serve" if program else "inference")
 
 
-def test_a_deep_learning_container_without_code_in_the_model_does_not_start(qa: Account) -> None:
+@pytest.mark.parametrize(("file", "program"), [("label.txt", "inference.py"), ("code/inference.py", "")])
+def test_a_deep_learning_container_without_the_code_of_its_program_does_not_start(
+    qa: Account, file: str, program: str
+) -> None:
     image = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.0-cpu"
     submitted = qa.put("sourcedir.tar.gz", archive({"inference.py": says("submitted")}))
-    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": submitted, "SAGEMAKER_PROGRAM": "inference.py"}
-    model = qa.model("a", archive({"label.txt": "1"}), Image=image, Environment=environment)
+    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": submitted, "SAGEMAKER_PROGRAM": program}
+    model = qa.model("a", archive({file: says("model")}), Image=image, Environment=environment)
 
     qa.sagemaker.create_endpoint(EndpointName=qa.name, EndpointConfigName=qa.config(model))
 

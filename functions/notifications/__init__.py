@@ -1,0 +1,1 @@
+"""The functions that notify people: one module for each function, named after it."""

@@ -1,0 +1,1 @@
+"""The notifications that a stage sends, and the links in them."""
