@@ -47,6 +47,12 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy("history.rollback"),
     ]
+    started_by: Annotated[
+        str,
+        "The person who started it with a runbook, according to Systems Manager; empty without a runbook",
+        WrittenBy("Resolve candidate"),
+        ReadBy("messages.message"),
+    ]
     stage: Annotated[
         str,
         "The name of the stage",

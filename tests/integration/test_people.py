@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients, decisions
 from embedded_aws.iam.permissions import Need
 from embedded_aws.kernel.accounts import REGION
 from embedded_aws.services.cloudformation.deploy import deploy
-from sandbox import stacks
+from sandbox.stacks import ROOT
 from tests.permissions.effects import serving_role
-from tests.support.approvals import waiting_approval
+from tests.support.approvals import automation_ended, waiting_approval
+from tests.support.mail import mail
 from tests.support.people import Person
 from tests.support.waiting import wait_until
 from tests.support.world import PRODUCTION, Lab, Stage
@@ -59,7 +61,7 @@ def approver(production: Stage, application: str) -> Person:
     """
     person = Person(production, f"{application}-approver", "viewer", "approver")
     deploy(
-        template=stacks.ROOT / "template.yaml",
+        template=ROOT / "template.yaml",
         stack_name=production.stack,
         account=production.account,
         parameters={"Approvers": f"arn:aws:iam::{PRODUCTION}:user/operator,{person.role_arn}"},
@@ -74,18 +76,34 @@ def start(person: Person, stage: Stage, given: dict[str, Any]) -> str:
     return str(started["executionArn"])
 
 
+def press(person: Person, button: str, **fields: str) -> str:
+    """Start a runbook for operators as its form does, and return the ID of its Automation execution."""
+    parameters = {name: [value] for name, value in fields.items()}
+    runbook = {"DocumentName": f"model-promotion-production-{button}", "Parameters": parameters}
+    return str(person.client("ssm").start_automation_execution(**runbook)["AutomationExecutionId"])
+
+
 def settings_of(stage: Stage, application: str) -> dict[str, Any]:
     name = f"/model-promotion/{stage.name}/{application}"
     return {"Name": name, "Type": "String", "Value": '{"Retention": {"Keep": 3}}', "Overwrite": True}
 
 
 def test_an_operator_configures_and_previews_and_an_approver_approves(
-    lab: Lab, qa: Stage, production: Stage, operator: Person, approver: Person, application: str
+    lab: Lab,
+    qa: Stage,
+    production: Stage,
+    operator: Person,
+    approver: Person,
+    application: str,
+    stacks: EmbeddedAws,
 ) -> None:
     operator.client("ssm").put_parameter(**settings_of(production, application))
     in_qa = qa.execution_of(lab.train(application, "good")).output
-    preview = start(operator, production, {"model": in_qa["model_name"], "application": application, "preview": True})
-    assert production.ended(preview).output["outcome"] == "preview"
+    model = {"SourceKind": "model", "SourceName": in_qa["model_name"]}
+    preview = press(operator, "preview", **model, Application=application)
+    assert automation_ended(production, preview) == "Success"
+    shown = operator.client("ssm").get_automation_execution(AutomationExecutionId=preview)["AutomationExecution"]
+    assert json.loads(shown["Outputs"]["Run.output"][0])["outcome"] == "preview"
 
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     decision = {"AutomationExecutionId": waiting, "SignalType": "Approve", "Payload": {"Comment": ["fine"]}}
@@ -100,8 +118,13 @@ def test_an_operator_configures_and_previews_and_an_approver_approves(
     assert f"{application}-approver" in promoted.output["approved_by"]
     assert production.answer(application) == {"label": "good"}
     # There is nothing to roll back to or to recover.
-    for given in ({"rollback": f"{application}-production"}, {"recover": f"{application}-production"}):
-        assert production.ended(start(operator, production, given)).states
+    for button, ended in (("roll-back", "Failed"), ("recover", "Success")):
+        assert automation_ended(production, press(operator, button, Endpoint=f"{application}-production")) == ended
+    # The person who starts a promotion is named to those who approve it.
+    assert automation_ended(production, press(operator, "promote", **model)) == "Success"
+    waiting = waiting_approval(production, application)["AutomationExecutionId"]
+    assert f"{application}-operator/" in mail(stacks, "approval requested", waiting, "Started by")
+    production.client("ssm").stop_automation_execution(AutomationExecutionId=waiting, Type="Cancel")
 
 
 def test_an_operator_stops_an_execution_resets_settings_and_reads_dead_letters(
@@ -133,6 +156,7 @@ def test_an_approver_neither_starts_nor_configures(production: Stage, approver: 
 
     assert is_denied(approver.client("stepfunctions").start_execution, **started)
     assert is_denied(approver.client("ssm").put_parameter, **settings_of(production, application))
+    assert is_denied(press, person=approver, button="recover", Endpoint=f"{application}-production")
     assert is_denied(
         approver.client("ssm").start_automation_execution, DocumentName=f"model-promotion-{production.name}"
     )

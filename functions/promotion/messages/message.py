@@ -139,6 +139,7 @@ def _facts(record: PromotionRecord, other: PromotionRecord | None, *, is_live: b
     return {
         "Decide by": _time(record.get("approve_until", "")),
         "Replaced" if is_live else "Live": _described(other),
+        "Started by": record.get("started_by", ""),
         "Approved by": _approval(record),
         "Metrics": _metrics(record, other, "before" if is_live else "live"),
         "Quality gate": "; ".join(rule["reason"] for rule in record.get("quality_gate", [])),

@@ -40,8 +40,8 @@ SOURCES = {
 """The kinds of source: the key in a manual input, and the resource type in the ARN."""
 
 # The additional keys of a source and of the other manual requests.
-_KEYS_OF_A_SOURCE = {"application", "approval", "digest"}
-_FURTHER_KEYS: dict[str, set[str]] = {"recover": set(), "rollback": {"to"}}
+_KEYS_OF_A_SOURCE = {"application", "approval", "automation", "digest"}
+_FURTHER_KEYS: dict[str, set[str]] = {"recover": {"automation"}, "rollback": {"automation", "to"}}
 
 _VALID_INPUT = (
     'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"automl_job": "<name>"}, '
@@ -139,7 +139,17 @@ def is_preview(given: dict[str, Any]) -> bool:
     return preview
 
 
+def automation(given: Any) -> str | None:
+    """Return the ID of the Automation execution of the runbook that a person has started, if the input names one."""
+    if not isinstance(given, dict) or "detail-type" in given:
+        return None
+    return optional(_EXECUTION_ID, given, "automation", "the ID of an Automation execution")
+
+
 def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> Request:
+    if "automation" in given:
+        # The form of a runbook passes fields that are not filled in as empty strings.
+        given = {key: value for key, value in given.items() if value != ""}
     known = {*SOURCES, *_FURTHER_KEYS, *_KEYS_OF_A_SOURCE}.union(*_FURTHER_KEYS.values())
     unknown = sorted(set(given) - known)
     if unknown:

@@ -12,6 +12,8 @@ from promotion.source.request import (
     Promote,
     PublishRejection,
     Recover,
+    RollBack,
+    automation,
     concerns_only_its_author,
     is_preview,
     read,
@@ -81,6 +83,15 @@ def test_a_manual_input_is_not_an_event() -> None:
 
     assert isinstance(request, Promote)
     assert not request.by_event
+
+
+def test_the_form_of_a_runbook_may_have_empty_fields() -> None:
+    given = {"model": "m", "application": "", "automation": APPROVAL}
+
+    assert read(given, UPSTREAM, OWN, REGION) == Promote("model", "m")
+    assert read({"rollback": "e", "to": "", "automation": APPROVAL}, UPSTREAM, OWN, REGION) == RollBack("e", None)
+    assert automation(given) == APPROVAL
+    assert automation({"detail-type": "event", "automation": APPROVAL}) is None
 
 
 def test_an_endpoint_is_recovered_by_its_name() -> None:
