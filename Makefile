@@ -47,7 +47,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	PYTHONPATH=functions $(RUN) python -m docs.acceptance
 	PYTHONPATH=functions:. $(RUN) python -m docs.probes
 	$(RUN) python -m docs.messages
-	PYTHONPATH=functions $(RUN) python -m docs.schemas
+	PYTHONPATH=functions $(RUN) python -m docs.json_schemas
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
 	$(UV) pip install --quiet --no-deps --target .aws-images "$$($(RUN) python -m checks.aws_images)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import jsonschema
 import pytest
+from jsonschema import Draft7Validator
 
-from docs import schemas
+from docs import json_schemas as schemas
 from promotion.endpoint import smoke_test
 from promotion.errors import InvalidRequestError
+from promotion.history import events
 from promotion.plan import settings
 from promotion.record import PromotionRecord
 from promotion.source import request
+from tests.linter import Project
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = sorted((ROOT / "events/settings").glob("*.json"))
@@ -116,8 +120,13 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
+@functools.cache
+def validator(name: str) -> Draft7Validator:
+    return Draft7Validator(schema(name))
+
+
 def accepts(name: str, document: Any) -> bool:
-    return bool(jsonschema.Draft7Validator(schema(name)).is_valid(document))
+    return bool(validator(name).is_valid(document))
 
 
 def is_valid(name: str, document: Any) -> bool:
@@ -147,6 +156,10 @@ def changed(document: Any, path: tuple[Any, ...], change: Callable[[Any, Any], N
     return whole
 
 
+def put(value: Any, parent: Any, key: Any) -> None:
+    parent[key] = value
+
+
 def test_the_schemas_are_current() -> None:
     published = {path.name: path.read_text() for path in schemas.DIRECTORY.iterdir()}
 
@@ -157,7 +170,7 @@ def test_the_schemas_are_current() -> None:
 def test_each_schema_is_a_valid_schema_with_descriptions(name: str) -> None:
     found = schema(name)
 
-    jsonschema.Draft7Validator.check_schema(found)
+    Draft7Validator.check_schema(found)
     for one in (found, *found.get("oneOf", [])):
         properties = one.get("properties", {})
         keys = properties["detail"]["properties"] if "detail" in properties else properties
@@ -177,7 +190,7 @@ def test_a_valid_document_is_valid_for_its_schema_also_with_the_key_for_editors(
 @pytest.mark.parametrize(("name", "document"), DOCUMENTS)
 def test_a_schema_refuses_nothing_that_is_valid(name: str, document: Any) -> None:
     """Replace, remove and rename each member; what the schema refuses must be invalid."""
-    values = [None, True, 0, 1, -1, 2.5, 10**9, "", "x", "s3://b/k", [], {}, [{}], {"x": 1}]
+    values: list[Any] = [None, True, 0, 1, -1, 2.5, 10**9, "", "x", "s3://b/k", [], {}, [{}], {"x": 1}]
 
     for path in places(document):
         replaced = [
@@ -210,8 +223,9 @@ def test_every_published_event_has_a_complete_example(path: Path) -> None:
 
 
 def test_every_published_event_has_a_schema() -> None:
-    published = {"Model Promotion Succeeded", "Model Promotion Failed", "Model Promotion Rejected"}
-    published |= {"Model Promotion Differs"}
+    states = Project.read().definition["States"].values()
+    entries = [entry for state in states for entry in state.get("Arguments", {}).get("Entries", [])]
+    published = {entry["DetailType"] for entry in entries} | {events.DIFFERS, events.APPROVAL_REQUESTED}
 
     known = {one["properties"]["detail-type"]["const"] for one in schema("events")["oneOf"]}
 

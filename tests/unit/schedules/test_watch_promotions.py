@@ -1,16 +1,18 @@
 import datetime
 import json
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from promotion.errors import PromotionError, TransientError
-from promotion.history import recovery
+from promotion.history import events, recovery
 from schedules import watch_promotions
 from tests.support.lambda_context import CONTEXT
 from tests.support.promotion_table import FIRST, NAME, get, hold, put
 
+ROOT = Path(__file__).parents[3]
 NOW = datetime.datetime.now(datetime.UTC)
 
 
@@ -79,7 +81,7 @@ def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda client, bus, detail: published.append(detail))
     put_live("reviews-qa")
     put_live("ratings-qa")
 
@@ -88,6 +90,8 @@ def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
         assert statistic("Minimum", "DifferingEndpoints") == 2
 
     assert [each["endpoint"] for each in published] == ["ratings-qa", "reviews-qa"]
+    example = json.loads((ROOT / "events/published/endpoint-differs.json").read_text())["detail"]
+    assert set(published[1]) == set(example)
     assert published[1]["application"] == "reviews"
     assert published[1]["execution"] == FIRST
     assert "The endpoint reviews-qa does not exist, but the model model-1 is on record" in published[1]["summary"]
@@ -97,7 +101,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda client, bus, detail: published.append(detail))
     put_live("reviews-qa")
     watch()
     dynamodb.delete_item(TableName=NAME, Key={"kind": {"S": "live"}, "key": {"S": "reviews-qa"}})
@@ -114,7 +118,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
 def test_an_endpoint_that_cannot_be_checked_does_not_prevent_the_others_and_counts_as_before(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: None)
+    monkeypatch.setattr(events, "publish_difference", lambda client, bus, detail: None)
     for endpoint in ("broken-qa", "reviews-qa"):
         put_live(endpoint)
     watch()
@@ -130,7 +134,7 @@ def test_an_endpoint_that_is_being_changed_is_neither_counted_nor_reported_again
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda client, bus, detail: published.append(detail))
     put_live("reviews-qa")
     first = watch()
     hold("reviews-qa", FIRST, acquired_at=NOW.isoformat())
@@ -153,11 +157,11 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
     def fail(*_: Any) -> None:
         raise TransientError("PutEvents: unavailable")
 
-    monkeypatch.setattr(watch_promotions, "_publish", fail)
+    monkeypatch.setattr(events, "publish_difference", fail)
     with pytest.raises(PromotionError, match="unavailable"):
         watch()
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda client, bus, detail: published.append(detail))
     watch()
 
     assert statistic("Minimum", "DifferingEndpoints") == 1
@@ -166,7 +170,7 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
 
 def test_the_email_of_a_difference_contains_no_link(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda client, bus, detail: published.append(detail))
     put_live("reviews-qa", model_name="HTTPS://example.org")
 
     watch()

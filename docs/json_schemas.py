@@ -16,7 +16,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from promotion import naming
 from promotion.aws import service_model, strict_json
 from promotion.endpoint import autoscaling, expectation, smoke_test
-from promotion.history import retention
+from promotion.history import events, retention
 from promotion.plan import settings
 from promotion.record import PromotionRecord
 from promotion.source import admission, model_metrics, quality_gate, request
@@ -291,6 +291,7 @@ _KEY_TEXTS = {
     "to": "The model to roll back to. Without it, the last good one before the live model.",
     "application": "The application, if the source has no tag model-promotion:application.",
     "approval": "The ID of the runbook's execution that approved the promotion. The runbook sets it.",
+    "automation": "The ID of the runbook's execution that a person has started. The runbook sets it.",
     "digest": "The digest that was approved. The runbook sets it.",
     "preview": "Whether to report what would be done, and to change nothing.",
 }
@@ -304,7 +305,7 @@ def of_input() -> Schema:
         "tuning_job": request._SHORT_NAME,
         "model_package": request._PACKAGE_ARN,
         "application": naming._APPLICATION,
-        "approval": request._EXECUTION_ID,
+        **dict.fromkeys(("approval", "automation"), request._EXECUTION_ID),
         "digest": request._DIGEST,
     }
 
@@ -315,8 +316,11 @@ def of_input() -> Schema:
             schema = {"type": "string", "anyOf": [_pattern(patterns[key]), {"pattern": arn}]}
         return _described(schema, _KEY_TEXTS[key])
 
-    further = dict.fromkeys(request.SOURCES, {*request._KEYS_OF_A_SOURCE, "preview"})
-    further |= {kind: keys | ({"preview"} if keys else set()) for kind, keys in request._FURTHER_KEYS.items()}
+    further = {kind: {*request._KEYS_OF_A_SOURCE, "preview"} for kind in request.SOURCES}
+    # A recovery has no preview.
+    further |= {
+        kind: keys | ({"preview"} if kind != "recover" else set()) for kind, keys in request._FURTHER_KEYS.items()
+    }
     alternatives = [
         _object({key: member(key) for key in (kind, *sorted(keys))}, [kind]) for kind, keys in further.items()
     ]
@@ -326,10 +330,17 @@ def of_input() -> Schema:
 # Events that a stage publishes.
 
 _EVENT_TEXTS = {
-    "Model Promotion Succeeded": "A promotion or a rollback has succeeded. The detail is its record.",
+    request.SUCCEEDED: "A promotion or a rollback has succeeded. The detail is its record.",
     "Model Promotion Failed": "A promotion has failed. The detail is its record as far as it is known.",
     "Model Promotion Rejected": "A promotion was rejected, or a source is not for promotion. Nothing was changed.",
-    "Model Promotion Differs": "An endpoint differs from its record.",
+    events.APPROVAL_REQUESTED: "A promotion waits for approvers. The detail is its record as far as it is known.",
+    events.DIFFERS: "An endpoint differs from its record.",
+}
+# The statuses in the record of each event, and the keys that each has.
+_STATUSES = {
+    "Model Promotion Succeeded": ["Succeeded"],
+    "Model Promotion Failed": ["Failed", "RollbackFailed"],
+    "Model Promotion Rejected": ["Rejected"],
 }
 _REQUIRED = ["application", "stage", "endpoint", "execution", "summary"]
 _ENVELOPE: dict[str, Schema] = {
@@ -349,15 +360,11 @@ def of_events() -> Schema:
         name: _described(_of_type(get_args(hint)[0]), f"{get_args(hint)[1]}.")
         for name, hint in get_type_hints(PromotionRecord, include_extras=True).items()
     }
-    outcomes = {"Succeeded": ["Succeeded"], "Failed": ["Failed", "RollbackFailed"], "Rejected": ["Rejected"]}
     alternatives = []
     for detail_type, text in _EVENT_TEXTS.items():
-        outcome = detail_type.rsplit(" ", 1)[-1]
-        properties, required = record, [*_REQUIRED, "status"]
-        if outcome in outcomes:
-            properties = record | {"status": record["status"] | {"enum": outcomes[outcome]}}
-        else:
-            properties, required = {name: record[name] for name in _REQUIRED}, _REQUIRED
+        properties, required = record, _REQUIRED
+        if statuses := _STATUSES.get(detail_type):
+            properties, required = record | {"status": record["status"] | {"enum": statuses}}, [*_REQUIRED, "status"]
         # Later versions may add keys.
         detail = {"type": "object", "properties": properties, "required": required}
         members = {"detail-type": {"const": detail_type}, **_ENVELOPE, "detail": detail}
