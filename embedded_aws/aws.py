@@ -15,12 +15,13 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 
-from embedded_aws.gateway import authorization, faults
+from embedded_aws.gateway import authorization, faults, rates
 from embedded_aws.gateway.server import Server
 from embedded_aws.iam import clients, permissions
 from embedded_aws.kernel import accounts, caches
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
+from embedded_aws.kernel.quotas import Limiter, Quotas
 from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
 from embedded_aws.services.cloudformation import api as cloudformation
 from embedded_aws.services.cloudformation import permissions as cloudformation_permissions
@@ -94,13 +95,13 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
     """An AWS on the loopback interface, one per process.
 
     Use it in a `with` statement, or call `start` and `stop`. `directory` contains the files of its processes and the
-    AWS config file. `port` 0 selects a free port.
+    AWS config file. `port` 0 selects a free port. With `quotas`, the quotas of an account are enforced.
     """
 
-    def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None) -> None:
+    def __init__(self, directory: Path, port: int = 0, pace: Pace | None = None, quotas: Quotas | None = None) -> None:
         self.directory = directory
         self.pace = pace or Pace()
-        self._host = Host(directory, self.pace)
+        self._host = Host(directory, self.pace, quotas)
         self._port = port
 
     @property
@@ -121,7 +122,10 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))
-        application = faults.Faults(ecr.LayerDownloads(gate), lambda_.kill_busy)
+        application: Any = ecr.LayerDownloads(gate)
+        if self._host.quotas:
+            application = rates.Rates(application, Limiter(self._host.quotas.rates))
+        application = faults.Faults(application, lambda_.kill_busy)
         server = Server(self._port, application)
         port = server.server_port
         os.environ["MOTO_PORT"] = str(port)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import acceptance, effects, messages, picture, probes
+from docs import acceptance, effects, limits, messages, picture, probes
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.source import request
@@ -63,6 +63,12 @@ def _arrows(flowchart: str) -> list[tuple[str, str]]:
     sources = {"caught": grouped[0].split(",") if grouped else []}
     arrows = re.findall(r"(?m)^    (\w+) -.*-> (s\d+)$", flowchart)
     return [(names[source], names[end]) for start, end in arrows for source in sources.get(start, [start])]
+
+
+def test_the_quotas_on_the_page_of_limits_are_current() -> None:
+    page = limits.PAGE.read_text()
+
+    assert limits.with_table(page) == page, "run `make docs`"
 
 
 def test_the_probes_on_their_page_are_current() -> None:

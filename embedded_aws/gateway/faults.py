@@ -50,7 +50,6 @@ _TIMES = {Kind.THROTTLED: None, Kind.FAILED: None, Kind.DENIED: None, Kind.THROT
 # The number of other calls, by any role or service, after which a fault that affects all later calls ends.
 _ENDS_AFTER = {Kind.DENIED_BRIEFLY: 1, Kind.FAILED_BRIEFLY: 10}
 
-_THROTTLED = {"s3": (503, "SlowDown"), "lambda": (429, "TooManyRequestsException"), "sts": (400, "Throttling")}
 _FAILED = {"s3": "InternalError", "lambda": "ServiceException", "dynamodb": "InternalServerError"}
 
 # The operations of DynamoDB that conflict with an ongoing transaction on the same item: "Transaction conflict handling
@@ -171,8 +170,7 @@ class Faults:
         service, protocol = requested.service, requested.protocol
         match kind:
             case Kind.THROTTLED | Kind.THROTTLED_TWICE:
-                status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
-                return _answer(environ, start_response, service, protocol, code, "Rate exceeded", status)
+                return refusals.send(refusals.throttled(service, protocol), environ, start_response)
             case Kind.FAILED | Kind.FAILED_ONCE | Kind.FAILED_BRIEFLY:
                 code = _FAILED.get(service, "InternalFailure")
                 return _answer(environ, start_response, service, protocol, code, "An internal error occurred.", 500)

@@ -19,6 +19,16 @@ _CODES = {"sns": "AuthorizationError"}
 _KEY_CODES = {"sns": "KMSAccessDenied", "sqs": "KMS.AccessDeniedException"}
 # The code of the query protocol, which SQS used before JSON.
 _COMPATIBLE = {"sqs": "AccessDenied"}
+_QUERY_ERROR = "x-amzn-query-error"
+
+# The status and the code for a throttled call, if not 400 and ThrottlingException: API references, "Common Errors".
+_THROTTLED = {
+    "s3": (503, "SlowDown"),
+    "lambda": (429, "TooManyRequestsException"),
+    "sts": (400, "Throttling"),
+    "iam": (400, "Throttling"),
+    "monitoring": (400, "Throttling"),
+}
 
 _CHUNK = 1024 * 1024
 
@@ -36,6 +46,18 @@ def denied(service: str, protocol: str, message: str, action: str = "") -> Answe
     """Return a service's response to a call that IAM denies; its code may depend on the denied action."""
     codes = _KEY_CODES if action.startswith("kms:") and service in _KEY_CODES else _CODES
     return answer(service, protocol, codes.get(service, "AccessDenied"), message)
+
+
+def unimplemented(service: str, operation: str, protocol: str, reason: str) -> Answer:
+    """Return the response to an operation that the embedded AWS lacks: clients do not retry a status of 400.
+
+    The codes are those with which AWS answers an operation that does not exist.
+    """
+    codes = {"query": "InvalidAction", "ec2": "InvalidAction", "rest-xml": "NotImplemented"}
+    code = codes.get(protocol, "UnknownOperationException")
+    message = f"The embedded AWS does not implement {service}:{operation}"
+    refusal = answer(service, protocol, code, f"{message}: {reason}" if reason else f"{message}.")
+    return Answer(400, [header for header in refusal.headers if header[0] != _QUERY_ERROR], refusal.body)
 
 
 def answer(service: str, protocol: str, code: str, message: str, **members: Any) -> Answer:
@@ -59,8 +81,14 @@ def answer(service: str, protocol: str, code: str, message: str, **members: Any)
     headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", name)]
     headers.append(("x-amzn-RequestId", request_id))
     if service in _COMPATIBLE:
-        headers.append(("x-amzn-query-error", f"{_COMPATIBLE[service]};Sender"))
+        headers.append((_QUERY_ERROR, f"{_COMPATIBLE[service]};Sender"))
     return Answer(403 if protocol == "rest-json" else 400, headers, body)
+
+
+def throttled(service: str, protocol: str) -> Answer:
+    """Return a service's response to a call that exceeds its request rate."""
+    status, code = _THROTTLED.get(service, (400, "ThrottlingException"))
+    return dataclasses.replace(answer(service, protocol, code, "Rate exceeded"), status=status)
 
 
 def send(refusal: Answer, environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -91,7 +91,7 @@ def read_operation(environ: dict[str, Any], signed: Signature, account: str) -> 
 def _needs(call: Call) -> tuple[list[Need], bool]:
     try:
         return permissions.of(call)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         # The request lacks a required parameter.
         return [], False
 

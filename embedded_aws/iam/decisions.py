@@ -109,11 +109,11 @@ def decide(caller: Caller | ServiceCall, need: Need, about: Mapping[str, str | l
     cases = tuple(_case(caller, need, resource, about) for resource in need.resources)
     case, verdict = evaluation.judge_forms(cases)
     resource = case.question.resource
-    return _show(
-        Decision(
-            _name(caller), caller.principal, need.action, resource, verdict.allowed, verdict.by, verdict.why, cases
-        )
+    decision = Decision(
+        _name(caller), caller.principal, need.action, resource, verdict.allowed, verdict.by, verdict.why, cases
     )
+    # Without the permission for a header, no call is refused.
+    return decision if need.header and not verdict.allowed else _show(decision)
 
 
 def decide_assume_role(call: ServiceCall, role_arn: str, session_name: str) -> Decision:

@@ -18,12 +18,14 @@ from moto.kms.models import kms_backends
 class Need:
     """A required permission: one action on one resource, and the action's condition keys beyond the global ones.
 
-    `resources` are the forms in which AWS documents the resource: permission for one of them is enough.
+    `resources` are the forms in which AWS documents the resource: permission for one of them is enough. If `header` is
+    set, only that header of the response requires it, and the call succeeds without the permission and the header.
     """
 
     action: str
     resources: tuple[str, ...]
     context: Mapping[str, str | list[str] | None] = dataclasses.field(default_factory=dict)
+    header: str = ""
 
 
 Needs = Iterator[Need]

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
+from embedded_aws.kernel.quotas import Quotas
+
 
 @dataclasses.dataclass
 class Pace:
@@ -27,10 +29,11 @@ class Pace:
 class Host:
     """The environment of a service.
 
-    `directory` contains the files of its processes. `exits` is closed when the embedded AWS stops, last in, first out:
-    a service that starts threads or processes registers their end there.
+    `directory` contains the files of its processes; `quotas` are enforced unless they are None. `exits` is closed when
+    the embedded AWS stops, last in, first out: a service that starts threads or processes registers their end there.
     """
 
     directory: Path
     pace: Pace
+    quotas: Quotas | None = None
     exits: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)

@@ -335,6 +335,13 @@ def _required(call: ApiCall) -> Needs:
         yield Need("sagemaker:DescribeEndpoint", (endpoint,))
         yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (endpoint,))
         yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))
+    if operation in ("DeleteScalingPolicy", "DeregisterScalableTarget"):
+        # *Assumed*: the service deletes the alarms of a policy with the permission of its caller, as it creates them.
+        target = _Call(call.account, call.region, request).targets.get(request["ResourceId"])
+        for name in target.policies if target else ():
+            if operation == "DeregisterScalableTarget" or name == request["PolicyName"]:
+                alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
+                yield Need("cloudwatch:DeleteAlarms", (alarm,))
     if operation == "PutScalingPolicy":
         alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
         for action in ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"):

@@ -9,6 +9,7 @@ the state machine, not one for each cause:
   - PromotionRefusedError  the candidate or the endpoint cannot be used     -> Promotion failed
   - EndpointBusyError      another party is changing the endpoint           -> wait
   - TransientError         AWS reported a transient error                   -> retry a few times
+  - ThrottledError         AWS accepts only so many requests a second       -> retry for a quarter of an hour
   - UnfinishedError        the function ran out of time                     -> invoke again until done
 """
 
@@ -35,6 +36,10 @@ class EndpointBusyError(PromotionError):
 
 class TransientError(PromotionError):
     """AWS reported a transient error."""
+
+
+class ThrottledError(TransientError):
+    """AWS accepts only so many requests a second."""
 
 
 class UnfinishedError(PromotionError):

@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, as_transient, meaning, message
 from promotion.errors import TransientError
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -27,7 +27,7 @@ def step(handle: Handler) -> Handler:
             return handle(event, context)
         except ClientError as error:
             if meaning(error) is Meaning.TRANSIENT:
-                raise TransientError(f"{error.operation_name}: {message(error)}") from error
+                raise as_transient(error, f"{error.operation_name}: {message(error)}") from error
             raise
         except (ConnectionError, HTTPClientError) as error:
             raise TransientError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Create the alarms of the endpoint, to which a DeploymentConfig can refer, or update their thresholds."""
+"""Create the alarms of the endpoint, to which a DeploymentConfig can refer, or update those that differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Put the alarms of the endpoint, and return their names."""
+    """Create or update the alarms of the endpoint where they differ, and return the names of all."""
     record: PromotionRecord = event["promotion"]
     config = describe_endpoint_config(client("sagemaker"), record["endpoint_config_name"])
     if config is None:
@@ -26,8 +26,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         latency_milliseconds=event["latency_milliseconds"],
         topic_arn=event["topic_arn"],
     )
-    for request in requests:
-        client("cloudwatch").put_metric_alarm(**request)
-    names = [request["AlarmName"] for request in requests]
-    logger.info("Alarms created or updated", endpoint=record["endpoint"], alarms=names)
-    return {"alarms": names}
+    written = alarms.put_where_different(client("cloudwatch"), requests)
+    logger.info("Alarms created or updated", endpoint=record["endpoint"], alarms=written)
+    return {"alarms": [request["AlarmName"] for request in requests]}

@@ -24,6 +24,7 @@ from promotion.plan import (
     pinned_weights,
     preview,
     requests,
+    serving_properties,
     smoke_test_files,
 )
 from promotion.plan.serving_role import serving_role
@@ -60,7 +61,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     containers, artifacts = pinned_content.placed(prefix, stage)
     repository = event["image_repository"] if event["image_copy"] else None
     containers, images = requests.containers_of_stage(containers, settings, stage, repository, image_digest)
-    not_pinned = pinned_weights.not_pinned(containers, settings, candidate.application)
+    properties = serving_properties.read(s3, pinned_content, stage, reader)
+    pinned_only = event["require_pinned_weights"]
+    not_pinned = pinned_weights.not_pinned(
+        containers, settings, candidate.application, properties, required_by_stage=pinned_only
+    )
     metrics = metric_files.read(s3, candidate, stage, reader)
     placed_suite = suite.placed(prefix, stage)
     origin = requests.Origin(digest, execution, placed_suite.uri)

@@ -10,6 +10,7 @@ from promotion.endpoint import state
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
 from promotion.history import cleanup, records, rollback_target
 from promotion.history.cleanup import Scope
+from promotion.history.references import References
 from promotion.history.rollback import duplicate_delivery
 from promotion.history.table import PromotionTable
 from promotion.plan import preview
@@ -54,12 +55,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     scope = Scope(record["application"], event["stage"], event["bucket"], event["account"], executions)
     retention, next_live = settings["Retention"], record | {"status": "Succeeded"}
     keep = cleanup.resources_to_keep(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
-    superseded = cleanup.find_superseded(cleanup.survey(sagemaker, s3, scope, keep), scope, keep)
+    references = References(table, sagemaker, remember=False)
+    superseded = cleanup.find_superseded(cleanup.survey(references, s3, scope, keep), scope, keep)
     return {
         "outcome": "preview",
         "would_be": would,
         "why": why,
-        "candidate": preview.candidate(record),
+        "candidate": preview.candidate(record, model),
         "quality_gate": [] if is_rollback else record["quality_gate"],
         "copy": plan["preview"] if plan else _NO_COPY,
         "create": [

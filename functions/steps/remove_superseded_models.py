@@ -11,6 +11,7 @@ from promotion.aws.clients import client
 from promotion.history import claims, cleanup
 from promotion.history.claims import Removal
 from promotion.history.cleanup import Scope
+from promotion.history.references import References
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
@@ -34,8 +35,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     claims.begin_removal(table, removal, ends_at)
     try:
         keep = cleanup.resources_to_keep(table, stepfunctions, endpoint, retention["Keep"])
-        survey = cleanup.survey(client("sagemaker"), client("s3"), scope, keep)
-        superseded, objects = cleanup.remove(client("sagemaker"), client("s3"), scope, survey, keep)
+        references = References(table, client("sagemaker"), remember=True)
+        survey = cleanup.survey(references, client("s3"), scope, keep)
+        superseded, objects = cleanup.remove(references, client("s3"), scope, survey, keep)
     finally:
         claims.end_removal(table, removal)
     claims.clear(table, stepfunctions, endpoint, time.time())

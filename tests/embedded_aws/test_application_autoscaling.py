@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel.background import Background
 from embedded_aws.services import application_autoscaling
+from tests.embedded_aws.support.customers import QA, as_role, make_role
 from tests.embedded_aws.support.sagemaker_account import VARIANT, Account
 from tests.support.waiting import wait_for
 
@@ -58,6 +59,25 @@ def test_deregistering_a_target_deletes_its_policies_and_scheduled_actions(qa: A
     )
     assert scaling.describe_scaling_policies(**request)["ScalingPolicies"] == []
     assert scaling.describe_scheduled_actions(**request)["ScheduledActions"] == []
+
+
+def test_a_policy_is_removed_with_the_permission_to_delete_its_alarms(qa: Account) -> None:
+    scaling, name = qa.client("application-autoscaling"), variant(qa)
+    scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+    scaling.put_scaling_policy(**name, **POLICY)
+    actions = ["application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget"]
+    without, with_alarms = (
+        as_role("application-autoscaling", make_role(f"{qa.name}-{number}", QA, allowed, "lambda.amazonaws.com"))
+        for number, allowed in enumerate((actions, [*actions, "cloudwatch:DeleteAlarms"]))
+    )
+
+    with pytest.raises(ClientError, match="cloudwatch:DeleteAlarms"):
+        without.deregister_scalable_target(**name)
+    with pytest.raises(ClientError, match="cloudwatch:DeleteAlarms"):
+        without.delete_scaling_policy(**name, PolicyName=POLICY["PolicyName"])
+    with_alarms.delete_scaling_policy(**name, PolicyName=POLICY["PolicyName"])
+    # Without a policy, there are no alarms.
+    without.deregister_scalable_target(**name)
 
 
 def test_policies_and_actions_require_a_valid_target(qa: Account) -> None:

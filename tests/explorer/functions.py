@@ -89,7 +89,7 @@ class _Run:
             raise _SuspendedError
         content = dict(json.loads(answer.text))
         if answer.code:
-            raise _error(answer.code)(content, operation)
+            raise error_class(answer.code)(content, operation)
         for name, value in content.items():
             if name == "Body":
                 content[name] = io.BytesIO(value.encode())
@@ -99,20 +99,20 @@ class _Run:
 
 
 @functools.cache
-def _error(code: str) -> type[ClientError]:
+def error_class(code: str) -> type[ClientError]:
     """Return the exception class of an error code, as those of a client's `exceptions`."""
     return type(code, (ClientError,), {})
 
 
-class _Exceptions:
+class Exceptions:
     def __getattr__(self, code: str) -> type[ClientError]:
-        return _error(code)
+        return error_class(code)
 
 
 class _Client:
     """A client of a service, whose calls belong to the current run."""
 
-    exceptions = _Exceptions()
+    exceptions = Exceptions()
 
     def __init__(self, service: str) -> None:
         self._service = service
@@ -133,13 +133,13 @@ class _Datetime(datetime.datetime):
         return _current[-1].now
 
 
-class _Pool:
+class Pool:
     """A ThreadPoolExecutor without threads, so that the order of the calls is always the same."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,7 +163,7 @@ _STAND_INS: dict[str, Any] = {
     "client": functools.cache(_Client),
     "datetime": types.SimpleNamespace(**vars(datetime) | {"datetime": _Datetime}),
     "time": types.SimpleNamespace(**vars(time) | _seconds),
-    "ThreadPoolExecutor": _Pool,
+    "ThreadPoolExecutor": Pool,
 }
 _ORIGINALS: tuple[Any, ...] = (clients.client, datetime, time, ThreadPoolExecutor)
 
@@ -173,7 +173,7 @@ def installed() -> Iterator[None]:
     """Give every module of the functions the clients, the clock and the pool of this module."""
     level = logger.log_level
     with contextlib.ExitStack() as stack:
-        for module in _modules():
+        for module in modules():
             for name, value in list(vars(module).items()):
                 if isinstance(value, BaseClient):
                     stack.enter_context(mock.patch.object(module, name, _Client(value.meta.service_model.service_name)))
@@ -187,7 +187,7 @@ def installed() -> Iterator[None]:
 
 
 @functools.cache
-def _modules() -> list[types.ModuleType]:
+def modules() -> list[types.ModuleType]:
     found = []
     for package in (promotion, schedules, steps):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -79,8 +79,11 @@ class Machine:
     def __init__(self, **parameters: str) -> None:
         project = Project.read()
         document = project.template()
-        # SAM generates the roles of functions.
-        generated = {"RequestApprovalFunctionRole": {"Type": "AWS::IAM::Role"}}
+        # SAM generates the roles of functions, and the rules that invoke them.
+        generated = {
+            "RequestApprovalFunctionRole": {"Type": "AWS::IAM::Role"},
+            "NotifyOperatorsFunctionRollbackFailure": {"Type": "AWS::Events::Rule"},
+        }
         document |= {"Resources": document["Resources"] | generated}
         template = Template(document, _PARAMETERS | parameters, _PSEUDO)
         self.parameters = template.parameters

@@ -206,7 +206,7 @@ def test_an_abandoned_recovery_requires_an_operator_and_raises_an_alarm(
     key = {"kind": {"S": "lock"}, "key": {"S": f"{application}-qa"}}
     journal = {
         "execution": {"S": dead},
-        "recoveries": {"N": "3"},
+        "recoveries": {"N": "6"},
         "acquired_at": {"S": "2026-01-01T00:00:00+00:00"},
         "promotion": {"S": json.dumps({"endpoint": f"{application}-qa", "application": application})},
     }

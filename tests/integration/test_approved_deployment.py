@@ -35,7 +35,12 @@ class Planner:
         resolve = payload(self._stage, "Resolve candidate", input={"training_job": self._job}, **given)
         found = invoke(self._stage, "ResolveCandidateFunction", resolve)
         given |= {"candidate": found["candidate"], "settings": found["settings"], "approved": approved}
-        given |= {"image_copy": False, "preview": False, "require_network_isolation": False}
+        given |= {
+            "image_copy": False,
+            "preview": False,
+            "require_network_isolation": False,
+            "require_pinned_weights": False,
+        }
         return payload(self._stage, "Plan copy", **given)
 
     def digests(self) -> dict[str, str]:

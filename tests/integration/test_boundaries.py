@@ -14,7 +14,9 @@ from embedded_aws.iam import clients, decisions, permissions
 from embedded_aws.kernel import accounts
 from promotion.history import cleanup
 from promotion.history.cleanup import Scope
+from promotion.history.references import References
 from promotion.history.retention import Kept
+from promotion.history.table import PromotionTable
 from tests.support.events import forwarding
 from tests.support.mail import mail
 from tests.support.settings import configure, register
@@ -328,12 +330,14 @@ def test_the_name_of_an_application_gives_no_access_to_other_models(lab: Lab, qa
     first = qa.execution_of(lab.train(longer, "first")).output
     second = qa.execution_of(lab.train(longer, "second")).output
     sagemaker, s3 = (qa.acting_as("RemoveSupersededModelsFunction", service) for service in ("sagemaker", "s3"))
+    table = PromotionTable(qa.acting_as("RemoveSupersededModelsFunction", "dynamodb"), qa.table)
+    references = References(table, sagemaker, remember=False)
     nothing_kept = Kept(frozenset(), frozenset(), frozenset())
     executions = first["execution"].rsplit(":", 1)[0] + ":"
 
     scopes = [Scope(name, "qa", qa.bucket, QA, executions) for name in (application, longer)]
     found, of_longer = (
-        cleanup.find_superseded(cleanup.survey(sagemaker, s3, scope, nothing_kept), scope, nothing_kept)
+        cleanup.find_superseded(cleanup.survey(references, s3, scope, nothing_kept), scope, nothing_kept)
         for scope in scopes
     )
 

@@ -102,7 +102,7 @@ def test_each_wrong_ending_is_found(
 
     def abandon() -> None:
         put(qa, "lock", endpoint, **journal)
-        number = {":n": {"N": "3"}}
+        number = {":n": {"N": "6"}}
         update = {"UpdateExpression": "SET recoveries = :n", "ExpressionAttributeValues": number}
         qa.client("dynamodb").update_item(TableName=qa.table, Key=key("lock", endpoint), **update)
 

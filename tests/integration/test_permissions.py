@@ -56,6 +56,18 @@ def test_a_stage_reads_only_the_models_of_its_upstream_stage(qa: Stage, producti
     assert "resource-based" in refused(s3.get_object, Bucket=qa.bucket, Key=f"manifests/{application}")
 
 
+def test_a_stage_learns_that_an_object_of_its_upstream_stage_has_tags(
+    qa: Stage, production: Stage, application: str
+) -> None:
+    """S3 omits the number of tags from its answer to a caller that cannot read them, who would copy none."""
+    place = {"Bucket": qa.bucket, "Key": f"models/{application}/tagged"}
+    qa.client("s3").put_object(**place, Body=b"", Tagging="team=reviews", IfNoneMatch="*")
+
+    head = production.trying_as("PlanCopyFunction", "s3").head_object(**place)
+
+    assert head["TagCount"] == 1
+
+
 def test_the_reader_role_is_only_for_the_stage_that_knows_its_external_id(qa: Stage, application: str) -> None:
     role = f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa"
     session = {"RoleArn": role, "RoleSessionName": TRYING}

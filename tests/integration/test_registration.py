@@ -299,14 +299,20 @@ def test_a_container_reaches_no_models_data_or_logs_of_another_application(
     assert qa.answer(other) == {"label": "theirs"}
 
 
-def test_a_stage_that_requires_network_isolation_promotes_no_other_model(lab: Lab, qa: Stage, application: str) -> None:
+def test_a_stage_that_requires_network_isolation_and_pinned_weights_promotes_no_other_model(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    from_hub = {"PrimaryContainer": {"Environment": {"HF_MODEL_ID": "org/model"}}}
     configure(qa, application, Model={"EnableNetworkIsolation": True})
-    with deployed_with(qa, RequireNetworkIsolation="true"):
+    with deployed_with(qa, RequireNetworkIsolation="true", RequirePinnedWeights="true"):
         isolated = qa.execution_of(lab.train(application, "isolated"))
+        configure(qa, application, Model={"EnableNetworkIsolation": True} | from_hub)
+        not_pinned = qa.promote({"training_job": isolated.output["source_name"]})
         configure(qa, application)
         refused = qa.execution_of(lab.train(application, "open"))
 
     assert isolated.states[-1] == "Promoted", isolated.cause
     assert refused.error == "PromotionRefusedError"
     assert "has no network isolation, which this stage requires (RequireNetworkIsolation)" in str(refused.cause)
+    assert "This stage requires pinned weights (RequirePinnedWeights)" in str(not_pinned.cause)
     assert qa.answer(application) == {"label": "isolated"}

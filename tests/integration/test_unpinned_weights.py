@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from tests.support.approvals import waiting_approval
-from tests.support.settings import configure
-from tests.support.world import DEV_BUCKET, Lab, Stage
+import json
 
+from tests.support.approvals import waiting_approval
+from tests.support.archives import tar_gz
+from tests.support.settings import configure
+from tests.support.world import DEV_BUCKET, ECHO_LABEL, Lab, Stage
+
+FILES = {
+    "label.txt": b"good",
+    "code/inference.py": ECHO_LABEL.encode(),
+    "serving.properties": b"option.model_id=org/base-model\n",
+}
 SECRET = "hf_0123456789abcdefghij"  # noqa: S105
 
 
 def model(lab: Lab, name: str) -> None:
     lab.create_model(
         name,
-        ModelDataUrl=lab.upload(f"{name}/model.tar.gz", lab.artifact("good")),
+        ModelDataUrl=lab.upload(f"{name}/model.tar.gz", tar_gz(FILES)),
         Environment={
             "HF_MODEL_ID": "org/model-7b",
             "HF_TOKEN": SECRET,
@@ -48,7 +56,10 @@ def test_weights_that_the_digest_does_not_pin_are_listed_or_refused(
 ) -> None:
     model(lab, application)
     given = {"model": application, "application": application}
-    named = "Containers[0].Environment.HF_MODEL_ID: fetched at start from the model hub, org/model-7b"
+    named = [
+        "Containers[0].Environment.HF_MODEL_ID: fetched at start from the model hub, org/model-7b",
+        "Containers[0], option.model_id in serving.properties: fetched at start from the model hub, org/base-model",
+    ]
 
     configure(qa, application, SmokeTest="skip", KeptVariables=["OUTPUT_DIR"], RequirePinnedWeights=True)
     refused = qa.promote(given)
@@ -59,13 +70,16 @@ def test_weights_that_the_digest_does_not_pin_are_listed_or_refused(
     waiting = waiting_approval(production, application)
 
     assert refused.error == "PromotionRefusedError"
-    assert named in (refused.cause or "")
-    assert preview.output["candidate"]["not_pinned"] == [named]
+    assert "; ".join(named) in (refused.cause or "")
+    assert preview.output["candidate"]["not_pinned"] == named
+    assert preview.output["candidate"]["secrets"] == ["Containers[0].Environment.HF_TOKEN"]
+    assert SECRET not in str(preview.output)
     live = qa.live(application)
     assert live is not None
-    assert named in live["not_pinned"]
+    assert json.loads(live["not_pinned"]) == named
     [shown] = waiting["Parameters"]["NotPinned"]
     assert "HF_MODEL_ID: fetched at start from the model hub, org/model-7b" in shown
+    assert "in serving.properties: fetched at start from the model hub, org/base-model" in shown
     s3 = qa.client("s3")
     stored = [
         s3.get_object(Bucket=qa.bucket, Key=f"manifests/{promoted.output[digest]}.json")["Body"].read().decode()

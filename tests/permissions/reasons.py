@@ -50,6 +50,11 @@ GRANTED = [
         "SageMaker documents that its hosts require these for metrics and logs. Embedded hosts only write log events.",
     ),
     Unused(
+        "application.yaml ServingRole Serve",
+        ("s3:AbortMultipartUpload",),
+        "SageMaker documents that asynchronous endpoints require it. An embedded endpoint uploads in one part.",
+    ),
+    Unused(
         "RequestApprovalFunctionRole",
         ("ssm:StartAutomationExecution",),
         "AWS's documentation has two forms of the runbook's ARN, and does not say which one IAM evaluates.",

@@ -17,6 +17,7 @@ from embedded_aws.services.stepfunctions.substitutions import substitute
 from tests import linter
 from tests.linter.flow import loops, transitions
 from tests.linter.project import texts
+from tests.support.history_events import EVENTS, EVENTS_OF_A_RETRY, EVENTS_OF_AN_ITERATION
 
 PROJECT = linter.Project.read()
 TEXT = PROJECT.texts[linter.DEFINITION]
@@ -29,12 +30,6 @@ LOOPS = {
 # Step Functions developer guide, "Service quotas".
 MAXIMUM_EVENTS = 25_000
 MAXIMUM_BYTES = 1024**2
-
-# API reference, HistoryEvent: a state is entered and exited; each attempt of a task is scheduled, started and ended.
-EVENTS = {"Choice": 2, "Pass": 2, "Wait": 2, "Task": 5, "Map": 4, "Succeed": 2, "Fail": 1}
-EVENTS_OF_A_RETRY = 3
-# MapIterationStarted and MapIterationSucceeded.
-EVENTS_OF_AN_ITERATION = 2
 
 # The parameter that limits each loop, by its Wait state.
 BOUNDS = {

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from promotion.errors import PromotionRefusedError, TransientError
+from promotion.errors import PromotionRefusedError, ThrottledError, TransientError
 from promotion.step import step
 from tests.support.lambda_context import CONTEXT
 from tests.support.s3_faults import client_error
@@ -51,3 +51,11 @@ def test_any_other_error_is_raised_under_its_own_name(failure: Exception) -> Non
         run(failure)
 
     assert error.value is failure
+
+
+def test_only_a_throttled_call_is_retried_for_long() -> None:
+    with pytest.raises(ThrottledError):
+        run(client_error("ThrottlingException", "Rate exceeded", "DescribeEndpoint"))
+    with pytest.raises(TransientError) as error:
+        run(client_error("InternalFailure", "", "DescribeEndpoint"))
+    assert type(error.value) is TransientError

@@ -12,7 +12,8 @@ def _required(call: Call) -> Needs:
         name = entry.get("EventBusName") or "default"
         bus = name if name.startswith("arn:") else call.arn("events", f"event-bus/{name}")
         context = {
-            "events:source": entry.get("Source"),
+            # The key has several values in the service authorization reference: it takes set operators only.
+            "events:source": [entry.get("Source") or ""],
             "events:detail-type": entry.get("DetailType"),
             "events:eventbusinvocation": "true" if call.parameters.get("forwarded") else "false",
         }

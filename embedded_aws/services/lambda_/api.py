@@ -47,9 +47,8 @@ _put_in_moto = LambdaSimpleBackend.put_function_event_invoke_config
 class _TooManyRequestsError(LambdaClientError):
     code = 429
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
-        reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
         self.description = json.dumps({"Reason": reason, "Type": "User", "message": self.message})
 
 
@@ -69,7 +68,8 @@ class _Running:
     """The execution environments and the event queue of a running embedded AWS."""
 
     def __init__(self, host: Host) -> None:
-        self.environments = Environments(host.directory / "functions", host.pace.sleeping)
+        limit = host.quotas.functions if host.quotas else None
+        self.environments = Environments(host.directory / "functions", host.pace.sleeping, limit)
         self.queue = EventQueue(self.run)
 
     def run(self, invocation: Invocation) -> Outcome:
@@ -162,8 +162,8 @@ def _event(body: bytes, kind: str) -> bytes:
 def _run(invocation: Invocation) -> Outcome:
     try:
         return _running.run(invocation)
-    except ThrottledError:
-        raise _TooManyRequestsError from None
+    except ThrottledError as error:
+        raise _TooManyRequestsError(error.reason) from None
     except RoleNotAssumedError as error:
         raise _AccessDeniedError("AccessDeniedException", str(error)) from None
     except zipfile.BadZipFile:

@@ -62,7 +62,11 @@ _SERVICES = (
 
 
 class ThrottledError(Exception):
-    """The function has reached its reserved concurrency."""
+    """The function has reached its reserved concurrency, or the account that of all its functions."""
+
+    def __init__(self, reason: str = "ReservedFunctionConcurrentInvocationLimitExceeded") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class RoleNotAssumedError(Exception):
@@ -255,10 +259,11 @@ class Environment:
 class Environments:
     """All execution environments, busy or idle. The idle one that was used last is reused first.
 
-    `pace` is the duration of one second of sleep in a function.
+    `pace` is the duration of one second of sleep in a function; `limit` is the concurrency of an account, if any.
     """
 
-    def __init__(self, directory: Path, pace: float) -> None:
+    def __init__(self, directory: Path, pace: float, limit: int | None = None) -> None:
+        self._limit = limit
         self._directory = directory
         self._pace = pace
         self._lock = threading.Condition()
@@ -308,18 +313,25 @@ class Environments:
 
     @contextlib.contextmanager
     def _reserved(self, function: Any) -> Iterator[None]:
-        """Reserve one of the function's concurrent executions, which all its versions share."""
-        key = f"{function.account_id}:{function.region}:{function.function_name}"
+        """Reserve one of the concurrent executions of the function, which all its versions share, and of its account.
+
+        The reserved concurrency of a function is taken from that of the account only while it is used; AWS sets it
+        aside.
+        """
+        account = f"{function.account_id}:{function.region}"
+        key = f"{account}:{function.function_name}"
         limit = function.reserved_concurrency
         with self._lock:
             if limit is not None and self._running[key] >= int(limit):
                 raise ThrottledError
-            self._running[key] += 1
+            if self._limit is not None and self._running[account] >= self._limit:
+                raise ThrottledError("ConcurrentInvocationLimitExceeded")
+            self._running.update([key, account])
         try:
             yield
         finally:
             with self._lock:
-                self._running[key] -= 1
+                self._running.subtract([key, account])
 
     def _acquire(self, function: Any, code: function_code.Code) -> Environment:
         variables = _variables(function)

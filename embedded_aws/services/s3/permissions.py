@@ -6,6 +6,7 @@ Amazon S3 API operations"), and the section "Permissions" of each operation in t
 
 from __future__ import annotations
 
+import dataclasses
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -81,7 +82,14 @@ class _Call:
         elif operation == "DeleteObjects":
             yield from self._deletions()
         elif operation in ("GetObject", "HeadObject", "GetObjectAttributes"):
-            yield from self._reading(self.bucket, self.name, self.query.get("versionId"))
+            version = self.query.get("versionId")
+            yield from self._reading(self.bucket, self.name, version)
+            target = _object(self.bucket, self.name, version)
+            if target is not None and objects._tagger.get_tag_dict_for_resource(target.arn):
+                # "The number of tags, if any, on the object, when you have the relevant permission to read object tags"
+                # (API_HeadObject).
+                tagging = self._on_object("GetObjectTagging", version)
+                yield dataclasses.replace(tagging, header="x-amz-tagging-count")
         elif self.name:
             yield self._on_object(_NAMES.get(operation, operation), self.query.get("versionId"))
             yield from self._for_writing()

@@ -22,6 +22,7 @@ from embedded_aws.kernel.background import Background
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.ssm import runbook
+from embedded_aws.services.ssm.concurrency import Concurrency, QueueFullError
 from embedded_aws.services.ssm.execution import Execution, SignalError, StepExecution, service_call
 from embedded_aws.services.ssm.runbook import Runbook
 
@@ -36,7 +37,7 @@ _MISSING = "moto does not implement Automation."
 
 patches = Patches("5.2.5")
 _init_document_in_moto = Document.__init__
-_background = Background("automation")
+_concurrency: Concurrency
 _executions: dict[str, Execution] = {}
 _tokens: dict[tuple[str, str, str], tuple[Any, str]] = {}
 _tags: dict[str, dict[str, str]] = {}
@@ -44,9 +45,10 @@ _tags: dict[str, dict[str, str]] = {}
 
 def install(host: Host) -> None:
     """Install Automation and discard all executions."""
-    global _background
-    _background = Background("automation")
-    host.exits.callback(_background.end)
+    global _concurrency
+    background = Background("automation")
+    _concurrency = Concurrency(background, host.quotas)
+    host.exits.callback(background.end)
     _executions.clear()
     _tokens.clear()
     _tags.clear()
@@ -94,11 +96,17 @@ def _start_automation_execution(handler: SimpleSystemManagerResponse) -> ActionR
         handler.access_key,
         _assume_role(handler, definition, arguments),
     )
+    try:
+        _concurrency.start(execution)
+    except QueueFullError:
+        raise SSMException(
+            "AutomationExecutionLimitExceededException",
+            "The number of simultaneously running Automation executions exceeded the allowable limit.",
+        ) from None
     _executions[execution.id] = execution
     _tags[execution.id] = {tag["Key"]: tag["Value"] for tag in handler._get_param("Tags") or []}
     if token:
         _tokens[handler.current_account, handler.region, token] = (request, execution.id)
-    _background.run(execution.run, _background)
     return ActionResult({"AutomationExecutionId": execution.id})
 
 
@@ -165,6 +173,7 @@ def _stop_automation_execution(handler: SimpleSystemManagerResponse) -> EmptyRes
         execution.stop(handler._get_param("Type") or "Cancel")
     except SignalError as error:
         raise SSMException("InvalidAutomationStatusUpdateException", str(error)) from None
+    _concurrency.stop(execution)
     return EmptyResult()
 
 

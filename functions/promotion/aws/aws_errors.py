@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion.errors import ThrottledError, TransientError
+
 
 class Meaning(enum.Enum):
     """The reaction that an error calls for."""
@@ -82,6 +84,21 @@ _CODES = {
     "ConditionalCheckFailedException": Meaning.CHANGED,
 }
 
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "EC2ThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "ProvisionedThroughputExceededException",
+    "AutomationExecutionLimitExceededException",
+    "SlowDown",
+}
+
 _VALIDATION_MESSAGES = (
     ("Could not find ", Meaning.NOT_FOUND),
     ("Requested resource not found", Meaning.NOT_FOUND),
@@ -109,6 +126,12 @@ def _known(error: ClientError) -> Meaning:
             return Meaning.NOT_FOUND
         return next((known for start, known in _VALIDATION_MESSAGES if message.startswith(start)), Meaning.UNKNOWN)
     return _CODES.get(code, Meaning.UNKNOWN)
+
+
+def as_transient(error: ClientError, text: str) -> TransientError:
+    """Return the exception for a transient `error`, with a message: ThrottledError if AWS throttled the call."""
+    is_throttled = error.response["Error"]["Code"] in _THROTTLED
+    return ThrottledError(text) if is_throttled else TransientError(text)
 
 
 def none_if_not_found[T](operation: Callable[..., T], **request: Any) -> T | None:

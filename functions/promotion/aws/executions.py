@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 import uuid
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """The status of an execution, and when it ended, None if it is running."""
+
+    status: str
+    ended_at: datetime.datetime | None
+
+
+def find(stepfunctions: Any, execution: str) -> Execution | None:
+    """Return the execution with this ARN, or None if it does not exist (or no longer exists, 90 days after its end)."""
+    found = none_if_not_found(stepfunctions.describe_execution, executionArn=execution)
+    return Execution(found["status"], found.get("stopDate")) if found else None
 
 
 def is_running(stepfunctions: Any, execution: str) -> bool:
@@ -37,5 +53,5 @@ def start_again(stepfunctions: Any, execution: str, given: Any) -> str:
 
 
 def _status(stepfunctions: Any, execution: str) -> str | None:
-    found = none_if_not_found(stepfunctions.describe_execution, executionArn=execution)
-    return found["status"] if found else None
+    found = find(stepfunctions, execution)
+    return found.status if found else None

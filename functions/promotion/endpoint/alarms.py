@@ -100,6 +100,45 @@ def _worst_variant(variants: list[str], endpoint: str, metric: str, statistic: s
     return queries
 
 
+def put_where_different(cloudwatch: Any, requests: list[dict[str, Any]]) -> list[str]:
+    """Send each PutMetricAlarm request whose alarm does not exist or differs from it, and return the alarms' names.
+
+    CloudWatch accepts 9 DescribeAlarms a second in an account, but only 3 PutMetricAlarm (CloudWatch user guide,
+    "CloudWatch service quotas").
+    """
+    names = [request["AlarmName"] for request in requests]
+    found = cloudwatch.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"]).get("MetricAlarms", [])
+    existing = {alarm["AlarmName"]: alarm for alarm in found}
+    different = [request for request in requests if not _is_as_requested(existing.get(request["AlarmName"]), request)]
+    for request in different:
+        cloudwatch.put_metric_alarm(**request)
+    return [request["AlarmName"] for request in different]
+
+
+def _is_as_requested(alarm: dict[str, Any] | None, request: dict[str, Any]) -> bool:
+    """Return whether an alarm has every member of a request, and none that PutMetricAlarm would remove.
+
+    PutMetricAlarm replaces the whole alarm, and enables its actions.
+    """
+    if alarm is None or not alarm.get("ActionsEnabled", True):
+        return False
+    removed = ("OKActions", "InsufficientDataActions", "MetricName", "Dimensions", "EvaluateLowSampleCountPercentile")
+    if any(alarm.get(member) for member in removed):
+        return False
+    return all(_same(alarm.get(member), value) for member, value in request.items())
+
+
+def _same(actual: Any, wanted: Any) -> bool:
+    """Return whether a value is the one wanted; AWS adds members to objects, and may order dimensions as it likes."""
+    if isinstance(wanted, dict):
+        return isinstance(actual, dict) and all(_same(actual.get(member), value) for member, value in wanted.items())
+    if isinstance(wanted, list):
+        if not isinstance(actual, list) or len(actual) != len(wanted):
+            return False
+        return all(any(_same(each, value) for each in actual) for value in wanted)
+    return bool(actual == wanted)
+
+
 def states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
     """Return the state (OK, ALARM or INSUFFICIENT_DATA) of each of the alarms `names` that exists."""
     if not names:

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, as_transient, meaning, message
 from promotion.endpoint.model import differences
-from promotion.errors import PromotionRefusedError, TransientError
+from promotion.errors import PromotionRefusedError
 
 
 def create(
@@ -35,7 +35,7 @@ def create(
                 return False
             # A resource that the request refers to may not be visible yet.
             case Meaning.TRANSIENT | Meaning.NOT_YET_VISIBLE | Meaning.NOT_FOUND:
-                raise TransientError(f"The {kind} {name} was not created. {message(error)}") from error
+                raise as_transient(error, f"The {kind} {name} was not created. {message(error)}") from error
             case Meaning.DENIED:
                 raise PromotionRefusedError(
                     f"AWS denied the creation of the {kind} {name}. {message(error)}"

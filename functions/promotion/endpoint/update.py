@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, as_transient, meaning, message
 from promotion.endpoint import scalable_targets
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
@@ -71,7 +71,7 @@ def _once(sagemaker: Any, endpoint: str, endpoint_config: str) -> Iterator[None]
             _assert_ours({"EndpointName": endpoint} | (describe_endpoint(sagemaker, endpoint) or {}), endpoint_config)
         elif kind in (Meaning.NOT_FOUND, Meaning.TRANSIENT):
             # A new endpoint config may not be visible yet (API reference, CreateEndpoint).
-            raise TransientError(f"The endpoint {endpoint} was not updated. {message(error)}") from error
+            raise as_transient(error, f"The endpoint {endpoint} was not updated. {message(error)}") from error
         elif kind is Meaning.DENIED or error.response["Error"]["Code"] == "ResourceLimitExceeded":
             raise PromotionRefusedError(f"AWS refused to update the endpoint {endpoint}. {message(error)}") from error
         else:

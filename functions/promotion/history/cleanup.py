@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.endpoint.sagemaker import tags as tags_of
 from promotion.errors import TransientError
 from promotion.history import claims, lock, records
-from promotion.history.retention import Kept, OwnResource, Superseded, Survey, kept, superseded, unprotected
+from promotion.history.references import PAGES, References
+from promotion.history.retention import Kept, OwnResource, Superseded, Survey, kept, overlaps, superseded, unprotected
 from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
 from promotion.record import PromotionRecord
 from promotion.source.candidate import containers_of
 from promotion.source.tags import APPLICATION_TAG, DIGEST_TAG, EXECUTION_TAG
-
-# SageMaker throttles more concurrent requests.
-_REQUESTS_IN_FLIGHT = 4
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -57,32 +54,34 @@ def resources_to_keep(
     return kept(records.history(table, endpoint), live, lock.holder(table, endpoint), uses, keep)
 
 
-def survey(sagemaker: Any, s3: Any, scope: Scope, keep: Kept) -> Survey:
+def survey(references: References, s3: Any, scope: Scope, keep: Kept) -> Survey:
     """Return the resources of the application, with the references to them if any of them is to be removed."""
     own = Survey(
-        configs=list(_own_resources(sagemaker, "EndpointConfig", scope)),
-        models=list(_own_resources(sagemaker, "Model", scope)),
+        configs=list(_own_resources(references.sagemaker, "EndpointConfig", scope)),
+        models=list(_own_resources(references.sagemaker, "Model", scope)),
         digests=set(_digests(s3, scope)),
     )
-    # Only a description of every resource in the account tells which ones are referred to.
-    return _with_new_references(sagemaker, scope, own) if unprotected(own, keep) else own
+    return _with_references(references, scope, own, keep) if unprotected(own, keep) else own
 
 
-def _with_new_references(sagemaker: Any, scope: Scope, found: Survey) -> Survey:
-    """Return the survey with the references of the endpoints as they are now, and of new endpoint configs and models.
-
-    Endpoint configs and models never change.
-    """
-    known, models = found.models_of_configs, found.uris_of_models
+def _with_references(references: References, scope: Scope, found: Survey, keep: Kept) -> Survey:
+    """Return the survey with the references of all endpoints, endpoint configs and models as they are now."""
+    candidates, sagemaker = unprotected(found, keep), references.sagemaker
+    configs, models = set(candidates.endpoint_configs), set(candidates.models)
+    folders = [f"s3://{scope.bucket}/{scope.folder}/{digest}/" for digest in candidates.digests]
 
     def uris(model: dict[str, Any]) -> set[str]:
         return _s3_uris(sagemaker, scope.account, model)
 
+    def is_of_candidate(found: set[str]) -> bool:
+        return any(overlaps(uri, folder) for uri in found for folder in folders)
+
+    in_use = references.read("Endpoint", configs_of, lambda found: bool(found & configs))
     return dataclasses.replace(
         found,
-        uris_of_models=models | dict(_described(sagemaker, "Model", uris, models)),
-        models_of_configs=known | dict(_described(sagemaker, "EndpointConfig", models_of, known)),
-        configs_in_use=_configs_in_use(sagemaker),
+        configs_in_use={config for found in in_use.values() for config in found},
+        models_of_configs=references.read("EndpointConfig", models_of, lambda found: bool(found & models)),
+        uris_of_models=references.read("Model", uris, is_of_candidate),
     )
 
 
@@ -93,7 +92,7 @@ def find_superseded(found: Survey, scope: Scope, keep: Kept) -> Superseded:
     return superseded(found, keep, f"s3://{scope.bucket}/{scope.folder}")
 
 
-def remove(sagemaker: Any, s3: Any, scope: Scope, found: Survey, keep: Kept) -> tuple[Superseded, int]:
+def remove(references: References, s3: Any, scope: Scope, found: Survey, keep: Kept) -> tuple[Superseded, int]:
     """Remove the superseded resources of a survey, and return them and the number of deleted objects.
 
     A resource is removed before those that it refers to, so that an interruption leaves nothing unusable. The survey
@@ -101,20 +100,21 @@ def remove(sagemaker: Any, s3: Any, scope: Scope, found: Survey, keep: Kept) -> 
     In a versioned bucket an object gets a delete marker; the bucket's lifecycle rule expires its noncurrent version.
     """
     configs = models = digests = list[str]()
+    sagemaker = references.sagemaker
     if find_superseded(found, scope, keep).endpoint_configs:
-        found = _with_new_references(sagemaker, scope, found)
+        found = _with_references(references, scope, found, keep)
         configs = find_superseded(found, scope, keep).endpoint_configs
         for name in configs:
             none_if_not_found(sagemaker.delete_endpoint_config, EndpointConfigName=name)
         found = _without(found, configs, [])
     if find_superseded(found, scope, keep).models:
-        found = _with_new_references(sagemaker, scope, found)
+        found = _with_references(references, scope, found, keep)
         models = find_superseded(found, scope, keep).models
         for name in models:
             none_if_not_found(sagemaker.delete_model, ModelName=name)
         found = _without(found, [], models)
     if find_superseded(found, scope, keep).digests:
-        found = _with_new_references(sagemaker, scope, found)
+        found = _with_references(references, scope, found, keep)
         digests = find_superseded(found, scope, keep).digests
     objects = sum(_delete_objects(s3, scope, f"{scope.folder}/{digest}/") for digest in digests)
     return Superseded(configs, models, digests), objects
@@ -133,7 +133,9 @@ def _without(found: Survey, configs: list[str], models: list[str]) -> Survey:
 
 def _own_resources(sagemaker: Any, kind: str, scope: Scope) -> Iterator[OwnResource]:
     prefix = resource_prefix(scope.application, scope.stage)
-    for summary in _listed(sagemaker, kind, NameContains=prefix):
+    operation = {"EndpointConfig": "list_endpoint_configs", "Model": "list_models"}[kind]
+    pages = sagemaker.get_paginator(operation).paginate(NameContains=prefix, **PAGES)
+    for summary in (summary for page in pages for summary in page[f"{kind}s"]):
         name = summary[f"{kind}Name"]
         if not name.startswith(prefix):
             continue
@@ -142,12 +144,6 @@ def _own_resources(sagemaker: Any, kind: str, scope: Scope) -> Iterator[OwnResou
         is_own = tags.get(EXECUTION_TAG, "").startswith(scope.executions)
         if is_own and tags.get(APPLICATION_TAG) == scope.application:
             yield OwnResource(name, tags.get(DIGEST_TAG, ""))
-
-
-def _listed(sagemaker: Any, kind: str, **request: Any) -> Iterator[dict[str, Any]]:
-    operation = {"EndpointConfig": "list_endpoint_configs", "Model": "list_models", "Endpoint": "list_endpoints"}[kind]
-    for page in sagemaker.get_paginator(operation).paginate(**request):
-        yield from page[f"{kind}s"]
 
 
 def _digests(s3: Any, scope: Scope) -> Iterator[str]:
@@ -162,35 +158,10 @@ def _digests(s3: Any, scope: Scope) -> Iterator[str]:
                 yield name
 
 
-def _configs_in_use(sagemaker: Any) -> set[str]:
-    """Return the endpoint configs of all endpoints in the account, including those of pending deployments."""
-    names = set()
-    for _, description in _described(sagemaker, "Endpoint", lambda description: description):
-        names.add(description.get("EndpointConfigName"))
-        names.add((description.get("PendingDeploymentSummary") or {}).get("EndpointConfigName"))
-    return {name for name in names if name}
-
-
-def _described[T](
-    sagemaker: Any, kind: str, read: Callable[[dict[str, Any]], T], known: Container[str] = ()
-) -> list[tuple[str, T]]:
-    """Return the name of every resource of a kind in the account, and the result of `read` for its description.
-
-    The `known` ones are left out.
-    """
-    operation = {
-        "EndpointConfig": sagemaker.describe_endpoint_config,
-        "Model": sagemaker.describe_model,
-        "Endpoint": sagemaker.describe_endpoint,
-    }[kind]
-
-    def describe(name: str) -> list[tuple[str, T]]:
-        description = none_if_not_found(operation, **{f"{kind}Name": name})
-        return [(name, read(description))] if description else []
-
-    names = [name for summary in _listed(sagemaker, kind) if (name := summary[f"{kind}Name"]) not in known]
-    with ThreadPoolExecutor(_REQUESTS_IN_FLIGHT) as pool:
-        return [pair for pairs in pool.map(describe, names) for pair in pairs]
+def configs_of(endpoint: dict[str, Any]) -> set[str]:
+    """Return the endpoint config of an endpoint, and that of its pending deployment, if any."""
+    pending = (endpoint.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
+    return {name for name in (endpoint.get("EndpointConfigName"), pending) if name}
 
 
 def models_of(config: dict[str, Any]) -> set[str]:

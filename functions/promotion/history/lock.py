@@ -13,7 +13,10 @@ from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
 
 RECOVERY_ATTEMPTS = 3
-"""The number of attempts to recover a dead promotion before manual intervention is required."""
+"""The number of attempts to recover a dead promotion that follow one another immediately."""
+
+LATER_RECOVERIES = tuple(datetime.timedelta(minutes=minutes) for minutes in (15, 60, 240))
+"""The time from the end of an attempt to each further one. After the last one, manual intervention is required."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,13 @@ class Holder:
     @property
     def is_abandoned(self) -> bool:
         """Whether no recovery attempts are left, so that manual intervention is required."""
-        return self.recoveries >= RECOVERY_ATTEMPTS
+        return self.recoveries >= RECOVERY_ATTEMPTS + len(LATER_RECOVERIES)
+
+    @property
+    def wait(self) -> datetime.timedelta:
+        """The time from the end of the last attempt to the next one, unless no attempts are left."""
+        later = self.recoveries - RECOVERY_ATTEMPTS
+        return LATER_RECOVERIES[later] if 0 <= later < len(LATER_RECOVERIES) else datetime.timedelta()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import datetime
 import uuid
 from typing import Any
 
+from promotion.aws import executions
 from promotion.aws.executions import is_running, start
 from promotion.errors import TransientError
 from promotion.history import lock
@@ -17,8 +18,9 @@ from promotion.source.request import Recover
 def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict[str, Any]:
     """Return the `outcome` of a request for recovery, its `reason`, and the dead `execution` and its `promotion`.
 
-    The outcome is "recover", "nothing_to_recover" or "abandoned"; `recoveries` is the number of recoveries of the dead
-    execution, including this one. Raise TransientError if the execution is still running.
+    The outcome is "recover", "nothing_to_recover" (also if a later attempt is to come) or "abandoned"; `recoveries` is
+    the number of recoveries of the dead execution, including this one. Raise TransientError if the execution is still
+    running.
     """
     is_manual = not request.executions
     unfinished = _unfinished(table, request)
@@ -34,6 +36,14 @@ def resolve(table: PromotionTable, stepfunctions: Any, request: Recover) -> dict
             )
         reason = (
             f"The lock of the endpoint {endpoint} is held by the execution {unfinished.execution}, which is running."
+        )
+        return {"outcome": "nothing_to_recover", "reason": reason}
+    if not is_manual and unfinished.wait:
+        minutes = unfinished.wait.total_seconds() / 60
+        reason = (
+            f"The endpoint {endpoint} could not be recovered in {unfinished.recoveries} attempts and is still locked. "
+            f"WatchPromotionsFunction starts the next attempt in about {minutes:g} minutes. To start it now, start "
+            f'this state machine with the input {{"recover": "{endpoint}"}}.'
         )
         return {"outcome": "nothing_to_recover", "reason": reason}
     if not is_manual and (unfinished.is_abandoned or len(request.executions) > lock.RECOVERY_ATTEMPTS):
@@ -58,10 +68,11 @@ def recover_if_dead(
 ) -> bool:
     """Start the recovery of `endpoint` if the execution of its `holder` is dead, and return whether it was started.
 
-    This covers an execution whose event was lost. It starts at most one recovery an hour. An abandoned recovery is not
-    started, since it requires manual intervention.
+    This covers an execution whose event was lost, and the later attempts of a recovery that failed several times, each
+    when it is due. It starts at most one recovery an hour. An abandoned recovery is not started, since it requires
+    manual intervention.
     """
-    if holder.is_abandoned or not _is_dead(table, stepfunctions, endpoint, holder):
+    if holder.is_abandoned or not _is_dead(table, stepfunctions, endpoint, holder, now):
         return False
     name = f"recovery-{uuid.uuid5(uuid.NAMESPACE_URL, holder.execution)}-{now:%Y%m%d%H}"
     return start(stepfunctions, holder.execution, name, {"recover": endpoint})
@@ -75,9 +86,12 @@ def _unfinished(table: PromotionTable, request: Recover) -> Holder | None:
     return lock.holder(table, request.endpoint) if request.endpoint else None
 
 
-def _is_dead(table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder) -> bool:
-    """Return whether the holder has ended without releasing the lock."""
-    if is_running(stepfunctions, holder.execution):
+def _is_dead(table: PromotionTable, stepfunctions: Any, endpoint: str, holder: Holder, now: datetime.datetime) -> bool:
+    """Return whether the holder has ended without releasing the lock, so long ago that its next recovery is due."""
+    execution = executions.find(stepfunctions, holder.execution)
+    if execution and execution.status == "RUNNING":
+        return False
+    if execution and execution.ended_at and now < execution.ended_at + holder.wait:
         return False
     # The lock is read after the status of the execution, since an execution releases its lock before it ends.
     current = lock.holder(table, endpoint)

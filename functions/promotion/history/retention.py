@@ -141,12 +141,10 @@ def superseded(survey: Survey, keep: Kept, prefix: str) -> Superseded:
     models_in_use = {model for models in remaining.values() for model in models}
     models = [name for name in candidates.models if name not in models_in_use]
     uris = {uri for name, uris in survey.uris_of_models.items() if name not in models for uri in uris}
-    digests = [
-        digest for digest in candidates.digests if not any(_overlaps(uri, f"{prefix}/{digest}/") for uri in uris)
-    ]
+    digests = [digest for digest in candidates.digests if not any(overlaps(uri, f"{prefix}/{digest}/") for uri in uris)]
     return Superseded(configs, models, digests)
 
 
-def _overlaps(uri: str, folder: str) -> bool:
+def overlaps(uri: str, folder: str) -> bool:
     """Return whether `uri` is in `folder`, or is a prefix that contains it."""
     return uri.startswith(folder) or (uri.endswith("/") and folder.startswith(uri))

@@ -11,6 +11,7 @@ from promotion.endpoint.model import differences
 from promotion.endpoint.state import Inspection
 from promotion.history.retention import Superseded
 from promotion.record import PromotionRecord
+from promotion.source import unpinned
 from promotion.source.images import Copy
 from promotion.source.quality_gate import why_failed
 from promotion.stage import Stage
@@ -71,8 +72,11 @@ def verdict(
     return "promoted", f"The endpoint {endpoint} would be updated from {inspection.previous} to {model}."
 
 
-def candidate(record: PromotionRecord) -> dict[str, Any]:
-    """Return the members of the record that describe the candidate."""
+def candidate(record: PromotionRecord, model: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of the record that describe the candidate, and the places of secrets in its model.
+
+    `model` is the CreateModel request.
+    """
     return {
         "application": record.get("application"),
         "source_kind": record.get("source_kind"),
@@ -82,6 +86,7 @@ def candidate(record: PromotionRecord) -> dict[str, Any]:
         "digest": record.get("digest"),
         "metrics": record.get("metrics"),
         "not_pinned": record.get("not_pinned", []),
+        "secrets": unpinned.secrets(model.get("Containers") or [model.get("PrimaryContainer", {})]),
     }
 
 
@@ -158,7 +163,11 @@ def changes(request: dict[str, Any], live: dict[str, Any] | None) -> list[dict[s
     if live is None:
         return []
     return [
-        {"what": path, "from": _shown(_value(live, path)), "to": _shown(_value(request, path))}
+        {"what": path}
+        | {
+            side: _shown(_without_secrets(_value(given, path), path.rpartition(".")[2]))
+            for side, given in (("from", live), ("to", request))
+        }
         for path in differences(request, live)[:_SHOWN_CHANGES]
     ]
 
@@ -172,6 +181,15 @@ def _value(document: Any, path: str) -> Any:
         else:
             return None
     return document
+
+
+def _without_secrets(value: Any, name: str) -> Any:
+    """Return the value of a member without secrets of an environment; `name` is that of the member."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, name) for each in value]
+    return "a secret, which is not shown" if isinstance(value, str) and unpinned.is_secret(name) else value
 
 
 def _shown(value: Any) -> Any:

@@ -158,6 +158,18 @@ def test_a_copy_requires_permission_to_read_its_source_and_its_tags(role: Role, 
     assert copier.copy_object(**request, TaggingDirective="REPLACE")["CopyObjectResult"]
 
 
+def test_the_number_of_tags_is_only_for_callers_that_can_read_the_tags(role: Role, bucket: str) -> None:
+    place = {"Bucket": bucket, "Key": "a/b"}
+    client("s3", QA).put_object_tagging(**place, Tagging={"TagSet": [{"Key": "team", "Value": "blue"}]})
+
+    reader = as_role("s3", role({"Action": "s3:GetObject"}))
+    assert "x-amz-tagging-count" not in reader.head_object(**place)["ResponseMetadata"]["HTTPHeaders"]
+    assert "x-amz-tagging-count" not in reader.get_object(**place)["ResponseMetadata"]["HTTPHeaders"]
+
+    reader = as_role("s3", role({"Action": ["s3:GetObject", "s3:GetObjectTagging"]}))
+    assert reader.head_object(**place)["ResponseMetadata"]["HTTPHeaders"]["x-amz-tagging-count"] == "1"
+
+
 def test_the_use_of_a_key_depends_on_its_key_policy(role: Role, bucket: str, name: str) -> None:
     kms, s3 = client("kms", QA), client("s3", QA)
     key = kms.create_key()["KeyMetadata"]["Arn"]

@@ -61,7 +61,7 @@ class Queue:
         return json.loads(body)
 
 
-def make_role(name: str, account: str, action: str, service: str = "events.amazonaws.com") -> str:
+def make_role(name: str, account: str, action: str | list[str], service: str = "events.amazonaws.com") -> str:
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     permission = {"Effect": "Allow", "Action": action, "Resource": "*"}
     iam = client("iam", account)

@@ -9,11 +9,13 @@ import pytest
 
 from promotion.history import agreement
 from promotion.history.agreement import Facts
-from promotion.history.lock import RECOVERY_ATTEMPTS, Holder
+from promotion.history.lock import LATER_RECOVERIES, RECOVERY_ATTEMPTS, Holder
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from tests.support.promotion_table import FIRST, PROMOTION, SECOND, put
 from tests.support.sagemaker import SageMaker
+
+ALL_ATTEMPTS = RECOVERY_ATTEMPTS + len(LATER_RECOVERIES)
 
 OLD, NEW, FOREIGN = "reviews-qa-old", "reviews-qa-new", "someone-elses"
 THIRD = SECOND.replace("second", "third")
@@ -107,7 +109,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "is locked by the execution second, which has ended. A recovery is still to come.",
     ),
     "the lock is held, and its recovery was abandoned": (
-        {"holder": Holder(SECOND, RECOVERY_ATTEMPTS, FIRST_SUCCEEDED)},
+        {"holder": Holder(SECOND, ALL_ATTEMPTS, FIRST_SUCCEEDED)},
         'start the state machine with the input {"recover": "reviews-qa"}',
     ),
     "the live record is not that of the last success": (
@@ -189,10 +191,10 @@ def test_a_correct_ending_has_no_differences(ending: str) -> None:
         ({"description": description(OLD, "RollingBack")}, False),
         ({"description": description(OLD, PendingDeploymentSummary={"EndpointConfigName": NEW})}, False),
         ({"holder": Holder(SECOND, 0, FIRST_SUCCEEDED), "is_holder_running": True}, False),
-        ({"holder": Holder(SECOND, RECOVERY_ATTEMPTS, FIRST_SUCCEEDED), "is_holder_running": True}, False),
+        ({"holder": Holder(SECOND, ALL_ATTEMPTS, FIRST_SUCCEEDED), "is_holder_running": True}, False),
         # The recovery of a dead execution is still to come, unless it was abandoned.
         ({"holder": Holder(SECOND, 0, FIRST_SUCCEEDED)}, False),
-        ({"holder": Holder(SECOND, RECOVERY_ATTEMPTS, FIRST_SUCCEEDED)}, True),
+        ({"holder": Holder(SECOND, ALL_ATTEMPTS, FIRST_SUCCEEDED)}, True),
     ],
 )
 def test_an_endpoint_is_settled_when_nothing_is_about_to_change_it(changes: dict[str, Any], is_settled: bool) -> None:

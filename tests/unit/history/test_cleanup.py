@@ -7,7 +7,9 @@ from botocore.exceptions import ClientError
 
 from promotion.history import cleanup
 from promotion.history.cleanup import Scope, _s3_uris
+from promotion.history.references import References
 from promotion.history.retention import Kept, Superseded
+from promotion.history.table import PromotionTable
 from tests.support.s3_faults import client_error, not_found
 
 OWN, MARKETPLACE = "222222222222", "999999999999"
@@ -67,6 +69,8 @@ class Account:
         self.configs = {OLD: OLD, NEW: NEW}
         self.models = {name: f"s3://stage/models/reviews/{digest}/0/model.tar.gz" for name, digest in DIGESTS.items()}
         self.folders = set(DIGESTS.values())
+        self.described: list[str] = []
+        self.listed_since: list[Any] = []
 
     def get_paginator(self, operation: str) -> Any:
         kind = {"list_models": "Model", "list_endpoint_configs": "EndpointConfig", "list_endpoints": "Endpoint"}
@@ -82,17 +86,29 @@ class Account:
             return [{"CommonPrefixes": [{"Prefix": f"models/reviews/{digest}/"} for digest in self.folders]}]
         if self.listed == "list_objects_v2":
             return [{"Contents": [{"Key": f"{request['Prefix']}0/model.tar.gz"}]}]
+        if "NameContains" not in request:
+            assert request["PaginationConfig"] == {"PageSize": 100}
+            self.listed_since.append(request.get("CreationTimeAfter") or request.get("LastModifiedTimeAfter"))
         names = {"Model": self.models, "EndpointConfig": self.configs, "Endpoint": self.endpoints}[self.listed]
         named = [name for name in names if request.get("NameContains", "") in name]
         return [{f"{self.listed}s": [{f"{self.listed}Name": name, f"{self.listed}Arn": name} for name in named]}]
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        self.described.append(EndpointName)
+        if EndpointName not in self.endpoints:
+            raise not_found("resource", EndpointName)
         return {"EndpointConfigName": self.endpoints[EndpointName]}
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
+        self.described.append(EndpointConfigName)
+        if EndpointConfigName not in self.configs:
+            raise not_found("resource", EndpointConfigName)
         return {"ProductionVariants": [{"ModelName": self.configs[EndpointConfigName]}]}
 
     def describe_model(self, ModelName: str) -> dict[str, Any]:  # noqa: N803
+        self.described.append(ModelName)
+        if ModelName not in self.models:
+            raise not_found("resource", ModelName)
         return {"PrimaryContainer": {"ModelDataUrl": self.models[ModelName]}}
 
     def delete_endpoint_config(self, EndpointConfigName: str) -> None:  # noqa: N803
@@ -109,19 +125,25 @@ class Account:
 KEEP = Kept(frozenset({NEW}), frozenset({DIGESTS[NEW]}), frozenset())
 
 
-def test_what_is_superseded_is_removed() -> None:
+def removed_from(account: Account, table: PromotionTable) -> tuple[Superseded, int]:
+    references = References(table, account, remember=True)
+    return cleanup.remove(references, account, SCOPE, cleanup.survey(references, account, SCOPE, KEEP), KEEP)
+
+
+def test_what_is_superseded_is_removed(table: PromotionTable) -> None:
     account = Account()
 
-    removed, objects = cleanup.remove(account, account, SCOPE, cleanup.survey(account, account, SCOPE, KEEP), KEEP)
+    removed, objects = removed_from(account, table)
 
     assert (removed, objects) == (Superseded([OLD], [OLD], [DIGESTS[OLD]]), 1)
     assert (set(account.configs), set(account.models), account.folders) == ({NEW}, {NEW}, {DIGESTS[NEW]})
 
 
 @pytest.mark.parametrize("kind", ["endpoint", "config", "model"])
-def test_what_someone_has_begun_to_use_since_the_survey_is_not_removed(kind: str) -> None:
+def test_what_someone_has_begun_to_use_since_the_survey_is_not_removed(kind: str, table: PromotionTable) -> None:
     account = Account()
-    survey = cleanup.survey(account, account, SCOPE, KEEP)
+    references = References(table, account, remember=True)
+    survey = cleanup.survey(references, account, SCOPE, KEEP)
     match kind:
         case "endpoint":
             account.endpoints["by-hand"] = OLD
@@ -130,9 +152,67 @@ def test_what_someone_has_begun_to_use_since_the_survey_is_not_removed(kind: str
         case _:
             account.models["by-hand"] = account.models[OLD]
 
-    removed, _ = cleanup.remove(account, account, SCOPE, survey, KEEP)
+    removed, _ = cleanup.remove(references, account, SCOPE, survey, KEEP)
 
     assert (OLD in account.configs) == (kind == "endpoint")
     assert (OLD in account.models) == (kind in ("endpoint", "config"))
     assert account.folders == set(DIGESTS.values())
     assert removed.digests == []
+
+
+def test_each_resource_is_described_once_and_then_remembered(table: PromotionTable) -> None:
+    account = Account()
+    # Of others; none of them refers to a superseded resource.
+    for number in range(20):
+        account.configs[f"other-{number}"], account.models[f"other-{number}"] = f"other-{number}", "s3://other/model"
+        account.endpoints[f"other-{number}"] = f"other-{number}"
+    removed_from(account, table)
+    assert account.described.count("other-7") == 3
+    assert account.listed_since[:3] == [None] * 3
+    assert all(account.listed_since[3:])
+
+    # The same again, by the promotion of another application.
+    account.configs[OLD], account.models[OLD] = OLD, f"s3://stage/models/reviews/{DIGESTS[OLD]}/0/model.tar.gz"
+    account.folders.add(DIGESTS[OLD])
+    account.described.clear()
+    removed, _ = removed_from(account, table)
+
+    assert removed == Superseded([OLD], [OLD], [DIGESTS[OLD]])
+    assert "other-7" not in account.described
+
+
+def test_what_a_deleted_resource_referred_to_is_removed(table: PromotionTable) -> None:
+    account = Account()
+    account.endpoints["by-hand"] = OLD
+    assert removed_from(account, table)[0] == Superseded([], [], [])
+
+    del account.endpoints["by-hand"]
+
+    assert removed_from(account, table)[0] == Superseded([OLD], [OLD], [DIGESTS[OLD]])
+
+
+def test_a_preview_remembers_nothing(table: PromotionTable) -> None:
+    references = References(table, Account(), remember=False)
+
+    survey = cleanup.survey(references, Account(), SCOPE, KEEP)
+
+    assert survey.models_of_configs == {OLD: {OLD}, NEW: {NEW}}
+    assert list(table.query("reference")) == []
+
+
+def test_a_survey_that_was_interrupted_continues_where_it_ended(table: PromotionTable) -> None:
+    account = Account()
+    account.configs |= {f"other-{number}": "other" for number in range(5)}
+    describe = account.describe_model
+
+    def throttled(ModelName: str) -> dict[str, Any]:  # noqa: N803
+        raise client_error("ThrottlingException", "Rate exceeded", "DescribeModel")
+
+    account.describe_model = throttled  # type: ignore[method-assign]
+    with pytest.raises(ClientError):
+        removed_from(account, table)
+    account.describe_model = describe  # type: ignore[method-assign]
+    account.described.clear()
+
+    assert removed_from(account, table)[0] == Superseded([OLD], [OLD], [DIGESTS[OLD]])
+    assert "other-3" not in account.described

@@ -152,9 +152,15 @@ def test_an_execution_without_the_lock_is_refused(table: PromotionTable) -> None
         lock.assert_held(table, FIRST, "other-qa")
 
 
-@pytest.mark.parametrize(("recoveries", "abandoned"), [(0, False), (2, False), (3, True), (4, True)])
-def test_a_recovery_is_abandoned_after_three_attempts(recoveries: int, abandoned: bool) -> None:
+@pytest.mark.parametrize(("recoveries", "abandoned"), [(0, False), (3, False), (5, False), (6, True), (7, True)])
+def test_a_recovery_is_abandoned_after_six_attempts(recoveries: int, abandoned: bool) -> None:
     assert Holder(FIRST, recoveries, PROMOTION).is_abandoned is abandoned
+
+
+def test_the_first_attempts_follow_at_once_and_the_others_at_growing_distances() -> None:
+    minutes = [Holder(FIRST, recoveries, PROMOTION).wait.total_seconds() / 60 for recoveries in range(7)]
+
+    assert minutes == [0, 0, 0, 15, 60, 240, 0]
 
 
 def test_any_other_error_of_the_journal_is_raised(moto: None) -> None:

@@ -24,12 +24,13 @@ class StepFunctions:
         class ExecutionAlreadyExists(Exception):  # noqa: N818
             pass
 
-    def __init__(self, status: str) -> None:
-        self.status = status
+    def __init__(self, status: str, ended_at: datetime.datetime | None = None) -> None:
+        self.status, self.ended_at = status, ended_at
         self.started: dict[str, dict[str, Any]] = {}
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803
-        return {"executionArn": executionArn, "status": self.status}
+        ended = {"stopDate": self.ended_at} if self.ended_at else {}
+        return {"executionArn": executionArn, "status": self.status, **ended}
 
     def start_execution(self, **request: Any) -> None:
         if request["name"] in self.started:
@@ -77,7 +78,7 @@ def test_a_recovery_is_started_at_most_once_an_hour(table: PromotionTable) -> No
     [
         ("RUNNING", {}),
         # The recovery was abandoned.
-        ("ABORTED", {"recoveries": 3}),
+        ("ABORTED", {"recoveries": 6}),
         # Another execution has acquired the lock since.
         ("SUCCEEDED", {"execution": OTHER}),
     ],
@@ -136,14 +137,31 @@ def test_a_running_execution_that_took_over_the_lock_is_not_recovered(table: Pro
     )
 
 
-def test_a_recovery_that_failed_three_times_is_abandoned_unless_manual(table: PromotionTable) -> None:
-    promotion_table.hold("reviews-qa", HOLDER, recoveries=3)
+@pytest.mark.parametrize(("recoveries", "minutes"), [(3, 15), (4, 60), (5, 240)])
+def test_a_recovery_that_failed_three_times_is_tried_again_later(
+    table: PromotionTable, recoveries: int, minutes: int
+) -> None:
+    promotion_table.hold("reviews-qa", HOLDER, recoveries=recoveries)
+    stepfunctions = StepFunctions("FAILED", ELEVEN)
+
+    found = resolve(table, stepfunctions, BY_EVENT)
+
+    assert found["outcome"] == "nothing_to_recover"
+    assert f"in about {minutes} minutes" in found["reason"]
+    assert resolve(table, stepfunctions, MANUAL)["recoveries"] == recoveries + 1
+    due = ELEVEN + datetime.timedelta(minutes=minutes)
+    assert not recover(table, stepfunctions, due - datetime.timedelta(minutes=1), recoveries=recoveries)
+    assert recover(table, stepfunctions, due, recoveries=recoveries)
+
+
+def test_a_recovery_that_failed_six_times_is_abandoned_unless_manual(table: PromotionTable) -> None:
+    promotion_table.hold("reviews-qa", HOLDER, recoveries=6)
 
     abandoned = resolve(table, StepFunctions("FAILED"), BY_EVENT)
 
     assert abandoned["outcome"] == "abandoned"
     assert abandoned["promotion"] == {"endpoint": "reviews-qa"}
-    assert "could not be recovered in 3 attempts" in abandoned["reason"]
+    assert "could not be recovered in 6 attempts" in abandoned["reason"]
     assert resolve(table, StepFunctions("FAILED"), MANUAL)["outcome"] == "recover"
 
 

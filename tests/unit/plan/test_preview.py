@@ -179,3 +179,16 @@ def test_copies_by_the_upstream_account_are_counted() -> None:
         "1 objects of 10 bytes would be copied to s3://stage/models/reviews/d/; 1 already exist. The upstream account "
         "would copy 1 of them to incoming/ first."
     )
+
+
+def test_secrets_are_named_and_their_values_are_not_shown() -> None:
+    one = {"Image": "i", "Environment": {"HF_TOKEN": "hf_new", "THREADS": "4"}}
+    live = {"PrimaryContainer": {"Image": "i", "Environment": {"HF_TOKEN": "hf_old", "THREADS": "2"}}}
+
+    found = preview.candidate(RECORD, {"PrimaryContainer": one})
+    changes = preview.changes({"PrimaryContainer": one}, live)
+    added = preview.changes({"PrimaryContainer": one}, {"PrimaryContainer": {"Image": "i"}})
+
+    assert found["secrets"] == ["Containers[0].Environment.HF_TOKEN"]
+    assert changes[0]["to"] == {"HF_TOKEN": "a secret, which is not shown", "THREADS": "4"}
+    assert not any(secret in str(changes + added) for secret in ("hf_new", "hf_old"))

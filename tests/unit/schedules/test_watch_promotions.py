@@ -49,7 +49,7 @@ def test_the_metrics_are_zero_without_locks_and_pending_approvals(dynamodb: Any)
 def test_the_age_of_a_lock_is_published(dynamodb: Any) -> None:
     since = (NOW - datetime.timedelta(seconds=1000)).isoformat()
     # Its recovery was abandoned, so that no other one is started.
-    put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=3)
+    put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=6)
 
     assert list(watch()["held"]) == ["reviews-qa"]
 
@@ -59,7 +59,7 @@ def test_the_age_of_a_lock_is_published(dynamodb: Any) -> None:
 def test_a_check_that_fails_does_not_prevent_the_others(dynamodb: Any) -> None:
     since = (NOW - datetime.timedelta(seconds=1000)).isoformat()
     put("lock", "broken-qa", execution="no ARN", promotion="{}", acquired_at=since)
-    put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=3)
+    put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=6)
     put("approval", "broken-qa#1", execution=FIRST, automation="x", promotion="{")
 
     with pytest.raises(PromotionError, match="checks failed"):

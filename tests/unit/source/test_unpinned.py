@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from promotion.source.unpinned import descriptions
+from promotion.source.unpinned import descriptions, secrets
 
 COMMIT = "0f" * 20
 HUB = "Containers[0].Environment.{}: fetched at start from the model hub, org/model-7b"
@@ -61,3 +61,32 @@ def test_the_number_of_descriptions_is_limited() -> None:
 
     assert len(found) == 21
     assert found[-1] == "and 5 more"
+
+
+PROPERTY = "Containers[0], option.model_id in serving.properties: fetched at start from {}"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"option.model_id": "org/model-7b"}, [PROPERTY.format("the model hub, org/model-7b")]),
+        ({"option.model_id": "org/model-7b", "option.revision": COMMIT}, []),
+        ({"option.model_id": "s3://bucket/weights/"}, [PROPERTY.format("s3://bucket/weights/")]),
+        ({"option.model_id": "/opt/ml/model"}, []),
+        ({"engine": "Python", "option.dtype": "fp16"}, []),
+    ],
+)
+def test_weights_that_serving_properties_names_are_not_pinned(options: dict[str, str], expected: list[str]) -> None:
+    assert descriptions([{}], [], {0: options}) == expected
+    assert descriptions([{}], ["OPTION_MODEL_ID"], {0: options}) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "hf_token", "API_KEY", "OPENAI_API_KEY", "DB_PASSWORD", "CLIENT_SECRET"],
+)
+def test_a_secret_is_named_without_its_value(name: str) -> None:
+    found = secrets([{}, {"Environment": {name: "hf_123", "THREADS": "2", "MAX_TOKENS": "5", "TOKENIZER": "s3://b/t"}}])
+
+    assert found == [f"Containers[1].Environment.{name}"]
+    assert secrets([{"Environment": {name: ""}}]) == []

@@ -3,9 +3,12 @@ from typing import Any
 import boto3
 import pytest
 
+from promotion.aws.clients import client
+from promotion.errors import ThrottledError
 from steps import check_endpoint
 from tests.support.lambda_context import CONTEXT
 from tests.support.moto_endpoints import ENDPOINT, make_config, make_endpoint
+from tests.support.s3_faults import client_error
 
 ALARM = f"{ENDPOINT}-5xx-rate"
 GUARDED = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": ALARM}]}}
@@ -72,3 +75,26 @@ def test_a_recorded_alarm_stays_recorded_after_it_is_ok() -> None:
     set_alarm("OK")
 
     assert list(check(alarms=[ALARM])["alarms"]) == [ALARM]
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, service: str, operation: str, code: str) -> None:
+    def raise_error(**_: Any) -> None:
+        raise client_error(code, "Rate exceeded", operation)
+
+    monkeypatch.setattr(client(service), operation, raise_error)
+
+
+def test_alarms_that_cannot_be_read_keep_their_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_endpoint("new")
+    fail(monkeypatch, "cloudwatch", "describe_alarms", "Throttling")
+
+    checked = check(alarms=[ALARM])
+
+    assert (checked["verdict"], list(checked["alarms"])) == ("deployed", [ALARM])
+
+
+def test_a_throttled_check_of_the_endpoint_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, "sagemaker", "describe_endpoint", "ThrottlingException")
+
+    with pytest.raises(ThrottledError):
+        check()

@@ -92,6 +92,7 @@ def promote() -> tuple[list[Any], int]:
         "image_repository": "model-promotion-qa",
         "serving_role_path": f"arn:aws:iam::{OWN}:role/model-promotion/qa/serving/",
         "require_network_isolation": False,
+        "require_pinned_weights": False,
         "settings": json.dumps(SETTINGS),
     }
     plan = plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)

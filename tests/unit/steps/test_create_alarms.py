@@ -3,6 +3,8 @@ from typing import Any
 import boto3
 import pytest
 
+from promotion.aws.clients import client
+from promotion.endpoint import alarms as alarm_requests
 from promotion.errors import TransientError
 from steps import create_alarms
 from tests.support.lambda_context import CONTEXT
@@ -24,6 +26,13 @@ def create(monkeypatch: pytest.MonkeyPatch, name: str = "new", **settings: Any) 
             "topic_arn": TOPIC,
         },
         CONTEXT,
+    )
+
+
+def requests(variant: str) -> list[dict[str, Any]]:
+    config = {"ProductionVariants": [{"VariantName": variant}]}
+    return alarm_requests.requests_of(
+        "reviews-qa", config, error_rate_percent=5, latency_milliseconds=800, topic_arn=TOPIC
     )
 
 
@@ -67,6 +76,48 @@ def test_existing_alarms_are_updated_to_the_thresholds_of_the_stack(monkeypatch:
     create(monkeypatch)
 
     assert alarms()["reviews-qa-latency"]["Threshold"] == 800_000
+
+
+def test_alarms_that_are_as_they_should_be_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    create(monkeypatch)
+    before = alarms()
+    written: list[str] = []
+    monkeypatch.setattr(
+        client("cloudwatch"), "put_metric_alarm", lambda **request: written.append(request["AlarmName"])
+    )
+
+    create(monkeypatch)
+
+    assert (written, alarms()) == ([], before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Threshold": 2},
+        {"AlarmActions": []},
+        {"ActionsEnabled": False},
+        {"OKActions": [TOPIC]},
+        {"EvaluationPeriods": 3},
+    ],
+)
+def test_an_alarm_that_someone_changed_is_restored(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
+    create(monkeypatch)
+    (request,) = (each for each in requests("AllTraffic") if each["AlarmName"] == "reviews-qa-latency")
+    boto3.client("cloudwatch").put_metric_alarm(**request | change)
+
+    create(monkeypatch)
+
+    found = alarms()["reviews-qa-latency"]
+    assert (found["Threshold"], found["AlarmActions"], found["EvaluationPeriods"]) == (800_000, [TOPIC], 2)
+    assert (found["ActionsEnabled"], found["OKActions"]) == (True, [])
+
+
+def test_alarms_for_other_variants_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    create(monkeypatch)
+    different = alarm_requests.put_where_different(boto3.client("cloudwatch"), requests("Cpu"))
+
+    assert different == ["reviews-qa-5xx-rate", "reviews-qa-latency"]
 
 
 def test_alarms_of_a_config_that_is_not_visible_yet_are_created_later(monkeypatch: pytest.MonkeyPatch) -> None:

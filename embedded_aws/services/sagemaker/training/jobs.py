@@ -133,6 +133,7 @@ class TrainingJob:
         with self._lock:
             description = {
                 **self.request,
+                "OutputDataConfig": self._output_data_config(),
                 "TrainingJobArn": self.arn,
                 "TuningJobArn": self.tuning_job_arn,
                 "ModelArtifacts": {"S3ModelArtifacts": self.model_artifacts},
@@ -174,6 +175,13 @@ class TrainingJob:
         """Return the job for moto's Search."""
         return self.describe()
 
+    def _output_data_config(self) -> dict[str, Any]:
+        """Return the OutputDataConfig of responses and events, whose key is an empty string if the job has none.
+
+        The example in https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """
+        return {"KmsKeyId": "", **self.request["OutputDataConfig"]}
+
     def _event_detail(self) -> dict[str, Any]:
         """Return the event's detail: statuses as in the API, times as strings of epoch milliseconds, tags as a map.
 
@@ -192,6 +200,7 @@ class TrainingJob:
             "SecondaryStatus": self.secondary_status,
             **({"FailureReason": self.failure_reason} if self.failure_reason else {}),
             **{member: self.request.get(member, {}) for member in _IN_EVENT},
+            "OutputDataConfig": self._output_data_config(),
             **{name: _epoch_milliseconds(time) for name, time in times.items() if time},
             "SecondaryStatusTransitions": [
                 {

@@ -239,7 +239,16 @@ def _training_call(job: TuningJob, number: int, count: int) -> Call:
     suffix = hashlib.sha256(f"{job.arn}#{number}".encode()).hexdigest()[:8]
     values = sampled(job.request["HyperParameterTuningJobConfig"].get("ParameterRanges", {}), number, count)
     objective = {"_tuning_objective_metric": job.objective["MetricName"]} if job.objective else {}
+    # The resources of a tuning job can be named as those of its training jobs, or chosen by SageMaker from a list.
+    resources = definition.get("HyperParameterTuningResourceConfig", {})
+    chosen = (resources.get("InstanceConfigs") or [{}])[0]
+    resource_config = {
+        member: (chosen | resources)[member]
+        for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+        if member in chosen | resources
+    }
     request = {
+        "ResourceConfig": resource_config,
         "TrainingJobName": f"{job.name}-{number + 1:03d}-{suffix}",
         "AlgorithmSpecification": definition["AlgorithmSpecification"],
         "HyperParameters": {**objective, **definition.get("StaticHyperParameters", {}), **values},

@@ -26,7 +26,10 @@ def dev(aws: EmbeddedAws, name: str) -> Account:
     return Account("dev", name)
 
 
-def start(dev: Account, low: float, high: float, script: str = SCRIPT) -> None:
+RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+
+
+def start(dev: Account, low: float, high: float, script: str = SCRIPT, **resources: Any) -> None:
     """Start a tuning job with three training jobs."""
     code = dev.put("sourcedir.tar.gz", archive({"train.py": script}))
     dev.sagemaker.create_hyper_parameter_tuning_job(
@@ -48,7 +51,7 @@ def start(dev: Account, low: float, high: float, script: str = SCRIPT) -> None:
             },
             "RoleArn": dev.role_arn,
             "OutputDataConfig": {"S3OutputPath": f"s3://{dev.bucket}/out"},
-            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            **(resources or {"ResourceConfig": RESOURCES}),
             "StoppingCondition": {"MaxRuntimeInSeconds": 60},
         },
         Tags=[{"Key": "team", "Value": "search"}],
@@ -113,6 +116,29 @@ def test_stopping_a_tuning_job_stops_its_training_jobs(dev: Account) -> None:
 
     assert wait_for(lambda: ended(dev))["HyperParameterTuningJobStatus"] == "Stopped"
     assert {job["TrainingJobStatus"] for job in jobs_of(dev)} == {"Stopped"}
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"ResourceConfig": RESOURCES},
+        {"HyperParameterTuningResourceConfig": RESOURCES},
+        {"HyperParameterTuningResourceConfig": {"InstanceConfigs": [RESOURCES, RESOURCES | {"InstanceCount": 2}]}},
+    ],
+)
+def test_the_training_jobs_have_the_resources_of_the_tuning_job(dev: Account, resources: dict[str, Any]) -> None:
+    start(dev, 0.1, 0.2, "raise SystemExit(1)", **resources)
+
+    job = wait_for(
+        lambda: dev.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName=dev.name)[
+            "TrainingJobSummaries"
+        ],
+        "the training jobs",
+    )[0]
+    described = dev.sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
+
+    assert described["ResourceConfig"] == RESOURCES
+    assert described["OutputDataConfig"]["KmsKeyId"] == ""
 
 
 def test_values_are_distributed_evenly_over_their_ranges() -> None:
