@@ -116,7 +116,7 @@ def of_smoke_test() -> Schema:
         name: {"type": ["string", "null"] if smoke_test._CASE_DEFAULTS[name] is None else "string", **_pattern(pattern)}
         for name, (pattern, _) in smoke_test._HEADERS.items()
     }
-    case = {
+    case: dict[str, Schema] = {
         "name": {"type": "string", "minLength": 1, "maxLength": smoke_test._MAXIMUM_NAME_CHARACTERS},
         "body": {},
         "body_uri": {"type": "string", "pattern": "^s3://"},
@@ -160,10 +160,12 @@ _PART_TEXTS = {
     "Retention": "How many successful promotions are kept.",
     "Sources": "The sources that can be promoted into the application. Without it, all of the upstream account.",
     "KeptVariables": "Variables of the environment whose S3 URIs are not artifacts.",
+    "AcceptEula": "Whether this stage accepts the licenses of gated models that were accepted upstream.",
     "AdoptExisting": "Whether promotions can update an endpoint that none of them created.",
     "RequirePinnedWeights": "Whether a model is refused if its environment names weights that its digest does not pin.",
     "RequireRollback": "Whether a promotion is refused if the endpoint could not be rolled back.",
 }
+_SWITCHES = ("AcceptEula", "AdoptExisting", "RequirePinnedWeights", "RequireRollback")
 _RULE_TEXTS = {
     "MetricName": "The name of the metric.",
     "Minimum": "The metric must not be less.",
@@ -195,7 +197,7 @@ def of_settings() -> Schema:
         ),
         "Sources": _sources(),
         "KeptVariables": {"type": "array", "items": of_shape(_container().members["Environment"].key)},
-        **{name: {"type": "boolean"} for name in ("AdoptExisting", "RequirePinnedWeights", "RequireRollback")},
+        **{name: {"type": "boolean"} for name in _SWITCHES},
     }
     return _object(
         {strict_json.EDITOR_KEY: _EDITOR_KEY, **{n: _described(parts[n], _PART_TEXTS[n]) for n in settings._PARTS}}

@@ -62,6 +62,7 @@ ALL_SETTINGS = {
         "ModelLifeCycle": {"Stage": "qa", "StageStatus": "approved"},
     },
     "KeptVariables": ["OUTPUT_DIR"],
+    "AcceptEula": True,
     "AdoptExisting": True,
     "RequirePinnedWeights": False,
     "RequireRollback": True,
@@ -193,9 +194,7 @@ def test_a_schema_refuses_nothing_that_is_valid(name: str, document: Any) -> Non
     values: list[Any] = [None, True, 0, 1, -1, 2.5, 10**9, "", "x", "s3://b/k", [], {}, [{}], {"x": 1}]
 
     for path in places(document):
-        replaced = [
-            changed(document, path, lambda parent, key, new=new: parent.__setitem__(key, new)) for new in values
-        ]
+        replaced = [changed(document, path, functools.partial(put, new)) for new in values]
         removed = changed(document, path, lambda parent, key: parent.__delitem__(key))
         for one in (*replaced, removed):
             assert accepts(name, one) or not is_valid(name, one), (path, one)

@@ -90,7 +90,7 @@ def validated(suite: Any, where: str) -> dict[str, Any]:
     for key in suite:
         if key not in known:
             raise invalid(f"it has the unknown key {key!a:.100}{did_you_mean(key, known)}")
-    whole = _SUITE_DEFAULTS | suite
+    whole: dict[str, Any] = _SUITE_DEFAULTS | suite
     cases = whole.get("cases")
     if not isinstance(cases, list) or not cases:
         raise invalid("cases must be a list of at least one case")
