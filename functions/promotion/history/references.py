@@ -2,8 +2,9 @@
 
 Retention needs all of it, however few resources it removes. An account can have thousands of resources, and SageMaker
 throttles their descriptions. So each is described once, by whichever promotion finds it first: endpoint configs and
-models never change, and an endpoint that changes has another time of its last modification (assumed to be so for the start of
-every update; until its end, the endpoint refers to both configs). A read that is interrupted continues where it ended.
+models never change, and an endpoint that changes has another time of its last modification. That is assumed to be so
+for the start of every update; until its end, the endpoint refers to both configs. A read that is interrupted continues
+where it ended.
 
 What is remembered can be of a resource that was deleted, which would keep what it referred to. So a reference that
 `matters` is read again before it counts.
