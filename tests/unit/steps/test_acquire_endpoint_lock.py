@@ -75,10 +75,12 @@ def test_the_lock_of_an_ended_execution_starts_a_recovery(dynamodb: Any) -> None
 
 def test_the_holder_is_checked_at_every_fifth_attempt(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put("lock", "reviews-qa", execution=start_another(), promotion="{}")
-    checked: list[int] = []
-    monkeypatch.setattr(acquire_endpoint_lock, "recover_if_dead", lambda *_: checked.append(attempt))
+    checked: list[object] = []
+    monkeypatch.setattr(acquire_endpoint_lock, "recover_if_dead", lambda *arguments: checked.append(arguments))
 
+    found = []
     for attempt in range(11):
         acquire(attempt)
+        found.append(len(checked))
 
-    assert checked == [0, 5, 10]
+    assert found == [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3]
