@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
-	explore hostile scale probe build deploy
+	faults-page explore hostile scale probe e2e build deploy
 
 help: ## List the commands.
-	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
 ##@ Use it without an AWS account
@@ -48,6 +48,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	PYTHONPATH=functions $(RUN) python -m docs.acceptance
 	PYTHONPATH=functions:. $(RUN) python -m docs.probes
 	$(RUN) python -m docs.messages
+	PYTHONPATH=functions $(RUN) python -m docs.overhead
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.
 	$(UV) pip install --quiet --no-deps --target .aws-images "$$($(RUN) python -m checks.aws_images)"
@@ -84,8 +85,11 @@ permissions: setup ## Report which permissions the last `make test` required, an
 	$(RUN) python -m tests.permissions
 	$(RUN) python -m tests.permissions.effects
 
-faults: setup ## Inject every fault and change at every AWS call (takes hours). ARGUMENTS=--resume continues a run.
+faults: setup ## Inject every fault and change at every AWS call (takes days). ARGUMENTS=--resume continues a run.
 	PYTHONPATH=functions $(RUN) python -m tests.faults $(ARGUMENTS)
+
+faults-page: setup ## Write the totals of the last `make faults` into docs/faults.md.
+	PYTHONPATH=functions $(RUN) python -m docs.faults
 
 explore: setup ## Search all schedules of concurrent promotions (takes an hour). ARGUMENTS="--switches 2" sets bounds.
 	PYTHONPATH=functions AWS_DEFAULT_REGION=eu-west-1 AWS_CONFIG_FILE=/dev/null $(RUN) python -m tests.explorer $(ARGUMENTS)
@@ -101,11 +105,17 @@ scale: setup ## Promote 200 applications at once within AWS's quotas (minutes). 
 probe: setup ## Compare the beliefs about AWS with an account, for example: AWS_PROFILE=qa make probe STAGE=qa
 	@PYTHONPATH=functions $(RUN) python -m tests.deployed.probe --stage $(STAGE) $(ARGUMENTS)
 
+e2e: setup build ## Play the demo's story in real accounts, for example: make e2e ARGUMENTS="--profile sandbox"
+	@PYTHONPATH=functions $(RUN) python -m tests.deployed.e2e $(ARGUMENTS)
+
 ##@ Deploy
 
 build: setup ## Build the functions and templates.
 	$(SAM) build --cached --parallel
 	$(SAM) build --cached --parallel --template upstream.yaml --build-dir .aws-sam/upstream
+	@# A function cannot write bytecode, so each cold start would compile its modules. Unpacking changes their times.
+	$(RUN) sh -ec 'for function in $$(find .aws-sam/build -mindepth 1 -maxdepth 1 -type d); do python -m compileall -q \
+		--invalidation-mode unchecked-hash -s $$function -p /var/task $$function; done'
 
 deploy: build ## Deploy one environment of samconfig.toml, for example: make deploy STAGE=qa
 	$(SAM) deploy --config-env $(STAGE)

@@ -13,7 +13,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("command", "promotion", "steps", "schedules", "notifications", "embedded_aws", "sandbox")
+PACKAGES = ("command", "promotion", "steps", "schedules", "notifications", "widgets", "embedded_aws", "sandbox")
 SERVICES = "embedded_aws/services"
 FOR_TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from embedded_aws.aws import EmbeddedAws\n"
 

@@ -25,7 +25,8 @@ FUNCTIONS = {
 CALLED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("steps.")]
 SCHEDULED = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("schedules.")]
 NOTIFYING = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("notifications.")]
-FOLDERS = [("steps", CALLED), ("schedules", SCHEDULED), ("notifications", NOTIFYING)]
+SHOWING = [name for name, function in FUNCTIONS.items() if function["Handler"].startswith("widgets.")]
+FOLDERS = [("steps", CALLED), ("schedules", SCHEDULED), ("notifications", NOTIFYING), ("widgets", SHOWING)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -43,7 +44,7 @@ def test_every_module_of_these_folders_is_a_function(folder: str, functions: lis
     assert modules == {FUNCTIONS[name]["Handler"].split(".")[1] for name in functions}
 
 
-def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_an_event() -> None:
+def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_an_event_or_the_dashboard() -> None:
     called = {f"{name}Arn" for name in CALLED}
     role = TEMPLATE["Resources"]["PromotionRole"]["Properties"]
     invocable = role["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
@@ -51,8 +52,11 @@ def test_every_function_is_invoked_by_the_state_machine_with_permission_or_by_an
     assert called == {name for name in MACHINE["DefinitionSubstitutions"] if name.endswith("FunctionArn")}
     assert [arn["Fn::GetAtt"] for arn in invocable] == [[name, "Arn"] for name in CALLED]
     assert {event["Type"] for name in SCHEDULED for event in FUNCTIONS[name]["Events"].values()} == {"Schedule"}
+    assert all(
+        name in TEMPLATE["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0] for name in SHOWING
+    )
     assert {event["Type"] for name in NOTIFYING for event in FUNCTIONS[name]["Events"].values()} == {"EventBridgeRule"}
-    assert sorted([*CALLED, *SCHEDULED, *NOTIFYING]) == sorted(FUNCTIONS)
+    assert sorted([*CALLED, *SCHEDULED, *NOTIFYING, *SHOWING]) == sorted(FUNCTIONS)
 
 
 def test_the_state_machine_names_every_error_of_the_functions_and_no_other() -> None:
@@ -110,6 +114,7 @@ def _reachable(start: str, until: set[str]) -> set[str]:
 def test_functions_import_only_packages_that_lambda_has() -> None:
     allowed = {"aws_lambda_powertools", "boto3", "botocore", "jmespath"} | {
         "notifications",
+        "widgets",
         "promotion",
         "schedules",
         "steps",

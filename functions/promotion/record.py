@@ -38,14 +38,14 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "history.rollback, history.records, schedules.watch_promotions, Resolve images, history.agreement, "
-            "messages.message"
+            "messages.message, messages.overview"
         ),
     ]
     started_at: Annotated[
         str,
         "The start time of that execution (ISO 8601)",
         WrittenBy("Resolve candidate"),
-        ReadBy("history.rollback"),
+        ReadBy("history.rollback, messages.overview"),
     ]
     started_by: Annotated[
         str,
@@ -70,7 +70,7 @@ class PromotionRecord(TypedDict, total=False):
             "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish rejection, "
             "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish refusal, "
             "Run smoke test, history.approval, history.verification, history.events, notifications.notify_operators, "
-            "messages.message"
+            "messages.message, messages.overview"
         ),
     ]
     endpoint: Annotated[
@@ -86,7 +86,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Inspect endpoint, history.approval_requests, plan.preview, ForwardPromotions, PromotedUpstream, Prepare "
             "promotion record, Resolve images, history.rollback, source.promoted, history.approval, "
-            "history.agreement, history.events, messages.message"
+            "history.agreement, history.events, messages.message, messages.overview"
         ),
     ]
     source_name: Annotated[
@@ -144,7 +144,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The approvers, according to Systems Manager; empty without an approval",
         WrittenBy("Resolve candidate"),
-        ReadBy("Prepare promotion record, messages.message"),
+        ReadBy("Prepare promotion record, messages.message, messages.overview"),
     ]
     approval_comment: Annotated[
         str,
@@ -191,7 +191,10 @@ class PromotionRecord(TypedDict, total=False):
         dict[str, float],
         "The candidate's metrics by name",
         WrittenBy("Plan copy"),
-        ReadBy("Check quality gate, Inspect endpoint, plan.preview, source.quality_gate, messages.message"),
+        ReadBy(
+            "Check quality gate, Inspect endpoint, plan.preview, source.quality_gate, messages.message, "
+            "messages.overview"
+        ),
     ]
     not_pinned: Annotated[
         list[str],
@@ -238,7 +241,7 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
             "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, source.request, "
-            "Prepare promotion record, history.verification, history.agreement, messages.message"
+            "Prepare promotion record, history.verification, history.agreement, messages.message, messages.overview"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -293,7 +296,7 @@ class PromotionRecord(TypedDict, total=False):
         int,
         "The p95 latency of the invocations in milliseconds",
         WrittenBy("Run smoke test"),
-        ReadBy("messages.message"),
+        ReadBy("messages.message, messages.overview"),
     ]
     status: Annotated[
         str,
@@ -302,7 +305,8 @@ class PromotionRecord(TypedDict, total=False):
             "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
         ReadBy(
-            "Publish failure, history.retention, history.rollback, history.agreement, notifications.notify_operators"
+            "Publish failure, history.retention, history.rollback, history.agreement, notifications.notify_operators,"
+            " messages.overview"
         ),
     ]
     reason: Annotated[
@@ -311,6 +315,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy(
             "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
         ),
+        ReadBy("messages.overview"),
     ]
     error: Annotated[
         str,
@@ -335,6 +340,6 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
         ReadBy(
             "Record promotion, Record failure, history.rollback, history.agreement, notifications.notify_operators, "
-            "messages.message"
+            "messages.message, messages.overview"
         ),
     ]

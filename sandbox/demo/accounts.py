@@ -1,4 +1,7 @@
-"""The accounts of the demo, used through AWS's APIs with the profile of each account's operator."""
+"""The accounts of the demo, used through AWS's APIs with the profile of each account's operator.
+
+`make e2e` plays the same story in real accounts.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,18 @@ _IMAGE = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.
 # Without retries, so that the demo shows every error.
 _CONFIG = Config(retries={"total_max_attempts": 1})
 _ACCURACY = "validation:accuracy"
-_TIMEOUT_SECONDS = 180.0
-_POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass
+class Patience:
+    """How long to wait for AWS, and the interval between two calls, in seconds."""
+
+    seconds: float = 180.0
+    poll_seconds: float = 0.1
+
+
+patience = Patience()
+"""That of the demo. Real accounts take longer."""
 
 
 class OutcomeError(Exception):
@@ -42,20 +55,21 @@ def expect(condition: bool, expected: str, actual: str) -> None:
 
 
 def wait_for[T](poll: Callable[[], T | None], expected: str) -> T:
-    """Call `poll` until it returns a value and return the value; raise OutcomeError after 180 seconds."""
-    ends = time.monotonic() + _TIMEOUT_SECONDS
+    """Call `poll` until it returns a value and return the value; raise OutcomeError when `patience` ends."""
+    ends = time.monotonic() + patience.seconds
     while (value := poll()) is None:
-        expect(time.monotonic() < ends, expected, f"none after {_TIMEOUT_SECONDS:.0f} seconds")
-        time.sleep(_POLL_SECONDS)
+        expect(time.monotonic() < ends, expected, f"none after {patience.seconds:.0f} seconds")
+        time.sleep(patience.poll_seconds)
     return value
 
 
 class Account:
-    """An account of the embedded AWS, used with the profile of its operator."""
+    """An account, used with the profile of its operator. `name` is the profile, or the stage that it contains."""
 
-    def __init__(self, profile: str) -> None:
-        self.name = profile
-        self.label = "QA" if profile == "qa" else profile
+    def __init__(self, profile: str, name: str = "", config: Config = _CONFIG) -> None:
+        self.name = name or profile
+        self.label = "QA" if self.name == "qa" else self.name
+        self._config = config
         self._session = boto3.session.Session(profile_name=profile)
         self._clients: dict[str, Any] = {}
         self.number: str = self.client("sts").get_caller_identity()["Account"]
@@ -63,7 +77,7 @@ class Account:
     def client(self, service: str) -> Any:
         """Return a boto3 client with the credentials of the account's operator."""
         if service not in self._clients:
-            self._clients[service] = self._session.client(service, config=_CONFIG)
+            self._clients[service] = self._session.client(service, config=self._config)
         return self._clients[service]
 
     @property
@@ -82,12 +96,26 @@ class TrainingJob:
 
 
 class DevAccount(Account):
-    """The dev account, used by a data scientist."""
+    """The dev account, used by a data scientist.
 
-    @property
-    def bucket(self) -> str:
-        """The default bucket of SageMaker's SDK."""
-        return f"sagemaker-{self.region}-{self.number}"
+    The defaults of `bucket`, `role` (an ARN) and `image` are those of the demo: the default bucket of SageMaker's SDK,
+    the role of sandbox.stacks and AWS's scikit-learn image.
+    """
+
+    def __init__(
+        self,
+        profile: str,
+        name: str = "",
+        config: Config = _CONFIG,
+        *,
+        bucket: str = "",
+        role: str = "",
+        image: str = _IMAGE,
+    ) -> None:
+        super().__init__(profile, name, config)
+        self.bucket = bucket or f"sagemaker-{self.region}-{self.number}"
+        self._role = role or f"arn:aws:iam::{self.number}:role/{stacks.TRAINING_ROLE}"
+        self._image = image
 
     def upload_data(self) -> int:
         """Upload the training data and the smoke test, and return the number of words in the training data."""
@@ -117,7 +145,7 @@ class DevAccount(Account):
         self.client("sagemaker").create_training_job(
             TrainingJobName=name,
             AlgorithmSpecification={
-                "TrainingImage": _IMAGE,
+                "TrainingImage": self._image,
                 "TrainingInputMode": "File",
                 "MetricDefinitions": [{"Name": _ACCURACY, "Regex": f"{_ACCURACY}=([0-9.]+)"}],
             },
@@ -129,7 +157,7 @@ class DevAccount(Account):
             InputDataConfig=[self._channel("train"), self._channel("validation")],
             OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/{APPLICATION}"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            RoleArn=f"arn:aws:iam::{self.number}:role/{stacks.TRAINING_ROLE}",
+            RoleArn=self._role,
             StoppingCondition={"MaxRuntimeInSeconds": 600},
             Tags=[
                 {"Key": "model-promotion:application", "Value": application},
@@ -183,12 +211,12 @@ class Execution:
 
 
 class Stage(Account):
-    """An account that models are promoted to, used by its operators."""
+    """A stage in an account, used by its operators. Without a name, it has that of the profile."""
 
-    def __init__(self, profile: str) -> None:
-        super().__init__(profile)
-        self.endpoint = f"{APPLICATION}-{profile}"
-        stack = self.client("cloudformation").describe_stacks(StackName=f"model-promotion-{profile}")["Stacks"][0]
+    def __init__(self, profile: str, name: str = "", config: Config = _CONFIG) -> None:
+        super().__init__(profile, name, config)
+        self.endpoint = f"{APPLICATION}-{self.name}"
+        stack = self.client("cloudformation").describe_stacks(StackName=f"model-promotion-{self.name}")["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self._state_machine = outputs["StateMachineArn"]
         self._table = outputs["PromotionTableName"]

@@ -124,7 +124,6 @@ class Account:
         self.ledger.add("iam", "delete_role", RoleName=name)
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
         if statements:
-            self.ledger.add("iam", "delete_role_policy", RoleName=name, PolicyName="probe")
             iam.put_role_policy(RoleName=name, PolicyName="probe", PolicyDocument=document(*statements))
         return str(arn)
 

@@ -51,9 +51,9 @@ _REGISTRIES = {
     "us-west-1": "746614075791",
     "us-west-2": "246618743249",
 }
-_PULL = ["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-_PULL += ["ecr:BatchCheckLayerAvailability"]
-_LOG = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
+PULL = ["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+PULL += ["ecr:BatchCheckLayerAvailability"]
+LOG = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
 
 
 def image(region: str) -> str:
@@ -86,7 +86,7 @@ class Hosting:
         self.sagemaker = account.client("sagemaker")
         self.bucket = account.bucket("models")
         objects = f"arn:{account.partition}:s3:::{self.bucket}/*"
-        statements = [allow("s3:GetObject", objects), allow(_LOG), allow(_PULL), allow("cloudwatch:DescribeAlarms")]
+        statements = [allow("s3:GetObject", objects), allow(LOG), allow(PULL), allow("cloudwatch:DescribeAlarms")]
         # As the serving role of application.yaml.
         trust = trusting(
             "sagemaker",

@@ -63,7 +63,7 @@ def statement(costs: Iterable[Cost]) -> list[str]:
     for cost in costs:
         amounts[cost.of] = amounts.get(cost.of, 0) + cost.amount
     lines = [
-        f"  {amount:10,.2f} {of} at ${PRICES[of].dollars:.7f}".rstrip("0") + f" per {PRICES[of].unit}"
+        f"  {amount:10,.2f} {of} at ${PRICES[of].dollars:.8f}".rstrip("0") + f" per {PRICES[of].unit}"
         for of, amount in sorted(amounts.items(), key=lambda item: -item[1] * PRICES[item[0]].dollars)
     ]
     sum_ = total(Cost(of, amount) for of, amount in amounts.items())

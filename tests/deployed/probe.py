@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = boto3.session.Session(profile_name=options.profile, region_name=options.region)
     here = Account(session, options.stage, _file(options.ledgers, session, "start"), stop)
     _describe(here, probes)
-    if not (options.yes or here.is_embedded or _agreed()):
+    if not (options.yes or here.is_embedded or agreed()):
         print("Nothing was created.")
         return 2
     _delete_leftovers(here, options.ledgers)
@@ -75,7 +75,8 @@ def _describe(account: Account, probes: Sequence[Probe]) -> None:
         print("\n".join(["They cost:", *prices.statement(costs), "and take up to two hours."]), flush=True)
 
 
-def _agreed() -> bool:
+def agreed() -> bool:
+    """Return whether a user at a terminal agrees to the stated cost."""
     return sys.stdin.isatty() and input("Start? [y/N] ").strip().lower() in ("y", "yes")
 
 
@@ -89,13 +90,14 @@ def _delete_leftovers(account: Account, directory: Path) -> None:
     beginning = _file(directory, account._session, "").name.rpartition(f"-{os.getpid()}")[0]
     for file in sorted(directory.glob(f"{beginning}*.jsonl")):
         process = int(file.stem.rpartition("-")[2])
-        if process != os.getpid() and not _runs(process):
+        if process != os.getpid() and not runs(process):
             print(f"Deleting what an interrupted run has left ({file.name})…", flush=True)
             for problem in Account(account._session, account.stage, file).ledger.settle():
                 print(f"Not deleted: {problem}")
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Return whether a process exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

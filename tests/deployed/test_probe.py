@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from tests.deployed import ledger, prices, probe
+from tests.deployed import deletions, prices, probe
 from tests.deployed.account import Account
 from tests.deployed.instrument import DIFFERS, FAILED, Probe, Result, load, table
 from tests.deployed.prices import Cost
@@ -169,5 +169,5 @@ def test_the_probes_cost_less_than_two_dollars() -> None:
 
 
 def test_an_error_of_a_missing_resource_counts_as_deleted() -> None:
-    assert ledger.is_gone(RuntimeError("Could not find endpoint"))
-    assert not ledger.is_gone(RuntimeError("Cannot update in-progress endpoint"))
+    assert deletions.is_gone(RuntimeError("Could not find endpoint"))
+    assert not deletions.is_gone(RuntimeError("Cannot update in-progress endpoint"))

@@ -72,11 +72,16 @@ def main() -> None:
             for case in cases
             if case.kind in kinds
         ]
-    drawn = every if arguments.sample is None else random.Random(arguments.seed).sample(every, arguments.sample)  # noqa: S311
+    drawn = every
+    if arguments.sample is not None:
+        sample = set(random.Random(arguments.seed).sample(every, min(arguments.sample, len(every))))  # noqa: S311
+        # In the order of the scenarios, since some need another deployment of the stage.
+        drawn = [case for case in every if case in sample]
     results = {case: earlier[str(case)] for case in drawn if str(case) in earlier}
     remaining = [case for case in drawn if case not in results]
     print(f"{len(every)} cases, {len(remaining)} of them to run", flush=True)
     with _RESULTS.open("a" if arguments.resume else "w") as file:
+        file.write(json.dumps({"possible": collections.Counter(case.scenario for case in every)}) + "\n")
         for batch in itertools.batched(remaining, arguments.workers * _TRIALS_PER_WORKER, strict=False):
             with _pool(arguments.workers) as pool:
                 for case, result in _run(pool, batch):
@@ -109,7 +114,7 @@ def _run(pool: ProcessPoolExecutor, cases: Iterable[Case]) -> Iterator[tuple[Cas
 def _earlier() -> dict[str, Result]:
     """Return the correct results of an earlier run by case."""
     lines = _RESULTS.read_text().splitlines() if _RESULTS.exists() else []
-    results = [json.loads(line) for line in lines]
+    results = [row for line in lines if "case" in (row := json.loads(line))]
     return {each.pop("case"): Result(**each) for each in results if not each["errors"]}
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.gateway.faults import Call
 from promotion.endpoint.state import BUSY
-from tests.faults.scenarios import Trial
+from tests.faults.world import Trial
 from tests.support.settings import configure
 
 _TAG = "model-promotion:application"
@@ -58,6 +58,8 @@ class Applied:
         stage, self._application = self.trial.stage, self.trial.application
         self._endpoint = f"{self._application}-{stage.name}"
         self._sagemaker = stage.client("sagemaker")
+        # The instances of each variant before it was scaled.
+        self._counts: dict[str, int] = {}
 
     def apply(self) -> None:
         """Make the change, if AWS accepts it. `calls` contains the calls so far; the last one is about to be made."""
@@ -78,7 +80,9 @@ class Applied:
                 self._sagemaker.delete_endpoint(EndpointName=self._endpoint)
                 self.settle()
             case Change.SCALED:
-                self._scale(2)
+                found = self._sagemaker.describe_endpoint(EndpointName=self._endpoint)["ProductionVariants"]
+                self._counts = {each["VariantName"]: each["DesiredInstanceCount"] for each in found}
+                self._scale({name: count + 1 for name, count in self._counts.items()})
             case Change.RETAGGED:
                 arn = self._sagemaker.describe_endpoint(EndpointName=self._endpoint)["EndpointArn"]
                 self._sagemaker.delete_tags(ResourceArn=arn, TagKeys=[_TAG])
@@ -95,8 +99,8 @@ class Applied:
         self._sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
         return name
 
-    def _scale(self, count: int) -> None:
-        desired = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
+    def _scale(self, counts: dict[str, int]) -> None:
+        desired = [{"VariantName": name, "DesiredInstanceCount": count} for name, count in counts.items()]
         self._sagemaker.update_endpoint_weights_and_capacities(
             EndpointName=self._endpoint, DesiredWeightsAndCapacities=desired
         )
@@ -131,7 +135,7 @@ class Applied:
         live = self.trial.stage.live(self._application)
         if self.change is Change.SCALED:
             with contextlib.suppress(ClientError):
-                self._scale(1)
+                self._scale(self._counts)
                 self.settle()
         if not live or not self.trial.stage.endpoint(self._application):
             return False

@@ -18,7 +18,7 @@ from promotion.history import agreement
 from promotion.history.agreement import Facts
 from promotion.history.table import PromotionTable
 from tests.faults.changes import Applied, Change
-from tests.faults.scenarios import Trial
+from tests.faults.world import Trial
 from tests.support.monitor import invoke_watch
 
 # The slowest trial: seven failed attempts of a task, the rollback, and the same again by the recovery.
@@ -131,6 +131,10 @@ def _judge(effects: _Effects, call: Call | None, applied: Applied | None) -> tup
     if endpoint and endpoint["EndpointStatus"] != "InService":
         return _BROKEN, [*errors, f"the endpoint is {endpoint['EndpointStatus']}"]
     label = trial.stage.answer(trial.application)["label"] if endpoint else None
+    if trial.targets and not applied:
+        expected = trial.targets[label == trial.after]
+        if (found := trial.stage.scaling(trial.application)["targets"]) != expected:
+            errors.append(f"the scalable targets are {found} instead of {expected}")
     if label == trial.after and label != trial.before:
         if trial.must_fail:
             errors.append("a model that failed its smoke test is live")

@@ -12,7 +12,8 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.kernel import accounts
 from tests.faults.changes import Change, possible_after
 from tests.faults.judging import Result, run
-from tests.faults.scenarios import SCENARIOS, World
+from tests.faults.scenarios import begin
+from tests.faults.world import World
 
 # Operations that are polled. Their second call represents all further ones.
 _POLLING = {"DescribeExecution", "DescribeEndpoint", "GetAutomationExecution"}
@@ -47,7 +48,7 @@ class Case:
 
 def cases(scenario: str, world: World) -> list[Case]:
     """Return a case for each fault or change at each call that the application's roles make in a promotion."""
-    trial = SCENARIOS[scenario](world)
+    trial = begin(scenario, world)
     with faults.watched() as watched:
         result = run(trial)
     assert not result.errors, result
@@ -68,7 +69,7 @@ def cases(scenario: str, world: World) -> list[Case]:
 
 def run_case(case: Case, world: World) -> Result:
     """Run a trial; after an incorrect one, the scenario uses another application."""
-    trial = SCENARIOS[case.scenario](world)
+    trial = begin(case.scenario, world)
     result = run(trial, case.call, case.kind)
     if result.errors:
         world.discard(trial.application)

@@ -2,143 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import os
+from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from embedded_aws.aws import EmbeddedAws
-from embedded_aws.services import sns
-from tests.support.settings import register
+from tests.faults.world import Trial, World
+from tests.support.scaling import POLICY
+from tests.support.settings import configure, instances
 from tests.support.waiting import wait_until
-from tests.support.world import DEV, PRODUCTION, QA, Lab, Stage
-
-# Each promotion reads the whole history of its application, so that trials become slower.
-_TRIALS_OF_AN_APPLICATION = 15
-
-_numbers = itertools.count(1)
-
-
-@dataclasses.dataclass
-class Trial:
-    """One promotion. `start` starts it; `tick` is the periodic action of its operator;
-
-    `approvals` returns the IDs of its automations that have not ended.
-    """
-
-    world: World
-    stage: Stage
-    application: str
-    before: str | None
-    after: str
-    start: Callable[[], object]
-    tick: Callable[[], object] = lambda: None
-    approvals: Callable[[], list[str]] = list
-    must_fail: bool = False
-
-    @contextlib.contextmanager
-    def isolated(self) -> Iterator[None]:
-        """Delete older dead letters, and do not forward promotions to the next stage in the context."""
-        self.world.delete_dead_letters()
-        if self.stage.name == "production":
-            yield
-            return
-        self.world.forward(False)
-        try:
-            yield
-        finally:
-            self.world.forward(True)
-
-
-class World:
-    """The accounts of one process, in which each scenario keeps an application for several trials."""
-
-    def __init__(self, name: str, aws: EmbeddedAws) -> None:
-        self._name = name
-        self._applications: dict[str, str] = {}
-        self._trials: Counter[str] = Counter()
-        self.notifications: Path = aws.directory / sns.LOG
-        self.lab = Lab()
-        self.qa = Stage("qa", QA)
-        self.production = Stage("production", PRODUCTION)
-        # The dead-letter queues of all stacks.
-        self._queues = [
-            (client, made["PhysicalResourceId"])
-            for account in (DEV, QA, PRODUCTION)
-            for client in [Stage("", account).client("sqs")]
-            for made in _resources(account)
-            if made["LogicalResourceId"] == "DeadLetters"
-        ]
-        [self._forwarding] = [
-            made["PhysicalResourceId"] for made in _resources(QA) if made["LogicalResourceId"] == "ForwardPromotions"
-        ]
-
-    def label(self) -> str:
-        return f"v{next(_numbers)}"
-
-    def application(self, scenario: str, trials: int = _TRIALS_OF_AN_APPLICATION) -> str:
-        """Return the application of a scenario, a new one after `trials` trials."""
-        application = self._applications.get(scenario)
-        if application and self._trials[application] == trials:
-            self.discard(application)
-            application = None
-        if application is None:
-            application = self._applications[scenario] = f"{scenario}-{self._name}-{next(_numbers):05}"
-            for stage in (self.qa, self.production):
-                register(stage, application)
-        self._trials[application] += 1
-        return application
-
-    def discard(self, application: str) -> None:
-        """Use another application for its scenario from now on."""
-        self._applications = {scenario: each for scenario, each in self._applications.items() if each != application}
-        # Each endpoint runs a process. Hundreds of them would be too many.
-        for stage in (self.qa, self.production):
-            if found := stage.endpoint(application):
-                with contextlib.suppress(ClientError):  # an endpoint that is updating is kept
-                    stage.client("sagemaker").delete_endpoint(EndpointName=found["EndpointName"])
-
-    def live_label(self, stage: Stage, application: str) -> str | None:
-        return str(stage.answer(application)["label"]) if stage.endpoint(application) else None
-
-    def ensure_live(self, stage: Stage, application: str) -> None:
-        """Promote a first model, if none is live."""
-        while self.live_label(stage, application) is None:
-            stage.execution_of(self.lab.train(application, self.label()))
-
-    def forward(self, is_on: bool) -> None:
-        """Enable or disable the rule that forwards promotions from QA to production."""
-        events, name = self.qa.client("events"), self._forwarding.rpartition("|")[2]
-        change = events.enable_rule if is_on else events.disable_rule
-        change(Name=name, EventBusName="model-promotion-qa")
-
-    def dead_letters(self) -> list[str]:
-        """Return the undelivered events, which stay in their queues."""
-        answers = [
-            client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            for client, queue in self._queues
-        ]
-        return [json.dumps(message["Body"]) for answer in answers for message in answer.get("Messages", [])]
-
-    def delete_dead_letters(self) -> None:
-        for client, queue in self._queues:
-            while messages := client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-                for message in messages:
-                    client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-
-
-def _resources(account: str) -> list[dict[str, Any]]:
-    client = Stage("", account).client("cloudformation")
-    stacks = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
-    return [
-        resource for stack in stacks for resource in client.describe_stack_resources(StackName=stack)["StackResources"]
-    ]
+from tests.support.world import DEV, DEV_BUCKET, ECR, IMAGE, ROLE, Stage, physical_id
 
 
 def first_deployment(world: World) -> Trial:
@@ -215,13 +89,172 @@ def approval(world: World) -> Trial:
     return Trial(world, production, application, before, label, start, tick=approve, approvals=open_approvals)
 
 
+def _candidate(world: World, scenario: str, **settings: Any) -> Trial:
+    """Return the update of an application that has a live model with these settings."""
+    application = world.application(scenario)
+    configure(world.qa, application, **settings)
+    world.ensure_live(world.qa, application)
+    label, before = world.label(), world.live_label(world.qa, application)
+    return Trial(world, world.qa, application, before, label, lambda: world.lab.train(application, label))
+
+
+def images(world: World) -> Trial:
+    """A new image, which is copied."""
+    trial = _candidate(world, "images")
+    image = _pushed(trial)
+    start = lambda: world.lab.train(trial.application, trial.after, image=image)  # noqa: E731
+    return dataclasses.replace(trial, start=start)
+
+
+def guardrails(world: World) -> Trial:
+    """A canary deployment that is watched by an alarm."""
+    trial = _candidate(world, "guardrails", **_TWO_INSTANCES)
+    configure(world.qa, trial.application, **_TWO_INSTANCES, DeploymentConfig=_canary(trial))
+    return trial
+
+
+def alarm(world: World) -> Trial:
+    """A canary deployment whose alarm goes into ALARM. If that is too late, the model is promoted."""
+    trial = _candidate(world, "alarm", **_TWO_INSTANCES)
+    configure(world.qa, trial.application, **_TWO_INSTANCES, DeploymentConfig=_canary(trial))
+    cloudwatch = world.qa.client("cloudwatch")
+    reason = {"AlarmName": _alarm(trial), "StateReason": "a test"}
+    cloudwatch.set_alarm_state(**reason, StateValue="OK")
+
+    def raise_the_alarm() -> None:
+        pending = (world.qa.endpoint(trial.application) or {}).get("PendingDeploymentSummary", {})
+        statuses = [each for variant in pending.get("ProductionVariants", []) for each in variant["VariantStatus"]]
+        if any(each["Status"] == "Baking" for each in statuses):
+            cloudwatch.set_alarm_state(**reason, StateValue="ALARM")
+
+    return dataclasses.replace(trial, tick=raise_the_alarm)
+
+
+def autoscaling(world: World) -> Trial:
+    """Another instance type, for which the scalable target is deregistered first, and other limits."""
+    trial = _candidate(world, "autoscaling", Autoscaling=_scaling(3))
+    before, wanted = _targets(trial)
+    kind = "ml.c5.large" if wanted["MaxCapacity"] == 4 else "ml.m5.large"
+    scaling = _scaling(wanted["MaxCapacity"])
+    configure(world.qa, trial.application, EndpointConfig=instances(kind), Autoscaling=scaling)
+    return dataclasses.replace(trial, targets=(before, [wanted]))
+
+
+def variants(world: World) -> Trial:
+    """Several variants of the same model."""
+    two = [
+        {"VariantName": "Cpu", "InitialInstanceCount": 2, "InitialVariantWeight": 1.0},
+        {"VariantName": "Gpu", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1},
+    ]
+    return _candidate(world, "variants", EndpointConfig={"ProductionVariants": two})
+
+
+def incoming(world: World) -> Trial:
+    """A model with several artifacts, its smoke test and a request that only the upstream account can decrypt."""
+    trial = _candidate(world, "incoming")
+    return dataclasses.replace(trial, start=lambda: _promote_model(trial, IMAGE))
+
+
+def shared_key(world: World) -> Trial:
+    """An artifact that the stage can decrypt."""
+    trial = _candidate(world, "shared-key")
+    key = physical_id(DEV, "model-promotion-upstream-of-qa", "ArtifactKey")
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    start = lambda: world.lab.train(trial.application, trial.after, encryption=encryption)  # noqa: E731
+    return dataclasses.replace(trial, start=start)
+
+
+def together(world: World) -> Trial:
+    """An image that is copied, a canary deployment, autoscaling and incoming copies in one promotion."""
+    trial = _candidate(world, "together", **_TWO_INSTANCES, Autoscaling=_scaling(3))
+    before, wanted = _targets(trial)
+    scaling = _scaling(wanted["MaxCapacity"])
+    configure(world.qa, trial.application, **_TWO_INSTANCES, DeploymentConfig=_canary(trial), Autoscaling=scaling)
+    image = _pushed(trial)
+    return dataclasses.replace(trial, start=lambda: _promote_model(trial, image), targets=(before, [wanted]))
+
+
 SCENARIOS: dict[str, Callable[[World], Trial]] = {
     "first deployment": first_deployment,
     "update": update,
     "failing smoke test": failing_smoke_test,
     "rollback": rollback,
     "approval": approval,
+    "images": images,
+    "guardrails": guardrails,
+    "alarm": alarm,
+    "autoscaling": autoscaling,
+    "several variants": variants,
+    "incoming copies": incoming,
+    "shared key": shared_key,
+    "all together": together,
 }
+# The parameters of the stage in the scenarios that need others than usual.
+_PARAMETERS = {"images": {"ImageCopy": "true"}, "all together": {"ImageCopy": "true"}}
+
+_TWO_INSTANCES = {"EndpointConfig": {"ProductionVariants": [{"InitialInstanceCount": 2}]}}
+
+
+def begin(scenario: str, world: World) -> Trial:
+    """Prepare the next trial of a scenario."""
+    world.use(**_PARAMETERS.get(scenario, {}))
+    return SCENARIOS[scenario](world)
+
+
+def _alarm(trial: Trial) -> str:
+    return f"{trial.application}-{trial.stage.name}-5xx-rate"
+
+
+def _canary(trial: Trial) -> dict[str, Any]:
+    size = {"Type": "INSTANCE_COUNT", "Value": 1}
+    traffic = {"Type": "CANARY", "WaitIntervalInSeconds": 300, "CanarySize": size}
+    alarms = {"Alarms": [{"AlarmName": _alarm(trial)}]}
+    return {
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": traffic},
+        "AutoRollbackConfiguration": alarms,
+    }
+
+
+def _scaling(maximum: int) -> dict[str, Any]:
+    return {"MinCapacity": 1, "MaxCapacity": maximum, "ScalingPolicies": [POLICY]}
+
+
+def _targets(trial: Trial) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the scalable targets, and another one: with 4 instead of 3 instances at most, or the other way round."""
+    before = trial.stage.scaling(trial.application)["targets"]
+    return before, {"MinCapacity": 1, "MaxCapacity": 7 - before[0]["MaxCapacity"] if before else 3}
+
+
+def _pushed(trial: Trial) -> str:
+    """Push a new image, and return its URI."""
+    repository = f"team/{trial.application}"
+    trial.world.lab.push(repository, trial.after, os.urandom(1000))
+    return f"{ECR}/{repository}:{trial.after}"
+
+
+def _promote_model(trial: Trial, image: str) -> None:
+    """Create a model whose objects only their own account can decrypt, and start its promotion."""
+    lab, name = trial.world.lab, f"{trial.application}-{trial.after}"
+    case = {"body_uri": lab.upload_as_sdk(f"{name}/body.json", b"{}"), "expect": f"label == '{trial.after}'"}
+    suite = {"cases": [case | {"name": "answers", "maximum_latency_ms": 30_000}]}
+    for number in range(2):
+        lab.upload_as_sdk(f"{name}/tokenizer/{number}.json", b"{}")
+    lab.client("sagemaker").create_model(
+        ModelName=name,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={
+            "Image": image,
+            "ModelDataUrl": lab.upload_as_sdk(f"{name}/model.tar.gz", lab.artifact(trial.after)),
+            "Environment": {"TOKENIZER": f"s3://{DEV_BUCKET}/{name}/tokenizer/"},
+        },
+        Tags=[
+            {
+                "Key": "model-promotion:smoke-test",
+                "Value": lab.upload_as_sdk(f"{name}/suite.json", json.dumps(suite).encode()),
+            }
+        ],
+    )
+    trial.stage.start({"model": name, "application": trial.application})
 
 
 def _good(stage: Stage, application: str) -> list[dict[str, str]]:

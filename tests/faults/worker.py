@@ -19,7 +19,7 @@ from embedded_aws.kernel.host import Pace
 from tests.faults import matrix
 from tests.faults.judging import Result
 from tests.faults.matrix import Case
-from tests.faults.scenarios import World
+from tests.faults.world import World
 from tests.support.world import deploy
 
 _world: World

@@ -73,6 +73,7 @@ def documents() -> Iterator[Hostile]:
         ("with a training role *", {"Sources": {"TrainingRoles": ["*"]}}, "Sources.TrainingRoles[0]"),
         ("with sources that are null", {"Sources": None}, "Sources is not an object"),
         ("that require 'no' rollback", {"RequireRollback": "no"}, "RequireRollback must be true or false"),
+        ("that accept licenses by 'yes'", {"AcceptEula": "yes"}, "AcceptEula must be true or false"),
         ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):

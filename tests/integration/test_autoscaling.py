@@ -3,8 +3,10 @@
 import contextlib
 from typing import Any
 
+from docs import overhead
 from embedded_aws.services import application_autoscaling
 from embedded_aws.services.stepfunctions import api as step_functions
+from tests.linter import Project
 from tests.support.scaling import NIGHT, POLICY
 from tests.support.settings import configure, instances
 from tests.support.world import Lab, Stage
@@ -43,6 +45,11 @@ def test_autoscaling_from_the_settings_survives_later_promotions(lab: Lab, qa: S
     assert succeeded.status == "SUCCEEDED", succeeded.cause
     assert qa.scaling(application) == applied
     assert variant(qa, application) == {"instances": 2, "type": "ml.c5.large"}
+    # The overhead of a promotion is computed for these states.
+    entered = succeeded.states[: succeeded.states.index("Publish promotion") + 1]
+    repeated = {"Copy batch", "Wait for deployment"}
+    path = overhead.path(Project.read().definition["States"])
+    assert [state for state in dict.fromkeys(entered) if state not in repeated] == path
 
     # And on a manual rollback.
     configure(qa, application, Autoscaling={"MinCapacity": 1, "MaxCapacity": 2, "ScalingPolicies": [POLICY]})

@@ -43,7 +43,7 @@ class Steps:
 
 @pytest.fixture
 def steps(qa: Stage, application: str) -> Steps:
-    configure(qa, application, SmokeTest="skip")
+    configure(qa, application, SmokeTest="skip", AcceptEula=True)
     return Steps(qa)
 
 
@@ -120,6 +120,7 @@ def environment(lab: Lab, at: str) -> dict[str, str]:
 
 def additional(lab: Lab, at: str) -> list[dict[str, Any]]:
     adapter = source(folder(lab, f"{at}/a"), "S3Prefix", "None")["ModelDataSource"]
+    adapter["S3DataSource"]["ModelAccessConfig"] = {"AcceptEula": True}
     draft = source(lab.upload(f"{at}/d.bin", b"d"), "S3Object", "None")["ModelDataSource"]
     return [{"ChannelName": "adapter", **adapter}, {"ChannelName": "draft", **draft}]
 

@@ -206,6 +206,11 @@ def test_a_viewer_sees_everything_and_changes_nothing(
     query = {"KeyConditionExpression": "kind = :kind", "ExpressionAttributeValues": key, "ConsistentRead": True}
     assert viewer.client("dynamodb").query(TableName=table, **query)["Items"]
     assert "MetricAlarms" in viewer.client("cloudwatch").describe_alarms()
+    dashboard = viewer.client("cloudwatch").get_dashboard(DashboardName="model-promotion-production")
+    overview, alarms, *_ = json.loads(dashboard["DashboardBody"])["widgets"]
+    assert len(set(alarms["properties"]["alarms"])) == 6
+    shown = viewer.client("lambda").invoke(FunctionName=overview["properties"]["endpoint"], Payload=b"{}")
+    assert f"| {application} | [approval requested](https://" in json.load(shown["Payload"])["markdown"]
     assert viewer.client("cloudformation").describe_stacks(StackName=production.stack)["Stacks"]
     key_of_item = {"kind": {"S": "live"}, "key": {"S": f"{application}-production"}}
     assert "Item" not in viewer.client("dynamodb").get_item(TableName=table, Key=key_of_item)

@@ -261,9 +261,36 @@ OTHERS = (
         ("test_an_unknown_field_of_a_model_stops_the_promotion_with_its_name",),
     ),
     Row(
-        "a gated model, a model of a hub, a manifest",
+        "a model of a hub, a manifest",
         "refused with the reason",
         ("test_a_field_that_cannot_be_copied_is_refused_with_the_reason",),
+    ),
+    Row(
+        "a gated model with artifacts in a bucket of your own",
+        "promoted, if the settings of the stage accept its license (`AcceptEula`)",
+        ("test_a_model", "test_the_license_of_a_gated_model_is_accepted_for_each_stage"),
+        _ANY,
+    ),
+    Row(
+        "the same without `AcceptEula`",
+        'refused: "set AcceptEula to true in the settings"',
+        ("test_the_license_of_a_gated_model_is_accepted_for_each_stage",),
+    ),
+    Row(
+        "a gated model in the bucket of JumpStart",
+        'refused: "in the bucket of the gated models of JumpStart"',
+        ("test_an_artifact_in_the_bucket_of_gated_models_is_refused_with_the_reason",),
+    ),
+    Row(
+        "artifacts in a bucket of another account, which `UpstreamBuckets` names as the owner",
+        "promoted",
+        ("test_a_bucket_of_a_third_account_is_read_only_if_the_stage_names_its_owner",),
+        _ANY,
+    ),
+    Row(
+        "the same without the owner",
+        'refused: "does not belong to account"',
+        ("test_a_bucket_of_a_third_account_is_read_only_if_the_stage_names_its_owner",),
     ),
     Row(
         "a model whose weights come from a hub without a commit",

@@ -13,6 +13,9 @@ def _required(call: Call) -> Needs:
             yield Need(
                 f"cloudwatch:{call.operation}", (call.arn("cloudwatch", f"alarm:{call.parameters['AlarmName']}"),)
             )
+        case "PutDashboard" | "GetDashboard":
+            name = call.parameters["DashboardName"]
+            yield Need(f"cloudwatch:{call.operation}", (f"arn:aws:cloudwatch::{call.account}:dashboard/{name}",))
         case "DescribeAlarms":
             names = call.parameters.get("AlarmNames") or []
             for name in names:

@@ -6,6 +6,7 @@ import dataclasses
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.manifest import PinnedObject
 from promotion.copying.s3_copy_api import Upload
@@ -50,10 +51,13 @@ class CopyErrors:
     def of_target(self, error: ClientError, target: str) -> Exception:
         """Return the exception for the `error` of a request that uses only the target."""
         if meaning(error) is Meaning.DENIED or code(error).startswith("KMS."):
+            missing = "Deploy the stack of this stage again."
+            advice = denials.advice(error, "this stage's account", missing) or (
+                "The permission is missing in this stage's own account. Check the function's role, the bucket policy "
+                "and the key policy."
+            )
             return PromotionRefusedError(
-                f"This stage has no permission to write s3://{self.bucket}/{target}: {message(error)}. The "
-                "permission is missing in this stage's own account. Check the function's role, the bucket policy and "
-                "the key policy."
+                f"This stage has no permission to write s3://{self.bucket}/{target}: {message(error)}. {advice}"
             )
         unknown: Exception = error
         return unknown

@@ -21,6 +21,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from promotion.source.images import Copy, Image, missing_grant, parse
@@ -105,16 +106,28 @@ class ImageCopier:
         self._ends = time.monotonic() + seconds
         self._stopped.clear()
         source, target = parse(copy.source), parse(copy.target)
+        try:
+            return self._copied(source, target, copy.tag)
+        except ClientError as error:
+            if meaning(error) is not Meaning.DENIED:
+                raise
+            advice = denials.advice(error, "this stage's account", "Deploy the stack of this stage again.")
+            raise PromotionRefusedError(
+                f"This stage has no permission to copy the image {copy.source} to its repository {target.resource}: "
+                f"{message(error)}. {advice or 'Check the policy of that repository and the registry policy.'}"
+            ) from error
+
+    def _copied(self, source: Image, target: Image, tag: str) -> Summary:
         manifests = list(self._manifests(source, source.digest or ""))
         layers = {digest: size for manifest in manifests for digest, size in manifest.layers.items()}
         missing = self._missing(target, layers)
         self._copy_layers(source, target, missing)
         for manifest in manifests:
-            self._put(target, manifest, copy.tag if manifest.digest == source.digest else None)
+            self._put(target, manifest, tag if manifest.digest == source.digest else None)
         for manifest in manifests:
             _manifest(self._ecr, target, {"imageDigest": manifest.digest})
         if left := self._missing(target, layers):
-            raise TransientError(f"{len(left)} layers of {copy.source} are not yet visible in {target.resource}.")
+            raise TransientError(f"{len(left)} layers of {source.uri} are not yet visible in {target.resource}.")
         return Summary(len(manifests), len(missing), len(layers) - len(missing), sum(missing.values()))
 
     def _manifests(self, image: Image, digest: str) -> Iterator[Manifest]:
@@ -233,10 +246,13 @@ def _explained(error: ClientError, image: Image) -> Exception:
     """Return the exception for `error`, with the missing policy statement if AWS denied access to the image."""
     match meaning(error):
         case Meaning.DENIED:
+            advice = denials.advice(error, f"account {image.account}", "Deploy the stack of this stage again.") or (
+                f"Deploy upstream.yaml in account {image.account} with {image.resource} in RepositoryArns, or add this "
+                "statement for the roles under /model-promotion/ to the policy of the registry or of the repository: "
+                f"{missing_grant(image)}"
+            )
             return PromotionRefusedError(
-                f"This stage has no permission to pull the image {image.uri}: {message(error)}. Deploy upstream.yaml "
-                f"in account {image.account} with {image.resource} in RepositoryArns, or add this statement for the "
-                f"roles under /model-promotion/ to the registry policy: {missing_grant(image)}"
+                f"This stage has no permission to pull the image {image.uri}: {message(error)}. {advice}"
             )
         case Meaning.NOT_FOUND:
             return PromotionRefusedError(

@@ -19,6 +19,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion.aws import denials
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.copying.copier import PART_SIZE, Copier, is_same
 from promotion.copying.copy_errors import CopyErrors
@@ -44,7 +45,7 @@ class Reader:
     @functools.cached_property
     def s3(self) -> Any:
         """The client for S3 with the credentials of the role."""
-        return connected(self.connect)
+        return self.connect()
 
     def new_key(self) -> str:
         """Return a key for one object. Nobody can write it before this stage does, since nobody can guess it."""
@@ -53,19 +54,6 @@ class Reader:
     def taken(self, pinned: PinnedObject) -> PinnedObject:
         """Return an object that goes through incoming/, too."""
         return pinned if pinned.incoming else dataclasses.replace(pinned, incoming=self.new_key())
-
-
-def connected(connect: Callable[[], Any]) -> Any:
-    """Return the client of `connect`; raise PromotionRefusedError if this stage may not assume the reader role."""
-    try:
-        return connect()
-    except ClientError as error:
-        if meaning(error) is not Meaning.DENIED:
-            raise
-        raise PromotionRefusedError(
-            f"This stage cannot assume the reader role of the upstream account: {message(error)}. Deploy upstream.yaml "
-            "in the upstream account for this stage."
-        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +68,15 @@ class IncomingErrors(CopyErrors):
         """Return the exception for the `error` of a request that uses only the target."""
         if not _is_denied(error):
             return super().of_target(error, target)
+        denial = denials.read(error)
+        advice = denial and denial.advice("the reader role", "the upstream account", "this stage's account")
+        advice = advice or (
+            "Deploy upstream.yaml again in the upstream account, with a CopiedBuckets that contains the bucket of the "
+            "object, and then this stage. Each copy requires the permissions of both stacks."
+        )
         return PromotionRefusedError(
             f"The reader role of the upstream account cannot copy an object to s3://{self.bucket}/{target}: "
-            f"{message(error)}. Deploy upstream.yaml again in the upstream account, with a CopiedBuckets that contains "
-            "the bucket of the object, and then this stage. Each copy requires the permissions of both stacks."
+            f"{message(error)}. {advice}"
         )
 
 
@@ -157,7 +150,7 @@ class IncomingCopier:
         if not objects:
             return []
         copier = Copier(
-            connected(self._reader),
+            self._reader(),
             self._bucket,
             self._owner,
             own=self._s3,

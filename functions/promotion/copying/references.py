@@ -14,6 +14,9 @@ from promotion.errors import PromotionRefusedError
 
 Path = tuple[str | int, ...]
 
+# The SageMaker Python SDK has the names of JumpStart's buckets: jumpstart-private-cache-prod-<region> for gated models.
+_GATED_MODELS = "jumpstart-private-cache-"
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
@@ -92,7 +95,13 @@ def references(containers: list[dict[str, Any]], excluded: Collection[str] = ())
         if not ("Environment" in reference.path and reference.path[-1] in excluded)
     ]
     for reference in found:
-        bucket_and_key(reference.uri, reference.place)
+        bucket, _ = bucket_and_key(reference.uri, reference.place)
+        if bucket.startswith(_GATED_MODELS):
+            raise PromotionRefusedError(
+                f"{reference.place} is {reference.uri}, in the bucket of the gated models of JumpStart. Only SageMaker "
+                "can read it, so a promotion cannot copy the model. Promote a model whose artifacts are in a bucket of "
+                "your own, such as the output of fine-tuning."
+            )
     return found
 
 

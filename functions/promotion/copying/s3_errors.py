@@ -19,11 +19,10 @@ def explained(error: ClientError, action: str, resource: str, what: str, owner: 
     """
     known = meaning(error)
     if known is Meaning.DENIED:
-        key_account = (key_in(error) or "").split(":")[4:5]
         missing = "Deploy the stack of this stage with the bucket in UpstreamBuckets."
-        if key_account:
-            missing = f"{missing[:-1]}, and with the account of its key as its owner: <bucket>={key_account[0]}."
-        if advice := denials.advice(error, f"account {''.join(key_account) or owner}", missing):
+        key_arn = key_in(error)
+        advice = _advice_for_key(error, key_arn) if key_arn else denials.advice(error, f"account {owner}", missing)
+        if advice:
             return PromotionRefusedError(f"{what} cannot be read: {message(error)}. {advice}")
         more = ""
         if "kms" in message(error).lower():
@@ -58,6 +57,10 @@ def explained(error: ClientError, action: str, resource: str, what: str, owner: 
 
 def key_denied(what: str, key: str, error: ClientError) -> PromotionRefusedError:
     """Return the exception for an object whose KMS `key` this stage cannot use, if no reader role copies it."""
+    if advice := _advice_for_key(error, key):
+        return PromotionRefusedError(
+            f"{what} is encrypted with the KMS key {key}, which this stage cannot use: {message(error)}. {advice}"
+        )
     return PromotionRefusedError(
         f"{what} is encrypted with the KMS key {key}, which this stage cannot use: {message(error)}. The key of a "
         "training job without KmsKeyId is the AWS managed key aws/s3, which works in its own account only. Deploy this "
@@ -88,6 +91,16 @@ def other_owner(what: str, bucket: str, owner: str) -> PromotionRefusedError:
 
 def _statement(action: str, resource: str) -> str:
     return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+
+
+def _advice_for_key(error: ClientError, key: str) -> str | None:
+    """Return what lifts the denial of a KMS key, or None if a statement in the policy of the key would."""
+    account = key.split(":")[4] if key.startswith("arn:") else ""
+    missing = (
+        f"Of other accounts, a stage uses only the keys of the upstream account and of the owners in UpstreamBuckets. "
+        f"Encrypt the object with a key of the account that owns its bucket{f', not of {account}' if account else ''}."
+    )
+    return denials.advice(error, f"account {account}", missing)
 
 
 def key_in(error: ClientError) -> str | None:

@@ -137,7 +137,7 @@ def of_execution(stage: str, application: str, detail: dict[str, Any]) -> Messag
 
 def _facts(record: PromotionRecord, other: PromotionRecord | None, *, is_live: bool) -> dict[str, str]:
     return {
-        "Decide by": _time(record.get("approve_until", "")),
+        "Decide by": time_of(record.get("approve_until", "")),
         "Replaced" if is_live else "Live": _described(other),
         "Started by": record.get("started_by", ""),
         "Approved by": _approval(record),
@@ -154,7 +154,7 @@ def _described(record: PromotionRecord | None) -> str:
     if record is None:
         return ""
     approved = f", approved by {record['approved_by']}" if record.get("approved_by") else ""
-    return f"{record['model_name']}, promoted {_time(record['ended_at'])}{approved}"
+    return f"{record['model_name']}, promoted {time_of(record['ended_at'])}{approved}"
 
 
 def _approval(record: PromotionRecord) -> str:
@@ -181,7 +181,7 @@ def _smoke_test(record: PromotionRecord) -> str:
     )
 
 
-def _time(text: str) -> str:
+def time_of(text: str) -> str:
     """Return an ISO 8601 time in UTC for people, for example 2026-05-04 17:20 UTC."""
     return f"{text[:10]} {text[11:16]} UTC" if text else ""
 

@@ -18,6 +18,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import images
 from promotion.source.candidate import Candidate
+from promotion.source.containers import accepted_licenses
 from promotion.source.images import Copy, Image
 from promotion.stage import Stage
 
@@ -34,6 +35,7 @@ def containers_of_stage(
     `repository` is the stage's repository for copies, or None if images are not copied; `image_digest` returns the
     digest of an image. Raises PromotionRefusedError if the stage cannot use an image.
     """
+    _assert_licenses_accepted(containers, settings)
     containers = stage_containers(containers, settings.get("Model", {}))
     images.assert_serving(containers)
     # The image of the settings is pinned too.
@@ -96,6 +98,16 @@ def build(
     )
     _assert_accepted(endpoint_config)
     return Requests(model, endpoint_config)
+
+
+def _assert_licenses_accepted(containers: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+    """Raise PromotionRefusedError if the source accepts the license of a gated model, and the settings do not."""
+    if (places := accepted_licenses(containers)) and not settings.get("AcceptEula"):
+        raise PromotionRefusedError(
+            f"The model is gated: in the upstream account, its license was accepted for {', '.join(places)} "
+            "(ModelAccessConfig.AcceptEula). To accept it for this stage as well, set AcceptEula to true in the "
+            "settings of the application."
+        )
 
 
 def _assert_isolated(candidate: Candidate, model: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ _PARTS = (
     "Retention",
     "Sources",
     "KeptVariables",
+    "AcceptEula",
     "AdoptExisting",
     "RequirePinnedWeights",
     "RequireRollback",
@@ -150,7 +151,7 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
             return retention.validated(value, part)
         case "KeptVariables":
             return pinned_weights.kept_variables(value, part)
-        case "AdoptExisting" | "RequirePinnedWeights" | "RequireRollback":
+        case "AcceptEula" | "AdoptExisting" | "RequirePinnedWeights" | "RequireRollback":
             if not isinstance(value, bool):
                 raise InvalidRequestError(f"{part} must be true or false.")
             return value

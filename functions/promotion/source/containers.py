@@ -24,13 +24,14 @@ CARRIED_FROM_CONTAINER = {
 EXPANDED_IN_CONTAINER = {"ModelPackageName", "InferenceSpecificationName"}
 """Replaced by the containers of the model package (promotion.source.model_package)."""
 
-CARRIED_FROM_S3_SOURCE = {"S3Uri", "S3DataType", "CompressionType"}
+CARRIED_FROM_S3_SOURCE = {"S3Uri", "S3DataType", "CompressionType", "ModelAccessConfig"}
+_REQUIRED_IN_S3_SOURCE = CARRIED_FROM_S3_SOURCE - {"ModelAccessConfig"}
 REPLACED_IN_S3_SOURCE = {"ETag", "ManifestEtag"}
 REFUSED_IN_S3_SOURCE = {
-    "HubAccessConfig": "it comes from a model hub and cannot be copied. Use a model outside the hub",
+    "HubAccessConfig": "it refers to a model of JumpStart through a private hub, which gives access in its own account "
+    "only. Create the model from a copy of its artifacts in a bucket of your own, and promote that model",
     "ManifestS3Uri": "a manifest lists its artifacts. AWS does not document its format, so its URIs cannot be "
     "rewritten for a copy. Specify the artifacts by S3Uri",
-    "ModelAccessConfig": "it is a gated model, and its license was accepted only for the upstream account",
 }
 
 # AWS SDKs and Tools Reference Guide, "Settings reference": the settings for credentials and endpoints.
@@ -74,7 +75,8 @@ def checked(what: str, container: dict[str, Any]) -> dict[str, Any]:
     if "ModelDataSource" in carried:
         _check_s3_source(what, carried["ModelDataSource"])
         # DescribeModel returns both for one archive. CreateModel accepts only one; multi-model needs ModelDataUrl.
-        if "ModelDataUrl" in carried and (_is_one_archive(carried["ModelDataSource"]) or "Mode" in carried):
+        is_same = _is_one_archive(carried["ModelDataSource"]) or "Mode" in carried
+        if "ModelDataUrl" in carried and is_same and not _accepts_license(carried["ModelDataSource"]):
             del carried["ModelDataSource"]
         else:
             carried.pop("ModelDataUrl", None)
@@ -91,6 +93,26 @@ def assert_known(what: str, operation: str, description: dict[str, Any], member:
     shape = service_model.output_shape("sagemaker", operation).members[member]
     for unknown in service_model.unknown_members(shape, description.get(member), member):
         raise unknown_field(what, unknown)
+
+
+def accepted_licenses(containers: list[dict[str, Any]]) -> list[str]:
+    """Return the paths of the artifacts in `containers` for which the source accepts the license of a gated model."""
+    places = [
+        (f"Containers[{index}].{member}", source)
+        for index, container in enumerate(containers)
+        for member, source in (
+            ("ModelDataSource", container.get("ModelDataSource", {})),
+            *(
+                (f"AdditionalModelDataSources[{number}]", additional)
+                for number, additional in enumerate(container.get("AdditionalModelDataSources", []))
+            ),
+        )
+    ]
+    return [path for path, source in places if _accepts_license(source)]
+
+
+def _accepts_license(source: dict[str, Any]) -> bool:
+    return bool(source.get("S3DataSource", {}).get("ModelAccessConfig", {}).get("AcceptEula"))
 
 
 def refused_field(what: str, field: str, why: str) -> PromotionRefusedError:
@@ -122,7 +144,7 @@ def _check_s3_source(what: str, source: dict[str, Any]) -> None:
         if value and field not in {"S3DataSource", "ChannelName"}:
             raise unknown_field(what, field)
     location = source.get("S3DataSource", {})
-    for field in sorted(CARRIED_FROM_S3_SOURCE - {field for field in location if location[field]}):
+    for field in sorted(_REQUIRED_IN_S3_SOURCE - {field for field in location if location[field]}):
         raise PromotionRefusedError(
             f"{what} has an artifact source without {field} (S3DataSource.{field}). Specify it."
         )

@@ -76,8 +76,10 @@ IGNORED_IN_PACKAGE_CONTAINER = {"Framework", "FrameworkVersion", "ModelInput", "
 REFUSED_IN_PACKAGE_CONTAINER = {
     "AdditionalS3DataSource": "a model cannot have this kind of additional data, only a model package. Register the "
     "model package with AdditionalModelDataSources",
-    "BaseModel": "it is based on a model of a model hub and cannot be copied",
-    "IsCheckpoint": "it is a checkpoint of a model of a model hub and cannot be copied",
+    "BaseModel": "it was fine-tuned from a model of a hub, and AWS does not document whether its artifacts contain "
+    "that model. Create a model from it with ModelBuilder of the SageMaker Python SDK, and promote that model",
+    "IsCheckpoint": "its artifacts are a checkpoint of a training. Create a model from it with ModelBuilder of the "
+    "SageMaker Python SDK, and promote that model",
     "ProductId": "it is an AWS Marketplace product and cannot be copied. Subscribe to the product in this account",
 }
 
@@ -91,7 +93,8 @@ def names(containers: list[dict[str, Any]], what: str, account: str) -> list[str
         if name.startswith("arn:") and name.split(":")[4] != account:
             raise PromotionRefusedError(
                 f"{what} uses the model package {name} in account {name.split(':')[4]}. Only a model package in "
-                f"account {account} can be copied, not an AWS Marketplace product or a shared model package."
+                f"account {account} can be copied, not an AWS Marketplace product, a gated model of JumpStart or a "
+                "shared model package."
             )
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws import responses
+from promotion.aws import denials, responses
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import admission, auto_ml, candidate, model_package, promoted
@@ -86,9 +86,11 @@ def _explained(error: ClientError, upstream: Upstream, request: Promote) -> Exce
             "its region."
         )
     if meaning(error) is Meaning.DENIED:
+        denial, where = denials.read(error), f"account {account}"
+        advice = denial and denial.advice(f"the role {upstream.role_arn}", where, where)
         return PromotionRefusedError(
             f"The role {upstream.role_arn} has no permission to read the {kind} {request.name}: {message(error)}. "
-            f"Deploy upstream.yaml in account {account} for this stage."
+            f"{advice or f'Deploy upstream.yaml in {where} for this stage.'}"
         )
     unknown: Exception = error
     return unknown

@@ -6,7 +6,6 @@ import dataclasses
 from unittest.mock import patch
 
 import pytest
-from botocore.exceptions import ClientError
 
 from promotion.copying import incoming
 from promotion.copying.copier import MULTIPART_THRESHOLD, PART_SIZE
@@ -16,7 +15,6 @@ from promotion.copying.summary import Summary
 from promotion.errors import PromotionRefusedError, TransientError, UnfinishedError
 from tests.support import idle_clock
 from tests.support.copies import content, original, pinned, planned
-from tests.support.s3_faults import client_error
 from tests.support.s3_service import OWN, S3, Request, client, served
 
 SMALL, LARGE = 1000, MULTIPART_THRESHOLD + 5 * PART_SIZE
@@ -265,22 +263,6 @@ def test_the_reader_role_is_assumed_once() -> None:
     reader = Reader(lambda: next(sessions), "execution")
 
     assert reader.s3 == reader.s3 == "a"
-
-
-def test_a_role_that_cannot_be_assumed_is_a_missing_stack_upstream() -> None:
-    def connect() -> None:
-        raise client_error("AccessDenied", "not authorized to perform: sts:AssumeRole")
-
-    with pytest.raises(PromotionRefusedError, match=r"sts:AssumeRole\. Deploy upstream\.yaml"):
-        _ = Reader(connect, "execution").s3
-
-
-def test_a_transient_error_of_the_role_is_not_a_refusal() -> None:
-    def connect() -> None:
-        raise client_error("ThrottlingException")
-
-    with pytest.raises(ClientError):
-        _ = Reader(connect, "execution").s3
 
 
 def test_1000_objects_through_incoming_cost_a_few_requests_each(s3: S3) -> None:

@@ -124,3 +124,14 @@ def test_only_a_variable_can_refer_to_an_object_or_a_prefix() -> None:
     assert FOLDER.may_be_prefix
     assert not Reference((0, "Environment", "A"), "s3://artifacts/a/", is_prefix=True).may_be_prefix
     assert not Reference((0, "ModelDataUrl"), ARTIFACT, is_prefix=False).may_be_prefix
+
+
+@pytest.mark.parametrize("key", ["meta/llama/artifacts/", "meta/llama/model.tar.gz"])
+def test_an_artifact_in_the_bucket_of_gated_models_is_refused_with_the_reason(key: str) -> None:
+    source = s3_source(f"s3://jumpstart-private-cache-prod-eu-west-1/{key}", ModelAccessConfig={"AcceptEula": True})
+
+    with pytest.raises(PromotionRefusedError) as refused:
+        references([container(ModelDataUrl=None, ModelDataSource=source)])
+
+    assert "Containers[0].ModelDataSource.S3DataSource.S3Uri is s3://jumpstart-private-cache" in str(refused.value)
+    assert "in the bucket of the gated models of JumpStart. Only SageMaker can read it" in str(refused.value)

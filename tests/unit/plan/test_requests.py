@@ -10,6 +10,7 @@ from promotion.plan.requests import Origin, Requests, build, containers_of_stage
 from promotion.source.candidate import Candidate
 from promotion.source.images import Image
 from promotion.stage import Stage
+from tests.support.containers import s3_source
 
 STAGE = Stage("qa", "222222222222", "eu-west-1", "stage", "111111111111")
 ROLE = "arn:aws:iam::222222222222:role/sagemaker"
@@ -39,11 +40,11 @@ def built(
     return build(candidate, [CONTAINER], settings, STAGE, ROLE, origin, require_isolation)
 
 
-def in_stage(settings: dict[str, Any], repository: str | None = None) -> Any:
+def in_stage(settings: dict[str, Any], repository: str | None = None, **changes: Any) -> Any:
     def image_digest(image: Image) -> str:
         return image.digest or f"sha256:{image.tag:0>64}"
 
-    return containers_of_stage([CONTAINER], SETTINGS | settings, STAGE, repository, image_digest)
+    return containers_of_stage([CONTAINER | changes], SETTINGS | settings, STAGE, repository, image_digest)
 
 
 def tags_of(request: dict[str, Any]) -> dict[str, str]:
@@ -117,3 +118,20 @@ def test_a_stage_can_require_network_isolation_from_the_source_or_the_settings()
     assert built(settings=of_settings, require_isolation=True).model["EnableNetworkIsolation"]
     with pytest.raises(PromotionRefusedError, match="reviews-1 has no network isolation, which this stage requires"):
         built(require_isolation=True)
+
+
+GATED: dict[str, Any] = {
+    "AdditionalModelDataSources": [
+        {"ChannelName": "base", **s3_source(ModelAccessConfig={"AcceptEula": accepted})} for accepted in (False, True)
+    ]
+}
+
+
+def test_the_license_of_a_gated_model_is_accepted_for_each_stage() -> None:
+    with pytest.raises(PromotionRefusedError) as refused:
+        in_stage({"AcceptEula": False}, **GATED)
+    containers, _ = in_stage({"AcceptEula": True}, **GATED)
+
+    assert "its license was accepted for Containers[0].AdditionalModelDataSources[1]" in str(refused.value)
+    assert "set AcceptEula to true in the settings" in str(refused.value)
+    assert containers[0]["AdditionalModelDataSources"] == GATED["AdditionalModelDataSources"]

@@ -431,7 +431,7 @@ def test_sources_adoption_and_rollback_are_settings() -> None:
 
 
 @pytest.mark.parametrize("value", [1, "true", None, {}])
-@pytest.mark.parametrize("name", ["AdoptExisting", "RequireRollback"])
+@pytest.mark.parametrize("name", ["AcceptEula", "AdoptExisting", "RequireRollback"])
 def test_adoption_and_rollback_are_true_or_false(name: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name} must be true or false"):
         settings({name: value})

@@ -95,18 +95,13 @@ def test_an_unknown_field_of_a_container_stops_the_promotion_with_its_name(unkno
         ),
         (
             container(ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "arn"})),
-            "it comes from a model hub",
+            "it refers to a model of JumpStart through a private hub",
             "HubAccessConfig",
         ),
         (
             container(ModelDataSource=s3_source(ManifestS3Uri="s3://artifacts/manifest")),
             "a manifest lists its artifacts",
             "ManifestS3Uri",
-        ),
-        (
-            container(ModelDataSource=s3_source(ModelAccessConfig={"AcceptEula": True})),
-            "it is a gated model",
-            "ModelAccessConfig",
         ),
     ],
 )
@@ -156,3 +151,22 @@ def test_no_field_is_handled_twice() -> None:
         containers.REPLACED_IN_S3_SOURCE | set(containers.REFUSED_IN_S3_SOURCE)
     )
     assert not containers.REPLACED_IN_S3_SOURCE & set(containers.REFUSED_IN_S3_SOURCE)
+
+
+def test_the_license_of_one_archive_is_not_dropped_with_the_duplicate_of_its_location() -> None:
+    source = s3_source(ARTIFACT, "S3Object", CompressionType="Gzip", ModelAccessConfig={"AcceptEula": True})
+
+    [carried] = from_model(
+        model(PrimaryContainer=container(ModelDataUrl=ARTIFACT, ModelDataSource=source)), TAGS, None
+    ).containers
+
+    assert carried["ModelDataSource"] == source
+    assert "ModelDataUrl" not in carried
+
+
+def test_an_unknown_member_of_an_accepted_license_stops_the_promotion() -> None:
+    source = s3_source(ModelAccessConfig={"AcceptEula": True, "Region": "eu"})
+
+    message = model_refusal(PrimaryContainer=container(ModelDataUrl=None, ModelDataSource=source))
+
+    assert "has the field ModelDataSource.S3DataSource.ModelAccessConfig.Region, which this version" in message

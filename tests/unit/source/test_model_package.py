@@ -138,8 +138,8 @@ def test_an_artifact_that_is_one_object_must_have_the_registered_etag(
     ("described", "why", "field"),
     [
         (package(offered(ProductId="prod-1")), "an AWS Marketplace product", "ProductId"),
-        (package(offered(BaseModel={"HubContentName": "llama"})), "a model of a model hub", "BaseModel"),
-        (package(offered(IsCheckpoint=True)), "a checkpoint of a model of a model hub", "IsCheckpoint"),
+        (package(offered(BaseModel={"HubContentName": "llama"})), "was fine-tuned from a model of a hub", "BaseModel"),
+        (package(offered(IsCheckpoint=True)), "a checkpoint of a training", "IsCheckpoint"),
         (
             package(offered(AdditionalS3DataSource={"S3DataType": "S3Object", "S3Uri": "s3://a/b"})),
             "a model cannot have this kind of additional data",
@@ -153,13 +153,8 @@ def test_an_artifact_that_is_one_object_must_have_the_registered_etag(
         ),
         (
             package(offered(ModelDataUrl=None, ModelDataSource=s3_source(HubAccessConfig={"HubContentArn": "a"}))),
-            "it comes from a model hub",
+            "it refers to a model of JumpStart through a private hub",
             "HubAccessConfig",
-        ),
-        (
-            package(offered(ModelDataUrl=None, ModelDataSource=s3_source(ModelAccessConfig={"AcceptEula": True}))),
-            "a gated model",
-            "ModelAccessConfig",
         ),
     ],
 )

@@ -258,3 +258,20 @@ class Alarm(Resource, of="AWS::CloudWatch::Alarm", name="AlarmName", limit=255):
     @override
     def delete(self) -> None:
         self.call("cloudwatch", "delete_alarms", {"AlarmNames": [self.name]})
+
+
+class Dashboard(Resource, of="AWS::CloudWatch::Dashboard", name="DashboardName", limit=255):
+    """A CloudWatch dashboard."""
+
+    @override
+    def create(self) -> None:
+        self.call("cloudwatch", "put_dashboard", self.properties | {"DashboardName": self.name})
+        self.set_identity(self.name)
+
+    @override
+    def update(self, old: dict[str, Any]) -> None:
+        self.create()
+
+    @override
+    def delete(self) -> None:
+        self.call("cloudwatch", "delete_dashboards", {"DashboardNames": [self.name]})

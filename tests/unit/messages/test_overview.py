@@ -1,0 +1,98 @@
+import datetime
+from typing import Any
+
+import pytest
+
+from promotion.history.lock import Holder, Lock
+from promotion.messages import overview
+from promotion.messages.overview import Stage
+from promotion.record import PromotionRecord
+
+EXECUTION = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
+RECORD: PromotionRecord = {
+    "execution": EXECUTION,
+    "application": "reviews",
+    "endpoint": "reviews-qa",
+    "source_kind": "training_job",
+    "status": "Succeeded",
+    "reason": "",
+    "model_name": "reviews-2",
+    "metrics": {"accuracy": 0.93},
+    "smoke_test_p95_latency_ms": 12,
+    "approved_by": "arn:aws:iam::222222222222:user/anna",
+    "started_at": "2026-05-04T16:00:00Z",
+    "ended_at": "2026-05-04T17:20:01Z",
+}
+NOTHING = Stage(live=[], locks=[], waiting=[], history=[])
+
+
+def rows(text: str, title: str) -> list[list[str]]:
+    """Return the cells of a table, without its head."""
+    section = text.split(f"### {title}\n\n")[1].split("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in section.splitlines()[2:]]
+
+
+def test_an_empty_stage_has_nothing_to_show() -> None:
+    assert overview.markdown(NOTHING) == (
+        "### Live\n\nNothing.\n\n### Locked or waiting\n\nNothing.\n\n### Last outcomes\n\nNothing."
+    )
+
+
+def test_the_live_models_are_listed_by_application() -> None:
+    other: PromotionRecord = {**RECORD, "application": "prices", "endpoint": "prices-qa"}
+    del other["smoke_test_p95_latency_ms"]
+
+    prices, reviews = rows(overview.markdown(Stage([RECORD, other], [], [], [])), "Live")
+
+    assert prices[0].startswith("[prices](https://eu-west-1.console.aws.amazon.com/sagemaker/")
+    assert reviews[0].endswith("#/endpoints/reviews-qa)")
+    assert reviews[1].startswith("[reviews-2](https://eu-west-1.console.aws.amazon.com/states/")
+    assert reviews[2:] == ["2026-05-04 17:20 UTC", "arn:aws:iam::222222222222:user/anna", "accuracy 0.93", "12 ms"]
+
+
+def test_locks_and_approval_requests_are_listed() -> None:
+    acquired = datetime.datetime(2026, 5, 4, 17, tzinfo=datetime.UTC)
+    stage = Stage([], [Lock("reviews-qa", acquired, Holder(EXECUTION, 0, RECORD))], [RECORD], [])
+
+    locked, waiting = rows(overview.markdown(stage), "Locked or waiting")
+
+    assert (locked[0], locked[2]) == ("reviews", "2026-05-04 17:00 UTC")
+    assert locked[1].startswith("[locked by a promotion](https://")
+    assert (waiting[0], waiting[2]) == ("reviews", "2026-05-04 16:00 UTC")
+    assert waiting[1].startswith("[approval requested](https://")
+
+
+def test_the_last_ten_outcomes_are_listed_newest_first() -> None:
+    history: list[Any] = [RECORD | {"ended_at": f"2026-05-{day:02}T10:00:00Z"} for day in range(1, 13)]
+    history.append(RECORD | {"source_kind": "rollback", "ended_at": "2026-06-01T10:00:00Z"})
+    history.append(RECORD | {"status": "Failed", "reason": "too slow", "ended_at": "2026-06-02T10:00:00Z"})
+
+    found = rows(overview.markdown(Stage([], [], [], history)), "Last outcomes")
+
+    assert [row[0][:10] for row in found][:3] == ["2026-06-02", "2026-06-01", "2026-05-12"]
+    assert len(found) == 10
+    assert found[0][2].startswith("[Failed](")
+    assert found[0][4] == "too slow"
+    assert found[1][2].startswith("[RolledBack](")
+
+
+@pytest.mark.parametrize("text", ["a|b", "<b>x</b>", "[x](https://example.com)", "two\nlines", "x" * 1000])
+def test_no_text_of_others_changes_the_table(text: str) -> None:
+    (row,) = rows(overview.markdown(Stage([], [], [], [RECORD | {"reason": text}])), "Last outcomes")
+
+    assert len(row) == 5
+    assert "https://" not in row[4]
+    assert "<" not in row[4].replace("\\<", "")
+    assert len(row[4]) <= 210
+
+
+def test_fifty_applications_fit_into_the_response_of_a_function() -> None:
+    live: list[Any] = [
+        RECORD | {"application": f"application-{number:02}", "endpoint": f"application-{number:02}-qa"}
+        for number in range(50)
+    ]
+
+    text = overview.markdown(Stage(live, [], live, live * 10))
+
+    assert len(rows(text, "Live")) == len(rows(text, "Locked or waiting")) == 50
+    assert len(text) < 100_000
