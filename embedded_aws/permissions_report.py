@@ -47,9 +47,14 @@ def granted(resource: Resource) -> set[Grant]:
     return _grants(statements)
 
 
-def offered(policy: Resource) -> set[Grant]:
-    """Return the grants of a managed policy to the users and roles that have it; their policy is its ARN."""
-    return _grants(attached_policies.parse(policy.properties["PolicyDocument"], policy.physical_resource_id))
+def offered(resource: Resource) -> set[Grant]:
+    """Return the grants of a managed policy to the users and roles that have it; their policy is its ARN.
+
+    Any other resource of a stack offers none.
+    """
+    if resource.cf_resource_type != "AWS::IAM::ManagedPolicy":
+        return set()
+    return _grants(attached_policies.parse(resource.properties["PolicyDocument"], resource.physical_resource_id))
 
 
 def _grants(statements: Iterable[Statement]) -> set[Grant]:

@@ -37,6 +37,12 @@ def test_every_function_is_named_after_its_module_and_has_a_handler(function: st
     assert callable(getattr(importlib.import_module(module), handler))
 
 
+def test_the_form_of_the_console_has_every_parameter_once() -> None:
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(TEMPLATE["Parameters"])
+
+
 @pytest.mark.parametrize(("folder", "functions"), FOLDERS)
 def test_every_module_of_these_folders_is_a_function(folder: str, functions: list[str]) -> None:
     modules = {path.stem for path in (ROOT / "functions" / folder).glob("*.py")} - {"__init__"}

@@ -223,10 +223,10 @@ class Account:
 
         return str(self.settling(create, "AccessDenied", "is not authorized to assume")["stateMachineArn"])
 
-    def execution(self, machine: str, given: Any = None) -> dict[str, Any]:
+    def execution(self, machine: str, given: Any) -> dict[str, Any]:
         """Run a state machine, and return the description of its execution when it has ended."""
         client = self.client("stepfunctions")
-        arn = client.start_execution(stateMachineArn=machine, input=json.dumps(given or {}))["executionArn"]
+        arn = client.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
 
         def ended() -> dict[str, Any] | None:
             found = dict(client.describe_execution(executionArn=arn))

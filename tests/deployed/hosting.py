@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from tests.deployed.account import Account, allow, trusting
 
 INSTANCE = "ml.t2.medium"
-# Answers {"label": <the content of label.txt in the model>} to every request.
+# Answers every request with the content of label.txt in the model, and with the variable PROBE_EMPTY.
 SCRIPT = """
 import json, os
 
@@ -26,7 +26,7 @@ def input_fn(body, content_type):
     return body
 
 def predict_fn(data, model):
-    return {"label": model}
+    return {"label": model, "empty": os.environ.get("PROBE_EMPTY")}
 
 def output_fn(prediction, accept):
     return json.dumps(prediction), "application/json"
@@ -108,6 +108,7 @@ class Hosting:
                 "SAGEMAKER_PROGRAM": "inference.py",
                 "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
                 "SAGEMAKER_REGION": account.region,
+                "PROBE_EMPTY": "",
             },
         }
 
@@ -169,9 +170,13 @@ class Hosting:
     def answer(self, endpoint: str) -> str:
         """Return the label that an endpoint answers with, or the error of the invocation."""
         try:
-            response = self.account.client("sagemaker-runtime").invoke_endpoint(
-                EndpointName=endpoint, Body=b"{}", ContentType="application/json", Accept="application/json"
-            )
+            return str(self.invoke(endpoint)["label"])
         except ClientError as error:
             return str(error.response["Error"]["Code"])
-        return str(json.loads(response["Body"].read())["label"])
+
+    def invoke(self, endpoint: str) -> dict[str, Any]:
+        """Return the response of an endpoint."""
+        response = self.account.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=endpoint, Body=b"{}", ContentType="application/json", Accept="application/json"
+        )
+        return dict(json.loads(response["Body"].read()))

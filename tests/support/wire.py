@@ -92,6 +92,21 @@ TRAINING_JOB: dict[str, Any] = {
     "AlgorithmSpecification": {"TrainingImage": _IMAGE, "TrainingInputMode": "File"},
     "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
 }
+AUTO_ML_JOB: dict[str, Any] = {
+    "AutoMLJobName": "reviews-1",
+    "AutoMLJobArn": f"{_ARN}:automl-job/reviews-1",
+    "AutoMLJobStatus": "Completed",
+    "RoleArn": ROLE,
+    "CreationTime": 1767323045.678,
+    "BestCandidate": {
+        "CandidateName": "best",
+        "CandidateProperties": {"CandidateMetrics": [{"MetricName": "AUC", "Value": 0.9}]},
+        "InferenceContainers": [
+            {"Image": _IMAGE, "ModelDataUrl": f"s3://artifacts/{name}.tar.gz", "Environment": {"THREADS": "2"}}
+            for name in ("transform", "predict")
+        ],
+    },
+}
 _TARGET: dict[str, Any] = {"ResourceId": "endpoint/reviews-qa/variant/AllTraffic"} | {
     "ServiceNamespace": "sagemaker",
     "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
@@ -135,6 +150,7 @@ _SOURCES = {
     "model": ("reviews-1", "DescribeModel", MODEL),
     "model_package": (MODEL_PACKAGE["ModelPackageArn"], "DescribeModelPackage", MODEL_PACKAGE),
     "training_job": ("reviews-1", "DescribeTrainingJob", TRAINING_JOB),
+    "automl_job": ("reviews-1", "DescribeAutoMLJobV2", AUTO_ML_JOB),
 }
 NEW = "NewMember"
 # Settings with members that the old botocore lacks, and one that no botocore has.

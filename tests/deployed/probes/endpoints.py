@@ -149,6 +149,39 @@ def retained_properties_without_a_variant(account: Account) -> str:
     )
 
 
+@probe(
+    "Every change of an endpoint changes its LastModifiedTime",
+    documented="assumed: functions/promotion/history/references.py",
+    believed="changed by a change of weights, and by an update",
+    costs=_hours(0.3),
+)
+def the_time_of_the_last_modification(account: Account) -> str:
+    """Change the weights, then update the endpoint, and compare the times."""
+    hosting, endpoint = _hosting(account), _endpoint(account)
+    times = [hosting.at_rest(endpoint)["LastModifiedTime"]]
+    weights = [{"VariantName": "A", "DesiredWeight": 2.0}]
+    hosting.sagemaker.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=weights)
+    times.append(hosting.at_rest(endpoint, "any")["LastModifiedTime"])
+    times.append(hosting.update(endpoint, account.shared["config"])["LastModifiedTime"])
+    by = [("a change of weights", times[1] > times[0]), ("an update", times[2] > times[1])]
+    return ", and ".join(f"{'' if changed else 'not '}changed by {what}" for what, changed in by).replace(
+        "and changed by", "and by"
+    )
+
+
+@probe(
+    "SageMaker passes an environment variable with an empty value on to the container",
+    documented="assumed: embedded_aws/services/sagemaker/hosting/containers.py; users report the opposite",
+    believed="an empty string",
+    costs=_hours(0.05),
+)
+def an_empty_environment_variable(account: Account) -> str:
+    """Read an empty variable of the model in its container."""
+    hosting, endpoint = _hosting(account), _endpoint(account)
+    found = hosting.invoke(endpoint)["empty"]
+    return {"": "an empty string", None: "no variable"}.get(found, str(found))
+
+
 def _canary(percent: int, wait: int, alarms: tuple[str, ...] = ()) -> dict[str, Any]:
     routing = {
         "Type": "CANARY",
@@ -291,10 +324,9 @@ def a_scheduled_action_above_the_maximum(account: Account) -> str:
 
 
 @probe(
-    "DeregisterScalableTarget deletes the alarms of target tracking for a caller without cloudwatch:DeleteAlarms",
-    documented="assumed: template.yaml, ScaleEndpoints; the service has a service-linked role",
-    believed="accepted, 0 alarms left",
-    not_modeled="The embedded Application Auto Scaling creates no alarms.",
+    "DeregisterScalableTarget of a target with a policy requires cloudwatch:DeleteAlarms of its caller",
+    documented="assumed: embedded_aws/services/application_autoscaling.py; template.yaml, ScaleEndpoints",
+    believed="without the permission AccessDeniedException",
     costs=[Cost("CloudWatch alarm metric", 2)],
 )
 def alarms_of_a_deregistered_target(account: Account) -> str:
@@ -308,14 +340,18 @@ def alarms_of_a_deregistered_target(account: Account) -> str:
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={"TargetValue": 1000.0, **tracking},
     )["Alarms"]
-    role = account.role("deregister", [allow("application-autoscaling:DeregisterScalableTarget")])
+    actions = ["DeregisterScalableTarget", "DescribeScalableTargets"]
+    role = account.role("deregister", [allow([f"application-autoscaling:{action}" for action in actions])])
     other = account.client("application-autoscaling", account.session_of(role))
-    account.pause(10)
-    says = error_of(lambda: other.deregister_scalable_target(**target))
-    account.pause(10)
+    account.settling(lambda: other.describe_scalable_targets(ServiceNamespace="sagemaker"), "AccessDenied")
+    says = f"without the permission {error_of(lambda: other.deregister_scalable_target(**target))}"
+    account.pause(0 if account.is_embedded else 10)
     names = [alarm["AlarmName"] for alarm in alarms]
-    left = account.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"] if names else []
-    return f"{says}, {len(left)} alarms left"
+    if "accepted" in says and names:
+        left = account.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        says += f", {len(left)} alarms left"
+    _deregister(account)
+    return says
 
 
 @probe(

@@ -72,7 +72,7 @@ def _run(account: Account, kind: str, timeout: int) -> Any:
             "Failed": {"Type": "Succeed"},
         },
     }
-    execution = account.execution(account.machine(kind, definition, states))
+    execution = account.execution(account.machine(kind, definition, states), {})
     return json.loads(execution["output"])
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.deployed import recorded
 from tests.deployed.account import Account, allow, trusting
 from tests.deployed.instrument import probe
 from tests.deployed.prices import Cost
@@ -59,6 +61,54 @@ def evaluate(account: Account, state: dict[str, Any], given: Any) -> Any:
     return json.loads(execution["output"]) if execution["status"] == "SUCCEEDED" else execution.get("cause")
 
 
+_RECORDED = recorded.read()
+
+
+@probe(
+    "Choices and other states of the definition decide in AWS's JSONata as in the reference implementation",
+    documented="Step Functions developer guide, Transforming data with JSONata; tests/deployed/recorded.json",
+    believed=f"{len(_RECORDED)} of {len(_RECORDED)} equal",
+    costs=[Cost("state transition", 5 * len(_RECORDED))],
+)
+def the_recorded_evaluations(account: Account) -> str:
+    """Evaluate states with recorded inputs and variables, and compare the next state and its input."""
+    wrong = []
+    for each in _RECORDED:
+        following = _followed_by(account, each)
+        if following != (each["next"], each["output"]):
+            wrong.append(f"{each['name']} was followed by {following[0]}, not {each['next']}")
+    return "; ".join([f"{len(_RECORDED) - len(wrong)} of {len(_RECORDED)} equal", *wrong])
+
+
+def _followed_by(account: Account, one: dict[str, Any]) -> tuple[str, Any]:
+    """Return the next state and its input: by TestState, or in the embedded AWS by a state machine."""
+    client, state = account.client("stepfunctions"), one["state"] | {"QueryLanguage": "JSONata"}
+    if not account.is_embedded:
+        answer = client.test_state(
+            definition=json.dumps(state),
+            input=json.dumps(one["input"]),
+            variables=json.dumps(one["variables"]),
+        )
+        return str(answer.get("nextState", answer.get("error"))), json.loads(answer.get("output", "null"))
+    if "states" not in account.shared:
+        account.shared["states"] = account.role("states", [], trusting("states"))
+    names = set(re.findall(r'"(?:Next|Default)": "([^"]+)"', json.dumps(state)))
+    ends = {
+        name: {"Type": "Pass", "Output": {"next": name, "of": "{% $states.input %}"}, "End": True} for name in names
+    }
+    variables = {"Type": "Pass", "Assign": one["variables"], "Next": one["name"]}
+    definition = {
+        "QueryLanguage": "JSONata",
+        "StartAt": "Variables",
+        "States": {"Variables": variables, one["name"]: state, **ends},
+    }
+    account.shared["number"] = account.shared.get("number", 0) + 1
+    machine = account.machine(f"state{account.shared['number']}", definition, account.shared["states"])
+    execution = account.execution(machine, one["input"])
+    found = json.loads(execution.get("output") or '{"next": "", "of": ""}')
+    return found["next"], found["of"]
+
+
 @probe(
     "The event of a failed execution contains its error and its cause",
     documented="assumed: template.yaml, NotifyRollbackFailure; the sample event of Step Functions has null for both",
@@ -74,7 +124,7 @@ def the_event_of_a_failed_execution(account: Account) -> str:
     account.rule("failing", pattern, {"Arn": arn})
     # A new rule can take a minute until it matches.
     account.pause(0 if account.is_embedded else 60)
-    account.execution(machine)
+    account.execution(machine, {})
     (body,) = account.messages(url, 1)
     detail = json.loads(body)["detail"]
     return f"{detail.get('error')}: {detail.get('cause')}".replace("\n", "\\n")
@@ -103,7 +153,7 @@ def log_delivery_at_the_first_create(account: Account) -> str:
 def the_log_of_a_failed_execution(account: Account) -> str:
     """Search the log of a failed execution for its error and its cause."""
     group, machine = _logged(account)
-    account.execution(machine)
+    account.execution(machine, {})
     logs = account.client("logs")
 
     def read() -> str | None:

@@ -23,6 +23,12 @@ REPLACED = {
     "model": {"VpcConfig", "DeploymentRecommendation"},
     "model_package": {"ModelLifeCycle"},
     "training_job": {"", "AlgorithmSpecification", "ResourceConfig"},
+    "automl_job": {
+        "",
+        "BestCandidate",
+        "BestCandidate/CandidateProperties",
+        "BestCandidate/CandidateProperties/CandidateMetrics/0",
+    },
 }
 
 
