@@ -67,6 +67,9 @@ def test_a_command_is_one_that_runs(block: Block, command: str) -> None:
             assert_sam_accepts(arguments)
         case "python":
             assert_options(ROOT / arguments[0], arguments[1:])
+        case ".venv/bin/python":
+            assert arguments[0] == "-m"
+            assert (ROOT / f"{arguments[1].replace('.', '/')}.py").exists()
         case "":
             assert "=" in command
         case _:

@@ -32,7 +32,7 @@ def run(profile: str, arguments: list[str]) -> tuple[int, bytes, bytes]:
             code = driver(profile).main(arguments)
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
-    return code, out.buffer.getvalue(), err.buffer.getvalue()  # type: ignore[attr-defined]
+    return code, out.buffer.getvalue(), err.buffer.getvalue()
 
 
 def main() -> None:
