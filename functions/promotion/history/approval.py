@@ -10,7 +10,7 @@ from typing import Any
 
 from promotion.aws import responses, strict_json
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 
@@ -79,6 +79,15 @@ class Policy:
     def from_json(cls, value: dict[str, Any]) -> Policy:
         """Build the policy from the object in the definition; `approvers` are separated by commas."""
         return cls(**value | {"approvers": tuple(value["approvers"].split(","))})
+
+    def check(self) -> None:
+        """Raise PromotionRefusedError if nobody could approve: more approvals are required than there are approvers."""
+        if self.minimum > len(set(self.approvers)):
+            raise PromotionRefusedError(
+                f"The stage requires {self.minimum} approvals (MinimumApprovals), but has only "
+                f"{len(set(self.approvers))} approvers (Approvers): {', '.join(self.approvers)}. No approval was "
+                "requested. Change one of these parameters of the stack, and start the promotion again."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +227,12 @@ def decision(execution: dict[str, Any]) -> Decision:
         by=", ".join(each["Approver"] for each in decisions)[:_MAXIMUM_CHARACTERS],
         comment="; ".join(each["Comment"] for each in decisions if each["Comment"])[:_MAXIMUM_CHARACTERS],
     )
+
+
+def rejecters(execution: dict[str, Any]) -> str:
+    """Return those who decided otherwise than to approve, or whose decision is unknown; "" if nobody did."""
+    others = [each["Approver"] for each in _decisions(_step(execution)) if each["Decision"] != "Approve"]
+    return ", ".join(others)[:_MAXIMUM_CHARACTERS]
 
 
 def _decisions(step: dict[str, Any]) -> list[dict[str, str]]:
