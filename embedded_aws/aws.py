@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import (
 from embedded_aws.gateway import authorization, faults, rates
 from embedded_aws.gateway.server import Server
 from embedded_aws.iam import clients, permissions
-from embedded_aws.kernel import accounts, caches
+from embedded_aws.kernel import accounts, caches, transport
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.quotas import Limiter, Quotas
@@ -132,6 +132,8 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         # Requests to the loopback interface must not go through a proxy.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
         accounts.set_endpoint_url(f"http://127.0.0.1:{port}")
+        transport.use(server)
+        self._host.exits.callback(transport.use, None)
         thread = threading.Thread(target=server.serve_forever, name="embedded-aws", daemon=True)
         thread.start()
         self._host.exits.callback(thread.join)

@@ -1,6 +1,7 @@
 """One embedded AWS for each pytest process, started by the first test that requests it."""
 
 import contextlib
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -60,6 +61,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest test begins first, so that no worker waits for it at the end.
     items.sort(key=lambda item: "test_stopped_anywhere" not in item.nodeid)
+
+
+def pytest_collection_finish() -> None:
+    # None of the modules and tests is garbage later, and each full collection would visit all their objects again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -235,6 +235,7 @@ def _answer(
 
 
 def _hang_up(environ: dict[str, Any]) -> Iterable[bytes]:
-    with contextlib.suppress(OSError):
-        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    if connection := environ["werkzeug.socket"]:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
     raise ConnectionAbortedError("A fault closed the connection.")

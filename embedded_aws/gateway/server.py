@@ -8,16 +8,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import traceback
 from collections.abc import Iterable
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import InternalServerError
 from werkzeug.serving import ThreadedWSGIServer
-from werkzeug.test import run_wsgi_app
 from werkzeug.wsgi import LimitedStream
+
+from embedded_aws.kernel import transport
 
 _END_SECONDS = 5.0
 _CHUNK_BYTES = 1024 * 1024
@@ -67,13 +66,7 @@ class _Handler(MotoRequestHandler):
         body = self.environ["wsgi.input"]
         # Whatever goes wrong in the middle of a response, no other may follow it.
         self.close_connection, last = True, self.close_connection
-        try:
-            chunks, status, headers = run_wsgi_app(self.server.app, self.environ)
-        except ConnectionError:
-            raise
-        except Exception:  # noqa: BLE001 - a bug is a response, too
-            self.log_error("%s", traceback.format_exc())
-            chunks, status, headers = run_wsgi_app(InternalServerError(), self.environ)
+        chunks, status, headers = transport.respond(self.server.app, self.environ)
         complete = self._send(status, headers, chunks)
         while body.read(_CHUNK_BYTES):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any
 
@@ -14,7 +15,7 @@ from embedded_aws.iam import decisions
 from embedded_aws.iam.decisions import Caller as Caller
 from embedded_aws.iam.decisions import ServiceCall as ServiceCall
 from embedded_aws.kernel import sdk
-from embedded_aws.kernel.accounts import ACCOUNTS, REGION, account_of
+from embedded_aws.kernel.accounts import ACCOUNTS, REGION, account_of, endpoint_url
 
 OPERATOR = "operator"
 
@@ -22,7 +23,6 @@ _ONE_ATTEMPT = Config(
     retries={"total_max_attempts": 1},
     parameter_validation=False,
     s3={"addressing_style": "path"},
-    max_pool_connections=50,
 )
 _service_calls: dict[str, ServiceCall] = {}
 # By access key. The owner of a key never changes, and moto searches all sessions for it.
@@ -77,7 +77,12 @@ def client_as_role(service: str, role_arn: str, session_name: str, by: ServiceCa
 
 
 def client_as_operator(service: str, account: str, region: str = REGION) -> Any:
-    """Return a boto3 client that acts as the account's `operator`."""
+    """Return a boto3 client that acts as the account's `operator`. All callers share it."""
+    return _operators_client(service, account, region, endpoint_url())
+
+
+@functools.lru_cache(maxsize=64)
+def _operators_client(service: str, account: str, region: str, _endpoint_url: str) -> Any:
     return _client(service, operator_credentials(account), region)
 
 

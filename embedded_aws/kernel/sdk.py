@@ -11,6 +11,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.model import ServiceModel
 
+from embedded_aws.kernel import transport
 from embedded_aws.kernel.accounts import endpoint_url
 
 _botocore_session = botocore.session.get_session()
@@ -21,8 +22,12 @@ _creating = threading.Lock()
 
 def client(service: str, credentials: dict[str, str], region: str, config: Config) -> Any:
     """Return a client of the embedded AWS. `credentials` has the keys of an AWS config file."""
+    # A constant user agent, because botocore composes its own again for every request.
+    config = Config(user_agent="embedded-aws").merge(config)
     with _creating:
-        return _session.client(service, region_name=region, endpoint_url=endpoint_url(), config=config, **credentials)
+        made = _session.client(service, region_name=region, endpoint_url=endpoint_url(), config=config, **credentials)
+    transport.connect(made)
+    return made
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """Monitor locks, approvals, live records and endpoints: publish metrics, repair interruptions, report differences.
 
 An interrupted promotion whose event was lost is recovered. A successful one that ended before its event was published
-is published. An endpoint that differs from its record is reported once, and counted until it agrees.
+is published. An endpoint that differs from its record is reported once, and counted until it agrees. A source or an
+ended approval whose event was lost gets its execution.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ from __future__ import annotations
 import collections
 import contextlib
 import datetime
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.aws.clients import client
+from botocore.exceptions import ClientError
+
+from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import is_running
 from promotion.errors import PromotionError
-from promotion.history import agreement, approval_requests, events, lock, records, recovery
+from promotion.history import agreement, approval, approval_requests, events, lock, missed_events, records, recovery
 from promotion.history.agreement import Facts
+from promotion.history.missed_events import Fate
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
@@ -28,7 +34,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return the seconds that locks are `held` and approvals are `waiting`, and what was done or found by endpoint.
 
     An endpoint is `recovering`, its event was `published`, or it is `differing` from its record, its lock or its
-    history. A check that fails does not prevent the others. Raise PromotionError at the end if one has failed.
+    history. `missed` are the sources and approvals whose events were lost. A check that fails does not prevent the
+    others. Raise PromotionError at the end if one has failed.
     """
     stage, table = event["stage"], PromotionTable(client("dynamodb"), event["table"])
     stepfunctions, ssm = client("stepfunctions"), client("ssm")
@@ -37,7 +44,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     held: dict[str, float] = {}
     waiting: dict[str, float] = {}
     differing: dict[str, str] = {}
-    recovering, published = [], []
+    recovering, published, missed, known = [], [], list[str](), set[str]()
 
     with _checking("the locks", problems):
         locks = lock.all_held(table)
@@ -47,6 +54,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             with _checking(f"the lock of the endpoint {each.endpoint}", problems):
                 if recovery.recover_if_dead(table, stepfunctions, each.endpoint, each.holder, now):
                     recovering.append(each.endpoint)
+    with _checking("the events of the upstream account", problems):
+        known = missed_events.started(table, now)
+        missed += _missed_sources(event, table, known, now)
     with _checking("the unrecorded approvals", problems):
         for record, automation in approval_requests.record_orphans(
             table, ssm, stepfunctions, f"model-promotion-{stage}"
@@ -60,9 +70,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with _checking("the approval requests", problems):
         for record, request in approval_requests.open_requests(table):
             with _checking(f"the approval {request.automation}", problems):
-                seconds = approval_requests.waiting_seconds(table, ssm, record, request, now)
-                if seconds is not None:
-                    waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
+                requested = approval.find(ssm, request.automation)
+                match missed_events.fate(requested, known, now):
+                    case Fate.OPEN if requested:
+                        seconds = approval_requests.waiting_seconds(requested, now)
+                        if seconds is not None:
+                            waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
+                    case Fate.UNHEARD:
+                        missed_events.start_for_approval(stepfunctions, event["state_machine"], request.automation)
+                        missed.append(f"the end of the approval {request.automation}")
+                        approval_requests.record_ended(table, record, request)
+                    case Fate.HEARD:
+                        approval_requests.record_ended(table, record, request)
     with _checking("the metric ApprovalWaitingSeconds", problems):
         _put_metric(stage, "ApprovalWaitingSeconds", max(waiting.values(), default=0), "Seconds")
     with _checking("the live records", problems):
@@ -85,11 +104,32 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         differing = {endpoint: text for endpoint, text in differing.items() if text}
         _put_metric(stage, "DifferingEndpoints", len(differing), "Count")
     found: dict[str, Any] = {"held": held, "recovering": recovering, "waiting": waiting, "published": published}
-    found["differing"] = differing
+    found |= {"differing": differing, "missed": missed}
     logger.info("Promotions checked", **found)
     if problems:
         raise PromotionError(f"{len(problems)} checks failed. The first is that of {problems[0]}")
     return found
+
+
+def _missed_sources(event: dict[str, Any], table: PromotionTable, known: set[str], now: datetime.datetime) -> list[str]:
+    """Start the executions of sources in the upstream account whose events were lost, and return their ARNs.
+
+    The account of a stage publishes lost events itself. Return none if its reader role does not permit lists yet.
+    """
+    since = missed_events.first_check(table, now)
+    if event["upstream_stage"]:
+        return []
+    role = event["upstream_role_arn"], event["external_id"]
+    try:
+        sagemaker = upstream_client(*role, "watch-promotions", "sagemaker")
+        found = list(missed_events.sources(sagemaker, known, since, now))
+    except ClientError as error:
+        if meaning(error) is not Meaning.DENIED:
+            raise
+        logger.warning("Lost events not found: deploy upstream.yaml in the upstream account", reason=message(error))
+        return []
+    start = functools.partial(missed_events.start_for_source, client("stepfunctions"), event["state_machine"])
+    return [arn for arn, lost in found if start(arn, lost)]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.errors import InvalidInputError, InvalidRequestError
-from promotion.history import approval, recovery, rejection, rollback, starter
+from promotion.history import approval, missed_events, recovery, rejection, rollback, starter
 from promotion.history.approval import Policy
 from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name
@@ -44,6 +44,8 @@ def _resolved(event: dict[str, Any]) -> dict[str, Any]:
     requested = request.read(event["input"], event["upstream_account"], own_account, region)
     # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
     logger.info("Request read", execution=execution, kind=type(requested).__name__)
+    if not request.is_preview(event["input"]):
+        missed_events.record_start(table, requested, execution, started_at)
     automation = request.automation(event["input"])
     started_by = starter.read(ssm, stage, automation) if automation else ""
     settings_of = functools.cache(lambda name: load(ssm, stage, name, event["defaults"], event["upstream_account"]))

@@ -263,7 +263,7 @@ class Moves:
 
     def _watch(self, situation: Situation, world: World) -> Situation:
         handler, timeout = self._machine.functions["WatchPromotionsFunction"]
-        event = dumps({"stage": "qa", "table": "PromotionTable", "bus": "PromotionBus"})
+        event = dumps({"stage": "qa", "table": "PromotionTable", "bus": "PromotionBus", "upstream_stage": "dev"})
         name = f"watch {world.watched}"
         watch = Function(name, "", Invocation(handler, event, name, world.now, timeout))
         return dataclasses.replace(situation, world=world, functions=(*situation.functions, watch), last=name)

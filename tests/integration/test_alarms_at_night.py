@@ -14,7 +14,7 @@ from embedded_aws.services.cloudwatch import alarms
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import waiting_approval
 from tests.support.events import forwarding, lost_events_of_executions
-from tests.support.monitor import WATCH, Alarm, look, quiet_alarm
+from tests.support.monitor import WATCH, Alarm, input_of_watch, look, quiet_alarm
 from tests.support.settings import configure
 from tests.support.stacks import deployed_with
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
@@ -232,7 +232,7 @@ def test_a_failed_check_of_the_monitor_is_retried_and_then_raises_an_alarm(qa: S
 
     (letter,) = empty_dead_letters(qa)
     record = json.loads(letter["Body"])
-    assert record["requestPayload"] == {"stage": "qa", "table": qa.table, "bus": "model-promotion-qa"}
+    assert record["requestPayload"] == input_of_watch(qa)
     assert record["requestContext"]["approximateInvokeCount"] == 3
     assert "dynamodb:Query" in record["responsePayload"]["errorMessage"]
     alarm.wait_for("OK")

@@ -12,7 +12,7 @@ from embedded_aws.gateway.faults import Call, Kind
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.support.approvals import automation_ended, signal, waiting_approval
 from tests.support.events import event
-from tests.support.steps import invoke
+from tests.support.monitor import invoke_watch
 from tests.support.world import PRODUCTION, Lab, Stage
 
 RUNBOOK = "model-promotion-production"
@@ -122,11 +122,7 @@ def test_an_approval_that_could_not_be_recorded_is_found_by_the_watch(
     assert failed.status == "FAILED"
     assert failed.states[-1] == "Promotion failed"
 
-    invoke(
-        production,
-        "WatchPromotionsFunction",
-        {"stage": "production", "table": production.table, "bus": "model-promotion-production"},
-    )
+    invoke_watch(production)
 
     waiting = waiting_approval(production, application)
     assert waiting["Parameters"]["SourceName"] == [model]
@@ -199,11 +195,7 @@ def test_a_superseded_approval_that_could_not_be_canceled_is_canceled_by_the_mon
     automation = production.client("ssm").get_automation_execution(AutomationExecutionId=older)["AutomationExecution"]
     assert automation["AutomationExecutionStatus"] == "Waiting"
 
-    invoke(
-        production,
-        "WatchPromotionsFunction",
-        {"stage": "production", "table": production.table, "bus": "model-promotion-production"},
-    )
+    invoke_watch(production)
 
     assert automation_ended(production, older) == "Cancelled"
     assert f"the newer candidate {newer} superseded this one" in production.execution_of(older).output["reason"]

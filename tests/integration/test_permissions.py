@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from embedded_aws.iam.clients import ServiceCall
 from embedded_aws.iam.permissions import Need
 from embedded_aws.kernel import accounts
 from embedded_aws.permissions_report import Use
+from promotion.history import missed_events
+from promotion.history.table import PromotionTable
 from tests.permissions import recording
 from tests.support.events import forwarding
 from tests.support.world import DEV, DEV_BUCKET, PRODUCTION, QA, TRYING, Lab, Stage, physical_id, role_of
@@ -79,6 +82,28 @@ def test_the_reader_role_is_only_for_the_stage_that_knows_its_external_id(qa: St
     # The operator has all permissions in its account, but is not under /model-promotion/qa/.
     operator = qa.client("sts")
     assert "sts:AssumeRole" in refused(operator.assume_role, **session, ExternalId="model-promotion-qa")
+
+
+def test_the_monitor_lists_the_sources_of_the_last_day_with_the_reader_role(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    qa.execution_of(lab.train(application, "any"))
+    sts = qa.acting_as("WatchPromotionsFunction", "sts")
+    role = f"arn:aws:iam::{DEV}:role/model-promotion-upstream-of-qa"
+    credentials = sts.assume_role(RoleArn=role, RoleSessionName="w", ExternalId="model-promotion-qa")["Credentials"]
+    upstream = identity.client_as_caller("sagemaker", credentials["AccessKeyId"])
+    table = PromotionTable(qa.acting_as("WatchPromotionsFunction", "dynamodb"), qa.table)
+    now = datetime.datetime.now(datetime.UTC)
+    # As if a quarter of an hour had passed.
+    later, since = now + missed_events.DELAY, now - datetime.timedelta(hours=1)
+
+    events = [event for _, event in missed_events.sources(upstream, set(), since, later)]
+    known = missed_events.started(table, now)
+    lost = [event for _, event in missed_events.sources(upstream, known, since, later)]
+
+    names = [event["detail"].get("TrainingJobName", "") for event in events]
+    assert [name for name in names if name.startswith(application)]
+    assert not [event for event in lost if str(event["detail"].get("TrainingJobName", "")).startswith(application)]
 
 
 def test_a_role_outside_of_the_stages_path_reads_nothing_upstream(lab: Lab, qa: Stage, application: str) -> None:

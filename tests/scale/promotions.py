@@ -12,7 +12,7 @@ from embedded_aws.kernel.quotas import Quotas
 from tests.explorer.answers import dumps
 from tests.explorer.functions import EPOCH
 from tests.explorer.machine import Machine as Definition
-from tests.explorer.world import BUCKET, EXECUTIONS, REGION, STAGE
+from tests.explorer.world import BUCKET, EXECUTIONS, MACHINE, REGION, STAGE
 from tests.scale.account import UPSTREAM_ACCOUNT, Account
 from tests.scale.approvals import APPROVER, Automations
 from tests.scale.lambda_functions import FunctionError, Functions
@@ -59,6 +59,9 @@ class Run:
         self.services.automations = self.automations
         self._quotas, self._approval = quotas, approval
         self.failures: list[str] = []
+        # The stage has existed for days, so that every job whose event was lost is found.
+        since = {"kind": {"S": "started"}, "key": {"S": "since"}, "at": {"S": "2025-12-01T00:00:00+00:00"}}
+        self.services.partitions["started"] = {("started", "since"): dumps(since)}
         for number, name in enumerate(self.names):
             self._prepare(name, is_live=number % 2 == 1)
 
@@ -140,7 +143,8 @@ class Run:
     def _watch(self) -> None:
         """Run the function that checks promotions every quarter of an hour."""
         given = {"stage": STAGE, "table": "PromotionTable", "bus": "PromotionBus"}
-        given |= {"account": "222222222222", "upstream_account": UPSTREAM_ACCOUNT}
+        role = f"arn:aws:iam::{UPSTREAM_ACCOUNT}:role/model-promotion-upstream-of-{STAGE}"
+        given |= {"state_machine": MACHINE, "upstream_stage": "", "upstream_role_arn": role, "external_id": "x"}
         while True:
             try:
                 self.functions.invoke("WatchPromotionsFunction", given)

@@ -159,6 +159,8 @@ class Services:
             application = request["ResourceArn"].rpartition("/")[2]
             suite = f"s3://{TRAINING_BUCKET}/smoke-test.json"
             return {"Tags": [{"Key": APPLICATION_TAG, "Value": application}, {"Key": SMOKE_TEST_TAG, "Value": suite}]}
+        if operation.startswith("List"):
+            return self._upstream_list(operation)
         assert operation == "DescribeTrainingJob", operation
         name = request["TrainingJobName"]
         ended = EPOCH - datetime.timedelta(minutes=1)
@@ -172,6 +174,21 @@ class Services:
             "TrainingEndTime": ended,
             "EnableNetworkIsolation": False,
         }
+
+    def _upstream_list(self, operation: str) -> dict[str, Any]:
+        """Return the completed jobs. Model packages and tuning jobs do not exist."""
+        member = {
+            "ListTrainingJobs": "TrainingJobSummaries",
+            "ListHyperParameterTuningJobs": "HyperParameterTuningJobSummaries",
+            "ListModelPackages": "ModelPackageSummaryList",
+        }[operation]
+        ended = EPOCH - datetime.timedelta(minutes=1)
+        arn = f"arn:aws:sagemaker:{REGION}:{UPSTREAM_ACCOUNT}:training-job/"
+        jobs = [
+            {"TrainingJobName": name, "TrainingJobArn": arn + name, "CreationTime": ended, "LastModifiedTime": ended}
+            for name in sorted(self.applications)
+        ]
+        return {member: jobs if operation == "ListTrainingJobs" else []}
 
     def _list(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         kind = operation.removeprefix("List").removesuffix("s")

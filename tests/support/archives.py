@@ -41,23 +41,27 @@ def tar_gz(files: dict[str, bytes]) -> bytes:
     return gzip.compress(tar(files), 1, mtime=0)
 
 
-def zeros_gz(name: str, gigabytes: int) -> bytes:
-    """Return the archive of a file of zeros, which is small, without compressing all of them."""
+def zeros_gz(name: str, gigabytes: int, first: bytes = b"") -> bytes:
+    """Return the archive of a file of zeros after `first`, which is small, without compressing all of them.
+
+    The length of `first` must be a multiple of 512.
+    """
     member = tarfile.TarInfo(name)
-    member.size = gigabytes * 1024**3
+    zeros = gigabytes * 1024**3
+    member.size = len(first) + zeros
     compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    start = member.tobuf()
+    start = member.tobuf() + first
     data = compressor.compress(start) + compressor.flush(zlib.Z_FULL_FLUSH)
     crc, piece = zlib.crc32(start), bytes(64 * 1024**2)
     # After a full flush, the same bytes result in the same blocks.
     block = compressor.compress(piece) + compressor.flush(zlib.Z_FULL_FLUSH)
     of_piece = zlib.crc32(piece)
-    for _ in range(member.size // len(piece)):
+    for _ in range(zeros // len(piece)):
         data += block
         crc = checksums.combine_crc32(crc, of_piece, len(piece))
     end = bytes(10240)
     data += compressor.compress(end) + compressor.flush()
-    trailer = struct.pack("<II", zlib.crc32(end, crc), (len(start) + member.size + len(end)) % 2**32)
+    trailer = struct.pack("<II", zlib.crc32(end, crc), (len(start) + zeros + len(end)) % 2**32)
     return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + data + trailer
 
 

@@ -14,10 +14,18 @@ from tests.support.world import Stage
 WATCH = "WatchPromotionsFunction"
 
 
+def input_of_watch(stage: Stage) -> dict[str, Any]:
+    """Return the input with which the schedule invokes the check."""
+    rule = stage.physical_id(f"{WATCH}EveryQuarterOfAnHour")
+    (target,) = stage.client("events").list_targets_by_rule(Rule=rule)["Targets"]
+    return dict(json.loads(target["Input"]))
+
+
 def invoke_watch(stage: Stage) -> Any:
     """Run the quarter-hourly check now."""
-    payload = {"stage": stage.name, "table": stage.table, "bus": f"model-promotion-{stage.name}"}
-    answer = stage.client("lambda").invoke(FunctionName=stage.physical_id(WATCH), Payload=json.dumps(payload))
+    answer = stage.client("lambda").invoke(
+        FunctionName=stage.physical_id(WATCH), Payload=json.dumps(input_of_watch(stage))
+    )
     return json.loads(answer["Payload"].read())
 
 

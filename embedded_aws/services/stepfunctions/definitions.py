@@ -40,9 +40,9 @@ def from_template(definition: str, substitutions: Mapping[str, Any]) -> str:
 def _from_yaml(definition: str) -> str:
     try:
         # CloudFormation does not resolve YAML aliases; PyYAML would.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(definition)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(definition, yaml.CSafeLoader)):
             raise InvalidDefinition("Invalid State Machine Definition: 'YAML aliases are not supported'")
-        return json.dumps(yaml.safe_load(definition), ensure_ascii=False)
+        return json.dumps(yaml.load(definition, yaml.CSafeLoader), ensure_ascii=False)
     except (yaml.YAMLError, TypeError) as error:
         raise InvalidDefinition(f"Invalid State Machine Definition: '{error}'") from error
 

@@ -220,6 +220,12 @@ def decision(execution: dict[str, Any]) -> Decision:
     )
 
 
+def rejecters(execution: dict[str, Any]) -> str:
+    """Return those who decided otherwise than to approve, or whose decision is unknown; "" if nobody did."""
+    others = [each["Approver"] for each in _decisions(_step(execution)) if each["Decision"] != "Approve"]
+    return ", ".join(others)[:_MAXIMUM_CHARACTERS]
+
+
 def _decisions(step: dict[str, Any]) -> list[dict[str, str]]:
     """Return the Approver, Decision and Comment of each decision.
 

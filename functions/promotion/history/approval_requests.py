@@ -177,13 +177,11 @@ class OpenRequest:
 
 
 def still_open(table: PromotionTable, ssm: Any, endpoint: str) -> list[OpenRequest]:
-    """Return the open requests for promotions to `endpoint`, and record which of the others have ended."""
+    """Return the open requests for promotions to `endpoint`. The watch records which of the others have ended."""
     found = []
     for record, request in open_requests(table, endpoint):
         automation = approval.find(ssm, request.automation)
-        if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
-            record_ended(table, record, request)
-        else:
+        if automation is not None and automation["AutomationExecutionStatus"] in approval.OPEN:
             found.append(OpenRequest(record, request, approval.is_granted(automation)))
     return found
 
@@ -239,14 +237,8 @@ def cancel(ssm: Any, automation: str) -> None:
         return
 
 
-def waiting_seconds(
-    table: PromotionTable, ssm: Any, record: PromotionRecord, request: ApprovalRequest, now: datetime.datetime
-) -> float | None:
-    """Return the seconds that `request` has waited for a decision, or None after it; record that it has ended."""
-    automation = approval.find(ssm, request.automation)
-    if automation is None or automation["AutomationExecutionStatus"] not in approval.OPEN:
-        record_ended(table, record, request)
-        return None
+def waiting_seconds(automation: dict[str, Any], now: datetime.datetime) -> float | None:
+    """Return the seconds that an open automation has waited for a decision, or None after the approval."""
     return None if approval.is_granted(automation) else (now - automation["ExecutionStartTime"]).total_seconds()
 
 

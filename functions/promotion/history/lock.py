@@ -139,7 +139,9 @@ def record_change(
 
 def _lock_lost(endpoint: str) -> PromotionRefusedError:
     return PromotionRefusedError(
-        f"This execution no longer holds the lock of the endpoint {endpoint}. It therefore did not change the endpoint."
+        f"This execution no longer holds the lock of the endpoint {endpoint}. It therefore did not change the "
+        "endpoint, and it leaves nothing locked. If it was redriven after its recovery, start the promotion again "
+        "instead."
     )
 
 

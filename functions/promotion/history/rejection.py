@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from promotion.history import approval, approval_requests
@@ -9,6 +10,9 @@ from promotion.history.table import PromotionTable
 from promotion.naming import endpoint_name
 from promotion.record import PromotionRecord
 from promotion.source.request import PublishRejection
+
+# A message of Systems Manager can contain a whole response.
+_MOST_CHARACTERS = 500
 
 
 def resolve(
@@ -31,7 +35,7 @@ def resolve(
     parameters = {name: values[0] for name, values in automation["Parameters"].items() if values}
     endpoint, decision = endpoint_name(parameters["Application"], stage), approval.decision(automation)
     newer = approval_requests.superseded_by(table, endpoint, parameters["Digest"], request.approval)
-    reason = _reason(status, newer, decision.by) + (f" Comment: {decision.comment}" if decision.comment else "")
+    reason = _reason(automation, newer) + (f" Comment: {decision.comment}" if decision.comment else "")
     record = PromotionRecord(
         execution=execution,
         application=parameters["Application"],
@@ -47,7 +51,8 @@ def resolve(
     return {"outcome": "rejected", "reason": reason, "promotion": record}
 
 
-def _reason(status: str, newer: str, by: str) -> str:
+def _reason(automation: dict[str, Any], newer: str) -> str:
+    status, by = automation["AutomationExecutionStatus"], approval.rejecters(automation)
     if status == "TimedOut":
         return "The approval timed out before anyone decided."
     if status in ("Cancelled", "Canceled") and newer:
@@ -56,4 +61,6 @@ def _reason(status: str, newer: str, by: str) -> str:
         return "The approval request was canceled."
     if by or status == "Rejected":
         return f"Rejected by {by or 'an approver'}."
-    return f"The approval runbook ended with the status {status} before anyone decided."
+    failure = automation.get("FailureMessage", "").strip()
+    cause = f" {re.sub('https?://', '', failure, flags=re.IGNORECASE)[:_MOST_CHARACTERS]}" if failure else ""
+    return f"The approval runbook ended with the status {status} before the candidate was approved or rejected.{cause}"

@@ -14,6 +14,7 @@ from promotion.naming import application_name
 
 OWN_SOURCE = "model-promotion"
 SUCCEEDED = "Model Promotion Succeeded"
+APPROVAL_ENDED = "EC2 Automation Execution Status-change Notification"
 _EXECUTION_ENDED = "Step Functions Execution Status Change"
 
 # botocore's sagemaker model: TrainingJobName, ModelName.
@@ -225,7 +226,7 @@ def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, 
         ("aws.sagemaker", "SageMaker Model Package State Change"): (_read_model_package_event, upstream_account),
         (OWN_SOURCE, SUCCEEDED): (_read_promotion_event, upstream_account),
         ("aws.states", _EXECUTION_ENDED): (_read_execution_event, own_account),
-        ("aws.ssm", "EC2 Automation Execution Status-change Notification"): (_read_approval_event, own_account),
+        ("aws.ssm", APPROVAL_ENDED): (_read_approval_event, own_account),
     }
     source, detail_type = event.get("source"), event["detail-type"]
     kind = next((known for known in readers if known == (source, detail_type)), None)

@@ -308,7 +308,7 @@ def test_a_slow_import_is_retried_within_the_functions_timeout(
     function: MakeFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedded_aws.services.lambda_.environments._INIT_SECONDS", 0.3)
-    slow = function("import time\ntime.sleep(1)\ndef handler(event, context): return 'loaded'", Timeout=60)
+    slow = function("import time\ntime.sleep(3)\ndef handler(event, context): return 'loaded'", Timeout=60)
 
     assert slow.result() == "loaded"
     slow.client.update_function_configuration(FunctionName=slow.name, Timeout=1, Description="too short")

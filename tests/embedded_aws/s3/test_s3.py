@@ -197,7 +197,10 @@ def test_an_unencoded_plus_in_a_copy_source_is_a_space(s3: Any, bucket: str) -> 
         params["headers"]["x-amz-copy-source"] = f"{bucket}/a+b"
 
     s3.meta.events.register("before-call.s3.CopyObject", send_unencoded)
-    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a+b"})
+    try:
+        s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a+b"})
+    finally:
+        s3.meta.events.unregister("before-call.s3.CopyObject", send_unencoded)
 
     assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"space"
 

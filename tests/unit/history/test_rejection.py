@@ -19,6 +19,7 @@ class SystemsManager:
         self.execution = {
             "DocumentName": runbook,
             "AutomationExecutionStatus": status,
+            "FailureMessage": "No role.",
             "Parameters": {
                 "Application": ["reviews"],
                 "SourceKind": ["model"],
@@ -42,7 +43,17 @@ def resolved(table: PromotionTable, ssm: SystemsManager) -> dict[str, Any]:
         ("TimedOut", "", "The approval timed out before anyone decided."),
         ("Cancelled", "", "The approval request was canceled."),
         ("Rejected", "", "Rejected by an approver."),
-        ("Failed", "", "The approval runbook ended with the status Failed before anyone decided."),
+        (
+            "Failed",
+            "",
+            "The approval runbook ended with the status Failed before the candidate was approved or rejected. No role.",
+        ),
+        # One of two approvers had approved when the automation failed.
+        (
+            "Failed",
+            f'{{"Approver": "{OPERATOR}", "Decision": "Approve"}}',
+            "The approval runbook ended with the status Failed before the candidate was approved or rejected. No role.",
+        ),
         ("Failed", f'{{"Approver": "{OPERATOR}"}}', f"Rejected by {OPERATOR}."),
         (
             "Failed",

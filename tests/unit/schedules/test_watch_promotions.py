@@ -5,17 +5,53 @@ from typing import Any
 import boto3
 import pytest
 
+from promotion.aws import executions
 from promotion.errors import PromotionError, TransientError
-from promotion.history import recovery
+from promotion.history import approval, events, recovery
+from promotion.source import request
 from schedules import watch_promotions
 from tests.support.lambda_context import CONTEXT
 from tests.support.promotion_table import FIRST, NAME, get, hold, put
+from tests.support.s3_faults import client_error
 
+MACHINE = FIRST.rpartition(":")[0].replace(":execution:", ":stateMachine:")
 NOW = datetime.datetime.now(datetime.UTC)
 
 
 def watch() -> dict[str, Any]:
-    return watch_promotions.handler({"stage": "qa", "table": NAME, "bus": "default"}, CONTEXT)
+    given = {"stage": "qa", "table": NAME, "bus": "default", "state_machine": MACHINE, "upstream_stage": ""}
+    role = {"upstream_role_arn": "arn:aws:iam::111111111111:role/reader", "external_id": "model-promotion-qa"}
+    return watch_promotions.handler(given | role, CONTEXT)
+
+
+class Upstream:
+    """The lists of the upstream account."""
+
+    def __init__(self, error: Exception | None = None, **pages: list[dict[str, Any]]) -> None:
+        self._error, self._pages = error, pages
+
+    def get_paginator(self, operation: str) -> Any:
+        self._operation = operation
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        assert request["PaginationConfig"] == {"PageSize": 100}
+        if self._error:
+            raise self._error
+        member = {
+            "list_training_jobs": "TrainingJobSummaries",
+            "list_hyper_parameter_tuning_jobs": "HyperParameterTuningJobSummaries",
+            "list_model_packages": "ModelPackageSummaryList",
+        }[self._operation]
+        return [{member: self._pages.get(self._operation, [])}]
+
+
+@pytest.fixture(autouse=True)
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Upstream:
+    """Let the upstream account be empty."""
+    empty = Upstream()
+    monkeypatch.setattr(watch_promotions, "upstream_client", lambda *_: empty)
+    return empty
 
 
 def statistic(name: str, metric: str) -> float:
@@ -37,7 +73,15 @@ def maximum(metric: str) -> float:
 
 
 def test_the_metrics_are_zero_without_locks_and_pending_approvals(dynamodb: Any) -> None:
-    assert watch() == {"held": {}, "recovering": [], "waiting": {}, "published": [], "differing": {}}
+    nothing: dict[str, Any] = {
+        "held": {},
+        "recovering": [],
+        "waiting": {},
+        "published": [],
+        "differing": {},
+        "missed": [],
+    }
+    assert watch() == nothing
 
     assert maximum("LockHeldSeconds") == 0
     assert maximum("ApprovalWaitingSeconds") == 0
@@ -79,7 +123,7 @@ def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa")
     put_live("ratings-qa")
 
@@ -97,7 +141,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa")
     watch()
     dynamodb.delete_item(TableName=NAME, Key={"kind": {"S": "live"}, "key": {"S": "reviews-qa"}})
@@ -114,7 +158,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
 def test_an_endpoint_that_cannot_be_checked_does_not_prevent_the_others_and_counts_as_before(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: None)
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: None)
     for endpoint in ("broken-qa", "reviews-qa"):
         put_live(endpoint)
     watch()
@@ -130,7 +174,7 @@ def test_an_endpoint_that_is_being_changed_is_neither_counted_nor_reported_again
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa")
     first = watch()
     hold("reviews-qa", FIRST, acquired_at=NOW.isoformat())
@@ -153,11 +197,11 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
     def fail(*_: Any) -> None:
         raise TransientError("PutEvents: unavailable")
 
-    monkeypatch.setattr(watch_promotions, "_publish", fail)
+    monkeypatch.setattr(events, "publish_difference", fail)
     with pytest.raises(PromotionError, match="unavailable"):
         watch()
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     watch()
 
     assert statistic("Minimum", "DifferingEndpoints") == 1
@@ -166,9 +210,130 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
 
 def test_the_email_of_a_difference_contains_no_link(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[dict[str, Any]] = []
-    monkeypatch.setattr(watch_promotions, "_publish", lambda bus, kind, detail: published.append(detail))
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     put_live("reviews-qa", model_name="HTTPS://example.org")
 
     watch()
 
     assert "the model example.org is on record" in published[0]["summary"]
+
+
+def job(name: str, minutes: float) -> dict[str, Any]:
+    """Return the summary of a training job that completed so many minutes ago."""
+    arn = f"arn:aws:sagemaker:eu-west-1:111111111111:training-job/{name}"
+    completed = NOW - datetime.timedelta(minutes=minutes)
+    return {"TrainingJobName": name, "TrainingJobArn": arn, "CreationTime": completed, "LastModifiedTime": completed}
+
+
+def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return a list to which the input of each execution is added that the check starts."""
+    inputs: list[dict[str, Any]] = []
+
+    def start(stepfunctions: Any, execution: str, name: str, given: dict[str, Any]) -> bool:
+        assert execution.startswith(MACHINE.replace(":stateMachine:", ":execution:"))
+        inputs.append(given)
+        return True
+
+    monkeypatch.setattr(executions, "start", start)
+    return inputs
+
+
+def test_a_job_whose_event_was_lost_gets_the_execution_of_its_event(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = started(monkeypatch)
+    put("started", "since", at=(NOW - datetime.timedelta(hours=20)).isoformat())
+    put("started", f"{NOW:%Y-%m-%d}#training_job#heard", execution=FIRST)
+    jobs = [job("recent", 2), job("heard", 60), job("lost", 60), job("before-this-stage", 21 * 60)]
+    upstream = Upstream(list_training_jobs=jobs)
+    monkeypatch.setattr(watch_promotions, "upstream_client", lambda *_: upstream)
+
+    found = watch()["missed"]
+
+    assert found == ["arn:aws:sagemaker:eu-west-1:111111111111:training-job/lost"]
+    assert [request.read(each, "111111111111", "222222222222", "eu-west-1") for each in inputs] == [
+        request.Promote("training_job", "lost", by_event=True)
+    ]
+
+
+def test_lost_events_of_tuning_jobs_and_model_packages_are_found(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = started(monkeypatch)
+    put("started", "since", at=(NOW - datetime.timedelta(hours=20)).isoformat())
+    hour_ago = NOW - datetime.timedelta(hours=1)
+    arns = {kind: f"arn:aws:sagemaker:eu-west-1:111111111111:{kind}/reviews" for kind in ("model-package", "tuning")}
+    tuning = {"HyperParameterTuningJobName": "reviews", "HyperParameterTuningJobArn": arns["tuning"]}
+    upstream = Upstream(
+        list_hyper_parameter_tuning_jobs=[tuning | {"CreationTime": hour_ago, "LastModifiedTime": hour_ago}],
+        list_model_packages=[{"ModelPackageArn": arns["model-package"], "CreationTime": hour_ago}],
+    )
+    monkeypatch.setattr(watch_promotions, "upstream_client", lambda *_: upstream)
+
+    watch()
+
+    assert [request.read(each, "111111111111", "222222222222", "eu-west-1") for each in inputs] == [
+        request.Promote("tuning_job", "reviews", by_event=True),
+        request.Promote("model_package", arns["model-package"], by_event=True),
+    ]
+
+
+def test_nothing_is_missed_before_the_first_check(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream = Upstream(list_training_jobs=[job("earlier", 60)])
+    monkeypatch.setattr(watch_promotions, "upstream_client", lambda *_: upstream)
+
+    assert watch()["missed"] == watch()["missed"] == []
+    assert datetime.datetime.fromisoformat((get("started", "since") or {})["at"]) >= NOW
+
+
+def test_an_upstream_account_without_the_permission_is_no_failure(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = client_error("AccessDeniedException", "not authorized", "ListTrainingJobs")
+    monkeypatch.setattr(watch_promotions, "upstream_client", lambda *_: Upstream(denied))
+
+    assert watch()["missed"] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "minutes", "heard", "starts", "remains"),
+    [
+        ("Rejected", 60, False, True, False),
+        ("Rejected", 60, True, False, False),
+        ("TimedOut", 5, False, False, True),
+        ("Waiting", None, False, False, True),
+    ],
+)
+def test_an_approval_that_ended_without_an_event_is_reported(
+    dynamodb: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    minutes: float | None,
+    heard: bool,
+    starts: bool,
+    remains: bool,
+) -> None:
+    inputs = started(monkeypatch)
+    identifier = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+    record = {"endpoint": "reviews-qa", "digest": "d", "source_name": "reviews-1"}
+    put("approval", "reviews-qa#d", execution=FIRST, automation=identifier, promotion=json.dumps(record))
+    if heard:
+        put("started", f"{NOW:%Y-%m-%d}#approval#{identifier}", execution=FIRST)
+    automation: dict[str, Any] = {
+        "AutomationExecutionId": identifier,
+        "AutomationExecutionStatus": status,
+        "StepExecutions": [],
+    }
+    automation["ExecutionStartTime"] = NOW - datetime.timedelta(hours=2)
+    if minutes is not None:
+        automation["ExecutionEndTime"] = NOW - datetime.timedelta(minutes=minutes)
+    monkeypatch.setattr(approval, "find", lambda *_: automation)
+
+    found = watch()
+
+    assert (len(inputs), len(found["missed"])) == (starts, starts)
+    for each in inputs:
+        assert request.read(each, "111111111111", FIRST.split(":")[4], "eu-west-1") == request.PublishRejection(
+            identifier
+        )
+    assert ("ended" not in (get("approval", "reviews-qa#d") or {})) == remains
