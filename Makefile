@@ -48,6 +48,7 @@ docs: setup ## Generate the state graph, the tables and the list of messages in 
 	PYTHONPATH=functions $(RUN) python -m docs.acceptance
 	PYTHONPATH=functions:. $(RUN) python -m docs.probes
 	$(RUN) python -m docs.messages
+	PYTHONPATH=functions $(RUN) python -m docs.json_schemas
 	PYTHONPATH=functions $(RUN) python -m docs.overhead
 
 aws-images: $(UV) ## Generate the table of AWS's images from the data of the SageMaker Python SDK.

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
 
 from docs import acceptance, effects, limits, messages, picture, probes
 from promotion.endpoint import smoke_test
@@ -166,6 +167,22 @@ def test_the_stacks_are_deployed_in_one_order_everywhere() -> None:
         assert re.findall(r"make deploy STAGE=([\w-]+)", (ROOT / page).read_text()) == order, page
     table = re.findall(r"(?m)^\| `([\w-]+)` \|.*`(?:template|upstream).yaml`", (ROOT / "docs/deploying.md").read_text())
     assert table == order
+
+
+def test_the_lists_in_samconfig_have_no_spaces_which_end_a_value() -> None:
+    """SAM CLI separates parameters at spaces: of `UpstreamBuckets=a, b`, the stack would get only the first bucket."""
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    given = [
+        parameter
+        for value in environments.values()
+        if isinstance(value, dict)
+        for parameter in value["deploy"]["parameters"]["parameter_overrides"]
+    ]
+
+    assert CfnParameterOverridesType().convert(("UpstreamBuckets=a, b",), None, None) == {"UpstreamBuckets": "a,"}
+    for parameter in given:
+        name, value = parameter.split("=", 1)
+        assert CfnParameterOverridesType().convert((parameter,), None, None) == {name: value}
 
 
 def test_the_stacks_are_removed_in_the_opposite_order() -> None:

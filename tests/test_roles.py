@@ -151,3 +151,12 @@ def test_no_role_is_granted_a_permission_twice() -> None:
                 for on in listed(each["Resource"])
             ]
             assert len(grants) == len(set(grants)), name
+
+
+def test_a_serving_role_can_join_a_subnet_that_another_account_shares() -> None:
+    text = json.dumps(STACKS["application.yaml"]["ServingRole"])
+
+    for kind in ("subnet", "security-group"):
+        assert f"arn:${{AWS::Partition}}:ec2:${{AWS::Region}}:*:{kind}/*" in text
+    # The network interfaces are the account's own.
+    assert "arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:network-interface/*" in text

@@ -30,6 +30,10 @@ _DOWNLOADS = "/layers/"
 patches = Patches("5.2.5")
 _upload_in_moto = ECRBackend.upload_layer_part
 _complete_in_moto = ECRBackend.complete_layer_upload
+_validate_in_moto = ECRBackend._validate_registry_policy_action
+_SCOPE = "REGISTRY_POLICY_SCOPE"
+# The account settings by account, region and name.
+_settings: dict[tuple[str, str, str], str] = {}
 # The content of a layer by the secret in its URL.
 _downloads: dict[str, bytes] = {}
 
@@ -60,7 +64,30 @@ def install(host: Host) -> None:
     ECRBackend, "_validate_registry_policy_action", "moto accepts registry policies for three actions only."
 )
 def _validate_registry_policy_action(backend: ECRBackend, policy_text: str) -> None:
-    """Accept every action: "all ECR actions in the policy" (user guide, registry-permissions)."""
+    """Accept every action, unless the scope of registry policies is V1 (user guide, registry-permissions-create)."""
+    if _setting(backend, _SCOPE) == "V1":
+        _validate_in_moto(backend, policy_text)
+
+
+@patches.replaces(ECRResponse, "get_account_setting", "moto does not implement it.", adds=True)
+def _get_account_setting(response: ECRResponse) -> ActionResult:
+    name = response._get_param("name")
+    return ActionResult({"name": name, "value": _setting(response.ecr_backend, name)})
+
+
+@patches.replaces(ECRResponse, "put_account_setting", "moto does not implement it.", adds=True)
+def _put_account_setting(response: ECRResponse) -> ActionResult:
+    name, value = response._get_param("name"), response._get_param("value")
+    _setting(response.ecr_backend, name)
+    _settings[response.ecr_backend.account_id, response.ecr_backend.region_name, name] = value
+    return ActionResult({"name": name, "value": value})
+
+
+def _setting(backend: ECRBackend, name: str) -> str:
+    """Return an account setting. "For new users, your registries are automatically configured to use V2"."""
+    if name != _SCOPE:
+        raise NotImplementedError(f"the account setting {name}")
+    return _settings.get((backend.account_id, backend.region_name, name), "V2")
 
 
 @patches.replaces(ECRResponse, "ecr_backend", "moto searches the caller's account for every repository.")
@@ -204,7 +231,14 @@ def _sha256(content: bytes) -> str:
 
 def _required(call: Call) -> Needs:
     match call.operation:
-        case "GetAuthorizationToken" | "PutRegistryPolicy" | "GetRegistryPolicy" | "DeleteRegistryPolicy":
+        case (
+            "GetAuthorizationToken"
+            | "PutRegistryPolicy"
+            | "GetRegistryPolicy"
+            | "DeleteRegistryPolicy"
+            | "GetAccountSetting"
+            | "PutAccountSetting"
+        ):
             yield Need(f"ecr:{call.operation}", ("*",))
         case (
             "BatchGetImage"

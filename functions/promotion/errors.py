@@ -9,7 +9,7 @@ the state machine, not one for each cause:
   - PromotionRefusedError  the candidate or the endpoint cannot be used     -> Promotion failed
   - EndpointBusyError      another party is changing the endpoint           -> wait
   - TransientError         AWS reported a transient error                   -> retry a few times
-  - ThrottledError         AWS accepts only so many requests a second       -> retry for a quarter of an hour
+  - ThrottledError         AWS accepts only so many requests a second       -> retry for half an hour
   - UnfinishedError        the function ran out of time                     -> invoke again until done
 """
 

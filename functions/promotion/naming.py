@@ -20,6 +20,8 @@ VARIANT = "AllTraffic"
 SHADOW_VARIANT = "Shadow"
 """The shadow variant's default name."""
 
+_EXECUTION_NAME = re.compile(r"[A-Za-z0-9_.+=@-]+")
+
 
 def endpoint_name(application: str, stage: str) -> str:
     """Return `<application>-<stage>`; raise InvalidRequestError if it is longer than SageMaker allows."""
@@ -30,6 +32,19 @@ def endpoint_name(application: str, stage: str) -> str:
             "application name."
         )
     return name
+
+
+def check_execution_name(execution: str) -> None:
+    """Raise InvalidRequestError if the name of an execution, by its ARN, is not accepted everywhere it is passed on.
+
+    It is a session name of STS, a tag of SageMaker and a parameter of the runbook. Step Functions accepts more.
+    """
+    name = execution.rsplit(":", 1)[-1]
+    if not _EXECUTION_NAME.fullmatch(name):
+        raise InvalidRequestError(
+            f"The execution has the name {name}, which STS and SageMaker do not accept. Nothing was changed. Start it "
+            "again without a name, or with a name of letters, digits and the characters - _ . + = @"
+        )
 
 
 def resource_name(application: str, stage: str, created_at: str, content: str) -> str:

@@ -12,6 +12,9 @@ from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
+# The holder of the lock is checked at the first one of so many attempts.
+_CHECKS = 5
+
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -22,7 +25,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if lock.acquire(table, event["execution"], record, now.isoformat()):
         return {"acquired": True, "holder": ""}
     holder = lock.holder(table, endpoint)
-    if holder and recover_if_dead(table, client("stepfunctions"), endpoint, holder, now):
+    # Step Functions accepts 15 DescribeExecution a second, of all waiting promotions together.
+    if (
+        holder
+        and event["checks"] % _CHECKS == 0
+        and recover_if_dead(table, client("stepfunctions"), endpoint, holder, now)
+    ):
         logger.info("Recovery started", endpoint=endpoint, of=holder.execution)
     name = holder.execution if holder else ""
     logger.info("Lock held by another execution", endpoint=endpoint, holder=name)

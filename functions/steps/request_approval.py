@@ -8,6 +8,7 @@ from typing import Any
 from promotion.aws.clients import client
 from promotion.endpoint.state import is_older
 from promotion.history import approval_requests, events, records
+from promotion.history.approval import Policy
 from promotion.history.table import PromotionTable
 from promotion.messages import message
 from promotion.record import PromotionRecord
@@ -19,6 +20,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return whether the approval was requested as `outcome`, and the `reason`."""
     record: PromotionRecord = event["promotion"]
     execution, ssm = event["execution"], client("ssm")
+    Policy.from_json(event["approval_policy"]).check()
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     # An earlier start may have failed to cancel the requests that it superseded.
     superseded = approval_requests.supersede_older(table, ssm, endpoint)

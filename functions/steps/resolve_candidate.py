@@ -12,7 +12,7 @@ from promotion.errors import InvalidInputError, InvalidRequestError
 from promotion.history import approval, missed_events, recovery, rejection, rollback, starter
 from promotion.history.approval import Policy
 from promotion.history.table import PromotionTable
-from promotion.naming import endpoint_name
+from promotion.naming import check_execution_name, endpoint_name
 from promotion.plan.settings import load
 from promotion.record import PromotionRecord
 from promotion.source import reader, request
@@ -39,6 +39,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _resolved(event: dict[str, Any]) -> dict[str, Any]:
     execution, stage, started_at = event["execution"], event["stage"], event["started_at"]
     region, own_account = execution.split(":")[3:5]
+    check_execution_name(execution)
     table, ssm = PromotionTable(client("dynamodb"), event["table"]), client("ssm")
     policy = approval.Policy.from_json(event["approval_policy"])
     requested = request.read(event["input"], event["upstream_account"], own_account, region)

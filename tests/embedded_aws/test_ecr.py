@@ -185,3 +185,17 @@ def test_cloudformation_does_not_replace_an_existing_registry_policy(
 
     assert json.loads(ecr.get_registry_policy()["policyText"]) == policy
     ecr.delete_registry_policy()
+
+
+def test_a_registry_policy_of_the_first_scope_permits_no_pulls(ecr: Any) -> None:
+    """Registries of older accounts have the scope V1 until it is changed."""
+    pull = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "ecr:BatchGetImage", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [pull]})
+    assert ecr.get_account_setting(name="REGISTRY_POLICY_SCOPE")["value"] == "V2"
+    ecr.put_account_setting(name="REGISTRY_POLICY_SCOPE", value="V1")
+
+    assert code(ecr.put_registry_policy, policyText=policy) == "InvalidParameterException"
+
+    ecr.put_account_setting(name="REGISTRY_POLICY_SCOPE", value="V2")
+    assert ecr.put_registry_policy(policyText=policy)["registryId"] == ACCOUNT
+    ecr.delete_registry_policy()

@@ -246,6 +246,36 @@ def descriptions() -> Iterator[Hostile]:
             "the field Quantum",
         ),
         (
+            "with an artifact's field that is not known",
+            "model",
+            changed(MODEL, "PrimaryContainer.ModelDataSource.S3DataSource.Quantum", True),
+            "the field Quantum",
+        ),
+        (
+            "with a license's field that is not known",
+            "model",
+            changed(MODEL, "PrimaryContainer.ModelDataSource.S3DataSource.ModelAccessConfig", {"Quantum": True}),
+            "the field ModelDataSource.S3DataSource.ModelAccessConfig.Quantum",
+        ),
+        (
+            "of a private hub",
+            "model",
+            changed(MODEL, "PrimaryContainer.ModelDataSource.S3DataSource.HubAccessConfig", {"HubContentArn": "arn"}),
+            "its field HubAccessConfig: it refers to a model of JumpStart",
+        ),
+        (
+            "whose artifacts have a field that is not known",
+            "training_job",
+            changed(JOB, "ModelArtifacts.Quantum", "s3://artifacts/other"),
+            "the field ModelArtifacts.Quantum",
+        ),
+        (
+            "whose artifacts are compressed in a way that is not known",
+            "training_job",
+            JOB | {"OutputDataConfig": {"S3OutputPath": "s3://artifacts", "CompressionType": "ZSTD"}},
+            "its field OutputDataConfig.CompressionType",
+        ),
+        (
             "made of a package of a stranger's",
             "model",
             changed(

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from command import executions
 from embedded_aws.aws import EmbeddedAws
+from tests.embedded_aws.support.customers import Queue
 from tests.support import command
 from tests.support.approvals import automation_ended, waiting_approval
 from tests.support.command import Printed
@@ -49,6 +51,7 @@ class Story:
     directory: Path
     jobs: list[str] = dataclasses.field(default_factory=list)
     tried: dict[str, list[Printed]] = dataclasses.field(default_factory=dict)
+    queues: dict[str, Queue] = dataclasses.field(default_factory=dict)
 
     def run(self, profile: str, *arguments: str) -> Printed:
         return command.run(self.aws, profile, *arguments)
@@ -62,6 +65,20 @@ class Story:
         printed = self.run(profile, verb, *(names.get(argument, argument) for argument in arguments), *more)
         tried.append(printed)
         return printed
+
+
+def subscribe(stage: Stage, name: str) -> Queue:
+    """Subscribe a queue to the application's events with the documented pattern, and to its approval requests."""
+    page = (ROOT / "docs/events.md").read_text()
+    (found,) = re.findall(r"<!-- pattern -->\n```json\n(.*?)```", page, re.DOTALL)
+    pattern = json.loads(found)
+    assert pattern["detail"] == {"stage": ["production"], "application": ["reviews"]}
+    pattern["detail"] = {"stage": [stage.name], "application": [APPLICATION]}
+    pattern["detail-type"].append("Model Promotion Approval Requested")
+    queue, rule = Queue(name, stage.account), {"Name": name, "EventBusName": stage.stack}
+    stage.client("events").put_rule(**rule, EventPattern=json.dumps(pattern))
+    stage.client("events").put_targets(Rule=name, EventBusName=stage.stack, Targets=[{"Id": "queue", "Arn": queue.arn}])
+    return queue
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,11 +95,14 @@ def story(stacks: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Stor
     one = Story(stacks, tmp_path_factory.mktemp("command"))
     for stage in (qa, production):
         register(stage, APPLICATION)
-    for label in ("first", "second"):
+        one.queues[stage.name] = subscribe(stage, one.directory.name)
+    for label in ("first", "second", "bad"):
         # Its event promotes nothing, since it has no tag of an application.
         one.jobs.append(lab.train(APPLICATION, label, tagged=False))
         arn = lab.client("sagemaker").describe_training_job(TrainingJobName=one.jobs[-1])["TrainingJobArn"]
         tag = {"Key": "model-promotion:smoke-test", "Value": lab.suite(APPLICATION, f"label == '{label}'")}
+        if label == "bad":
+            tag["Value"] = lab.suite(APPLICATION, "label == 'good'")
         lab.client("sagemaker").add_tags(ResourceArn=arn, Tags=[tag])
 
     assert one.try_next("qa", "promote", "--json", **{JOB: one.jobs[0]}).code == 0
@@ -94,6 +114,8 @@ def story(stacks: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Stor
     one.tried["promote again"] = [again]
     waiting_approval(production, APPLICATION)
     one.try_next("production", "reject", "--yes")
+    failing = one.run("qa", "promote", "training-job", one.jobs[2], "--application", APPLICATION)
+    one.tried["promote a bad model"] = [failing]
     one.try_next("qa", "preview", "--json", **{JOB: one.jobs[1]})
     one.try_next("qa", "preview")
     one.try_next("qa", "undo", "--yes", "--json")
@@ -112,6 +134,34 @@ def test_promote_waits_and_prints_the_result(story: Story) -> None:
     assert "  Run smoke test\n" in as_text.error
     assert re.match(rf"Promoted\. {APPLICATION}: promoted\. Model {APPLICATION}-qa-", as_text.out)
     assert "Execution: https://eu-west-1.console.aws.amazon.com/states/home" in as_text.out
+
+
+def test_promote_of_a_bad_model_ends_with_1_and_the_reason(story: Story) -> None:
+    (failed,) = story.tried["promote a bad model"]
+
+    assert failed.code == 1
+    assert failed.out.startswith("Promotion failed (SmokeTestFailed). The smoke test of model ")
+
+
+def test_a_subscriber_gets_the_events_of_its_application_as_their_schema_says(story: Story) -> None:
+    """The examples in events/ have the same keys as these events."""
+    paths = [ROOT / "events/promotion-succeeded.json", *(ROOT / "events/published").iterdir()]
+    examples = [json.loads(path.read_text()) for path in paths]
+    schema = json.loads((ROOT / "docs/schemas/events.schema.json").read_text())
+
+    events = [json.loads(body) for queue in story.queues.values() for body in queue.bodies(4)]
+
+    for event in events:
+        jsonschema.validate(event, schema)
+    kinds = [event["detail-type"].removeprefix("Model Promotion ") for event in events]
+    assert sorted(kinds) == ["Approval Requested"] * 2 + ["Failed", "Rejected"] + ["Succeeded"] * 4
+    # The record of a rollback has further keys.
+    keys = [
+        (each["detail-type"], set(each["detail"])) for each in events if "original_source_kind" not in each["detail"]
+    ]
+    for example in examples:
+        if "Differs" not in example["detail-type"]:
+            assert (example["detail-type"], set(example["detail"])) in keys
 
 
 def test_promote_can_only_start_the_execution(story: Story) -> None:
@@ -160,8 +210,10 @@ def test_live_history_and_status_print_tables(story: Story) -> None:
     assert live.out.splitlines()[0].startswith("APPLICATION ")
     assert re.search(rf"(?m)^{APPLICATION} .* rollback to {story.jobs[0]}$", live.out)
     lines = history.out.splitlines()
-    assert lines[0].split() == ["ENDED", "RESULT", "MODEL", "SOURCE"]
-    assert [line.split()[-1] for line in lines[1:]] == [story.jobs[0], *story.jobs[::-1]]
+    assert lines[0].split() == ["ENDED", "RESULT", "MODEL", "SOURCE", "REASON"]
+    sources = [f"rollback to {story.jobs[0]}", *story.jobs[::-1]]
+    assert [source in line for source, line in zip(sources, lines[1:], strict=True)] == [True] * 4
+    assert [line.split()[2] for line in lines[1:]] == ["Succeeded", "Failed", "Succeeded", "Succeeded"]
     assert status.out.startswith("Stage qa: ")
     assert re.search(rf"(?m)^{APPLICATION} +{APPLICATION}-qa-\d{{8}}-\d{{4}}-\w{{8}} .* InService", status.out)
 

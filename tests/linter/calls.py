@@ -134,15 +134,16 @@ def function_that_outlasts_its_task(project: Project) -> Iterator[str]:
 
 @rule
 def unread_payload_field(project: Project) -> Iterator[str]:
-    for name, state, module in _called_modules(project):
-        for field in sorted(payload_of(state).keys() - _fields_read(project.texts[module])):
+    for name, state, module in called_modules(project):
+        text = project.texts[module]
+        for field in sorted(payload_of(state).keys() - fields_read(text) - optional_fields(text)):
             yield f"{name}: {module} does not read event[{field!r}]."
 
 
 @rule
 def missing_payload_field(project: Project) -> Iterator[str]:
-    for name, state, module in _called_modules(project):
-        for field in sorted(_fields_read(project.texts[module]) - payload_of(state).keys()):
+    for name, state, module in called_modules(project):
+        for field in sorted(fields_read(project.texts[module]) - payload_of(state).keys()):
             yield f"{name}: the Payload has no {field}, which {module} reads."
 
 
@@ -155,7 +156,7 @@ def event_passed_to_another_module(project: Project) -> Iterator[str]:
                 yield f"{module}, line {line}: passes its event to another module. Pass the fields instead."
 
 
-def _called_modules(project: Project) -> Iterator[tuple[str, dict[str, Any], str]]:
+def called_modules(project: Project) -> Iterator[tuple[str, dict[str, Any], str]]:
     for name, state in project.states("Task"):
         if function := project.function_of(state):
             yield (
@@ -166,8 +167,19 @@ def _called_modules(project: Project) -> Iterator[tuple[str, dict[str, Any], str
 
 
 @functools.cache
-def _fields_read(module: str) -> set[str]:
+def fields_read(module: str) -> set[str]:
     return {field for node in ast.walk(ast.parse(module)) if (field := _field(node)) is not None}
+
+
+@functools.cache
+def optional_fields(module: str) -> set[str]:
+    """Return the fields of the event that `module` reads with event.get, because the released definition has none."""
+    calls = [node for node in ast.walk(ast.parse(module)) if isinstance(node, ast.Call) and _is_get(node.func)]
+    return {str(node.args[0].value) for node in calls if node.args and isinstance(node.args[0], ast.Constant)}
+
+
+def _is_get(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "get" and _is_event(node.value)
 
 
 def _field(node: ast.AST) -> str | None:
@@ -188,6 +200,7 @@ def _passed_events(module: str) -> list[int]:
     allowed: set[ast.AST] = {
         node.value for node in nodes if isinstance(node, ast.Subscript) and _field(node) is not None
     }
+    allowed |= {node.value for node in nodes if isinstance(node, ast.Attribute) and _is_get(node)}
     for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
             allowed |= set(node.args)
@@ -197,9 +210,9 @@ def _passed_events(module: str) -> list[int]:
 @rule
 def missing_result_field(project: Project) -> Iterator[str]:
     """Each field of a function's result that a state reads is written by its module or one that it imports."""
-    for name, state, module in _called_modules(project):
+    for name, state, module in called_modules(project):
         read = {field for text in texts(state) for field in re.findall(r"\$states\.result\.Payload\.(\w+)", text)}
-        for field in sorted(read - _names_written(project, module)):
+        for field in sorted(read - names_written(project, module)):
             yield f"{name}: reads {field}, which {module} does not return."
     for variable, written in _results(project).items():
         for name, state in project.states():
@@ -212,12 +225,12 @@ def _results(project: Project) -> dict[str, set[str]]:
     """Return the variables that contain only whole results or objects, and the fields that these can have."""
     found: dict[str, set[str]] = {}
     unknown: set[str] = set()
-    modules = {id(state): module for _, state, module in _called_modules(project)}
+    modules = {id(state): module for _, state, module in called_modules(project)}
     for place in objects(project.definition):
         assigned = place.get("Assign", {})
         for variable, value in assigned.items() if isinstance(assigned, dict) else ():
             if value == "{% $states.result.Payload %}" and id(place) in modules:
-                found.setdefault(variable, set()).update(_names_written(project, modules[id(place)]))
+                found.setdefault(variable, set()).update(names_written(project, modules[id(place)]))
             elif isinstance(value, dict):
                 found.setdefault(variable, set()).update(value)
             elif value is not None:
@@ -225,7 +238,7 @@ def _results(project: Project) -> dict[str, set[str]]:
     return {variable: fields for variable, fields in found.items() if variable not in unknown}
 
 
-def _names_written(project: Project, module: str) -> set[str]:
+def names_written(project: Project, module: str) -> set[str]:
     imported = [f"functions/{name.replace('.', '/')}.py" for name in imports(project.texts[module])]
     return set().union(*(_written(project.texts[path]) for path in [module, *imported] if path in project.texts))
 

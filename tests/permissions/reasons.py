@@ -60,6 +60,11 @@ GRANTED = [
         "AWS's documentation has two forms of the runbook's ARN, and does not say which one IAM evaluates.",
     ),
     Unused(
+        "people.yaml Operator",
+        ("ssm:StartAutomationExecution",),
+        "AWS's documentation has two forms of the runbook's ARN, and does not say which one IAM evaluates.",
+    ),
+    Unused(
         "upstream.yaml NotificationsKey EnableIAMPolicies",
         ("kms:*",),
         "AWS warns that without it, the key can become unmanageable. No role of the stack uses it.",

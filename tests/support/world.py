@@ -432,6 +432,7 @@ class Lab:
 def deploy() -> None:
     """Deploy the project's stacks, and push the images that the lab's models are served by, which QA may pull."""
     arns = [f"arn:aws:ecr:{accounts.REGION}:{DEV}:repository/{name}" for name in ("echo", "team/*")]
-    stacks.deploy(lambda _: None, {"RepositoryArns": ",".join(arns), "CreateArtifactKey": "true"})
+    images = {"RepositoryArns": ",".join(arns), "FurtherAccountIds": PRODUCTION}
+    stacks.deploy(lambda _: None, images | {"CreateArtifactKey": "true"})
     for repository, tag in (("echo", "1"), ("team/server", "1.0"), ("team/second", "2")):
         Lab().push(repository, tag)

@@ -1,16 +1,27 @@
 import datetime
 import fnmatch
 import re
+from pathlib import Path
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedded_aws.services.cloudformation import templates
 from promotion.errors import InvalidRequestError
-from promotion.naming import application_name, endpoint_name, resource_name, resource_prefix, sha256_of
+from promotion.naming import (
+    application_name,
+    check_execution_name,
+    endpoint_name,
+    resource_name,
+    resource_prefix,
+    sha256_of,
+)
 
 # botocore's sagemaker model: ModelName, EndpointConfigName, EndpointName.
 SAGEMAKER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+ROOT = Path(__file__).parent.parent.parent
 TIME = "2026-01-02T03:04:05.000Z"
 DIGEST = "0a1b2c3d" + "f" * 56
 
@@ -139,3 +150,38 @@ def test_the_name_patterns_in_a_stages_roles_match_only_that_stage(
         matched = fnmatch.fnmatchcase(model, f"*-{other_stage}-????????-????-????????")
         assert matched is (stage == other_stage)
         assert fnmatch.fnmatchcase(endpoint_name(name, stage), f"*-{other_stage}") is (stage == other_stage)
+
+
+def _is_accepted(name: str) -> bool:
+    try:
+        check_execution_name(f"arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:{name}")
+    except InvalidRequestError:
+        return False
+    return True
+
+
+def test_the_name_of_an_execution_is_accepted_everywhere_it_is_passed_on() -> None:
+    """Step Functions accepts any character but white space and the ones in `forbidden` (API_StartExecution)."""
+    forbidden = '<>{}[]?*"#%\\^|~`$&,;:/'
+    session = re.compile(_pattern("sts", "roleSessionNameType"))
+    tag = re.compile(_pattern("sagemaker", "TagValue"))
+    document = templates.load((ROOT / "template.yaml").read_text())["Resources"]["Runbook"]["Properties"]["Content"]
+    runbook = re.compile(document["parameters"]["RequestedBy"]["allowedPattern"])
+    arn = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:"
+
+    for character in sorted({chr(code) for code in range(33, 127)} - set(forbidden)):
+        accepted = session.fullmatch(character) and tag.fullmatch(character) and runbook.fullmatch(arn + character)
+        assert _is_accepted(character) == bool(accepted), character
+
+
+@pytest.mark.parametrize("name", ["retry!", "reviews(2)", "it's"])
+def test_another_name_is_refused_with_an_instruction(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="Start it again without a name"):
+        check_execution_name(f"arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:{name}")
+
+
+def _pattern(service: str, shape: str) -> str:
+    model = botocore.session.get_session().get_service_model(service)
+    # Python has no classes of Unicode characters; the names here are in ASCII.
+    pattern = str(model.shape_for(shape).metadata["pattern"])
+    return pattern.replace(r"\p{L}", "a-zA-Z").replace(r"\p{N}", "0-9").replace(r"\p{Z}", " ")

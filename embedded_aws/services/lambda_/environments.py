@@ -39,8 +39,9 @@ from embedded_aws.services.lambda_ import forks, runtime
 _INIT_SECONDS = 10.0
 # A role's credentials are valid for an hour. An environment is not reused when they may expire soon.
 _LIFETIME_SECONDS = 2700.0
-# Lambda ends idle environments at any time. This limit spares a small machine.
-_MOST_IDLE = 20
+# Lambda ends idle environments at any time. This limit spares a small machine. If more functions took turns, each
+# invocation would be a cold start.
+_MOST_IDLE = 44
 _INTERPRETER_VARIABLES = {"LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find their own library
     _INTERPRETER_VARIABLES["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

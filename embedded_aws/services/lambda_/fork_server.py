@@ -43,9 +43,11 @@ def preload(packages: str, services: list[str]) -> None:
     load_file = loader.load_file
     read = functools.cache(lambda path: load_file(loader(), path))
     loader.load_file = lambda _, path: read(path)
-    session = importlib.import_module("boto3.session").Session("none", "none", region_name="us-east-1")
+    # The forks use this session. It reads the credentials and the region from the environment when a fork first does.
+    boto3 = importlib.import_module("boto3")
+    boto3.setup_default_session()
     for service in services:
-        session.client(service)
+        boto3.client(service, "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
     sys.path.remove(packages)
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from embedded_aws.services.lambda_ import fork_server
 
-# An interpreter reads these variables when it starts, so they would have no effect on a fork.
-_READ_AT_START = ("LANG", "LC_", "LD_", "PYTHON")
+# An interpreter reads these variables when it starts, and a session of the SDK when it is created. They would have no
+# effect on a fork.
+_SESSION = ("AWS_CONFIG_FILE", "AWS_DATA_PATH", "AWS_DEFAULT_PROFILE", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE")
+_READ_AT_START = ("LANG", "LC_", "LD_", "PYTHON", *_SESSION)
 
 
 class Fork:

@@ -9,6 +9,9 @@ from typing import Any
 MAXIMUM_DEPTH = 100
 """The number of nested lists and objects that are accepted."""
 
+EDITOR_KEY = "$schema"
+"""The key of a document that names its JSON Schema for editors. It has no meaning here."""
+
 _MAXIMUM_DIGITS = 400
 
 

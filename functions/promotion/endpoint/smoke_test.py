@@ -32,6 +32,9 @@ SKIP = "skip"
 MAXIMUM_BODY_BYTES = 6_291_456
 """The maximum size of a request and a response of InvokeEndpoint (botocore's sagemaker-runtime model)."""
 
+MAXIMA = {"repeat": 1000, "concurrency": 100}
+"""The maximum values of the integers in a suite."""
+
 _MAXIMUM_INVOCATIONS = 10_000
 _MAXIMUM_NAME_CHARACTERS = 200
 
@@ -82,16 +85,17 @@ def validated(suite: Any, where: str) -> dict[str, Any]:
 
     if not isinstance(suite, dict):
         raise invalid("it is not a JSON object")
+    suite = {key: value for key, value in suite.items() if key != strict_json.EDITOR_KEY}
     known = {"cases", *_SUITE_DEFAULTS}
     for key in suite:
         if key not in known:
             raise invalid(f"it has the unknown key {key!a:.100}{did_you_mean(key, known)}")
-    whole = _SUITE_DEFAULTS | suite
+    whole: dict[str, Any] = _SUITE_DEFAULTS | suite
     cases = whole.get("cases")
     if not isinstance(cases, list) or not cases:
         raise invalid("cases must be a list of at least one case")
     whole["cases"] = [_validated_case(case, f"cases[{index}]", invalid) for index, case in enumerate(cases)]
-    for key, maximum in (("repeat", 1000), ("concurrency", 100)):
+    for key, maximum in MAXIMA.items():
         if not is_number(whole[key]) or int(whole[key]) != whole[key] or not 1 <= whole[key] <= maximum:
             raise invalid(f"{key} must be an integer from 1 to {maximum}")
         whole[key] = int(whole[key])

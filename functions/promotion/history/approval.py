@@ -10,7 +10,7 @@ from typing import Any
 
 from promotion.aws import responses, strict_json
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 
@@ -79,6 +79,15 @@ class Policy:
     def from_json(cls, value: dict[str, Any]) -> Policy:
         """Build the policy from the object in the definition; `approvers` are separated by commas."""
         return cls(**value | {"approvers": tuple(value["approvers"].split(","))})
+
+    def check(self) -> None:
+        """Raise PromotionRefusedError if nobody could approve: more approvals are required than there are approvers."""
+        if self.minimum > len(set(self.approvers)):
+            raise PromotionRefusedError(
+                f"The stage requires {self.minimum} approvals (MinimumApprovals), but has only "
+                f"{len(set(self.approvers))} approvers (Approvers): {', '.join(self.approvers)}. No approval was "
+                "requested. Change one of these parameters of the stack, and start the promotion again."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 Retention needs all of it, however few resources it removes. An account can have thousands of resources, and SageMaker
 throttles their descriptions. So each is described once, by whichever promotion finds it first: endpoint configs and
-models never change, and an endpoint that changes has another time of its last modification (assumed to be so for every
-update). A read that is interrupted continues where it ended.
+models never change, and an endpoint that changes has another time of its last modification. That is assumed to be so
+for the start of every update; until its end, the endpoint refers to both configs. A read that is interrupted continues
+where it ended.
 
 What is remembered can be of a resource that was deleted, which would keep what it referred to. So a reference that
 `matters` is read again before it counts.
@@ -17,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.endpoint.state import BUSY
 from promotion.history.table import PromotionTable
 
 # SageMaker throttles more concurrent requests.
@@ -61,7 +61,7 @@ class References:
             operation = getattr(self.sagemaker, f"describe_{_OPERATIONS[kind]}")
             description = none_if_not_found(operation, **{f"{kind}Name": name})
             found = None if description is None else set(targets(description))
-            self._write(kind, name, versions.get(name) or items[name]["version"], found, description)
+            self._write(kind, name, versions.get(name) or items[name]["version"], found)
             return name, found
 
         with ThreadPoolExecutor(_REQUESTS_IN_FLIGHT) as pool:
@@ -83,10 +83,8 @@ class References:
         pages = self.sagemaker.get_paginator(f"list_{_OPERATIONS[kind]}s").paginate(**since, **PAGES)
         return [summary for page in pages for summary in page[f"{kind}s"]]
 
-    def _write(
-        self, kind: str, name: str, version: str, found: set[str] | None, description: dict[str, Any] | None
-    ) -> None:
-        if not self._remember or (description or {}).get("EndpointStatus") in BUSY:
+    def _write(self, kind: str, name: str, version: str, found: set[str] | None) -> None:
+        if not self._remember:
             return
         if found is None:
             self._table.delete("reference", f"{kind}#{name}")

@@ -119,6 +119,7 @@ def _parts(text: str, parameter: str, defaults: dict[str, Any], upstream_account
         raise InvalidRequestError(f"The settings in the parameter {parameter} are not valid JSON: {error}.") from error
     if not isinstance(document, dict):
         raise InvalidRequestError(f"The settings in the parameter {parameter} are not a JSON object.")
+    document.pop(strict_json.EDITOR_KEY, None)
     for part in document:
         if part not in _PARTS:
             raise InvalidRequestError(

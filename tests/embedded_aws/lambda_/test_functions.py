@@ -238,6 +238,26 @@ def test_variables_that_an_interpreter_reads_at_its_start_have_an_effect(functio
     assert lenient.result() == 5000
 
 
+def test_the_session_of_the_sdk_is_configured_by_the_functions_variables(function: MakeFunction) -> None:
+    configured = function(
+        """
+        import boto3, os
+        def handler(event, context):
+            client = boto3.client("sns")
+            key = client._request_signer._credentials.access_key
+            return [key == os.environ["AWS_ACCESS_KEY_ID"], client.meta.region_name, client.meta.config.retries["mode"]]
+        """,
+        {"config": "[profile mine]\nretry_mode = adaptive\n"},
+        Environment={"Variables": {"AWS_RETRY_MODE": "standard"}},
+    )
+    assert configured.result() == [True, "eu-west-1", "standard"]
+
+    profile = {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "mine"}
+    configured.client.update_function_configuration(FunctionName=configured.name, Environment={"Variables": profile})
+
+    assert configured.result() == [True, "eu-west-1", "adaptive"]
+
+
 @pytest.mark.parametrize(
     ("source", "handler", "error_type", "message"),
     [

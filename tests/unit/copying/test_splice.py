@@ -68,6 +68,16 @@ import java.io.*; import java.util.zip.*;
 class Unzip { public static void main(String[] args) throws IOException {
   try (InputStream in = new GZIPInputStream(new FileInputStream(args[0]))) { in.transferTo(System.out); } } }
 """
+GO = """
+package main
+import ("compress/gzip"; "io"; "os")
+func check(err error) { if err != nil { panic(err) } }
+func main() {
+  file, err := os.Open(os.Args[1]); check(err)
+  in, err := gzip.NewReader(file); check(err)
+  _, err = io.Copy(os.Stdout, in); check(err)
+}
+"""
 NODE = "process.stdout.write(require('zlib').gunzipSync(require('fs').readFileSync(process.argv[1])))"
 PERL = "use IO::Uncompress::Gunzip qw(gunzip); gunzip($ARGV[0] => '-', Strict => 1) or die"
 
@@ -76,6 +86,12 @@ def java(archive: Path) -> bytes:
     program = archive.with_name("Unzip.java")
     program.write_text(JAVA)
     return printed("java", "-Xmx256m", str(program), "{archive}")(archive)
+
+
+def go(archive: Path) -> bytes:
+    program = archive.with_name("unzip.go")
+    program.write_text(GO)
+    return printed("go", "run", str(program), "{archive}")(archive)
 
 
 READERS = {
@@ -90,6 +106,7 @@ READERS = {
     "node": unpacked(printed("node", "-e", NODE, "{archive}")),
     "perl": unpacked(printed("perl", "-e", PERL, "{archive}")),
     "java": unpacked(java),
+    "go": unpacked(go),
     "gzip of Python": unpacked(lambda archive: gzip.decompress(archive.read_bytes())),
 }
 

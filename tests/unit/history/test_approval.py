@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -23,6 +25,7 @@ from promotion.record import PromotionRecord
 from tests.support.promotion_table import FIRST, SECOND
 from tests.support.s3_faults import client_error
 
+ROOT = Path(__file__).parents[3]
 IDENTIFIER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 RUNBOOK = "model-promotion-production"
 DIGEST = "ab" * 32
@@ -33,6 +36,9 @@ SESSION = "arn:aws:sts::333333333333:assumed-role/approvers/ann"
 OTHER_SESSION = "arn:aws:sts::333333333333:assumed-role/approvers/bob"
 REQUESTER = "model-promotion-production-RequestApprovalFunctionRole-1A2B"
 STARTED_BY = f"arn:aws:sts::333333333333:assumed-role/{REQUESTER}/RequestApprovalFunction"
+# The forms on docs/deploying.md: a role of IAM Identity Center, and the session of a person.
+IDENTITY_CENTER = re.findall(r"`(arn:\S+AWSReservedSSO_\S+)`", (ROOT / "docs/deploying.md").read_text())
+ANN = "arn:aws:sts::333333333333:assumed-role/AWSReservedSSO_ModelApprovers_0123456789abcdef/ann@example.com"
 POLICY = Policy(required=True, runbook=RUNBOOK, approvers=(OPERATOR,), minimum=1, requester=REQUESTER, seconds=60)
 EXPECTED: dict[str, str | None] = {
     "Application": "reviews",
@@ -166,12 +172,17 @@ def test_an_approval_requires_the_decisions_of_its_approvers(decisions: list[Any
         ((ROLE,), SESSION),
         ((SESSION,), SESSION),
         (("someone", ROLE), SESSION),
+        *(((entry,), ANN) for entry in IDENTITY_CENTER),
     ],
 )
 def test_an_approver_can_be_a_user_a_role_or_a_session(approvers: tuple[str, ...], approver: str) -> None:
     policy = dataclasses.replace(POLICY, approvers=approvers)
 
     assert granted(approved_by(approver), policy=policy).by == approver
+
+
+def test_the_documented_approvers_are_a_role_and_a_person() -> None:
+    assert len(IDENTITY_CENTER) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import datetime
 import json
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from tests.support.promotion_table import FIRST, NAME, get, hold, put
 from tests.support.s3_faults import client_error
 
 MACHINE = FIRST.rpartition(":")[0].replace(":execution:", ":stateMachine:")
+ROOT = Path(__file__).parents[3]
 NOW = datetime.datetime.now(datetime.UTC)
 
 
@@ -132,6 +134,8 @@ def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
         assert statistic("Minimum", "DifferingEndpoints") == 2
 
     assert [each["endpoint"] for each in published] == ["ratings-qa", "reviews-qa"]
+    example = json.loads((ROOT / "events/published/endpoint-differs.json").read_text())["detail"]
+    assert set(published[1]) == set(example)
     assert published[1]["application"] == "reviews"
     assert published[1]["execution"] == FIRST
     assert "The endpoint reviews-qa does not exist, but the model model-1 is on record" in published[1]["summary"]

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import boto3
+import pytest
 
 from steps import acquire_endpoint_lock
 from tests.support.lambda_context import CONTEXT
@@ -10,8 +11,9 @@ from tests.support.promotion_table import FIRST, NAME, get, put
 PROMOTION = {"endpoint": "reviews-qa", "application": "reviews"}
 
 
-def acquire() -> dict[str, Any]:
-    return acquire_endpoint_lock.handler({"promotion": PROMOTION, "execution": FIRST, "table": NAME}, CONTEXT)
+def acquire(checks: int = 0) -> dict[str, Any]:
+    given = {"promotion": PROMOTION, "execution": FIRST, "checks": checks, "table": NAME}
+    return acquire_endpoint_lock.handler(given, CONTEXT)
 
 
 def start_another() -> str:
@@ -69,3 +71,16 @@ def test_the_lock_of_an_ended_execution_starts_a_recovery(dynamodb: Any) -> None
     assert acquire() == {"acquired": False, "holder": holder}
 
     assert {"recover": "reviews-qa"} in inputs_of_executions(holder)
+
+
+def test_the_holder_is_checked_at_every_fifth_attempt(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("lock", "reviews-qa", execution=start_another(), promotion="{}")
+    checked: list[object] = []
+    monkeypatch.setattr(acquire_endpoint_lock, "recover_if_dead", lambda *arguments: checked.append(arguments))
+
+    found = []
+    for attempt in range(11):
+        acquire(attempt)
+        found.append(len(checked))
+
+    assert found == [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3]

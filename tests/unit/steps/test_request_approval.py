@@ -4,6 +4,7 @@ from typing import Any
 import boto3
 import pytest
 
+from promotion.errors import PromotionRefusedError
 from steps import request_approval
 from tests.support.lambda_context import CONTEXT
 from tests.support.promotion_table import FIRST, NAME, PROMOTION, SECOND, get, put
@@ -68,9 +69,10 @@ def approvals(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Approvals:
     return found
 
 
-def request(execution: str = FIRST, **promotion: Any) -> dict[str, Any]:
+def request(execution: str = FIRST, minimum: int = 1, **promotion: Any) -> dict[str, Any]:
     event = {"promotion": CANDIDATE | promotion, "execution": execution, "table": NAME, "bus": "model-promotion-qa"}
-    policy = {"runbook": "model-promotion-qa", "seconds": 3600}
+    approvers = {"approvers": "arn:aws:iam::222222222222:user/a,arn:aws:iam::222222222222:user/b", "minimum": minimum}
+    policy = {"required": True, "runbook": "model-promotion-qa", "seconds": 3600, "requester": "requester"} | approvers
     return request_approval.handler(event | {"approval_policy": policy}, CONTEXT)
 
 
@@ -89,6 +91,14 @@ def test_an_approval_is_requested_once(approvals: Approvals) -> None:
     # The second attempt of the same execution publishes the event again, since the first one may have been killed.
     assert [event["approval"] for event in approvals.published] == ["of-reviews-2"] * 2
     assert approvals.statuses == {"of-reviews-2": "Waiting"}
+
+
+def test_no_approval_is_requested_that_nobody_could_grant(approvals: Approvals) -> None:
+    with pytest.raises(PromotionRefusedError, match=r"requires 3 approvals .* only 2 approvers"):
+        request(minimum=3)
+
+    assert approvals.statuses == {}
+    assert request(minimum=2)["outcome"] == "requested"
 
 
 @pytest.mark.parametrize("by_event", [True, False])
