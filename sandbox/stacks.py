@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -72,15 +73,39 @@ def prepare_training(account: str) -> None:
         # The stacks are being deployed again.
         if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"):
             raise
-    iam.put_role_policy(
-        RoleName=TRAINING_ROLE,
-        PolicyName="Train",
-        PolicyDocument=(
-            '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
-            '"Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"], '
-            f'"Resource": ["arn:aws:s3:::{bucket}", "arn:aws:s3:::{bucket}/*"]}}, '
-            '{"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], '
-            f'"Resource": "arn:aws:kms:*:{account}:key/*", '
-            '"Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}}]}'
-        ),
-    )
+    policy = {"Version": "2012-10-17", "Statement": _training_statements(bucket, account)}
+    iam.put_role_policy(RoleName=TRAINING_ROLE, PolicyName="Train", PolicyDocument=json.dumps(policy))
+
+
+def _training_statements(bucket: str, account: str) -> list[dict[str, Any]]:
+    through_s3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+    return [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+            "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+            "Resource": f"arn:aws:kms:*:{account}:key/*",
+            "Condition": through_s3,
+        },
+        # As in AmazonSageMakerFullAccess. Version 3 of SageMaker's SDK checks some of them before it starts a job.
+        {
+            "Effect": "Allow",
+            "Action": [
+                *(
+                    f"logs:{name}"
+                    for name in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents")
+                ),
+                "cloudwatch:PutMetricData",
+                *(f"ecr:{name}" for name in ("GetAuthorizationToken", "BatchCheckLayerAvailability")),
+                *(f"ecr:{name}" for name in ("BatchGetImage", "GetDownloadUrlForLayer")),
+                *(f"ec2:{verb}NetworkInterface{rest}" for verb in ("Create", "Delete") for rest in ("", "Permission")),
+                *(f"ec2:Describe{name}" for name in ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets")),
+                "ec2:DescribeSecurityGroups",
+            ],
+            "Resource": "*",
+        },
+    ]

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from embedded_aws.iam import attached_policies, evaluation, policies
-from embedded_aws.iam.evaluation import Case, Consent
+from embedded_aws.iam.evaluation import Case, Consent, Verdict
 from embedded_aws.iam.permissions import Need
 from embedded_aws.iam.policies import Match, Principal, Question, Statement
 
@@ -114,6 +114,16 @@ def decide(caller: Caller | ServiceCall, need: Need, about: Mapping[str, str | l
     )
     # Without the permission for a header, no call is refused.
     return decision if need.header and not verdict.allowed else _show(decision)
+
+
+def simulate(principal: str, action: str, resource: str, context: Mapping[str, str | list[str] | None]) -> Verdict:
+    """Return what the identity-based policies of a user or role, and its boundary, say about an action.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+    """
+    caller = Caller(principal.split(":")[4], principal, principal)
+    case = _case(caller, Need(action, (resource,), context), resource, {})
+    return evaluation.judge(dataclasses.replace(case, consent=Consent.EITHER, of_resource=()))
 
 
 def decide_assume_role(call: ServiceCall, role_arn: str, session_name: str) -> Decision:

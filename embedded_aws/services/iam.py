@@ -9,10 +9,13 @@ import functools
 import json
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import DeleteConflictException, LimitExceededException
 from moto.iam.models import AWSManagedPolicy, IAMBackend, iam_backends
+from moto.iam.responses import IamResponse
 
+from embedded_aws.iam import decisions
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
@@ -87,7 +90,34 @@ def _delete_policy(self: IAMBackend, policy_arn: str) -> None:
     _delete_in_moto(self, policy_arn)
 
 
+@patches.replaces(IamResponse, "simulate_principal_policy", "moto does not implement it.", adds=True)
+def _simulate_principal_policy(response: IamResponse) -> ActionResult:
+    """Answer SimulatePrincipalPolicy. *Assumed*: a denial for want of an allowing policy is implicit, any other not."""
+    entries = response._get_param("ContextEntries") or []
+    context = {entry["ContextKeyName"].lower(): entry["ContextKeyValues"] for entry in entries}
+    results = [
+        _simulated(response._get_param("PolicySourceArn"), action, resource, context)
+        for action in response._get_param("ActionNames")
+        for resource in response._get_param("ResourceArns") or ["*"]
+    ]
+    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+
+
+def _simulated(principal: str, action: str, resource: str, context: dict[str, Any]) -> dict[str, Any]:
+    verdict = decisions.simulate(principal, action, resource, context)
+    denied = "explicitDeny" if "explicit deny" in verdict.why else "implicitDeny"
+    return {
+        "EvalActionName": action,
+        "EvalResourceName": resource,
+        "EvalDecision": "allowed" if verdict.allowed else denied,
+        "MatchedStatements": [],
+        "MissingContextValues": [],
+    }
+
+
 def _required(call: Call) -> Needs:
+    if call.operation == "SimulatePrincipalPolicy":
+        yield Need("iam:SimulatePrincipalPolicy", (call.parameters["PolicySourceArn"],))
     if call.operation == "GetRole":
         name = call.parameters["RoleName"]
         roles = iam_backends[call.account]["aws"].roles.values()

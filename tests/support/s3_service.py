@@ -274,7 +274,9 @@ class S3:
     def list_objects(self, request: Request) -> Response:
         keys = sorted(key for bucket, key in self.objects if bucket == request.bucket)
         after = request.query.get("continuation-token", "")
-        found = [key for key in keys if key.startswith(request.query["prefix"]) and key > after]
+        matching = (key for key in keys if key.startswith(request.query["prefix"]) and key > after)
+        # One more than a page shows that the list is truncated.
+        found = list(itertools.islice(matching, self.page + 1))
         return self.listing(
             "ListBucketResult",
             [("Contents", {"Key": urllib.parse.quote_plus(key, safe="/")}) for key in found],
