@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from promotion.aws.aws_errors import Meaning, meaning, message
+from promotion.aws.aws_errors import Meaning, is_throttled, meaning, message
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import is_running
 from promotion.errors import PromotionError
@@ -134,10 +134,13 @@ def _missed_sources(event: dict[str, Any], table: PromotionTable, known: set[str
 
 @contextlib.contextmanager
 def _checking(what: str, problems: list[str]) -> Iterator[None]:
-    """Add any exception to `problems`, since the other checks are still due."""
+    """Add any exception to `problems`, since the other checks are still due. The next run repeats a throttled one."""
     try:
         yield
     except Exception as error:  # noqa: BLE001
+        if isinstance(error, ClientError) and is_throttled(error):
+            logger.warning("Check throttled", of=what, reason=message(error))
+            return
         logger.exception("Check failed", of=what)
         problems.append(f"{what}: {error}")
 

@@ -130,8 +130,12 @@ def _known(error: ClientError) -> Meaning:
 
 def as_transient(error: ClientError, text: str) -> TransientError:
     """Return the exception for a transient `error`, with a message: ThrottledError if AWS throttled the call."""
-    is_throttled = error.response["Error"]["Code"] in _THROTTLED
-    return ThrottledError(text) if is_throttled else TransientError(text)
+    return ThrottledError(text) if is_throttled(error) else TransientError(text)
+
+
+def is_throttled(error: ClientError) -> bool:
+    """Return whether AWS throttled the call."""
+    return error.response["Error"]["Code"] in _THROTTLED
 
 
 def none_if_not_found[T](operation: Callable[..., T], **request: Any) -> T | None:

@@ -8,7 +8,7 @@ import pytest
 
 from promotion.aws import executions
 from promotion.errors import PromotionError, TransientError
-from promotion.history import approval, events, recovery
+from promotion.history import agreement, approval, events, recovery
 from promotion.source import request
 from schedules import watch_promotions
 from tests.support.lambda_context import CONTEXT
@@ -172,6 +172,19 @@ def test_an_endpoint_that_cannot_be_checked_does_not_prevent_the_others_and_coun
         watch()
 
     assert statistic("Minimum", "DifferingEndpoints") == 2
+
+
+def test_a_throttled_check_is_no_failure_and_counts_as_before(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: None)
+    put_live("reviews-qa")
+    first = watch()["differing"]
+
+    def throttled(*_: Any) -> None:
+        raise client_error("ThrottlingException", "Rate exceeded", "DescribeEndpoint")
+
+    monkeypatch.setattr(agreement, "read", throttled)
+
+    assert watch()["differing"] == first != {}
 
 
 def test_an_endpoint_that_is_being_changed_is_neither_counted_nor_reported_again(
