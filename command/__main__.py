@@ -18,6 +18,7 @@ from command.errors import DONE, INTERRUPTED, NEGATIVE, CommandError, explained
 from command.stage import Stage
 from command.text import counted, printable
 from promotion.errors import InvalidRequestError
+from promotion.messages import console
 from promotion.naming import application_name
 
 _CLEAR = "\033[2J\033[H"
@@ -158,7 +159,7 @@ def _run(stage: Stage, options: argparse.Namespace, given: dict[str, Any], subje
     execution = executions.start(stage, given, subject)
     found: dict[str, Any] = {"stage": stage.name, "execution": execution}
     if getattr(options, "no_wait", False):
-        _print(options, found, f"Started: {stage.console(execution)}")
+        _print(options, found, f"Started: {console.execution(execution)}")
         return DONE
 
     def entered(state: str) -> None:

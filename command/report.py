@@ -8,6 +8,7 @@ from typing import Any
 from command.executions import Result
 from command.stage import Stage
 from command.text import age, counted, minute, printable, table
+from promotion.messages import console
 from promotion.record import PromotionRecord
 
 
@@ -99,7 +100,7 @@ def result(stage: Stage, ended: Result) -> str:
     lines = [f"{ended.state}{error}. {printable(ended.reason)}".rstrip()]
     if ended.state == "Previewed":
         lines = preview(ended.output)
-    return "\n".join([*lines, f"Execution: {stage.console(ended.execution)}"])
+    return "\n".join([*lines, f"Execution: {console.execution(ended.execution)}"])
 
 
 def preview(output: dict[str, Any]) -> list[str]:

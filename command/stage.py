@@ -89,11 +89,6 @@ class Stage:
             "`model-promotion status` lists the applications."
         )
 
-    def console(self, execution: str) -> str:
-        """Return the address of an execution in the console of Step Functions."""
-        host = f"https://{self.region}.console.aws.amazon.com/states/home?region={self.region}"
-        return f"{host}#/v2/executions/details/{execution}"
-
 
 def find(session: boto3.session.Session, name: str | None) -> Stage:
     """Return the stage with this name, or the only one in the account and Region; raise CommandError."""
