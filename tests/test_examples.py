@@ -67,9 +67,9 @@ def test_a_command_is_one_that_runs(block: Block, command: str) -> None:
             assert_sam_accepts(arguments)
         case "python":
             assert_options(ROOT / arguments[0], arguments[1:])
-        case ".venv/bin/python":
-            assert arguments[0] == "-m"
-            assert (ROOT / f"{arguments[1].replace('.', '/')}.py").exists()
+        case ".venv/bin/python" | ".tools/bin/uv":
+            module = arguments[arguments.index("-m") + 1]
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists()
         case "":
             assert "=" in command
         case _:
@@ -136,15 +136,22 @@ def is_suite(value: dict[str, Any]) -> None:
     assert smoke_test.validated(value, "the example")["cases"]
 
 
+def names_schemas(value: dict[str, Any]) -> None:
+    """Assert that the schemas that an editor is to use exist."""
+    assert all((ROOT / each["url"]).exists() for each in value["json.schemas"])
+
+
 KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "Autoscaling": are_settings,
     "QualityGate": are_settings,
     "Sources": are_settings,
+    "$schema": are_settings,
+    "json.schemas": names_schemas,
     "cases": is_suite,
     "Effect": is_statement,
 }
-# Events of the README: tests/test_docs.py.
-EVENTS = {"detail-type"}
+# Events of the README: tests/test_docs.py. A pattern: tests/integration/test_documented_commands.py.
+EVENTS = {"detail-type", "source"}
 # Blocks that are not code, and languages of other tests.
 OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "yaml", ""}
 

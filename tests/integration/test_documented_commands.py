@@ -22,7 +22,12 @@ pytestmark = toolkits.installed
 
 VARIABLES = "docs/operating.md"
 # The account in which the commands of a page run. Where they delete stacks, there are none of these names.
-PROFILES = {"docs/operating.md": "production", "docs/deploying.md": "dev", "docs/limits.md": "production"}
+PROFILES = {
+    "docs/deploying.md": "dev",
+    "docs/events.md": "production",
+    "docs/limits.md": "production",
+    "docs/operating.md": "production",
+}
 PLACEHOLDERS = {
     "<ARN>": "${STATE_MACHINE/stateMachine/execution}:nothing",
     "<execution>": "${STATE_MACHINE/stateMachine/execution}:nothing",
@@ -32,9 +37,12 @@ PLACEHOLDERS = {
     "<repository>": "nothing",
     "<model name>": "reviews-production-1",
     "<why>": "fine",
+    "<the output StateMachineArn>": "$STATE_MACHINE",
 }
 # What AWS answers about names that do not exist.
 REFUSED = {
+    # The page runs in an account other than that of the stage.
+    "aws stepfunctions list-executions --status-filter RUNNING": "An error occurred (AccessDeniedException)",
     "aws stepfunctions describe-execution": "An error occurred (ExecutionDoesNotExist)",
     "aws sagemaker describe-endpoint": "An error occurred (ValidationException)",
     "aws sagemaker update-endpoint": "An error occurred (ValidationException)",
@@ -105,6 +113,9 @@ def run(page: str, environment: dict[str, str]) -> list[tuple[str, int, str]]:
     folder.mkdir()
     for name in ("application.yaml", "events"):
         (folder / name).symlink_to(ROOT / name)
+    # A page about events shows the pattern of its rule first.
+    documents = [block.text for block in documented.fenced() if (block.page, block.language) == (page, "json")]
+    (folder / "pattern.json").write_text(documents[0] if documents else "")
     subprocess.run(  # noqa: S603
         ["/bin/bash", "-c", "\n".join(script)],
         cwd=folder,
@@ -129,4 +140,4 @@ def test_every_documented_command_of_the_aws_cli_runs(qa: Stage, production: Sta
         if not (expected in errors if expected else code == 0):
             wrong.append(f"{page}: {command}: {code} {errors}")
     assert len(results) > 25
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)

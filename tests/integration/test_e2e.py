@@ -12,7 +12,7 @@ from embedded_aws.kernel import accounts
 from embedded_aws.services.cloudformation import deploy as cloudformation
 from sandbox.stacks import ROOT
 from tests.deployed import e2e, prices
-from tests.deployed.account import Account
+from tests.deployed.account import PREFIX, Account
 
 # No rule of the project's other stacks receives events of training jobs of this account.
 PRODUCTION = accounts.ACCOUNTS["production"]
@@ -39,6 +39,7 @@ def client(service: str) -> Any:
 def left() -> list[str]:
     """Return the names of what the story has created and that still exists."""
     sagemaker = client("sagemaker")
+    configs = sagemaker.list_endpoint_configs(NameContains="e2e")["EndpointConfigs"]
     names = [
         *(each["StackName"] for each in client("cloudformation").describe_stacks()["Stacks"]),
         *(each["Name"] for each in client("s3").list_buckets()["Buckets"]),
@@ -46,11 +47,12 @@ def left() -> list[str]:
         *client("dynamodb").list_tables()["TableNames"],
         *(each["repositoryName"] for each in client("ecr").describe_repositories()["repositories"]),
         *(each["AlarmName"] for each in client("cloudwatch").describe_alarms()["MetricAlarms"]),
-        *(each["EndpointName"] for each in sagemaker.list_endpoints()["Endpoints"]),
-        *(each["EndpointConfigName"] for each in sagemaker.list_endpoint_configs()["EndpointConfigs"]),
-        *(each["ModelName"] for each in sagemaker.list_models()["Models"]),
+        *(each["EndpointName"] for each in sagemaker.list_endpoints(NameContains="e2e")["Endpoints"]),
+        *(each["EndpointConfigName"] for each in configs),
+        *(each["ModelName"] for each in sagemaker.list_models(NameContains="e2e")["Models"]),
     ]
-    return [name for name in names if "e2e" in name]
+    # Other tests have random names.
+    return [name for name in names if any(own in name for own in (e2e.QA, e2e.PRODUCTION, PREFIX, BUCKET))]
 
 
 def test_the_story_is_played_in_one_account_and_leaves_nothing(

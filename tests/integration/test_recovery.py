@@ -7,6 +7,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
+from promotion.history.lock import LATER_RECOVERIES, RECOVERY_ATTEMPTS
 from tests.support.events import lost_events_of_executions
 from tests.support.mail import mail
 from tests.support.scaling import scale_manually
@@ -153,7 +154,7 @@ def test_a_recovery_that_failed_too_often_requires_an_operator_and_keeps_the_jou
         "kind": {"S": "lock"},
         "key": {"S": f"{application}-qa"},
         "execution": {"S": dead},
-        "recoveries": {"N": "3"},
+        "recoveries": {"N": str(RECOVERY_ATTEMPTS + len(LATER_RECOVERIES))},
         "promotion": {"S": json.dumps(promotion)},
     }
     qa.client("dynamodb").put_item(TableName=qa.table, Item=journal)
@@ -163,7 +164,7 @@ def test_a_recovery_that_failed_too_often_requires_an_operator_and_keeps_the_jou
     given_up = qa.promote(kind | {"account": QA, "region": accounts.REGION, "detail": detail})
 
     assert given_up.error == "RecoveryAbandoned"
-    assert f"{application}-qa could not be recovered in 3 attempts and is still locked" in (given_up.cause or "")
+    assert f"{application}-qa could not be recovered in 6 attempts and is still locked" in (given_up.cause or "")
     assert given_up.arn in mail(stacks, "] RecoveryAbandoned: ", f"{application}-qa")
     assert len(qa.running(application)) == 1
     by_hand = qa.promote({"recover": f"{application}-qa"})

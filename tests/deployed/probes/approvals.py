@@ -55,7 +55,8 @@ def _waiting(account: Account, label: str, *approvers: str, seconds: int = 3600)
     identifier = _start(account, _runbook(account, label, step))
 
     def poll() -> bool | None:
-        return True if _describe(account, identifier)["AutomationExecutionStatus"] == "Waiting" else None
+        # A short time-out may have ended it already.
+        return True if _describe(account, identifier)["AutomationExecutionStatus"] in ("Waiting", *_ENDED) else None
 
     account.wait(poll, f"the approval {identifier}", 300)
     return identifier

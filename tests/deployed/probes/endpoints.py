@@ -386,7 +386,7 @@ def fill_of_a_metric_that_never_was(account: Account) -> str:
         return str(found["StateValue"]) if found["StateValue"] != "INSUFFICIENT_DATA" else None
 
     try:
-        return account.wait(state, "the alarm", 10 if account.is_embedded else 300)
+        return account.wait(state, "the alarm", 60 if account.is_embedded else 300)
     except TimeoutError:
         return "INSUFFICIENT_DATA"
 

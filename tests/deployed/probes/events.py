@@ -6,7 +6,7 @@ import json
 
 from botocore.exceptions import ClientError
 
-from tests.deployed.account import Account, allow, trusting
+from tests.deployed.account import Account, allow, document, trusting
 from tests.deployed.instrument import probe
 from tests.deployed.prices import Cost
 
@@ -23,8 +23,8 @@ def _bus(account: Account, label: str) -> str:
     return name
 
 
-def _put(account: Account, bus: str, detail: object, times: int = 1) -> None:
-    entry = {"EventBusName": bus, "Source": "probe", "DetailType": "Probe", "Detail": json.dumps(detail)}
+def _put(account: Account, bus: str, detail: object, times: int = 1, source: str = "probe") -> None:
+    entry = {"EventBusName": bus, "Source": source, "DetailType": "Probe", "Detail": json.dumps(detail)}
     for first in range(0, times, 10):
         account.client("events").put_events(Entries=[entry] * min(10, times - first))
 
@@ -53,6 +53,37 @@ def a_bus_of_another_account_is_checked(account: Account) -> str:
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return str(answer["FailedEntries"][0]["ErrorCode"] if answer["FailedEntryCount"] else "accepted")
+
+
+@probe(
+    "EventBridge evaluates the policy of a bus when a rule delivers to it; events:source is a key of several values",
+    documented="EventBridge user guide, Permissions for event buses; key assumed: template.yaml, PromotionBusPolicy",
+    believed="probe is delivered, other is not",
+    costs=_COSTS,
+)
+def the_policy_at_delivery(account: Account) -> str:
+    """Forward events of two sources to a bus whose policy denies one of them."""
+    first, second = _bus(account, "sender"), _bus(account, "guarded")
+    target = account.arn("events", f"event-bus/{second}")
+    denial = allow("events:PutEvents", target, Principal="*", Sid="OnlyProbe") | {
+        "Effect": "Deny",
+        "Condition": {"ForAnyValue:StringNotEquals": {"events:source": "probe"}},
+    }
+    account.client("events").put_permission(EventBusName=second, Policy=document(denial))
+    url, arn = account.queue("guarded")
+    pattern = {"source": ["probe", "other"]}
+    role = account.role("guarded", [allow("events:PutEvents", target)], trusting("events"))
+    account.rule("guarded", pattern, {"Arn": arn}, second)
+    account.settling(
+        lambda: account.rule("sender", pattern, {"Arn": target, "RoleArn": role}, first), "cannot be assumed"
+    )
+    _settle(account)
+    for source in ("other", "probe"):
+        _put(account, first, {}, source=source)
+    arrived = {json.loads(body)["source"] for body in account.messages(url, 2, 5 if account.is_embedded else 60)}
+    return ", ".join(f"{each} is {'' if each in arrived else 'not '}delivered" for each in ("probe", "other")).replace(
+        "not delivered", "not"
+    )
 
 
 @probe(

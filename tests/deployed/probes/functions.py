@@ -40,9 +40,9 @@ def handler(event, context):
 """
 
 
-def _failure(account: Account, kind: str) -> tuple[str, str]:
+def _failure(account: Account, kind: str, timeout: int = 30) -> tuple[str, str]:
     """Return the error and the cause with which a state fails that invokes a function of this kind."""
-    found = _run(account, kind, timeout=3)
+    found = _run(account, kind, timeout)
     return str(found["Error"]), str(found["Cause"])
 
 
@@ -93,7 +93,7 @@ def _form(cause: str) -> str:
 )
 def a_function_that_times_out(account: Account) -> str:
     """Invoke a function that takes longer than its time-out."""
-    error, cause = _failure(account, "slow")
+    error, cause = _failure(account, "slow", 3)
     return f"{error}: {_form(cause)}"
 
 
