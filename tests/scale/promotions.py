@@ -149,6 +149,10 @@ class Run:
             try:
                 self.functions.invoke("WatchPromotionsFunction", given)
             except FunctionError as error:
+                if error.error == "Lambda.TooManyRequestsException":
+                    # Lambda repeats an asynchronous invocation that it throttles, for up to six hours.
+                    self.simulation.sleep(self.simulation.random.uniform(1.0, 60.0))
+                    continue
                 self.failures.append(f"WatchPromotionsFunction: {error.error}: {error.cause}")
             self.simulation.sleep(WATCH_SECONDS)
 
