@@ -152,8 +152,8 @@ KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 # Events of the README: tests/test_docs.py. A pattern: tests/integration/test_documented_commands.py.
 EVENTS = {"detail-type", "source"}
-# Blocks that are not code, and languages of other tests.
-OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "yaml", ""}
+# Blocks that are not code, and languages of other tests. The shell block: tests/embedded_aws/test_readme.py.
+OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "sh", "yaml", ""}
 
 
 @pytest.mark.parametrize("block", [block for block in FENCED if block.language == "json"], ids=str)

@@ -138,7 +138,8 @@ class DevAccount(Account):
 
         `application` is the value of its application tag.
         """
-        name = f"{APPLICATION}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
+        # As the SageMaker SDK names its jobs, with milliseconds.
+        name = f"{APPLICATION}-{datetime.datetime.now(datetime.UTC):%Y-%m-%d-%H-%M-%S-%f}"[:-3]
         # As SageMaker's SDK does without a key of one's own (fw_utils.tar_and_upload_dir).
         code = _source_archive(inference)
         source = self._upload(f"{name}/source/sourcedir.tar.gz", code, ServerSideEncryption="aws:kms")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from embedded_aws.aws import EmbeddedAws
@@ -136,15 +136,28 @@ def test_an_approval_that_is_pending_too_long_raises_an_alarm_until_a_decision(
     look(production)
     alarm.wait_for("OK")
 
+    def is_recorded_as_ended() -> bool:
+        found = [item for item in production.items("approval") if item["key"].startswith(f"{application}-production#")]
+        return ["ended" in request for request in found] == [True]
+
     with deployed_with(production, PendingApprovalAlarmSeconds="1"):
-        look(production)
-        alarm.wait_for_mail()
+        look_until(production, alarm.has_new_mail, "a mail about the pending approval")
         cancel_all_approvals(production)
         look(production)
         alarm.wait_for("OK")
 
-    (request,) = [item for item in production.items("approval") if item["key"].startswith(f"{application}-production#")]
-    assert "ended" in request
+    # The monitor records it once the execution of its event was started.
+    look_until(production, is_recorded_as_ended, "the end of the approval to be recorded")
+
+
+def look_until(stage: Stage, is_so: Callable[[], bool], what: str) -> None:
+    """Run the monitor until its result is seen."""
+
+    def look_again() -> bool | None:
+        look(stage)
+        return is_so() or None
+
+    wait_until(look_again, what, pause=1)
 
 
 def cancel_all_approvals(stage: Stage) -> None:

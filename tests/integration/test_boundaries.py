@@ -177,10 +177,12 @@ def test_an_upstream_account_cannot_send_notifications_of_a_stage(
     production: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     told = {"application": application, "model_name": "forged", "source_arn": "x", "digest": "x", "approved_by": "boss"}
+    told |= {"endpoint": f"{application}-production", "endpoint_config_name": "x", "ended_at": "2026-05-01T00:00:00Z"}
+    told["execution"] = production.state_machine.replace(":stateMachine:", ":execution:") + ":forged"
     bus = f"arn:aws:events:{accounts.REGION}:{PRODUCTION}:event-bus/model-promotion-production"
 
     def tell(events: Any, kind: str, who: str) -> None:
-        members = told | {"stage": "production", "summary": f"{who}-{application}: {kind}.", "execution": "x"}
+        members = told | {"stage": "production", "summary": f"{who}-{application}: {kind}."}
         # Only the event of a success starts a promotion; that of a rollback does not.
         entry = {"Source": "model-promotion", "DetailType": kind, "EventBusName": bus}
         detail = json.dumps(members | {"source_kind": "rollback"})

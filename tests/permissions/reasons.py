@@ -104,6 +104,17 @@ GRANTED = [
         "A model under a prefix in the upstream stage requires it. Without it, the denied call has a reason below.",
     ),
     Unused(
+        "ArtifactBucketPolicy DownstreamReadsObjects",
+        ("s3:GetObjectTagging",),
+        "S3 documents that HeadObject requires it to return the number of tags. The embedded S3 always returns it.",
+    ),
+    Unused(
+        "PreviewPromotionFunctionRole FindSupersededResources",
+        ("sagemaker:DescribeModelPackage",),
+        "A preview describes the package of someone else's model, unless a promotion has done so before.",
+        sometimes=True,
+    ),
+    Unused(
         "StageKey ReaderRoleEncryptsCopies",
         ("kms:Decrypt",),
         "S3 requires it to assemble the parts of a large object. Without it, the denied call has a reason below.",

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from awscrt import checksums
 from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.iam import clients
-from embedded_aws.kernel import accounts
+from embedded_aws.kernel import accounts, sdk
 
 DEV, QA = accounts.ACCOUNTS["dev"], accounts.ACCOUNTS["qa"]
 MIB = 1024**2
@@ -514,8 +515,9 @@ def test_uploads_are_listed_in_pages_under_a_prefix(s3: Any, bucket: str) -> Non
 
 
 def test_the_default_checksum_is_crc64nvme(s3: Any, bucket: str) -> None:
-    older = clients.client_as_operator("s3", QA)
-    older.meta.config.request_checksum_calculation = "when_required"  # otherwise boto3 sends a CRC32
+    # Otherwise boto3 sends a CRC32.
+    config = Config(request_checksum_calculation="when_required")
+    older = sdk.client("s3", clients.operator_credentials(QA), accounts.REGION, config)
     response = older.put_object(Bucket=bucket, Key="key", Body=b"content")
 
     head = s3.head_object(Bucket=bucket, Key="key", ChecksumMode="ENABLED")
