@@ -35,6 +35,7 @@ def install(host: Host) -> None:
     """Write messages to `notifications.log` in the host's directory, and apply the patches."""
     global _log
     _log = host.directory / LOG
+    _log.touch()
     patches.apply()
 
 

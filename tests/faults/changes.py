@@ -80,7 +80,8 @@ class Applied:
                 self._sagemaker.delete_endpoint(EndpointName=self._endpoint)
                 self.settle()
             case Change.SCALED:
-                found = self._sagemaker.describe_endpoint(EndpointName=self._endpoint)["ProductionVariants"]
+                # An endpoint that is being created has none yet, and SageMaker refuses the change.
+                found = self._sagemaker.describe_endpoint(EndpointName=self._endpoint).get("ProductionVariants", [])
                 self._counts = {each["VariantName"]: each["DesiredInstanceCount"] for each in found}
                 self._scale({name: count + 1 for name, count in self._counts.items()})
             case Change.RETAGGED:

@@ -24,12 +24,25 @@ from tests.support.world import DEV_BUCKET, ECHO_LABEL, IMAGE, ROLE, SKLEARN, TR
 
 DEEP_LEARNING = f"763104351884.dkr.ecr.{accounts.REGION}.amazonaws.com"
 PYTORCH = f"{DEEP_LEARNING}/pytorch-inference:2.3-cpu-py311"
+MXNET = f"{DEEP_LEARNING}/mxnet-inference:1.9.0-cpu-py38"
+XGBOOST = SKLEARN.replace("scikit-learn:1.2-1-cpu-py3", "xgboost:1.7-1")
 HUGGING_FACE = f"{DEEP_LEARNING}/huggingface-pytorch-inference:2.6-transformers4.51-cpu-py312"
 V3 = json.loads((Path(__file__).parents[1] / "sdk_models/v3.json").read_text())
 # Answers with another label, to tell it from the training code.
 OTHER = ECHO_LABEL.replace('{"label": model}', '{"label": "other " + model}')
 # The toolkit for Hugging Face passes on what a script returns, without a content type.
 OF_HUGGING_FACE = ', "application/json"'
+# The toolkit for MXNet accepts a model that is none of MXNet's own only with this function, and then no other.
+OF_MXNET = """
+def transform_fn(model, data, content_type, accept):
+    return json.dumps({"label": model}), "application/json"
+"""
+# Writes the code that serves the model into the model, as HuggingFace.create_model() requires.
+WRITES_CODE = f"""
+    os.makedirs(os.environ["SM_MODEL_DIR"] + "/code")
+    with open(os.environ["SM_MODEL_DIR"] + "/code/inference.py", "w") as file:
+        file.write({ECHO_LABEL.replace(OF_HUGGING_FACE, "")!r})
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +72,9 @@ class Job:
     def __post_init__(self) -> None:
         if self.image == HUGGING_FACE:
             self.files = {name: hugging_face(content) for name, content in self.files.items()}
+        if self.image == MXNET:
+            self.files = {name: mxnet(content.decode()).encode() for name, content in self.files.items()}
+            self.script = mxnet(self.script)
 
     def of_sdk_2(self) -> str:
         """Start it as an estimator of version 2 does, and return its name when it has completed."""
@@ -109,10 +125,15 @@ def hugging_face(script: bytes) -> bytes:
     return script.replace(OF_HUGGING_FACE.encode(), b"")
 
 
+def mxnet(script: str) -> str:
+    start, end = script.find("def input_fn"), script.find("if __name__")
+    return script if start < 0 else script[:start] + OF_MXNET + (script[end:] if end >= 0 else "")
+
+
 def promoted(qa: Stage, job: str) -> dict[str, Any]:
     """Return the container of the model that the event of the job has promoted."""
     execution = qa.execution_of(job)
-    assert execution.status == "SUCCEEDED", execution.cause
+    assert execution.status == "SUCCEEDED", f"{execution.cause} {log(qa, job + '-qa')}"
     model = qa.client("sagemaker").describe_model(ModelName=execution.output["model_name"])
     container: dict[str, Any] = model["PrimaryContainer"]
     if server := toolkits.server_of(container["Image"]):
@@ -144,6 +165,23 @@ def test_a_pytorch_job_serves_its_script_from_the_archive(lab: Lab, qa: Stage, a
     assert content(qa, container["ModelDataUrl"]) == {"code/train.py": TRAINS.encode(), "label.txt": b"trained"}
 
 
+@pytest.mark.parametrize(("image", "file"), [(XGBOOST, None), (MXNET, "code/train.py")], ids=["xgboost", "mxnet"])
+def test_a_job_of_another_framework_serves_its_script(
+    lab: Lab, qa: Stage, application: str, image: str, file: str | None
+) -> None:
+    container = promoted(qa, Job(lab, application, image).of_sdk_2())
+
+    assert qa.answer(application) == {"label": "trained"}
+    assert set(content(qa, container["ModelDataUrl"])) == {"label.txt", *([file] if file else [])}
+
+
+def test_a_hugging_face_job_serves_the_code_that_it_has_written(lab: Lab, qa: Stage, application: str) -> None:
+    container = promoted(qa, Job(lab, application, HUGGING_FACE, script=TRAINS + WRITES_CODE).of_sdk_2())
+
+    assert qa.answer(application) == {"label": "trained"}
+    assert "SAGEMAKER_PROGRAM" not in container["Environment"]
+
+
 def test_an_isolated_job_serves_its_script_from_the_archive(lab: Lab, qa: Stage, application: str) -> None:
     container = promoted(qa, Job(lab, application, SKLEARN, is_isolated=True).of_sdk_2())
 
@@ -151,7 +189,11 @@ def test_an_isolated_job_serves_its_script_from_the_archive(lab: Lab, qa: Stage,
     assert container["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
 
 
-@pytest.mark.parametrize("image", [PYTORCH, SKLEARN, HUGGING_FACE], ids=["pytorch", "scikit-learn", "huggingface"])
+@pytest.mark.parametrize(
+    "image",
+    [PYTORCH, SKLEARN, HUGGING_FACE, XGBOOST, MXNET],
+    ids=["pytorch", "scikit-learn", "huggingface", "xgboost", "mxnet"],
+)
 def test_a_job_of_model_trainer_serves_its_inference_script(lab: Lab, qa: Stage, application: str, image: str) -> None:
     files = {"inference.py": b"from lib.echo import *\n", "lib/echo.py": ECHO_LABEL.encode()}
 

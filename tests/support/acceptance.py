@@ -47,7 +47,7 @@ TRAINING_JOBS = (
     Row(
         "XGBoost, SDK 2, with and without network isolation",
         "promoted, like scikit-learn",
-        (_LOADED, _EQUAL),
+        (_LOADED, _EQUAL, "test_a_job_of_another_framework_serves_its_script"),
         _CONTAINERS,
     ),
     Row(
@@ -62,13 +62,13 @@ TRAINING_JOBS = (
     Row(
         "MXNet, SDK 2, with and without network isolation",
         "promoted, with its code in the archive",
-        (_LOADED, _EQUAL),
+        (_LOADED, _EQUAL, "test_a_job_of_another_framework_serves_its_script"),
         _MXNET,
     ),
     Row(
         "Hugging Face, SDK 2, with and without network isolation",
         "promoted, with the code that the training has written into the model",
-        (_LOADED, _EQUAL),
+        (_LOADED, _EQUAL, "test_a_hugging_face_job_serves_the_code_that_it_has_written"),
         _HUGGING_FACE,
     ),
     Row("TensorFlow, SDK 2, with and without network isolation", "promoted, without code", (_EQUAL,), _NO_TOOLKIT),
@@ -88,7 +88,7 @@ TRAINING_JOBS = (
     Row(
         "the same with network isolation; XGBoost and MXNet, SDK 3",
         "promoted, with `inference.py` of its code in the archive",
-        (_LOADED,),
+        (_LOADED, "test_a_job_of_model_trainer_serves_its_inference_script"),
         f"{_CONTAINERS}, {_PYTORCH}, {_MXNET}, {_HUGGING_FACE}",
     ),
     Row(
