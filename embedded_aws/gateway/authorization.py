@@ -38,7 +38,10 @@ class Gate:
         reason = ""
         try:
             answer: Iterable[bytes] = self._application(environ, start)
-        except NotImplementedError as error:
+        except RuntimeError as error:
+            # NotModeledError, or what moto raises for an operation that it lacks; both are subclasses.
+            if type(error) in (RuntimeError, RecursionError):
+                raise
             # moto's own reason only repeats the name of the operation.
             reason = "" if "has not been implemented" in str(error) else str(error)
         else:

@@ -18,6 +18,7 @@ from moto.ecr.responses import ECRResponse
 
 from embedded_aws.iam.permissions import Call, Need, Needs, Permissions
 from embedded_aws.kernel import accounts
+from embedded_aws.kernel.errors import NotModeledError
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
@@ -86,7 +87,7 @@ def _put_account_setting(response: ECRResponse) -> ActionResult:
 def _setting(backend: ECRBackend, name: str) -> str:
     """Return an account setting. "For new users, your registries are automatically configured to use V2"."""
     if name != _SCOPE:
-        raise NotImplementedError(f"the account setting {name}")
+        raise NotModeledError(f"the account setting {name}")
     return _settings.get((backend.account_id, backend.region_name, name), "V2")
 
 

@@ -307,7 +307,7 @@ class Services:
                 for each in request["Delete"]["Objects"]:
                     self.objects.pop(each["Key"], None)
                 return {}
-        raise NotImplementedError(operation)
+        raise AssertionError(f"The simulation of S3 does not have {operation}.")
 
     def _objects(self, request: dict[str, Any]) -> dict[str, Any]:
         prefix = request["Prefix"]

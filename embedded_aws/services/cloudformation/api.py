@@ -14,6 +14,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.cloudformation.utils import generate_stack_id
 from moto.core.responses import ActionResult, EmptyResult
 
+from embedded_aws.kernel.errors import NotModeledError
 from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudformation import resource_types, stacks, submissions
@@ -73,7 +74,7 @@ def _create_change_set(self: CloudFormationResponse) -> ActionResult:
     request = _request(self)
     action, name = request.get("ChangeSetType", "UPDATE"), request["ChangeSetName"]
     if action not in ("CREATE", "UPDATE") or request.get("ImportExistingResources"):
-        raise NotImplementedError("a change set that imports resources")
+        raise NotModeledError("a change set that imports resources")
     stack = _of_change_set(self, request["StackName"], name, action)
     submission = submissions.read(request, self.current_account, self.region, stack)
     change_set = ChangeSet(stack, name, action, submission, request.get("Description"))
