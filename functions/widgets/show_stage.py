@@ -9,7 +9,7 @@ from promotion.aws.clients import client
 from promotion.history import agreement, approval_requests, lock, records
 from promotion.history.table import PromotionTable
 from promotion.messages import overview
-from promotion.messages.overview import Stage
+from promotion.messages.overview import Contents
 from promotion.step import step
 
 # The last outcomes of the stage can all be those of one endpoint.
@@ -24,10 +24,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"markdown": _DESCRIPTION}
     table = PromotionTable(client("dynamodb"), os.environ["TABLE"])
     endpoints = agreement.endpoints(table)
-    stage = Stage(
+    contents = Contents(
         live=[record for endpoint in endpoints if (record := records.live(table, endpoint))],
         locks=lock.all_held(table),
         waiting=[record for record, _ in approval_requests.open_requests(table)],
         history=[record for endpoint in endpoints for record in records.newest(table, endpoint, _LAST)],
     )
-    return {"markdown": overview.markdown(stage)}
+    return {"markdown": overview.markdown(contents)}

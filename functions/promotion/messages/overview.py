@@ -19,7 +19,7 @@ _LONGEST_CELL = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class Contents:
     """What the promotion table has about a stage: `waiting` are the promotions whose approval is requested."""
 
     live: list[PromotionRecord]
@@ -28,14 +28,14 @@ class Stage:
     history: list[PromotionRecord]
 
 
-def markdown(stage: Stage) -> str:
+def markdown(contents: Contents) -> str:
     """Return the overview, with the newest entries first and applications in the order of their names."""
-    live = sorted(stage.live, key=lambda record: record["application"])
-    last = sorted(stage.history, key=lambda record: record["ended_at"], reverse=True)[:_LAST]
+    live = sorted(contents.live, key=lambda record: record["application"])
+    last = sorted(contents.history, key=lambda record: record["ended_at"], reverse=True)[:_LAST]
     return "\n\n".join(
         [
             _table("Live", ("Application", "Model", "Since", "Approved by", "Metrics", "p95"), map(_live, live)),
-            _table("Locked or waiting", ("Application", "State", "Since"), _pending(stage)),
+            _table("Locked or waiting", ("Application", "State", "Since"), _pending(contents)),
             _table("Last outcomes", ("Time", "Application", "Outcome", "Model", "Reason"), map(_outcome, last)),
         ]
     )
@@ -53,11 +53,11 @@ def _live(record: PromotionRecord) -> tuple[str, ...]:
     )
 
 
-def _pending(stage: Stage) -> Iterator[tuple[str, ...]]:
-    for lock in sorted(stage.locks, key=lambda each: each.acquired_at):
+def _pending(contents: Contents) -> Iterator[tuple[str, ...]]:
+    for lock in sorted(contents.locks, key=lambda each: each.acquired_at):
         state = _link("locked by a promotion", console.execution(lock.holder.execution))
         yield _cell(lock.holder.record["application"]), state, time_of(lock.acquired_at.isoformat())
-    for record in sorted(stage.waiting, key=lambda each: each["started_at"]):
+    for record in sorted(contents.waiting, key=lambda each: each["started_at"]):
         state = _link("approval requested", console.execution(record["execution"]))
         yield _cell(record["application"]), state, time_of(record["started_at"])
 

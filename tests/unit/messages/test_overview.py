@@ -5,7 +5,7 @@ import pytest
 
 from promotion.history.lock import Holder, Lock
 from promotion.messages import overview
-from promotion.messages.overview import Stage
+from promotion.messages.overview import Contents
 from promotion.record import PromotionRecord
 
 EXECUTION = "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:first"
@@ -23,7 +23,7 @@ RECORD: PromotionRecord = {
     "started_at": "2026-05-04T16:00:00Z",
     "ended_at": "2026-05-04T17:20:01Z",
 }
-NOTHING = Stage(live=[], locks=[], waiting=[], history=[])
+NOTHING = Contents(live=[], locks=[], waiting=[], history=[])
 
 
 def rows(text: str, title: str) -> list[list[str]]:
@@ -42,7 +42,7 @@ def test_the_live_models_are_listed_by_application() -> None:
     other: PromotionRecord = {**RECORD, "application": "prices", "endpoint": "prices-qa"}
     del other["smoke_test_p95_latency_ms"]
 
-    prices, reviews = rows(overview.markdown(Stage([RECORD, other], [], [], [])), "Live")
+    prices, reviews = rows(overview.markdown(Contents([RECORD, other], [], [], [])), "Live")
 
     assert prices[0].startswith("[prices](https://eu-west-1.console.aws.amazon.com/sagemaker/")
     assert reviews[0].endswith("#/endpoints/reviews-qa)")
@@ -52,7 +52,7 @@ def test_the_live_models_are_listed_by_application() -> None:
 
 def test_locks_and_approval_requests_are_listed() -> None:
     acquired = datetime.datetime(2026, 5, 4, 17, tzinfo=datetime.UTC)
-    stage = Stage([], [Lock("reviews-qa", acquired, Holder(EXECUTION, 0, RECORD))], [RECORD], [])
+    stage = Contents([], [Lock("reviews-qa", acquired, Holder(EXECUTION, 0, RECORD))], [RECORD], [])
 
     locked, waiting = rows(overview.markdown(stage), "Locked or waiting")
 
@@ -67,7 +67,7 @@ def test_the_last_ten_outcomes_are_listed_newest_first() -> None:
     history.append(RECORD | {"source_kind": "rollback", "ended_at": "2026-06-01T10:00:00Z"})
     history.append(RECORD | {"status": "Failed", "reason": "too slow", "ended_at": "2026-06-02T10:00:00Z"})
 
-    found = rows(overview.markdown(Stage([], [], [], history)), "Last outcomes")
+    found = rows(overview.markdown(Contents([], [], [], history)), "Last outcomes")
 
     assert [row[0][:10] for row in found][:3] == ["2026-06-02", "2026-06-01", "2026-05-12"]
     assert len(found) == 10
@@ -78,7 +78,7 @@ def test_the_last_ten_outcomes_are_listed_newest_first() -> None:
 
 @pytest.mark.parametrize("text", ["a|b", "<b>x</b>", "[x](https://example.com)", "two\nlines", "x" * 1000])
 def test_no_text_of_others_changes_the_table(text: str) -> None:
-    (row,) = rows(overview.markdown(Stage([], [], [], [RECORD | {"reason": text}])), "Last outcomes")
+    (row,) = rows(overview.markdown(Contents([], [], [], [RECORD | {"reason": text}])), "Last outcomes")
 
     assert len(row) == 5
     assert "https://" not in row[4]
@@ -92,7 +92,7 @@ def test_fifty_applications_fit_into_the_response_of_a_function() -> None:
         for number in range(50)
     ]
 
-    text = overview.markdown(Stage(live, [], live, live * 10))
+    text = overview.markdown(Contents(live, [], live, live * 10))
 
     assert len(rows(text, "Live")) == len(rows(text, "Locked or waiting")) == 50
     assert len(text) < 100_000
