@@ -99,8 +99,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                     differing[endpoint] = ""
                     continue
                 differing[endpoint] = " ".join(agreement.differences(facts))
-                if differing[endpoint] != reported.get(endpoint, ""):
-                    _report(table, event["bus"], stage, facts, differing[endpoint])
+                _report(table, event, facts, differing[endpoint], reported.get(endpoint, ""))
         differing = {endpoint: text for endpoint, text in differing.items() if text}
         _put_metric(stage, "DifferingEndpoints", len(differing), "Count")
     found: dict[str, Any] = {"held": held, "recovering": recovering, "waiting": waiting, "published": published}
@@ -157,22 +156,29 @@ def _publish_if_ended(table: PromotionTable, stepfunctions: Any, bus: str, recor
     return True
 
 
-def _report(table: PromotionTable, bus: str, stage: str, facts: Facts, text: str) -> None:
-    """Publish the differences of an endpoint, unless `text` is empty, and record that they were reported."""
-    if text:
-        application = facts.endpoint.removesuffix(f"-{stage}")
-        last = facts.live or facts.history[-1]
-        detail = {
-            "application": application,
-            "stage": stage,
-            "endpoint": facts.endpoint,
-            "execution": facts.holder.execution if facts.holder else last["execution"],
-            # A reason of SageMaker could contain a link, which must not become one in an email.
-            "summary": f"{application}: endpoint and record differ. "
-            + re.sub("https?://", "", text, flags=re.IGNORECASE),
-        }
-        events.publish_difference(client("events"), bus, detail)
-    agreement.record_report(table, facts.endpoint, text)
+def _report(table: PromotionTable, event: dict[str, Any], facts: Facts, text: str, former: str) -> None:
+    """Publish the differences of an endpoint, unless `text` is empty or another check has published them.
+
+    If this check is killed before it publishes them, the alarm on the number of differing endpoints remains.
+    """
+    endpoint = facts.endpoint
+    if text == former or not agreement.claim_report(table, endpoint, text, former) or not text:
+        return
+    application = endpoint.removesuffix(f"-{event['stage']}")
+    last = facts.live or facts.history[-1]
+    detail = {
+        "application": application,
+        "stage": event["stage"],
+        "endpoint": endpoint,
+        "execution": facts.holder.execution if facts.holder else last["execution"],
+        # A reason of SageMaker could contain a link, which must not become one in an email.
+        "summary": f"{application}: endpoint and record differ. " + re.sub("https?://", "", text, flags=re.IGNORECASE),
+    }
+    try:
+        events.publish_difference(client("events"), event["bus"], detail)
+    except Exception:
+        agreement.claim_report(table, endpoint, former, text)
+        raise
 
 
 def _put_metric(stage: str, metric: str, value: float, unit: str) -> None:

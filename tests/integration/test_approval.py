@@ -1,6 +1,7 @@
 """Production requires an approval, and exactly the approved candidate is promoted."""
 
 import json
+import re
 from typing import Any
 
 import boto3
@@ -53,7 +54,7 @@ def test_what_the_approver_reads_names_the_candidate(
     assert application in message
     assert in_qa["model_name"] in message
     assert in_qa["model_digest"] in message
-    assert "systems-manager/automation/execution/" in message
+    assert re.search(r"execution that requests it:.*:execution:model-promotion-production:", message)
 
 
 def test_a_rejected_model_is_not_promoted_and_the_rejection_is_published(

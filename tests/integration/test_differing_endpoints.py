@@ -40,7 +40,7 @@ def mails(aws: EmbeddedAws, application: str) -> int:
 def quiet(aws: EmbeddedAws, stage: Stage, application: str) -> Alarm:
     """Return the alarm, which is not in ALARM."""
     settle_others(stage, application)
-    look(stage)
+    invoke_watch(stage)
     return quiet_alarm(aws, stage, "DifferingEndpoints")
 
 

@@ -221,6 +221,10 @@ def reported(table: PromotionTable) -> dict[str, str]:
     return {item["key"]: item["text"] for item in table.query("difference")}
 
 
-def record_report(table: PromotionTable, endpoint: str, text: str) -> None:
-    """Record the reported differences of an endpoint, or "" if it agrees again."""
-    table.update("difference", endpoint, "SET #text = :text", text=text)
+def claim_report(table: PromotionTable, endpoint: str, text: str, former: str) -> bool:
+    """Record the differences of an endpoint that the caller reports, or "" if it agrees again.
+
+    Return False if `former` is not what was reported last: a check that ran at the same time reports them.
+    """
+    condition = "attribute_not_exists(#text) OR #text = :former"
+    return table.update("difference", endpoint, "SET #text = :text", condition, text=text, former=former)

@@ -297,7 +297,8 @@ def test_every_endpoint_that_was_changed_or_has_a_record_is_known(table: Promoti
 
 
 def test_the_reported_differences_are_kept_by_endpoint(table: PromotionTable) -> None:
-    agreement.record_report(table, "reviews-qa", "It differs.")
-    agreement.record_report(table, "other-qa", "")
+    assert agreement.claim_report(table, "reviews-qa", "It differs.", "")
+    assert agreement.claim_report(table, "other-qa", "", "")
+    assert not agreement.claim_report(table, "reviews-qa", "It still differs.", "")
 
     assert agreement.reported(table) == {"other-qa": "", "reviews-qa": "It differs."}

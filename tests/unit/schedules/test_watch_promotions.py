@@ -225,6 +225,17 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
     assert len(published) == 1
 
 
+def test_of_two_checks_at_the_same_time_only_one_reports(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[dict[str, Any]] = []
+    monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
+    put_live("reviews-qa", endpoint_config_name="gone")
+    monkeypatch.setattr(agreement, "reported", lambda _: {})  # as both have read it
+
+    assert watch()["differing"] == watch()["differing"] != {}
+
+    assert len(published) == 1
+
+
 def test_the_email_of_a_difference_contains_no_link(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[dict[str, Any]] = []
     monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
