@@ -40,9 +40,10 @@ format: setup ## Format the code and apply ruff's fixes.
 unit: setup .old-runtime/.locked ## Run the tests that do not need the embedded AWS.
 	$(RUN) pytest tests/unit tests/test_linter.py tests/test_wiring.py
 
-docs: setup ## Generate the state graph, the tables and the list of messages in docs/.
+docs: setup ## Generate the state graph, the tables and the messages in docs/, and the code in upstream.yaml.
 	$(RUN) python -m docs.picture
 	PYTHONPATH=functions $(RUN) python -m docs.record
+	$(RUN) python -m docs.inline_code
 	$(RUN) python -m docs.effects
 	$(RUN) python -m docs.limits
 	PYTHONPATH=functions $(RUN) python -m docs.acceptance

@@ -58,6 +58,7 @@ def test_every_role_is_of_a_function_or_of_a_known_service_or_account() -> None:
         "RunbookRole",
         "ForwardingRole",
         "ReaderRole",
+        "ReportingRole",
     }
 
 

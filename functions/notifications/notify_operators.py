@@ -11,6 +11,7 @@ from promotion.history.table import PromotionTable
 from promotion.messages import message
 from promotion.messages.message import Message
 from promotion.record import PromotionRecord
+from promotion.source.admission import UNKNOWN
 from promotion.source.request import OWN_SOURCE, SUCCEEDED
 from promotion.step import logger, step
 
@@ -32,7 +33,7 @@ def _notification(table: PromotionTable, stage: str, event: dict[str, Any]) -> M
     detail, detail_type = event["detail"], event["detail-type"]
     if event["source"] != OWN_SOURCE:
         holder = lock.holder_with_execution(table, detail["executionArn"])
-        return message.of_execution(stage, holder.record["application"] if holder else message.UNKNOWN, detail)
+        return message.of_execution(stage, holder.record["application"] if holder else UNKNOWN, detail)
     record: PromotionRecord = detail
     live = _replaced(table, record) if detail_type == SUCCEEDED else records.live(table, record["endpoint"])
     return message.of_promotion(detail_type, record, live)

@@ -58,8 +58,8 @@ class PromotionRecord(TypedDict, total=False):
         "The name of the stage",
         WrittenBy("Resolve candidate"),
         ReadBy(
-            "PromotedUpstream, Prepare promotion record, Resolve candidate, Inspect endpoint, history.approval, "
-            "history.approval_requests, messages.message"
+            "PromotedUpstream, ReportOutcome, Prepare promotion record, Resolve candidate, Inspect endpoint, "
+            "history.approval, history.approval_requests, messages.message"
         ),
     ]
     application: Annotated[
@@ -110,11 +110,16 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy("Inspect endpoint, history.rollback"),
     ]
+    replaced_source_arn: Annotated[
+        str,
+        "The ARN of the trained or registered source that a rollback replaces; only in the record of a rollback",
+        WrittenBy("Resolve candidate"),
+    ]
     source_arn: Annotated[
         str,
         "The ARN of the trained or registered source, the same in every stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("plan.preview, messages.message"),
+        ReadBy("plan.preview, messages.message, history.rollback"),
     ]
     created_at: Annotated[
         str,

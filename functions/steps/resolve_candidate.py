@@ -16,7 +16,7 @@ from promotion.naming import check_execution_name, endpoint_name
 from promotion.plan.settings import load
 from promotion.record import PromotionRecord
 from promotion.source import reader, request
-from promotion.source.admission import Applications, Refusal
+from promotion.source.admission import UNKNOWN, Applications, Refusal
 from promotion.source.candidate import Candidate
 from promotion.source.reader import Upstream
 from promotion.step import logger, step
@@ -84,13 +84,15 @@ def _promote(
 ) -> dict[str, Any]:
     if isinstance(candidate, str):
         return {"outcome": "not_for_promotion", "reason": candidate}
+    application = candidate.application
     record |= PromotionRecord(
-        application=candidate.application,
-        endpoint=endpoint_name(candidate.application, record["stage"]),
+        application=application,
+        endpoint=application if application == UNKNOWN else endpoint_name(application, record["stage"]),
         source_kind=asked.kind,
         source_name=asked.name,
     )
     if isinstance(candidate, Refusal):
+        record |= PromotionRecord(source_arn=candidate.source_arn)
         return {"outcome": "refused", "reason": str(candidate.error), "promotion": record}
     source = {"SourceKind": asked.kind, "SourceName": asked.name, "Digest": asked.digest}
     decision = approval.admit(ssm, policy, asked.approval, {"Application": candidate.application, **source})

@@ -27,6 +27,7 @@ PROFILES = {
     "docs/events.md": "production",
     "docs/limits.md": "production",
     "docs/operating.md": "production",
+    "docs/outcomes.md": "dev",
 }
 PLACEHOLDERS = {
     "<ARN>": "${STATE_MACHINE/stateMachine/execution}:nothing",
@@ -38,6 +39,8 @@ PLACEHOLDERS = {
     "<model name>": "reviews-production-1",
     "<why>": "fine",
     "<the output StateMachineArn>": "$STATE_MACHINE",
+    # Any topic of that stack, which has the one of the output only if its outcomes are switched on.
+    "<the output OutcomesTopicArn>": "$(STACK=model-promotion-upstream-of-qa; output NotificationsTopicArn)",
 }
 # What AWS answers about names that do not exist.
 REFUSED = {
@@ -48,6 +51,7 @@ REFUSED = {
     "aws sagemaker update-endpoint": "An error occurred (ValidationException)",
     "aws sagemaker create-endpoint": "An error occurred (ValidationException)",
     "aws sagemaker add-tags": "An error occurred (ValidationException)",
+    "aws sagemaker list-tags": "An error occurred (ValidationException)",
     # The CLI uses the host in the URL of the queue, which is AWS's.
     "aws sqs": "Could not connect to the endpoint URL",
     "aws ssm get-automation-execution": "An error occurred (AutomationExecutionNotFoundException)",

@@ -65,9 +65,9 @@ GRANTED = [
         "AWS's documentation has two forms of the runbook's ARN, and does not say which one IAM evaluates.",
     ),
     Unused(
-        "upstream.yaml NotificationsKey EnableIAMPolicies",
-        ("kms:*",),
-        "AWS warns that without it, the key can become unmanageable. No role of the stack uses it.",
+        "upstream.yaml ReceiveOutcomesRole ReceiveOutcomes",
+        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        "Lambda writes the logs of the function with it. The embedded Lambda does so itself.",
     ),
     Unused(
         "application.yaml ServingRole Serve",

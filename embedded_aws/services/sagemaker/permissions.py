@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
 
@@ -39,7 +40,10 @@ def _required(call: Call) -> Needs:
     if kind is None or operation.removesuffix(kind) not in ("Create", "Delete", "Describe", "Stop", "Update"):
         return
     resource = _arn(call, kind)
-    yield Need(f"sagemaker:{operation}", (resource,), tags(request) | _resource_tags(call, resource))
+    context = tags(request) | _resource_tags(call, resource)
+    if operation in ("CreateModelPackage", "UpdateModelPackage"):
+        context |= _of_package(request)
+    yield Need(f"sagemaker:{operation}", (resource,), context)
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
         # The permission is required for both types of resources.
         name = request["EndpointConfigName"].lower()
@@ -57,6 +61,14 @@ def _required(call: Call) -> Needs:
         roles = {request.get("ExecutionRoleArn"), request.get("RoleArn")}
         for role_arn in roles | {definition["RoleArn"] for definition in definitions if definition}:
             yield from pass_role(role_arn, "sagemaker.amazonaws.com", resource)
+
+
+def _of_package(request: dict[str, Any]) -> dict[str, str | list[str] | None]:
+    """Return the condition keys of a request for a model package: service authorization reference, SageMaker."""
+    return {
+        "sagemaker:modelapprovalstatus": request.get("ModelApprovalStatus"),
+        "sagemaker:customermetadatapropertiestoremove": request.get("CustomerMetadataPropertiesToRemove"),
+    }
 
 
 def _resource_tags(call: Call, arn: str) -> dict[str, str | list[str] | None]:

@@ -248,6 +248,12 @@ def superseded_by(table: PromotionTable, endpoint: str, digest: str, automation:
     return str(item.get("superseded_by", "")) if item.get("automation") == automation else ""
 
 
+def source_arn(table: PromotionTable, endpoint: str, digest: str) -> str:
+    """Return the ARN of the trained or registered source of a candidate whose approval was requested, or ""."""
+    item = table.get("approval", _key({"endpoint": endpoint, "digest": digest}))
+    return str(json.loads(item["promotion"]).get("source_arn", "")) if item and "promotion" in item else ""
+
+
 def _request(item: Item) -> ApprovalRequest:
     return ApprovalRequest(item["execution"], item["automation"])
 

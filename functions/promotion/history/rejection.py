@@ -43,6 +43,7 @@ def resolve(
         endpoint=endpoint,
         source_kind=parameters["SourceKind"],
         source_name=parameters["SourceName"],
+        source_arn=approval_requests.source_arn(table, endpoint, parameters["Digest"]),
         digest=parameters["Digest"],
         approval=request.approval,
         approved_by="",

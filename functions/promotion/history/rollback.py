@@ -66,6 +66,7 @@ def resolve(
         source_name=former["execution"],
         original_source_kind=former["original_source_kind"] if is_again else former["source_kind"],
         original_source_name=former["original_source_name"] if is_again else former["source_name"],
+        replaced_source_arn=live.get("source_arn", ""),
         started_at=started_at,
         by_event=False,
     )

@@ -14,6 +14,7 @@ from typing import Any
 from promotion.history.events import APPROVAL_REQUESTED, DIFFERS
 from promotion.messages import console
 from promotion.record import PromotionRecord
+from promotion.source.admission import UNKNOWN
 from promotion.source.request import SUCCEEDED
 
 _OUTCOMES = {
@@ -23,7 +24,6 @@ _OUTCOMES = {
     DIFFERS: "endpoint differs",
     APPROVAL_REQUESTED: "approval requested",
 }
-UNKNOWN = "unknown"
 # botocore's sns model: a subject has fewer than 100 characters and no line breaks or control characters.
 _LONGEST_SUBJECT = 99
 _LONGEST_FACT = 2000

@@ -27,12 +27,20 @@ _SHAPES = {
 }
 
 
+UNKNOWN = "unknown"
+"""The application and the endpoint in the record of a promotion that ended before they were known."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """The refusal of a source that names `application`; `error` is raised if an operator started the promotion."""
+    """The refusal of a source that names `application`; `error` is raised if an operator started the promotion.
+
+    `source_arn` is the ARN of the trained or registered source.
+    """
 
     application: str
     error: PromotionError
+    source_arn: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Applications:
         try:
             settings = self.registered(application, source.what)
         except InvalidRequestError as error:
-            return Refusal(application, error)
+            return Refusal(application, error, source.arn)
         if (allowed := settings.get("Sources")) is None or source.allowed_by is None:
             return settings
         names = allowed.get(source.allowed_by, [])
@@ -72,18 +80,20 @@ class Applications:
             f"does not allow in the stage {self.stage}. Allowed: {', '.join(names) or 'none'}. To allow it, add it to "
             "that list."
         )
-        return Refusal(application, PromotionRefusedError(reason))
+        return Refusal(application, PromotionRefusedError(reason), source.arn)
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
     """What the setting Sources is compared with: the role of a training job, or the group of a model package.
 
-    `what` names the source, `origin` is the ARN of the role or the group (None for a package without a group), and
-    `allowed_by` the list in Sources, None for a model: it comes from the upstream stage or from an operator.
+    `what` names the source, `arn` is its ARN, `origin` that of the role or the group (None for a package without a
+    group), and `allowed_by` the list in Sources. That is None for a model, which comes from the upstream stage or from
+    an operator.
     """
 
     what: str
+    arn: str
     description: str = ""
     origin: str | None = None
     allowed_by: str | None = None
@@ -108,21 +118,20 @@ def application_of(given: str | None, tags: dict[str, str], what: str) -> str:
 def of_training_job(description: dict[str, Any]) -> Source:
     """Return the source of a DescribeTrainingJob response."""
     role, what = description.get("RoleArn"), f"The training job {description['TrainingJobName']}"
-    return Source(
-        what, f"ran with the role {role}" if role else "ran with a role that SageMaker does not report", role, _ROLES
-    )
+    ran = f"ran with the role {role}" if role else "ran with a role that SageMaker does not report"
+    return Source(what, description["TrainingJobArn"], ran, role, _ROLES)
 
 
 def of_auto_ml_job(description: dict[str, Any]) -> Source:
     """Return the source of a DescribeAutoMLJobV2 response, whose role runs the training jobs of its candidates."""
     what, role = f"The AutoML job {description['AutoMLJobName']}", description["RoleArn"]
-    return Source(what, f"ran with the role {role}", role, _ROLES)
+    return Source(what, description["AutoMLJobArn"], f"ran with the role {role}", role, _ROLES)
 
 
 def of_model_package(arn: str, group_arn: str | None) -> Source:
     """Return the source of a model package, which can be in a group."""
     where = f"is in the model package group {group_arn.rpartition('/')[2]}" if group_arn else "is in no group"
-    return Source(f"The model package {arn}", where, group_arn, _GROUPS)
+    return Source(f"The model package {arn}", arn, where, group_arn, _GROUPS)
 
 
 def life_cycle(settings: dict[str, Any]) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from promotion.aws import denials, responses
 from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.source import admission, auto_ml, candidate, model_package, promoted
-from promotion.source.admission import Applications, Refusal, Source
+from promotion.source.admission import UNKNOWN, Applications, Refusal, Source
 from promotion.source.candidate import Candidate
 from promotion.source.request import Promote
 from promotion.source.tags import APPLICATION_TAG, misspelled, of_properties
@@ -100,7 +100,7 @@ def _training_job(upstream: Upstream, request: Promote, applications: Applicatio
     description = _described_job(upstream, request.name)
     tags = _tags(upstream, description["TrainingJobArn"])
     if request.by_event and (why_not := candidate.not_for_promotion(description, tags)):
-        return why_not
+        return _not_for_promotion(why_not, tags, description["TrainingJobArn"])
     return _of_job(upstream, request, description, tags, applications)
 
 
@@ -115,7 +115,8 @@ def _tuning_job(upstream: Upstream, request: Promote, applications: Applications
     if best.get("TrainingJobArn"):
         tags = _tags(upstream, best["TrainingJobArn"]) | tags
     if request.by_event and APPLICATION_TAG not in tags:
-        return f"The tuning job {request.name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
+        why_not = f"The tuning job {request.name} has no tag {APPLICATION_TAG}.{misspelled(tags)}"
+        return _not_for_promotion(why_not, tags, tuning["HyperParameterTuningJobArn"])
     name = candidate.best_training_job(tuning)
     found = _of_job(upstream, request, _described_job(upstream, name), tags, applications)
     # The order of candidates follows their ends. The best trial may have ended long before the tuning job.
@@ -160,7 +161,8 @@ def _model(upstream: Upstream, request: Promote, applications: Applications) -> 
     if upstream.stage:
         promotion = promoted.read(upstream.connect("stepfunctions"), upstream.state_machine, description, tags)
         tags |= {APPLICATION_TAG: promotion.application}
-    settings = _settings(request, tags, Source(f"The model {request.name}"), applications)
+    source_arn = promotion.source_arn if promotion else description["ModelArn"]
+    settings = _settings(request, tags, Source(f"The model {request.name}", source_arn), applications)
     if isinstance(settings, Refusal):
         return settings
     containers = candidate.containers_of(description)
@@ -179,7 +181,7 @@ def _model_package(upstream: Upstream, request: Promote, applications: Applicati
     if group:
         tags |= of_properties(description.get("CustomerMetadataProperties", {}))
     if request.by_event and (why_not := candidate.package_without_application(description, tags)):
-        return why_not
+        return _not_for_promotion(why_not, tags, description["ModelPackageArn"])
     source = admission.of_model_package(description["ModelPackageArn"], group)
     settings = _settings(request, tags, source, applications)
     life_cycle = None if isinstance(settings, Refusal) else admission.life_cycle(settings)
@@ -190,6 +192,12 @@ def _model_package(upstream: Upstream, request: Promote, applications: Applicati
     if isinstance(settings, Refusal):
         return settings
     return candidate.from_model_package(description, tags, request.application, life_cycle)
+
+
+def _not_for_promotion(why_not: str, tags: dict[str, str], arn: str) -> Refusal | str:
+    """Return the reason, which nobody is notified of, or a refusal if it is a misspelled tag."""
+    hint = misspelled(tags)
+    return Refusal(UNKNOWN, InvalidRequestError(why_not), arn) if hint and why_not.endswith(hint) else why_not
 
 
 def _settings(

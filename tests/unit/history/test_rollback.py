@@ -227,7 +227,7 @@ def resolved(
 
 
 def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promotion(table: PromotionTable) -> None:
-    first, _ = promoted(1), promoted(2)
+    first, _ = promoted(1), promoted(2, source_arn="arn:p2")
 
     found = resolved(table, SageMaker(1, 2))
 
@@ -239,6 +239,7 @@ def test_a_rollback_restores_the_candidate_and_the_approval_of_the_earlier_promo
         "source_name": FIRST,
         "original_source_kind": "model_package",
         "original_source_name": "p1",
+        "replaced_source_arn": "arn:p2",
         "started_at": "2026-02-01T00:00:00Z",
         "by_event": False,
     }

@@ -12,7 +12,8 @@ from tests.hostile_inputs import sources
 UPSTREAM, OWN = "111111111111", "222222222222"
 ROLE = f"arn:aws:iam::{UPSTREAM}:role/training/Trainer"
 GROUP = f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:model-package-group/reviews"
-JOB = {"TrainingJobName": "reviews-1", "RoleArn": ROLE}
+JOB_ARN = f"arn:aws:sagemaker:eu-west-1:{UPSTREAM}:training-job/reviews-1"
+JOB = {"TrainingJobName": "reviews-1", "TrainingJobArn": JOB_ARN, "RoleArn": ROLE}
 
 
 def settings_for(source: admission.Source, settings: dict[str, Any] | None) -> dict[str, Any] | Refusal:
@@ -23,7 +24,7 @@ def test_a_source_of_an_application_that_is_not_registered_is_refused() -> None:
     refusal = settings_for(admission.of_training_job(JOB), None)
 
     assert isinstance(refusal, Refusal)
-    assert refusal.application == "reviews"
+    assert (refusal.application, refusal.source_arn) == ("reviews", JOB_ARN)
     assert isinstance(refusal.error, InvalidRequestError)
     assert str(refusal.error) == (
         "The training job reviews-1 is for the application reviews, which is not registered in the stage qa. To "
@@ -40,7 +41,7 @@ def test_a_source_of_an_application_that_is_not_registered_is_refused() -> None:
         (admission.of_model_package("arn", GROUP), {"ModelPackageGroups": [GROUP]}),
         (admission.of_model_package("arn", GROUP), {"ModelPackageGroups": ["reviews"]}),
         # A model comes from the upstream stage or from an operator.
-        (admission.Source("The model reviews-1"), {"TrainingRoles": [ROLE]}),
+        (admission.Source("The model reviews-1", "arn"), {"TrainingRoles": [ROLE]}),
     ],
 )
 def test_an_allowed_source_has_the_settings_of_its_application(
@@ -62,7 +63,7 @@ def test_an_allowed_source_has_the_settings_of_its_application(
         ),
         (admission.of_training_job(JOB), {"ModelPackageGroups": ["Trainer"]}, "Allowed: none."),
         (
-            admission.of_training_job({"TrainingJobName": "reviews-1"}),
+            admission.of_training_job({"TrainingJobName": "reviews-1", "TrainingJobArn": JOB_ARN}),
             {"TrainingRoles": [ROLE]},
             "ran with a role that SageMaker does not report",
         ),
@@ -135,3 +136,27 @@ def test_sources_that_can_never_match_are_refused(given: Any, why: str) -> None:
         admission.validated(given, "Sources", UPSTREAM)
 
     assert why in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["training_job", "tuning_job", "model_package"])
+def test_a_source_with_a_misspelled_tag_is_refused_so_that_people_are_notified(kind: str) -> None:
+    refusal = sources.read(kind, tags={"model-promotion:aplication": "reviews"}, by_event=True)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.application == admission.UNKNOWN
+    assert refusal.source_arn.startswith("arn:")
+    assert '(did you mean "model-promotion:application"?)' in str(refusal.error)
+
+
+@pytest.mark.parametrize("kind", ["training_job", "tuning_job", "model_package"])
+def test_a_source_without_a_tag_of_this_project_is_ignored(kind: str) -> None:
+    assert isinstance(sources.read(kind, tags={"model-application": "reviews"}, by_event=True), str)
+
+
+def test_the_training_jobs_of_a_tuning_job_with_a_misspelled_tag_are_ignored() -> None:
+    job = sources.JOB | {"TuningJobArn": "arn:tuning"}
+
+    why_not = sources.read("training_job", tags={"model-promotion:aplication": "x"}, job=job, by_event=True)
+
+    assert isinstance(why_not, str)
+    assert "belongs to a tuning job" in why_not

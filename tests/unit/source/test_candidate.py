@@ -53,7 +53,19 @@ def test_a_training_job_without_the_application_tag_is_not_for_promotion() -> No
     assert why_not == "The training job reviews-1 has no tag model-promotion:application."
 
 
-@pytest.mark.parametrize("tag", ["model-promotion:aplication", "Model-Promotion:Application"])
+MISSPELLED = [
+    "model-promotion:aplication",
+    "Model-Promotion:Application",
+    "model-promotion:app",
+    "model-promotion-application",
+    "model_promotion:application",
+    "modelpromotion:application",
+    "model-promotions:application",
+    "mode-promotion:application",
+]
+
+
+@pytest.mark.parametrize("tag", MISSPELLED)
 def test_the_reason_names_a_misspelled_application_tag(tag: str) -> None:
     why_not = not_for_promotion(training_job(), {tag: "reviews", "team": "search"})
 
@@ -61,7 +73,20 @@ def test_the_reason_names_a_misspelled_application_tag(tag: str) -> None:
     assert f'unknown tag "{tag}" (did you mean "model-promotion:application"?)' in why_not
 
 
-@pytest.mark.parametrize("tag", ["model-promotion:smoke-test", "model-promotion:image-0", "application-id"])
+OTHER_TAGS = [
+    "model-promotion:smoke-test",
+    "model-promotion:image-0",
+    "model-promotion:outcome-in-qa",
+    "application",
+    "application-id",
+    "model-application",
+    "model-promotion-team",
+    "promotion:application",
+    "sagemaker:application",
+]
+
+
+@pytest.mark.parametrize("tag", OTHER_TAGS)
 def test_other_tags_are_not_taken_for_the_application_tag(tag: str) -> None:
     assert not_for_promotion(training_job(), {tag: "x"}) == (
         "The training job reviews-1 has no tag model-promotion:application."
