@@ -108,9 +108,9 @@ def of_promotion(detail_type: str, record: PromotionRecord, other: PromotionReco
         stage=record["stage"],
         application=record["application"],
         outcome="rolled back" if is_live and record["source_kind"] == "rollback" else _OUTCOMES[detail_type],
-        summary=_plain(record["summary"]),
+        summary=plain(record["summary"]),
         links=links,
-        facts={label: _plain(fact)[:_LONGEST_FACT] for label, fact in facts.items() if fact},
+        facts={label: plain(fact)[:_LONGEST_FACT] for label, fact in facts.items() if fact},
     )
 
 
@@ -118,7 +118,7 @@ def comparison(record: PromotionRecord, live: PromotionRecord | None) -> str:
     """Return how a candidate compares with the live model, in one line."""
     facts = _facts(record, live, is_live=False)
     shown = {label: facts[label] for label in ("Live", "Metrics", "Quality gate") if facts[label]}
-    return "; ".join(f"{label}: {_plain(fact)}" for label, fact in shown.items())
+    return "; ".join(f"{label}: {plain(fact)}" for label, fact in shown.items())
 
 
 def evidence(record: PromotionRecord) -> str:
@@ -136,7 +136,7 @@ def of_execution(stage: str, application: str, detail: dict[str, Any]) -> Messag
         stage=stage,
         application=application,
         outcome="rollback failed",
-        summary=_plain(f"{detail['error']}: {detail['cause']}"),
+        summary=plain(f"{detail['error']}: {detail['cause']}"),
         links={"Execution": console.execution(detail["executionArn"])},
         facts={},
     )
@@ -218,6 +218,6 @@ def time_of(text: str) -> str:
     return f"{text[:10]} {text[11:16]} UTC" if text else ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a string without line breaks, and without links: one could come from another account."""
     return re.sub("https?://", "", re.sub(r"[\x00-\x1f\x7f]+", " ", text), flags=re.IGNORECASE)

@@ -41,7 +41,7 @@ class Candidate:
     ContainerDefinitions with the upstream's URIs; `tags` are the source's tags, without AWS's and this project's;
     `smoke_test` is the `s3://` URI of the model's own test suite; `etags` are the required ETags of some artifacts, by
     the slot of their reference. `metrics` are from SageMaker, `metrics_uri` is the `s3://` URI of a file with them.
-    `code` is the code to add to the model, as in `inference_code.Served`. `tested_upstream` is `PromotedUpstream.report`.
+    `code` is the code to add to the model, as in `inference_code.Served`; `tested_upstream` is a `promoted` report.
     """
 
     application: str
