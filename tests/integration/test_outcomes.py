@@ -71,7 +71,7 @@ def of_event(detail: dict[str, Any], stage: str, account: str, application: str,
 
 
 def dead_letters(lab: Lab, text: str) -> str:
-    """Wait for a message with a text in the dead-letter queue of the training account, and return it."""
+    """Wait for a message that contains `text` in the dead-letter queue of the training account, and return it."""
     url = physical_id(DEV, STACK, "DeadLetters")
 
     def look() -> str | None:

@@ -117,7 +117,7 @@ def test_only_a_newer_outcome_replaces_a_mark(present: str | None, is_news: bool
     assert MARK.is_news(present) is is_news
 
 
-def test_the_notification_has_a_text_a_form_for_machines_and_attributes_for_filters() -> None:
+def test_the_notification_has_words_a_form_for_machines_and_attributes_for_filters() -> None:
     request = report(model_name="reviews-qa-1", summary="a " * 2000).notification(TOPIC)
 
     forms = json.loads(request["Message"])
