@@ -71,7 +71,7 @@ class _Deployed:
 # Findings of parliament that are accepted: a pattern for each, and the reason.
 _ACCEPTED = {
     # SAM writes the policy of a failure's destination without a version.
-    r"(NotifyOperators|WatchPromotions)FunctionRole: NO_VERSION": "the default, 2008-10-17, has all that it uses",
+    r"(NotifyOperators|RegisterModel|WatchPromotions)FunctionRole: NO_VERSION": "the default, 2008-10-17, suffices",
     r"RESOURCE_MISMATCH: .*states:\*:\*:express": "only executions of express state machines have that ARN",
     r"RESOURCE_MISMATCH: .*sagemaker:(Create|Update)Endpoint": "endpoint and config are in separate statements",
     r"RESOURCE_MISMATCH: .*states:ListExecutions.*mapRun": "only the executions of a map run have that ARN",

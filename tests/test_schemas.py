@@ -66,6 +66,7 @@ ALL_SETTINGS = {
     "AdoptExisting": True,
     "RequirePinnedWeights": False,
     "RequireRollback": True,
+    "RegisterInto": "reviews-live",
 }
 ALL_CASES = {
     "cases": [

@@ -38,7 +38,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "history.rollback, history.records, schedules.watch_promotions, Resolve images, history.agreement, "
-            "messages.message, messages.overview"
+            "endpoint.registry, messages.message, messages.overview"
         ),
     ]
     started_at: Annotated[
@@ -59,7 +59,7 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate"),
         ReadBy(
             "PromotedUpstream, ReportOutcome, Prepare promotion record, Resolve candidate, Inspect endpoint, "
-            "history.approval, history.approval_requests, messages.message"
+            "history.approval, history.approval_requests, endpoint.registry, messages.message"
         ),
     ]
     application: Annotated[
@@ -119,7 +119,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The ARN of the trained or registered source, the same in every stage",
         WrittenBy("Resolve candidate"),
-        ReadBy("plan.preview, messages.message, history.rollback"),
+        ReadBy("plan.preview, messages.message, history.rollback, endpoint.registry"),
     ]
     created_at: Annotated[
         str,
@@ -176,7 +176,8 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
             "Check quality gate, Request approval, Inspect endpoint, history.approval_requests, history.retention, "
-            "history.rollback, plan.preview, history.approval, history.verification, messages.message"
+            "history.rollback, plan.preview, history.approval, history.verification, messages.message, "
+            "endpoint.registry"
         ),
     ]
     deployment_digest: Annotated[
@@ -259,7 +260,8 @@ class PromotionRecord(TypedDict, total=False):
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
             "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, source.request, "
-            "Prepare promotion record, history.verification, history.agreement, messages.message, messages.overview"
+            "Prepare promotion record, history.verification, history.agreement, messages.message, messages.overview, "
+            "endpoint.registry, notifications.register_model"
         ),
     ]
     endpoint_config_name: Annotated[
@@ -315,6 +317,12 @@ class PromotionRecord(TypedDict, total=False):
         "The p95 latency of the invocations in milliseconds",
         WrittenBy("Run smoke test"),
         ReadBy("messages.message, messages.overview"),
+    ]
+    register_into: Annotated[
+        str,
+        "The model package group of this account in which the model is registered, according to the settings; or empty",
+        WrittenBy("Plan copy"),
+        ReadBy("endpoint.registry"),
     ]
     status: Annotated[
         str,

@@ -19,6 +19,7 @@ from tests.hostile_inputs.trial import OWN, STRANGER, UPSTREAM, Hostile, Reader
 PARAMETER = "/model-promotion/qa/reviews"
 VARIANT = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
 DEFAULTS = {"EndpointConfig": {"ProductionVariants": [VARIANT]}}
+GROUP_ARN = "arn:aws:sagemaker:eu-west-1:444444444444:model-package-group/reviews"
 
 
 def read(document: Any) -> dict[str, Any]:
@@ -73,6 +74,8 @@ def documents() -> Iterator[Hostile]:
         ("with a training role *", {"Sources": {"TrainingRoles": ["*"]}}, "Sources.TrainingRoles[0]"),
         ("with sources that are null", {"Sources": None}, "Sources is not an object"),
         ("that require 'no' rollback", {"RequireRollback": "no"}, "RequireRollback must be true or false"),
+        ("that register into a path", {"RegisterInto": "../x"}, "RegisterInto is '../x'"),
+        ("that register into another account", {"RegisterInto": GROUP_ARN}, "RegisterInto is an ARN"),
         ("that accept licenses by 'yes'", {"AcceptEula": "yes"}, "AcceptEula must be true or false"),
         ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),

@@ -271,6 +271,7 @@ def test_a_compromised_stage_sends_no_links_and_reaches_no_other_tag(lab: Lab, q
     [told] = subscriber.received(1)
     assert told["summary"] == "Log in: example.com/now"
     assert told["facts"]["Reason"] == "see example.com"
+    marked(lab, job, "qa", "promoted")
     found = {tag["Key"]: tag["Value"] for tag in lab.client("sagemaker").list_tags(ResourceArn=job)["Tags"]}
     assert found.keys() == {"team", "model-promotion:outcome-in-qa"}
 

@@ -65,6 +65,12 @@ GRANTED = [
         "AWS's documentation has two forms of the runbook's ARN, and does not say which one IAM evaluates.",
     ),
     Unused(
+        "RegisterModelFunctionRole",
+        ("sagemaker:CreateModelPackage",),
+        "AWS's documentation names both the version and its group as resources, and does not say whether a call "
+        "requires both. The embedded SageMaker requires the version.",
+    ),
+    Unused(
         "upstream.yaml ReceiveOutcomesRole ReceiveOutcomes",
         ("logs:CreateLogStream", "logs:PutLogEvents"),
         "Lambda writes the logs of the function with it. The embedded Lambda does so itself.",

@@ -37,7 +37,7 @@ class ModelPackage:
         self.account, self.region, self.arn = call.account, call.region, arn
         self.request = copy.deepcopy(call.request)
         self.tags: list[dict[str, str]] = self.request.pop("Tags", [])
-        self.request.pop("ClientToken", None)
+        self.token = self.request.pop("ClientToken", None)
         self.group, self.version = group, version
         if group:
             self.request["ModelPackageGroupName"] = group
@@ -119,6 +119,9 @@ def _create_model_package(call: Call) -> dict[str, Any]:
     name, group = call.request.get("ModelPackageName"), call.request.get("ModelPackageGroupName")
     if bool(name) == bool(group):
         raise invalid("You must provide either ModelPackageName or ModelPackageGroupName, and not both.")
+    token = call.request.get("ClientToken")
+    if repeated := [each for each in _all(call) if token and each.token == token]:
+        return {"ModelPackageArn": repeated[0].arn}
     version = None
     if group:
         if "Tags" in call.request:

@@ -10,7 +10,7 @@ from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.input_checks import did_you_mean
 from promotion.copying.digest import changed
 from promotion.copying.references import is_s3_uri
-from promotion.endpoint import autoscaling, smoke_test
+from promotion.endpoint import autoscaling, registry, smoke_test
 from promotion.endpoint.config import with_names
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
@@ -44,6 +44,7 @@ _PARTS = (
     "AdoptExisting",
     "RequirePinnedWeights",
     "RequireRollback",
+    "RegisterInto",
 )
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_INFERENCE_COMPONENTS = (
@@ -104,7 +105,7 @@ def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: 
 
     The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
     UpdateEndpoint's DeploymentConfig and of CreateModel, {"S3Uri", "Program"}, the value of `autoscaling.validated`, a
-    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises
+    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, a name, and true or false. Raises
     InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
@@ -150,6 +151,8 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
             return quality_gate.validated(value, part)
         case "Retention":
             return retention.validated(value, part)
+        case "RegisterInto":
+            return registry.validated(value, part)
         case "KeptVariables":
             return pinned_weights.kept_variables(value, part)
         case "AcceptEula" | "AdoptExisting" | "RequirePinnedWeights" | "RequireRollback":

@@ -148,3 +148,10 @@ def test_a_group_can_be_deleted_after_its_packages(dev: Account) -> None:
     delete(ModelPackageGroupName=dev.name)
 
     assert "does not exist" in refused(delete, ModelPackageGroupName=dev.name)[1]
+
+
+def test_a_repeated_client_token_returns_the_first_version(dev: Account) -> None:
+    first, again, other = (register(dev, ClientToken=f"{dev.name}-{token}") for token in ("one", "one", "two"))
+
+    assert first == again
+    assert other != first

@@ -118,6 +118,8 @@ def test_the_service_models_have_every_operation_that_the_functions_call(service
     names = set(re.findall(r"[.\"]([a-z]+_[a-z_]+)\b", code))
     model = Loader().load_service_model(service, "service-2")
     templates = "\n".join((ROOT / name).read_text() for name in ("template.yaml", "upstream.yaml"))
+    # The function of upstream.yaml is not one of these: it uses the service models of the runtime.
+    templates = re.sub(r"(?ms)^  ReceiveOutcomesRole:\n.*?^\n", "", templates)
     permitted = set(re.findall(rf"\b{service}:(\w+)", templates))
     called = {each for each in model["operations"] if xform_name(each) in names or each in permitted}
 
