@@ -64,7 +64,7 @@ def share_parts_of_clients() -> None:
     """Let the clients of a service share their methods and the rules of its endpoints: half of what each requires."""
     creator = importlib.import_module("botocore.client").ClientCreator
     create_methods = creator._create_methods
-    provider = importlib.import_module("botocore.endpoint_provider")
+    provider: Any = importlib.import_module("botocore.endpoint_provider")
     rule_set = provider.RuleSet
     # By the identity of the data that they were made of, which is kept so that no other data gets the same identity.
     methods: dict[int, tuple[Any, dict[str, Any]]] = {}
