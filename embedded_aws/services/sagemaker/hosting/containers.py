@@ -82,7 +82,7 @@ class Response:
     content_type: str
     body: bytes
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
-    parts: Iterator[bytes] = iter(())
+    parts: Iterator[bytes] = dataclasses.field(default_factory=lambda: iter(()))
 
 
 class Container:

@@ -41,7 +41,7 @@ class Context:
 
     def get_request_header(self, idx: int, key: str) -> str | None:
         """Return a header of the request."""
-        return self._headers.get(key)
+        return next((value for name, value in self._headers.items() if name.lower() == key.lower()), None)
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:
         """Set a header of the response."""
@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         accept = self.headers.get("Accept", "*/*")
         if accept == "*/*":
             accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
-        context = Context(self.headers)
+        context = Context(dict(self.headers.items()))
         try:
             model = cast(Server, self.server).model
             response, response_type = model.respond(body, self.headers.get("Content-Type", JSON), accept, context)
@@ -171,9 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/ping":
             print(f"{self.address_string()} - {format % arguments}")
 
-    def _respond(
-        self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def _respond(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> None:
         self._begin(status, {"Content-Type": content_type, "Content-Length": str(len(body)), **(headers or {})})
         self.wfile.write(body)
 
