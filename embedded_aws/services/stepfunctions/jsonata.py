@@ -30,7 +30,7 @@ class QueryEvaluationError(Exception):
 
 
 class _Parser(Parser):
-    """Parses each expression once: an evaluation does not change its tree. Parsing takes longer than most evaluations."""
+    """Parses each expression once, since an evaluation does not change its tree. Most evaluations take less time."""
 
     @functools.lru_cache(maxsize=2048)  # noqa: B019 - there is one parser
     def parse(self, *arguments: Any) -> Any:
