@@ -30,11 +30,13 @@ OPERATIONS = {
         "AddTags",
         "CreateEndpoint",
         "CreateEndpointConfig",
+        "CreateInferenceComponent",
         "CreateModel",
         "CreateModelPackage",
         "CreateTrainingJob",
         "DeleteEndpoint",
         "DeleteEndpointConfig",
+        "DeleteInferenceComponent",
         "DeleteModel",
         "DeleteTags",
         "DescribeAutoMLJobV2",
@@ -56,6 +58,8 @@ OPERATIONS = {
         "ListTrainingJobs",
         "UpdateEndpoint",
         "UpdateEndpointWeightsAndCapacities",
+        "UpdateInferenceComponent",
+        "UpdateInferenceComponentRuntimeConfig",
     ),
 }
 _TEXTS = {"deprecatedMessage", "documentation", "documentationUrl"}

@@ -11,9 +11,9 @@ from promotion.aws import sdk
 from promotion.aws.clients import client
 from promotion.endpoint import invocation
 from promotion.endpoint.config import is_asynchronous
-from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.smoke_test import SKIP
 from promotion.endpoint.state import assert_serves
+from promotion.endpoint.target import describe_target
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
@@ -41,13 +41,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"passed": True, "reason": None, "response": None, "invocations": 0, "errors": 0, "p95_latency_ms": 0}
     s3, sagemaker = client("s3"), client("sagemaker")
     suite = json.loads(invocation.read_object(s3, uri, owner))
-    before = describe_endpoint(sagemaker, endpoint)
+    before = describe_target(sagemaker, record)
     assert_serves(before, endpoint, config)
     # The serving role of the application reads request bodies there, and they expire after some days.
     folder = f"s3://{event['bucket']}/smoke-test/{record['application']}/" if is_asynchronous(before or {}) else None
-    verdict = invocation.run(runtime, s3, endpoint, suite, folder=folder, owner=owner, seconds=_MAXIMUM_SECONDS)
+    limits = {"owner": owner, "seconds": _MAXIMUM_SECONDS, "component": (before or {}).get("InferenceComponentName")}
+    verdict = invocation.run(runtime, s3, endpoint, suite, folder=folder, **limits)
     # The responses count only if the endpoint had this config from the first to the last request.
-    assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
+    assert_serves(describe_target(sagemaker, record), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}
     if verdict["response"]:
         verdict["reason"] += " The response is in the execution history, in the output of Run smoke test."

@@ -29,9 +29,17 @@ _POLL_SECONDS = 0.5
 
 
 def run(
-    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], *, folder: str | None, owner: str, seconds: float
+    runtime: Any,
+    s3: Any,
+    endpoint: str,
+    suite: dict[str, Any],
+    *,
+    folder: str | None,
+    owner: str,
+    seconds: float,
+    component: str | None = None,
 ) -> dict[str, Any]:
-    """Return the verdict of `suite` on `endpoint`, as soon as it is decided and within `seconds`.
+    """Return the verdict of `suite` on `endpoint` or its `component`, as soon as it is decided and within `seconds`.
 
     `folder` is the `s3://` URI for the request bodies of an asynchronous endpoint, or None for another endpoint. The
     buckets of bodies and responses must belong to the account `owner`.
@@ -43,7 +51,7 @@ def run(
     def respond(case: dict[str, Any]) -> Response:
         if folder is None:
             body = read_object(s3, case["body_uri"], owner) if "body_uri" in case else body_of(case)
-            return invoke(runtime, endpoint, case, body)
+            return invoke(runtime, endpoint, case, body, component)
         uri = case["body_uri"] if "body_uri" in case else place_body(s3, folder, case, owner)
         return invoke_async(runtime, s3, endpoint, case, uri, owner, ends)
 
@@ -72,14 +80,14 @@ def run(
     return judgment.verdict(seconds)
 
 
-def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Response:
+def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes, component: str | None = None) -> Response:
     """Return the response to one request; retry for a minute while the endpoint is not ready."""
     retry_until = time.monotonic() + _RETRY_SECONDS
     targets = {
         member: case[key]
         for member, key in (("TargetModel", "target_model"), ("TargetContainerHostname", "target_container_hostname"))
         if case.get(key)
-    }
+    } | ({"InferenceComponentName": component} if component else {})
     while True:
         start = time.monotonic()
         try:
