@@ -61,6 +61,7 @@ OPERATIONS = {
         "UpdateInferenceComponent",
         "UpdateInferenceComponentRuntimeConfig",
     ),
+    "sagemaker-runtime": ("InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream"),
 }
 _TEXTS = {"deprecatedMessage", "documentation", "documentationUrl"}
 

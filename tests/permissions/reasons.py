@@ -100,7 +100,10 @@ GRANTED = [
                     "WatchPromotionsFunctionRole Policy0",
                 )
             ),
-            ("RunSmokeTestFunctionRole Policy0", ("sagemaker:InvokeEndpointAsync",)),
+            (
+                "RunSmokeTestFunctionRole Policy0",
+                ("sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"),
+            ),
             ("UpdateEndpointFunctionRole Policy2", ("sagemaker:CreateEndpoint",)),
             ("RollBackEndpointFunctionRole Policy3", ("sagemaker:DeleteInferenceComponent",)),
             ("*FunctionRole UpdateEndpoints", ("sagemaker:UpdateEndpoint", "sagemaker:UpdateInferenceComponent")),
