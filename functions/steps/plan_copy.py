@@ -97,6 +97,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             not_pinned=not_pinned,
             deployment_config=settings.get("DeploymentConfig", {}),
             register_into=settings.get("RegisterInto", ""),
+            component=settings.get("InferenceComponent", {}),
         ),
         "model": request.model,
         "endpoint_config": request.endpoint_config,
