@@ -1,6 +1,7 @@
 """Every block of code in the documentation runs in a test, or the reason is here.
 
-The commands of the AWS CLI run in tests/integration/test_documented_commands.py, the verbs of docs/command.md in
+The commands of the AWS CLI run in tests/integration/test_documented_commands.py, or with a profile in
+tests/integration/test_first_hour.py, like the environments in TOML; the verbs of docs/command.md in
 tests/integration/test_command.py, the examples for the SDK in tests/sdk_models, those of the embedded AWS in
 tests/embedded_aws/test_readme.py, and the settings with comments in tests/test_docs.py.
 """
@@ -85,7 +86,9 @@ def assert_make_accepts(arguments: list[str]) -> None:
     stages = [each.partition("=")[2] for each in arguments if each.startswith("STAGE=")]
 
     assert planned.returncode == 0, planned.stderr
-    assert set(stages) <= tomllib.loads((ROOT / "samconfig.toml").read_text()).keys()
+    # The pages add some environments.
+    texts = [(ROOT / "samconfig.toml").read_text(), *(block.text for block in FENCED if block.language == "toml")]
+    assert set(stages) <= {name for text in texts for name in tomllib.loads(text)}
 
 
 def assert_sam_accepts(arguments: list[str]) -> None:
@@ -153,7 +156,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
 # Events of the README: tests/test_docs.py. A pattern: tests/integration/test_documented_commands.py.
 EVENTS = {"detail-type", "source"}
 # Blocks that are not code, and languages of other tests. The shell block: tests/embedded_aws/test_readme.py.
-OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "sh", "yaml", ""}
+OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "sh", "toml", "yaml", ""}
 
 
 @pytest.mark.parametrize("block", [block for block in FENCED if block.language == "json"], ids=str)
