@@ -8,6 +8,7 @@ tests/embedded_aws/test_readme.py, and the settings with comments in tests/test_
 
 from __future__ import annotations
 
+import ast
 import itertools
 import json
 import os
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from embedded_aws.iam import policies
 from promotion.endpoint import smoke_test
@@ -166,6 +168,51 @@ def test_a_json_document_is_valid(block: Block) -> None:
 
     if first not in EVENTS:
         KINDS[first](value)
+
+
+EXAMPLES = ROOT / "examples/deploying"
+PARAMETERS = set(re.findall(r"(?m)^  (\w+):$", (ROOT / "template.yaml").read_text().partition("\nRules:")[0]))
+
+
+def test_the_workflows_of_github_deploy_the_stacks_in_their_order_with_temporary_credentials() -> None:
+    environments = {
+        name: value["deploy"]["parameters"]
+        for name, value in tomllib.loads((ROOT / "samconfig.toml").read_text()).items()
+        if isinstance(value, dict) and "people" not in name
+    }
+    workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
+    called = (EXAMPLES / "github-actions-deploy-stack.yml").read_text()
+    (job,) = yaml.safe_load(called)["jobs"].values()
+    used = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
+    given = re.search(r"sam (deploy .*?)\n\Z", re.sub(r"\s*\n\s*", " ", called) + "\n", re.DOTALL)
+
+    assert list(workflow["jobs"]) == list(environments)
+    assert [each.get("needs") for each in workflow["jobs"].values()] == [None, *list(environments)[:-1]]
+    assert [each["with"]["environment"] for each in workflow["jobs"].values()] == list(environments)
+    assert workflow["permissions"] == {"id-token": "write", "contents": "read"}
+    assert "aws-actions/configure-aws-credentials" in used
+    assert "access-key" not in called
+    assert given
+    assert_sam_accepts(shlex.split(re.sub(r"\$\{\{ inputs.environment }}", "qa", given[1])))
+
+
+def test_the_other_tools_set_parameters_that_the_template_has() -> None:
+    terraform, pipeline = (EXAMPLES / "stage.tf").read_text(), ast.parse((EXAMPLES / "pipeline.py").read_text())
+    block = terraform.partition("parameters = {")[2].partition("}")[0]
+    of_terraform = dict(re.findall(r'(\w+) += "([^"]*)"', block))
+    (of_pipeline,) = [
+        ast.literal_eval(each.value)
+        for each in ast.walk(pipeline)
+        if isinstance(each, ast.keyword) and each.arg == "parameter_overrides"
+    ]
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["qa"]["deploy"]["parameters"]
+
+    assert of_terraform == of_pipeline == dict(each.split("=", 1) for each in settings["parameter_overrides"])
+    assert of_terraform.keys() <= PARAMETERS
+    assert terraform.count("{") == terraform.count("}")
+    for capability in ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"):
+        assert capability in terraform
+        assert capability.removeprefix("CAPABILITY_") in ast.unparse(pipeline)
 
 
 def test_every_language_of_a_block_has_a_test() -> None:

@@ -36,20 +36,20 @@ def section(title: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """Return the commands of the indented blocks of a text."""
+    """Return the commands of the indented blocks of a section."""
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     return [line.strip() for line in lines if re.match(r" {4,}(AWS_PROFILE=\w+ +)?(make|aws) ", line)]
 
 
 class Engineer:
-    """Somebody who follows the page: the environments of samconfig.toml, and credentials for each account."""
+    """A person who follows the page: the environments of samconfig.toml, and credentials for each account."""
 
     def __init__(self) -> None:
         found = tomllib.loads((stacks.ROOT / "samconfig.toml").read_text())
         self.environments = {key: each["deploy"]["parameters"] for key, each in found.items() if isinstance(each, dict)}
 
     def edit(self, text: str) -> None:
-        """Add the environments of the blocks of TOML in a text, and change the values of its tables."""
+        """Add the environments of the blocks of TOML in a section, and change the values of its tables."""
         for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
             self.environments |= {key: each["deploy"]["parameters"] for key, each in tomllib.loads(block).items()}
         for name, key, value in re.findall(r"^ *\| `([\w-]+)` \| `(\w+)` \| `([^`|]+)` \|$", text, re.MULTILINE):
