@@ -227,6 +227,16 @@ CALLS = [
         ),
     ),
     violation(
+        "log_lines_without_their_subject",
+        "Copy images",
+        state("Copy images", "        execution: '{% $states.context.Execution.Id %}'\n"),
+    ),
+    violation(
+        "log_lines_without_their_subject",
+        "Create model",
+        state("Create model", "        application: '{% $promotion.application %}'\n"),
+    ),
+    violation(
         "missing_payload_field",
         "Request approval",
         state("Request approval", "        approval_policy: ${ApprovalPolicy}\n"),
