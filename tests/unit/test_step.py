@@ -131,3 +131,16 @@ def test_an_unexpected_error_has_its_traceback() -> None:
 
     assert (line["level"], line["exception_name"]) == ("ERROR", "KeyError")
     assert "in handle" in line["exception"]
+
+
+def test_the_saved_queries_read_keys_of_the_lines() -> None:
+    event = {"execution": EXECUTION, "application": "reviews"}
+    found = [*lines(event, KeyError("a bug")), *lines(event, PromotionRefusedError("no"))]
+    queries = [query["QueryString"] for _, query, _ in Project.read().resources("AWS::Logs::QueryDefinition")]
+    commands = [command.split(maxsplit=1) for query in queries for command in query.split(" | ")]
+    lists = [rest.rpartition(" by ")[2] for command, rest in commands if command in ("fields", "stats")]
+    read = {name.strip() for names in lists for name in names.split(",")}
+    read |= {rest.split(" = ")[0] for command, rest in commands if command == "filter"}
+
+    assert len(queries) == 4
+    assert read - {"@timestamp"} <= {key for line in found for key in line}
