@@ -41,6 +41,7 @@ OPERATIONS = {
         "DescribeEndpoint",
         "DescribeEndpointConfig",
         "DescribeHyperParameterTuningJob",
+        "DescribeInferenceComponent",
         "DescribeModel",
         "DescribeModelPackage",
         "DescribeModelPackageGroup",
@@ -48,6 +49,7 @@ OPERATIONS = {
         "ListEndpointConfigs",
         "ListEndpoints",
         "ListHyperParameterTuningJobs",
+        "ListInferenceComponents",
         "ListModelPackages",
         "ListModels",
         "ListTags",
@@ -55,6 +57,7 @@ OPERATIONS = {
         "UpdateEndpoint",
         "UpdateEndpointWeightsAndCapacities",
     ),
+    "sagemaker-runtime": ("InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream"),
 }
 _TEXTS = {"deprecatedMessage", "documentation", "documentationUrl"}
 

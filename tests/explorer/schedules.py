@@ -19,6 +19,7 @@ _INDEPENDENT = {
     ("cloudwatch", "describe_alarms"),
     ("cloudwatch", "put_metric_alarm"),
     ("application-autoscaling", "describe_scalable_targets"),
+    ("sagemaker", "list_inference_components"),
     ("sagemaker", "list_tags"),
     ("sagemaker", "add_tags"),
 }
