@@ -130,7 +130,8 @@ def test_a_function_has_managed_policies_its_own_policy_and_those_for_its_logs_a
     assert basic.endswith(":aws:policy/service-role/AWSLambdaBasicExecutionRole")
     assert traces.endswith(":aws:policy/AWSXrayWriteOnlyAccess")
     assert managed == [{"Ref": name} for name in ("ReadEndpointState", "ScaleEndpoints", "UpdateEndpoints")]
-    assert [each["Action"] for each in statements(own)] == ["sagemaker:DeleteEndpoint", "sagemaker:UpdateEndpoint"]
+    deletes = ["sagemaker:DeleteEndpoint", "sagemaker:DeleteInferenceComponent"]
+    assert [each["Action"] for each in statements(own)] == [deletes, "sagemaker:UpdateEndpoint"]
     assert role["Path"] == {"Fn::Sub": "/model-promotion/${Stage}/"}
 
 
