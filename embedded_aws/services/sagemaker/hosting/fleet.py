@@ -56,8 +56,11 @@ class Request:
 class Variant:
     """A production variant, with one set of containers for any number of instances."""
 
-    def __init__(self, endpoint_name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path) -> None:
+    def __init__(
+        self, endpoint_name: str, config_name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path
+    ) -> None:
         self.name: str = definition["VariantName"]
+        self.config_name = config_name
         self.definition = definition
         self.deployed_images: list[dict[str, Any]] = []
         self._direct = model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct"
@@ -198,7 +201,7 @@ class Fleet:
         self.directory = directory / uuid.uuid4().hex[:12]
         self.variants = {
             definition["VariantName"]: Variant(
-                endpoint_name, definition, models[definition["ModelName"]], self.directory
+                endpoint_name, config["EndpointConfigName"], definition, models[definition["ModelName"]], self.directory
             )
             for definition in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 import uuid
 from typing import Any
 
@@ -21,7 +22,7 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
-from embedded_aws.services.sagemaker.hosting import data_capture, deployment
+from embedded_aws.services.sagemaker.hosting import data_capture, deployment, invocation_metrics
 from embedded_aws.services.sagemaker.hosting.containers import Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
@@ -66,6 +67,7 @@ patches.replace(SageMakerRuntimeResponse, "use_raw_body", True, "moto decodes bo
 
 @patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto responds without running a container.")
 def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
+    received = time.monotonic()
     endpoint = _endpoint(response)
     headers = response.headers
     if "AsyncInferenceConfig" in endpoint.config:
@@ -88,7 +90,7 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
         container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
         model=headers.get(f"{_PREFIX}Target-Model", ""),
     )
-    result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+    result, variant = _invoke(endpoint, request, received, headers.get(f"{_PREFIX}Target-Variant", ""))
     data_capture.capture(
         endpoint,
         variant,
@@ -172,7 +174,7 @@ def _infer(inference: _Inference) -> None:
         if inference.source:
             body, content_type = artifacts.read(inference.source)
             request = dataclasses.replace(request, body=body, content_type=request.content_type or content_type)
-        result, _ = _invoke(endpoint, request, "")
+        result, _ = _invoke(endpoint, request, time.monotonic())
         artifacts.upload(inference.target, result.body, ContentType=result.content_type, **key)
     except (ArtifactError, ApiError) as error:
         topic = config.get("NotificationConfig", {}).get("ErrorTopic")
@@ -208,17 +210,26 @@ def _endpoint(response: SageMakerRuntimeResponse) -> Endpoint:
     return endpoint  # type: ignore[no-any-return]
 
 
-def _invoke(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Response, str]:
-    """Return the response and the name of the variant that served the request."""
+def _invoke(endpoint: Endpoint, request: Request, received: float, target_variant: str = "") -> tuple[Response, str]:
+    """Return the response to a request, `received` at a time, and the name of the variant that served it."""
     with endpoint.variant(target_variant) as variant:
         if variant is None:
             raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")
+        sent = time.monotonic()
+
+        def report(status: int) -> None:
+            responded = time.monotonic()
+            invocation_metrics.report(endpoint, variant, status, responded - sent, sent - received)
+
         try:
-            return variant.invoke(request), variant.name
+            response = variant.invoke(request)
         except TargetError as error:
             raise _invalid(str(error)) from error
         except ModelFailedError as failure:
+            report(failure.status)
             raise ModelError(endpoint, variant, failure) from failure
+        report(response.status)
+        return response, variant.name
 
 
 def _invalid(message: str) -> ApiError:

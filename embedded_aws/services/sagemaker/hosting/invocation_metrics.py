@@ -1,0 +1,41 @@
+"""The invocation metrics of endpoints, from which alarms of deployments are evaluated.
+
+"Amazon SageMaker AI metrics in Amazon CloudWatch" (monitoring-cloudwatch.html) and, for asynchronous endpoints,
+"Alarms and logs for tracking metrics from asynchronous endpoints" (async-inference-monitor.html). They also exist with
+the dimension EndpointConfigName, so that an alarm can watch only the new fleet of a deployment: "CloudWatch publishes
+the metrics with the dimension EndpointConfigName:{New-Ep-Config} after the new fleet starts receiving traffic, and
+these metrics last even after the deployment is complete" (deployment-guardrails-configuration.html). That they exist
+for the first fleet of an endpoint, too, is assumed.
+"""
+
+from __future__ import annotations
+
+from embedded_aws.services.cloudwatch import metrics
+from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
+from embedded_aws.services.sagemaker.hosting.fleet import Variant
+
+_MICROSECONDS = 1_000_000
+
+
+def report(endpoint: Endpoint, variant: Variant, status: int, model_seconds: float, overhead_seconds: float) -> None:
+    """Put the metrics of an invocation to which a model responded with an HTTP status, 0 if it did not respond."""
+    # "For each 5xx response, 1 is sent; otherwise, 0 is sent."
+    values = {
+        "Invocation4XXErrors": (float(400 <= status < 500), "None"),
+        "Invocation5XXErrors": (float(status >= 500), "None"),
+        "ModelLatency": (model_seconds * _MICROSECONDS, "Microseconds"),
+    }
+    if "AsyncInferenceConfig" not in endpoint.config:
+        values["Invocations"] = (1.0, "None")
+        values["OverheadLatency"] = (overhead_seconds * _MICROSECONDS, "Microseconds")
+    of_variant = [
+        {"Name": "EndpointName", "Value": endpoint.name},
+        {"Name": "VariantName", "Value": variant.name},
+    ]
+    of_config = [*of_variant, {"Name": "EndpointConfigName", "Value": variant.config_name}]
+    data = [
+        {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": dimensions}
+        for name, (value, unit) in values.items()
+        for dimensions in (of_variant, of_config)
+    ]
+    metrics.put(endpoint.account, endpoint.region, "AWS/SageMaker", data)
