@@ -14,10 +14,25 @@ from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import Variant
 
+Dimensions = list[dict[str, str]]
+
 _MICROSECONDS = 1_000_000
 
 
-def report(endpoint: Endpoint, variant: Variant, status: int, model_seconds: float, overhead_seconds: float) -> None:
+def of_variant(endpoint: Endpoint, variant: Variant) -> list[Dimensions]:
+    """Return the sets of dimensions of a variant's metrics."""
+    names = _dimensions(EndpointName=endpoint.name, VariantName=variant.name)
+    return [names, [*names, *_dimensions(EndpointConfigName=variant.config_name)]]
+
+
+def of_component(name: str) -> Dimensions:
+    """Return the dimension of an inference component's metrics."""
+    return _dimensions(InferenceComponentName=name)
+
+
+def report(
+    endpoint: Endpoint, dimensions: list[Dimensions], status: int, model_seconds: float, overhead_seconds: float
+) -> None:
     """Put the metrics of an invocation to which a model responded with an HTTP status, 0 if it did not respond."""
     # "For each 5xx response, 1 is sent; otherwise, 0 is sent."
     values = {
@@ -28,14 +43,13 @@ def report(endpoint: Endpoint, variant: Variant, status: int, model_seconds: flo
     if "AsyncInferenceConfig" not in endpoint.config:
         values["Invocations"] = (1.0, "None")
         values["OverheadLatency"] = (overhead_seconds * _MICROSECONDS, "Microseconds")
-    of_variant = [
-        {"Name": "EndpointName", "Value": endpoint.name},
-        {"Name": "VariantName", "Value": variant.name},
-    ]
-    of_config = [*of_variant, {"Name": "EndpointConfigName", "Value": variant.config_name}]
     data = [
-        {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": dimensions}
+        {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": each}
         for name, (value, unit) in values.items()
-        for dimensions in (of_variant, of_config)
+        for each in dimensions
     ]
     metrics.put(endpoint.account, endpoint.region, "AWS/SageMaker", data)
+
+
+def _dimensions(**values: str) -> Dimensions:
+    return [{"Name": name, "Value": value} for name, value in values.items()]

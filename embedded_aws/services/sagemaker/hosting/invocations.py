@@ -22,7 +22,7 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
-from embedded_aws.services.sagemaker.hosting import data_capture, deployment, invocation_metrics
+from embedded_aws.services.sagemaker.hosting import changes, components, data_capture, invocation_metrics
 from embedded_aws.services.sagemaker.hosting.containers import Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
@@ -85,12 +85,16 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
         body=response.raw_body,
         content_type=headers.get("Content-Type", "application/octet-stream"),
         accept=headers.get("Accept", "*/*"),
-        timeout=deployment.INVOCATION_SECONDS,
+        timeout=changes.INVOCATION_SECONDS,
         custom_attributes=headers.get(f"{_PREFIX}Custom-Attributes", ""),
         container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
         model=headers.get(f"{_PREFIX}Target-Model", ""),
     )
-    result, variant = _invoke(endpoint, request, received, headers.get(f"{_PREFIX}Target-Variant", ""))
+    component = headers.get(f"{_PREFIX}Inference-Component", "")
+    if endpoint.hosts_components or component:
+        result, variant = _invoke_component(endpoint, request, received, component)
+    else:
+        result, variant = _invoke(endpoint, request, received, headers.get(f"{_PREFIX}Target-Variant", ""))
     data_capture.capture(
         endpoint,
         variant,
@@ -156,7 +160,7 @@ def _infer(inference: _Inference) -> None:
     config = endpoint.config["AsyncInferenceConfig"]["OutputConfig"]
     if endpoint.fleet is None:
         return
-    role_arn = next(iter(endpoint.fleet.models.values()))["ExecutionRoleArn"]
+    role_arn = endpoint.fleet.role_arn
     key = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config["KmsKeyId"]} if "KmsKeyId" in config else {}
     notice = {
         "awsRegion": endpoint.region,
@@ -215,21 +219,65 @@ def _invoke(endpoint: Endpoint, request: Request, received: float, target_varian
     with endpoint.variant(target_variant) as variant:
         if variant is None:
             raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")
-        sent = time.monotonic()
+        dimensions = invocation_metrics.of_variant(endpoint, variant)
+        return _respond(endpoint, variant, request, received, dimensions), variant.name
 
-        def report(status: int) -> None:
-            responded = time.monotonic()
-            invocation_metrics.report(endpoint, variant, status, responded - sent, sent - received)
 
-        try:
-            response = variant.invoke(request)
-        except TargetError as error:
-            raise _invalid(str(error)) from error
-        except ModelFailedError as failure:
-            report(failure.status)
-            raise ModelError(endpoint, variant, failure) from failure
-        report(response.status)
-        return response, variant.name
+def _respond(
+    endpoint: Endpoint,
+    variant: Variant,
+    request: Request,
+    received: float,
+    dimensions: list[invocation_metrics.Dimensions],
+) -> Response:
+    """Return the response of a model to a request, and report its metrics with each of the sets of dimensions."""
+    sent = time.monotonic()
+
+    def report(status: int) -> None:
+        responded = time.monotonic()
+        invocation_metrics.report(endpoint, dimensions, status, responded - sent, sent - received)
+
+    try:
+        response = variant.invoke(request)
+    except TargetError as error:
+        raise _invalid(str(error)) from error
+    except ModelFailedError as failure:
+        report(failure.status)
+        raise ModelError(endpoint, variant, failure) from failure
+    report(response.status)
+    return response
+
+
+def _invoke_component(endpoint: Endpoint, request: Request, received: float, name: str) -> tuple[Response, str]:
+    """Return the response of an inference component and the name of its variant.
+
+    The message without a name is what users report, such as https://github.com/langchain-ai/langchain/issues/16150. The
+    other messages are assumed.
+    """
+    if not name:
+        raise _invalid(
+            "Inference Component Name header is required for endpoints to which you plan to deploy inference "
+            "components. Please include Inference Component Name header or consider using SageMaker models."
+        )
+    if not endpoint.hosts_components:
+        raise _invalid(
+            "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
+            "components. Please remove the Inference Component Name header."
+        )
+    found = components.all_of(sagemaker_backends[endpoint.account][endpoint.region])
+    component = found.get(name.lower())
+    if component is None or component.endpoint is not endpoint or component.status in ("Creating", "Failed"):
+        raise _invalid(f"Inference Component {name} of endpoint {endpoint.name} not found.")
+    serving = found[component.base.lower()] if component.base else component
+    with serving.variant() as variant:
+        if variant is None:
+            raise _invalid(
+                "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+                "in-progress (if configured) or try to increase the capacity by invoking "
+                "UpdateInferenceComponentRuntimeConfig API."
+            )
+        dimensions = [invocation_metrics.of_component(component.name)]
+        return _respond(endpoint, variant, request, received, dimensions), serving.variant_name or ""
 
 
 def _invalid(message: str) -> ApiError:

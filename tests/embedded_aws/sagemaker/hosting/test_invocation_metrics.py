@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import time
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -26,24 +24,10 @@ def qa(aws: EmbeddedAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Account:
     return Account("qa", name)
 
 
-def dimensions(account: Account, config: str = "") -> list[dict[str, str]]:
-    names = {"EndpointName": account.name, "VariantName": VARIANT} | ({"EndpointConfigName": config} if config else {})
-    return [{"Name": name, "Value": value} for name, value in names.items()]
-
-
-def statistics(account: Account, metric: str, config: str = "") -> dict[str, Any]:
-    """Return the sum, the average and the number of the values of a metric."""
-    now = datetime.datetime.now(datetime.UTC)
-    found = account.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/SageMaker",
-        MetricName=metric,
-        Dimensions=dimensions(account, config),
-        StartTime=now - datetime.timedelta(hours=1),
-        EndTime=now + datetime.timedelta(hours=1),
-        Period=86_400,
-        Statistics=["Sum", "Average", "SampleCount"],
-    )["Datapoints"]
-    return dict(found[0]) if found else {}
+def of(account: Account, config: str = "") -> dict[str, str]:
+    """Return the dimensions of the metrics of an endpoint, or of those of one of its configs."""
+    names = {"EndpointName": account.name, "VariantName": VARIANT}
+    return names | ({"EndpointConfigName": config} if config else {})
 
 
 def test_each_response_counts_as_an_error_of_the_client_or_of_the_model_or_as_none(qa: Account) -> None:
@@ -63,10 +47,10 @@ def test_each_response_counts_as_an_error_of_the_client_or_of_the_model_or_as_no
         sums = {
             metric: (found["Sum"], found["SampleCount"])
             for metric in ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors")
-            if (found := statistics(qa, metric, of_config))
+            if (found := qa.metric(metric, **of(qa, of_config)))
         }
         assert sums == {"Invocations": (4, 4), "Invocation4XXErrors": (1, 4), "Invocation5XXErrors": (1, 4)}
-    assert statistics(qa, "Invocations", f"{config}-other") == {}
+    assert qa.metric("Invocations", **of(qa, f"{config}-other")) == {}
 
 
 def test_latencies_are_in_microseconds(qa: Account) -> None:
@@ -74,7 +58,7 @@ def test_latencies_are_in_microseconds(qa: Account) -> None:
 
     qa.greet()
 
-    model, overhead = (statistics(qa, metric) for metric in ("ModelLatency", "OverheadLatency"))
+    model, overhead = (qa.metric(metric, **of(qa)) for metric in ("ModelLatency", "OverheadLatency"))
     assert 300_000 <= model["Average"] < 60_000_000
     assert 0 < overhead["Average"] < 60_000_000
     assert (model["Unit"], overhead["Unit"]) == ("Microseconds", "Microseconds")
@@ -88,9 +72,9 @@ def test_an_asynchronous_endpoint_has_no_metrics_of_invocations_and_overhead(qa:
         EndpointName=qa.name, InputLocation=qa.put("in.json", json.dumps("Ada")), ContentType="application/json"
     )
 
-    wait_for(lambda: statistics(qa, "ModelLatency"), "the inference")
-    assert statistics(qa, "Invocation5XXErrors")["Sum"] == 0
-    assert (statistics(qa, "Invocations"), statistics(qa, "OverheadLatency")) == ({}, {})
+    wait_for(lambda: qa.metric("ModelLatency", **of(qa)), "the inference")
+    assert qa.metric("Invocation5XXErrors", **of(qa))["Sum"] == 0
+    assert [qa.metric(name, **of(qa)) for name in ("Invocations", "OverheadLatency")] == [{}, {}]
 
 
 def test_an_alarm_on_the_errors_of_the_new_fleet_rolls_the_update_back(
@@ -104,7 +88,7 @@ def test_an_alarm_on_the_errors_of_the_new_fleet_rolls_the_update_back(
             AlarmName=config,
             Namespace="AWS/SageMaker",
             MetricName="Invocation5XXErrors",
-            Dimensions=dimensions(qa, config),
+            Dimensions=[{"Name": key, "Value": value} for key, value in of(qa, config).items()],
             Statistic="Average",
             Period=60,
             EvaluationPeriods=1,
