@@ -32,6 +32,7 @@ REPORTED = {
         "Invocations",
         "Invocation4XXErrors",
         "Invocation5XXErrors",
+        "InvocationModelErrors",
         "ModelLatency",
         "OverheadLatency",
     },

@@ -1,11 +1,12 @@
 """The invocation metrics of endpoints, from which alarms of deployments are evaluated.
 
 "Amazon SageMaker AI metrics in Amazon CloudWatch" (monitoring-cloudwatch.html) and, for asynchronous endpoints,
-"Alarms and logs for tracking metrics from asynchronous endpoints" (async-inference-monitor.html). They also exist with
-the dimension EndpointConfigName, so that an alarm can watch only the new fleet of a deployment: "CloudWatch publishes
-the metrics with the dimension EndpointConfigName:{New-Ep-Config} after the new fleet starts receiving traffic, and
-these metrics last even after the deployment is complete" (deployment-guardrails-configuration.html). That they exist
-for the first fleet of an endpoint, too, is assumed.
+"Alarms and logs for tracking metrics from asynchronous endpoints" (async-inference-monitor.html). These pages do not
+mention streamed responses, which therefore report none. The metrics also exist with the dimension EndpointConfigName,
+so that an alarm can watch only the new fleet of a deployment: "CloudWatch publishes the metrics with the dimension
+EndpointConfigName:{New-Ep-Config} after the new fleet starts receiving traffic, and these metrics last even after the
+deployment is complete" (deployment-guardrails-configuration.html). That they exist for the first fleet of an endpoint,
+too, is assumed.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def report(
     }
     if "AsyncInferenceConfig" not in endpoint.config:
         values["Invocations"] = (1.0, "None")
+        # It includes "4XX/5XX status codes, low-level socket errors, malformed HTTP responses, and request timeouts".
+        values["InvocationModelErrors"] = (float(not 200 <= status < 300), "None")
         values["OverheadLatency"] = (overhead_seconds * _MICROSECONDS, "Microseconds")
     data = [
         {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": each}

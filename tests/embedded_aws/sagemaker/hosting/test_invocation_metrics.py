@@ -46,10 +46,15 @@ def test_each_response_counts_as_an_error_of_the_client_or_of_the_model_or_as_no
     for of_config in ("", config):
         sums = {
             metric: (found["Sum"], found["SampleCount"])
-            for metric in ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors")
+            for metric in ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
             if (found := qa.metric(metric, **of(qa, of_config)))
         }
-        assert sums == {"Invocations": (4, 4), "Invocation4XXErrors": (1, 4), "Invocation5XXErrors": (1, 4)}
+        assert sums == {
+            "Invocations": (4, 4),
+            "Invocation4XXErrors": (1, 4),
+            "Invocation5XXErrors": (1, 4),
+            "InvocationModelErrors": (2, 4),
+        }
     assert qa.metric("Invocations", **of(qa, f"{config}-other")) == {}
 
 
