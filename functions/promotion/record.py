@@ -285,7 +285,7 @@ class PromotionRecord(TypedDict, total=False):
     ]
     previous_component: Annotated[
         dict[str, Any],
-        "The endpoint config of the endpoint, and the specification of the component to roll back to",
+        "The config of the endpoint, and the specification of the component to roll back to",
         WrittenBy("Inspect endpoint"),
         ReadBy("endpoint.component, history.retention"),
     ]
