@@ -78,7 +78,7 @@ def test_the_endpoint_is_compared_before_and_after_the_smoke_test(
     make_endpoint("new")
     respond_with(moto_url, '{"label": "good"}')
     configs = iter(found)
-    monkeypatch.setattr(run_smoke_test, "describe_endpoint", lambda *_: {"EndpointConfigName": next(configs)})
+    monkeypatch.setattr(run_smoke_test, "describe_target", lambda *_: {"EndpointConfigName": next(configs)})
 
     with pytest.raises(PromotionRefusedError, match="changed it to by-hand"):
         run({"expect": "label == 'good'"})
