@@ -9,6 +9,18 @@ GRANTED = [
         "SAM attaches this managed policy of AWS to the role of every function. Lambda writes the logs with it.",
     ),
     Unused(
+        "*FunctionRole AWSXrayWriteOnlyAccess",
+        (
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            "xray:GetSamplingStatisticSummaries",
+        ),
+        "SAM attaches this managed policy of AWS to the role of each traced function. Lambda sends traces with the "
+        "first two actions. The embedded AWS has no X-Ray.",
+    ),
+    Unused(
         "PromotionRole LogAndTrace",
         (
             "logs:CreateLogDelivery",
@@ -90,6 +102,30 @@ GRANTED = [
             ("InspectEndpointFunctionRole Policy1", ("ssm:GetAutomationExecution", "ssm:GetParameter")),
             ("ResolveCandidateFunctionRole Policy0", ("ssm:GetAutomationExecution", "ssm:GetParameter")),
             ("PlanCopyFunctionRole Policy1", ("sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel")),
+            *(
+                (statement, ("sagemaker:DescribeEndpoint", "sagemaker:DescribeInferenceComponent"))
+                for statement in (
+                    "*FunctionRole ReadEndpointState",
+                    "CheckEndpointFunctionRole Policy0",
+                    "ResolveImagesFunctionRole Policy0",
+                    "RunSmokeTestFunctionRole Policy0",
+                    "WatchPromotionsFunctionRole Policy0",
+                )
+            ),
+            (
+                "RunSmokeTestFunctionRole Policy0",
+                ("sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"),
+            ),
+            ("UpdateEndpointFunctionRole Policy2", ("sagemaker:CreateEndpoint",)),
+            ("RollBackEndpointFunctionRole Policy3", ("sagemaker:DeleteInferenceComponent",)),
+            ("*FunctionRole UpdateEndpoints", ("sagemaker:UpdateEndpoint", "sagemaker:UpdateInferenceComponent")),
+            (
+                "*FunctionRole ScaleEndpoints",
+                (
+                    "sagemaker:UpdateEndpointWeightsAndCapacities",
+                    "sagemaker:UpdateInferenceComponentRuntimeConfig",
+                ),
+            ),
         )
     ),
     Unused(

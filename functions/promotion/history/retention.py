@@ -117,8 +117,13 @@ def kept(
         names=frozenset(
             [record["endpoint_config_name"] for record in records]
             + [record["model_name"] for record in records]
-            # The endpoint config that a recovery restores.
+            # The endpoint config that a recovery restores, and that of the endpoint of a component.
             + [journal.get("previous_endpoint_config_name", "") for journal in journals]
+            + [
+                journal["previous_component"]["endpoint_config"]
+                for journal in journals
+                if journal.get("previous_component")
+            ]
         ),
         digests=frozenset(record["digest"] for record in records),
         used_digests=frozenset(used),
