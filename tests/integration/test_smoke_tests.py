@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
+from tests.embedded_aws.support.lambda_functions import create_role, zipped
 from tests.support.settings import register
 from tests.support.world import Lab, Stage
 
@@ -91,3 +93,71 @@ def test_a_case_that_the_endpoint_refuses_fails_the_promotion_before_anything_is
         execution.cause or ""
     )
     assert "Create model" not in execution.states
+
+
+REPORTING = """
+import json, os
+import boto3
+def handler(event, context):
+    answer = boto3.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=event["endpoint"], TargetVariant=event["variant"], ContentType="application/json", Body=b"{}"
+    )
+    label = json.loads(answer["Body"].read())["label"]
+    if label == "broken":
+        raise ValueError("no labels at all")
+    reason = f"{event['variant']} says {label} of {event['candidate']['source_name'][:4]}, {event['seconds'] > 60}"
+    return {"passed": label == "good", "reason": reason}
+"""
+
+
+def test_a_function_of_the_team_decides(lab: Lab, qa: Stage, application: str) -> None:
+    arn = function(qa, f"{application}-qa-smoke-test", REPORTING)
+    register(qa, application, SmokeTestFunction=arn)
+
+    good = qa.execution_of(lab.train(application, "good"))
+    poor = qa.execution_of(lab.train(application, "poor"))
+    broken = qa.execution_of(lab.train(application, "broken"))
+
+    assert good.status == "SUCCEEDED", good.cause
+    assert (poor.error, broken.error) == ("SmokeTestFailed", "SmokeTestFailed")
+    name = f"{application}-qa-smoke-test"
+    assert f"failed: The function {name} did not pass: AllTraffic says poor of " in (poor.cause or "")
+    assert f"The function {name} did not pass: it raised ValueError: no labels at all." in (broken.cause or "")
+    assert qa.answer(application) == {"label": "good"}
+
+
+def test_a_function_of_another_name_is_refused_before_anything_is_created(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    arn = f"arn:aws:lambda:eu-west-1:{qa.account}:function:{application}"
+    register(qa, application, SmokeTestFunction=arn)
+
+    execution = qa.execution_of(lab.train(application, "one"))
+
+    assert execution.error == "InvalidRequestError"
+    assert "whose names end with -qa-smoke-test. Rename the function." in (execution.cause or "")
+    assert "Create model" not in execution.states
+
+
+def test_the_stage_may_call_only_functions_with_the_name_of_a_smoke_test(qa: Stage, application: str) -> None:
+    caller, arn = qa.trying_as("RunSmokeTestFunction", "lambda"), f"arn:aws:lambda:eu-west-1:{qa.account}:function"
+
+    for name in (f"{application}-qa-smoke-tests", f"{application}-qa", f"{application}-production-smoke-test"):
+        with pytest.raises(ClientError, match="lambda:InvokeFunction"):
+            caller.invoke(FunctionName=f"{arn}:{name}", Payload=b"{}")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        caller.invoke(FunctionName=f"{arn}:{application}-qa-smoke-test:live", Payload=b"{}")
+
+
+def function(stage: Stage, name: str, code: str) -> str:
+    """Create a function in the account of a stage, and return its ARN."""
+    role = create_role(name, stage.account)
+    created = stage.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=role,
+        Handler="code.handler",
+        Code={"ZipFile": zipped({"code.py": code})},
+        Timeout=30,
+    )
+    return str(created["FunctionArn"])

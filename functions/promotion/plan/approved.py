@@ -54,6 +54,8 @@ def deployment(
         "Metrics": metrics.values,
         "SmokeTest": suite.identity,
         "ShadowModels": _shadow_models(sagemaker, requests),
+        # Only if it is set, so that the digest of a deployment without it is as it was before there were functions.
+        **{key: settings[key] for key in ("SmokeTestFunction",) if key in settings},
     }
 
 

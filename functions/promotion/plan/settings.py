@@ -10,7 +10,7 @@ from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.input_checks import did_you_mean
 from promotion.copying.digest import changed
 from promotion.copying.references import is_s3_uri
-from promotion.endpoint import autoscaling, smoke_test
+from promotion.endpoint import autoscaling, smoke_test, smoke_test_function
 from promotion.endpoint.config import with_names
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
@@ -36,6 +36,7 @@ _PARTS = (
     "InferenceCode",
     "Autoscaling",
     "SmokeTest",
+    "SmokeTestFunction",
     "QualityGate",
     "Retention",
     "Sources",
@@ -104,8 +105,8 @@ def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: 
 
     The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
     UpdateEndpoint's DeploymentConfig and of CreateModel, {"S3Uri", "Program"}, the value of `autoscaling.validated`, a
-    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises
-    InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
+    suite or "skip", the ARN of a function, a list of rules, {"Keep"}, the value of `admission.validated`, and true or
+    false. Raises InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
     return settings | _parts(text, parameter, settings, upstream_account)
@@ -142,6 +143,8 @@ def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
     match part:
         case "SmokeTest":
             return value if value == SKIP else smoke_test.validated(value, "SmokeTest")
+        case "SmokeTestFunction":
+            return smoke_test_function.validated(value, part)
         case "InferenceCode":
             return inference_code.validated(value, part)
         case "Autoscaling":
