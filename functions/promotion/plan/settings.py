@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from promotion.aws import service_model, strict_json
-from promotion.aws.aws_errors import none_if_not_found
+from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.aws.input_checks import did_you_mean
 from promotion.copying.digest import changed
 from promotion.copying.references import is_s3_uri
 from promotion.endpoint import autoscaling, smoke_test, smoke_test_function
 from promotion.endpoint.config import with_names
 from promotion.endpoint.smoke_test import SKIP
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import retention
 from promotion.naming import application_name
 from promotion.plan import pinned_weights
@@ -83,11 +85,27 @@ def load(
 ) -> dict[str, Any] | None:
     """Return the settings of an application in a stage, or None if it is not registered: it has no parameter.
 
-    Raises the same errors as `read`.
+    The parameter can be a SecureString. Raises the same errors as `read`, and PromotionRefusedError if the stage cannot
+    use its key.
     """
     parameter = parameter_name(stage, application)
-    response = none_if_not_found(ssm.get_parameter, Name=parameter)
+    try:
+        response = none_if_not_found(ssm.get_parameter, Name=parameter, WithDecryption=True)
+    except ClientError as error:
+        if not _is_about_key(error):
+            raise
+        raise PromotionRefusedError(
+            f"The settings in the parameter {parameter} cannot be decrypted. {message(error).rstrip('.')}. Their KMS key "
+            "must be enabled and in this account, and its policy must delegate to IAM policies, as the default policy "
+            "of the console does."
+        ) from error
     return read(response["Parameter"]["Value"], parameter, defaults, upstream_account) if response else None
+
+
+def _is_about_key(error: ClientError) -> bool:
+    """Return whether AWS refused the decryption of a parameter: API reference, GetParameter (InvalidKeyId)."""
+    code, text = error.response["Error"]["Code"], message(error).lower()
+    return code == "InvalidKeyId" or (meaning(error) is Meaning.DENIED and ("kms:" in text or "ciphertext" in text))
 
 
 def changes(planned: dict[str, Any], current: dict[str, Any] | None) -> str:

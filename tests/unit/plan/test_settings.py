@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 import pytest
 
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.plan.settings import load, parameter_name, read
 from tests.support.s3_faults import client_error
 
@@ -355,6 +355,31 @@ def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
     ssm.put_parameter(Name=PARAMETER, Type="String", Value=json.dumps({"SmokeTest": "skip"}))
 
     assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+def test_encrypted_settings_are_decrypted(ssm: Any) -> None:
+    ssm.put_parameter(Name=PARAMETER, Type="SecureString", Value=json.dumps({"SmokeTest": "skip"}))
+
+    assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDeniedException", "User: x is not authorized to perform: kms:Decrypt on resource: y"),
+        ("AccessDeniedException", "The ciphertext refers to a customer master key that does not exist."),
+        ("InvalidKeyId", "The key is disabled."),
+    ],
+)
+def test_settings_whose_key_the_stage_cannot_use_are_refused(code: str, message: str) -> None:
+    class Denied:
+        def get_parameter(self, **_: Any) -> None:
+            raise client_error(code, message, "GetParameter")
+
+    with pytest.raises(
+        PromotionRefusedError, match=r"qa/reviews cannot be decrypted\. .*Their KMS key must be enabled"
+    ):
+        load(Denied(), "qa", "reviews", DEFAULTS, UPSTREAM)
 
 
 def test_an_application_without_a_parameter_is_not_registered(ssm: Any) -> None:
