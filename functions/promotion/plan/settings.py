@@ -95,9 +95,9 @@ def load(
         if not _is_about_key(error):
             raise
         raise PromotionRefusedError(
-            f"The settings in the parameter {parameter} cannot be decrypted. {message(error).rstrip('.')}. Their KMS key "
-            "must be enabled and in this account, and its policy must delegate to IAM policies, as the default policy "
-            "of the console does."
+            f"The settings in the parameter {parameter} cannot be decrypted. {message(error).rstrip('.')}. Their KMS "
+            "key must be enabled and in this account, and its policy must delegate to IAM policies, as the default "
+            "policy of the console does."
         ) from error
     return read(response["Parameter"]["Value"], parameter, defaults, upstream_account) if response else None
 

@@ -25,7 +25,7 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
-from embedded_aws.services.sagemaker.hosting import data_capture, deployment, event_stream
+from embedded_aws.services.sagemaker.hosting import changes, components, data_capture, event_stream
 from embedded_aws.services.sagemaker.hosting.containers import ContainerError, Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
@@ -92,11 +92,15 @@ def _infer_host(application: Any, environ: dict[str, Any], path: str) -> str | N
 @patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto responds without running a container.")
 def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
     endpoint, headers = _endpoint(response), response.headers
-    request = _request(response, endpoint, "InvokeEndpoint", deployment.INVOCATION_SECONDS)
+    request = _request(response, endpoint, "InvokeEndpoint", changes.INVOCATION_SECONDS)
     request = dataclasses.replace(
         request, accept=headers.get("Accept", "*/*"), model=headers.get(f"{_PREFIX}Target-Model", "")
     )
-    result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+    component = headers.get(f"{_PREFIX}Inference-Component", "")
+    if endpoint.hosts_components or component:
+        result, variant = _invoke_component(endpoint, request, component)
+    else:
+        result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
     data_capture.capture(
         endpoint,
         variant,
@@ -115,13 +119,16 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
 )
 def _invoke_endpoint_with_response_stream(response: SageMakerRuntimeResponse) -> Any:
     endpoint, headers = _endpoint(response), response.headers
-    request = _request(response, endpoint, "InvokeEndpointWithResponseStream", deployment.STREAMING_SECONDS)
+    request = _request(response, endpoint, "InvokeEndpointWithResponseStream", changes.STREAMING_SECONDS)
     request = dataclasses.replace(request, accept=headers.get(f"{_PREFIX}Accept", "*/*"))
-    target = headers.get(f"{_PREFIX}Target-Variant", "")
+    target, component = headers.get(f"{_PREFIX}Target-Variant", ""), headers.get(f"{_PREFIX}Inference-Component", "")
     with ExitStack() as use:
-        variant = use.enter_context(endpoint.variant(target))
-        if variant is None:
-            raise _invalid(f"Variant {target} not found for endpoint {endpoint.name}.")
+        if endpoint.hosts_components or component:
+            serving = _serving_component(endpoint, component)
+            variant, name = _with_capacity(use.enter_context(serving.variant())), serving.variant_name or ""
+        else:
+            variant = _found(use.enter_context(endpoint.variant(target)), endpoint, target)
+            name = variant.name
         try:
             result = variant.stream(request)
         except TargetError as error:
@@ -130,7 +137,7 @@ def _invoke_endpoint_with_response_stream(response: SageMakerRuntimeResponse) ->
             raise ModelError(endpoint, variant, failure) from failure
         # The fleet is in use until the last part.
         body = _events(result.parts, use.pop_all())
-    returned = {f"{_PREFIX}Content-Type": result.content_type, **_returned_headers(result, variant.name)}
+    returned = {f"{_PREFIX}Content-Type": result.content_type, **_returned_headers(result, name)}
     return 200, {"Content-Type": event_stream.CONTENT_TYPE, **returned}, body
 
 
@@ -233,7 +240,7 @@ def _infer(inference: _Inference) -> None:
     config = endpoint.config["AsyncInferenceConfig"]["OutputConfig"]
     if endpoint.fleet is None:
         return
-    role_arn = next(iter(endpoint.fleet.models.values()))["ExecutionRoleArn"]
+    role_arn = endpoint.fleet.role_arn
     key = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config["KmsKeyId"]} if "KmsKeyId" in config else {}
     notice = {
         "awsRegion": endpoint.region,
@@ -290,14 +297,63 @@ def _endpoint(response: SageMakerRuntimeResponse) -> Endpoint:
 def _invoke(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Response, str]:
     """Return the response and the name of the variant that served the request."""
     with endpoint.variant(target_variant) as variant:
-        if variant is None:
-            raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")
-        try:
-            return variant.invoke(request), variant.name
-        except TargetError as error:
-            raise _invalid(str(error)) from error
-        except ModelFailedError as failure:
-            raise ModelError(endpoint, variant, failure) from failure
+        found = _found(variant, endpoint, target_variant)
+        return _answer(endpoint, found, request), found.name
+
+
+def _invoke_component(endpoint: Endpoint, request: Request, name: str) -> tuple[Response, str]:
+    """Return the response of an inference component and the name of its variant."""
+    serving = _serving_component(endpoint, name)
+    with serving.variant() as variant:
+        return _answer(endpoint, _with_capacity(variant), request), serving.variant_name or ""
+
+
+def _answer(endpoint: Endpoint, variant: Variant, request: Request) -> Response:
+    try:
+        return variant.invoke(request)
+    except TargetError as error:
+        raise _invalid(str(error)) from error
+    except ModelFailedError as failure:
+        raise ModelError(endpoint, variant, failure) from failure
+
+
+def _found(variant: Variant | None, endpoint: Endpoint, target: str) -> Variant:
+    if variant is None:
+        raise _invalid(f"Variant {target} not found for endpoint {endpoint.name}.")
+    return variant
+
+
+def _serving_component(endpoint: Endpoint, name: str) -> components.Component:
+    """Return the component that serves a request for the component `name`: itself, or its base component.
+
+    The message without a name is what users report, such as https://github.com/langchain-ai/langchain/issues/16150. The
+    other messages are assumed.
+    """
+    if not name:
+        raise _invalid(
+            "Inference Component Name header is required for endpoints to which you plan to deploy inference "
+            "components. Please include Inference Component Name header or consider using SageMaker models."
+        )
+    if not endpoint.hosts_components:
+        raise _invalid(
+            "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
+            "components. Please remove the Inference Component Name header."
+        )
+    found = components.all_of(sagemaker_backends[endpoint.account][endpoint.region])
+    component = found.get(name.lower())
+    if component is None or component.endpoint is not endpoint or component.status in ("Creating", "Failed"):
+        raise _invalid(f"Inference Component {name} of endpoint {endpoint.name} not found.")
+    return found[component.base.lower()] if component.base else component
+
+
+def _with_capacity(variant: Variant | None) -> Variant:
+    if variant is None:
+        raise _invalid(
+            "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+            "in-progress (if configured) or try to increase the capacity by invoking "
+            "UpdateInferenceComponentRuntimeConfig API."
+        )
+    return variant
 
 
 def _invalid(message: str) -> ApiError:

@@ -119,7 +119,7 @@ def test_an_error_before_the_first_part_is_a_model_error(qa: Account) -> None:
 def test_an_error_after_the_first_part_ends_the_stream(
     qa: Account, monkeypatch: pytest.MonkeyPatch, word: str, says: str
 ) -> None:
-    monkeypatch.setattr("embedded_aws.services.sagemaker.hosting.deployment.STREAMING_SECONDS", 1.0)
+    monkeypatch.setattr("embedded_aws.services.sagemaker.hosting.changes.STREAMING_SECONDS", 1.0)
     serve(qa, STREAM)
 
     events = iter(stream(qa, f"one {word}")["Body"])
@@ -133,7 +133,7 @@ def test_an_error_after_the_first_part_ends_the_stream(
 def test_streaming_has_a_longer_time_limit_than_a_regular_response(
     qa: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedded_aws.services.sagemaker.hosting.deployment.INVOCATION_SECONDS", 0.5)
+    monkeypatch.setattr("embedded_aws.services.sagemaker.hosting.changes.INVOCATION_SECONDS", 0.5)
     serve(qa, STREAM.replace("time.sleep(600)", "time.sleep(2)"))
 
     assert parts_of(stream(qa, "one slow")) == [b"one ", b"slow "]
