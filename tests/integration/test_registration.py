@@ -322,8 +322,8 @@ def test_encrypted_settings_with_a_key_of_the_customer_are_read_and_not_shown(
     lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
 ) -> None:
     key = qa.client("kms").create_key()["KeyMetadata"]["Arn"]
-    token = "hf_hush"
-    document = {"SmokeTest": "skip", "Model": {"PrimaryContainer": {"Environment": {"HF_TOKEN": token}}}}
+    hidden = "hf_hush"
+    document = {"SmokeTest": "skip", "Model": {"PrimaryContainer": {"Environment": {"HF_TOKEN": hidden}}}}
     secret = {"Type": "SecureString", "KeyId": key, "Value": json.dumps(document), "Overwrite": True}
     qa.client("ssm").put_parameter(Name=f"/model-promotion/qa/{application}", **secret)
     job = lab.train(application, "good")
@@ -333,10 +333,10 @@ def test_encrypted_settings_with_a_key_of_the_customer_are_read_and_not_shown(
 
     assert execution.status == "SUCCEEDED", execution.cause
     model = qa.client("sagemaker").describe_model(ModelName=execution.output["model_name"])
-    assert model["PrimaryContainer"]["Environment"]["HF_TOKEN"] == token
+    assert model["PrimaryContainer"]["Environment"]["HF_TOKEN"] == hidden
     told = mail(stacks, job)
     for text in (json.dumps(execution.output), json.dumps(preview.output), told):
-        assert token not in text
+        assert hidden not in text
 
 
 def test_settings_with_a_key_that_the_stage_cannot_use_are_refused(lab: Lab, qa: Stage, application: str) -> None:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from tests.embedded_aws.support.lambda_functions import create_role, zipped
-from tests.support.settings import register
+from tests.support.settings import configure, register
 from tests.support.world import Lab, Stage
 
 # Answers in the format that the client accepts, with what it has sent.
@@ -34,11 +34,10 @@ def transform_fn(label, data, content_type, accept, context):
         return "<!doctype html><title>502 Bad Gateway</title>", accept
     return json.dumps({"attributes": header("Custom-Attributes"), "session": header("Session-Id")}), accept
 """
-SEVERAL = {
-    "ProductionVariants": [
-        {"VariantName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1} for name in ("Cpu", "Gpu")
-    ]
-}
+VARIANTS: list[dict[str, Any]] = [
+    {"VariantName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1} for name in ("Cpu", "Gpu")
+]
+SEVERAL = {"ProductionVariants": VARIANTS}
 CASES: list[dict[str, Any]] = [
     {"name": "CSV", "accept": "text/csv", "expect": "[0][0] > `0.9`"},
     {"name": "JSON Lines", "accept": "application/jsonlines", "expect": "[1].label == 'b'"},
@@ -161,3 +160,57 @@ def function(stage: Stage, name: str, code: str) -> str:
         Timeout=30,
     )
     return str(created["FunctionArn"])
+
+
+def test_a_variant_can_serve_another_model_of_the_account(lab: Lab, qa: Stage, application: str) -> None:
+    register(qa, application)
+    proven = qa.execution_of(lab.train(application, "proven")).output["model_name"]
+    candidate, other = (each | {"InitialVariantWeight": weight} for each, weight in zip(VARIANTS, (1, 9), strict=True))
+    variants = [candidate, other | {"ModelName": proven}]
+    cases = [
+        {"name": f"on {name}", "expect": f"label == '{label}'", "target_variant": name}
+        for name, label in (("Cpu", "next"), ("Gpu", "proven"))
+    ]
+    scaling = {"MinCapacity": 1, "MaxCapacity": 3}
+    configure(
+        qa,
+        application,
+        EndpointConfig={"ProductionVariants": variants},
+        SmokeTest=suite(*cases),
+        Autoscaling=scaling,
+    )
+
+    execution = qa.execution_of(lab.train(application, "next"))
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    endpoint = qa.endpoint(application) or {}
+    config = qa.client("sagemaker").describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    served = {each["VariantName"]: each["ModelName"] for each in config["ProductionVariants"]}
+    assert served == {"Cpu": execution.output["model_name"], "Gpu": proven}
+    assert {each["VariantName"]: each["CurrentWeight"] for each in endpoint["ProductionVariants"]} == {
+        "Cpu": 1,
+        "Gpu": 9,
+    }
+    targets = qa.client("application-autoscaling").describe_scalable_targets(
+        ServiceNamespace="sagemaker",
+        ResourceIds=[f"endpoint/{application}-qa/variant/{name}" for name in ("AllTraffic", "Cpu", "Gpu")],
+    )["ScalableTargets"]
+    assert sorted(each["ResourceId"].rpartition("/")[2] for each in targets) == ["Cpu", "Gpu"]
+    assert {(each["MinCapacity"], each["MaxCapacity"]) for each in targets} == {(1, 3)}
+    rolled_back = qa.promote({"rollback": f"{application}-qa"})
+    assert rolled_back.status == "SUCCEEDED", rolled_back.cause
+    assert qa.answer(application) == {"label": "proven"}
+
+
+def test_a_model_that_does_not_exist_fails_the_promotion_before_anything_is_created(
+    lab: Lab, qa: Stage, application: str
+) -> None:
+    variants = [VARIANTS[0], VARIANTS[1] | {"ModelName": f"{application}-missing"}]
+    register(qa, application, EndpointConfig={"ProductionVariants": variants})
+
+    execution = qa.execution_of(lab.train(application, "one"))
+
+    assert execution.error == "InvalidRequestError"
+    assert "ProductionVariants[1].ModelName is" in (execution.cause or "")
+    assert "this account has no such model" in (execution.cause or "")
+    assert "Create model" not in execution.states

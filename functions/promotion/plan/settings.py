@@ -68,7 +68,6 @@ _NOT_ACCEPTED = {
         CARRIED_FROM_CONTAINER.union(EXPANDED_IN_CONTAINER) - {"Environment", "Image"}, _SET_BY_PROMOTION
     ),
     "ProductionVariants": {
-        "ModelName": _SET_BY_PROMOTION,
         "AcceleratorType": "is for Elastic Inference, which AWS has discontinued. Remove it",
         "AcceleratorPartitionLayouts": _FOR_INFERENCE_COMPONENTS,
     },
@@ -235,6 +234,11 @@ def _check_variants(endpoint_config: dict[str, Any]) -> None:
                 raise InvalidRequestError(
                     f"{path}[{index}].VariantName is missing. Give each of several variants a name that never changes."
                 )
+        if kind == "ProductionVariants" and all("ModelName" in variant for variant in variants):
+            raise InvalidRequestError(
+                f"{path} has a ModelName in each variant, so that none would serve the promoted model. Remove "
+                "ModelName from one of them."
+            )
         names = [variant.get("VariantName") for variant in variants]
         if len(set(map(str, names))) < len(names):
             raise InvalidRequestError(f"{path} has the same VariantName twice. Rename one of the variants.")

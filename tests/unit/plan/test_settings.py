@@ -175,7 +175,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion_and_the_valid_keys(key: str
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"ModelName": "x"}]}},
-            "EndpointConfig.ProductionVariants[0].ModelName is set by",
+            "EndpointConfig.ProductionVariants has a ModelName in each variant, so that none would serve the promoted",
         ),
         ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants must be a list of at least one variant"),
         ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants must be a list of at least one variant"),
@@ -355,6 +355,16 @@ def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
     ssm.put_parameter(Name=PARAMETER, Type="String", Value=json.dumps({"SmokeTest": "skip"}))
 
     assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+def test_one_of_several_variants_can_serve_another_model() -> None:
+    variants = [{"VariantName": "A"}, {"VariantName": "B", "ModelName": "proven"}]
+
+    read_variants = settings({"EndpointConfig": {"ProductionVariants": variants}})["EndpointConfig"][
+        "ProductionVariants"
+    ]
+
+    assert [variant.get("ModelName") for variant in read_variants] == [None, "proven"]
 
 
 def test_encrypted_settings_are_decrypted(ssm: Any) -> None:
