@@ -139,7 +139,7 @@ def is_suite(value: dict[str, Any]) -> None:
 def is_function_event(value: dict[str, Any]) -> None:
     """Assert that a block is an event of a smoke test function."""
     assert set(value["candidate"]) == set(smoke_test_function.CANDIDATE)
-    assert set(value) == {"endpoint", "variant", "candidate", "seconds"}
+    assert set(value) == {"endpoint", "variant", "component", "candidate", "seconds"}
 
 
 def names_schemas(value: dict[str, Any]) -> None:

@@ -219,7 +219,7 @@ class PromotionRecord(TypedDict, total=False):
         dict[str, Any],
         "The DeploymentConfig of the settings; empty without one",
         WrittenBy("Plan copy"),
-        ReadBy("Inspect endpoint, Update endpoint, Check endpoint"),
+        ReadBy("Inspect endpoint, Update endpoint, Check endpoint, endpoint.component"),
     ]
     quality_gate: Annotated[
         list[dict[str, Any]],
@@ -253,18 +253,19 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create model"),
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
-            "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, source.request, "
-            "Prepare promotion record, history.verification, history.agreement, messages.message, messages.overview"
+            "endpoint.component, endpoint.state, history.retention, history.rollback, plan.preview, "
+            "source.quality_gate, source.request, Prepare promotion record, history.verification, history.agreement, "
+            "messages.message, messages.overview"
         ),
     ]
     endpoint_config_name: Annotated[
         str,
-        "The name of the endpoint config",
+        "The name of the endpoint config; with a component, also that of its model",
         WrittenBy("Create endpoint config"),
         ReadBy(
             "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
-            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification, plan.preview, history.agreement, notifications.notify_operators"
+            "endpoint.component, endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke "
+            "test, history.verification, plan.preview, history.agreement, notifications.notify_operators"
         ),
     ]
     previous_endpoint_config_name: Annotated[
@@ -272,6 +273,21 @@ class PromotionRecord(TypedDict, total=False):
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
         ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, history.agreement"),
+    ]
+    component: Annotated[
+        dict[str, Any],
+        "InferenceComponent of the settings; empty for an endpoint that hosts its model itself",
+        WrittenBy("Plan copy"),
+        ReadBy(
+            "Preview promotion, Inspect endpoint, Update endpoint, Apply autoscaling, Roll back endpoint, "
+            "endpoint.component, endpoint.target"
+        ),
+    ]
+    previous_component: Annotated[
+        dict[str, Any],
+        "The endpoint config of the endpoint, and the specification of the component to roll back to",
+        WrittenBy("Inspect endpoint"),
+        ReadBy("endpoint.component, history.retention"),
     ]
     changing: Annotated[
         bool,

@@ -98,6 +98,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             metrics=metrics.values,
             not_pinned=not_pinned,
             deployment_config=settings.get("DeploymentConfig", {}),
+            component=settings.get("InferenceComponent", {}),
         ),
         "model": request.model,
         "endpoint_config": request.endpoint_config,

@@ -14,9 +14,10 @@ from promotion.aws.clients import client
 from promotion.endpoint import invocation, smoke_test_function
 from promotion.endpoint import runtime as runtimes
 from promotion.endpoint.config import is_asynchronous
-from promotion.endpoint.sagemaker import describe_endpoint, variant_names
+from promotion.endpoint.sagemaker import variant_names
 from promotion.endpoint.smoke_test import SKIP
 from promotion.endpoint.state import assert_serves
+from promotion.endpoint.target import describe_target
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
@@ -45,15 +46,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if uri == SKIP and not function:
         return _PASSED
     sagemaker = client("sagemaker")
-    before = describe_endpoint(sagemaker, endpoint)
+    before = describe_target(sagemaker, record)
     assert_serves(before, endpoint, config)
     verdict = _PASSED if uri == SKIP else _run_suite(event, uri, before or {}, ends)
     if verdict["passed"] and function:
         invoke = functools.partial(_invoke, function)
-        reason = smoke_test_function.run(invoke, function, endpoint, variant_names(before or {}), record, ends)
+        reason = smoke_test_function.run(invoke, function, before or {}, record, ends)
         verdict = verdict | {"passed": reason is None, "reason": reason}
     # The responses count only if the endpoint had this config from the first to the last request.
-    assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
+    assert_serves(describe_target(sagemaker, record), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}
     if verdict["response"]:
         verdict["reason"] += " The response is in the execution history, in the output of Run smoke test."
@@ -62,7 +63,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _run_suite(event: dict[str, Any], uri: str, description: dict[str, Any], ends: float) -> dict[str, Any]:
-    """Return the verdict of the suite at `uri` on the endpoint of `description`, as `invocation.run` returns it."""
+    """Return the verdict of the suite at `uri` on the target of `description`, as `invocation.run` returns it."""
     record: PromotionRecord = event["promotion"]
     s3, owner = client("s3"), event["account"]
     suite = json.loads(invocation.read_object(s3, uri, owner))
@@ -76,6 +77,7 @@ def _run_suite(event: dict[str, Any], uri: str, description: dict[str, Any], end
         folder=folder,
         owner=owner,
         seconds=ends - time.monotonic(),
+        component=description.get("InferenceComponentName"),
         variants=variant_names(description),
     )
 

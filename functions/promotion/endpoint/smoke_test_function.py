@@ -1,8 +1,9 @@
 """A team's own smoke test: a Lambda function of the stage, called with each variant after the suite has passed.
 
-The function gets {"endpoint", "variant", "candidate", "seconds"} and returns {"passed": true}, or {"passed": false,
-"reason": "…"}. An error of the function fails the test with its message. Unlike a suite, which can come from the
-upstream account, the function is named only in the settings, and belongs to the stage. So its text is shown.
+The function gets {"endpoint", "variant", "component", "candidate", "seconds"} and returns {"passed": true}, or
+{"passed": false, "reason": "…"}. An error of the function fails the test with its message. Unlike a suite, which can
+come from the upstream account, the function is named only in the settings, and belongs to the stage. So its text is
+shown.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
@@ -18,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from promotion.aws import strict_json
 from promotion.aws.aws_errors import Meaning, is_throttled, meaning, message
 from promotion.aws.input_checks import kind_of
+from promotion.endpoint.sagemaker import variant_names
 from promotion.errors import InvalidRequestError
 from promotion.record import PromotionRecord
 from promotion.stage import Stage
@@ -71,20 +73,23 @@ def assert_permitted(arn: str | None, stage: Stage) -> None:
 def run(
     invoke: Callable[[dict[str, Any], float], dict[str, Any]],
     arn: str,
-    endpoint: str,
-    variants: Sequence[str],
+    description: dict[str, Any],
     record: PromotionRecord,
     ends: float,
 ) -> str | None:
     """Return the reason why the function `arn` failed for a variant, or None if it passed for each.
 
+    `description` is that of the target, an endpoint or an inference component, as of DescribeEndpoint.
+
     `invoke` calls it with an event and a time-out in seconds, and returns the response of Lambda's Invoke.
     `ends` is the end of the smoke test (of the monotonic clock).
     """
     candidate = {key: value for key, value in record.items() if key in CANDIDATE}
+    variants, component = variant_names(description), description.get("InferenceComponentName")
     for variant in variants:
         seconds = ends - time.monotonic()
-        event = {"endpoint": endpoint, "variant": variant, "candidate": candidate, "seconds": int(seconds)}
+        called = {"endpoint": record["endpoint"], "variant": variant, "component": component}
+        event = {**called, "candidate": candidate, "seconds": int(seconds)}
         reason = _too_late(seconds) if seconds < 1 else _failure(invoke, event, ends)
         if reason:
             where = f" on the variant {variant}" if len(variants) > 1 else ""

@@ -39,8 +39,9 @@ def assert_resources_agree(sagemaker: Any, record: PromotionRecord, config: dict
 
 def _differences(sagemaker: Any, record: PromotionRecord, config: dict[str, Any], executions: str) -> Iterator[str]:
     config_name, model_name = record["endpoint_config_name"], record["model_name"]
-    served = {variant.get("ModelName") for variant in config["ProductionVariants"]}
-    # Of an A/B test, other variants serve other models.
+    # Of an A/B test, other variants serve other models. The config of a component's endpoint has no model; the
+    # component's model has the same name.
+    served = {variant.get("ModelName", config_name) for variant in config["ProductionVariants"]}
     if model_name not in served:
         names = ", ".join(sorted(str(name) for name in served))
         yield f"the endpoint config {config_name} serves the model {names}, not {model_name}"

@@ -16,7 +16,7 @@ from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_co
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import other_models, suite_rules
+from promotion.plan import component_settings, other_models, suite_rules
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -69,6 +69,11 @@ class Deployment:
         return variants
 
     @property
+    def is_component(self) -> bool:
+        """Whether the model is served by an inference component."""
+        return "InferenceComponent" in self.settings
+
+    @property
     def called(self) -> tuple[list[int], list[dict[str, Any]], str, dict[str, Any]]:
         """What the smoke test calls, as arguments of `suite_rules.refusals`."""
         return self.body_sizes, self.containers, self.mode, self.config
@@ -117,12 +122,17 @@ def refusals(deployment: Deployment) -> list[str]:
     """Return the reasons why SageMaker would refuse the deployment."""
     return [
         *(_of_serverless(deployment) if is_serverless(deployment.config) else _of_instances(deployment)),
+        *(_of_component(deployment) if deployment.is_component else ()),
         *(_of_asynchronous(deployment) if is_asynchronous(deployment.config) else ()),
         *(_of_shadows(deployment) if "ShadowProductionVariants" in deployment.config else ()),
         *_of_deployment(deployment),
         *_of_live(deployment),
         *(suite_rules.refusals(deployment.suite, *deployment.called) if isinstance(deployment.suite, dict) else ()),
     ]
+
+
+def _of_component(deployment: Deployment) -> Iterator[str]:
+    yield from component_settings.refusals(deployment.settings, deployment.containers, deployment.variants)
 
 
 def _of_serverless(deployment: Deployment) -> Iterator[str]:
@@ -232,7 +242,8 @@ def _of_deployment(deployment: Deployment) -> Iterator[str]:
     deployment_config = deployment.settings.get("DeploymentConfig", {})
     if not deployment_config:
         return
-    yield from guardrails.refusals(deployment_config, deployment.variants)
+    if not deployment.is_component:
+        yield from guardrails.refusals(deployment_config, deployment.variants)
     own = set(alarms.names_of(deployment.endpoint).values())
     if is_asynchronous(deployment.config):
         own.remove(alarms.names_of(deployment.endpoint)["latency"])
@@ -250,6 +261,7 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
     live, new = deployment.live, deployment.config
     if live is None:
         return
+    yield from component_settings.conversion(deployment.endpoint, live, deployment.is_component)
     if is_serverless(live) != is_serverless(new):
         change = (
             "is serverless and would become instance-based, which SageMaker cannot roll back"
@@ -262,7 +274,7 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
         )
     names = {variant["VariantName"] for variant in live["ProductionVariants"]}
     wanted = {variant.get("VariantName", VARIANT) for variant in new["ProductionVariants"]}
-    if deployment.settings.get("DeploymentConfig") and names != wanted:
+    if deployment.settings.get("DeploymentConfig") and names != wanted and not deployment.is_component:
         yield (
             f"The endpoint {deployment.endpoint} has the variants {', '.join(sorted(names))}, the settings have "
             f"{', '.join(sorted(wanted))}. Deployment guardrails require the same names. Remove DeploymentConfig for "

@@ -14,7 +14,9 @@ from promotion.stage import Stage
 from tests.support.s3_faults import client_error
 
 ARN = "arn:aws:lambda:eu-west-1:222222222222:function:reviews-qa-smoke-test"
-RECORD = PromotionRecord(application="reviews", stage="qa", model_name="m", digest="d", approved_by="a person")
+RECORD = PromotionRecord(
+    application="reviews", stage="qa", endpoint="reviews-qa", model_name="m", digest="d", approved_by="a person"
+)
 STAGE = Stage("qa", "222222222222", "eu-west-1", "bucket", "111111111111")
 
 
@@ -48,7 +50,9 @@ class Function:
 
 
 def run(function: Function, *variants: str, seconds: float = 800) -> str | None:
-    return smoke_test_function.run(function, ARN, "reviews-qa", variants or ("AllTraffic",), RECORD, 1000 + seconds)
+    names = variants or ("AllTraffic",)
+    description = {"ProductionVariants": [{"VariantName": name} for name in names]}
+    return smoke_test_function.run(function, ARN, description, RECORD, 1000 + seconds)
 
 
 def test_a_function_is_called_with_endpoint_variant_and_candidate() -> None:
@@ -59,8 +63,23 @@ def test_a_function_is_called_with_endpoint_variant_and_candidate() -> None:
     candidate = {"application": "reviews", "stage": "qa", "model_name": "m", "digest": "d"}
     assert [event["variant"] for event, _ in function.calls] == ["Cpu", "Gpu"]
     event, seconds = function.calls[0]
-    assert event == {"endpoint": "reviews-qa", "variant": "Cpu", "candidate": candidate, "seconds": 800}
+    assert event == {
+        "endpoint": "reviews-qa",
+        "variant": "Cpu",
+        "component": None,
+        "candidate": candidate,
+        "seconds": 800,
+    }
     assert seconds == 800
+
+
+def test_a_function_learns_the_inference_component() -> None:
+    function = Function({"passed": True})
+    component = {"InferenceComponentName": "reviews-qa", "ProductionVariants": [{"VariantName": "AllTraffic"}]}
+
+    assert smoke_test_function.run(function, ARN, component, RECORD, 1800) is None
+
+    assert function.calls[0][0]["component"] == "reviews-qa"
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,11 @@ FEATURES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"serverless": "cannot be combined with a model with uncompressed artifacts"},
     ),
     "an endpoint on instances": (
-        {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}},
+        {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "ModelName": "reviews"}]}},
         {"serverless": "The endpoint reviews-qa is instance-based and would become serverless"},
     ),
     "a serverless endpoint": (
-        {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic"}]}},
+        {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic", "ModelName": "reviews"}]}},
         dict.fromkeys(
             set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would become instance-based"
         ),
@@ -242,7 +242,7 @@ def test_an_alarm_that_does_not_exist_is_refused(
 
 @pytest.mark.parametrize(("deployment", "refused"), [(CANARY, True), ({}, False)])
 def test_guardrails_require_the_same_variant_names(deployment: dict[str, Any], refused: bool) -> None:
-    live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}
+    live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "ModelName": "reviews"}]}
 
     reasons = found(KINDS["several"], live=live, DeploymentConfig=deployment)
 
