@@ -44,7 +44,10 @@ def before(target: Target, previous: str | None, live: PromotionRecord | None) -
     `previous` is the deployment to restore. If someone else has deployed another one, it is that of the `live` record.
     Raise PromotionRefusedError if the component has specifications that a rollback could not restore.
     """
-    found: dict[str, Any] = {"endpoint_config": target.endpoint["EndpointConfigName"] if target.endpoint else ""}
+    found: dict[str, Any] = {"endpoint_config": ""}
+    if target.endpoint:
+        modified = str(target.endpoint["LastModifiedTime"])
+        found = {"endpoint_config": target.endpoint["EndpointConfigName"], "endpoint_modified": modified}
     if target.component is None:
         return found
     described = target.component.get("Specification") or {}
@@ -67,13 +70,14 @@ def deploy(sagemaker: Any, target: Target, record: PromotionRecord, tags: dict[s
     """
     name, config, was = record["endpoint"], record["endpoint_config_name"], record["previous_component"]
     with _translated(name):
-        _make_endpoint_ready(sagemaker, target, name, config, was["endpoint_config"], tags)
+        _make_endpoint_ready(sagemaker, target, name, config, was, tags)
         _deploy(sagemaker, target, record, tags)
 
 
 def _make_endpoint_ready(
-    sagemaker: Any, target: Target, name: str, config: str, previous: str, tags: dict[str, str]
+    sagemaker: Any, target: Target, name: str, config: str, was: dict[str, Any], tags: dict[str, str]
 ) -> None:
+    previous = was["endpoint_config"]
     if target.endpoint is None:
         if previous:
             raise PromotionRefusedError(f"Someone deleted the endpoint {name} during this promotion.")
@@ -91,6 +95,11 @@ def _make_endpoint_ready(
             "overwritten. To replace it, start the promotion again."
         )
     if _content(sagemaker, current) != _content(sagemaker, config):
+        # Only an update that SageMaker has rolled back since the journal was written leaves a new reason.
+        if (reason := target.endpoint.get("FailureReason")) and str(target.endpoint["LastModifiedTime"]) != was[
+            "endpoint_modified"
+        ]:
+            raise PromotionRefusedError(f"SageMaker rolled back the endpoint {name} to {current}: {reason}")
         sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
         raise EndpointBusyError(f"The endpoint {name} is being updated. Its inference component is updated after it.")
 

@@ -54,6 +54,7 @@ class SageMaker:
             "EndpointArn": "arn:endpoint",
             "EndpointConfigName": config,
             "EndpointStatus": endpoint_status,
+            "LastModifiedTime": "before",
         }
         self.component = model and {
             "InferenceComponentStatus": status,
@@ -159,6 +160,21 @@ def test_the_endpoint_is_updated_first_if_the_content_of_its_config_changes() ->
     assert sagemaker.requests == [("update_endpoint", {"EndpointName": NAME, "EndpointConfigName": NEW})]
 
 
+@pytest.mark.parametrize(("modified", "error"), [("before", EndpointBusyError), ("since", PromotionRefusedError)])
+def test_an_update_of_the_endpoint_that_sagemaker_rolled_back_is_not_repeated(
+    modified: str, error: type[Exception]
+) -> None:
+    sagemaker = SageMaker(config="larger")
+    assert sagemaker.endpoint
+    sagemaker.endpoint |= {"FailureReason": "no capacity", "LastModifiedTime": modified}
+    was = {"endpoint_config": "larger", "endpoint_modified": "before", "specification": FORMER}
+
+    with pytest.raises(error, match=r"no capacity|is being updated"):
+        deployed(sagemaker, record() | PromotionRecord(previous_component=was))
+
+    assert bool(sagemaker.requests) == (error is EndpointBusyError)
+
+
 @pytest.mark.parametrize(
     "sagemaker",
     [SageMaker(status="Updating"), SageMaker(status="Creating"), SageMaker(endpoint_status="Updating")],
@@ -207,10 +223,11 @@ def test_the_journal_holds_what_a_rollback_restores() -> None:
     theirs = target_of(SageMaker(NEW))
     live = record() | PromotionRecord(model_name=OLD)
 
-    assert component.before(found, OLD, None) == {"endpoint_config": OLD, "specification": FORMER}
+    of_endpoint = {"endpoint_config": OLD, "endpoint_modified": "before"}
+    assert component.before(found, OLD, None) == of_endpoint | {"specification": FORMER}
     # Someone else has deployed the candidate: the live record is restored.
     assert component.before(theirs, OLD, live)["specification"] == FORMER
-    assert component.before(target_of(SageMaker(None)), None, None) == {"endpoint_config": OLD}
+    assert component.before(target_of(SageMaker(None)), None, None) == of_endpoint
     assert component.before(target_of(SageMaker(None, config=None)), None, None) == {"endpoint_config": ""}
     found.component.pop("Specification")  # type: ignore[union-attr]
     with pytest.raises(PromotionRefusedError, match="which a rollback could not restore"):
