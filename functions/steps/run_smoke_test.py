@@ -72,7 +72,7 @@ def _run_suite(event: dict[str, Any], uri: str, description: dict[str, Any], end
     return invocation.run(
         runtime,
         s3,
-        record["endpoint"],
+        description.get("HostEndpointName", record["endpoint"]),
         suite,
         folder=folder,
         owner=owner,

@@ -88,7 +88,8 @@ def run(
     variants, component = variant_names(description), description.get("InferenceComponentName")
     for variant in variants:
         seconds = ends - time.monotonic()
-        called = {"endpoint": record["endpoint"], "variant": variant, "component": component}
+        endpoint = description.get("HostEndpointName", record["endpoint"])
+        called = {"endpoint": endpoint, "variant": variant, "component": component}
         event = {**called, "candidate": candidate, "seconds": int(seconds)}
         reason = _too_late(seconds) if seconds < 1 else _failure(invoke, event, ends)
         if reason:
