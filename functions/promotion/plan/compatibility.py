@@ -17,7 +17,7 @@ from promotion.endpoint.sharing import assert_shared
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import component_settings, suite_rules
+from promotion.plan import component_settings, other_models, suite_rules
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -117,7 +117,7 @@ def assert_deployable(
         live=describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None,
         alarms=set(alarms.states(cloudwatch, alarm_names)),
     )
-    if reasons := refusals(deployment):
+    if reasons := [*refusals(deployment), *other_models.refusals(sagemaker, deployment.config)]:
         raise InvalidRequestError(
             f"The application {candidate.application} cannot be deployed in the stage {stage.name}. {' '.join(reasons)}"
         )
