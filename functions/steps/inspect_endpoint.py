@@ -7,7 +7,7 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import start_again
-from promotion.endpoint import alarms, component, guardrails, ownership, scalable_targets, state, target
+from promotion.endpoint import alarms, component, guardrails, ownership, scalable_targets, sharing, state, target
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records, rollback_target
 from promotion.history.rollback import duplicate_delivery, live_changed_reason, rolled_back_at
@@ -35,7 +35,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = current or planned
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
-    if found.endpoint:
+    if host := record.get("component", {}).get("EndpointName"):
+        sharing.assert_shared(sagemaker, found, host, record["application"])
+    elif found.endpoint:
         ownership.assert_own(sagemaker, found.endpoint, record["application"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     recorded, live = live, None if is_rollback else live

@@ -13,6 +13,7 @@ from promotion.copying import image_copier
 from promotion.copying.digest import digest_of, digest_without_images
 from promotion.copying.incoming import Reader
 from promotion.copying.manifest import manifest
+from promotion.endpoint import smoke_test_function
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
@@ -55,6 +56,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     digest = digest_of(identity)
     approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage, reader)
+    smoke_test_function.assert_permitted(settings.get("SmokeTestFunction"), stage)
     compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
 
     prefix = f"models/{candidate.application}/{digest}"

@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.endpoint import alarms, guardrails, ownership
+from promotion.endpoint import alarms, guardrails, ownership, target
 from promotion.endpoint.config import is_asynchronous, is_serverless
-from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config
+from promotion.endpoint.sagemaker import describe_endpoint_config
+from promotion.endpoint.sharing import assert_shared
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import component_settings, suite_rules
+from promotion.plan import component_settings, other_models, suite_rules
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
@@ -97,8 +98,12 @@ def assert_deployable(
     Raise PromotionRefusedError if the endpoint does not belong to the application.
     """
     endpoint = stage.endpoint(candidate.application)
-    description = describe_endpoint(sagemaker, endpoint)
-    if description:
+    component = settings.get("InferenceComponent", {})
+    found = target.read(sagemaker, endpoint, component)
+    description = found.endpoint
+    if host := component.get("EndpointName"):
+        assert_shared(sagemaker, found, host, candidate.application)
+    elif description:
         ownership.assert_own(sagemaker, description, candidate.application, settings)
     alarm_names = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
     deployment = Deployment(
@@ -112,7 +117,7 @@ def assert_deployable(
         live=describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None,
         alarms=set(alarms.states(cloudwatch, alarm_names)),
     )
-    if reasons := refusals(deployment):
+    if reasons := [*refusals(deployment), *other_models.refusals(sagemaker, deployment.config)]:
         raise InvalidRequestError(
             f"The application {candidate.application} cannot be deployed in the stage {stage.name}. {' '.join(reasons)}"
         )
