@@ -112,6 +112,7 @@ def preview(output: dict[str, Any]) -> list[str]:
         output["copy"]["sentence"],
         *output["create"],
         change["rollback"],
+        *change.get("notes", []),
     ]
     for member in ("in_the_model", "in_the_endpoint_config"):
         lines += [

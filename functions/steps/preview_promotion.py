@@ -73,6 +73,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "endpoint_status": description["EndpointStatus"] if description else "The endpoint does not exist yet.",
             "endpoint_config": {"from": inspection.previous, "to": config_name},
             "rollback": preview.rollback(inspection.previous, missing),
+            "notes": plan.get("deployment_notes", []) if plan else [],
             "in_the_model": preview.changes(model, live_model),
             "in_the_endpoint_config": preview.changes(config, live_config),
         },

@@ -10,7 +10,7 @@ from typing import Any
 from promotion.endpoint.model import assert_accepted, stage_containers
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.plan import compatibility, settings
-from promotion.plan.compatibility import Deployment
+from promotion.plan.deployment import Deployment
 from promotion.source import model_metrics, quality_gate
 from promotion.source.model_metrics import UnreadableMetricsError
 from tests.hostile_inputs.sources import IMAGE

@@ -57,7 +57,6 @@ EVERYTHING = {
                     {"InstanceType": "ml.g6.xlarge", "Priority": 2},
                 ],
                 "InitialInstanceCount": 3,
-                "VolumeSizeInGB": 30,
                 "ContainerStartupHealthCheckTimeoutInSeconds": 600,
                 "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
                 "CoreDumpConfig": {"DestinationS3Uri": f"{BUCKET}/core-dumps"},
@@ -119,16 +118,18 @@ FIRST = {
 UPDATES = {
     "canary": Row(TWO, CANARY, scaled_to=4),
     "several-linear": Row(SEVERAL, LINEAR, outcome="alarm fires"),
-    "rolling": Row(TWO, guarded("ROLLING"), outcome="alarm fires", scaled_to=3),
+    "rolling": Row(TWO, guarded("ROLLING"), outcome="alarm of the deployment fires", scaled_to=3),
     "asynchronous-broken": Row(ASYNCHRONOUS, guarded("ALL_AT_ONCE"), outcome="container fails"),
     "canary-aborted": Row(TWO, CANARY, outcome="aborted", scaled_to=3),
     "serverless-wrong": Row(SERVERLESS, outcome="smoke test fails"),
     "alarmed-before": Row(TWO, CANARY, outcome="alarm is in ALARM before"),
     "turned-serverless": Row(SERVERLESS, before=TWO, outcome="refused"),
+    "no-longer-asynchronous": Row(TWO, before=ASYNCHRONOUS, outcome="refused"),
 }
 ERRORS = {
     "container fails": "DeploymentFailed",
     "alarm fires": "DeploymentFailed",
+    "alarm of the deployment fires": "DeploymentFailed",
     "alarm is in ALARM before": "PromotionRefusedError",
     "smoke test fails": "SmokeTestFailed",
     "refused": "InvalidRequestError",
@@ -164,9 +165,9 @@ class Scene:
         expect = "label == 'another'" if outcome == "smoke test fails" else None
         script = SCRIPTS.get(outcome, ECHO_LABEL)
         job = self.lab.train(self.application, label, script=script, expect=expect, image=AWS_IMAGE)
-        if outcome == "alarm fires":
+        if outcome.endswith("fires"):
             wait_until(lambda: True if self.bakes() else None, f"{self.application} to bake")
-            self.ring()
+            self.ring("deployment-5xx-rate" if "deployment" in outcome else "5xx-rate")
         if outcome == "aborted":
             arn = wait_until(lambda: next(iter(self.qa.executions_with(job)), None), "the execution")
             wait_until(lambda: True if "Check endpoint" in self.qa.states(arn) else None, "the deployment")
@@ -180,9 +181,9 @@ class Scene:
         found = s3.list_objects_v2(Bucket=self.qa.bucket, Prefix=prefix).get("Contents", [])
         return [json.loads(s3.get_object(Bucket=self.qa.bucket, Key=each["Key"])["Body"].read()) for each in found]
 
-    def ring(self) -> None:
+    def ring(self, alarm: str = "5xx-rate") -> None:
         self.qa.client("cloudwatch").set_alarm_state(
-            AlarmName=f"{self.endpoint}-5xx-rate", StateValue="ALARM", StateReason="a test"
+            AlarmName=f"{self.endpoint}-{alarm}", StateValue="ALARM", StateReason="a test"
         )
 
     def bakes(self) -> bool:
@@ -228,6 +229,12 @@ class Scene:
             for variant in config.get(kind, []):
                 variant |= {"VariantName": name, "ModelName": model} | variant
         watched = {"5xx-rate", *(() if "AsyncInferenceConfig" in config else ("latency",))}
+        guarded = self.named(deployment)
+        if guarded:
+            # A deployment is also judged by the new instances alone.
+            watched.add("deployment-5xx-rate")
+            own = {"AlarmName": f"{self.endpoint}-deployment-5xx-rate"}
+            guarded["AutoRollbackConfiguration"]["Alarms"].append(own)
         scaling = settings.get("Autoscaling", {}) if model else {}
         capacity = {key: value for key, value in scaling.items() if key.endswith("Capacity")}
         world: dict[str, Any] = {
@@ -249,7 +256,7 @@ class Scene:
             world["endpoint"] = {
                 "status": "InService",
                 "model": model,
-                "deployment": self.named(deployment) or None,
+                "deployment": guarded or None,
                 "config": config,
                 "fleet": fleet,
                 "network": settings.get("Model", {}).get("VpcConfig"),
@@ -380,5 +387,6 @@ def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
             }
             if row.outcome == "alarm is in ALARM before":
                 assert f"is in ALARM: {scene.endpoint}-5xx-rate." in (second.cause or "")
-            if row.outcome == "alarm fires":
-                assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")
+            if row.outcome.endswith("fires"):
+                alarm = "deployment-5xx-rate" if "deployment" in row.outcome else "5xx-rate"
+                assert f"In ALARM during the deployment: {scene.endpoint}-{alarm}." in (second.cause or "")

@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.endpoint import autoscaling, scalable_targets, state
-from promotion.endpoint.sagemaker import describe_endpoint, is_scaled_out
+from promotion.endpoint import autoscaling, retained, scalable_targets, state
+from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.scalable_targets import Change
 from promotion.endpoint.state import RollbackStep
 from promotion.errors import PromotionRefusedError
@@ -66,7 +66,7 @@ def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous:
     sagemaker.update_endpoint(
         EndpointName=endpoint,
         EndpointConfigName=previous,
-        RetainAllVariantProperties=is_scaled_out(sagemaker, description, previous),
+        **retained.properties(sagemaker, description, previous),
     )
 
 

@@ -6,7 +6,6 @@ shadow-tests-exclusions.html; deployment-guardrails-exclusions.html; and the doc
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +15,16 @@ from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_co
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
+from promotion.plan import endpoint_rules, time_budget
+from promotion.plan.deployment import Deployment
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
 
 MAXIMUM_SERVERLESS_BODY_BYTES = 4 * 1024**2
+
+MAXIMUM_ALARMS = 10
+"""The maximum of AutoRollbackConfiguration.Alarms (botocore's sagemaker model)."""
 
 # Members of a variant that configure its instances.
 _INSTANCE_MEMBERS = (
@@ -37,44 +41,6 @@ _INSTANCE_MEMBERS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Deployment:
-    """A planned deployment: the settings, the model, the smoke test, and the live endpoint.
-
-    `mode` is that of the model's InferenceExecutionConfig, `isolated` its network isolation. `suite` is the smoke test
-    ("skip" for none), `body_sizes` the size of the body of each case in bytes. `live` is the DescribeEndpointConfig
-    response for the live config of `endpoint` (None without an endpoint), `alarms` are the existing alarms of the
-    DeploymentConfig.
-    """
-
-    settings: dict[str, Any]
-    containers: list[dict[str, Any]]
-    mode: str
-    isolated: bool
-    suite: dict[str, Any] | str
-    body_sizes: list[int]
-    endpoint: str
-    live: dict[str, Any] | None
-    alarms: set[str]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The EndpointConfig of the settings."""
-        config: dict[str, Any] = self.settings["EndpointConfig"]
-        return config
-
-    @property
-    def variants(self) -> list[dict[str, Any]]:
-        """The production variants of the settings."""
-        variants: list[dict[str, Any]] = self.config["ProductionVariants"]
-        return variants
-
-    @property
-    def is_multi_model(self) -> bool:
-        """Whether the model is a multi-model one."""
-        return any(container.get("Mode") == "MultiModel" for container in self.containers)
-
-
 def assert_deployable(
     sagemaker: Any,
     cloudwatch: Any,
@@ -82,10 +48,12 @@ def assert_deployable(
     settings: dict[str, Any],
     suite: SuiteFiles,
     stage: Stage,
-) -> None:
-    """Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint.
+    seconds: int,
+) -> list[str]:
+    """Return notes about the deployment, for its preview; `seconds` is its time in the stage.
 
-    Raise PromotionRefusedError if the endpoint does not belong to the application.
+    Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint, and
+    PromotionRefusedError if the endpoint does not belong to the application.
     """
     endpoint = stage.endpoint(candidate.application)
     description = describe_endpoint(sagemaker, endpoint)
@@ -101,24 +69,41 @@ def assert_deployable(
         body_sizes=suite.body_sizes,
         endpoint=endpoint,
         live=describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None,
+        description=description,
         alarms=set(alarms.states(cloudwatch, alarm_names)),
+        seconds=seconds,
     )
     if reasons := refusals(deployment):
         raise InvalidRequestError(
             f"The application {candidate.application} cannot be deployed in the stage {stage.name}. {' '.join(reasons)}"
         )
+    return list(notes(deployment))
 
 
 def refusals(deployment: Deployment) -> list[str]:
     """Return the reasons why SageMaker would refuse the deployment."""
     return [
+        *endpoint_rules.refusals(deployment.config),
         *(_of_serverless(deployment) if is_serverless(deployment.config) else _of_instances(deployment)),
         *(_of_asynchronous(deployment) if is_asynchronous(deployment.config) else ()),
         *(_of_shadows(deployment) if "ShadowProductionVariants" in deployment.config else ()),
         *_of_deployment(deployment),
+        *time_budget.refusals(deployment.config, deployment.update, deployment.size, deployment.seconds),
         *_of_live(deployment),
         *(_of_suite(deployment, deployment.suite) if isinstance(deployment.suite, dict) else ()),
     ]
+
+
+def notes(deployment: Deployment) -> Iterator[str]:
+    """Yield what an operator should know about a deployment that SageMaker would not refuse."""
+    yield time_budget.note(deployment.config, deployment.update, deployment.size, deployment.seconds)
+    config = deployment.settings.get("DeploymentConfig", {})
+    if config and not guardrails.alarm_names(config):
+        own = alarms.names_of(deployment.endpoint)
+        yield (
+            "DeploymentConfig names no alarms, so SageMaker would roll back no deployment because of errors of the new "
+            f"model. Name {own['errors']} in AutoRollbackConfiguration.Alarms."
+        )
 
 
 def _of_serverless(deployment: Deployment) -> Iterator[str]:
@@ -228,17 +213,23 @@ def _of_deployment(deployment: Deployment) -> Iterator[str]:
     deployment_config = deployment.settings.get("DeploymentConfig", {})
     if not deployment_config:
         return
-    yield from guardrails.refusals(deployment_config, deployment.variants)
-    own = set(alarms.names_of(deployment.endpoint).values())
-    if is_asynchronous(deployment.config):
-        own.remove(alarms.names_of(deployment.endpoint)["latency"])
-    missing = [
-        name for name in guardrails.alarm_names(deployment_config) if name not in deployment.alarms and name not in own
-    ]
+    yield from guardrails.refusals(deployment_config, deployment.fleet)
+    names, of_deployment = alarms.names_of(deployment.endpoint), alarms.deployment_names_of(deployment.endpoint)
+    own = {name for kind, name in names.items() if not (kind == "latency" and is_asynchronous(deployment.config))}
+    made = own | {of_deployment[name] for name in own}
+    named = guardrails.alarm_names(deployment_config)
+    missing = [name for name in named if name not in deployment.alarms and name not in made]
     if missing:
         yield (
             f"DeploymentConfig names alarms that do not exist in this account and Region: {', '.join(missing)}. Create "
             f"them, or use the alarms that every promotion creates: {', '.join(sorted(own))}."
+        )
+    every = guardrails.alarm_names(alarms.with_deployment_alarms(deployment.endpoint, deployment_config))
+    if len(every) > MAXIMUM_ALARMS:
+        yield (
+            f"DeploymentConfig names {len(named)} alarms. With those that see only the new endpoint config "
+            f"({', '.join(sorted(set(every) - set(named)))}), there are {len(every)}, but SageMaker accepts "
+            f"{MAXIMUM_ALARMS}. Remove {len(every) - MAXIMUM_ALARMS} of them, or combine some in a composite alarm."
         )
 
 
@@ -246,16 +237,7 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
     live, new = deployment.live, deployment.config
     if live is None:
         return
-    if is_serverless(live) != is_serverless(new):
-        change = (
-            "is serverless and would become instance-based, which SageMaker cannot roll back"
-            if is_serverless(live)
-            else "is instance-based and would become serverless, which SageMaker does not support"
-        )
-        yield (
-            f"The endpoint {deployment.endpoint} {change}. Delete the endpoint first (it is unavailable until the "
-            "promotion has created it again), or promote the model under another application name."
-        )
+    yield from endpoint_rules.conversion_refusals(deployment.endpoint, live, new)
     names = {variant["VariantName"] for variant in live["ProductionVariants"]}
     wanted = {variant.get("VariantName", VARIANT) for variant in new["ProductionVariants"]}
     if deployment.settings.get("DeploymentConfig") and names != wanted:
