@@ -164,6 +164,7 @@ _PART_TEXTS = {
     "AdoptExisting": "Whether promotions can update an endpoint that none of them created.",
     "RequirePinnedWeights": "Whether a model is refused if its environment names weights that its digest does not pin.",
     "RequireRollback": "Whether a promotion is refused if the endpoint could not be rolled back.",
+    "Tags": "Tags of the model, the endpoint config and the endpoint, over those of the candidate.",
 }
 _SWITCHES = ("AcceptEula", "AdoptExisting", "RequirePinnedWeights", "RequireRollback")
 _RULE_TEXTS = {
@@ -197,6 +198,7 @@ def of_settings() -> Schema:
         ),
         "Sources": _sources(),
         "KeptVariables": {"type": "array", "items": of_shape(_container().members["Environment"].key)},
+        "Tags": of_shape(_input("sagemaker", "CreateEndpointConfig").members["Tags"]),
         **{name: {"type": "boolean"} for name in _SWITCHES},
     }
     return _object(

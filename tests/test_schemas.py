@@ -66,6 +66,7 @@ ALL_SETTINGS = {
     "AdoptExisting": True,
     "RequirePinnedWeights": False,
     "RequireRollback": True,
+    "Tags": [{"Key": "cost-center", "Value": "4711"}],
 }
 ALL_CASES = {
     "cases": [

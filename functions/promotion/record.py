@@ -208,6 +208,12 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Plan copy"),
         ReadBy("Inspect endpoint, Update endpoint, Check endpoint"),
     ]
+    tags: Annotated[
+        dict[str, str],
+        "The tags of the candidate and of the settings, which the endpoint and its config have",
+        WrittenBy("Plan copy, Inspect endpoint"),
+        ReadBy("Inspect endpoint, Update endpoint, endpoint.state"),
+    ]
     quality_gate: Annotated[
         list[dict[str, Any]],
         "Each rule of the quality gate with the compared values and its result",

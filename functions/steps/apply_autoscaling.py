@@ -1,11 +1,11 @@
-"""Apply the autoscaling of the settings to the endpoint or, without one in the settings, the previous autoscaling."""
+"""Apply the autoscaling of the settings to the endpoint or, without one, the previous autoscaling; and its tags."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.endpoint import scalable_targets
+from promotion.endpoint import scalable_targets, tagging
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.state import assert_serves
 from promotion.history import lock
@@ -16,7 +16,7 @@ from promotion.step import logger, step
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Apply the autoscaling that the journal wants; what someone else has changed since the journal stays."""
+    """Apply the autoscaling and the tags in the journal; what someone else has changed since the journal stays."""
     record: PromotionRecord = event["promotion"]
     endpoint, table, sagemaker = (
         record["endpoint"],
@@ -24,10 +24,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         client("sagemaker"),
     )
     change, targets = lock.recorded_change(table, record), client("application-autoscaling")
-    actual = scalable_targets.read(targets, endpoint, describe_endpoint(sagemaker, endpoint))
+    description = describe_endpoint(sagemaker, endpoint)
+    actual = scalable_targets.read(targets, endpoint, description)
     wanted = scalable_targets.to_apply(sagemaker, actual, change)
     lock.assert_held(table, event["execution"], endpoint)
     scalable_targets.apply(targets, actual, wanted)
+    if description and change.tags:
+        tagging.apply(sagemaker, description["EndpointArn"], change.tags)
     # The next state records this config as the live one.
     assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, record["endpoint_config_name"])
     logger.info("Autoscaling applied", endpoint=endpoint, targets=[target["ResourceId"] for target in wanted])

@@ -7,7 +7,7 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import start_again
-from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state
+from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state, tagging
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records, rollback_target
@@ -35,11 +35,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = current or planned
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
+    tags: tagging.Changes = {}
     if description:
-        ownership.assert_own(sagemaker, description, record["application"], settings)
+        actual = ownership.assert_own(sagemaker, description, record["application"], settings)
+        # The record of a rollback is that of the earlier promotion, whose settings may have changed since.
+        record = record | {"tags": record.get("tags", {}) | tagging.of_settings(settings)}
+        tags = tagging.changes(actual, (live or {}).get("tags", {}), record["tags"], settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     live = None if is_rollback else live
-    inspection = state.with_new_test(state.inspect(description, config, record["created_at"], live), record, live)
+    inspection = state.with_new_settings(state.inspect(description, config, record["created_at"], live), record, live)
     if inspection.outcome == "already_live" and records.is_interrupted(table, endpoint):
         inspection = state.Inspection("update", inspection.previous)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
@@ -88,7 +92,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     scaling = client("application-autoscaling")
     previous = scalable_targets.read(scaling, endpoint, description, to_restore_whole=True)
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
-    record = lock.record_change(table, execution, record, previous, wanted)
+    record = lock.record_change(table, execution, record, lock.Journal(previous, wanted, tags))
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
 

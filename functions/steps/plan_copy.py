@@ -13,7 +13,7 @@ from promotion.copying import image_copier
 from promotion.copying.digest import digest_of, digest_without_images
 from promotion.copying.incoming import Reader
 from promotion.copying.manifest import manifest
-from promotion.endpoint import alarms
+from promotion.endpoint import alarms, tagging
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
@@ -99,6 +99,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             smoke_test=placed_suite.uri,
             metrics=metrics.values,
             not_pinned=not_pinned,
+            tags=tagging.wanted(candidate, settings),
             deployment_config=alarms.with_deployment_alarms(
                 stage.endpoint(candidate.application), settings.get("DeploymentConfig", {})
             ),

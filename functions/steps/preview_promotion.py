@@ -32,7 +32,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     live = None if is_rollback else records.live(table, name)
     description = describe_endpoint(sagemaker, name)
     inspection = state.inspect(description, config_name, record["created_at"], live)
-    inspection = state.with_new_test(inspection, record, live)
+    inspection = state.with_new_settings(inspection, record, live)
     existing_model = describe_model(sagemaker, model_name)
     existing_config = describe_endpoint_config(sagemaker, config_name)
     s3, settings = client("s3"), json.loads(event["settings"])

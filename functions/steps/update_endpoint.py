@@ -31,7 +31,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             deployment_config=record.get("deployment_config"),
         )
     else:
-        tags = {APPLICATION_TAG: record["application"], EXECUTION_TAG: event["execution"]}
+        own = {APPLICATION_TAG: record["application"], EXECUTION_TAG: event["execution"]}
+        tags = record.get("tags", {}) | own
         create_endpoint(sagemaker, endpoint, config, tags)
     logger.info("Deployment started", endpoint=endpoint, endpoint_config=config)
     return {}

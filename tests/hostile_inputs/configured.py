@@ -75,6 +75,16 @@ def documents() -> Iterator[Hostile]:
         ("that require 'no' rollback", {"RequireRollback": "no"}, "RequireRollback must be true or false"),
         ("that accept licenses by 'yes'", {"AcceptEula": "yes"}, "AcceptEula must be true or false"),
         ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
+        ("with tags that are a map", {"Tags": {"team": "x"}}, "not a list"),
+        ("with a tag of AWS", {"Tags": [{"Key": "aws:x", "Value": "y"}]}, "Tags[0].Key is 'aws:x'"),
+        (
+            "with the tag of another application",
+            {"Tags": [{"Key": "Model-Promotion:application", "Value": "payments"}]},
+            "Tags[0].Key is 'Model-Promotion:application'",
+        ),
+        ("with a tag twice", {"Tags": [{"Key": "a", "Value": "1"}] * 2}, "Tags has the Key 'a' twice"),
+        ("with a tag of a line break", {"Tags": [{"Key": "a\nb", "Value": "1"}]}, r"Tags[0].Key is 'a\nb'"),
+        ("with 51 tags", {"Tags": [{"Key": f"k{n}", "Value": ""} for n in range(51)]}, "Tags"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):
         yield hostile(what, functools.partial(read, document), says)

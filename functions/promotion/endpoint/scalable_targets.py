@@ -14,6 +14,7 @@ from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_foun
 from promotion.endpoint import autoscaling, scaling_merge
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
+from promotion.endpoint.tagging import Changes
 from promotion.errors import PromotionRefusedError, TransientError
 from promotion.naming import VARIANT
 
@@ -65,12 +66,13 @@ def _blocking(sagemaker: Any, targets: list[Target], old: str | None, new: str |
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """The change of an endpoint by a promotion: its targets before it, those wanted after it, and both configs."""
+    """The change of an endpoint by a promotion: its targets before and after it, both configs, and the changed tags."""
 
     previous: list[Target]
     wanted: list[Target]
     previous_config: str | None
     config: str
+    tags: Changes = dataclasses.field(default_factory=dict)
 
     def deregistered(self, sagemaker: Any) -> list[Target]:
         """Return the previous targets that the promotion may have deregistered itself."""
