@@ -8,7 +8,7 @@ from typing import Any
 from command.executions import Result
 from command.stage import Stage
 from command.text import age, counted, minute, printable, table
-from promotion.messages import console
+from promotion.messages import console, preview_text
 from promotion.record import PromotionRecord
 
 
@@ -99,28 +99,8 @@ def result(stage: Stage, ended: Result) -> str:
     error = f" ({ended.error})" if ended.error else ""
     lines = [f"{ended.state}{error}. {printable(ended.reason)}".rstrip()]
     if ended.state == "Previewed":
-        lines = preview(ended.output)
+        lines = [printable(line) for line in preview_text.markdown(ended.output).split("\n")]
     return "\n".join([*lines, f"Execution: {console.execution(ended.execution)}"])
-
-
-def preview(output: dict[str, Any]) -> list[str]:
-    """Return the output of a preview as lines."""
-    change = output["change"]
-    lines = [
-        f"Would be {output['would_be'].replace('_', ' ')}. {output['why']}",
-        *(f"Quality gate: {rule['reason']}." for rule in output["quality_gate"]),
-        output["copy"]["sentence"],
-        *output["create"],
-        change["rollback"],
-        *change.get("notes", []),
-    ]
-    for member in ("in_the_model", "in_the_endpoint_config"):
-        lines += [
-            f"Change {member.replace('_', ' ')}: {each['what']} from {each['from']} to {each['to']}"
-            for each in change[member]
-        ]
-    lines.append(output["remove"]["sentence"])
-    return [printable(line) for line in lines]
 
 
 def pairs(items: list[tuple[str, str]]) -> str:

@@ -80,6 +80,7 @@ def read_operation(environ: dict[str, Any], signed: Signature, account: str) -> 
     if name in _UNREAD:
         parameters = path | {"Qualifier": request.args.get("Qualifier")}
         parameters["TargetModel"] = request.headers.get("X-Amzn-SageMaker-Target-Model")
+        parameters["InferenceComponentName"] = request.headers.get("X-Amzn-SageMaker-Inference-Component")
     else:
         parameters = _parameters(operation, protocol, request, body)
     if headers.FORWARDED_EVENT in request.headers:

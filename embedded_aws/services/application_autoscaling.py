@@ -1,8 +1,8 @@
-"""Application Auto Scaling for SageMaker variants: scalable targets, scaling policies and scheduled actions.
+"""Application Auto Scaling for SageMaker variants and inference components: targets, policies and scheduled actions.
 
 https://docs.aws.amazon.com/autoscaling/application/APIReference/API_Operations.html. A new capacity range changes the
-capacity of a variant that is outside it. Alarms do not change capacity. One-time scheduled actions (`at`) in UTC run at
-their time if the pace lets schedules run; `run` runs any action.
+capacity of a variant or component that is outside it. Alarms do not change capacity. One-time scheduled actions (`at`)
+in UTC run at their time if the pace lets schedules run; `run` runs any action.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
+_COPIES = "sagemaker:inference-component:DesiredCopyCount"
 # The service-linked role that scales endpoints, and its service.
 _SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
 _ROLE_NAME = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
@@ -192,26 +193,42 @@ def _role_created_at(account: str) -> float:
 
 
 def _move_into_range(account: str, region: str, target: dict[str, Any]) -> None:
-    """Change the capacity of an endpoint that is InService to one in the range (API_RegisterScalableTarget.html)."""
-    if target["ScalableDimension"] != _INSTANCES:
+    """Change the capacity of what is InService to one in the range (API_RegisterScalableTarget.html)."""
+    move = {_INSTANCES: _move_variant, _COPIES: _move_component}.get(target["ScalableDimension"])
+    if move is None:
         return
-    _, endpoint, _, name = target["ResourceId"].split("/")
-    sagemaker = clients.client_as_operator("sagemaker", account, region)
     try:
-        description = sagemaker.describe_endpoint(EndpointName=endpoint)
-        variants = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
-        count = variants.get(name)
-        if count is None or description["EndpointStatus"] != "InService":
-            return
-        new_count = min(max(count, target["MinCapacity"]), target["MaxCapacity"])
-        if new_count != count:
-            desired = {"VariantName": name, "DesiredInstanceCount": new_count}
-            sagemaker.update_endpoint_weights_and_capacities(
-                EndpointName=endpoint, DesiredWeightsAndCapacities=[desired]
-            )
+        move(clients.client_as_operator("sagemaker", account, region), target)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationException":
             raise
+
+
+def _move_variant(sagemaker: Any, target: dict[str, Any]) -> None:
+    _, endpoint, _, name = target["ResourceId"].split("/")
+    description = sagemaker.describe_endpoint(EndpointName=endpoint)
+    variants = {v["VariantName"]: v.get("DesiredInstanceCount") for v in description.get("ProductionVariants", [])}
+    count = variants.get(name)
+    if count is None or description["EndpointStatus"] != "InService":
+        return
+    new_count = _in_range(count, target)
+    if new_count != count:
+        desired = {"VariantName": name, "DesiredInstanceCount": new_count}
+        sagemaker.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=[desired])
+
+
+def _move_component(sagemaker: Any, target: dict[str, Any]) -> None:
+    name = target["ResourceId"].partition("/")[2]
+    description = sagemaker.describe_inference_component(InferenceComponentName=name)
+    count = description["RuntimeConfig"]["DesiredCopyCount"]
+    if description["InferenceComponentStatus"] == "InService" and (new := _in_range(count, target)) != count:
+        sagemaker.update_inference_component_runtime_config(
+            InferenceComponentName=name, DesiredRuntimeConfig={"CopyCount": new}
+        )
+
+
+def _in_range(count: int, target: dict[str, Any]) -> int:
+    return int(min(max(count, target["MinCapacity"]), target["MaxCapacity"]))
 
 
 def _deregister(call: _Call) -> dict[str, Any]:
@@ -343,15 +360,12 @@ def _required(call: ApiCall) -> Needs:
     yield Need(
         f"application-autoscaling:{operation}", (call.arn("application-autoscaling", "scalable-target/*"),), known
     )
-    endpoint = call.arn("sagemaker", f"endpoint/{request['ResourceId'].split('/')[1].lower()}")
     if operation == "RegisterScalableTarget":
         if not _has_role(call.account):
             # "Service-linked roles for Application Auto Scaling" (application-auto-scaling-service-linked-roles).
             role = f"arn:aws:iam::{call.account}:role/aws-service-role/{_SERVICE}/{_ROLE_NAME}"
             yield Need("iam:CreateServiceLinkedRole", (role,), {"iam:awsservicename": _SERVICE})
-        yield Need("sagemaker:DescribeEndpoint", (endpoint,))
-        yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (endpoint,))
-        yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))
+        yield from _capacity(call, request)
     if operation in ("DeleteScalingPolicy", "DeregisterScalableTarget"):
         # *Assumed*: the service deletes the alarms of a policy with the permission of its caller, as it creates them.
         target = _Call(call.account, call.region, request).targets.get(request["ResourceId"])
@@ -363,6 +377,20 @@ def _required(call: ApiCall) -> Needs:
         alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
         for action in ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"):
             yield Need(f"cloudwatch:{action}", (alarm,))
+
+
+def _capacity(call: ApiCall, request: dict[str, Any]) -> Needs:
+    """Yield the permissions to read and change the capacity of the target's resource."""
+    kind, name = request["ResourceId"].lower().split("/")[:2]
+    resource = call.arn("sagemaker", f"{kind}/{name}")
+    if kind == "inference-component":
+        # The page about variants names their actions. These are assumed to be those of a component.
+        yield Need("sagemaker:DescribeInferenceComponent", (resource,))
+        yield Need("sagemaker:UpdateInferenceComponentRuntimeConfig", (resource,))
+        return
+    yield Need("sagemaker:DescribeEndpoint", (resource,))
+    yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (resource,))
+    yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))
 
 
 PERMISSIONS = {"application-autoscaling": Permissions(_required)}

@@ -125,6 +125,19 @@ class PromotionRecord(TypedDict, total=False):
             "history.rollback, plan.preview"
         ),
     ]
+    tested_upstream: Annotated[
+        dict[str, Any],
+        "The report of the upstream stage about its promotion of the model: the name of the stage, the end of the "
+        "promotion, its smoke test, and the last rollback from the same digest; only for a model of an upstream stage",
+        WrittenBy("Resolve candidate"),
+        ReadBy("messages.message"),
+    ]
+    rolled_back_at: Annotated[
+        str,
+        "The time of the last rollback of the endpoint from the same digest (ISO 8601); empty if there was none",
+        WrittenBy("Inspect endpoint, Request approval"),
+        ReadBy("messages.message"),
+    ]
     by_event: Annotated[
         bool,
         "Whether an event started the promotion instead of an operator",
@@ -157,15 +170,15 @@ class PromotionRecord(TypedDict, total=False):
         "The SHA-256 digest of the candidate",
         WrittenBy("Resolve candidate, Plan copy"),
         ReadBy(
-            "Check quality gate, Request approval, history.approval_requests, history.retention, history.rollback, "
-            "plan.preview, history.approval, history.verification, messages.message"
+            "Check quality gate, Request approval, Inspect endpoint, history.approval_requests, history.retention, "
+            "history.rollback, plan.preview, history.approval, history.verification, messages.message"
         ),
     ]
     deployment_digest: Annotated[
         str,
         "The SHA-256 digest of everything that decides what the endpoint serves; an approval covers only this digest",
         WrittenBy("Plan copy"),
-        ReadBy("history.approval, history.approval_requests"),
+        ReadBy("history.approval, history.approval_requests, endpoint.state"),
     ]
     model_digest: Annotated[
         str,
@@ -206,7 +219,7 @@ class PromotionRecord(TypedDict, total=False):
         dict[str, Any],
         "The DeploymentConfig of the settings; empty without one",
         WrittenBy("Plan copy"),
-        ReadBy("Inspect endpoint, Update endpoint, Check endpoint"),
+        ReadBy("Inspect endpoint, Create alarms, Update endpoint, Check endpoint"),
     ]
     tags: Annotated[
         dict[str, str],
@@ -264,13 +277,16 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, history.agreement"),
+        ReadBy(
+            "Create alarms, Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, "
+            "history.agreement"
+        ),
     ]
     changing: Annotated[
         bool,
         "Whether the promotion may have updated the endpoint, so that a failure rolls it back",
         WrittenBy("Inspect endpoint, Prepare promotion record"),
-        ReadBy("Roll back endpoint, Publish failure"),
+        ReadBy("Roll back endpoint, Publish failure, history.rollback"),
     ]
     baking_seconds: Annotated[
         int,

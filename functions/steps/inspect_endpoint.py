@@ -11,7 +11,7 @@ from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, 
 from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records, rollback_target
-from promotion.history.rollback import duplicate_delivery, live_changed_reason
+from promotion.history.rollback import duplicate_delivery, live_changed_reason, rolled_back_at
 from promotion.history.table import PromotionTable
 from promotion.plan.settings import changes, load, parameter_name
 from promotion.record import PromotionRecord
@@ -57,7 +57,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if inspection.outcome != "update":
         return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
-    if record["by_event"] and (duplicate := duplicate_delivery(records.history(table, endpoint), record)):
+    history = records.history(table, endpoint)
+    if record["by_event"] and (duplicate := duplicate_delivery(history, record)):
         return dict(zip(("outcome", "reason"), duplicate, strict=True)) | {"promotion": record}
     if (record["original_source_kind"] if is_rollback else record["source_kind"]) == "model_package":
         # The approval may have been withdrawn during the copy or the wait for the lock.
@@ -88,6 +89,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "previous_endpoint_config_name": inspection.previous or "",
         "changing": True,
         "baking_seconds": guardrails.baking_seconds(deployment_config),
+        "rolled_back_at": rolled_back_at(history, record["digest"]),
     }
     scaling = client("application-autoscaling")
     previous = scalable_targets.read(scaling, endpoint, description, to_restore_whole=True)

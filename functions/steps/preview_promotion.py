@@ -13,6 +13,7 @@ from promotion.history.cleanup import Scope
 from promotion.history.references import References
 from promotion.history.rollback import duplicate_delivery
 from promotion.history.table import PromotionTable
+from promotion.messages import preview_text
 from promotion.plan import preview
 from promotion.record import PromotionRecord
 from promotion.step import step
@@ -57,7 +58,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     keep = cleanup.resources_to_keep(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
     references = References(table, sagemaker, remember=False)
     superseded = cleanup.find_superseded(cleanup.survey(references, s3, scope, keep), scope, keep)
-    return {
+    found = {
         "outcome": "preview",
         "would_be": would,
         "why": why,
@@ -79,6 +80,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         },
         "remove": preview.removed(superseded, f"s3://{scope.bucket}/{scope.folder}"),
     }
+    return found | {"text": preview_text.markdown(found)}
 
 
 def _recorded(sagemaker: Any, record: PromotionRecord) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,6 +9,7 @@ from promotion.aws.clients import client
 from promotion.endpoint.state import is_older
 from promotion.history import approval_requests, events, records
 from promotion.history.approval import Policy
+from promotion.history.rollback import rolled_back_at
 from promotion.history.table import PromotionTable
 from promotion.messages import message
 from promotion.record import PromotionRecord
@@ -22,6 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     execution, ssm = event["execution"], client("ssm")
     Policy.from_json(event["approval_policy"]).check()
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
+    record |= PromotionRecord(rolled_back_at=rolled_back_at(records.history(table, endpoint), record["digest"]))
     # An earlier start may have failed to cancel the requests that it superseded.
     superseded = approval_requests.supersede_older(table, ssm, endpoint)
     live = records.live(table, endpoint)
@@ -48,7 +50,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return {"outcome": "already_requested", "reason": reason_not}
     if not approval_requests.claim(table, execution, record, last):
         return {"outcome": "already_requested", "reason": "Another execution is already requesting the approval."}
-    automation = approval_requests.start(ssm, runbook, execution, record, message.comparison(record, live))
+    facts = message.comparison(record, live), message.evidence(record)
+    automation = approval_requests.start(ssm, runbook, execution, record, *facts)
     if not approval_requests.record_started(table, execution, record, automation):
         # This execution was stopped, and its function has outlived it.
         approval_requests.cancel(ssm, automation)

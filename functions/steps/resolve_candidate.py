@@ -102,5 +102,7 @@ def _promote(
         approval_comment=decision.comment,
         by_event=asked.by_event,
     )
+    if candidate.tested_upstream:
+        record |= PromotionRecord(tested_upstream=candidate.tested_upstream)
     approved = {"digest": asked.digest, "deployment_digest": decision.deployment_digest}
     return {"outcome": "promote", "candidate": candidate.to_json(), "approved": approved, "promotion": record}

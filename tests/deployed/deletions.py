@@ -37,6 +37,7 @@ _RETAINED: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 }
 _DESCRIPTIONS = {
     ("sagemaker", "delete_endpoint"): "describe_endpoint",
+    ("sagemaker", "delete_inference_component"): "describe_inference_component",
     ("cloudformation", "delete_stack"): "describe_stacks",
 }
 

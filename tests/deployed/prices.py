@@ -36,6 +36,7 @@ class Cost:
 
 PRICES = {
     "endpoint instance ml.t2.medium": Price(0.065, "hour"),
+    "endpoint instance ml.m5.large": Price(0.134, "hour"),
     "training instance ml.m5.large": Price(0.134, "hour"),
     "KMS key": Price(0.0014, "hour"),  # $1 a month
     "KMS request": Price(0.000003, "request"),

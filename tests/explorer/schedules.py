@@ -20,6 +20,7 @@ _INDEPENDENT = {
     ("cloudwatch", "put_metric_alarm"),
     ("cloudwatch", "put_metric_data"),
     ("application-autoscaling", "describe_scalable_targets"),
+    ("sagemaker", "list_inference_components"),
     ("sagemaker", "list_tags"),
     ("sagemaker", "add_tags"),
 }

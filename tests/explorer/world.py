@@ -267,6 +267,8 @@ class World:
                 return {}
             case "list_endpoints":
                 return {"Endpoints": [{"EndpointName": name} for name in sorted(self.endpoints)]}
+            case "list_inference_components":
+                return {"InferenceComponents": []}
             case "list_models" | "list_endpoint_configs":
                 kind, known = ("Model", self.models) if "models" in operation else ("EndpointConfig", self.configs)
                 found = [{f"{kind}Name": name, f"{kind}Arn": arn_of(kind, name)} for name in sorted(known)]

@@ -57,6 +57,27 @@ def test_what_the_approver_reads_names_the_candidate(
     assert re.search(r"execution that requests it:.*:execution:model-promotion-production:", message)
 
 
+def test_an_approver_reads_what_the_upstream_stage_reports(
+    in_qa: dict[str, Any], lab: Lab, qa: Stage, production: Stage, application: str
+) -> None:
+    job = lab.train(application, "newer")
+    newer = qa.execution_of(job).output["model_name"]
+    first = waiting_approval(production, application)["StepExecutions"][0]["Inputs"]["Message"]
+    assert qa.promote({"rollback": in_qa["endpoint"]}).status == "SUCCEEDED"
+    again = qa.promote({"training_job": job})
+    assert (again.status, again.output["model_name"]) == ("SUCCEEDED", newer)
+    signal(production, waiting_approval(production, application)["AutomationExecutionId"], "Reject", "once more")
+    production.promote({"model": newer})
+
+    second = waiting_approval(production, application)["StepExecutions"][0]["Inputs"]["Message"]
+
+    tested = r"Tested upstream: qa reports: promoted \S+ \S+ UTC, smoke test with \d+ invocations, 0 with errors"
+    assert re.search(tested, first), first
+    assert "Rolled back before: no" in first
+    assert re.search(tested, second), second
+    assert re.search(r"Rolled back before: \S+ \S+ UTC in qa, as it reports", second), second
+
+
 def test_a_rejected_model_is_not_promoted_and_the_rejection_is_published(
     in_qa: dict[str, Any], production: Stage, application: str
 ) -> None:

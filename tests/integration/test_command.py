@@ -263,8 +263,8 @@ def test_preview_reports_a_rollback_or_a_promotion(story: Story) -> None:
     promotion, rollback = story.tried["preview"]
 
     assert rollback.code == 0, rollback
-    assert rollback.out.startswith("Would be promoted. The endpoint")
-    assert "\nNothing would be copied.\n" in rollback.out
+    assert rollback.out.startswith("## Would be promoted\n\n- The endpoint")
+    assert "\n- Nothing would be copied.\n" in rollback.out
     assert (promotion.code, promotion.json["output"]["would_be"]) == (0, "already_live")
 
 

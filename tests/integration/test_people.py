@@ -104,6 +104,14 @@ def test_an_operator_configures_and_previews_and_an_approver_approves(
     assert automation_ended(production, preview) == "Success"
     shown = operator.client("ssm").get_automation_execution(AutomationExecutionId=preview)["AutomationExecution"]
     assert json.loads(shown["Outputs"]["Run.output"][0])["outcome"] == "preview"
+    (text,) = shown["Outputs"]["Show.Text"]
+    assert text.startswith(
+        f"## Would be approval requested\n\n- The endpoint {application}-production would be updated"
+    )
+    missing = press(operator, "preview", SourceKind="model", SourceName="nothing", Application=application)
+    assert automation_ended(production, missing) == "Success"
+    shown = operator.client("ssm").get_automation_execution(AutomationExecutionId=missing)["AutomationExecution"]
+    assert "The model nothing does not exist" in shown["Outputs"]["Show.Text"][0]
 
     waiting = waiting_approval(production, application)["AutomationExecutionId"]
     decision = {"AutomationExecutionId": waiting, "SignalType": "Approve", "Payload": {"Comment": ["fine"]}}

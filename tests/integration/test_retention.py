@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from tests.support.components import components, hosted_by
 from tests.support.retention import keep, of, promoted, removes, there
 from tests.support.settings import configure
+from tests.support.waiting import wait_until
 from tests.support.world import Lab, Stage
 
 FAILED_TO_DELETE = {
@@ -130,3 +132,24 @@ def first_entered(stage: Stage, arn: str, state: str) -> float:
         for event in page["events"]
         if event.get("stateEnteredEventDetails", {}).get("name") == state
     )
+
+
+def test_a_model_that_an_inference_component_names_is_kept(lab: Lab, qa: Stage, application: str) -> None:
+    keep(qa, application, 2)
+    first = promoted(lab, qa, application, "first")
+    colleague, sagemaker = f"{application}-colleague", qa.client("sagemaker")
+    hosted_by(qa, colleague, first["model_name"])
+
+    records = [promoted(lab, qa, application, label) for label in ("second", "third")]
+    kept = there(qa, application)
+    sagemaker.delete_inference_component(InferenceComponentName=colleague)
+    wait_until(lambda: components(qa, colleague) == [] or None, "the end of the component")
+    records.append(promoted(lab, qa, application, "fourth"))
+    after = there(qa, application)
+
+    assert first["model_name"] in kept["models"]
+    assert first["digest"] in kept["digests"]
+    # Nothing else refers to the endpoint config.
+    assert first["endpoint_config_name"] not in kept["configs"]
+    assert after["models"] == {record["model_name"] for record in records[-2:]}
+    assert after["digests"] == {record["digest"] for record in records[-2:]}

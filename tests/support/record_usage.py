@@ -88,8 +88,10 @@ def _with_used_functions(project: Project, module: str) -> Iterator[ast.AST]:
 
 
 def _functions_that_publish(project: Project, module: str | None) -> Iterator[ast.AST]:
-    """Yield the trees of the functions that a module uses to publish events about promotions."""
+    """Yield the tree of a module that publishes events about promotions, and of the functions that it uses for that."""
     used = re.findall(r"\bevents\.(publish_\w+)", project.texts[module]) if module else []
+    if module and used:
+        yield ast.parse(project.texts[module])
     yield from _functions(project, "promotion.history.events", set(used))
 
 

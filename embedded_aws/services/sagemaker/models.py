@@ -122,10 +122,12 @@ def create_endpoint_config(call: Call) -> dict[str, Any]:
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise invalid(f"Variant names must be unique within an endpoint configuration: {names}.")
+    without_model = [variant["VariantName"] for variant in variants if "ModelName" not in variant]
+    if without_model:
+        _check_host_of_components(call.request, variants, without_model)
     for variant in variants:
-        if "ModelName" not in variant:
-            raise invalid(f"ModelName is required for production variant {variant['VariantName']}.")
-        _check_variant(call, variant, find_model(call, variant["ModelName"]).request, len(variants))
+        model = find_model(call, variant["ModelName"]).request if "ModelName" in variant else None
+        _check_variant(call, variant, model, len(variants))
     call.backend.endpoint_configs[name.lower()] = Resource("EndpointConfig", arn, call.request)
     return {"EndpointConfigArn": arn}
 
@@ -143,14 +145,17 @@ def list_endpoint_configs(call: Call) -> dict[str, Any]:
 
 def deployable(call: Call, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the current models of a config by name, with the containers of their model packages."""
-    models = {}
-    for variant in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]:
-        model = copy.deepcopy(find_model(call, variant["ModelName"]).request)
-        containers = [each for container in _containers(model) for each in _resolved(call, container)]
-        is_alone = model.pop("PrimaryContainer", None) and len(containers) == 1
-        model |= {"PrimaryContainer": containers[0]} if is_alone else {"Containers": containers}
-        models[variant["ModelName"]] = model
-    return models
+    variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
+    names = {variant["ModelName"] for variant in variants if "ModelName" in variant}
+    return {name: with_packages(call, name) for name in names}
+
+
+def with_packages(call: Call, name: str) -> dict[str, Any]:
+    """Return a model with the containers of its model packages. Raise SageMaker's error if it does not exist."""
+    model = copy.deepcopy(find_model(call, name).request)
+    containers = [each for container in _containers(model) for each in _resolved(call, container)]
+    is_alone = model.pop("PrimaryContainer", None) and len(containers) == 1
+    return model | ({"PrimaryContainer": containers[0]} if is_alone else {"Containers": containers})
 
 
 def _resolved(call: Call, container: dict[str, Any]) -> list[dict[str, Any]]:
@@ -233,7 +238,7 @@ def _check_instances(variant: dict[str, Any]) -> None:
     ManagedInstanceScaling: https://github.com/hashicorp/terraform-provider-aws/pull/45926. VolumeSizeInGB:
     https://github.com/autogluon/autogluon-cloud/pull/50; the name of the parameter is *assumed*.
     """
-    if "ManagedInstanceScaling" in variant:
+    if "ManagedInstanceScaling" in variant and "ModelName" in variant:
         raise invalid("ManagedInstanceScaling is only supported for inference component endpoints.")
     pools = [pool["InstanceType"] for pool in variant.get("InstancePools", [])]
     for instance_type in [variant["InstanceType"], *pools] if "InstanceType" in variant else pools:
@@ -242,7 +247,27 @@ def _check_instances(variant: dict[str, Any]) -> None:
             raise invalid(f"VolumeSizeInGB parameter is not allowed for the selected Instance type {instance_type}")
 
 
-def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], count: int) -> None:
+def _check_host_of_components(
+    request: dict[str, Any], variants: list[dict[str, Any]], without_model: list[str]
+) -> None:
+    """Raise an error if variants without models cannot host inference components.
+
+    Such an endpoint has an execution role and instances for real-time inference ("Deploy models for real-time
+    inference", realtime-endpoints-deploy-models.html). AWS does not document the refusals; they are assumed.
+    """
+    if len(without_model) < len(variants):
+        raise invalid(f"ModelName is required for all production variants or for none: {', '.join(without_model)}.")
+    if "ExecutionRoleArn" not in request:
+        raise invalid(
+            f"ModelName is required for production variant {without_model[0]}, or ExecutionRoleArn for an endpoint "
+            "that hosts inference components."
+        )
+    for member in ("AsyncInferenceConfig", "ShadowProductionVariants"):
+        if member in request:
+            raise invalid(f"{member} is not supported for endpoints that host inference components.")
+
+
+def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any] | None, count: int) -> None:
     name, serverless = variant["VariantName"], variant.get("ServerlessConfig")
     if serverless is None:
         # InstancePools: "Use instance pools to configure heterogeneous endpoints" (API_ProductionVariant.html).
@@ -251,6 +276,8 @@ def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any], c
                 raise invalid(f"{member} is required for production variant {name} without a ServerlessConfig.")
         _check_instances(variant)
         return
+    if model is None:
+        raise invalid(f"ServerlessConfig of production variant {name} does not support inference components.")
     # serverless-endpoints.html, "Feature exclusions"
     single = _containers(model)[0] if len(_containers(model)) == 1 else {}
     excluded = {

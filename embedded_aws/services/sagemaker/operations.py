@@ -84,7 +84,9 @@ def _method(name: str, operation: Operation) -> Callable[[SageMakerResponse], Ac
     return respond
 
 
-def listing(call: Call, key: str, records: Iterable[Record], ascending: bool = False) -> dict[str, Any]:
+def listing(
+    call: Call, key: str, records: Iterable[Record], ascending: bool = False, default_size: int = 100
+) -> dict[str, Any]:
     """Return a page of a List operation. All operations have the same filters, orders and tokens."""
     request = call.request
     matching = [record for record in records if _passes(record, request)]
@@ -98,7 +100,7 @@ def listing(call: Call, key: str, records: Iterable[Record], ascending: bool = F
     token = request.get("NextToken", "0")
     if not token.isdecimal():
         raise invalid(f'Invalid pagination token "{token}".')
-    start, size = int(token), request.get("MaxResults", 100)
+    start, size = int(token), request.get("MaxResults", default_size)
     page: dict[str, Any] = {key: [record.summary() for record in matching[start : start + size]]}
     if start + size < len(matching):
         page["NextToken"] = str(start + size)

@@ -14,6 +14,7 @@ _KINDS = {
     "EndpointConfig": "endpoint-config",
     "Endpoint": "endpoint",
     "HyperParameterTuningJob": "hyper-parameter-tuning-job",
+    "InferenceComponent": "inference-component",
     "ModelPackageGroup": "model-package-group",
     "ModelPackage": "model-package",
     "Model": "model",
@@ -33,14 +34,28 @@ def _required(call: Call) -> Needs:
     if operation.startswith("List"):
         yield Need(f"sagemaker:{operation}", ("*",))
         return
-    kind = next((kind for kind in _KINDS if operation.endswith(kind)), None)
     if operation.startswith("Invoke"):
         endpoint = call.arn("sagemaker", f"endpoint/{request['EndpointName'].lower()}")
         yield Need(f"sagemaker:{operation}", (endpoint,), {"sagemaker:targetmodel": request.get("TargetModel")})
+        if component := request.get("InferenceComponentName"):
+            # The reference lists it as an optional resource. Assumed: it is required if the request names one.
+            arn = call.arn("sagemaker", f"inference-component/{component.lower()}")
+            yield Need(f"sagemaker:{operation}", (arn,), {"sagemaker:targetmodel": request.get("TargetModel")})
+    if operation == "UpdateInferenceComponentRuntimeConfig":
+        component = _arn(call, "InferenceComponent")
+        yield Need(f"sagemaker:{operation}", (component,), _resource_tags(call, component))
+        return
+    kind = next((kind for kind in _KINDS if operation.endswith(kind)), None)
     if kind is None or operation.removesuffix(kind) not in ("Create", "Delete", "Describe", "Stop", "Update"):
         return
     resource = _arn(call, kind)
     yield Need(f"sagemaker:{operation}", (resource,), tags(request) | _resource_tags(call, resource))
+    if operation == "CreateInferenceComponent":
+        # The permission is required for both types of resources.
+        endpoint = call.arn("sagemaker", f"endpoint/{request['EndpointName'].lower()}")
+        model = (request.get("Specification") or {}).get("ModelName")
+        known = {"sagemaker:modelarn": call.arn("sagemaker", f"model/{model.lower()}") if model else None}
+        yield Need(f"sagemaker:{operation}", (endpoint,), known | tags(request) | _resource_tags(call, endpoint))
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
         # The permission is required for both types of resources.
         name = request["EndpointConfigName"].lower()

@@ -16,6 +16,7 @@ _STORES = (
     "_models",
     "endpoint_configs",
     "endpoints",
+    "inference_components",
     "training_jobs",
     "hyper_parameter_tuning_jobs",
     "auto_ml_jobs",
@@ -40,7 +41,8 @@ def of_resource(backend: SageMakerModelBackend, arn: str) -> dict[str, str]:
 
 def _stored(backend: SageMakerModelBackend, arn: str) -> Any:
     for store in _STORES:
-        for resource in getattr(backend, store).values():
+        # moto's backend has no inference components until the first one is created.
+        for resource in getattr(backend, store, {}).values():
             if resource.arn.lower() == arn.lower():
                 return resource
     return None

@@ -7,8 +7,11 @@ import dataclasses
 import datetime
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from subprocess import PIPE
 from typing import Any, Protocol
 
 from botocore import xform_name
@@ -21,6 +24,8 @@ Outputs = dict[str, list[str]]
 _MOST_APPROVERS = 10
 _LONGEST_MESSAGE = 4096
 _POLL_SECONDS = 0.1
+_LARGEST_PAYLOAD = 100 * 1024
+_RUNTIMES = tuple(f"python3.{minor}" for minor in range(8, 12))
 _DAY = 24 * 60 * 60.0
 
 
@@ -140,6 +145,54 @@ def execute_aws_api(run: Run) -> None:
     response = _call(run)
     for output in run.requested_outputs:
         run.outputs[output["Name"]] = _output(output, response)
+
+
+# The script may print; what its function returns comes after it, in a line of its own.
+_SCRIPT = """
+import json, sys
+given, printed = json.loads(sys.stdin.read()), sys.stdout
+sys.stdout = sys.stderr
+script = {}
+exec(compile(given["script"], "script", "exec"), script)
+json.dump(script[given["handler"]](given["events"], {}), printed)
+"""
+
+
+def execute_script(run: Run) -> None:
+    """Run a function of a Python script (automation-action-executeScript), without permissions of any role.
+
+    The script runs with this interpreter, whatever its Runtime. A script that calls AWS needs an assume role, which is
+    not implemented.
+    """
+    runtime, script = run.inputs.get("Runtime", ""), run.inputs.get("Script", "")
+    if runtime not in _RUNTIMES:
+        raise StepFailedError(f"Runtime is {runtime!r}, not one of {', '.join(_RUNTIMES)}.")
+    given = {"script": script, "handler": run.inputs["Handler"], "events": run.inputs.get("InputPayload", {})}
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-I", "-c", _SCRIPT], env={}, text=True, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    text: str | None = json.dumps(given)
+    with process:
+        while True:
+            try:
+                answer, printed = process.communicate(text, timeout=_POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                text = None  # it is being sent
+                try:
+                    run.pause(0)
+                except BaseException:
+                    process.kill()
+                    raise
+    if process.returncode:
+        raise StepFailedError(f"Exception in the script: {printed.strip().splitlines()[-1]}")
+    if len(answer.encode()) > _LARGEST_PAYLOAD:
+        raise StepFailedError(
+            f"The payload has {len(answer):,} bytes, more than the {_LARGEST_PAYLOAD:,} that are returned."
+        )
+    run.outputs["Payload"] = [answer]
+    for output in run.requested_outputs:
+        run.outputs[output["Name"]] = _output(output, {"Payload": json.loads(answer)})
 
 
 def assert_aws_resource_property(run: Run) -> None:
@@ -262,6 +315,7 @@ ACTIONS = {
     "aws:assertAwsResourceProperty": Action(assert_aws_resource_property),
     "aws:branch": Action(branch),
     "aws:executeAwsApi": Action(execute_aws_api),
+    "aws:executeScript": Action(execute_script, default_timeout=600.0, longest_timeout=600.0),
     "aws:executeStateMachine": Action(execute_state_machine),
     "aws:sleep": Action(sleep),
 }

@@ -61,7 +61,7 @@ def _init_document(document: Document, *arguments: Any, **options: Any) -> None:
     _init_document_in_moto(document, *arguments, **options)
     if document.document_type == "Automation":
         try:
-            runbook.parse(document.content_json)
+            runbook.parse(document.content_json, is_json=document.document_format == "JSON")
         except runbook.InvalidRunbookError as error:
             raise InvalidDocumentContent(str(error)) from None
 

@@ -96,8 +96,11 @@ class Runbook:
         return {name: given.get(name, _strings(rule.get("default"))) for name, rule in self.parameters.items()}
 
 
-def parse(content: dict[str, Any]) -> Runbook:
-    """Return the runbook in a document's content; raise InvalidRunbookError."""
+def parse(content: dict[str, Any], *, is_json: bool = False) -> Runbook:
+    """Return the runbook in a document's content; raise InvalidRunbookError.
+
+    A document in JSON has no scripts of its own (automation-action-executeScript, Script).
+    """
     if str(content.get("schemaVersion")) != "0.3":
         raise InvalidRunbookError("The schemaVersion of an Automation document must be 0.3.")
     parameters = content.get("parameters") or {}
@@ -109,6 +112,9 @@ def parse(content: dict[str, Any]) -> Runbook:
         if step.name in steps:
             raise InvalidRunbookError(f"The name of the step {step.name} is not unique.")
         steps[step.name] = step
+    for step in steps.values():
+        if is_json and step.action == "aws:executeScript" and "Script" in step.inputs:
+            raise InvalidRunbookError(f"Step {step.name}: Script is not supported in a runbook in JSON.")
     if not steps:
         raise InvalidRunbookError("An Automation document must have at least one step in mainSteps.")
     runbook = Runbook(parameters, content.get("assumeRole") or "", steps, content.get("outputs") or [])

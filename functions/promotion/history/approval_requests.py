@@ -14,7 +14,7 @@ from promotion.endpoint.state import is_older
 from promotion.history import approval
 from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
-from promotion.source.tags import STAGE_TAG
+from promotion.source.tags import APPLICATION_TAG, SOURCE_TAG, STAGE_TAG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +73,10 @@ def reason_not_to_request(ssm: Any, stepfunctions: Any, last: ApprovalRequest, b
     return None
 
 
-def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord, comparison: str) -> str:
+def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord, comparison: str, evidence: str) -> str:
     """Start the runbook that requests the approval, and return the ID of its Automation execution.
 
-    `comparison` tells the approvers how the candidate compares with the live model.
+    `comparison` tells the approvers how the candidate compares with the live model, and `evidence` how it did so far.
     """
     started = ssm.start_automation_execution(
         DocumentName=runbook,
@@ -91,9 +91,14 @@ def start(ssm: Any, runbook: str, execution: str, record: PromotionRecord, compa
             "SmokeTest": [record["smoke_test"]],
             "NotPinned": [_parameter("; ".join(record.get("not_pinned", [])))],
             "Comparison": [_parameter(comparison)],
+            "Evidence": [_parameter(evidence)],
             "RequestedBy": [execution],
         },
-        Tags=[{"Key": STAGE_TAG, "Value": record["stage"]}],
+        Tags=[
+            {"Key": STAGE_TAG, "Value": record["stage"]},
+            {"Key": APPLICATION_TAG, "Value": record["application"]},
+            {"Key": SOURCE_TAG, "Value": record["source_name"]},
+        ],
     )
     return str(started["AutomationExecutionId"])
 

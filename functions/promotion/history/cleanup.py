@@ -12,7 +12,17 @@ from promotion.endpoint.sagemaker import tags as tags_of
 from promotion.errors import TransientError
 from promotion.history import claims, lock, records
 from promotion.history.references import PAGES, References
-from promotion.history.retention import Kept, OwnResource, Superseded, Survey, kept, overlaps, superseded, unprotected
+from promotion.history.retention import (
+    ANY_MODEL,
+    Kept,
+    OwnResource,
+    Superseded,
+    Survey,
+    kept,
+    overlaps,
+    superseded,
+    unprotected,
+)
 from promotion.history.table import PromotionTable
 from promotion.naming import resource_prefix
 from promotion.record import PromotionRecord
@@ -65,7 +75,7 @@ def survey(references: References, s3: Any, scope: Scope, keep: Kept) -> Survey:
 
 
 def _with_references(references: References, scope: Scope, found: Survey, keep: Kept) -> Survey:
-    """Return the survey with the references of all endpoints, endpoint configs and models as they are now."""
+    """Return the survey with the references of all resources of the account as they are now."""
     candidates, sagemaker = unprotected(found, keep), references.sagemaker
     configs, models = set(candidates.endpoint_configs), set(candidates.models)
     folders = [f"s3://{scope.bucket}/{scope.folder}/{digest}/" for digest in candidates.digests]
@@ -76,12 +86,17 @@ def _with_references(references: References, scope: Scope, found: Survey, keep: 
     def is_of_candidate(found: set[str]) -> bool:
         return any(overlaps(uri, folder) for uri in found for folder in folders)
 
+    def is_used(found: set[str]) -> bool:
+        return bool(found & {*models, ANY_MODEL}) or is_of_candidate(found)
+
     in_use = references.read("Endpoint", configs_of, lambda found: bool(found & configs))
+    components = references.read("InferenceComponent", used_by, is_used)
     return dataclasses.replace(
         found,
         configs_in_use={config for found in in_use.values() for config in found},
         models_of_configs=references.read("EndpointConfig", models_of, lambda found: bool(found & models)),
         uris_of_models=references.read("Model", uris, is_of_candidate),
+        used_by_components={name for found in components.values() for name in found},
     )
 
 
@@ -168,6 +183,17 @@ def models_of(config: dict[str, Any]) -> set[str]:
     """Return the names of the models of an endpoint config."""
     variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
     return {variant["ModelName"] for variant in variants if variant.get("ModelName")}
+
+
+def used_by(component: dict[str, Any]) -> set[str]:
+    """Return the names of the models of an inference component, and the S3 URIs of its containers.
+
+    They include ANY_MODEL while it is being updated: its description has only the previous specification.
+    """
+    specifications = [component.get("Specification") or {}, *component.get("Specifications", [])]
+    models = {specification["ModelName"] for specification in specifications if specification.get("ModelName")}
+    changing = {ANY_MODEL} if component["InferenceComponentStatus"] == "Updating" else set()
+    return models | changing | set(uris_in(specifications))
 
 
 def _s3_uris(sagemaker: Any, account: str, model: dict[str, Any]) -> set[str]:

@@ -1,10 +1,11 @@
-"""What the endpoints, endpoint configs and models of the account refer to, remembered in the promotion table.
+"""What the endpoints, inference components, endpoint configs and models of the account refer to.
+
+It is remembered in the promotion table.
 
 Retention needs all of it, however few resources it removes. An account can have thousands of resources, and SageMaker
 throttles their descriptions. So each is described once, by whichever promotion finds it first: endpoint configs and
-models never change, and an endpoint that changes has another time of its last modification. That is assumed to be so
-for the start of every update; until its end, the endpoint refers to both configs. A read that is interrupted continues
-where it ended.
+models never change, and an endpoint or a component that changes has another time of its last modification. That is
+assumed to be so for the start of every update. A read that is interrupted continues where it ended.
 
 What is remembered can be of a resource that was deleted, which would keep what it referred to. So a reference that
 `matters` is read again before it counts.
@@ -26,7 +27,13 @@ _REQUESTS_IN_FLIGHT = 4
 # What is listed again: lists can lag behind.
 _MARGIN = datetime.timedelta(hours=1)
 
-_OPERATIONS = {"Endpoint": "endpoint", "EndpointConfig": "endpoint_config", "Model": "model"}
+_OPERATIONS = {
+    "Endpoint": "endpoint",
+    "EndpointConfig": "endpoint_config",
+    "InferenceComponent": "inference_component",
+    "Model": "model",
+}
+_CHANGING = ("Endpoint", "InferenceComponent")
 
 
 class References:
@@ -41,7 +48,7 @@ class References:
         targets: Callable[[dict[str, Any]], Iterable[str]],
         matters: Callable[[set[str]], bool],
     ) -> dict[str, set[str]]:
-        """Return what each resource of a kind (Endpoint, EndpointConfig or Model) refers to, by name.
+        """Return what each resource of a kind (of `_OPERATIONS`) refers to, by name.
 
         `targets` reads it from a description; `matters` says which references must be certain.
         """
@@ -78,7 +85,7 @@ class References:
         last = self._table.get("reference", kind)
         since: dict[str, Any] = {}
         if last:
-            member = "LastModifiedTimeAfter" if kind == "Endpoint" else "CreationTimeAfter"
+            member = "LastModifiedTimeAfter" if kind in _CHANGING else "CreationTimeAfter"
             since[member] = datetime.datetime.fromisoformat(last["listed_at"]) - _MARGIN
         pages = self.sagemaker.get_paginator(f"list_{_OPERATIONS[kind]}s").paginate(**since, **PAGES)
         return [summary for page in pages for summary in page[f"{kind}s"]]

@@ -2,8 +2,8 @@
 
 Retention keeps the newest successful promotions of an endpoint: the live one, and those that it can be rolled back to.
 It also keeps every resource that something refers to: an endpoint, a running promotion, the journal of an interrupted
-promotion, or an endpoint config or model of another owner. It removes only resources that the state machine of this
-stage created, according to their tags.
+promotion, or an inference component, endpoint config or model of another owner. It removes only resources that the
+state machine of this stage created, according to their tags.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class OwnResource:
     digest: str
 
 
+ANY_MODEL = "*"
+"""In place of the name of a model that is not known yet."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Survey:
     """The resources of an application in a stage, and the references of the account to them.
@@ -47,6 +51,8 @@ class Survey:
     `configs` and `models` are those that the stage created for the application, `digests` those under the
     application's prefix in the bucket. `configs_in_use` are the endpoint configs of all endpoints in the account.
     `models_of_configs` and `uris_of_models` map every endpoint config to its models, and every model to its S3 URIs.
+    `used_by_components` are the names of the models of all inference components and the S3 URIs of their containers;
+    ANY_MODEL among them means that a component is being updated to a model that SageMaker does not show yet.
     """
 
     configs: list[OwnResource]
@@ -55,6 +61,7 @@ class Survey:
     configs_in_use: set[str] = dataclasses.field(default_factory=set)
     models_of_configs: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     uris_of_models: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    used_by_components: set[str] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +145,10 @@ def superseded(survey: Survey, keep: Kept, prefix: str) -> Superseded:
     candidates = unprotected(survey, keep)
     configs = [name for name in candidates.endpoint_configs if name not in survey.configs_in_use]
     remaining = {name: models for name, models in survey.models_of_configs.items() if name not in configs}
-    models_in_use = {model for models in remaining.values() for model in models}
-    models = [name for name in candidates.models if name not in models_in_use]
+    models_in_use = {model for models in remaining.values() for model in models} | survey.used_by_components
+    models = [name for name in candidates.models if not {name, ANY_MODEL} & models_in_use]
     uris = {uri for name, uris in survey.uris_of_models.items() if name not in models for uri in uris}
+    uris |= survey.used_by_components
     digests = [digest for digest in candidates.digests if not any(overlaps(uri, f"{prefix}/{digest}/") for uri in uris)]
     return Superseded(configs, models, digests)
 

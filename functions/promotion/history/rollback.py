@@ -113,6 +113,24 @@ def live_changed_reason(live: PromotionRecord | None, record: PromotionRecord) -
     )
 
 
+def rolled_back_at(history: list[PromotionRecord], digest: str) -> str:
+    """Return when the endpoint was last rolled back from the candidate with `digest` (ISO 8601), or "".
+
+    `history` contains all records of the endpoint, oldest first. A promotion that failed after it may have updated the
+    endpoint was rolled back, and so was the live promotion that a rollback on request replaced.
+    """
+    found, live = "", None
+    for former in history:
+        is_of_it = former.get("digest") == digest
+        if former["status"] != "Succeeded":
+            found = former["ended_at"] if is_of_it and former.get("changing") else found
+            continue
+        if live and live.get("digest") == digest and not is_of_it and former["source_kind"] == "rollback":
+            found = former["ended_at"]
+        live = former
+    return found
+
+
 _OWN_FAULTS = {"DeploymentFailed", "SmokeTestFailed"}
 """The errors of a promotion whose candidate could not be deployed or did not pass its smoke test."""
 

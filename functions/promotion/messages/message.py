@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from promotion.history.events import APPROVAL_REQUESTED, DIFFERS
@@ -107,9 +108,9 @@ def of_promotion(detail_type: str, record: PromotionRecord, other: PromotionReco
         stage=record["stage"],
         application=record["application"],
         outcome="rolled back" if is_live and record["source_kind"] == "rollback" else _OUTCOMES[detail_type],
-        summary=_plain(record["summary"]),
+        summary=plain(record["summary"]),
         links=links,
-        facts={label: _plain(fact)[:_LONGEST_FACT] for label, fact in facts.items() if fact},
+        facts={label: plain(fact)[:_LONGEST_FACT] for label, fact in facts.items() if fact},
     )
 
 
@@ -117,7 +118,13 @@ def comparison(record: PromotionRecord, live: PromotionRecord | None) -> str:
     """Return how a candidate compares with the live model, in one line."""
     facts = _facts(record, live, is_live=False)
     shown = {label: facts[label] for label in ("Live", "Metrics", "Quality gate") if facts[label]}
-    return "; ".join(f"{label}: {_plain(fact)}" for label, fact in shown.items())
+    return "; ".join(f"{label}: {plain(fact)}" for label, fact in shown.items())
+
+
+def evidence(record: PromotionRecord) -> str:
+    """Return how a candidate did in the upstream stage, and whether it was rolled back before, in one line."""
+    facts = _facts(record, None, is_live=False)
+    return ". ".join(f"{label}: {facts[label]}" for label in ("Tested upstream", "Rolled back before") if facts[label])
 
 
 def of_execution(stage: str, application: str, detail: dict[str, Any]) -> Message:
@@ -129,7 +136,7 @@ def of_execution(stage: str, application: str, detail: dict[str, Any]) -> Messag
         stage=stage,
         application=application,
         outcome="rollback failed",
-        summary=_plain(f"{detail['error']}: {detail['cause']}"),
+        summary=plain(f"{detail['error']}: {detail['cause']}"),
         links={"Execution": console.execution(detail["executionArn"])},
         facts={},
     )
@@ -144,6 +151,8 @@ def _facts(record: PromotionRecord, other: PromotionRecord | None, *, is_live: b
         "Metrics": _metrics(record, other, "before" if is_live else "live"),
         "Quality gate": "; ".join(rule["reason"] for rule in record.get("quality_gate", [])),
         "Smoke test": _smoke_test(record),
+        "Tested upstream": _tested_upstream(record),
+        "Rolled back before": _rolled_back(record),
         "Not pinned": "; ".join(record.get("not_pinned", [])),
         "Source": record.get("source_arn", ""),
         "Digest": record.get("digest", ""),
@@ -175,10 +184,33 @@ def _smoke_test(record: PromotionRecord) -> str:
         return "skipped"
     if "smoke_test_invocations" not in record:
         return record.get("smoke_test", "")
+    return _counts(record)
+
+
+def _counts(record: Mapping[str, Any]) -> str:
+    """Return the statistics of a smoke test."""
     return (
         f"{record['smoke_test_invocations']} invocations, {record['smoke_test_errors']} with errors or too slow, "
         f"p95 {record['smoke_test_p95_latency_ms']} ms"
     )
+
+
+def _tested_upstream(record: PromotionRecord) -> str:
+    """Return the report of the upstream stage about its promotion of the model, as that of the upstream stage."""
+    report = record.get("tested_upstream")
+    if not report:
+        return ""
+    test = f"smoke test with {_counts(report)}" if report["smoke_test_invocations"] else "smoke test skipped"
+    return f"{report['stage']} reports: promoted {time_of(report['ended_at'])}, {test}"
+
+
+def _rolled_back(record: PromotionRecord) -> str:
+    """Return when the same digest was rolled back here and, as the upstream stage reports, there; "" if unknown."""
+    upstream = record.get("tested_upstream") or {}
+    times = [f"{time_of(here)} in {record['stage']}"] if (here := record.get("rolled_back_at")) else []
+    if there := upstream.get("rolled_back_at", ""):
+        times.append(f"{time_of(there)} in {upstream['stage']}, as it reports")
+    return "; ".join(times) or ("no" if record.get("rolled_back_at") == "" else "")
 
 
 def time_of(text: str) -> str:
@@ -186,6 +218,6 @@ def time_of(text: str) -> str:
     return f"{text[:10]} {text[11:16]} UTC" if text else ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a string without line breaks, and without links: one could come from another account."""
     return re.sub("https?://", "", re.sub(r"[\x00-\x1f\x7f]+", " ", text), flags=re.IGNORECASE)

@@ -41,7 +41,7 @@ class Candidate:
     ContainerDefinitions with the upstream's URIs; `tags` are the source's tags, without AWS's and this project's;
     `smoke_test` is the `s3://` URI of the model's own test suite; `etags` are the required ETags of some artifacts, by
     the slot of their reference. `metrics` are from SageMaker, `metrics_uri` is the `s3://` URI of a file with them.
-    `code` is the code to add to the model, as in `inference_code.Served`.
+    `code` is the code to add to the model, as in `inference_code.Served`; `tested_upstream` is a `promoted` report.
     """
 
     application: str
@@ -57,6 +57,7 @@ class Candidate:
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     metrics_uri: str | None = None
     code: dict[str, str | None] | None = None
+    tested_upstream: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the candidate as a JSON object for the state machine."""
@@ -228,6 +229,7 @@ def from_model(
         smoke_test=promotion.smoke_test_uri,
         metrics=promotion.metrics,
         metrics_uri=None,
+        tested_upstream=promotion.report,
     )
 
 

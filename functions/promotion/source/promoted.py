@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+from collections.abc import Callable
 from typing import Any
 
 from promotion.aws import responses, strict_json
@@ -26,7 +27,11 @@ _DAYS = 90
 
 @dataclasses.dataclass(frozen=True)
 class PromotedUpstream:
-    """What the upstream stage has recorded about the promotion of a model; `images` are those that its endpoint ran."""
+    """What the upstream stage has recorded about the promotion of a model; `images` are those that its endpoint ran.
+
+    `report` is for the people who decide, and nothing else depends on it: the name of the `stage`, and the members of
+    its record in `_CHECKS_OF_THE_REPORT`. It is None if they are not all valid, as in an earlier version of the stage.
+    """
 
     application: str
     source_arn: str
@@ -34,6 +39,7 @@ class PromotedUpstream:
     smoke_test: str
     metrics: dict[str, float]
     images: list[str]
+    report: dict[str, Any] | None
 
     @property
     def smoke_test_uri(self) -> str | None:
@@ -102,7 +108,7 @@ def read(stepfunctions: Any, state_machine: str, model: dict[str, Any], tags: di
             f"The model {name} was created after the execution {execution} had promoted it, so it is another model of "
             f"that name. Find out who created it. {again}"
         )
-    return _promotion(record, execution)
+    return _promotion(record, stage, execution)
 
 
 def _record(output: Any) -> dict[str, Any]:
@@ -114,26 +120,49 @@ def _record(output: Any) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _promotion(record: dict[str, Any], execution: str) -> PromotedUpstream:
+def _promotion(record: dict[str, Any], stage: str, execution: str) -> PromotedUpstream:
     """Return the record's members; raise PromotionRefusedError for one of another type."""
-    fields: dict[str, Any] = {field.name: record.get(field.name) for field in dataclasses.fields(PromotedUpstream)}
-    checks = {
-        "metrics": lambda value: isinstance(value, dict) and all(is_name(k) and is_number(v) for k, v in value.items()),
-        "images": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
-        "created_at": lambda value: isinstance(value, str) and _is_time(value),
-    }
+    fields: dict[str, Any] = {name: record.get(name) for name in _CHECKS}
     for name, value in fields.items():
-        if not checks.get(name, lambda each: isinstance(each, str))(value):
+        if not _CHECKS[name](value):
             raise PromotionRefusedError(
                 f"The {name} in the output of the execution {execution} is {kind_of(value)}, which is not valid. "
                 "Deploy the same version of Model Promotion in both stages, and promote the model again."
             )
-    return PromotedUpstream(**fields)
+    reported = {name: record.get(name) for name in _CHECKS_OF_THE_REPORT}
+    is_valid = all(_CHECKS_OF_THE_REPORT[name](value) for name, value in reported.items())
+    report = {"stage": stage.removeprefix("model-promotion-"), **reported} if is_valid else None
+    return PromotedUpstream(**fields, report=report)
 
 
-def _is_time(text: str) -> bool:
-    """Return whether `text` is a time in UTC as the record has it."""
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether `value` is a time in UTC as the record has it."""
     try:
-        return text.endswith("Z") and datetime.datetime.fromisoformat(text).tzinfo is not None
+        return isinstance(value, str) and value.endswith("Z") and bool(datetime.datetime.fromisoformat(value).tzinfo)
     except ValueError:
         return False
+
+
+def _is_count(value: Any) -> bool:
+    return is_number(value) and 0 <= value < 10**9
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "application": _is_text,
+    "source_arn": _is_text,
+    "created_at": _is_time,
+    "smoke_test": _is_text,
+    "metrics": lambda value: isinstance(value, dict) and all(is_name(k) and is_number(v) for k, v in value.items()),
+    "images": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+}
+_CHECKS_OF_THE_REPORT: dict[str, Callable[[Any], bool]] = {
+    "ended_at": _is_time,
+    "smoke_test_invocations": _is_count,
+    "smoke_test_errors": _is_count,
+    "smoke_test_p95_latency_ms": _is_count,
+    "rolled_back_at": lambda value: value == "" or _is_time(value),
+}

@@ -16,13 +16,13 @@ _ENDED = ("Success", "Failed", "TimedOut", "Cancelled", "Rejected", "CompletedWi
 _CAPACITY = 100
 
 
-def _runbook(account: Account, label: str, *steps: dict[str, Any], **content: Any) -> str:
-    """Create a runbook with these steps, and return its name."""
+def _runbook(account: Account, label: str, *steps: dict[str, Any], form: str = "JSON", **content: Any) -> str:
+    """Create a runbook with these steps, and return its name. JSON is YAML, too; only YAML can contain scripts."""
     name, ssm = account.name(label), account.client("ssm")
     account.ledger.add("ssm", "delete_document", Name=name)
     named = [{"name": f"step{number}", **step} for number, step in enumerate(steps)]
     body = json.dumps({"schemaVersion": "0.3", **content, "mainSteps": named})
-    ssm.create_document(Name=name, Content=body, DocumentType="Automation", DocumentFormat="JSON")
+    ssm.create_document(Name=name, Content=body, DocumentType="Automation", DocumentFormat=form)
     return name
 
 
@@ -218,6 +218,40 @@ def a_runbook_waits_for_a_state_machine(account: Account) -> str:
     automation = _ended(account, identifier)
     status = automation["StepExecutions"][0].get("Outputs", {}).get("status", ["unknown"])[0]
     return f"{automation['AutomationExecutionStatus']} with the status {status}"
+
+
+@probe(
+    "A script without a role gets the JSON output of a step in its InputPayload, and its text of 1,000 characters in "
+    "two lines is an output of the runbook",
+    documented="Systems Manager user guide, aws:executeScript; quotes in the input and length of an output assumed: "
+    "people.yaml, PreviewRunbook",
+    believed="Success, 1000 characters in 2 lines",
+    costs=[Cost("Automation step", 2)],
+)
+def a_script_shows_an_output(account: Account) -> str:
+    """Return a JSON string from one script, read it in another one, and return its text."""
+    first = {"script": "return {'text': json.dumps({'text': 'x' * 499 + '\\n' + 'y' * 500})}", "payload": {}}
+    second = {
+        "script": "return {'text': json.loads(events['given'])['text']}",
+        "payload": {"given": "{{ step0.Text }}"},
+    }
+    steps = [
+        {
+            "action": "aws:executeScript",
+            "outputs": [{"Name": "Text", "Selector": "$.Payload.text", "Type": "String"}],
+            "inputs": {
+                "Runtime": "python3.11",
+                "Handler": "show",
+                "InputPayload": each["payload"],
+                "Script": f"import json\ndef show(events, context):\n    {each['script']}\n",
+            },
+        }
+        for each in (first, second)
+    ]
+    runbook = _runbook(account, "script", *steps, form="YAML", outputs=["step1.Text"])
+    automation = _ended(account, _start(account, runbook))
+    (text,) = automation["Outputs"]["step1.Text"]
+    return f"{automation['AutomationExecutionStatus']}, {len(text)} characters in {len(text.splitlines())} lines"
 
 
 @probe(

@@ -432,3 +432,57 @@ def test_a_property_can_be_asserted(aws: EmbeddedAws, name: str) -> None:
 
     assert run(name, Wanted="good")["AutomationExecutionStatus"] == "Success"
     assert run(name, Wanted="bad")["AutomationExecutionStatus"] == "Failed"
+
+
+SCRIPT = """
+import os
+def shout(events, context):
+    print("not part of the payload")
+    return {"text": events["text"].upper(), "keys": sorted(key for key in os.environ if key.startswith("AWS"))}
+"""
+
+
+def script(text: str, code: str = SCRIPT, runtime: str = "python3.11") -> dict[str, Any]:
+    inputs = {"Runtime": runtime, "Handler": "shout", "InputPayload": {"text": text}, "Script": code}
+    outputs = [{"Name": "Text", "Selector": "$.Payload.text", "Type": "String"}]
+    return {"action": "aws:executeScript", "inputs": inputs, "outputs": outputs}
+
+
+def test_a_script_gets_the_output_of_a_step_and_has_no_credentials(aws: EmbeddedAws, name: str) -> None:
+    first = script('two "lines"\nof text')
+    make_runbook(name, first, script("{{ one.Text }}"), outputs=["two.Text"])
+
+    execution = run(name)
+
+    assert execution["Outputs"] == {"two.Text": ['TWO "LINES"\nOF TEXT']}
+    assert json.loads(step(execution)["Outputs"]["Payload"][0])["keys"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "failure"),
+    [
+        (script("x", "def shout(events, context):\n  raise ValueError('loud')"), "ValueError: loud"),
+        (script("x", "shout = 1 +"), "SyntaxError: invalid syntax"),
+        (script("x", "def shout(events, context):\n  return 'x' * 200_000"), "more than the 102,400 that are returned"),
+        (script("x", runtime="python2.7"), "Runtime is 'python2.7'"),
+    ],
+)
+def test_a_script_that_fails_fails_its_step(aws: EmbeddedAws, name: str, given: dict[str, Any], failure: str) -> None:
+    make_runbook(name, given)
+
+    assert failure in step(run(name))["FailureMessage"]
+
+
+def test_a_script_ends_with_the_time_out_of_its_step(aws: EmbeddedAws, name: str) -> None:
+    make_runbook(name, script("x", "def shout(events, context):\n  while True: pass") | {"timeoutSeconds": 1})
+
+    assert run(name)["AutomationExecutionStatus"] == "TimedOut"
+
+
+def test_a_runbook_in_json_has_no_script(aws: EmbeddedAws, name: str) -> None:
+    content = {"schemaVersion": "0.3", "mainSteps": [{"name": "one", **script("x")}]}
+
+    with pytest.raises(ClientError, match="Script is not supported in a runbook in JSON"):
+        client("ssm").create_document(
+            Name=name, DocumentType="Automation", DocumentFormat="JSON", Content=json.dumps(content)
+        )

@@ -61,9 +61,15 @@ class Queue:
         return json.loads(body)
 
 
-def make_role(name: str, account: str, action: str | list[str], service: str = "events.amazonaws.com") -> str:
+def make_role(
+    name: str,
+    account: str,
+    action: str | list[str],
+    service: str = "events.amazonaws.com",
+    resource: str | list[str] = "*",
+) -> str:
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    permission = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    permission = {"Effect": "Allow", "Action": action, "Resource": resource}
     iam = client("iam", account)
     arn = iam.create_role(
         RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})

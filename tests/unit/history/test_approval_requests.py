@@ -225,7 +225,7 @@ def test_an_approval_request_names_what_the_digest_does_not_pin() -> None:
     promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
 
     for found in (["Containers[0].Environment.A: fetched at start from s3a://b/x"], ["x" * 300, "y" * 300]):
-        approval_requests.start(ssm, "runbook", FIRST, promotion | {"not_pinned": found}, "")
+        approval_requests.start(ssm, "runbook", FIRST, promotion | {"not_pinned": found}, "", "")
 
     named, long = (started["Parameters"]["NotPinned"][0] for started in ssm.started)
     assert named == "Containers,0,.Environment.A: fetched at start from s3a://b/x"
@@ -237,7 +237,9 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     promotion, ssm = PROMOTION | candidate | {"deployment_digest": "cd" * 32}, SystemsManager()
 
     started = [
-        approval_requests.start(ssm, "runbook", execution, promotion, "Metrics: f1 0.8 (live: 0.7)")
+        approval_requests.start(
+            ssm, "runbook", execution, promotion, "Metrics: f1 0.8 (live: 0.7)", "Rolled back before: no"
+        )
         for execution in (FIRST, FIRST, SECOND)
     ]
 
@@ -249,8 +251,13 @@ def test_each_attempt_of_an_execution_has_the_same_client_token() -> None:
     assert first["Parameters"]["DeploymentDigest"] == ["cd" * 32]
     assert first["Parameters"]["NotPinned"] == ["nothing"]
     assert first["Parameters"]["Comparison"] == ["Metrics: f1 0.8 ,live: 0.7,"]
+    assert first["Parameters"]["Evidence"] == ["Rolled back before: no"]
     assert first["Parameters"]["SmokeTest"] == ["skip"]
-    assert first["Tags"] == [{"Key": "model-promotion:stage", "Value": "qa"}]
+    assert {tag["Key"]: tag["Value"] for tag in first["Tags"]} == {
+        "model-promotion:stage": "qa",
+        "model-promotion:application": "reviews",
+        "model-promotion:source": "m",
+    }
 
 
 @pytest.mark.parametrize(("status", "orphans"), [("ABORTED", ["of-first"]), ("RUNNING", [])])

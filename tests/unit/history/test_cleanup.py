@@ -61,6 +61,14 @@ OLD, NEW = "reviews-qa-20260101-0000-00000001", "reviews-qa-20260102-0000-000000
 DIGESTS = {OLD: "ab" * 32, NEW: "cd" * 32}
 
 
+KINDS = {
+    "list_models": "Model",
+    "list_endpoint_configs": "EndpointConfig",
+    "list_endpoints": "Endpoint",
+    "list_inference_components": "InferenceComponent",
+}
+
+
 class Account:
     """SageMaker and S3 with a superseded and a live model, each with an endpoint config of the same name."""
 
@@ -68,13 +76,13 @@ class Account:
         self.endpoints = {"reviews-qa": NEW}
         self.configs = {OLD: OLD, NEW: NEW}
         self.models = {name: f"s3://stage/models/reviews/{digest}/0/model.tar.gz" for name, digest in DIGESTS.items()}
+        self.components: dict[str, dict[str, Any]] = {}
         self.folders = set(DIGESTS.values())
         self.described: list[str] = []
         self.listed_since: list[Any] = []
 
     def get_paginator(self, operation: str) -> Any:
-        kind = {"list_models": "Model", "list_endpoint_configs": "EndpointConfig", "list_endpoints": "Endpoint"}
-        self.listed = kind.get(operation, operation)
+        self.listed = KINDS.get(operation, operation)
         return self
 
     def paginate(self, **request: Any) -> list[dict[str, Any]]:
@@ -89,8 +97,13 @@ class Account:
         if "NameContains" not in request:
             assert request["PaginationConfig"] == {"PageSize": 100}
             self.listed_since.append(request.get("CreationTimeAfter") or request.get("LastModifiedTimeAfter"))
-        names = {"Model": self.models, "EndpointConfig": self.configs, "Endpoint": self.endpoints}[self.listed]
-        named = [name for name in names if request.get("NameContains", "") in name]
+        names: dict[str, dict[str, Any]] = {
+            "Model": self.models,
+            "EndpointConfig": self.configs,
+            "Endpoint": self.endpoints,
+            "InferenceComponent": self.components,
+        }
+        named = [name for name in names[self.listed] if request.get("NameContains", "") in name]
         return [{f"{self.listed}s": [{f"{self.listed}Name": name, f"{self.listed}Arn": name} for name in named]}]
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
@@ -110,6 +123,12 @@ class Account:
         if ModelName not in self.models:
             raise not_found("resource", ModelName)
         return {"PrimaryContainer": {"ModelDataUrl": self.models[ModelName]}}
+
+    def describe_inference_component(self, InferenceComponentName: str) -> dict[str, Any]:  # noqa: N803
+        self.described.append(InferenceComponentName)
+        if InferenceComponentName not in self.components:
+            raise not_found("inference component", InferenceComponentName)
+        return {"InferenceComponentStatus": "InService"} | self.components[InferenceComponentName]
 
     def delete_endpoint_config(self, EndpointConfigName: str) -> None:  # noqa: N803
         del self.configs[EndpointConfigName]
@@ -160,6 +179,48 @@ def test_what_someone_has_begun_to_use_since_the_survey_is_not_removed(kind: str
     assert removed.digests == []
 
 
+ADAPTER = f"s3://stage/models/reviews/{DIGESTS[OLD]}/0/adapter.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("component", "keeps_model"),
+    [
+        ({"Specification": {"ModelName": OLD}}, True),
+        ({"Specifications": [{"ModelName": "other"}, {"ModelName": OLD}]}, True),
+        ({"Specification": {"ModelName": "other"}, "InferenceComponentStatus": "Updating"}, True),
+        ({"Specification": {"BaseInferenceComponentName": "b", "Container": {"ArtifactUrl": ADAPTER}}}, False),
+        ({"Specification": {"Container": {"Environment": {"CODE": ADAPTER}}}}, False),
+    ],
+)
+def test_what_an_inference_component_uses_is_not_removed(
+    component: dict[str, Any], keeps_model: bool, table: PromotionTable
+) -> None:
+    account = Account()
+    account.components["by-hand"] = component
+
+    removed, objects = removed_from(account, table)
+
+    assert OLD not in account.configs
+    assert (OLD in account.models) == keeps_model
+    assert (account.folders, removed.digests, objects) == (set(DIGESTS.values()), [], 0)
+
+    del account.components["by-hand"]
+    assert removed_from(account, table)[0].digests == [DIGESTS[OLD]]
+    assert OLD not in account.models
+
+
+def test_an_inference_component_that_is_used_since_the_survey_keeps_its_model(table: PromotionTable) -> None:
+    account = Account()
+    references = References(table, account, remember=True)
+    survey = cleanup.survey(references, account, SCOPE, KEEP)
+    account.components["by-hand"] = {"Specification": {"ModelName": OLD}}
+
+    cleanup.remove(references, account, SCOPE, survey, KEEP)
+
+    assert OLD in account.models
+    assert account.folders == set(DIGESTS.values())
+
+
 def test_each_resource_is_described_once_and_then_remembered(table: PromotionTable) -> None:
     account = Account()
     # Of others; none of them refers to a superseded resource.
@@ -168,8 +229,8 @@ def test_each_resource_is_described_once_and_then_remembered(table: PromotionTab
         account.endpoints[f"other-{number}"] = f"other-{number}"
     removed_from(account, table)
     assert account.described.count("other-7") == 3
-    assert account.listed_since[:3] == [None] * 3
-    assert all(account.listed_since[3:])
+    assert account.listed_since[:4] == [None] * 4
+    assert all(account.listed_since[4:])
 
     # The same again, by the promotion of another application.
     account.configs[OLD], account.models[OLD] = OLD, f"s3://stage/models/reviews/{DIGESTS[OLD]}/0/model.tar.gz"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.history.rollback import duplicate_delivery, live_changed_reason, resolve, rollback_target
+from promotion.history.rollback import duplicate_delivery, live_changed_reason, resolve, rollback_target, rolled_back_at
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from promotion.source.request import RollBack
@@ -52,6 +52,38 @@ def test_a_rollback_without_a_target_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         rollback_target(history, live, "reviews-qa", to)
+
+
+def ended(digest: str, day: int, status: str = "Succeeded", kind: str = "model", **more: bool) -> Any:
+    return {"digest": digest, "status": status, "source_kind": kind, "ended_at": f"2026-01-{day:02}T00:00:00Z", **more}
+
+
+@pytest.mark.parametrize(
+    ("history", "day"),
+    [
+        ([], 0),
+        ([ended("new", 1), ended("old", 2)], 0),
+        # It failed after it may have been live, or before.
+        ([ended("old", 1), ended("new", 2, "Failed", changing=True)], 2),
+        ([ended("old", 1), ended("new", 2, "Failed")], 0),
+        # It was live, and operators have rolled back from it; or another one was.
+        ([ended("old", 1), ended("new", 2), ended("old", 3, kind="rollback")], 3),
+        ([ended("new", 1), ended("old", 2), ended("new", 3, kind="rollback")], 0),
+        (
+            [
+                ended("old", 1),
+                ended("new", 2),
+                ended("bad", 3, "Failed", changing=True),
+                ended("old", 4, kind="rollback"),
+            ],
+            4,
+        ),
+        # It has become live again since.
+        ([ended("old", 1), ended("new", 2), ended("old", 3, kind="rollback"), ended("new", 4)], 3),
+    ],
+)
+def test_the_last_rollback_from_a_candidate_is_found(history: list[PromotionRecord], day: int) -> None:
+    assert rolled_back_at(history, "new") == (f"2026-01-{day:02}T00:00:00Z" if day else "")
 
 
 def of(candidate: str, settings: str, status: str = "Succeeded") -> PromotionRecord:

@@ -89,6 +89,48 @@ def test_an_approval_request_begins_with_the_decision_and_compares_with_the_live
     assert found.facts["Smoke test"] == "s3://bucket/smoke-test.json"
 
 
+REPORT: dict[str, Any] = {
+    "stage": "qa",
+    "ended_at": "2026-05-01T09:58:40.268Z",
+    "smoke_test_invocations": 20,
+    "smoke_test_errors": 0,
+    "smoke_test_p95_latency_ms": 84,
+    "rolled_back_at": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "tested", "rolled_back"),
+    [
+        ({}, "", ""),
+        ({"rolled_back_at": ""}, "", "no"),
+        ({"rolled_back_at": "2026-03-01T10:00:00Z"}, "", "2026-03-01 10:00 UTC in production"),
+        (
+            {"rolled_back_at": "", "tested_upstream": REPORT},
+            "qa reports: promoted 2026-05-01 09:58 UTC, smoke test with 20 invocations, 0 with errors or too slow, "
+            "p95 84 ms",
+            "no",
+        ),
+        (
+            {
+                "rolled_back_at": "2026-03-01T10:00:00Z",
+                "tested_upstream": REPORT | {"smoke_test_invocations": 0, "rolled_back_at": "2026-02-01T10:00:00Z"},
+            },
+            "qa reports: promoted 2026-05-01 09:58 UTC, smoke test skipped",
+            "2026-03-01 10:00 UTC in production; 2026-02-01 10:00 UTC in qa, as it reports",
+        ),
+    ],
+)
+def test_an_approval_request_says_how_the_candidate_did_before(changed: Any, tested: str, rolled_back: str) -> None:
+    record: Any = RECORD | {"stage": "production", "approval": "a-1"} | changed
+
+    facts = message.of_promotion(APPROVAL_REQUESTED, record, None).facts
+
+    assert (facts.get("Tested upstream", ""), facts.get("Rolled back before", "")) == (tested, rolled_back)
+    for fact in filter(None, (tested, rolled_back)):
+        assert fact in message.evidence(record)
+
+
 def test_an_early_failure_has_no_facts_and_no_application() -> None:
     record: PromotionRecord = {
         "execution": EXECUTION,

@@ -239,6 +239,7 @@ PROMOTION = PromotedUpstream(
     smoke_test="s3://stage/smoke-test.json",
     metrics={"f1": 0.9},
     images=[f"{IMAGE.rpartition(':')[0]}@{DIGEST}"],
+    report={"stage": "qa", "smoke_test_errors": 0},
 )
 FORGED = {
     "model-promotion:source": "arn:forged",
@@ -259,6 +260,7 @@ def test_a_model_of_the_upstream_stage_keeps_what_that_stage_has_recorded() -> N
     assert carried.smoke_test == "s3://stage/smoke-test.json"
     assert (carried.metrics, carried.metrics_uri) == ({"f1": 0.9}, None)
     assert carried.containers[0]["Image"] == PROMOTION.images[0]
+    assert carried.tested_upstream == PROMOTION.report
 
 
 def test_a_model_of_the_upstream_stage_can_be_promoted_into_another_application() -> None:

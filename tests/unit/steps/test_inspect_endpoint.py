@@ -14,6 +14,7 @@ from tests.support.promotion_table import FIRST, NAME, get, put
 PROMOTION = {
     "endpoint": ENDPOINT,
     "endpoint_config_name": "new",
+    "digest": "ab" * 32,
     "application": "reviews",
     "stage": "qa",
     "source_kind": "training_job",

@@ -28,6 +28,7 @@ class Approvals:
         self.statuses: dict[str, str] = {}
         self.status = "RUNNING"
         self.published: list[dict[str, Any]] = []
+        self.parameters: dict[str, list[str]] = {}
 
     def get_automation_execution(self, AutomationExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         return {
@@ -40,6 +41,7 @@ class Approvals:
         }
 
     def start_automation_execution(self, **request: Any) -> dict[str, str]:
+        self.parameters = request["Parameters"]
         identifier = f"of-{request['Parameters']['SourceName'][0]}"
         self.statuses[identifier] = "Waiting"
         return {"AutomationExecutionId": identifier}
@@ -91,6 +93,16 @@ def test_an_approval_is_requested_once(approvals: Approvals) -> None:
     # The second attempt of the same execution publishes the event again, since the first one may have been killed.
     assert [event["approval"] for event in approvals.published] == ["of-reviews-2"] * 2
     assert approvals.statuses == {"of-reviews-2": "Waiting"}
+
+
+def test_a_request_says_when_the_candidate_was_rolled_back(approvals: Approvals) -> None:
+    failed = CANDIDATE | {"status": "Failed", "changing": True, "ended_at": "2026-01-02T00:00:00Z"}
+    put("history#reviews-qa", "2026-01-02T00:00:00Z#first", promotion=json.dumps(failed))
+
+    request()
+
+    assert approvals.published[0]["rolled_back_at"] == "2026-01-02T00:00:00Z"
+    assert approvals.parameters["Evidence"] == ["Rolled back before: 2026-01-02 00:00 UTC in qa"]
 
 
 def test_no_approval_is_requested_that_nobody_could_grant(approvals: Approvals) -> None:

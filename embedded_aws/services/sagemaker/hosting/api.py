@@ -13,7 +13,7 @@ from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import models, tags
-from embedded_aws.services.sagemaker.hosting import guardrails, invocations, scalable_targets
+from embedded_aws.services.sagemaker.hosting import component_api, components, guardrails, invocations, scalable_targets
 from embedded_aws.services.sagemaker.hosting.deployment import Deployments
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
 from embedded_aws.services.sagemaker.operations import Call, implement, invalid, listing
@@ -32,6 +32,7 @@ def install(host: Host) -> None:
     # containers that the deployments started in the meantime.
     host.exits.callback(processes.kill_all)
     host.exits.callback(_deployments.end)
+    component_api.install(host)
     host.exits.callback(processes.kill_all)
     tags.patches.apply()
     invocations.install(host)
@@ -85,7 +86,8 @@ def _update_endpoint(call: Call) -> dict[str, Any]:
         if deployment_config is None and request.get("RetainDeploymentConfig"):
             deployment_config = endpoint.last_deployment_config
         if deployment_config:
-            role_arn = next(iter(deployed.values()))["ExecutionRoleArn"]
+            models_roles = [model["ExecutionRoleArn"] for model in deployed.values()]
+            role_arn = models_roles[0] if models_roles else config["ExecutionRoleArn"]
             # *Assumed*: an endpoint that retains its properties is judged by the number of its instances.
             capacity = sum(variant["DesiredInstanceCount"] for variant in variants[: len(config["ProductionVariants"])])
             guardrails.check(deployment_config, endpoint.config, config, capacity, role_arn)
@@ -143,6 +145,12 @@ def _delete_endpoint(call: Call) -> None:
     with endpoint.lock:
         if endpoint.busy:
             raise _in_progress(endpoint)
+        # AWS documents neither the refusal nor its message. Users report it:
+        # https://github.com/aws/amazon-sagemaker-feedback/issues/49
+        if hosted := [component.name for component in components.on_endpoint(call.backend, endpoint)]:
+            raise invalid(
+                f'Cannot delete endpoint "{endpoint.arn}" that hosts inference components: {", ".join(hosted)}.'
+            )
         _deployments.delete(endpoint, remove)
 
 
@@ -175,7 +183,8 @@ def _check_kind(endpoint: Endpoint, new: dict[str, Any]) -> None:
     """Raise an error if the kind of an endpoint would change in a way that SageMaker does not support.
 
     Between instance-based and serverless: serverless-endpoints.html. From asynchronous:
-    https://github.com/aws/sagemaker-python-sdk/pull/3124, where the rest of the message is cut.
+    https://github.com/aws/sagemaker-python-sdk/pull/3124, where the rest of the message is cut. Assumed: an endpoint
+    cannot change between models of its own and inference components either.
     """
     old = endpoint.config
     kinds = [any("ServerlessConfig" in variant for variant in config["ProductionVariants"]) for config in (old, new)]
@@ -185,6 +194,12 @@ def _check_kind(endpoint: Endpoint, new: dict[str, Any]) -> None:
         )
     if "AsyncInferenceConfig" in old and "AsyncInferenceConfig" not in new:
         raise invalid(f"The AsyncInferenceConfig parameter cannot be removed from this endpoint {endpoint.name}.")
+    have_models = ["ModelName" in config["ProductionVariants"][0] for config in (old, new)]
+    if have_models[0] != have_models[1]:
+        raise invalid(
+            "Cannot convert an endpoint between hosting models and hosting inference components. Create a new endpoint "
+            "instead."
+        )
 
 
 def _check_autoscaling(endpoint: Endpoint, config: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def capture(
     line = json.dumps({"captureData": captured, "eventMetadata": event, "eventVersion": "0"})
     name = f"{time:%Y/%m/%d/%H/%M-%S}-{time.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
     key = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config["KmsKeyId"]} if "KmsKeyId" in config else {}
-    role_arn = next(iter(endpoint.fleet.models.values()))["ExecutionRoleArn"]
+    role_arn = endpoint.fleet.role_arn
     try:
         target = f"{config['DestinationS3Uri'].rstrip('/')}/{endpoint.name}/{variant}/{name}"
         Artifacts(role_arn).upload(target, line.encode() + b"\n", **key)

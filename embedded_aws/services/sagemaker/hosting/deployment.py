@@ -7,38 +7,22 @@ an update never interrupts an endpoint.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedded_aws.kernel.background import Background
 from embedded_aws.kernel.host import Pace
-from embedded_aws.kernel.validation import ApiError
-from embedded_aws.services.sagemaker.hosting import guardrails
+from embedded_aws.services.sagemaker.hosting import changes, guardrails
+from embedded_aws.services.sagemaker.hosting.changes import Changes, RolledBackError
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint, variant_summaries
 from embedded_aws.services.sagemaker.hosting.fleet import Fleet, FleetError
 
-# The time limit of an invocation: "Your model container must respond within 60 seconds" (InvokeEndpoint).
-INVOCATION_SECONDS = 60.0
-_ALARM_POLL_SECONDS = 0.2
 
-
-class EndedError(Exception):
-    """The embedded AWS stops during a deployment."""
-
-
-class RolledBackError(Exception):
-    """The deployment must be rolled back. The message is the FailureReason."""
-
-
-class Deployments:
+class Deployments(Changes):
     """The deployments of all endpoints, in background threads."""
 
     def __init__(self, pace: Pace, directory: Path) -> None:
-        self.pace = pace
-        self._directory = directory
-        self._background = Background("endpoint deployment")
+        super().__init__(pace, directory, "endpoint deployment")
 
     def create(self, endpoint: Endpoint, config: dict[str, Any], models: dict[str, Any]) -> None:
         """Start the first fleet of an endpoint."""
@@ -81,33 +65,6 @@ class Deployments:
         endpoint.move("SystemUpdating")
         self._run(self._maintain, endpoint, seconds)
 
-    def end(self) -> None:
-        """Stop all deployments."""
-        self._background.end()
-
-    def _run(self, work: Callable[..., None], *arguments: Any) -> None:
-        def unless_ended() -> None:
-            try:
-                work(*arguments)
-            except EndedError:
-                return
-
-        self._background.run(unless_ended)
-
-    def _pause(self, seconds: float) -> None:
-        if not self._background.pause(max(seconds, 0)):
-            raise EndedError
-
-    def _start(self, fleet: Fleet, at_least: float) -> None:
-        """Start a fleet, which takes `at_least` some seconds, as on AWS."""
-        begun = time.monotonic()
-        try:
-            fleet.start(self.pace.health_check)
-        finally:
-            if self._background.ending:
-                fleet.stop()
-            self._pause(at_least - (time.monotonic() - begun))
-
     def _create(self, endpoint: Endpoint, fleet: Fleet) -> None:
         try:
             self._start(fleet, self.pace.endpoint_change)
@@ -144,27 +101,13 @@ class Deployments:
         leaving = endpoint.end_deployment(fleet, variants)
         endpoint.move("InService")
         for old in leaving:
-            old.drain(INVOCATION_SECONDS)
+            old.drain(changes.INVOCATION_SECONDS)
 
     def _bake(self, endpoint: Endpoint, fleet: Fleet, step: guardrails.Step, deployment_config: dict[str, Any]) -> None:
         """Route a step's share of the traffic to the new fleet, and monitor the alarms for the baking period."""
         message = f"Baking for {step.wait} seconds with traffic enabled on {step.share:.0%} of the capacity."
         endpoint.route(fleet, step.share, "Baking", message)
-        role_arn = next(iter(fleet.models.values()))["ExecutionRoleArn"]
-        until = time.monotonic() + min(step.wait, self.pace.guardrail_wait)
-        while True:
-            try:
-                alarm = guardrails.alarm_in_alarm(deployment_config, role_arn)
-            except ApiError as error:
-                raise RolledBackError(error.message) from error
-            if alarm:
-                raise RolledBackError(
-                    f"The deployment was rolled back: alarm {alarm} of AutoRollbackConfiguration is in state ALARM."
-                )
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            self._pause(min(left, _ALARM_POLL_SECONDS))
+        self._monitor_alarms(step, deployment_config, fleet.role_arn)
 
     def _roll_back(self, endpoint: Endpoint, fleet: Fleet, reason: str, replaced: bool) -> None:
         """Roll back to the old fleet.
@@ -189,7 +132,7 @@ class Deployments:
         leaving = endpoint.end_deployment(restored)
         endpoint.move("InService", reason)
         for other in leaving:
-            other.drain(INVOCATION_SECONDS)
+            other.drain(changes.INVOCATION_SECONDS)
 
     def _change_weights(self, endpoint: Endpoint) -> None:
         self._pause(self.pace.endpoint_change)
@@ -219,4 +162,4 @@ class Deployments:
                 leaving = []  # the old fleet remains
         endpoint.move("InService")
         for old in leaving:
-            old.drain(INVOCATION_SECONDS)
+            old.drain(changes.INVOCATION_SECONDS)

@@ -95,7 +95,7 @@ class Endpoint:
             for variant in (self._pending or {}).get("ProductionVariants", []):
                 variant["CurrentWeight"] = variant.get("DesiredWeight", 0.0)
                 variant["CurrentInstanceCount"] = round(share * variant.get("DesiredInstanceCount", 0))
-                variant["DeployedImages"] = candidate.variants[variant["VariantName"]].deployed_images
+                variant.update(candidate.images_of(variant["VariantName"]))
                 variant["VariantStatus"] = [{"Status": status, "StatusMessage": message, "StartTime": now()}]
 
     def end_deployment(self, fleet: Fleet | None = None, variants: list[dict[str, Any]] | None = None) -> list[Fleet]:
@@ -106,7 +106,7 @@ class Endpoint:
                 leaving = [other for other in (self.fleet, self._candidate) if other is not fleet]
                 self.fleet, self.config = fleet, fleet.config
                 self.variants = [
-                    {**variant, "DeployedImages": fleet.variants[variant["VariantName"]].deployed_images}
+                    {**variant, **fleet.images_of(variant["VariantName"])}
                     for variant in (self.variants if variants is None else variants)
                 ]
             self._candidate, self._candidate_share, self._pending = None, 0.0, None
@@ -127,6 +127,11 @@ class Endpoint:
                 if fleet and variant:
                     use.enter_context(fleet.in_use())
             yield variant
+
+    @property
+    def hosts_components(self) -> bool:
+        """Return whether it hosts inference components: the variants of its config have no models."""
+        return any("ModelName" not in variant for variant in self.config["ProductionVariants"])
 
     @property
     def serves(self) -> bool:

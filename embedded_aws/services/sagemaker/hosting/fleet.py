@@ -54,10 +54,16 @@ class Request:
 
 
 class Variant:
-    """A production variant, with one set of containers for any number of instances."""
+    """A production variant, with one set of containers for any number of instances.
 
-    def __init__(self, endpoint_name: str, definition: dict[str, Any], model: dict[str, Any], directory: Path) -> None:
+    `subject` is what messages call it, `log_group` contains its log streams.
+    """
+
+    def __init__(
+        self, subject: str, log_group: str, definition: dict[str, Any], model: dict[str, Any], directory: Path
+    ) -> None:
         self.name: str = definition["VariantName"]
+        self._subject = f"{subject} {self.name}"
         self.definition = definition
         self.deployed_images: list[dict[str, Any]] = []
         self._direct = model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct"
@@ -68,7 +74,7 @@ class Variant:
             alone = "PrimaryContainer" in model
             name = "primary" if alone else container.get("ContainerHostname", f"container_{position}")
             stream = instance if alone else f"{instance}/{name}"
-            log = LogStream(model["ExecutionRoleArn"], f"/aws/sagemaker/Endpoints/{endpoint_name}", stream)
+            log = LogStream(model["ExecutionRoleArn"], log_group, stream)
             self._containers.append(Container(name, container, model, directory / self.name / name, log))
         self._multi_model = self._containers[0].definition.get("Mode") == "MultiModel"
         self._loaded: dict[str, Container] = {}
@@ -87,8 +93,8 @@ class Variant:
                 raise FleetError(str(error)) from error
             except ContainerError as error:
                 raise FleetError(
-                    f"The {container.name} container for production variant {self.name} did not pass the ping health "
-                    "check. Please check CloudWatch logs for this endpoint."
+                    f"The {container.name} container for {self._subject} did not pass the ping health check. Please "
+                    "check CloudWatch logs for this endpoint."
                 ) from error
 
     def invoke(self, request: Request) -> Response:
@@ -123,8 +129,8 @@ class Variant:
         except images.ImageError as error:
             container.log.write(str(error))
             raise FleetError(
-                f"Please make sure all images included in the model for the production variant {self.name} exist, and "
-                "that the execution role used to create the model has permissions to access them."
+                f"Please make sure all images included in the model for the {self._subject} exist, and that the "
+                "execution role used to create the model has permissions to access them."
             ) from error
         if not images.has_server(image):
             # The reason is the one that users report; AWS does not document it.
@@ -188,27 +194,52 @@ class Variant:
 
 
 class Fleet:
-    """All variants of an endpoint config. `models` contains the models at the start of the deployment, by name."""
+    """All variants of an endpoint config that have a model.
+
+    `models` contains the models at the start of the deployment, by name. The variants of an endpoint that hosts
+    inference components have none; a component has a fleet of its own, with one variant of the component's name.
+    """
 
     def __init__(
-        self, endpoint_name: str, config: dict[str, Any], models: dict[str, dict[str, Any]], directory: Path
+        self,
+        host: str,
+        config: dict[str, Any],
+        models: dict[str, dict[str, Any]],
+        directory: Path,
+        *,
+        of_component: bool = False,
     ) -> None:
         self.config = config
         self.models = models
         self.directory = directory / uuid.uuid4().hex[:12]
+        kind, subject = (
+            ("InferenceComponents", "inference component") if of_component else ("Endpoints", "production variant")
+        )
         self.variants = {
             definition["VariantName"]: Variant(
-                endpoint_name, definition, models[definition["ModelName"]], self.directory
+                subject, f"/aws/sagemaker/{kind}/{host}", definition, models[definition["ModelName"]], self.directory
             )
             for definition in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
+            if "ModelName" in definition
         }
-        self._endpoint_name = endpoint_name
+        self._host, self._of_component = host, of_component
         self._requests = 0
         self._idle = threading.Condition()
 
     def replica(self) -> Fleet:
         """Return a new fleet with the same config and models."""
-        return Fleet(self._endpoint_name, self.config, self.models, self.directory.parent)
+        return Fleet(self._host, self.config, self.models, self.directory.parent, of_component=self._of_component)
+
+    @property
+    def role_arn(self) -> str:
+        """Return the execution role of the first model or, without models, of the config."""
+        role: str = next((model["ExecutionRoleArn"] for model in self.models.values()), "")
+        return role or str(self.config["ExecutionRoleArn"])
+
+    def images_of(self, variant_name: str) -> dict[str, Any]:
+        """Return the DeployedImages of a variant's description: none if the variant has no model."""
+        variant = self.variants.get(variant_name)
+        return {"DeployedImages": variant.deployed_images} if variant else {}
 
     def start(self, longest_health_check: float) -> None:
         """Start all containers. Stop them and raise FleetError if one of them cannot serve."""

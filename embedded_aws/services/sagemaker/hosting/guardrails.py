@@ -48,6 +48,21 @@ def check(
         raise invalid("RollingUpdatePolicy is not supported for endpoints with more than one variant.")
     _check_sizes(blue_green, rolling, capacity)
     _check_duration(blue_green or rolling or {}, deployment_config, capacity)
+    _check_alarms(deployment_config, role_arn)
+
+
+def check_of_component(deployment_config: dict[str, Any], copies: int, role_arn: str) -> None:
+    """Raise an error if a component with `copies` cannot be updated with a deployment config, or alarms are missing.
+
+    MaximumBatchSize "must be between 5% to 50% of the copy count" (API_InferenceComponentRollingUpdatePolicy.html).
+    """
+    rolling, capacity = deployment_config["RollingUpdatePolicy"], max(copies, 1)
+    _check_sizes(None, rolling, capacity)
+    _check_duration(rolling, deployment_config, capacity)
+    _check_alarms(deployment_config, role_arn)
+
+
+def _check_alarms(deployment_config: dict[str, Any], role_arn: str) -> None:
     if missing := _alarm_names(deployment_config) - _alarms(deployment_config, role_arn).keys():
         raise invalid(f"Could not find the alarms of AutoRollbackConfiguration: {', '.join(sorted(missing))}.")
 
@@ -98,7 +113,7 @@ def _alarm_names(deployment_config: dict[str, Any]) -> set[str]:
 
 
 def _share(size: dict[str, Any], capacity: int) -> float:
-    """Return a CapacitySize as a share of the capacity, at least one instance."""
+    """Return a CapacitySize as a share of the capacity, at least one instance or copy."""
     if size["Type"] == "CAPACITY_PERCENT":
         return max(float(size["Value"]) / 100, 1 / capacity)
     return float(size["Value"]) / capacity
@@ -124,7 +139,7 @@ def _check_sizes(blue_green: dict[str, Any] | None, rolling: dict[str, Any] | No
             continue
         percent = size["Value"] if size["Type"] == "CAPACITY_PERCENT" else 100 * size["Value"] / capacity
         if not least <= percent <= most:
-            raise invalid(f"{name} must be between {least}% and {most}% of the variant's total instance count.")
+            raise invalid(f"{name} must be between {least}% and {most}% of the total instance or copy count.")
 
 
 def _check_duration(policy: dict[str, Any], deployment_config: dict[str, Any], capacity: int) -> None:

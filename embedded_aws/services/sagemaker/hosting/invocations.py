@@ -21,7 +21,7 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
-from embedded_aws.services.sagemaker.hosting import data_capture, deployment
+from embedded_aws.services.sagemaker.hosting import changes, components, data_capture
 from embedded_aws.services.sagemaker.hosting.containers import Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
@@ -83,12 +83,16 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
         body=response.raw_body,
         content_type=headers.get("Content-Type", "application/octet-stream"),
         accept=headers.get("Accept", "*/*"),
-        timeout=deployment.INVOCATION_SECONDS,
+        timeout=changes.INVOCATION_SECONDS,
         custom_attributes=headers.get(f"{_PREFIX}Custom-Attributes", ""),
         container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
         model=headers.get(f"{_PREFIX}Target-Model", ""),
     )
-    result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+    component = headers.get(f"{_PREFIX}Inference-Component", "")
+    if endpoint.hosts_components or component:
+        result, variant = _invoke_component(endpoint, request, component)
+    else:
+        result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
     data_capture.capture(
         endpoint,
         variant,
@@ -154,7 +158,7 @@ def _infer(inference: _Inference) -> None:
     config = endpoint.config["AsyncInferenceConfig"]["OutputConfig"]
     if endpoint.fleet is None:
         return
-    role_arn = next(iter(endpoint.fleet.models.values()))["ExecutionRoleArn"]
+    role_arn = endpoint.fleet.role_arn
     key = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config["KmsKeyId"]} if "KmsKeyId" in config else {}
     notice = {
         "awsRegion": endpoint.region,
@@ -215,6 +219,42 @@ def _invoke(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[
             raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")
         try:
             return variant.invoke(request), variant.name
+        except TargetError as error:
+            raise _invalid(str(error)) from error
+        except ModelFailedError as failure:
+            raise ModelError(endpoint, variant, failure) from failure
+
+
+def _invoke_component(endpoint: Endpoint, request: Request, name: str) -> tuple[Response, str]:
+    """Return the response of an inference component and the name of its variant.
+
+    The message without a name is what users report, such as https://github.com/langchain-ai/langchain/issues/16150. The
+    other messages are assumed.
+    """
+    if not name:
+        raise _invalid(
+            "Inference Component Name header is required for endpoints to which you plan to deploy inference "
+            "components. Please include Inference Component Name header or consider using SageMaker models."
+        )
+    if not endpoint.hosts_components:
+        raise _invalid(
+            "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
+            "components. Please remove the Inference Component Name header."
+        )
+    found = components.all_of(sagemaker_backends[endpoint.account][endpoint.region])
+    component = found.get(name.lower())
+    if component is None or component.endpoint is not endpoint or component.status in ("Creating", "Failed"):
+        raise _invalid(f"Inference Component {name} of endpoint {endpoint.name} not found.")
+    serving = found[component.base.lower()] if component.base else component
+    with serving.variant() as variant:
+        if variant is None:
+            raise _invalid(
+                "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+                "in-progress (if configured) or try to increase the capacity by invoking "
+                "UpdateInferenceComponentRuntimeConfig API."
+            )
+        try:
+            return variant.invoke(request), serving.variant_name or ""
         except TargetError as error:
             raise _invalid(str(error)) from error
         except ModelFailedError as failure:

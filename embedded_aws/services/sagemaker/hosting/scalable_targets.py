@@ -21,6 +21,12 @@ def deregister(endpoint: Endpoint) -> None:
         _backend(endpoint).targets[dimension].pop(resource, None)
 
 
+def deregister_component(endpoint: Endpoint, name: str) -> None:
+    """Remove the targets of an inference component. Assumed: SageMaker does it, as when an endpoint is deleted."""
+    for targets in list(_backend(endpoint).targets.values()):
+        targets.pop(f"inference-component/{name}", None)
+
+
 def _targets(endpoint: Endpoint) -> list[tuple[str, str]]:
     """Return the dimension and the resource ID of each target."""
     return [

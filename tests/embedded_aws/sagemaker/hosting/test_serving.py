@@ -67,7 +67,7 @@ def test_a_container_that_exits_is_restarted(qa: Account) -> None:
 
 
 def test_a_model_that_exceeds_the_time_limit_is_an_error(qa: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedded_aws.services.sagemaker.hosting.deployment.INVOCATION_SECONDS", 0.5)
+    monkeypatch.setattr("embedded_aws.services.sagemaker.hosting.changes.INVOCATION_SECONDS", 0.5)
     slow = "import time\ndef model_fn(model_dir): return lambda data: time.sleep(600)"
     qa.endpoint(qa.config(qa.model("a", archive({"code/inference.py": slow}))))
 
