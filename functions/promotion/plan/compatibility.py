@@ -15,7 +15,7 @@ from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_co
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import endpoint_rules, time_budget
+from promotion.plan import endpoint_rules, scaling_rules, time_budget
 from promotion.plan.deployment import Deployment
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
@@ -88,6 +88,7 @@ def refusals(deployment: Deployment) -> list[str]:
         *(_of_asynchronous(deployment) if is_asynchronous(deployment.config) else ()),
         *(_of_shadows(deployment) if "ShadowProductionVariants" in deployment.config else ()),
         *_of_deployment(deployment),
+        *scaling_rules.refusals(deployment.settings.get("Autoscaling"), deployment.config, deployment.endpoint),
         *time_budget.refusals(deployment.config, deployment.update, deployment.size, deployment.seconds),
         *_of_live(deployment),
         *(_of_suite(deployment, deployment.suite) if isinstance(deployment.suite, dict) else ()),

@@ -418,8 +418,8 @@ def test_the_live_model_is_tested_again_only_with_another_smoke_test_and_on_requ
 def test_the_live_model_is_promoted_again_on_request_if_its_settings_have_changed(
     changed: dict[str, Any], live: dict[str, Any], outcome: str
 ) -> None:
-    usual = {"smoke_test": "skip", "by_event": False, "deployment_digest": "first", "tags": {"team": "reviews"}}
-    recorded = usual if not live else {"smoke_test": "skip"}
+    usual: Any = {"smoke_test": "skip", "by_event": False, "deployment_digest": "first", "tags": {"team": "reviews"}}
+    recorded: Any = usual if not live else {"smoke_test": "skip"}
 
     found = with_new_settings(Inspection("already_live", "new"), usual | changed, recorded)
 
