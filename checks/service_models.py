@@ -57,6 +57,7 @@ OPERATIONS = {
         "UpdateEndpoint",
         "UpdateEndpointWeightsAndCapacities",
     ),
+    "sagemaker-runtime": ("InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream"),
 }
 _TEXTS = {"deprecatedMessage", "documentation", "documentationUrl"}
 

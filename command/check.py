@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.config import Config
 
 from command.container import Container
 from command.errors import CommandError
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.endpoint import invocation, smoke_test
+from promotion.endpoint import invocation, runtime, smoke_test
 from promotion.endpoint.config import is_asynchronous
+from promotion.endpoint.runtime import Runtime
+from promotion.endpoint.sagemaker import variant_names
 from promotion.errors import InvalidRequestError
 
 # As long as the smoke test of a promotion.
@@ -35,7 +37,7 @@ def with_container(session: boto3.session.Session, suite: dict[str, Any], addres
     """Return the verdict of a suite on a local container, as `invocation.run` returns it."""
     container = Container(address)
     container.assert_ready()
-    return _run(session, container, suite, address)
+    return _run(session, container.runtime, suite, address)
 
 
 def with_endpoint(session: boto3.session.Session, suite: dict[str, Any], endpoint: str) -> dict[str, Any]:
@@ -52,14 +54,19 @@ def with_endpoint(session: boto3.session.Session, suite: dict[str, Any], endpoin
             f"The endpoint {endpoint} is asynchronous. Only a promotion can test it, since it writes the requests to "
             "the artifact bucket."
         )
-    # The suite decides about errors. A model must respond within 60 seconds.
-    config = Config(connect_timeout=5, read_timeout=70, retries={"total_max_attempts": 1}, max_pool_connections=100)
-    runtime = session.client("sagemaker-runtime", config=config)
-    return _run(session, runtime, suite, endpoint)
+    return _run(session, runtime.of_session(session), suite, endpoint, variant_names(description))
 
 
-def _run(session: boto3.session.Session, runtime: Any, suite: dict[str, Any], endpoint: str) -> dict[str, Any]:
+def _run(
+    session: boto3.session.Session,
+    operations: Runtime,
+    suite: dict[str, Any],
+    endpoint: str,
+    variants: Sequence[str] = (),
+) -> dict[str, Any]:
     s3, owner = None, ""
     if any("body_uri" in case for case in suite["cases"]):
         s3, owner = session.client("s3"), session.client("sts").get_caller_identity()["Account"]
-    return invocation.run(runtime, s3, endpoint, suite, folder=None, owner=owner, seconds=_SECONDS)
+    return invocation.run(
+        operations, s3, endpoint, suite, folder=None, owner=owner, seconds=_SECONDS, variants=variants
+    )

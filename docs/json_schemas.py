@@ -15,7 +15,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from promotion import naming
 from promotion.aws import service_model, strict_json
-from promotion.endpoint import autoscaling, expectation, smoke_test
+from promotion.endpoint import autoscaling, expectation, request_members, smoke_test
 from promotion.history import events, retention
 from promotion.plan import settings
 from promotion.record import PromotionRecord
@@ -104,8 +104,15 @@ _CASE_TEXTS = {
     "content_type": "The content type of the request.",
     "accept": "The content type of the response.",
     "maximum_latency_ms": "The maximum latency, in milliseconds.",
+    "stream": "Whether the endpoint is invoked with a response stream, which may take 8 minutes instead of one.",
+    "custom_attributes": "The custom attributes of the request, which SageMaker passes on to the container.",
     "target_model": "The model of a multi-model endpoint.",
+    "target_variant": "The production variant. Without it, each variant is called.",
     "target_container_hostname": "The container of an endpoint in Direct mode.",
+    "inference_component_name": "The inference component of the endpoint.",
+    "session_id": "The ID of a session of a stateful model, or NEW_SESSION.",
+    "enable_explanations": "A JMESPath expression that overrides EnableExplanations of the endpoint's explainer.",
+    "prefix_aware_id": "The routing hint for an endpoint with the RoutingStrategy PREFIX_AWARE.",
 }
 
 
@@ -113,8 +120,8 @@ def of_smoke_test() -> Schema:
     """Return the schema of a smoke test."""
     latency: Schema = {"type": ["number", "null"], "exclusiveMinimum": 0}
     headers = {
-        name: {"type": ["string", "null"] if smoke_test._CASE_DEFAULTS[name] is None else "string", **_pattern(pattern)}
-        for name, (pattern, _) in smoke_test._HEADERS.items()
+        name: {"type": ["string", "null"] if member.default is None else "string", **_pattern(member.pattern)}
+        for name, member in request_members.MEMBERS.items()
     }
     case: dict[str, Schema] = {
         "name": {"type": "string", "minLength": 1, "maxLength": smoke_test._MAXIMUM_NAME_CHARACTERS},
@@ -122,11 +129,12 @@ def of_smoke_test() -> Schema:
         "body_uri": {"type": "string", "pattern": "^s3://"},
         "expect": {"type": "string", "minLength": 1, "maxLength": expectation.MAXIMUM_CHARACTERS},
         "maximum_latency_ms": latency,
+        "stream": {"type": "boolean"},
         **headers,
     }
     cases = {
         name: _described(_with_default(case[name], smoke_test._CASE_DEFAULTS, name), _CASE_TEXTS[name])
-        for name in ("name", "body", "body_uri", "expect", *smoke_test._CASE_DEFAULTS)
+        for name in smoke_test.CASE_KEYS
     }
     either: list[Schema] = [{"required": ["body"]}, {"required": ["body_uri"]}]
     suite: dict[str, Schema] = {

@@ -85,6 +85,8 @@ class _Handler(MotoRequestHandler):
         self.end_headers()
         for chunk in chunks:
             self.wfile.write(b"" if empty else chunk)
+            if not ends:
+                self.wfile.flush()  # the client reads a stream while it is produced
         self.wfile.flush()
         return ends
 

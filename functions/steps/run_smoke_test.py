@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from botocore.config import Config
-
 from promotion.aws import sdk
 from promotion.aws.clients import client
 from promotion.endpoint import invocation
+from promotion.endpoint import runtime as runtimes
 from promotion.endpoint.config import is_asynchronous
-from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.sagemaker import describe_endpoint, variant_names
 from promotion.endpoint.smoke_test import SKIP
 from promotion.endpoint.state import assert_serves
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
-# A model must respond within 60 seconds; the API reference of InvokeEndpoint recommends a time-out of 70 seconds.
-runtime = sdk.session().client(
-    "sagemaker-runtime",
-    config=Config(connect_timeout=5, read_timeout=70, retries={"total_max_attempts": 1}, max_pool_connections=100),
-)
+runtime = runtimes.of_session(sdk.session())
 
 # The function can run for 15 minutes. An unproven model is live in the meantime, so the test is not repeated.
 _MAXIMUM_SECONDS = 840
@@ -45,7 +40,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     assert_serves(before, endpoint, config)
     # The serving role of the application reads request bodies there, and they expire after some days.
     folder = f"s3://{event['bucket']}/smoke-test/{record['application']}/" if is_asynchronous(before or {}) else None
-    verdict = invocation.run(runtime, s3, endpoint, suite, folder=folder, owner=owner, seconds=_MAXIMUM_SECONDS)
+    verdict = invocation.run(
+        runtime,
+        s3,
+        endpoint,
+        suite,
+        folder=folder,
+        owner=owner,
+        seconds=_MAXIMUM_SECONDS,
+        variants=variant_names(before or {}),
+    )
     # The responses count only if the endpoint had this config from the first to the last request.
     assert_serves(describe_endpoint(sagemaker, endpoint), endpoint, config)
     counted = {key: verdict[key] for key in ("passed", "invocations", "errors", "p95_latency_ms")}

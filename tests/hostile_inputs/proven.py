@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -81,6 +82,13 @@ def suites() -> Iterator[Hostile]:
         ("with a model of two lines", cases(target_model="a\nb"), "cases[0].target_model"),
         ("with a model of a space", cases(target_model=" "), "cases[0].target_model"),
         ("with a container ../x", cases(target_container_hostname="../x"), "target_container_hostname"),
+        ("with attributes of two lines", cases(custom_attributes="a\r\nX-Evil: 1"), "cases[0].custom_attributes"),
+        ("with a variant ../x", cases(target_variant="../x"), "cases[0].target_variant"),
+        ("with a session of a space", cases(session_id=" "), "cases[0].session_id"),
+        ("with an explanation of two lines", cases(enable_explanations="a\nb"), "cases[0].enable_explanations"),
+        ("with an inference component of 64 letters", cases(inference_component_name="x" * 64), "inference_component"),
+        ("with a routing hint of two lines", cases(prefix_aware_id="a\nb"), "cases[0].prefix_aware_id"),
+        ("with a stream of a string", cases(stream="true"), "cases[0].stream"),
         ("without an expectation", cases(expect=None), "cases[0].expect"),
         ("with an expectation that is true", cases(expect=True), "cases[0].expect"),
         ("with an invalid expectation", cases(expect="label =="), "cases[0].expect is not a valid JMESPath"),
@@ -129,17 +137,20 @@ class Endless(io.RawIOBase):
 
 
 class Endpoint(Reader):
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, content_type: str = "") -> None:
         super().__init__()
-        self.answer = answer
+        self.answer, self.content_type = answer, content_type
 
     def invoke_endpoint(self, **_: Any) -> Any:
-        return {"Body": self.answer}
+        return {"Body": self.answer, "ContentType": self.content_type}
+
+    def invoke_endpoint_with_response_stream(self, **_: Any) -> Any:
+        return {"Body": self.answer, "ContentType": self.content_type}
 
 
-def verdict(answer: bytes, expect: str = "label == 'a'") -> dict[str, Any]:
+def verdict(answer: bytes, expect: str = "label == 'a'", content_type: str = "") -> dict[str, Any]:
     given = read(cases(expect=expect))
-    asked = invocation.invoke(Endpoint(io.BytesIO(answer)), "reviews-qa", given["cases"][0], b"{}")
+    asked = invocation.invoke(Endpoint(io.BytesIO(answer), content_type), "reviews-qa", given["cases"][0], b"{}")
     judgment = Judgment(given, 1)
     judgment.add(0, asked)
     return judgment.verdict(840)
@@ -176,6 +187,23 @@ def answers() -> Iterator[Hostile]:
     ):
         yield hostile(what, functools.partial(verdict, answer, expect), how)
 
+    for what, answer, content_type in (
+        ("a content type of two lines", b"{}", "application/json\r\nX-Evil: 1"),
+        ("CSV of an open quotation mark", b'"1,2', "text/csv"),
+        ("CSV of a cell of 1 MB", b"9" * 1024**2, "text/csv"),
+        ("CSV of a zero byte", b"1,\x00", "text/csv"),
+        ("JSON Lines nested 100,000 levels deep", b"[" * 100_000, "application/jsonlines"),
+        ("events without data", b"event: x\n\n" * 1_000, "text/event-stream"),
+        ("events nested 100,000 levels deep", b"data: " + b"[" * 100_000, "text/event-stream"),
+        ("events that generate objects", b'data: {"choices": [{"text": {"a": 1}}]}', "text/event-stream"),
+    ):
+        yield hostile(what, functools.partial(verdict, answer, content_type=content_type), how)
+
+    def endless_stream() -> Response:
+        given = read(cases(stream=True))
+        parts = ({"PayloadPart": {"Bytes": b"x" * 1024**2}} for _ in itertools.count())
+        return invocation.invoke(Endpoint(parts), "reviews-qa", given["cases"][0], b"{}")
+
     def endless() -> Response:
         given = read(cases())
         return invocation.invoke(Endpoint(Endless()), "reviews-qa", given["cases"][0], b"{}")
@@ -184,6 +212,7 @@ def answers() -> Iterator[Hostile]:
         return found.error == f"the response is larger than {MAXIMUM_BODY_BYTES} bytes" and not found.body
 
     yield Hostile("answer of the endpoint", "without end", endless, "an error after 6 MB", None, is_cut)
+    yield Hostile("answer of the endpoint", "a stream without end", endless_stream, "an error after 6 MB", None, is_cut)
 
 
 def every() -> Iterator[Hostile]:

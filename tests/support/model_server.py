@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 
 class Model(http.server.BaseHTTPRequestHandler):
-    """A model that answers {"label": "positive"}, and fails for {"text": "fail"}."""
+    """A model that answers {"label": "positive"}, also as server-sent events, and fails for {"text": "fail"}."""
 
     def do_GET(self) -> None:
         self._respond(200 if self.path == "/ping" else 404, b"")
@@ -19,14 +19,20 @@ class Model(http.server.BaseHTTPRequestHandler):
         given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if given.get("text") == "fail":
             self._respond(500, b"it failed")
+        elif self.headers["Accept"] == "text/event-stream":
+            attributes = {"attributes": self.headers["X-Amzn-SageMaker-Custom-Attributes"]}
+            events = [{"token": {"text": "positive"}}, attributes]
+            body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+            self._respond(200, body.encode(), "text/event-stream")
         else:
             self._respond(200, json.dumps({"label": "positive"}).encode())
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
-    def _respond(self, status: int, body: bytes) -> None:
+    def _respond(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

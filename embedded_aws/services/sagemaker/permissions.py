@@ -37,6 +37,10 @@ def _required(call: Call) -> Needs:
     if operation.startswith("Invoke"):
         endpoint = call.arn("sagemaker", f"endpoint/{request['EndpointName'].lower()}")
         yield Need(f"sagemaker:{operation}", (endpoint,), {"sagemaker:targetmodel": request.get("TargetModel")})
+        if operation == "InvokeEndpointWithResponseStream":
+            # Assumed: both are required. The API reference of the operation names this action, the service
+            # authorization reference one with the operation's own name.
+            yield Need("sagemaker:InvokeEndpoint", (endpoint,), {"sagemaker:targetmodel": None})
         if component := request.get("InferenceComponentName"):
             # The reference lists it as an optional resource. Assumed: it is required if the request names one.
             arn = call.arn("sagemaker", f"inference-component/{component.lower()}")

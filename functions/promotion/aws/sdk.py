@@ -46,10 +46,11 @@ def _keep_unknown_members(
     name: str, event_name: str, response_dict: dict[str, Any] | None, parsed_response: Any, **_: Any
 ) -> None:
     """Add the members of a successful response that the model of the service `name` lacks."""
-    if response_dict is None or response_dict["status_code"] >= 300 or not response_dict["body"]:
+    if response_dict is None or response_dict["status_code"] >= 300:
         return
-    shape = service(name).operation_model(event_name.rpartition(".")[2]).output_shape
-    if shape is not None:
+    operation = service(name).operation_model(event_name.rpartition(".")[2])
+    shape, is_stream = operation.output_shape, operation.has_streaming_output or operation.has_event_stream_output
+    if shape is not None and not is_stream and response_dict["body"]:
         _add_unknown(shape, json.loads(response_dict["body"]), parsed_response)
 
 

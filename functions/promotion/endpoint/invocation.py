@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
@@ -12,7 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from promotion.aws.aws_errors import none_if_not_found
 from promotion.aws.s3_uri import bucket_and_key
+from promotion.endpoint import model_errors, request_members
 from promotion.endpoint.judgment import Judgment, Response
+from promotion.endpoint.runtime import joined
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, body_of
 
 INFERENCE_ID = "model-promotion-smoke-test"
@@ -23,21 +26,39 @@ MAXIMUM_RESPONSE_BYTES = MAXIMUM_BODY_BYTES
 
 # The error codes of an endpoint that has just become InService, or of a serverless endpoint that is starting.
 _NOT_READY = {"ModelNotReadyException", "ServiceUnavailable", "ThrottlingException"}
+# The message of a ModelError contains the response of the container (API reference, InvokeEndpoint).
+_OF_MODEL = {"ModelError", "ModelStreamError"}
 _RETRY_SECONDS = 60
 _PAUSE_SECONDS = 2
 _POLL_SECONDS = 0.5
 
 
 def run(
-    runtime: Any, s3: Any, endpoint: str, suite: dict[str, Any], *, folder: str | None, owner: str, seconds: float
+    runtime: Any,
+    s3: Any,
+    endpoint: str,
+    suite: dict[str, Any],
+    *,
+    folder: str | None,
+    owner: str,
+    seconds: float,
+    variants: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the verdict of `suite` on `endpoint`, as soon as it is decided and within `seconds`.
 
-    `folder` is the `s3://` URI for the request bodies of an asynchronous endpoint, or None for another endpoint. The
-    buckets of bodies and responses must belong to the account `owner`.
+    `runtime` has the operations of `runtime.Runtime`. `folder` is the `s3://` URI for the request bodies of an
+    asynchronous endpoint, or None for another endpoint. The buckets of bodies and responses must belong to the account
+    `owner`. With several `variants`, each is called with each case that has no target_variant; InvokeEndpointAsync
+    cannot choose a variant.
     """
     ends = time.monotonic() + seconds
-    order = list(range(len(suite["cases"]))) * suite["repeat"]
+    targets = list(variants) if len(variants) > 1 and folder is None else [None]
+    calls = [
+        (index, case, target)
+        for index, case in enumerate(suite["cases"])
+        for target in ([None] if case.get("target_variant") else targets)
+    ]
+    order = calls * suite["repeat"]
     judgment = Judgment(suite, len(order))
 
     def respond(case: dict[str, Any]) -> Response:
@@ -47,27 +68,27 @@ def run(
         uri = case["body_uri"] if "body_uri" in case else place_body(s3, folder, case, owner)
         return invoke_async(runtime, s3, endpoint, case, uri, owner, ends)
 
-    def judge(index: int) -> None:
+    def judge(index: int, case: dict[str, Any], target: str | None) -> None:
         if judgment.is_decided:
             return
         start = time.monotonic()
         try:
-            response = respond(suite["cases"][index])
+            response = respond(case | {"target_variant": target} if target else case)
         except (ClientError, BotoCoreError) as error:
             failed = _failed(start, error)
             response = dataclasses.replace(failed, error=f"its request body is not available: {failed.error}")
-        judgment.add(index, response)
+        judgment.add(index, response, target)
 
     pool = ThreadPoolExecutor(suite["concurrency"])
     try:
-        for future in as_completed([pool.submit(judge, index) for index in order], timeout=seconds):
+        for future in as_completed([pool.submit(judge, *call) for call in order], timeout=seconds):
             future.result()
             if judgment.is_decided:
                 break
     except TimeoutError:
         pass  # the verdict says so
     finally:
-        # Requests in flight can take another minute. An unproven model must not stay live for it.
+        # Requests in flight can take more minutes. An unproven model must not stay live for it.
         pool.shutdown(wait=False, cancel_futures=True)
     return judgment.verdict(seconds)
 
@@ -75,23 +96,23 @@ def run(
 def invoke(runtime: Any, endpoint: str, case: dict[str, Any], body: bytes) -> Response:
     """Return the response to one request; retry for a minute while the endpoint is not ready."""
     retry_until = time.monotonic() + _RETRY_SECONDS
-    targets = {
-        member: case[key]
-        for member, key in (("TargetModel", "target_model"), ("TargetContainerHostname", "target_container_hostname"))
-        if case.get(key)
+    operation = request_members.STREAM if case.get("stream") else request_members.REGULAR
+    request = {
+        "EndpointName": endpoint,
+        "Body": body,
+        "InferenceId": INFERENCE_ID,
+        **request_members.request(case, operation),
     }
     while True:
         start = time.monotonic()
         try:
-            response = runtime.invoke_endpoint(
-                EndpointName=endpoint,
-                Body=body,
-                ContentType=case["content_type"],
-                Accept=case["accept"],
-                InferenceId=INFERENCE_ID,
-                **targets,
-            )
-            return _responded(_milliseconds_since(start), response["Body"].read(MAXIMUM_RESPONSE_BYTES + 1))
+            if case.get("stream"):
+                response = runtime.invoke_endpoint_with_response_stream(**request)
+                content = joined(response, MAXIMUM_RESPONSE_BYTES)
+            else:
+                response = runtime.invoke_endpoint(**request)
+                content = response["Body"].read(MAXIMUM_RESPONSE_BYTES + 1)
+            return _responded(_milliseconds_since(start), content, response.get("ContentType", ""))
         except (ClientError, BotoCoreError) as error:
             if not _is_not_ready(error) or time.monotonic() > retry_until:
                 return _failed(start, error)
@@ -113,9 +134,8 @@ def invoke_async(
             accepted = runtime.invoke_endpoint_async(
                 EndpointName=endpoint,
                 InputLocation=source,
-                ContentType=case["content_type"],
-                Accept=case["accept"],
                 InferenceId=INFERENCE_ID,
+                **request_members.request(case, request_members.ASYNCHRONOUS),
             )
             break
         except (ClientError, BotoCoreError) as error:
@@ -130,15 +150,17 @@ def invoke_async(
     while True:
         for location, is_failure in locations:
             try:
-                content = _read_if_exists(s3, location, owner)
+                found = _get_if_exists(s3, location, owner)
             except (ClientError, BotoCoreError) as error:
                 failed = _failed(start, error)
                 return dataclasses.replace(failed, error=f"{location} could not be read: {failed.error}")
-            if content is not None and is_failure:
+            if found is None:
+                continue
+            content = found["Body"].read(MAXIMUM_RESPONSE_BYTES + 1)
+            if is_failure:
                 text = content[:500].decode(errors="replace")
                 return Response(_milliseconds_since(start), error=f"SageMaker wrote {location}", model_message=text)
-            if content is not None:
-                return _responded(_milliseconds_since(start), content)
+            return _responded(_milliseconds_since(start), content, found.get("ContentType", ""))
         if time.monotonic() > ends:
             waited = _milliseconds_since(start)
             return Response(waited, error=f"no response in {accepted['OutputLocation']} within {waited:.0f} ms")
@@ -159,16 +181,15 @@ def read_object(s3: Any, uri: str, owner: str) -> bytes:
     return bytes(s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)["Body"].read())
 
 
-def _read_if_exists(s3: Any, uri: str, owner: str) -> bytes | None:
+def _get_if_exists(s3: Any, uri: str, owner: str) -> dict[str, Any] | None:
     bucket, key = bucket_and_key(uri)
-    response = none_if_not_found(s3.get_object, Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
-    return response["Body"].read(MAXIMUM_RESPONSE_BYTES + 1) if response else None
+    return none_if_not_found(s3.get_object, Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
 
 
-def _responded(latency_ms: float, body: bytes) -> Response:
+def _responded(latency_ms: float, body: bytes, content_type: str) -> Response:
     if len(body) > MAXIMUM_RESPONSE_BYTES:
         return Response(latency_ms, error=f"the response is larger than {MAXIMUM_RESPONSE_BYTES} bytes")
-    return Response(latency_ms, body)
+    return Response(latency_ms, body, content_type=content_type)
 
 
 def _is_not_ready(error: Exception) -> bool:
@@ -181,12 +202,10 @@ def _failed(start: float, error: Exception) -> Response:
     if not isinstance(error, ClientError):
         return Response(latency, error=str(error)[:500])
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")[:500]
-    # The message of a ModelError contains the response of the container (API reference, InvokeEndpoint).
-    return (
-        Response(latency, error=code, model_message=message)
-        if code == "ModelError"
-        else Response(latency, error=f"{code}: {message}")
-    )
+    if code not in _OF_MODEL:
+        return Response(latency, error=f"{code}: {message}")
+    explanation = model_errors.explanation(error)
+    return Response(latency, error=f"{code}. {explanation}" if explanation else code, model_message=message)
 
 
 def _milliseconds_since(start: float) -> float:

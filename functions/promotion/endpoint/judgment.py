@@ -12,7 +12,7 @@ import math
 import threading
 from typing import Any
 
-from promotion.endpoint import expectation
+from promotion.endpoint import answer, expectation
 
 _SHOWN_CHARACTERS = 300
 
@@ -28,12 +28,16 @@ _COMPARISONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """The response to one invocation and its latency: a body, or an error with the message of the model."""
+    """The response to one invocation and its latency: a body and its content type, or an error with its explanation.
+
+    `model_message` is the message of the model.
+    """
 
     latency_ms: float
     body: bytes = b""
     error: str | None = None
     model_message: str = ""
+    content_type: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +60,11 @@ class Judgment:
         # Of the first problem.
         self._details: str | None = None
 
-    def add(self, index: int, response: Response) -> None:
-        """Judge the response to the case `index` of the suite; one response at a time, since a body can be large."""
+    def add(self, index: int, response: Response, variant: str | None = None) -> None:
+        """Judge the response to the case `index` of the suite; one response at a time, since a body can be large.
+
+        `variant` is the variant that was called, if the endpoint has several.
+        """
         case = self._suite["cases"][index]
         with self._lock:
             if self.is_decided:
@@ -68,7 +75,8 @@ class Judgment:
                 if finding:
                     if not findings:
                         self._details = f"The case {case['name']!a}: {finding.details}" if finding.details else None
-                    findings.append(f"cases[{index}]: {finding.problem}")
+                    called = f" on the variant {variant}" if variant else ""
+                    findings.append(f"cases[{index}]{called}: {finding.problem}")
 
     @property
     def is_decided(self) -> bool:
@@ -111,25 +119,26 @@ def wrong_response(case: dict[str, Any], response: Response) -> Finding | None:
     """Return the problem with the body of `response`, or None if it is as expected or there is no body."""
     if response.error is not None:
         return None
-    try:
-        data = json.loads(response.body)
-    except (ValueError, RecursionError):
-        data = response.body.decode(errors="replace")
+    data = answer.parsed(response.body, response.content_type)
     expression, body = _shown(case["expect"]), f"{response.body[:200].decode(errors='replace')!a}"
+    if response.content_type:
+        body += f" with the content type {_shown(response.content_type)!a}"
+    unusual = answer.unusual(response.body, response.content_type, case["accept"])
     try:
         result = expectation.evaluate(case["expect"], data)
     except ValueError as error:
         return Finding(
-            "expect cannot be evaluated for the response",
+            _sentences("expect cannot be evaluated for the response", unusual),
             f"{expression} cannot be evaluated for the response {body}: {error}.",
         )
     if result is True:
         return None
     details = f"{expression} returned {_as_json(result)} for the response {body}."
     if result is None:
-        return Finding("expect returned null, not true. The response may not have this value", details)
+        missing = unusual or "The response may not have this value"
+        return Finding(_sentences("expect returned null, not true", missing), details)
     if isinstance(result, bool):
-        return Finding("expect returned false, not true", details)
+        return Finding(_sentences("expect returned false, not true", unusual), details)
     kind, comparison = _COMPARISONS.get(type(result), ("an expression", "{}"))
     return Finding(
         f"expect returned {kind}, not true or false. Compare it with a value",
@@ -145,6 +154,11 @@ def failure(case: dict[str, Any], response: Response) -> Finding | None:
     if maximum is not None and response.latency_ms > maximum:
         return Finding(f"it took {response.latency_ms:.0f} ms; its maximum_latency_ms is {maximum:g}")
     return None
+
+
+def _sentences(first: str, second: str) -> str:
+    """Return sentences without the last period."""
+    return f"{first}. {second.removesuffix('.')}" if second else first
 
 
 def _shown(text: str) -> str:

@@ -32,3 +32,8 @@ def variants_of(sagemaker: Any, endpoint_config: str) -> list[dict[str, Any]] | 
     """Return the production variants of an endpoint config, or None if it was deleted."""
     config = describe_endpoint_config(sagemaker, endpoint_config)
     return config["ProductionVariants"] if config else None
+
+
+def variant_names(description: dict[str, Any]) -> list[str]:
+    """Return the names of the production variants of an endpoint; `description` is a DescribeEndpoint response."""
+    return [variant["VariantName"] for variant in description.get("ProductionVariants", [])]

@@ -3,27 +3,27 @@
 A suite is a JSON object:
 
     {"cases": [{"name": "...", "body": ..., "content_type": "application/json", "accept": "application/json",
-                "expect": "<JMESPath>", "maximum_latency_ms": 2000}],
+                "expect": "<JMESPath>", "maximum_latency_ms": 2000, "stream": false}],
      "repeat": 1, "concurrency": 1, "maximum_error_rate": 0, "maximum_p95_latency_ms": 1500}
 
 `body` is JSON, or a string that is sent unchanged; `body_uri` is the S3 URI of a body. `expect` is a JMESPath
-expression that must be true for the response, which is parsed as JSON if possible and is a string otherwise.
-`target_model` selects a model of a multi-model endpoint, `target_container_hostname` a container in Direct mode. Each
-case is sent `repeat` times, `concurrency` at a time. A wrong response always fails the test; errors and slow responses
-fail it if their share exceeds `maximum_error_rate` (0 to 1).
+expression that must be true for the response, whose value `answer.parsed` returns. `stream` invokes the endpoint with a
+response stream. The other members of the request are in `request_members`. Each case is sent `repeat` times to each
+variant, or only to its `target_variant`, `concurrency` requests at a time. A wrong response always fails the test;
+errors and slow responses fail it if their share exceeds `maximum_error_rate` (0 to 1).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from promotion.aws import strict_json
 from promotion.aws.input_checks import did_you_mean
 from promotion.aws.s3_uri import bucket_and_key
 from promotion.aws.strict_json import is_number
-from promotion.endpoint import expectation
+from promotion.endpoint import expectation, request_members
+from promotion.endpoint.request_members import MEMBERS
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 
 SKIP = "skip"
@@ -38,18 +38,6 @@ MAXIMA = {"repeat": 1000, "concurrency": 100}
 _MAXIMUM_INVOCATIONS = 10_000
 _MAXIMUM_NAME_CHARACTERS = 200
 
-# Headers of an InvokeEndpoint request (shapes Header, TargetModelHeader and TargetContainerHostnameHeader of botocore's
-# sagemaker-runtime model).
-_HEADERS = {
-    "content_type": (re.compile(r"[ -~]{1,1024}"), "a string of up to 1,024 printable ASCII characters"),
-    "accept": (re.compile(r"[ -~]{1,1024}"), "a string of up to 1,024 printable ASCII characters"),
-    "target_model": (re.compile(r"[!-~][ -~]{0,1023}"), "a string of up to 1,024 printable ASCII characters"),
-    "target_container_hostname": (
-        re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*"),
-        "a string of up to 63 letters, digits and hyphens",
-    ),
-}
-
 _SUITE_DEFAULTS: dict[str, Any] = {
     "repeat": 1,
     "concurrency": 1,
@@ -57,12 +45,14 @@ _SUITE_DEFAULTS: dict[str, Any] = {
     "maximum_p95_latency_ms": None,
 }
 _CASE_DEFAULTS: dict[str, Any] = {
-    "content_type": "application/json",
-    "accept": "application/json",
+    "content_type": MEMBERS["content_type"].default,
+    "accept": MEMBERS["accept"].default,
     "maximum_latency_ms": None,
     "target_model": None,
     "target_container_hostname": None,
 }
+CASE_KEYS = ("name", "body", "body_uri", "expect", *dict.fromkeys((*_CASE_DEFAULTS, *MEMBERS, "stream")))
+"""The keys of a case. Those without a default stay absent, so that the digest of an older suite stays the same."""
 
 
 def read(text: str | bytes, where: str) -> dict[str, Any]:
@@ -110,26 +100,22 @@ def validated(suite: Any, where: str) -> dict[str, Any]:
 def _validated_case(case: Any, path: str, invalid: Any) -> dict[str, Any]:
     if not isinstance(case, dict):
         raise invalid(f"{path} is not an object")
-    known = {"name", "body", "body_uri", "expect", *_CASE_DEFAULTS}
     for key in case:
-        if key == "inference_component_name":
-            raise invalid(
-                f"{path}.{key} is not supported, because a promotion creates no inference components. Remove it"
-            )
-        if key not in known:
-            raise invalid(f"{path} has the unknown key {key!a:.100}{did_you_mean(key, known)}")
+        if key not in CASE_KEYS:
+            raise invalid(f"{path} has the unknown key {key!a:.100}{did_you_mean(key, CASE_KEYS)}")
     whole = _CASE_DEFAULTS | case
     for key in ("name", "expect"):
         if not isinstance(whole.get(key), str) or not whole[key]:
             raise invalid(f"{path}.{key} must be a string that is not empty")
     if len(whole["name"]) > _MAXIMUM_NAME_CHARACTERS:
         raise invalid(f"{path}.name has {len(whole['name'])} characters; the maximum is {_MAXIMUM_NAME_CHARACTERS}")
-    for key, (pattern, meaning) in _HEADERS.items():
+    for key, member in MEMBERS.items():
         # A key without a default is optional.
-        if whole[key] is None and _CASE_DEFAULTS[key] is None:
+        if whole.get(key) is None and member.default is None:
             continue
-        if not isinstance(whole[key], str) or not pattern.fullmatch(whole[key]):
-            raise invalid(f"{path}.{key} must be {meaning}")
+        if not isinstance(whole[key], str) or not member.pattern.fullmatch(whole[key]):
+            raise invalid(f"{path}.{key} must be {member.meaning}")
+    _check_stream(whole, path, invalid)
     _check_body(case, path, invalid)
     try:
         expectation.check(whole["expect"])
@@ -137,6 +123,22 @@ def _validated_case(case: Any, path: str, invalid: Any) -> dict[str, Any]:
         raise invalid(f"{path}.expect is not a valid JMESPath expression: {error}") from error
     _check_latency(whole, "maximum_latency_ms", f"{path}.", invalid)
     return whole
+
+
+def _check_stream(case: dict[str, Any], path: str, invalid: Any) -> None:
+    if not isinstance(case.get("stream", False), bool):
+        raise invalid(f"{path}.stream must be true or false")
+    if not case.get("stream"):
+        return
+    for key, member in request_members.lacking(case, request_members.STREAM).items():
+        raise invalid(
+            f"{path} has both stream and {key}, but {request_members.STREAM} has no {member}. Remove one of them"
+        )
+    if case.get("session_id") == request_members.NEW_SESSION:
+        raise invalid(
+            f"{path} has both stream and a session_id of {request_members.NEW_SESSION}, but a response stream cannot "
+            "create a session. Use the ID of a session"
+        )
 
 
 def _check_body(case: dict[str, Any], path: str, invalid: Any) -> None:

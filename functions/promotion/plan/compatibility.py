@@ -12,16 +12,14 @@ from typing import Any
 from promotion.endpoint import alarms, guardrails, ownership
 from promotion.endpoint.config import is_asynchronous, is_serverless
 from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config
-from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES, SKIP
+from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import endpoint_rules, scaling_rules, time_budget
+from promotion.plan import endpoint_rules, scaling_rules, suite_rules, time_budget
 from promotion.plan.deployment import Deployment
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
-
-MAXIMUM_SERVERLESS_BODY_BYTES = 4 * 1024**2
 
 MAXIMUM_ALARMS = 10
 """The maximum of AutoRollbackConfiguration.Alarms (botocore's sagemaker model)."""
@@ -91,7 +89,7 @@ def refusals(deployment: Deployment) -> list[str]:
         *scaling_rules.refusals(deployment.settings.get("Autoscaling"), deployment.config, deployment.endpoint),
         *time_budget.refusals(deployment.config, deployment.update, deployment.size, deployment.seconds),
         *_of_live(deployment),
-        *(_of_suite(deployment, deployment.suite) if isinstance(deployment.suite, dict) else ()),
+        *(suite_rules.refusals(deployment.suite, *deployment.called) if isinstance(deployment.suite, dict) else ()),
     ]
 
 
@@ -247,40 +245,3 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
             f"{', '.join(sorted(wanted))}. Deployment guardrails require the same names. Remove DeploymentConfig for "
             "this promotion."
         )
-
-
-def _of_suite(deployment: Deployment, suite: dict[str, Any]) -> Iterator[str]:
-    hostnames = [container.get("ContainerHostname") for container in deployment.containers]
-    for case, size in zip(suite["cases"], deployment.body_sizes, strict=True):
-        name, target, hostname = case["name"], case["target_model"], case["target_container_hostname"]
-        if deployment.is_multi_model and not target:
-            yield (
-                f"The case {name!a} of the smoke test has no target_model, which a multi-model endpoint requires. Add "
-                "target_model."
-            )
-        if target and not deployment.is_multi_model:
-            yield (
-                f"The case {name!a} of the smoke test has the target_model {target!a}, but the model is not a "
-                "multi-model one. Remove target_model."
-            )
-        if deployment.mode == "Direct" and hostname not in hostnames:
-            yield (
-                f"The case {name!a} of the smoke test has the target_container_hostname {hostname!a}, but the model is "
-                f"in Direct mode with the containers {', '.join(map(str, hostnames))}. Set target_container_hostname "
-                "to one of them."
-            )
-        if hostname and deployment.mode != "Direct":
-            yield (
-                f"The case {name!a} of the smoke test has a target_container_hostname, but the model is not in Direct "
-                "mode. Remove target_container_hostname."
-            )
-        if size > MAXIMUM_BODY_BYTES and not is_asynchronous(deployment.config):
-            yield (
-                f"The case {name!a} of the smoke test has a body of {size} bytes. An endpoint that is not asynchronous "
-                f"accepts at most {MAXIMUM_BODY_BYTES} bytes. Use a smaller body."
-            )
-        elif is_serverless(deployment.config) and size > MAXIMUM_SERVERLESS_BODY_BYTES:
-            yield (
-                f"The case {name!a} of the smoke test has a body of {size} bytes. A serverless endpoint accepts at "
-                f"most {MAXIMUM_SERVERLESS_BODY_BYTES} bytes. Use a smaller body."
-            )

@@ -45,6 +45,11 @@ class Deployment:
         return variants
 
     @property
+    def called(self) -> tuple[list[int], list[dict[str, Any]], str, dict[str, Any]]:
+        """What the smoke test calls, as arguments of `suite_rules.refusals`."""
+        return self.body_sizes, self.containers, self.mode, self.config
+
+    @property
     def fleet(self) -> list[dict[str, Any]]:
         """The production variants with the number of instances that they have after the deployment.
 

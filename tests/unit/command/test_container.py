@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,7 @@ def test_a_model_that_passes(tmp_path: Path, container: str, capsys: pytest.Capt
         ("good", {"expect": "label == 'negative'"}, 'returned false for the response \'{"label": "positive"}\''),
         ("fail", {}, "the container returned 500: it failed"),
         ("good", {"target_model": "a.tar.gz"}, "a case with TargetModel requires --endpoint"),
+        ("good", {"target_variant": "Gpu", "expect": "`false`"}, "returned false"),
     ],
 )
 def test_a_model_that_fails(
@@ -57,6 +59,17 @@ def test_a_model_that_fails(
 ) -> None:
     assert check(suite(tmp_path, text, **more), "--container", container) == 1
     assert message in capsys.readouterr().out
+
+
+def test_a_case_speaks_to_a_container_like_a_client(tmp_path: Path, container: str) -> None:
+    members: Any = {
+        "accept": "text/event-stream",
+        "stream": True,
+        "custom_attributes": "tenant=one",
+        "expect": "text == 'positive' && events[1].attributes == 'tenant=one'",
+    }
+
+    assert check(suite(tmp_path, **members), "--container", container) == 0
 
 
 @pytest.mark.parametrize(

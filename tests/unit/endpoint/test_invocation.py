@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import EventStreamError
 
 from promotion.endpoint import invocation
 from promotion.endpoint.smoke_test import validated
@@ -47,6 +48,9 @@ class Runtime:
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
         return {"Body": io.BytesIO(self._next(request))}
+
+    def invoke_endpoint_with_response_stream(self, **request: Any) -> dict[str, Any]:
+        return {"Body": self._next(request), "ContentType": "text/event-stream"}
 
     def invoke_endpoint_async(self, **request: Any) -> dict[str, Any]:
         return dict(self._next(request))
@@ -103,15 +107,61 @@ def test_a_model_error_is_not_retried() -> None:
         ({}, {}),
         ({"target_model": "en.tar.gz"}, {"TargetModel": "en.tar.gz"}),
         ({"target_container_hostname": "second"}, {"TargetContainerHostname": "second"}),
+        ({"target_variant": "Gpu"}, {"TargetVariant": "Gpu"}),
+        ({"custom_attributes": "tenant=one"}, {"CustomAttributes": "tenant=one"}),
+        ({"session_id": "NEW_SESSION"}, {"SessionId": "NEW_SESSION"}),
+        ({"enable_explanations": "`true`"}, {"EnableExplanations": "`true`"}),
+        ({"inference_component_name": "reviews"}, {"InferenceComponentName": "reviews"}),
+        ({"prefix_aware_id": "reviews"}, {"PrefixAwareId": "reviews"}),
     ],
 )
-def test_a_case_can_select_the_model_or_the_container(given: dict[str, str], members: dict[str, str]) -> None:
+def test_a_case_can_set_the_members_of_the_request(given: dict[str, str], members: dict[str, str]) -> None:
     runtime = Runtime(b"{}")
 
     invocation.invoke(runtime, "reviews-qa", case(**given), b"{}")
 
     (request,) = runtime.requests
-    assert {key: value for key, value in request.items() if key.startswith("Target")} == members
+    always = {"EndpointName", "Body", "InferenceId", "ContentType", "Accept"}
+    assert {key: value for key, value in request.items() if key not in always} == members
+
+
+def parts(*contents: bytes) -> Any:
+    return [{"PayloadPart": {"Bytes": content}} for content in contents]
+
+
+def test_the_parts_of_a_stream_are_joined() -> None:
+    runtime = Runtime(parts(b'data: {"choi', b'ces": []}\n\n'))
+
+    response = invocation.invoke(runtime, "reviews-qa", case(stream=True, custom_attributes="a"), b"{}")
+
+    assert (response.body, response.error) == (b'data: {"choices": []}\n\n', None)
+    assert response.content_type == "text/event-stream"
+    assert runtime.requests[0]["CustomAttributes"] == "a"
+
+
+def test_a_stream_is_read_up_to_the_maximum() -> None:
+    def endless() -> Any:
+        for _ in range(100):
+            yield from parts(b"x" * 1024**2)
+        raise AssertionError("It would be read to its end.")
+
+    response = invocation.invoke(Runtime(endless()), "reviews-qa", case(stream=True), b"{}")
+
+    assert response.error == "the response is larger than 6291456 bytes"
+
+
+def test_a_stream_that_breaks_off_is_an_error_of_the_model() -> None:
+    def broken() -> Any:
+        yield from parts(b"one")
+        message = "Your model primary did not complete sending the inference response in the allotted time."
+        raise EventStreamError(
+            {"Error": {"Code": "ModelStreamError", "Message": message}}, "InvokeEndpointWithResponseStream"
+        )
+
+    response = invocation.invoke(Runtime(broken()), "reviews-qa", case(stream=True), b"{}")
+
+    assert response.error == "ModelStreamError. A response stream must end within 8 minutes"
+    assert "allotted time" in response.model_message
 
 
 def test_a_case_without_target_keys_is_supported() -> None:
@@ -181,9 +231,11 @@ class Echo:
 
     def __init__(self) -> None:
         self.bodies: list[bytes | str] = []
+        self.variants: list[str | None] = []
 
-    def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def invoke_endpoint(self, Body: bytes, **request: Any) -> dict[str, Any]:  # noqa: N803
         self.bodies.append(Body)
+        self.variants.append(request.get("TargetVariant"))
         return {"Body": io.BytesIO(Body)}
 
     def invoke_endpoint_async(self, InputLocation: str, **_: Any) -> dict[str, str]:  # noqa: N803
@@ -204,8 +256,12 @@ def suite(*cases: dict[str, Any], **members: Any) -> dict[str, Any]:
 TWO = suite({"body": "a", "expect": "@ == 'a'"}, {"body_uri": BODY, "expect": "@ == 'b'"}, repeat=2)
 
 
-def run(endpoint: Any, s3: Any, whole: dict[str, Any], folder: str | None = None, seconds: float = 840) -> Any:
-    return invocation.run(endpoint, s3, "reviews-qa", whole, folder=folder, owner=OWNER, seconds=seconds)
+def run(
+    endpoint: Any, s3: Any, whole: dict[str, Any], folder: str | None = None, seconds: float = 840, *variants: str
+) -> Any:
+    return invocation.run(
+        endpoint, s3, "reviews-qa", whole, folder=folder, owner=OWNER, seconds=seconds, variants=variants
+    )
 
 
 @pytest.mark.parametrize("folder", [None, "s3://stage/smoke-test/reviews/"])
@@ -227,6 +283,50 @@ def test_a_wrong_response_ends_the_test(clock: list[float], folder: str | None) 
 
     assert verdict["reason"].startswith("1 of 1 responses were wrong. ")
     assert len(endpoint.bodies) < 1000
+
+
+def test_each_variant_is_called_with_each_case_unless_the_case_names_one(clock: list[float]) -> None:
+    endpoint = Echo()
+    cases = suite({"body": "a", "expect": "@ == 'a'"}, {"body": "b", "expect": "@ == 'b'", "target_variant": "Gpu"})
+
+    verdict = run(endpoint, Bucket({}, clock), cases, None, 840, "Cpu", "Gpu")
+
+    assert verdict["passed"], verdict
+    assert verdict["invocations"] == 3
+    assert sorted(zip(endpoint.bodies, endpoint.variants, strict=True)) == [
+        (b"a", "Cpu"),
+        (b"a", "Gpu"),
+        (b"b", "Gpu"),
+    ]
+
+
+def test_a_wrong_response_names_the_variant(clock: list[float]) -> None:
+    class OneIsWrong(Echo):
+        def invoke_endpoint(self, Body: bytes, **request: Any) -> dict[str, Any]:  # noqa: N803
+            return {"Body": io.BytesIO(b"wrong" if request["TargetVariant"] == "Gpu" else Body)}
+
+    verdict = run(OneIsWrong(), None, suite({"body": "a", "expect": "@ == 'a'"}), None, 840, "Cpu", "Gpu")
+
+    assert "The first was to cases[0] on the variant Gpu: expect returned false" in verdict["reason"]
+
+
+@pytest.mark.parametrize("variants", [(), ("AllTraffic",)])
+def test_the_only_variant_is_not_named_in_requests(clock: list[float], variants: tuple[str, ...]) -> None:
+    endpoint = Echo()
+
+    run(endpoint, None, suite({"body": "a", "expect": "@ == 'a'"}), None, 840, *variants)
+
+    assert endpoint.variants == [None]
+
+
+def test_an_asynchronous_endpoint_chooses_the_variant_itself(clock: list[float]) -> None:
+    endpoint = Echo()
+    folder = "s3://stage/smoke-test/reviews/"
+
+    verdict = run(endpoint, Bucket({}, clock), suite({"body": "a", "expect": "@ == 'a'"}), folder, 840, "Cpu", "Gpu")
+
+    assert verdict["passed"], verdict
+    assert verdict["invocations"] == 1
 
 
 def test_a_request_body_that_cannot_be_read_fails_the_test(clock: list[float]) -> None:

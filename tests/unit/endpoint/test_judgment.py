@@ -90,6 +90,43 @@ def test_a_response_is_wrong_if_the_expression_is_not_true(expect: str, body: by
     assert result in (wrong.details or "")
 
 
+@pytest.mark.parametrize(
+    ("expect", "body", "content_type"),
+    [
+        ("[0][0] > `0.9`", b"0.98,0.01", "text/csv"),
+        ("[1].label == 'b'", b'{"label": "a"}\n{"label": "b"}', "application/jsonlines"),
+        ("text == 'Hi'", b'data: {"token": {"text": "Hi"}}\n\n', "text/event-stream"),
+    ],
+)
+def test_a_response_is_right_if_the_expression_is_true_for_its_content_type(
+    expect: str, body: bytes, content_type: str
+) -> None:
+    assert wrong_response(case(expect=expect), Response(1, body, content_type=content_type)) is None
+
+
+def test_an_unusual_response_is_explained_without_its_text() -> None:
+    page = Response(1, b"<html>a-secret", content_type="text/html; name=a-secret")
+
+    wrong = wrong_response(case(), page)
+
+    assert wrong is not None
+    assert wrong.problem == (
+        "expect returned false, not true. The response is an HTML page, such as the error page of a web server in the "
+        "container"
+    )
+    assert "with the content type 'text/html; name=a-secret'" in (wrong.details or "")
+
+
+def test_the_explanation_of_an_error_follows_it() -> None:
+    error = Response(1, error="ModelError. The container has too many requests", model_message="a-secret")
+
+    found = judged([error])
+
+    assert found["reason"] == (
+        "1 of 1 invocations failed. The first was cases[0]: ModelError. The container has too many requests."
+    )
+
+
 def test_a_wrong_response_is_shortened_and_escaped() -> None:
     wrong = wrong_response(case(), Response(1, b"\x1b[31m\r\n<script>" + b"x" * 10_000))
 

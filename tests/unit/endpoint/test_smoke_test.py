@@ -46,6 +46,20 @@ def test_a_suite_requires_only_one_case() -> None:
     }
 
 
+def test_a_case_can_set_every_member_of_the_request() -> None:
+    members = {
+        "custom_attributes": "tenant=one",
+        "target_variant": "Gpu",
+        "session_id": "NEW_SESSION",
+        "enable_explanations": "`true`",
+        "prefix_aware_id": "reviews",
+        "inference_component_name": "reviews-qa",
+    }
+
+    assert case(**members) == case() | members
+    assert case(stream=True) == case() | {"stream": True}
+
+
 def test_a_validated_suite_is_valid() -> None:
     whole = suite(repeat=3, maximum_error_rate=0.1)
 
@@ -85,7 +99,22 @@ def test_repeat_and_concurrency_become_integers(key: str, maximum: int, number: 
         ({"cases": [CASE | {"expect": "size(@) == `1`"}]}, "cases[0].expect is not a valid JMESPath expression"),
         ({"cases": [CASE | {"target_model": ""}]}, "cases[0].target_model must be a string"),
         ({"cases": [CASE | {"target_container_hostname": 1}]}, "cases[0].target_container_hostname must be a string"),
-        ({"cases": [CASE | {"inference_component_name": "x"}]}, "inference_component_name is not supported"),
+        ({"cases": [CASE | {"inference_component_name": "a b"}]}, "inference_component_name must be a string"),
+        ({"cases": [CASE | {"TargetVariant": "x"}]}, "'TargetVariant' (did you mean \"target_variant\"?)"),
+        ({"cases": [CASE | {"custom_atributes": "x"}]}, '(did you mean "custom_attributes"?)'),
+        ({"cases": [CASE | {"streaming": True}]}, '(did you mean "stream"?)'),
+        ({"cases": [CASE | {"custom_attributes": ""}]}, "custom_attributes must be a string of up to 1,024"),
+        ({"cases": [CASE | {"session_id": "a b"}]}, "session_id must be NEW_SESSION or the ID of a session"),
+        ({"cases": [CASE | {"enable_explanations": "x" * 65}]}, "enable_explanations must be a JMESPath expression"),
+        ({"cases": [CASE | {"stream": "yes"}]}, "cases[0].stream must be true or false"),
+        (
+            {"cases": [CASE | {"stream": True, "target_model": "a"}]},
+            "cases[0] has both stream and target_model, but InvokeEndpointWithResponseStream has no TargetModel",
+        ),
+        (
+            {"cases": [CASE | {"stream": True, "session_id": "NEW_SESSION"}]},
+            "a response stream cannot create a session",
+        ),
         ({"cases": [CASE | {"content_type": None}]}, "cases[0].content_type must be a string"),
         ({"cases": [CASE | {"accept": ["x"]}]}, "cases[0].accept must be a string"),
         ({"cases": [{"name": "x", "expect": "a"}]}, "cases[0] must have either body or body_uri"),

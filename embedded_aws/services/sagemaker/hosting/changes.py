@@ -15,6 +15,8 @@ from embedded_aws.services.sagemaker.hosting.fleet import Fleet
 
 # The time limit of an invocation: "Your model container must respond within 60 seconds" (InvokeEndpoint).
 INVOCATION_SECONDS = 60.0
+# "60 seconds for regular responses and 8 minutes for streaming responses" (hosting-faqs.html)
+STREAMING_SECONDS = 480.0
 _ALARM_POLL_SECONDS = 0.2
 
 

@@ -29,6 +29,7 @@ from embedded_aws.services.sagemaker.log_streams import LogStream
 SERVING_SCRIPT = Path(__file__).with_name("serving.py")
 _OPT_ML_MODEL = "/opt/ml/model"
 _LAST_WORDS_SECONDS = 1.0
+_LARGEST_PART = 65_536
 # These containers import the script from code/ in the model and ignore SAGEMAKER_SUBMIT_DIRECTORY: `code_dir` in
 # https://github.com/aws/sagemaker-inference-toolkit/blob/master/src/sagemaker_inference/environment.py, which the
 # toolkits for PyTorch, MXNet and Hugging Face use. Without a script they serve with default functions for the files of
@@ -75,11 +76,13 @@ class ModelDataError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """A container's HTTP response."""
+    """A container's HTTP response. `parts` are those of a response that is streamed, whose `body` is empty."""
 
     status: int
     content_type: str
     body: bytes
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    parts: Iterator[bytes] = dataclasses.field(default_factory=lambda: iter(()))
 
 
 class Container:
@@ -151,6 +154,44 @@ class Container:
         except (OSError, http.client.HTTPException) as error:
             raise ContainerError(f"The container {self.name} did not respond: {error}") from error
 
+    def stream(self, body: bytes, headers: dict[str, str], timeout: float) -> Response:
+        """Send a request to /invocations, and return the response as soon as it begins, unless it is an error.
+
+        Its parts raise TimeoutError if they do not end within `timeout` seconds, or ContainerError if they break off.
+        Raise the errors of `invoke`.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            self._restart_if_dead()
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=max(timeout, 0.1))
+            connection.request("POST", "/invocations", body, headers)
+            response = connection.getresponse()
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise ContainerError(f"The container {self.name} did not respond: {error}") from error
+        parts = self._parts(connection, response, deadline)
+        if response.status >= 400:
+            return _response(response, b"".join(parts))
+        return dataclasses.replace(_response(response, b""), parts=parts)
+
+    def _parts(
+        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float
+    ) -> Iterator[bytes]:
+        try:
+            while True:
+                if connection.sock is not None:
+                    connection.sock.settimeout(max(deadline - time.monotonic(), 0.01))
+                if not (part := response.read1(_LARGEST_PART)):
+                    return
+                yield part
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise ContainerError(f"The container {self.name} broke off its response: {error}") from error
+        finally:
+            connection.close()
+
     def stop(self) -> None:
         """Kill the process."""
         process, self._process = self._process, None
@@ -174,7 +215,7 @@ class Container:
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return Response(response.status, response.getheader("Content-Type", ""), response.read())
+            return _response(response, response.read())
         finally:
             connection.close()
 
@@ -259,3 +300,8 @@ class Container:
             "SM_MODEL_DIR": str(self.model_dir),
             "SM_ADDITIONAL_MODEL_DATA_SOURCES": json.dumps(channels),
         }
+
+
+def _response(response: http.client.HTTPResponse, body: bytes) -> Response:
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Response(response.status, response.getheader("Content-Type", ""), body, headers)

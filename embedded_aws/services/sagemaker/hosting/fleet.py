@@ -51,6 +51,7 @@ class Request:
     custom_attributes: str = ""
     container: str = ""
     model: str = ""
+    session: str = ""
 
 
 class Variant:
@@ -113,6 +114,21 @@ class Variant:
             response = self._invoke(container, step, request.accept if container is self._containers[-1] else "*/*")
         return response
 
+    def stream(self, request: Request) -> Response:
+        """Return the response of the container, whose parts it streams. Raise TargetError or ModelFailedError.
+
+        Assumed: the last container of a pipeline streams.
+        """
+        if self._multi_model:
+            raise TargetError("TargetModel is required to invoke a multi-model endpoint.")
+        if request.container and not self._direct:
+            raise TargetError("TargetContainerHostname is only supported for endpoints in Direct mode.")
+        chosen = self._chosen(request.container) if self._direct else self._containers[-1]
+        for container in [] if self._direct else self._containers[:-1]:
+            before = self._invoke(container, request, "*/*")
+            request = dataclasses.replace(request, body=before.body, content_type=before.content_type)
+        return self._invoke(chosen, request, request.accept, stream=True)
+
     def stop(self) -> None:
         """Stop and remove all containers."""
         for container in [*self._containers, *self._loaded.values()]:
@@ -173,12 +189,18 @@ class Variant:
             return self._loaded[request.model]
 
     @staticmethod
-    def _invoke(container: Container, request: Request, accept: str) -> Response:
+    def _invoke(container: Container, request: Request, accept: str, *, stream: bool = False) -> Response:
         headers = {"Content-Type": request.content_type, "Accept": accept}
-        if request.custom_attributes:
-            headers["X-Amzn-SageMaker-Custom-Attributes"] = request.custom_attributes
+        for name, value in (
+            ("X-Amzn-SageMaker-Custom-Attributes", request.custom_attributes),
+            # "Stateful inference with Amazon SageMaker models" (stateful-sessions.html)
+            ("X-Amzn-SageMaker-Session-Id", request.session),
+        ):
+            if value:
+                headers[name] = value
         try:
-            response = container.invoke(request.body, headers, request.timeout)
+            send = container.stream if stream else container.invoke
+            response = send(request.body, headers, request.timeout)
         except TimeoutError as error:
             raise ModelFailedError(
                 container.name,

@@ -1,7 +1,7 @@
-"""InvokeEndpoint and InvokeEndpointAsync, served by the endpoint's containers.
+"""InvokeEndpoint, InvokeEndpointWithResponseStream and InvokeEndpointAsync, served by the endpoint's containers.
 
-https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
-API_runtime_InvokeEndpointAsync.html
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html,
+API_runtime_InvokeEndpointWithResponseStream.html and API_runtime_InvokeEndpointAsync.html
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.sagemaker.models import sagemaker_backends
+from moto.sagemakerruntime import urls
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
 from embedded_aws.kernel.background import Background
@@ -21,8 +25,8 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
-from embedded_aws.services.sagemaker.hosting import changes, components, data_capture
-from embedded_aws.services.sagemaker.hosting.containers import Response
+from embedded_aws.services.sagemaker.hosting import changes, components, data_capture, event_stream
+from embedded_aws.services.sagemaker.hosting.containers import ContainerError, Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
 
@@ -30,8 +34,10 @@ LARGEST_BODY = 6_291_456
 _LARGEST_SERVERLESS_BODY = 4 * 1024 * 1024
 _LARGEST_ASYNC_BODY = 128_000
 _PREFIX = "X-Amzn-SageMaker-"
+_STREAM = "invocations-response-stream"
 
 patches = Patches("5.2.5")
+_infer_host_in_moto = DomainDispatcherApplication.infer_service_region_host
 _background: Background
 
 
@@ -64,29 +70,31 @@ def install(host: Host) -> None:
 patches.replace(SageMakerRuntimeResponse, "use_raw_body", True, "moto decodes bodies as UTF-8.")
 
 
+patches.replace(
+    urls,
+    "url_paths",
+    {**urls.url_paths, f"{{0}}/endpoints/(?P<name>[^/]+)/{_STREAM}$": urls.response.dispatch},
+    "moto does not implement InvokeEndpointWithResponseStream.",
+)
+
+
+@patches.replaces(
+    DomainDispatcherApplication,
+    "infer_service_region_host",
+    "moto tells SageMaker's runtime from its API by the last characters of the path, which this operation lacks.",
+)
+def _infer_host(application: Any, environ: dict[str, Any], path: str) -> str | None:
+    known = environ.get("PATH_INFO", "").removesuffix("-response-stream")
+    host: str | None = _infer_host_in_moto(application, {**environ, "PATH_INFO": known}, path)
+    return host
+
+
 @patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto responds without running a container.")
 def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
-    endpoint = _endpoint(response)
-    headers = response.headers
-    if "AsyncInferenceConfig" in endpoint.config:
-        raise _invalid(
-            f"Endpoint {endpoint.name} of type async does not support InvokeEndpoint. Use InvokeEndpointAsync."
-        )
-    serverless = any("ServerlessConfig" in variant for variant in endpoint.config["ProductionVariants"])
-    largest = _LARGEST_SERVERLESS_BODY if serverless else LARGEST_BODY
-    if len(response.raw_body) > largest:
-        raise _invalid(
-            "1 validation error detected: Value at 'body' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {largest}"
-        )
-    request = Request(
-        body=response.raw_body,
-        content_type=headers.get("Content-Type", "application/octet-stream"),
-        accept=headers.get("Accept", "*/*"),
-        timeout=changes.INVOCATION_SECONDS,
-        custom_attributes=headers.get(f"{_PREFIX}Custom-Attributes", ""),
-        container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
-        model=headers.get(f"{_PREFIX}Target-Model", ""),
+    endpoint, headers = _endpoint(response), response.headers
+    request = _request(response, endpoint, "InvokeEndpoint", changes.INVOCATION_SECONDS)
+    request = dataclasses.replace(
+        request, accept=headers.get("Accept", "*/*"), model=headers.get(f"{_PREFIX}Target-Model", "")
     )
     component = headers.get(f"{_PREFIX}Inference-Component", "")
     if endpoint.hosts_components or component:
@@ -100,7 +108,81 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
         (request.content_type, request.body),
         (result.content_type, result.body),
     )
-    return 200, {"Content-Type": result.content_type, "x-Amzn-Invoked-Production-Variant": variant}, result.body
+    return 200, {"Content-Type": result.content_type, **_returned_headers(result, variant)}, result.body
+
+
+@patches.replaces(
+    SageMakerRuntimeResponse,
+    "invoke_endpoint_with_response_stream",
+    "moto does not implement InvokeEndpointWithResponseStream.",
+    adds=True,
+)
+def _invoke_endpoint_with_response_stream(response: SageMakerRuntimeResponse) -> Any:
+    endpoint, headers = _endpoint(response), response.headers
+    request = _request(response, endpoint, "InvokeEndpointWithResponseStream", changes.STREAMING_SECONDS)
+    request = dataclasses.replace(request, accept=headers.get(f"{_PREFIX}Accept", "*/*"))
+    target, component = headers.get(f"{_PREFIX}Target-Variant", ""), headers.get(f"{_PREFIX}Inference-Component", "")
+    with ExitStack() as use:
+        if endpoint.hosts_components or component:
+            serving = _serving_component(endpoint, component)
+            variant, name = _with_capacity(use.enter_context(serving.variant())), serving.variant_name or ""
+        else:
+            variant = _found(use.enter_context(endpoint.variant(target)), endpoint, target)
+            name = variant.name
+        try:
+            result = variant.stream(request)
+        except TargetError as error:
+            raise _invalid(str(error)) from error
+        except ModelFailedError as failure:
+            raise ModelError(endpoint, variant, failure) from failure
+        # The fleet is in use until the last part.
+        body = _events(result.parts, use.pop_all())
+    returned = {f"{_PREFIX}Content-Type": result.content_type, **_returned_headers(result, name)}
+    return 200, {"Content-Type": event_stream.CONTENT_TYPE, **returned}, body
+
+
+def _events(parts: Iterator[bytes], use: ExitStack) -> Iterator[bytes]:
+    """Yield a PayloadPart for each part, and the error that ends them (API_runtime_ResponseStream.html)."""
+    with use:
+        try:
+            for part in parts:
+                yield event_stream.event("PayloadPart", part)
+        except TimeoutError:
+            # The message is the one that users report; AWS documents the code.
+            message = "Your model did not complete sending the inference response in the allotted time."
+            yield event_stream.error("ModelStreamError", message, "ModelInvocationTimeExceeded")
+        except ContainerError as error:
+            yield event_stream.error("ModelStreamError", str(error), "StreamBroken")
+
+
+def _request(response: SageMakerRuntimeResponse, endpoint: Endpoint, operation: str, seconds: float) -> Request:
+    """Return the members of a request that are the same with and without streaming."""
+    headers = response.headers
+    if "AsyncInferenceConfig" in endpoint.config:
+        raise _invalid(f"Endpoint {endpoint.name} of type async does not support {operation}. Use InvokeEndpointAsync.")
+    serverless = any("ServerlessConfig" in variant for variant in endpoint.config["ProductionVariants"])
+    largest = _LARGEST_SERVERLESS_BODY if serverless else LARGEST_BODY
+    if len(response.raw_body) > largest:
+        raise _invalid(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {largest}"
+        )
+    return Request(
+        body=response.raw_body,
+        content_type=headers.get("Content-Type", "application/octet-stream"),
+        accept="*/*",
+        timeout=seconds,
+        custom_attributes=headers.get(f"{_PREFIX}Custom-Attributes", ""),
+        container=headers.get(f"{_PREFIX}Target-Container-Hostname", ""),
+        session=headers.get(f"{_PREFIX}Session-Id", ""),
+    )
+
+
+def _returned_headers(result: Response, variant: str) -> dict[str, str]:
+    """Return the headers about the invocation; the code of the model sets those that are not the variant's."""
+    names = (f"{_PREFIX}Custom-Attributes", f"{_PREFIX}New-Session-Id", f"{_PREFIX}Closed-Session-Id")
+    returned = {name: result.headers[name.lower()] for name in names if name.lower() in result.headers}
+    return {"x-Amzn-Invoked-Production-Variant": variant, **returned}
 
 
 @patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint_async", "moto responds without running a container.")
@@ -215,18 +297,34 @@ def _endpoint(response: SageMakerRuntimeResponse) -> Endpoint:
 def _invoke(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Response, str]:
     """Return the response and the name of the variant that served the request."""
     with endpoint.variant(target_variant) as variant:
-        if variant is None:
-            raise _invalid(f"Variant {target_variant} not found for endpoint {endpoint.name}.")
-        try:
-            return variant.invoke(request), variant.name
-        except TargetError as error:
-            raise _invalid(str(error)) from error
-        except ModelFailedError as failure:
-            raise ModelError(endpoint, variant, failure) from failure
+        found = _found(variant, endpoint, target_variant)
+        return _answer(endpoint, found, request), found.name
 
 
 def _invoke_component(endpoint: Endpoint, request: Request, name: str) -> tuple[Response, str]:
-    """Return the response of an inference component and the name of its variant.
+    """Return the response of an inference component and the name of its variant."""
+    serving = _serving_component(endpoint, name)
+    with serving.variant() as variant:
+        return _answer(endpoint, _with_capacity(variant), request), serving.variant_name or ""
+
+
+def _answer(endpoint: Endpoint, variant: Variant, request: Request) -> Response:
+    try:
+        return variant.invoke(request)
+    except TargetError as error:
+        raise _invalid(str(error)) from error
+    except ModelFailedError as failure:
+        raise ModelError(endpoint, variant, failure) from failure
+
+
+def _found(variant: Variant | None, endpoint: Endpoint, target: str) -> Variant:
+    if variant is None:
+        raise _invalid(f"Variant {target} not found for endpoint {endpoint.name}.")
+    return variant
+
+
+def _serving_component(endpoint: Endpoint, name: str) -> components.Component:
+    """Return the component that serves a request for the component `name`: itself, or its base component.
 
     The message without a name is what users report, such as https://github.com/langchain-ai/langchain/issues/16150. The
     other messages are assumed.
@@ -245,20 +343,17 @@ def _invoke_component(endpoint: Endpoint, request: Request, name: str) -> tuple[
     component = found.get(name.lower())
     if component is None or component.endpoint is not endpoint or component.status in ("Creating", "Failed"):
         raise _invalid(f"Inference Component {name} of endpoint {endpoint.name} not found.")
-    serving = found[component.base.lower()] if component.base else component
-    with serving.variant() as variant:
-        if variant is None:
-            raise _invalid(
-                "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
-                "in-progress (if configured) or try to increase the capacity by invoking "
-                "UpdateInferenceComponentRuntimeConfig API."
-            )
-        try:
-            return variant.invoke(request), serving.variant_name or ""
-        except TargetError as error:
-            raise _invalid(str(error)) from error
-        except ModelFailedError as failure:
-            raise ModelError(endpoint, variant, failure) from failure
+    return found[component.base.lower()] if component.base else component
+
+
+def _with_capacity(variant: Variant | None) -> Variant:
+    if variant is None:
+        raise _invalid(
+            "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+            "in-progress (if configured) or try to increase the capacity by invoking "
+            "UpdateInferenceComponentRuntimeConfig API."
+        )
+    return variant
 
 
 def _invalid(message: str) -> ApiError:

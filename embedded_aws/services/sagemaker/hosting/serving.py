@@ -6,6 +6,7 @@ The functions of a script and their defaults: https://sagemaker.readthedocs.io/e
 
 import csv
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,27 @@ JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
 
 class UnsupportedFormatError(Exception):
     """A content type that the default functions do not support."""
+
+
+class Context:
+    """The context of a request, for functions with one more parameter than usual.
+
+    Its methods are those of TorchServe's Context, for one request (https://pytorch.org/serve/custom_service.html); the
+    toolkits pass it on (`_run_handle_function` in
+    https://github.com/aws/sagemaker-inference-toolkit/blob/master/src/sagemaker_inference/transformer.py).
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self.response_headers: dict[str, str] = {}
+
+    def get_request_header(self, idx: int, key: str) -> str | None:
+        """Return a header of the request."""
+        return next((value for name, value in self._headers.items() if name.lower() == key.lower()), None)
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:
+        """Set a header of the response."""
+        self.response_headers[key] = value
 
 
 class Model:
@@ -36,22 +59,37 @@ class Model:
             raise AttributeError(f"{script.__file__} does not define model_fn.")
         self._loaded = script.model_fn(model_dir)
 
-    def respond(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
-        """Return the body and the content type of the response to a request."""
+    def respond(
+        self, body: bytes, content_type: str, accept: str, context: Context
+    ) -> tuple[bytes | Iterator[Any], str]:
+        """Return the body and the content type of the response to a request.
+
+        The body is an iterator if the script returns one: images that stream, such as those of LMI and TGI, send parts
+        as the model generates them.
+        """
         base_type = content_type.partition(";")[0].strip().lower()
         data = body.decode() if base_type in (JSON, CSV, TEXT) else body
         with self._request_lock:
             if hasattr(self._script, "transform_fn"):
-                result = self._script.transform_fn(self._loaded, data, content_type, accept)
+                result = _call(context, self._script.transform_fn, self._loaded, data, content_type, accept)
             else:
-                decoded = self._function("input_fn", decode)(data, content_type)
-                prediction = self._function("predict_fn", predict)(decoded, self._loaded)
-                result = self._function("output_fn", encode)(prediction, accept)
+                decoded = _call(context, self._function("input_fn", decode), data, content_type)
+                prediction = _call(context, self._function("predict_fn", predict), decoded, self._loaded)
+                result = _call(context, self._function("output_fn", encode), prediction, accept)
         response, response_type = result if isinstance(result, tuple) else (result, accept)
-        return (response.encode() if isinstance(response, str) else bytes(response)), response_type
+        return (response if isinstance(response, Iterator) else _bytes(response)), response_type
 
     def _function(self, name: str, default: Any) -> Any:
         return getattr(self._script, name, default)
+
+
+def _call(context: Context, function: Any, *arguments: Any) -> Any:
+    wants_context = len(inspect.signature(function).parameters) == len(arguments) + 1
+    return function(*arguments, context) if wants_context else function(*arguments)
+
+
+def _bytes(part: Any) -> bytes:
+    return part.encode() if isinstance(part, str) else bytes(part)
 
 
 def decode(data: Any, content_type: str) -> Any:
@@ -113,28 +151,47 @@ class Handler(BaseHTTPRequestHandler):
         accept = self.headers.get("Accept", "*/*")
         if accept == "*/*":
             accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
+        context = Context(dict(self.headers.items()))
         try:
             model = cast(Server, self.server).model
-            response, response_type = model.respond(body, self.headers.get("Content-Type", JSON), accept)
+            response, response_type = model.respond(body, self.headers.get("Content-Type", JSON), accept, context)
         except UnsupportedFormatError as error:
             self._respond(415, str(error).encode(), TEXT)
         except Exception as error:  # noqa: BLE001 - any error of the script is the model's response
             traceback.print_exc()
             self._respond(500, f"{error}\n{traceback.format_exc()}".encode(), TEXT)
         else:
-            self._respond(200, response, response_type)
+            if isinstance(response, bytes):
+                self._respond(200, response, response_type, context.response_headers)
+            else:
+                self._stream(response, response_type, context.response_headers)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Log all requests but health checks."""
         if self.path != "/ping":
             print(f"{self.address_string()} - {format % arguments}")
 
-    def _respond(self, status: int, body: bytes, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+    def _respond(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        self._begin(status, {"Content-Type": content_type, "Content-Length": str(len(body)), **(headers or {})})
         self.wfile.write(body)
+
+    def _stream(self, parts: Iterator[Any], content_type: str, headers: Mapping[str, str]) -> None:
+        """Send the parts in chunks. If the script fails, the connection ends without the last chunk."""
+        self._begin(200, {"Content-Type": content_type, "Transfer-Encoding": "chunked", **headers})
+        try:
+            for part in map(_bytes, parts):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if part else b"")
+        except Exception:  # noqa: BLE001 - the status has been sent
+            traceback.print_exc()
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
 
 
 def load(path: Path) -> ModuleType:
