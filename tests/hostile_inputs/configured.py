@@ -84,7 +84,7 @@ def documents() -> Iterator[Hostile]:
         ),
         ("with a tag twice", {"Tags": [{"Key": "a", "Value": "1"}] * 2}, "Tags has the Key 'a' twice"),
         ("with a tag of a line break", {"Tags": [{"Key": "a\nb", "Value": "1"}]}, r"Tags[0].Key is 'a\nb'"),
-        ("with 51 tags", {"Tags": [{"Key": f"k{n}", "Value": ""} for n in range(51)]}, "Tags"),
+        ("with 51 tags", {"Tags": [{"Key": f"k{n}", "Value": ""} for n in range(51)]}, "Tags has 51 members"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):
         yield hostile(what, functools.partial(read, document), says)
