@@ -10,6 +10,9 @@ ARGUMENTS ?=
 # The processes of the tests would otherwise compile all that they import, each for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
+# With an arena for each of their many threads, the processes of the tests would keep more memory than they use.
+export MALLOC_ARENA_MAX := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
 	faults-page explore hostile scale probe e2e build deploy

@@ -15,9 +15,9 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from promotion import naming
 from promotion.aws import service_model, strict_json
-from promotion.endpoint import autoscaling, expectation, request_members, smoke_test
+from promotion.endpoint import autoscaling, component, expectation, request_members, smoke_test
 from promotion.history import events, retention
-from promotion.plan import settings
+from promotion.plan import component_settings, settings
 from promotion.record import PromotionRecord
 from promotion.source import admission, model_metrics, quality_gate, request
 
@@ -158,7 +158,10 @@ def _with_default(schema: Schema, defaults: dict[str, Any], name: str) -> Schema
 
 _PART_TEXTS = {
     "EndpointConfig": f"The fields of CreateEndpointConfig: {_API.format('CreateEndpointConfig')}",
-    "DeploymentConfig": f"The field of that name of UpdateEndpoint: {_API.format('UpdateEndpoint')}",
+    "DeploymentConfig": f"The field of that name of UpdateEndpoint: {_API.format('UpdateEndpoint')} With "
+    f"InferenceComponent, that of UpdateInferenceComponent: {_API.format('UpdateInferenceComponent')}",
+    "InferenceComponent": "Serve the model with an inference component on an endpoint of its own, with these fields of "
+    f"its specification and so many copies: {_API.format('InferenceComponentSpecification')}",
     "Model": f"VpcConfig, EnableNetworkIsolation, and PrimaryContainer with Image and Environment, of CreateModel: "
     f"{_API.format('CreateModel')}",
     "InferenceCode": "The inference code of training jobs, instead of their tags or their training code.",
@@ -188,7 +191,13 @@ def of_settings() -> Schema:
     """Return the schema of the settings of an application."""
     parts: dict[str, Schema] = {
         "EndpointConfig": _endpoint_config(),
-        "DeploymentConfig": of_shape(_input("sagemaker", "UpdateEndpoint").members["DeploymentConfig"]),
+        "DeploymentConfig": {
+            "anyOf": [
+                of_shape(_input("sagemaker", operation).members["DeploymentConfig"])
+                for operation in ("UpdateEndpoint", "UpdateInferenceComponent")
+            ]
+        },
+        "InferenceComponent": _component(),
         "Model": _model(),
         "InferenceCode": _object(
             {
@@ -221,6 +230,13 @@ def _input(service: str, operation: str) -> StructureShape:
 def _container() -> StructureShape:
     container: StructureShape = _input("sagemaker", "CreateModel").members["PrimaryContainer"]
     return container
+
+
+def _component() -> Schema:
+    specification = _input("sagemaker", "UpdateInferenceComponent").members["Specification"]
+    members = {name: of_shape(specification.members[name]) for name in component_settings.MEMBERS}
+    copies: Schema = {"type": "integer", "minimum": 1, "default": 1, "description": "The number of copies at first."}
+    return _object({**members, component.COPIES: copies}, ["ComputeResourceRequirements"])
 
 
 def _endpoint_config() -> Schema:

@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import (
 from embedded_aws.gateway import authorization, faults, rates
 from embedded_aws.gateway.server import Server
 from embedded_aws.iam import clients, permissions
-from embedded_aws.kernel import accounts, caches, transport
+from embedded_aws.kernel import accounts, caches, offerings, transport
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.quotas import Limiter, Quotas
@@ -119,6 +119,7 @@ class EmbeddedAws(contextlib.AbstractContextManager["EmbeddedAws"]):
         self.directory.mkdir(parents=True, exist_ok=True)
         patches.apply()
         caches.patches.apply()
+        offerings.patches.apply()
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         gate = authorization.Gate(DomainDispatcherApplication(create_backend_app))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-MISSING = object()
+_MISSING = object()
 
 _Value = TypeVar("_Value")
 _KINDS = (staticmethod, classmethod, property)
@@ -21,7 +21,7 @@ _KINDS = (staticmethod, classmethod, property)
 
 @dataclasses.dataclass(frozen=True)
 class Patch:
-    """One replacement. `original` is moto's value, or MISSING, which is expected only of a patch that `adds`."""
+    """One replacement. `exists` is whether moto has the attribute, which is unexpected only of a patch that `adds`."""
 
     owner: type | ModuleType
     name: str
@@ -29,7 +29,7 @@ class Patch:
     moto: str
     reason: str
     adds: bool
-    original: Any
+    exists: bool
 
     @property
     def target(self) -> str:
@@ -67,11 +67,11 @@ class Patches:
 
     def replace(self, owner: type | ModuleType, name: str, value: Any, reason: str, *, adds: bool = False) -> None:
         """Declare `value` as the replacement of `owner.name`: a static method or property if moto's is one."""
-        original = inspect.getattr_static(owner, name, MISSING)
+        original = inspect.getattr_static(owner, name, _MISSING)
         kind = next((kind for kind in _KINDS if isinstance(original, kind)), None)
         if kind and not isinstance(value, kind):
             value = kind(value)
-        patch = Patch(owner, name, value, self._moto, reason, adds, original)
+        patch = Patch(owner, name, value, self._moto, reason, adds, original is not _MISSING)
         self._patches.append(patch)
         _declared.append(patch)
 

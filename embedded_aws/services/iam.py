@@ -37,12 +37,13 @@ def install(host: Host) -> None:
     patches.apply()
 
 
-@functools.cache
 def _aws_policies() -> dict[str, dict[str, Any]]:
+    """Return all AWS managed policies by name: 12 MB, which are not kept."""
     policies: dict[str, dict[str, Any]] = json.loads(aws_managed_policies_data)
     return policies
 
 
+@functools.cache
 def aws_managed_policy_arns() -> dict[str, str]:
     """Return the ARNs of all AWS managed policies by name."""
     return {name: f"{_AWS_POLICY}{policy['Path']}{name}" for name, policy in _aws_policies().items()}

@@ -219,7 +219,7 @@ class PromotionRecord(TypedDict, total=False):
         dict[str, Any],
         "The DeploymentConfig of the settings; empty without one",
         WrittenBy("Plan copy"),
-        ReadBy("Inspect endpoint, Create alarms, Update endpoint, Check endpoint"),
+        ReadBy("Inspect endpoint, Create alarms, Update endpoint, Check endpoint, endpoint.component"),
     ]
     tags: Annotated[
         dict[str, str],
@@ -259,18 +259,19 @@ class PromotionRecord(TypedDict, total=False):
         WrittenBy("Create model"),
         ReadBy(
             "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
-            "endpoint.state, history.retention, history.rollback, plan.preview, source.quality_gate, source.request, "
-            "Prepare promotion record, history.verification, history.agreement, messages.message, messages.overview"
+            "endpoint.component, endpoint.state, history.retention, history.rollback, plan.preview, "
+            "source.quality_gate, source.request, Prepare promotion record, history.verification, history.agreement, "
+            "messages.message, messages.overview"
         ),
     ]
     endpoint_config_name: Annotated[
         str,
-        "The name of the endpoint config",
+        "The name of the endpoint config; with a component, also that of its model",
         WrittenBy("Create endpoint config"),
         ReadBy(
             "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
-            "endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke test, "
-            "history.verification, plan.preview, history.agreement, notifications.notify_operators"
+            "endpoint.component, endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke "
+            "test, history.verification, plan.preview, history.agreement, notifications.notify_operators"
         ),
     ]
     previous_endpoint_config_name: Annotated[
@@ -281,6 +282,21 @@ class PromotionRecord(TypedDict, total=False):
             "Create alarms, Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, "
             "history.agreement"
         ),
+    ]
+    component: Annotated[
+        dict[str, Any],
+        "InferenceComponent of the settings; empty for an endpoint that hosts its model itself",
+        WrittenBy("Plan copy"),
+        ReadBy(
+            "Preview promotion, Inspect endpoint, Update endpoint, Apply autoscaling, Roll back endpoint, "
+            "endpoint.component, endpoint.target"
+        ),
+    ]
+    previous_component: Annotated[
+        dict[str, Any],
+        "The config of the endpoint, and the specification of the component to roll back to",
+        WrittenBy("Inspect endpoint"),
+        ReadBy("endpoint.component, history.retention"),
     ]
     changing: Annotated[
         bool,

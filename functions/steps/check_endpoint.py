@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from promotion.aws.aws_errors import Meaning, meaning, message
 from promotion.aws.clients import client
 from promotion.endpoint import alarms, guardrails, state
-from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint.target import describe_target
 from promotion.record import PromotionRecord
 from promotion.step import logger, step
 
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # An alarm may have left the ALARM state by the time SageMaker has rolled back, so each check records the alarms.
     alarmed = {*last["alarms"], *_in_alarm(guardrails.alarm_names(record.get("deployment_config", {})))}
     progress = state.progress(
-        describe_endpoint(client("sagemaker"), record["endpoint"]),
+        describe_target(client("sagemaker"), record),
         record["endpoint_config_name"],
         record["previous_endpoint_config_name"] or None,
         last["changing"],

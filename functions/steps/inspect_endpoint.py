@@ -7,8 +7,7 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import start_again
-from promotion.endpoint import alarms, guardrails, ownership, scalable_targets, state, tagging
-from promotion.endpoint.sagemaker import describe_endpoint
+from promotion.endpoint import alarms, component, guardrails, ownership, scalable_targets, state, tagging, target
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records, rollback_target
 from promotion.history.rollback import duplicate_delivery, live_changed_reason, rolled_back_at
@@ -26,7 +25,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     execution, sagemaker, ssm = event["execution"], client("sagemaker"), client("ssm")
     table, endpoint = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"]
     config, is_rollback = record["endpoint_config_name"], record["source_kind"] == "rollback"
-    description, live = describe_endpoint(sagemaker, endpoint), records.live(table, endpoint)
+    found, live = target.describe(sagemaker, record), records.live(table, endpoint)
+    description = found.description
     planned, names = json.loads(event["settings"]), (record["stage"], record["application"])
     current = load(ssm, *names, event["defaults"], event["upstream_account"])
     if not is_rollback and (changed := changes(planned, current)):
@@ -36,13 +36,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
     tags: tagging.Changes = {}
-    if description:
-        actual = ownership.assert_own(sagemaker, description, record["application"], settings)
-        # The record of a rollback is that of the earlier promotion, whose settings may have changed since.
-        record = record | {"tags": record.get("tags", {}) | tagging.of_settings(settings)}
-        tags = tagging.changes(actual, (live or {}).get("tags", {}), record["tags"], settings)
+    if found.endpoint:
+        actual = ownership.assert_own(sagemaker, found.endpoint, record["application"], settings)
+        record, tags = tagging.planned(record, live, actual, settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
-    live = None if is_rollback else live
+    recorded, live = live, None if is_rollback else live
     inspection = state.with_new_settings(state.inspect(description, config, record["created_at"], live), record, live)
     if inspection.outcome == "already_live" and records.is_interrupted(table, endpoint):
         inspection = state.Inspection("update", inspection.previous)
@@ -91,6 +89,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "baking_seconds": guardrails.baking_seconds(deployment_config),
         "rolled_back_at": rolled_back_at(history, record["digest"]),
     }
+    if record.get("component"):
+        record = record | {"previous_component": component.before(found, inspection.previous, recorded)}
     scaling = client("application-autoscaling")
     previous = scalable_targets.read(scaling, endpoint, description, to_restore_whole=True)
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)

@@ -13,7 +13,7 @@ from promotion.copying import image_copier
 from promotion.copying.digest import digest_of, digest_without_images
 from promotion.copying.incoming import Reader
 from promotion.copying.manifest import manifest
-from promotion.endpoint import alarms, tagging
+from promotion.endpoint import tagging
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
@@ -100,9 +100,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             metrics=metrics.values,
             not_pinned=not_pinned,
             tags=tagging.wanted(candidate, settings),
-            deployment_config=alarms.with_deployment_alarms(
-                stage.endpoint(candidate.application), settings.get("DeploymentConfig", {})
-            ),
+            deployment_config=compatibility.deployment_config(settings, stage.endpoint(candidate.application)),
+            component=settings.get("InferenceComponent", {}),
         ),
         "model": request.model,
         "endpoint_config": request.endpoint_config,

@@ -7,7 +7,8 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint import state
-from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, describe_model
+from promotion.endpoint.sagemaker import describe_endpoint_config, describe_model
+from promotion.endpoint.target import describe_target
 from promotion.history import cleanup, records, rollback_target
 from promotion.history.cleanup import Scope
 from promotion.history.references import References
@@ -31,7 +32,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     table, name, is_rollback = PromotionTable(client("dynamodb"), event["table"]), record["endpoint"], plan is None
 
     live = None if is_rollback else records.live(table, name)
-    description = describe_endpoint(sagemaker, name)
+    description = describe_target(sagemaker, record)
     inspection = state.inspect(description, config_name, record["created_at"], live)
     inspection = state.with_new_settings(inspection, record, live)
     existing_model = describe_model(sagemaker, model_name)
@@ -50,7 +51,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ],
     )
     live_config = describe_endpoint_config(sagemaker, inspection.previous) if inspection.previous else None
-    served = live_config["ProductionVariants"][0].get("ModelName") if live_config else None
+    # The model of a component has the name of the config.
+    served = live_config["ProductionVariants"][0].get("ModelName", inspection.previous) if live_config else None
     live_model = describe_model(sagemaker, served) if served else None
     executions = event["execution"].rpartition(":")[0] + ":"
     scope = Scope(record["application"], event["stage"], event["bucket"], event["account"], executions)
@@ -72,6 +74,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "change": {
             "endpoint": name,
             "endpoint_status": description["EndpointStatus"] if description else "The endpoint does not exist yet.",
+            "inference_component": record.get("component") or None,
             "endpoint_config": {"from": inspection.previous, "to": config_name},
             "rollback": preview.rollback(inspection.previous, missing),
             "notes": plan.get("deployment_notes", []) if plan else [],

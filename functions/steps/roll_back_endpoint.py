@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.endpoint import rollback
+from promotion.endpoint import component, rollback, target
 from promotion.endpoint.state import RollbackStep
 from promotion.history import lock
 from promotion.history.table import PromotionTable
@@ -23,7 +23,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         endpoint = record["endpoint"]
         lock.assert_held(table, event["execution"], endpoint)
         change = lock.recorded_change(table, record)
-        taken = rollback.take_step(client("sagemaker"), client("application-autoscaling"), endpoint, change)
+        sagemaker, scaling = client("sagemaker"), client("application-autoscaling")
+        if record.get("component"):
+            taken = component.take_step(sagemaker, scaling, target.describe(sagemaker, record), record, change)
+        else:
+            taken = rollback.take_step(sagemaker, scaling, endpoint, change)
     else:
         taken = RollbackStep("rolled_back", "The promotion had not changed the endpoint.")
     logger.info("Rollback step taken", step=taken.step)

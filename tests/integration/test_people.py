@@ -226,6 +226,7 @@ def test_a_viewer_sees_everything_and_changes_nothing(
         "/model-promotion/production/functions",
         "/aws/vendedlogs/states/model-promotion-production",
         f"/aws/sagemaker/Endpoints/{application}-production",
+        f"/aws/sagemaker/InferenceComponents/{application}-production",
     ):
         production.client("logs").create_log_group(logGroupName=group) if application in group else None
         assert "events" in viewer.client("logs").filter_log_events(logGroupName=group)

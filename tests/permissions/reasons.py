@@ -90,6 +90,30 @@ GRANTED = [
             ("InspectEndpointFunctionRole Policy1", ("ssm:GetAutomationExecution", "ssm:GetParameter")),
             ("ResolveCandidateFunctionRole Policy0", ("ssm:GetAutomationExecution", "ssm:GetParameter")),
             ("PlanCopyFunctionRole Policy1", ("sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel")),
+            *(
+                (statement, ("sagemaker:DescribeEndpoint", "sagemaker:DescribeInferenceComponent"))
+                for statement in (
+                    "*FunctionRole ReadEndpointState",
+                    "CheckEndpointFunctionRole Policy0",
+                    "ResolveImagesFunctionRole Policy0",
+                    "RunSmokeTestFunctionRole Policy0",
+                    "WatchPromotionsFunctionRole Policy0",
+                )
+            ),
+            (
+                "RunSmokeTestFunctionRole Policy0",
+                ("sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"),
+            ),
+            ("UpdateEndpointFunctionRole Policy2", ("sagemaker:CreateEndpoint",)),
+            ("RollBackEndpointFunctionRole Policy3", ("sagemaker:DeleteInferenceComponent",)),
+            ("*FunctionRole UpdateEndpoints", ("sagemaker:UpdateEndpoint", "sagemaker:UpdateInferenceComponent")),
+            (
+                "*FunctionRole ScaleEndpoints",
+                (
+                    "sagemaker:UpdateEndpointWeightsAndCapacities",
+                    "sagemaker:UpdateInferenceComponentRuntimeConfig",
+                ),
+            ),
         )
     ),
     Unused(

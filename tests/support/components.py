@@ -51,3 +51,24 @@ def components(stage: Stage, endpoint: str) -> list[str]:
     """Return the names of the components of an endpoint."""
     listed = stage.client("sagemaker").list_inference_components(EndpointNameEquals=endpoint)["InferenceComponents"]
     return [each["InferenceComponentName"] for each in listed]
+
+
+def scale(stage: Stage, name: str, count: int) -> None:
+    """Change the number of copies of a component, as its autoscaling does."""
+    stage.client("sagemaker").update_inference_component_runtime_config(
+        InferenceComponentName=name, DesiredRuntimeConfig={"CopyCount": count}
+    )
+    settled(stage, name)
+
+
+def copies(stage: Stage, name: str) -> int:
+    """Return the number of copies of a component."""
+    return int(settled(stage, name)["RuntimeConfig"]["CurrentCopyCount"])
+
+
+def serve(stage: Stage, name: str, model: str) -> None:
+    """Update a component to another model."""
+    stage.client("sagemaker").update_inference_component(
+        InferenceComponentName=name, Specification={"ModelName": model, "ComputeResourceRequirements": NEEDS}
+    )
+    settled(stage, name)

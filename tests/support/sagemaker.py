@@ -37,7 +37,9 @@ class SageMaker:
         if EndpointConfigName not in self.counts:
             raise not_found("endpoint-configuration", EndpointConfigName)
         count = self.counts[EndpointConfigName]
-        return {"ProductionVariants": [{"VariantName": "AllTraffic", "InitialInstanceCount": count}]}
+        return {
+            "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "reviews", "InitialInstanceCount": count}]
+        }
 
     def update_endpoint(self, **request: Any) -> None:
         self.requests.append(request)

@@ -19,6 +19,8 @@ from packaging.requirements import Requirement
 
 # boto3 requires botocore, s3transfer, jmespath, python-dateutil, six and urllib3: exactly the runtime's packages.
 _INCLUDED_IN_THE_RUNTIME = "boto3"
+# AWS's package for functions, which many require. https://docs.aws.amazon.com/powertools/python/latest/
+_POWERTOOLS = "aws-lambda-powertools"
 _unpacking = threading.Lock()
 
 
@@ -40,24 +42,28 @@ def unpack(function: Any, directory: Path) -> Code:
             shutil.rmtree(partial, ignore_errors=True)
             with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
                 archive.extractall(partial / code.task.name)
-            _link_packages(partial / code.task.name / "requirements.txt", partial / code.packages.name)
+            _link_packages(_required(partial / code.task.name / "requirements.txt"), partial / code.packages.name)
             partial.rename(root)
     return code
 
 
-def runtime_packages(directory: Path) -> Path:
-    """Return a directory under `directory` with links to the packages that every function can import."""
-    packages = directory / "runtime"
-    _link_packages(directory / "no-requirements.txt", packages)
+def common_packages(directory: Path) -> Path:
+    """Return a directory under `directory` with links to the packages that every function or many of them import."""
+    packages = directory / "common"
+    _link_packages([Requirement(_POWERTOOLS)], packages)
     return packages
 
 
-def _link_packages(requirements: Path, packages: Path) -> None:
+def _required(requirements: Path) -> list[Requirement]:
+    if not requirements.exists():
+        return []
+    lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
+def _link_packages(required: list[Requirement], packages: Path) -> None:
     packages.mkdir(parents=True, exist_ok=True)
-    remaining = [Requirement(_INCLUDED_IN_THE_RUNTIME)]
-    if requirements.exists():
-        lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())
-        remaining += [Requirement(line) for line in lines if line and not line.startswith("-")]
+    remaining = [Requirement(_INCLUDED_IN_THE_RUNTIME), *required]
     seen = set()
     while remaining:
         requirement = remaining.pop()

@@ -354,7 +354,7 @@ class Environments:
         if sys.platform != "linux":
             return forks.spawn  # Apple's system libraries do not work in a fork
         if self._forks is None:
-            packages = function_code.runtime_packages(self._directory)
+            packages = function_code.common_packages(self._directory)
             variables = {"HOME": str(self._directory), **_INTERPRETER_VARIABLES}
             self._forks = forks.ForkServer(packages, _SERVICES, variables)
         return self._forks.start

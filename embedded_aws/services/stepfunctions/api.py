@@ -10,8 +10,10 @@ import copy
 import datetime
 import json
 import logging
+import pickle
 import threading
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, override
 
@@ -36,6 +38,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, Progr
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.parser.utils import TMP_THREADS
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from embedded_aws.kernel.host import Host
@@ -92,12 +95,18 @@ def install(host: Host) -> None:
 
 
 class _History(EventManager):
-    """The events of an execution. Events that its threads add after the last one are ignored."""
+    """The events of an execution. Events that its threads add after the last one are ignored.
+
+    After the last one they are kept compressed. Otherwise those of one promotion would take 300 kB.
+    """
+
+    _history_event_list: list[Any]
 
     def __init__(self) -> None:
         super().__init__()
         self.execution: Execution | None = None
         self.ended = False
+        self._compressed = b""
         self._adding = threading.Lock()
 
     @override
@@ -107,6 +116,9 @@ class _History(EventManager):
                 return 0
             self.ended = options["event_type"] in _ENDS
             number = int(super().add_event(*arguments, **options))
+            if self.ended:
+                self._compressed = zlib.compress(pickle.dumps(self._history_event_list), level=1)
+                self._history_event_list = []
         if entered := (options.get("event_details") or {}).get("stateEnteredEventDetails"):
             for watch in list(_watchers):
                 watch(self.execution, entered["name"])
@@ -115,7 +127,8 @@ class _History(EventManager):
     def get_event_history(self) -> list[Any]:
         """Return the events, which never change; moto copies them."""
         with self._adding:
-            return list(self._history_event_list)
+            events = pickle.loads(zlib.decompress(self._compressed)) if self.ended else self._history_event_list  # noqa: S301
+            return list(events)
 
 
 class _Worker(ExecutionWorker):
@@ -187,6 +200,7 @@ class _Execution(Execution):
 
     def program_ended(self) -> None:
         """Record the result of the interpreter."""
+        TMP_THREADS.clear()  # moto only adds to it
         env = self.exec_worker.env
         state = env.program_state()
         with self._changing:

@@ -43,6 +43,29 @@ def with_deployment_alarms(endpoint: str, deployment_config: dict[str, Any]) -> 
     return deployment_config | {"AutoRollbackConfiguration": rollback | {"Alarms": alarms}}
 
 
+def wake_request(component: str, policy_arn: str) -> dict[str, Any]:
+    """Return the PutMetricAlarm request of the alarm that wakes a component without copies with a step scaling policy.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-zero-instances.html
+    """
+    return {
+        "AlarmName": f"{component}-wake",
+        "AlarmDescription": f"The inference component {component} got a request that it has no copy to serve. Each "
+        "promotion creates or updates this alarm, which starts a copy.",
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "NoCapacityInvocationFailures",
+        "Dimensions": [{"Name": "InferenceComponentName", "Value": component}],
+        "Statistic": "Maximum",
+        "Period": _PERIOD_SECONDS,
+        "EvaluationPeriods": 1,
+        "DatapointsToAlarm": 1,
+        "Threshold": 1.0,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+        "AlarmActions": [policy_arn],
+    }
+
+
 def requests_of(
     endpoint: str,
     endpoint_config: dict[str, Any],
@@ -54,16 +77,23 @@ def requests_of(
     """Return a PutMetricAlarm request for each alarm of an endpoint.
 
     `endpoint_config` is a DescribeEndpointConfig response. An asynchronous endpoint has no latency alarm, because its
-    responses can take an hour.
+    responses can take an hour. The metrics of an inference component, which has the name of the endpoint, have it as
+    their only dimension.
     """
     names, variants = names_of(endpoint), [variant["VariantName"] for variant in endpoint_config["ProductionVariants"]]
+
+    dimensions = (
+        [{"EndpointName": endpoint, "VariantName": variant} for variant in variants]
+        if "ModelName" in endpoint_config["ProductionVariants"][0]
+        else [{"InferenceComponentName": endpoint}]
+    )
 
     def alarm(name: str, metric: str, statistic: str, threshold: float, description: str) -> dict[str, Any]:
         return {
             "AlarmName": name,
             "AlarmDescription": f"{description} Each promotion creates or updates this alarm. A DeploymentConfig can "
             "name it.",
-            "Metrics": _worst_variant(variants, endpoint, metric, statistic),
+            "Metrics": _worst(dimensions, metric, statistic),
             "ComparisonOperator": "GreaterThanThreshold",
             "Threshold": threshold,
             "EvaluationPeriods": _PERIODS,
@@ -124,8 +154,8 @@ def create_again(cloudwatch: Any, requests: list[dict[str, Any]]) -> None:
         cloudwatch.put_metric_alarm(**request)
 
 
-def _worst_variant(variants: list[str], endpoint: str, metric: str, statistic: str) -> list[dict[str, Any]]:
-    """Return metric queries for the only variant, or for the maximum over several variants."""
+def _worst(dimensions: list[dict[str, str]], metric: str, statistic: str) -> list[dict[str, Any]]:
+    """Return metric queries for the only variant or component, or for the maximum over several variants."""
     queries = [
         {
             "Id": f"variant{number}",
@@ -133,19 +163,16 @@ def _worst_variant(variants: list[str], endpoint: str, metric: str, statistic: s
                 "Metric": {
                     "Namespace": "AWS/SageMaker",
                     "MetricName": metric,
-                    "Dimensions": [
-                        {"Name": "EndpointName", "Value": endpoint},
-                        {"Name": "VariantName", "Value": variant},
-                    ],
+                    "Dimensions": [{"Name": name, "Value": value} for name, value in each.items()],
                 },
                 "Period": _PERIOD_SECONDS,
                 "Stat": statistic,
             },
-            "ReturnData": len(variants) == 1,
+            "ReturnData": len(dimensions) == 1,
         }
-        for number, variant in enumerate(variants)
+        for number, each in enumerate(dimensions)
     ]
-    if len(variants) > 1:
+    if len(dimensions) > 1:
         queries.append({"Id": "worst", "Expression": "MAX(METRICS())", "ReturnData": True})
     return queries
 
@@ -173,7 +200,7 @@ def _is_as_requested(alarm: dict[str, Any] | None, request: dict[str, Any]) -> b
     if alarm is None or not alarm.get("ActionsEnabled", True):
         return False
     removed = ("OKActions", "InsufficientDataActions", "MetricName", "Dimensions", "EvaluateLowSampleCountPercentile")
-    if any(alarm.get(member) for member in removed):
+    if any(alarm.get(member) for member in removed if member not in request):
         return False
     return all(_same(alarm.get(member), value) for member, value in request.items())
 

@@ -1,9 +1,11 @@
-"""The autoscaling of an endpoint's variants, and how it changes when the endpoint is updated.
+"""The autoscaling of an endpoint's variants or inference component, and how it changes with an update.
 
 A *target* is a scalable target of Application Auto Scaling with its policies and actions, in the vocabulary of its API:
 
     {"ResourceId": "endpoint/<endpoint>/variant/<variant>", "ScalableDimension": …, "MinCapacity": 1, "MaxCapacity": 4,
      "SuspendedState": {…}, "ScalingPolicies": [of PutScalingPolicy], "ScheduledActions": [of PutScheduledAction]}
+
+The copies of an inference component have the resource ID "inference-component/<component>".
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ Target = dict[str, Any]
 NAMESPACE = "sagemaker"
 INSTANCES = "sagemaker:variant:DesiredInstanceCount"
 CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
+COPIES = "sagemaker:inference-component:DesiredCopyCount"
 
 POLICY_MEMBERS = (
     "PolicyName",
@@ -101,9 +104,22 @@ def _check(where: str, operation: str, given: Any) -> None:
         raise InvalidRequestError(f"{service_model.listed(problems)}.")
 
 
+def waking(policies: list[dict[str, Any]]) -> str | None:
+    """Return the name of the policy that starts a copy of a component without one: the first step scaling policy.
+
+    Target tracking has no metrics of a component without copies (endpoint-auto-scaling-zero-instances.html).
+    """
+    return next((str(policy["PolicyName"]) for policy in policies if policy["PolicyType"] == "StepScaling"), None)
+
+
 def resource_id(endpoint: str, variant: str) -> str:
     """Return the resource ID of a variant in Application Auto Scaling."""
     return f"endpoint/{endpoint}/variant/{variant}"
+
+
+def component_id(component: str) -> str:
+    """Return the resource ID of an inference component in Application Auto Scaling."""
+    return f"inference-component/{component}"
 
 
 def key_of(target: Target) -> tuple[str, str]:
@@ -183,8 +199,11 @@ def blocks_update(target: Target, old: list[dict[str, Any]] | None, new: list[di
     """Return whether SageMaker may refuse the update from the variants `old` to `new` while `target` is registered.
 
     It refuses to remove the variant or to change its instance type (SageMaker developer guide, "Update endpoints that
-    use auto scaling"). None stands for the variants of a deleted config; then the result is True.
+    use auto scaling"). None stands for the variants of a deleted config; then the result is True. The update of an
+    inference component is not refused.
     """
+    if target["ScalableDimension"] == COPIES:
+        return False
     if old is None or new is None:
         return True
     before, after = (_variant(variants, target) for variants in (old, new))
@@ -208,6 +227,9 @@ def wanted(
     They come from `settings` (`Autoscaling` of the application's settings), or are the `previous` targets if that is
     None. Raises PromotionRefusedError if a previous target cannot be kept, because its variant is removed.
     """
+    is_component = "ModelName" not in variants[0]
+    if settings is None and is_component:
+        return previous
     if settings is None:
         for target in previous:
             variant = _variant(variants, target)
@@ -221,7 +243,7 @@ def wanted(
         return previous
     variant = variants[0]
     target = {
-        "ResourceId": resource_id(endpoint, variant["VariantName"]),
+        "ResourceId": component_id(endpoint) if is_component else resource_id(endpoint, variant["VariantName"]),
         "ScalableDimension": dimension(variant),
     }
     # Operators suspend scaling in an emergency, so a promotion does not resume it.
@@ -241,5 +263,10 @@ def wanted(
 
 
 def dimension(variant: dict[str, Any]) -> str:
-    """Return the scalable dimension: instances, or the provisioned concurrency of a serverless variant."""
+    """Return the scalable dimension: instances, the provisioned concurrency of a serverless variant, or copies.
+
+    A variant without a model is that of an endpoint that hosts an inference component.
+    """
+    if "ModelName" not in variant:
+        return COPIES
     return CONCURRENCY if "ServerlessConfig" in variant else INSTANCES

@@ -19,6 +19,22 @@ def is_asynchronous(description: dict[str, Any]) -> bool:
     return bool(description.get("AsyncInferenceConfig"))
 
 
+def host_config(settings: dict[str, Any], role_arn: str) -> dict[str, Any]:
+    """Return the content of the config of an endpoint that hosts the component of `settings`: no model, but a role.
+
+    The containers of a component are in the VPC and in the isolation of the endpoint config.
+    """
+    config, model = settings["EndpointConfig"], settings.get("Model", {})
+    isolated = {"EnableNetworkIsolation": True} if model.get("EnableNetworkIsolation") else {}
+    return {
+        **config,
+        "ProductionVariants": [{"VariantName": VARIANT, **variant} for variant in config["ProductionVariants"]],
+        "ExecutionRoleArn": role_arn,
+        **({"VpcConfig": model["VpcConfig"]} if "VpcConfig" in model else {}),
+        **isolated,
+    }
+
+
 def create_endpoint_config_request(
     candidate: Candidate, model_name: str, *, stage: str, endpoint_config: dict[str, Any], tags: dict[str, str]
 ) -> dict[str, Any]:

@@ -74,8 +74,28 @@ def refusals(deployment_config: dict[str, Any], variants: list[dict[str, Any]]) 
     yield from _routing_refusals((blue_green or {}).get("TrafficRoutingConfiguration", {}), variants)
     if rolling:
         yield from _size_refusals("RollingUpdatePolicy", "MaximumBatchSize", rolling["MaximumBatchSize"], variants)
-    timeout = (blue_green or rolling or {}).get("MaximumExecutionTimeoutInSeconds")
     waits = baking_seconds(deployment_config, max(variant.get("InitialInstanceCount", 1) for variant in variants))
+    yield from _timeout_refusals(blue_green or rolling or {}, waits)
+
+
+def component_refusals(deployment_config: dict[str, Any], copies: int) -> Iterator[str]:
+    """Yield the reasons why SageMaker cannot update a component of `copies` with a DeploymentConfig, with the remedy.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_InferenceComponentRollingUpdatePolicy.html
+    """
+    rolling = deployment_config["RollingUpdatePolicy"]
+    size, (minimum, maximum) = rolling["MaximumBatchSize"], _SIZES["MaximumBatchSize"]
+    percent = size["Value"] if size["Type"] == "CAPACITY_PERCENT" else 100 * size["Value"] / copies
+    if not minimum <= percent <= maximum:
+        yield (
+            f"DeploymentConfig has a MaximumBatchSize of {percent:g}% of the {copies} copies, but SageMaker accepts "
+            f"{minimum}% to {maximum}%. Change MaximumBatchSize or InferenceComponent.CopyCount."
+        )
+    yield from _timeout_refusals(rolling, baking_seconds(deployment_config, copies))
+
+
+def _timeout_refusals(policy: dict[str, Any], waits: int) -> Iterator[str]:
+    timeout = policy.get("MaximumExecutionTimeoutInSeconds")
     if timeout is not None and timeout <= waits:
         yield (
             f"DeploymentConfig has a MaximumExecutionTimeoutInSeconds of {timeout}, but its wait times add up to "
@@ -130,6 +150,6 @@ def _steps(name: str, policy: dict[str, Any], count: int | None) -> int:
     """Return the number of steps of the size `name` that cover all instances."""
     size, minimum = policy.get(name, {"Type": "CAPACITY_PERCENT", "Value": 100}), _SIZES[name][0]
     percent = float(size["Value"])
-    if size["Type"] == "INSTANCE_COUNT":
+    if size["Type"] in ("INSTANCE_COUNT", "COPY_COUNT"):
         percent = 100 * percent / count if count else minimum
     return math.ceil(100 / max(percent, minimum) - 1e-9)

@@ -42,9 +42,10 @@ def run(
     folder: str | None,
     owner: str,
     seconds: float,
+    component: str | None = None,
     variants: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the verdict of `suite` on `endpoint`, as soon as it is decided and within `seconds`.
+    """Return the verdict of `suite` on `endpoint` or its `component`, as soon as it is decided and within `seconds`.
 
     `runtime` has the operations of `runtime.Runtime`. `folder` is the `s3://` URI for the request bodies of an
     asynchronous endpoint, or None for another endpoint. The buckets of bodies and responses must belong to the account
@@ -53,8 +54,9 @@ def run(
     """
     ends = time.monotonic() + seconds
     targets = list(variants) if len(variants) > 1 and folder is None else [None]
+    of_component = {"inference_component_name": component} if component else {}
     calls = [
-        (index, case, target)
+        (index, case | of_component, target)
         for index, case in enumerate(suite["cases"])
         for target in ([None] if case.get("target_variant") else targets)
     ]

@@ -26,10 +26,14 @@ def read(
 ) -> list[Target]:
     """Return the targets of `endpoint`, for its variants in `description` (of DescribeEndpoint) and for AllTraffic.
 
+    The description of an inference component (of `target`) has only the component's target.
+
     Raises PromotionRefusedError if a target `to_restore_whole` has a member that this version does not know.
     """
     variants = {v["VariantName"] for v in (description or {}).get("ProductionVariants", [])} | {VARIANT}
     resources = sorted(autoscaling.resource_id(endpoint, variant) for variant in variants)
+    if component := (description or {}).get("InferenceComponentName"):
+        resources = [autoscaling.component_id(component)]
     descriptions = _all(client, "describe_scalable_targets", "ScalableTargets", ResourceIds=resources)
     return [_target(client, each, to_restore_whole) for each in descriptions]
 
@@ -123,6 +127,24 @@ def restore_missing(
     except PromotionRefusedError as error:
         return f" {error}"
     return ""
+
+
+def waking_policy(client: Any, targets: list[Target]) -> str | None:
+    """Return the ARN of the policy that wakes a component which scales to zero, or None if none does.
+
+    It is the one that `autoscaling.waking` chooses.
+    """
+    for target in targets:
+        if target["MinCapacity"] == 0 and (name := autoscaling.waking(target["ScalingPolicies"])):
+            policies = _all(
+                client,
+                "describe_scaling_policies",
+                "ScalingPolicies",
+                ResourceId=target["ResourceId"],
+                ScalableDimension=target["ScalableDimension"],
+            )
+            return next((str(policy["PolicyARN"]) for policy in policies if policy["PolicyName"] == name), None)
+    return None
 
 
 def _deregister(client: Any, target: Target) -> None:

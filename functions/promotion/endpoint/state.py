@@ -202,12 +202,13 @@ def rollback_step(description: dict[str, Any] | None, requested: str, previous: 
 
 def _unusable(description: dict[str, Any]) -> str:
     name, status = description["EndpointName"], description["EndpointStatus"]
+    what = "inference component" if "InferenceComponentName" in description else "endpoint"
     cause = description.get("FailureReason") or "SageMaker gave no reason"
     if status == "UpdateRollbackFailed":
         remedy = "Its instances have different configs. Update it to a working endpoint config with UpdateEndpoint"
     else:
-        remedy = "Delete the endpoint"
-    return f"The endpoint {name} is {status}: {cause.rstrip('.')}. {remedy}, then start the promotion again."
+        remedy = f"Delete the {what}"
+    return f"The {what} {name} is {status}: {cause.rstrip('.')}. {remedy}, then start the promotion again."
 
 
 def is_scaled_out(description: dict[str, Any], config: dict[str, Any], requested: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import tags as tags_of
+from promotion.record import PromotionRecord
 from promotion.source.candidate import Candidate, own_tags
 
 Changes = dict[str, list[str | None]]
@@ -42,6 +43,17 @@ def changes(
         for key, value in {**removed, **after}.items()
         if key not in theirs and current.get(key) != value
     }
+
+
+def planned(
+    record: PromotionRecord, live: PromotionRecord | None, current: dict[str, str], settings: dict[str, Any]
+) -> tuple[PromotionRecord, Changes]:
+    """Return the record with the tags that the endpoint will have, and the changes from its `current` ones.
+
+    The record of a rollback is that of the earlier promotion, whose settings may have changed since.
+    """
+    tags = record.get("tags", {}) | of_settings(settings)
+    return record | {"tags": tags}, changes(current, (live or {}).get("tags", {}), tags, settings)
 
 
 def apply(sagemaker: Any, arn: str, changed: Changes) -> None:

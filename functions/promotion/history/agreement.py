@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from promotion.aws.executions import is_running
-from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.state import BUSY, is_older
+from promotion.endpoint.target import describe_target
 from promotion.history import lock, records
 from promotion.history.lock import Holder
 from promotion.history.table import PromotionTable
@@ -27,8 +27,9 @@ _RECENT = 50
 class Facts:
     """The state of an endpoint according to SageMaker and the promotion table.
 
-    `description` is the DescribeEndpoint response, None if the endpoint does not exist. `live` is the live record, if
-    any. `history` contains the newest records, oldest first. `holder` is the promotion that holds the lock, if any.
+    `description` is that of its target, None if the endpoint or the component does not exist. `live` is the live
+    record, if any. `history` contains the newest records, oldest first. `holder` is the promotion that holds the lock,
+    if any.
     `approval_used_by` is the execution that used the approval of the live record, if any. `is_published` is false if
     the event of the live record was not published and its execution has ended.
     """
@@ -190,7 +191,8 @@ def read(table: PromotionTable, sagemaker: Any, stepfunctions: Any, endpoint: st
     history = records.newest(table, endpoint, _RECENT)
     item = table.get("live", endpoint) or {}
     live: PromotionRecord | None = json.loads(item["promotion"]) if item else None
-    description = describe_endpoint(sagemaker, endpoint)
+    last = live or (history[-1] if history else PromotionRecord())
+    description = describe_target(sagemaker, last | PromotionRecord(endpoint=endpoint))
     # The lock is read last: a promotion that began in the meantime holds it, or has left a record in the history.
     holder = lock.holder(table, endpoint)
     if records.newest(table, endpoint, 1) != history[-1:]:

@@ -42,7 +42,8 @@ def _missing(sagemaker: Any, s3: Any, bucket: str, account: str, config: str) ->
     if description is None:
         yield _config(config)
         return
-    for name in sorted(models_of(description)):
+    # The config of a component's endpoint has no model. The component's model has the same name.
+    for name in sorted(models_of(description) or {config}):
         model = describe_model(sagemaker, name)
         if model is None:
             yield f"the model {name}"

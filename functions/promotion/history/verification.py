@@ -39,7 +39,8 @@ def assert_resources_agree(sagemaker: Any, record: PromotionRecord, config: dict
 
 def _differences(sagemaker: Any, record: PromotionRecord, config: dict[str, Any], executions: str) -> Iterator[str]:
     config_name, model_name = record["endpoint_config_name"], record["model_name"]
-    served = {variant.get("ModelName") for variant in config["ProductionVariants"]}
+    # The config of a component's endpoint has no model. The component's model has the same name.
+    served = {variant.get("ModelName", config_name) for variant in config["ProductionVariants"]}
     if served != {model_name}:
         names = ", ".join(sorted(str(name) for name in served))
         yield f"the endpoint config {config_name} serves the model {names}, not {model_name}"

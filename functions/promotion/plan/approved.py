@@ -42,12 +42,13 @@ def deployment(
     own, config = requests.model["ModelName"], _covered(requests.endpoint_config)
     for kind in ("ProductionVariants", "ShadowProductionVariants"):
         if kind in config:
-            config[kind] = [_covered(each) if each["ModelName"] == own else each for each in config[kind]]
+            config[kind] = [_covered(each) if each.get("ModelName") == own else each for each in config[kind]]
     return {
         "Application": candidate.application,
         "CreatedAt": candidate.created_at,
         "Model": _covered(requests.model),
         "EndpointConfig": config,
+        **({"InferenceComponent": settings["InferenceComponent"]} if "InferenceComponent" in settings else {}),
         "DeploymentConfig": settings.get("DeploymentConfig"),
         "Autoscaling": settings.get("Autoscaling"),
         "QualityGate": settings.get("QualityGate"),

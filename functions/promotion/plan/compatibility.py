@@ -15,7 +15,7 @@ from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_co
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import endpoint_rules, scaling_rules, suite_rules, time_budget
+from promotion.plan import component_settings, endpoint_rules, scaling_rules, suite_rules, time_budget
 from promotion.plan.deployment import Deployment
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
@@ -81,16 +81,26 @@ def assert_deployable(
 def refusals(deployment: Deployment) -> list[str]:
     """Return the reasons why SageMaker would refuse the deployment."""
     return [
-        *endpoint_rules.refusals(deployment.config),
+        *endpoint_rules.refusals(deployment.config, hosts_components=deployment.is_component),
         *(_of_serverless(deployment) if is_serverless(deployment.config) else _of_instances(deployment)),
+        *(_of_component(deployment) if deployment.is_component else ()),
         *(_of_asynchronous(deployment) if is_asynchronous(deployment.config) else ()),
         *(_of_shadows(deployment) if "ShadowProductionVariants" in deployment.config else ()),
         *_of_deployment(deployment),
-        *scaling_rules.refusals(deployment.settings.get("Autoscaling"), deployment.config, deployment.endpoint),
+        *(() if deployment.is_component else _of_scaling(deployment)),
         *time_budget.refusals(deployment.config, deployment.update, deployment.size, deployment.seconds),
         *_of_live(deployment),
         *(suite_rules.refusals(deployment.suite, *deployment.called) if isinstance(deployment.suite, dict) else ()),
     ]
+
+
+def deployment_config(settings: dict[str, Any], endpoint: str) -> dict[str, Any]:
+    """Return the DeploymentConfig of the settings, with the alarms that see only the new endpoint config.
+
+    An inference component is deployed without a new endpoint config.
+    """
+    given: dict[str, Any] = settings.get("DeploymentConfig", {})
+    return given if "InferenceComponent" in settings else alarms.with_deployment_alarms(endpoint, given)
 
 
 def notes(deployment: Deployment) -> Iterator[str]:
@@ -103,6 +113,14 @@ def notes(deployment: Deployment) -> Iterator[str]:
             "DeploymentConfig names no alarms, so SageMaker would roll back no deployment because of errors of the new "
             f"model. Name {own['errors']} in AutoRollbackConfiguration.Alarms."
         )
+
+
+def _of_scaling(deployment: Deployment) -> Iterator[str]:
+    yield from scaling_rules.refusals(deployment.settings.get("Autoscaling"), deployment.config, deployment.endpoint)
+
+
+def _of_component(deployment: Deployment) -> Iterator[str]:
+    yield from component_settings.refusals(deployment.settings, deployment.containers, deployment.variants)
 
 
 def _of_serverless(deployment: Deployment) -> Iterator[str]:
@@ -209,21 +227,22 @@ def _of_shadows(deployment: Deployment) -> Iterator[str]:
 
 
 def _of_deployment(deployment: Deployment) -> Iterator[str]:
-    deployment_config = deployment.settings.get("DeploymentConfig", {})
-    if not deployment_config:
+    given = deployment.settings.get("DeploymentConfig", {})
+    if not given:
         return
-    yield from guardrails.refusals(deployment_config, deployment.fleet)
+    if not deployment.is_component:
+        yield from guardrails.refusals(given, deployment.fleet)
     names, of_deployment = alarms.names_of(deployment.endpoint), alarms.deployment_names_of(deployment.endpoint)
     own = {name for kind, name in names.items() if not (kind == "latency" and is_asynchronous(deployment.config))}
-    made = own | {of_deployment[name] for name in own}
-    named = guardrails.alarm_names(deployment_config)
+    made = own | (set() if deployment.is_component else {of_deployment[name] for name in own})
+    named = guardrails.alarm_names(given)
     missing = [name for name in named if name not in deployment.alarms and name not in made]
     if missing:
         yield (
             f"DeploymentConfig names alarms that do not exist in this account and Region: {', '.join(missing)}. Create "
             f"them, or use the alarms that every promotion creates: {', '.join(sorted(own))}."
         )
-    every = guardrails.alarm_names(alarms.with_deployment_alarms(deployment.endpoint, deployment_config))
+    every = guardrails.alarm_names(deployment_config(deployment.settings, deployment.endpoint))
     if len(every) > MAXIMUM_ALARMS:
         yield (
             f"DeploymentConfig names {len(named)} alarms. With those that see only the new endpoint config "
@@ -236,10 +255,12 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
     live, new = deployment.live, deployment.config
     if live is None:
         return
-    yield from endpoint_rules.conversion_refusals(deployment.endpoint, live, new)
+    yield from component_settings.conversion(deployment.endpoint, live, deployment.is_component)
+    if not deployment.is_component:
+        yield from endpoint_rules.conversion_refusals(deployment.endpoint, live, new)
     names = {variant["VariantName"] for variant in live["ProductionVariants"]}
     wanted = {variant.get("VariantName", VARIANT) for variant in new["ProductionVariants"]}
-    if deployment.settings.get("DeploymentConfig") and names != wanted:
+    if deployment.settings.get("DeploymentConfig") and names != wanted and not deployment.is_component:
         yield (
             f"The endpoint {deployment.endpoint} has the variants {', '.join(sorted(names))}, the settings have "
             f"{', '.join(sorted(wanted))}. Deployment guardrails require the same names. Remove DeploymentConfig for "

@@ -45,6 +45,11 @@ class Deployment:
         return variants
 
     @property
+    def is_component(self) -> bool:
+        """Whether the model is served by an inference component."""
+        return "InferenceComponent" in self.settings
+
+    @property
     def called(self) -> tuple[list[int], list[dict[str, Any]], str, dict[str, Any]]:
         """What the smoke test calls, as arguments of `suite_rules.refusals`."""
         return self.body_sizes, self.containers, self.mode, self.config
@@ -55,6 +60,8 @@ class Deployment:
 
         An endpoint that was scaled out keeps its size.
         """
+        if self.is_component:
+            return self.variants
         named = with_names(self.config, "")
         if not (self.description and self.live and state.is_scaled_out(self.description, self.live, named)):
             return self.variants
@@ -71,9 +78,9 @@ class Deployment:
 
     @property
     def update(self) -> dict[str, Any]:
-        """The DeploymentConfig of the settings; empty for a first deployment, which has none."""
-        config: dict[str, Any] = self.settings.get("DeploymentConfig", {}) if self.description else {}
-        return config
+        """The DeploymentConfig of the endpoint's update; empty for a first deployment, and for that of a component."""
+        config: dict[str, Any] = self.settings.get("DeploymentConfig", {})
+        return config if self.description and not self.is_component else {}
 
     @property
     def is_multi_model(self) -> bool:

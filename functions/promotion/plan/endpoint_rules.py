@@ -86,14 +86,18 @@ def kind_of(endpoint_config: dict[str, Any]) -> str:
     return ASYNCHRONOUS if is_asynchronous(endpoint_config) else REAL_TIME
 
 
-def refusals(endpoint_config: dict[str, Any]) -> Iterator[str]:
-    """Yield the reasons why SageMaker would not accept members of an endpoint config, `EndpointConfig` of settings."""
+def refusals(endpoint_config: dict[str, Any], *, hosts_components: bool = False) -> Iterator[str]:
+    """Yield the reasons why SageMaker would not accept members of an endpoint config, `EndpointConfig` of settings.
+
+    An endpoint that hosts inference components accepts what one that hosts models itself does not.
+    """
+    of_variants = tuple(rule for rule in OF_VARIANTS if rule.types or not hosts_components)
     kind = kind_of(endpoint_config)
     yield from _refused(OF_CONFIGS, endpoint_config, "EndpointConfig", kind, [])
     for variants in VARIANTS:
         for index, variant in enumerate(endpoint_config.get(variants, [])):
             path, types = f"EndpointConfig.{variants}[{index}]", guardrails.instance_types(variant)
-            yield from _refused(OF_VARIANTS, variant, path, kind, types)
+            yield from _refused(of_variants, variant, path, kind, types)
 
 
 def conversion_refusals(endpoint: str, live: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

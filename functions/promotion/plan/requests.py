@@ -8,19 +8,22 @@ from typing import Any
 
 from promotion.aws import service_model
 from promotion.endpoint import tagging
-from promotion.endpoint.config import create_endpoint_config_request, is_serverless
+from promotion.endpoint.config import create_endpoint_config_request, host_config, is_serverless
 from promotion.endpoint.model import (
     assert_accepted,
     create_model_request,
     resource_tags,
     stage_containers,
+    tag_list,
 )
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError, PromotionRefusedError
+from promotion.naming import resource_name, sha256_of
 from promotion.source import images
 from promotion.source.candidate import Candidate
 from promotion.source.containers import accepted_licenses
 from promotion.source.images import Copy, Image
+from promotion.source.tags import SMOKE_TEST_TAG
 from promotion.stage import Stage
 
 
@@ -91,6 +94,11 @@ def build(
     model = create_model_request(
         candidate, containers, stage=stage.name, model=settings.get("Model", {}), role_arn=role_arn, tags=tags
     )
+    if component := settings.get("InferenceComponent"):
+        config = host_config(settings, role_arn)
+        requests = _of_component(candidate, stage, model, config, component, tags)
+        _assert_accepted(requests.endpoint_config)
+        return requests
     endpoint_config = create_endpoint_config_request(
         candidate,
         model["ModelName"],
@@ -100,6 +108,25 @@ def build(
     )
     _assert_accepted(endpoint_config)
     return Requests(model, endpoint_config)
+
+
+def _of_component(
+    candidate: Candidate,
+    stage: Stage,
+    model: dict[str, Any],
+    config: dict[str, Any],
+    component: dict[str, Any],
+    tags: dict[str, str],
+) -> Requests:
+    """Return the requests for a component: one name for both, which follows from all that the component runs.
+
+    SageMaker shows the model of a component, and no endpoint config. So this name identifies the deployment.
+    """
+    content = {name: value for name, value in model.items() if name not in ("ModelName", "Tags")}
+    identity = sha256_of({"Model": content, "EndpointConfig": config, "InferenceComponent": component})
+    name = resource_name(candidate.application, stage.name, candidate.created_at, identity)
+    untested = tag_list({key: value for key, value in tags.items() if key != SMOKE_TEST_TAG})
+    return Requests(model | {"ModelName": name}, {"EndpointConfigName": name, **config, "Tags": untested})
 
 
 def _assert_licenses_accepted(containers: list[dict[str, Any]], settings: dict[str, Any]) -> None:

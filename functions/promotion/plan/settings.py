@@ -17,7 +17,7 @@ from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.history import retention
 from promotion.naming import application_name
-from promotion.plan import pinned_weights
+from promotion.plan import component_settings, pinned_weights
 from promotion.source import admission, inference_code, quality_gate
 from promotion.source.candidate import own_tags
 from promotion.source.containers import (
@@ -36,6 +36,7 @@ _OPERATIONS = {
 }
 _PARTS = (
     *_OPERATIONS,
+    "InferenceComponent",
     "InferenceCode",
     "Autoscaling",
     "SmokeTest",
@@ -50,9 +51,8 @@ _PARTS = (
     "Tags",
 )
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
-_FOR_INFERENCE_COMPONENTS = (
-    "is only for endpoints with inference components, which a promotion does not create. Remove it"
-)
+_FOR_PARTITIONS = "is not supported. Remove it"
+_OF_THE_MODEL = "is set by the promotion for an inference component, from Model. Remove it"
 _NOT_PINNED = (
     "is an S3 URI, whose objects a promotion would neither pin nor copy. Set the URI in the environment of the model, "
     "or put the files into its artifacts"
@@ -60,7 +60,7 @@ _NOT_PINNED = (
 # Members that the settings must not have, and the reason. The candidate sets a container except Image and Environment.
 _NOT_ACCEPTED = {
     "EndpointConfig": dict.fromkeys(("EndpointConfigName", "Tags"), _SET_BY_PROMOTION)
-    | dict.fromkeys(("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation"), _FOR_INFERENCE_COMPONENTS),
+    | dict.fromkeys(("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation"), _OF_THE_MODEL),
     "DeploymentConfig": {},
     "Model": dict.fromkeys(
         ("ModelName", "Tags", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn"), _SET_BY_PROMOTION
@@ -71,7 +71,7 @@ _NOT_ACCEPTED = {
     "ProductionVariants": {
         "ModelName": _SET_BY_PROMOTION,
         "AcceleratorType": "is for Elastic Inference, which AWS has discontinued. Remove it",
-        "AcceleratorPartitionLayouts": _FOR_INFERENCE_COMPONENTS,
+        "AcceleratorPartitionLayouts": _FOR_PARTITIONS,
     },
 }
 # API_Tag.html; the service model's pattern has classes that Python does not know.
@@ -136,18 +136,22 @@ def _parts(text: str, parameter: str, defaults: dict[str, Any], upstream_account
         return {
             part: admission.validated(value, part, upstream_account)
             if part == "Sources"
-            else _validated(part, value, defaults.get(part, {}))
+            else _validated(part, value, defaults.get(part, {}), is_component="InferenceComponent" in document)
             for part, value in document.items()
         }
     except InvalidRequestError as error:
         raise InvalidRequestError(f"The settings in the parameter {parameter} are not valid. {error}") from error
 
 
-def _validated(part: str, value: Any, default: dict[str, Any]) -> Any:
+def _validated(part: str, value: Any, default: dict[str, Any], is_component: bool) -> Any:
     """Return the value of a part over its default. Raises InvalidRequestError, with the path of the problem."""
     match part:
         case "SmokeTest":
             return value if value == SKIP else smoke_test.validated(value, "SmokeTest")
+        case "InferenceComponent":
+            return component_settings.validated(value, part)
+        case "DeploymentConfig" if is_component:
+            return component_settings.validated_deployment(value, part)
         case "InferenceCode":
             return inference_code.validated(value, part)
         case "Autoscaling":

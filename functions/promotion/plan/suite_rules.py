@@ -65,7 +65,7 @@ def _of_endpoint(case: dict[str, Any], endpoint_config: dict[str, Any]) -> Itera
             "target_variant to one of them, or remove it to call each of them."
         )
     if case.get("inference_component_name"):
-        yield "an inference_component_name, but the endpoint hosts no inference components. Remove it."
+        yield "an inference_component_name, but the promotion calls the component of its own application. Remove it."
     if case.get("enable_explanations") and "ExplainerConfig" not in endpoint_config:
         yield "enable_explanations, but the endpoint has no ExplainerConfig. Remove enable_explanations."
     if is_asynchronous(endpoint_config):

@@ -12,7 +12,7 @@ import pytest
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import patching
-from embedded_aws.kernel.patching import MISSING, Patch, Patches
+from embedded_aws.kernel.patching import Patch, Patches
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,9 +27,9 @@ def problems(patches: Iterable[Patch], version: str) -> Iterator[str]:
     for patch in patches:
         if patch.moto != version:
             yield f"{patch.target} was replaced in moto {patch.moto}, and {version} is locked: {patch.reason}"
-        if patch.adds and patch.original is not MISSING:
+        if patch.adds and patch.exists:
             yield f"{patch.target} is to be added, but already exists: {patch.reason}"
-        if not patch.adds and patch.original is MISSING:
+        if not patch.adds and not patch.exists:
             yield f"{patch.target} is to be replaced, but does not exist: {patch.reason}"
 
 

@@ -196,7 +196,8 @@ def test_a_function_calls_aws_as_its_role_with_path_style_buckets(function: Make
     assert s3.get_object(Bucket=name, Key="a b")["Body"].read() == b"written"
 
 
-def test_only_modules_that_exist_on_lambda_can_be_imported(function: MakeFunction) -> None:
+@pytest.mark.parametrize("powertools", [True, False])
+def test_only_modules_that_exist_on_lambda_can_be_imported(function: MakeFunction, powertools: bool) -> None:
     importer = function(
         """
         import importlib
@@ -210,14 +211,14 @@ def test_only_modules_that_exist_on_lambda_can_be_imported(function: MakeFunctio
                     pass
             return imported
         """,
-        files={"requirements.txt": "aws-lambda-powertools>=3  # logs\n"},
+        files={"requirements.txt": "aws-lambda-powertools>=3  # logs\n"} if powertools else {},
     )
     present = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six"]
-    present += ["aws_lambda_powertools", "typing_extensions"]
+    required = ["aws_lambda_powertools", "typing_extensions"]
     absent = ["embedded_aws", "embedded_aws.services.lambda_.runtime", "runtime", "s3"]
     absent += ["tests", "moto", "yaml", "pytest", "awscrt", "packaging"]
 
-    assert importer.result(present + absent) == present
+    assert importer.result(present + required + absent) == present + (required if powertools else [])
 
 
 def test_a_functions_modules_take_precedence_over_those_of_the_runtime(function: MakeFunction) -> None:

@@ -8,8 +8,9 @@ from botocore.validate import ParamValidator
 from promotion.endpoint import alarms
 from promotion.errors import PromotionRefusedError
 
-ONE = {"ProductionVariants": [{"VariantName": "AllTraffic"}]}
-TWO = {"ProductionVariants": [{"VariantName": "Cpu"}, {"VariantName": "Gpu"}]}
+ONE = {"ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "reviews"}]}
+TWO = {"ProductionVariants": [{"VariantName": name, "ModelName": "reviews"} for name in ("Cpu", "Gpu")]}
+HOST = {"ProductionVariants": [{"VariantName": "AllTraffic"}]}
 
 
 def requests(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -18,7 +19,7 @@ def requests(config: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-@pytest.mark.parametrize("config", [ONE, TWO, ONE | {"AsyncInferenceConfig": {"OutputConfig": {}}}])
+@pytest.mark.parametrize("config", [ONE, TWO, HOST, ONE | {"AsyncInferenceConfig": {"OutputConfig": {}}}])
 def test_a_request_is_valid_for_put_metric_alarm(config: dict[str, Any]) -> None:
     shape = botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
 
@@ -53,6 +54,24 @@ def test_an_alarm_monitors_the_worst_of_several_variants() -> None:
     for request in requests(TWO):
         assert [query["Id"] for query in request["Metrics"]] == ["variant0", "variant1", "worst"]
         assert request["Metrics"][-1]["Expression"] == "MAX(METRICS())"
+
+
+def test_an_alarm_of_an_inference_component_monitors_its_metrics() -> None:
+    for request in requests(HOST):
+        [query] = request["Metrics"]
+        assert query["MetricStat"]["Metric"]["Dimensions"] == [
+            {"Name": "InferenceComponentName", "Value": "reviews-qa"}
+        ]
+
+
+def test_the_alarm_that_wakes_a_component_is_valid_and_written_once() -> None:
+    shape = botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
+    request = alarms.wake_request("reviews-qa", "arn:aws:autoscaling:policy")
+
+    assert not ParamValidator().validate(request, shape).has_errors()
+    assert request["Dimensions"] == [{"Name": "InferenceComponentName", "Value": "reviews-qa"}]
+    assert alarms._is_as_requested(request | {"ActionsEnabled": True}, request)
+    assert not alarms._is_as_requested(request | {"AlarmActions": ["arn:of-the-former-policy"]}, request)
 
 
 def test_an_asynchronous_endpoint_has_no_latency_alarm() -> None:

@@ -11,9 +11,14 @@ from tests.support.scalable_targets import NIGHT, RESUMED, TRACKING, target
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 EARLIER, LATER = NOW - datetime.timedelta(days=1), NOW + datetime.timedelta(days=1)
 GOOD = {"MinCapacity": 1, "MaxCapacity": 4, "ScalingPolicies": [TRACKING], "ScheduledActions": [NIGHT]}
-M5 = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+M5 = {"VariantName": "AllTraffic", "ModelName": "reviews", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
 C5 = M5 | {"InstanceType": "ml.c5.large"}
-SERVERLESS = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+SERVERLESS = {
+    "VariantName": "AllTraffic",
+    "ModelName": "reviews",
+    "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5},
+}
+HOST = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
 
 
 @pytest.mark.parametrize(
@@ -156,3 +161,12 @@ def test_a_serverless_variant_scales_its_provisioned_concurrency() -> None:
     [wanted] = autoscaling.wanted("reviews-qa", GOOD, [], [SERVERLESS])
 
     assert wanted["ScalableDimension"] == CONCURRENCY
+
+
+def test_an_inference_component_scales_by_its_copies() -> None:
+    [wanted] = autoscaling.wanted("reviews-qa", GOOD, [], [HOST])
+    kept = autoscaling.wanted("reviews-qa", None, [wanted], [HOST])
+
+    assert (wanted["ResourceId"], wanted["ScalableDimension"]) == ("inference-component/reviews-qa", autoscaling.COPIES)
+    assert kept == [wanted]
+    assert not autoscaling.blocks_update(wanted, [HOST], None)

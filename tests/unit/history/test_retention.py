@@ -65,6 +65,16 @@ def test_the_config_that_a_recovery_restores_is_kept() -> None:
     assert keep.used_digests == {"fifth-digest"}
 
 
+def test_the_config_of_the_endpoint_that_a_recovery_of_a_component_restores_is_kept() -> None:
+    promotion = record("fifth") | PromotionRecord(
+        previous_endpoint_config_name="second-config", previous_component={"endpoint_config": "first-config"}
+    )
+
+    keep = kept(HISTORY, HISTORY[-1], Holder("execution", 1, promotion), [], 2)
+
+    assert keep.names == names("third", "fourth") | {"first-config", "second-config"}
+
+
 def test_the_previous_config_of_a_successful_promotion_is_not_kept() -> None:
     history = [*HISTORY[:3], record("fourth") | {"previous_endpoint_config_name": "first-config"}]
 

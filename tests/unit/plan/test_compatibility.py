@@ -108,14 +108,14 @@ FEATURES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"serverless": "cannot be combined with a model with uncompressed artifacts"},
     ),
     "a real-time endpoint": (
-        {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}},
+        {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "ModelName": "reviews"}]}},
         {
             "serverless": "The endpoint reviews-qa is real-time and would become serverless",
             "asynchronous": "The endpoint reviews-qa is real-time and would become asynchronous",
         },
     ),
     "a serverless endpoint": (
-        {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic"}]}},
+        {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic", "ModelName": "reviews"}]}},
         dict.fromkeys(set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would become"),
     ),
 }
@@ -263,7 +263,7 @@ def test_the_alarms_of_the_deployment_count_too(more: int, own: list[str], refus
 
 @pytest.mark.parametrize(("guarded", "refused"), [(CANARY, True), ({}, False)])
 def test_guardrails_require_the_same_variant_names(guarded: dict[str, Any], refused: bool) -> None:
-    live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic"}]}
+    live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "ModelName": "reviews"}]}
 
     reasons = found(KINDS["several"], live=live, DeploymentConfig=guarded)
 

@@ -135,3 +135,28 @@ def test_the_license_of_a_gated_model_is_accepted_for_each_stage() -> None:
     assert "its license was accepted for Containers[0].AdditionalModelDataSources[1]" in str(refused.value)
     assert "set AcceptEula to true in the settings" in str(refused.value)
     assert containers[0]["AdditionalModelDataSources"] == GATED["AdditionalModelDataSources"]
+
+
+def test_a_component_has_a_model_and_a_config_of_one_name_that_follows_from_all_it_runs() -> None:
+    component = {"ComputeResourceRequirements": {"MinMemoryRequiredInMb": 128}, "CopyCount": 1}
+    settings = SETTINGS | {"InferenceComponent": component, "Model": {"VpcConfig": VPC, "EnableNetworkIsolation": True}}
+    more = settings | {"InferenceComponent": component | {"CopyCount": 2}}
+    larger = settings | {
+        "EndpointConfig": {"ProductionVariants": [{"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}]}
+    }
+
+    requests = built(settings=settings)
+
+    name = requests.model["ModelName"]
+    assert requests.endpoint_config["EndpointConfigName"] == name
+    assert len({name, built(settings=more).model["ModelName"], built(settings=larger).model["ModelName"]}) == 3
+    assert requests.endpoint_config["ExecutionRoleArn"] == ROLE
+    assert (requests.endpoint_config["VpcConfig"], requests.endpoint_config["EnableNetworkIsolation"]) == (VPC, True)
+    [variant] = requests.endpoint_config["ProductionVariants"]
+    assert variant == {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    assert tags_of(requests.model) == tags_of(requests.endpoint_config) | {
+        "model-promotion:smoke-test": "s3://stage/suite.json"
+    }
+
+
+VPC = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}

@@ -195,11 +195,11 @@ def test_an_unknown_key_is_refused_with_a_suggestion_and_the_valid_keys(key: str
         ),
         (
             {"EndpointConfig": {"ExecutionRoleArn": "x"}},
-            "EndpointConfig.ExecutionRoleArn is only for endpoints with inference",
+            "EndpointConfig.ExecutionRoleArn is set by the promotion for an inference component, from Model",
         ),
         (
             {"EndpointConfig": {"VpcConfig": {}}},
-            "EndpointConfig.VpcConfig is only for endpoints with inference components",
+            "EndpointConfig.VpcConfig is set by the promotion for an inference component",
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"AcceleratorType": "ml.eia1.large"}]}},

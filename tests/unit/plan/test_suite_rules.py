@@ -41,7 +41,11 @@ def test_a_case_that_the_endpoint_accepts(config: dict[str, Any], case: dict[str
     ("config", "case", "says"),
     [
         (TWO, {"target_variant": "AllTraffic"}, "the endpoint has the production variants Cpu, Gpu."),
-        (ONE, {"inference_component_name": "a"}, "the endpoint hosts no inference components. Remove it."),
+        (
+            ONE,
+            {"inference_component_name": "a"},
+            "the promotion calls the component of its own application. Remove it.",
+        ),
         (ONE, {"enable_explanations": "`true`"}, "the endpoint has no ExplainerConfig."),
         (ASYNCHRONOUS, {"stream": True}, "has stream, but the endpoint is asynchronous, and InvokeEndpointAsync has"),
         (ASYNCHRONOUS, {"session_id": "a"}, "has session_id, but the endpoint is asynchronous"),

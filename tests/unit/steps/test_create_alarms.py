@@ -17,7 +17,12 @@ pytestmark = pytest.mark.usefixtures("moto")
 def create(
     monkeypatch: pytest.MonkeyPatch, name: str = "new", promotion: dict[str, Any] | None = None, **settings: Any
 ) -> dict[str, Any]:
-    variant = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": "reviews",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
     config = {"ProductionVariants": [variant], **settings}
     monkeypatch.setattr(create_alarms, "describe_endpoint_config", lambda _, name: config if name == "new" else None)
     return create_alarms.handler(
@@ -37,7 +42,7 @@ def create(
 
 
 def requests(variant: str) -> list[dict[str, Any]]:
-    config = {"ProductionVariants": [{"VariantName": variant}]}
+    config = {"ProductionVariants": [{"VariantName": variant, "ModelName": "reviews"}]}
     return alarm_requests.requests_of(
         "reviews-qa", config, error_rate_percent=5, latency_milliseconds=800, topic_arn=TOPIC
     )
