@@ -225,7 +225,7 @@ class PromotionRecord(TypedDict, total=False):
         dict[str, str],
         "The tags of the candidate and of the settings, which the endpoint and its config have",
         WrittenBy("Plan copy, Inspect endpoint"),
-        ReadBy("Inspect endpoint, Update endpoint, endpoint.state"),
+        ReadBy("Update endpoint, endpoint.state, endpoint.tagging"),
     ]
     quality_gate: Annotated[
         list[dict[str, Any]],

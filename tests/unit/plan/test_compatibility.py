@@ -321,7 +321,11 @@ def test_a_body_must_not_exceed_the_maximum_of_the_endpoint(kind: str, size: int
 
 def scaled(to: int, started_with: int) -> dict[str, Any]:
     """Return the members of a Deployment that updates an endpoint that was scaled."""
-    live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "InitialInstanceCount": started_with}]}
+    live = {
+        "ProductionVariants": [
+            {**INSTANCES, "VariantName": "AllTraffic", "ModelName": "m", "InitialInstanceCount": started_with}
+        ]
+    }
     return {
         "live": live,
         "description": {"ProductionVariants": [{"VariantName": "AllTraffic", "DesiredInstanceCount": to}]},
