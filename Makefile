@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export MALLOC_ARENA_MAX := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local setup hooks format unit docs aws-images service-models clean test lint permissions faults \
+.PHONY: help demo local train setup hooks format unit docs aws-images service-models clean test lint permissions faults \
 	faults-page explore hostile scale probe e2e build deploy
 
 help: ## List the commands.
@@ -28,6 +28,9 @@ demo: setup ## Run six promotions on the embedded AWS and show each step.
 
 local: setup ## Run the embedded AWS with all stacks deployed, until you press Ctrl-C.
 	@$(RUN) python -m sandbox.serve
+
+train: setup ## Train the example in the accounts of `make local`, which promote it.
+	@$(RUN) python -m sandbox.train
 
 ##@ Develop
 

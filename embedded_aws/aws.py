@@ -22,7 +22,7 @@ from embedded_aws.kernel import accounts, caches, offerings, transport
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.quotas import Limiter, Quotas
-from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, sns, unchanged
+from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, logs, sns, unchanged
 from embedded_aws.services.cloudformation import api as cloudformation
 from embedded_aws.services.cloudformation import permissions as cloudformation_permissions
 from embedded_aws.services.cloudwatch import alarms, metrics
@@ -47,6 +47,7 @@ from embedded_aws.services.stepfunctions import permissions as stepfunctions_per
 # In the order of their start. They stop in reverse order, so that a service stops before the services that it calls.
 SERVICES = (
     iam,
+    logs,
     s3,
     dynamodb,
     ecr,
@@ -68,6 +69,7 @@ SERVICES = (
 )
 PERMISSIONS = (
     iam.PERMISSIONS,
+    logs.PERMISSIONS,
     s3_permissions.PERMISSIONS,
     dynamodb.PERMISSIONS,
     ecr.PERMISSIONS,

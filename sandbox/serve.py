@@ -13,7 +13,7 @@ from pathlib import Path
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
-from sandbox import stacks
+from sandbox import busy, stacks
 
 
 def main() -> int:
@@ -39,9 +39,13 @@ def main() -> int:
         for profile, account in accounts.ACCOUNTS.items():
             print(f"    profile {profile:<11} account {account}")
         print(f"\nEmail notifications are written to {aws.directory / 'notifications.log'}.")
+        print("To train a model and promote it, run `make train` in another terminal.")
         print("\nReady. Press Ctrl-C to stop.", flush=True)
         stopped.wait()
         print("\nStopping…", flush=True)
+    except busy.ERRORS as error:
+        print(busy.text(error))
+        return 1
     finally:
         aws.stop()
     return 0

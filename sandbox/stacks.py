@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 TRAINING_ROLE = "SageMakerTraining"
 
 # Operations that take minutes on AWS take a second here, so the polling intervals and retry delays are short.
-_SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2", "RecoveryWaitSeconds": "1"}
+SHORT_INTERVALS = {"PollSeconds": "1", "RetrySeconds": "1", "MaxRetrySeconds": "2", "RecoveryWaitSeconds": "1"}
 
 Report = Callable[[str], None]
 
@@ -32,7 +32,7 @@ def deploy(report: Report, parameters: dict[str, str] | None = None) -> None:
     environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
     for name, environment in environments.items():
         if isinstance(environment, dict):
-            _deploy(name, environment["deploy"]["parameters"], _SHORT_INTERVALS | (parameters or {}), report)
+            _deploy(name, environment["deploy"]["parameters"], SHORT_INTERVALS | (parameters or {}), report)
 
 
 def _deploy(name: str, settings: dict[str, Any], overrides: dict[str, str], report: Report) -> None:

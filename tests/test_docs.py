@@ -165,7 +165,9 @@ def test_the_stacks_are_deployed_in_one_order_everywhere() -> None:
     order = [name for name, value in environments.items() if isinstance(value, dict) and "people" not in name]
 
     for page in ("README.md", "docs/deploying.md"):
-        assert re.findall(r"make deploy STAGE=([\w-]+)", (ROOT / page).read_text()) == order, page
+        # A stage is added later.
+        text = (ROOT / page).read_text().partition("\n## Add a stage")[0]
+        assert re.findall(r"make deploy STAGE=([\w-]+)", text) == order, page
     table = re.findall(r"(?m)^\| `([\w-]+)` \|.*`(?:template|upstream).yaml`", (ROOT / "docs/deploying.md").read_text())
     assert table == order
 

@@ -1,12 +1,14 @@
 """Every block of code in the documentation runs in a test, or the reason is here.
 
-The commands of the AWS CLI run in tests/integration/test_documented_commands.py, the verbs of docs/command.md in
+The commands of the AWS CLI run in tests/integration/test_documented_commands.py, or with a profile in
+tests/integration/test_first_hour.py, like the environments in TOML; the verbs of docs/command.md in
 tests/integration/test_command.py, the examples for the SDK in tests/sdk_models, those of the embedded AWS in
 tests/embedded_aws/test_readme.py, and the settings with comments in tests/test_docs.py.
 """
 
 from __future__ import annotations
 
+import ast
 import itertools
 import json
 import os
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from embedded_aws.iam import policies
 from promotion.endpoint import smoke_test
@@ -85,7 +88,9 @@ def assert_make_accepts(arguments: list[str]) -> None:
     stages = [each.partition("=")[2] for each in arguments if each.startswith("STAGE=")]
 
     assert planned.returncode == 0, planned.stderr
-    assert set(stages) <= tomllib.loads((ROOT / "samconfig.toml").read_text()).keys()
+    # The pages add some environments.
+    texts = [(ROOT / "samconfig.toml").read_text(), *(block.text for block in FENCED if block.language == "toml")]
+    assert set(stages) <= {name for text in texts for name in tomllib.loads(text)}
 
 
 def assert_sam_accepts(arguments: list[str]) -> None:
@@ -153,7 +158,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
 # Events of the README: tests/test_docs.py. A pattern: tests/integration/test_documented_commands.py.
 EVENTS = {"detail-type", "source"}
 # Blocks that are not code, and languages of other tests. The shell block: tests/embedded_aws/test_readme.py.
-OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "sh", "yaml", ""}
+OTHER_LANGUAGES = {"mermaid", "jsonc", "python", "sh", "toml", "yaml", ""}
 
 
 @pytest.mark.parametrize("block", [block for block in FENCED if block.language == "json"], ids=str)
@@ -163,6 +168,51 @@ def test_a_json_document_is_valid(block: Block) -> None:
 
     if first not in EVENTS:
         KINDS[first](value)
+
+
+EXAMPLES = ROOT / "examples/deploying"
+PARAMETERS = set(re.findall(r"(?m)^  (\w+):$", (ROOT / "template.yaml").read_text().partition("\nRules:")[0]))
+
+
+def test_the_workflows_of_github_deploy_the_stacks_in_their_order_with_temporary_credentials() -> None:
+    environments = {
+        name: value["deploy"]["parameters"]
+        for name, value in tomllib.loads((ROOT / "samconfig.toml").read_text()).items()
+        if isinstance(value, dict) and "people" not in name
+    }
+    workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
+    called = (EXAMPLES / "github-actions-deploy-stack.yml").read_text()
+    (job,) = yaml.safe_load(called)["jobs"].values()
+    used = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
+    given = re.search(r"sam (deploy .*?)\n\Z", re.sub(r"\s*\n\s*", " ", called) + "\n", re.DOTALL)
+
+    assert list(workflow["jobs"]) == list(environments)
+    assert [each.get("needs") for each in workflow["jobs"].values()] == [None, *list(environments)[:-1]]
+    assert [each["with"]["environment"] for each in workflow["jobs"].values()] == list(environments)
+    assert workflow["permissions"] == {"id-token": "write", "contents": "read"}
+    assert "aws-actions/configure-aws-credentials" in used
+    assert "access-key" not in called
+    assert given
+    assert_sam_accepts(shlex.split(re.sub(r"\$\{\{ inputs.environment }}", "qa", given[1])))
+
+
+def test_the_other_tools_set_parameters_that_the_template_has() -> None:
+    terraform, pipeline = (EXAMPLES / "stage.tf").read_text(), ast.parse((EXAMPLES / "pipeline.py").read_text())
+    block = terraform.partition("parameters = {")[2].partition("}")[0]
+    of_terraform = dict(re.findall(r'(\w+) += "([^"]*)"', block))
+    (of_pipeline,) = [
+        ast.literal_eval(each.value)
+        for each in ast.walk(pipeline)
+        if isinstance(each, ast.keyword) and each.arg == "parameter_overrides"
+    ]
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["qa"]["deploy"]["parameters"]
+
+    assert of_terraform == of_pipeline == dict(each.split("=", 1) for each in settings["parameter_overrides"])
+    assert of_terraform.keys() <= PARAMETERS
+    assert terraform.count("{") == terraform.count("}")
+    for capability in ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"):
+        assert capability in terraform
+        assert capability.removeprefix("CAPABILITY_") in ast.unparse(pipeline)
 
 
 def test_every_language_of_a_block_has_a_test() -> None:

@@ -58,6 +58,8 @@ def violation(rule: str, place: str, *edits: Edit) -> Any:
 
 CATCH = "${CatchAnyError}"
 RETRY = "${RetryTransientErrors}"
+BOUNDARY = "      PermissionsBoundary: !If [HasPermissionsBoundary, !Ref PermissionsBoundary, !Ref AWS::NoValue]\n"
+LOG_KEY = "      KmsKeyId: !If [HasLogKey, !Ref LogKeyArn, !Ref AWS::NoValue]\n"
 RETRY_ONCE = "      - ErrorEquals:\n          - States.ALL\n        MaxAttempts: 1\n"
 HANDLER = "      Handler: steps.create_model.handler\n"
 SCHEDULE = """\
@@ -225,6 +227,16 @@ CALLS = [
             "        request: '{% $plan.model %}'\n",
             "        request: '{% $plan.model %}'\n        table: ${PromotionTableName}\n",
         ),
+    ),
+    violation(
+        "log_lines_without_their_subject",
+        "Copy images",
+        state("Copy images", "        execution: '{% $states.context.Execution.Id %}'\n"),
+    ),
+    violation(
+        "log_lines_without_their_subject",
+        "Create model",
+        state("Create model", "        application: '{% $promotion.application %}'\n"),
     ),
     violation(
         "missing_payload_field",
@@ -441,6 +453,14 @@ RESOURCES = [
         "log_without_retention",
         "CreateModelFunction",
         resource("CreateModelFunction", HANDLER, f"{HANDLER}      LoggingConfig:\n        LogGroup: other\n"),
+    ),
+    violation("log_without_the_key", "FunctionLogs", resource("FunctionLogs", LOG_KEY)),
+    violation("role_without_permissions_boundary", "StartRole of template.yaml", resource("StartRole", BOUNDARY)),
+    violation("role_without_permissions_boundary", "ReaderRole of upstream.yaml", upstream("ReaderRole", BOUNDARY)),
+    violation(
+        "role_without_permissions_boundary",
+        "CreateModelFunction",
+        resource("CreateModelFunction", HANDLER, f"{HANDLER}      PermissionsBoundary: !Ref AWS::NoValue\n"),
     ),
     violation("hard_coded_value", "Create model: contains a partition", state("Create model", "${Partition}", "aws")),
     violation(

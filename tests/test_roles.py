@@ -122,14 +122,16 @@ def holders(policy: str) -> set[str]:
     }
 
 
-def test_a_function_has_managed_policies_its_own_policy_and_one_for_its_logs() -> None:
+def test_a_function_has_managed_policies_its_own_policy_and_those_for_its_logs_and_traces() -> None:
     role = STACKS["template.yaml"]["RollBackEndpointFunctionRole"]["Properties"]
-    basic, *managed = role["ManagedPolicyArns"]
+    basic, traces, *managed = role["ManagedPolicyArns"]
     (own,) = role["Policies"]
 
     assert basic.endswith(":aws:policy/service-role/AWSLambdaBasicExecutionRole")
+    assert traces.endswith(":aws:policy/AWSXrayWriteOnlyAccess")
     assert managed == [{"Ref": name} for name in ("ReadEndpointState", "ScaleEndpoints", "UpdateEndpoints")]
-    assert [each["Action"] for each in statements(own)] == ["sagemaker:DeleteEndpoint", "sagemaker:UpdateEndpoint"]
+    deletes = ["sagemaker:DeleteEndpoint", "sagemaker:DeleteInferenceComponent"]
+    assert [each["Action"] for each in statements(own)] == [deletes, "sagemaker:UpdateEndpoint"]
     assert role["Path"] == {"Fn::Sub": "/model-promotion/${Stage}/"}
 
 

@@ -2,11 +2,13 @@
 
 import ast
 import importlib
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from promotion import errors
+from promotion.messages import console
 from tests import linter
 from tests.linter.flow import transitions
 
@@ -41,6 +43,22 @@ def test_the_form_of_the_console_has_every_parameter_once() -> None:
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
 
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(TEMPLATE["Parameters"])
+
+
+def test_the_output_and_the_tags_of_the_stacks_have_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    tags = [each["deploy"]["parameters"]["tags"] for each in environments.values() if isinstance(each, dict)]
+
+    assert TEMPLATE["Outputs"]["Version"]["Value"] == version
+    assert len(tags) == 5
+    assert all(f"model-promotion:version={version}" in each for each in tags)
+
+
+def test_the_links_of_the_outputs_and_of_the_notifications_have_the_same_domains() -> None:
+    mapping = {partition: names["Domain"] for partition, names in TEMPLATE["Mappings"]["Console"].items()}
+
+    assert mapping == console.DOMAINS
 
 
 @pytest.mark.parametrize(("folder", "functions"), FOLDERS)

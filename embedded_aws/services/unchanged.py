@@ -1,4 +1,4 @@
-"""Services of moto without patches: the permissions that calls to SQS, STS, KMS and CloudWatch Logs require."""
+"""Services of moto without patches: the permissions that calls to SQS, STS and KMS require."""
 
 from __future__ import annotations
 
@@ -33,20 +33,6 @@ def _sts(call: Call) -> Needs:
         yield Need("sts:AssumeRole", (call.parameters["RoleArn"],), context)
 
 
-def _logs(call: Call) -> Needs:
-    group, stream = call.parameters.get("logGroupName", "*"), call.parameters.get("logStreamName", "")
-    of_group, of_stream = (
-        call.arn("logs", f"log-group:{group}"),
-        call.arn("logs", f"log-group:{group}:log-stream:{stream}"),
-    )
-    match call.operation:
-        # The reference has a log group's ARN with and without a final asterisk; AWS's denials name the stream.
-        case "CreateLogGroup" | "DescribeLogStreams" | "FilterLogEvents" | "DescribeLogGroups":
-            yield Need(f"logs:{call.operation}", (of_group, of_stream), tags({}))
-        case "CreateLogStream" | "PutLogEvents" | "GetLogEvents":
-            yield Need(f"logs:{call.operation}", (of_stream, of_group))
-
-
 def _kms(call: Call) -> Needs:
     match call.operation:
         case "Decrypt" | "Encrypt" | "GenerateDataKey" | "DescribeKey":
@@ -59,6 +45,5 @@ PERMISSIONS = {
     "sqs": Permissions(_sqs),
     # "No permissions are required to perform this operation" (API_GetCallerIdentity).
     "sts": Permissions(_sts, free=frozenset({"GetCallerIdentity"})),
-    "logs": Permissions(_logs),
     "kms": Permissions(_kms),
 }

@@ -70,7 +70,7 @@ class PromotionRecord(TypedDict, total=False):
             "Preview promotion, Update endpoint, Remove superseded models, Publish failure, Publish rejection, "
             "history.approval_requests, plan.preview, Prepare promotion record, Inspect endpoint, Publish refusal, "
             "Run smoke test, history.approval, history.verification, history.events, notifications.notify_operators, "
-            "messages.message, messages.overview"
+            "messages.message, messages.overview, Copy batch, Copy images, Create model, Create endpoint config"
         ),
     ]
     endpoint: Annotated[

@@ -17,6 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from promotion import metrics
 from promotion.aws.aws_errors import Meaning, is_throttled, meaning, message
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import is_running
@@ -43,13 +44,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     problems: list[str] = []
     held: dict[str, float] = {}
     waiting: dict[str, float] = {}
+    longest: dict[str, float] = collections.defaultdict(float)
     differing: dict[str, str] = {}
     recovering, published, missed, known = [], [], list[str](), set[str]()
 
     with _checking("the locks", problems):
         locks = lock.all_held(table)
         held = {each.endpoint: each.unexplained_seconds(now) for each in locks}
-        _put_metric(stage, "LockHeldSeconds", max(held.values(), default=0), "Seconds")
+        _put_seconds(stage, "LockHeldSeconds", held)
         for each in locks:
             with _checking(f"the lock of the endpoint {each.endpoint}", problems):
                 if recovery.recover_if_dead(table, stepfunctions, each.endpoint, each.holder, now):
@@ -76,14 +78,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                         seconds = approval_requests.waiting_seconds(requested, now)
                         if seconds is not None:
                             waiting[f"{record['endpoint']}, {record['source_name']}"] = seconds
+                            longest[record["endpoint"]] = max(seconds, longest[record["endpoint"]])
                     case Fate.UNHEARD:
                         missed_events.start_for_approval(stepfunctions, event["state_machine"], request.automation)
                         missed.append(f"the end of the approval {request.automation}")
                         approval_requests.record_ended(table, record, request)
                     case Fate.HEARD:
                         approval_requests.record_ended(table, record, request)
-    with _checking("the metric ApprovalWaitingSeconds", problems):
-        _put_metric(stage, "ApprovalWaitingSeconds", max(waiting.values(), default=0), "Seconds")
+    _put_seconds(stage, "ApprovalWaitingSeconds", longest)
     with _checking("the live records", problems):
         for record in records.unpublished(table):
             with _checking(f"the event of the endpoint {record['endpoint']}", problems):
@@ -101,7 +103,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 differing[endpoint] = " ".join(agreement.differences(facts))
                 _report(table, event, facts, differing[endpoint], reported.get(endpoint, ""))
         differing = {endpoint: text for endpoint, text in differing.items() if text}
-        _put_metric(stage, "DifferingEndpoints", len(differing), "Count")
+        metrics.put("DifferingEndpoints", len(differing), "Count", Stage=stage)
     found: dict[str, Any] = {"held": held, "recovering": recovering, "waiting": waiting, "published": published}
     found |= {"differing": differing, "missed": missed}
     logger.info("Promotions checked", **found)
@@ -181,8 +183,8 @@ def _report(table: PromotionTable, event: dict[str, Any], facts: Facts, text: st
         raise
 
 
-def _put_metric(stage: str, metric: str, value: float, unit: str) -> None:
-    """Put the value, also if it is zero, so that the alarm returns to OK."""
-    dimensions = [{"Name": "Stage", "Value": stage}]
-    data = {"MetricName": metric, "Dimensions": dimensions, "Value": value, "Unit": unit}
-    client("cloudwatch").put_metric_data(Namespace="ModelPromotion", MetricData=[data])
+def _put_seconds(stage: str, metric: str, seconds: dict[str, float]) -> None:
+    """Put the seconds of each endpoint that has any, and the longest, also if it is zero: the alarm returns to OK."""
+    metrics.put(metric, max(seconds.values(), default=0), "Seconds", Stage=stage)
+    for endpoint, value in seconds.items():
+        metrics.put(metric, value, "Seconds", Stage=stage, Application=endpoint.removesuffix(f"-{stage}"))

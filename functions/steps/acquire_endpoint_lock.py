@@ -23,6 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     table = PromotionTable(client("dynamodb"), event["table"])
     endpoint, now = record["endpoint"], datetime.datetime.now(datetime.UTC)
     if lock.acquire(table, event["execution"], record, now.isoformat()):
+        logger.info("Lock acquired", endpoint=endpoint)
         return {"acquired": True, "holder": ""}
     holder = lock.holder(table, endpoint)
     # Step Functions accepts 15 DescribeExecution a second, of all waiting promotions together.

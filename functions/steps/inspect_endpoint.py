@@ -108,7 +108,7 @@ def _plan_again(event: dict[str, Any], changed: str) -> dict[str, Any]:
     )
     if record["approval"]:
         raise PromotionRefusedError(f"{reason}Start the promotion again to request a new approval.")
-    again = start_again(client("stepfunctions"), event["execution"], event["input"])
+    again = start_again(client("stepfunctions"), event["execution"], record["application"], event["input"])
     logger.info("Promotion started again", execution=again)
     reason += f"The execution {again} plans it again."
     return {"outcome": "settings_changed", "reason": reason, "promotion": record}

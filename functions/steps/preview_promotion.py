@@ -17,7 +17,7 @@ from promotion.history.table import PromotionTable
 from promotion.messages import preview_text
 from promotion.plan import preview
 from promotion.record import PromotionRecord
-from promotion.step import step
+from promotion.step import logger, step
 
 _NO_COPY = {"sentence": "Nothing would be copied.", "objects": 0}
 
@@ -60,6 +60,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     keep = cleanup.resources_to_keep(table, client("stepfunctions"), name, retention["Keep"], next_live=next_live)
     references = References(table, sagemaker, remember=False)
     superseded = cleanup.find_superseded(cleanup.survey(references, s3, scope, keep), scope, keep)
+    logger.info("Previewed", would_be=would)
     found = {
         "outcome": "preview",
         "would_be": would,

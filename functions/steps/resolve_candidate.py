@@ -43,8 +43,6 @@ def _resolved(event: dict[str, Any]) -> dict[str, Any]:
     table, ssm = PromotionTable(client("dynamodb"), event["table"]), client("ssm")
     policy = approval.Policy.from_json(event["approval_policy"])
     requested = request.read(event["input"], event["upstream_account"], own_account, region)
-    # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
-    logger.info("Request read", execution=execution, kind=type(requested).__name__)
     if not request.is_preview(event["input"]):
         missed_events.record_start(table, requested, execution, started_at)
     automation = request.automation(event["input"])
@@ -75,6 +73,9 @@ def _resolved(event: dict[str, Any]) -> dict[str, Any]:
         application, what = result["promotion"]["application"], f"The endpoint {result['promotion']['endpoint']}"
         result["settings"] = json.dumps(applications.registered(application, what))
         result["promotion"] |= PromotionRecord(started_by=started_by)
+    logger.append_keys(application=(result.get("promotion") or {}).get("application"))
+    # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
+    logger.info("Request resolved", kind=type(requested).__name__, outcome=result["outcome"])
     unset = {"candidate": None, "settings": None, "promotion": None, "approved": None}
     return unset | {"reason": "", "execution": "", "recoveries": 0} | result
 

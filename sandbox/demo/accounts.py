@@ -48,6 +48,10 @@ class OutcomeError(Exception):
     """A result of the demo is not the expected one."""
 
 
+class TooSlowError(OutcomeError):
+    """A result of the demo is late."""
+
+
 def expect(condition: bool, expected: str, actual: str) -> None:
     """Raise OutcomeError with the two descriptions unless `condition` is true."""
     if not condition:
@@ -55,10 +59,11 @@ def expect(condition: bool, expected: str, actual: str) -> None:
 
 
 def wait_for[T](poll: Callable[[], T | None], expected: str) -> T:
-    """Call `poll` until it returns a value and return the value; raise OutcomeError when `patience` ends."""
+    """Call `poll` until it returns a value and return the value; raise TooSlowError when `patience` ends."""
     ends = time.monotonic() + patience.seconds
     while (value := poll()) is None:
-        expect(time.monotonic() < ends, expected, f"none after {patience.seconds:.0f} seconds")
+        if time.monotonic() >= ends:
+            raise TooSlowError(f"Expected: {expected}\nActual: none after {patience.seconds:.0f} seconds")
         time.sleep(patience.poll_seconds)
     return value
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel import accounts
-from sandbox import stacks
+from sandbox import busy, stacks
 from sandbox.demo import live
-from sandbox.demo.accounts import APPLICATION, DevAccount, OutcomeError, Stage
+from sandbox.demo.accounts import APPLICATION, DevAccount, OutcomeError, Stage, TooSlowError
 from sandbox.demo.scenes import Story
 from sandbox.demo.screen import Screen
 
@@ -23,11 +24,19 @@ def play(screen: Screen, began: float) -> int:
     """
     with tempfile.TemporaryDirectory() as directory, EmbeddedAws(Path(directory)) as aws:
         os.environ["AWS_CONFIG_FILE"] = str(aws.config_file)
-        try:
-            return _play(screen, began)
-        except (KeyboardInterrupt, EOFError):
-            screen.say("Stopping…")
-            raise
+        return guarded(screen, lambda: _play(screen, began))
+
+
+def guarded(screen: Screen, run: Callable[[], int]) -> int:
+    """Run the demo, and say that it stops, or that this machine is too busy for it."""
+    try:
+        return run()
+    except (KeyboardInterrupt, EOFError):
+        screen.say("Stopping…")
+        raise
+    except busy.ERRORS as error:
+        screen.failed(busy.text(error))
+        return 1
 
 
 def _play(screen: Screen, began: float) -> int:
@@ -57,6 +66,9 @@ def _play(screen: Screen, began: float) -> int:
         title = "Live models"
         screen.title(title)
         live.show(screen, [story.qa, story.production])
+    except TooSlowError as error:
+        screen.failed(f"{title}: the demo stopped, because it takes too long. Is this machine busy?\n{error}")
+        return 1
     except OutcomeError as error:
         screen.failed(f"{title}: the demo failed because of an unexpected result.\n{error}")
         return 1

@@ -18,7 +18,6 @@ _INDEPENDENT = {
     ("s3", "get_object"),
     ("cloudwatch", "describe_alarms"),
     ("cloudwatch", "put_metric_alarm"),
-    ("cloudwatch", "put_metric_data"),
     ("application-autoscaling", "describe_scalable_targets"),
     ("sagemaker", "list_inference_components"),
     ("sagemaker", "list_tags"),

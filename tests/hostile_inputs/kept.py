@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
-import logging
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +14,7 @@ from promotion import step
 from tests.hostile_inputs import asked, configured
 from tests.hostile_inputs.trial import Hostile
 from tests.linter import Project
+from tests.support import log_lines
 
 DEFINITION = Project.read().definition
 
@@ -36,20 +35,14 @@ SECRET = "wJalrXUtnFEMI/K7MDENG"  # noqa: S105 - of AWS's documentation, in part
 
 def logged(act: Any) -> str:
     """Return the functions' log output of `act`."""
-    written = io.StringIO()
-    streams = [handler for handler in step.logger.handlers if isinstance(handler, logging.StreamHandler)]
-    before = [handler.setStream(written) for handler in streams]
-    try:
+    with log_lines.captured() as written:
         act()
-    finally:
-        for handler, stream in zip(streams, before, strict=True):
-            handler.setStream(stream)
     return written.getvalue()
 
 
 def logs() -> Iterator[Hostile]:
     for what, text in TEXTS.items():
-        act = functools.partial(logged, functools.partial(step.logger.info, "Request read", request=text))
+        act = functools.partial(logged, functools.partial(step.logger.info, "Request resolved", request=text))
 
         def is_one_line(lines: str, text: str = text) -> bool:
             (line,) = lines.splitlines()

@@ -4,9 +4,11 @@ import datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
-from sandbox.demo import live
-from sandbox.demo.accounts import OutcomeError
+from sandbox.demo import accounts as demo_accounts
+from sandbox.demo import live, play
+from sandbox.demo.accounts import OutcomeError, TooSlowError
 from sandbox.demo.following import History
 from sandbox.demo.screen import Screen
 
@@ -116,3 +118,21 @@ def test_a_promotion_table_that_differs_from_the_endpoint_is_an_error(
 ) -> None:
     with pytest.raises(OutcomeError, match="to list the model that reviews-production serves"):
         live.show(Screen(), [Stage(records, model)])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("error", [ReadTimeoutError(endpoint_url="http://127.0.0.1:1/"), TimeoutError("It ran.")])
+def test_a_slow_machine_is_named_instead_of_a_traceback(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def scene() -> int:
+        raise error
+
+    assert play.guarded(Screen(), scene) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "This machine is too busy: " in shown
+    assert "Close other programs, and try again." in shown
+
+
+def test_a_wait_that_ends_is_told_from_a_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_accounts.patience, "seconds", 0.0)
+
+    with pytest.raises(TooSlowError, match="Expected: an end\nActual: none after 0 seconds"):
+        demo_accounts.wait_for(lambda: None, "an end")

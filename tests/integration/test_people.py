@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import uuid
 from collections.abc import Callable
@@ -230,6 +231,12 @@ def test_a_viewer_sees_everything_and_changes_nothing(
     ):
         production.client("logs").create_log_group(logGroupName=group) if application in group else None
         assert "events" in viewer.client("logs").filter_log_events(logGroupName=group)
+    logs = viewer.client("logs")
+    saved = logs.describe_query_definitions(queryDefinitionNamePrefix="model-promotion-production/")["queryDefinitions"]
+    assert {group for query in saved for group in query["logGroupNames"]} == {"/model-promotion/production/functions"}
+    period = {"startTime": 0, "endTime": int(datetime.datetime.now(datetime.UTC).timestamp())}
+    query = logs.start_query(logGroupNames=saved[0]["logGroupNames"], queryString="fields @message | limit 1", **period)
+    assert logs.get_query_results(queryId=query["queryId"])["status"] == "Complete"
 
     assert is_denied(states.start_execution, stateMachineArn=production.state_machine, input="{}")
     assert is_denied(states.stop_execution, executionArn=requested_by)

@@ -28,6 +28,9 @@ OPTIMIZED = {
 # The SDK for Java names a service by its ID in lowercase; botocore adds hyphens, except for these.
 _BOTO_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions"}
 
+# The fields that promotion/step.py reads of the event of every function, for the lines of its log.
+_LOGGED = {"execution", "application"}
+
 
 @functools.cache
 def _operation(resource: str) -> OperationModel | None:
@@ -136,7 +139,7 @@ def function_that_outlasts_its_task(project: Project) -> Iterator[str]:
 def unread_payload_field(project: Project) -> Iterator[str]:
     for name, state, module in called_modules(project):
         text = project.texts[module]
-        for field in sorted(payload_of(state).keys() - fields_read(text) - optional_fields(text)):
+        for field in sorted(payload_of(state).keys() - _LOGGED - fields_read(text) - optional_fields(text)):
             yield f"{name}: {module} does not read event[{field!r}]."
 
 
@@ -145,6 +148,17 @@ def missing_payload_field(project: Project) -> Iterator[str]:
     for name, state, module in called_modules(project):
         for field in sorted(fields_read(project.texts[module]) - payload_of(state).keys()):
             yield f"{name}: the Payload has no {field}, which {module} reads."
+
+
+@rule
+def log_lines_without_their_subject(project: Project) -> Iterator[str]:
+    """Every line of a task's log names the execution and the application, which the candidate or the record has."""
+    for name, state, module in called_modules(project):
+        fields = payload_of(state).keys()
+        if "execution" not in fields:
+            yield f"{name}: the Payload has no execution, so the log lines of {module} do not name it."
+        if not fields & {"application", "promotion", "candidate", "input"}:
+            yield f"{name}: the Payload has no application, so the log lines of {module} do not name it."
 
 
 @rule

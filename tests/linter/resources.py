@@ -187,6 +187,25 @@ def log_without_retention(project: Project) -> Iterator[str]:
 
 
 @rule
+def role_without_permissions_boundary(project: Project) -> Iterator[str]:
+    """An organization can require a boundary of every role."""
+    boundary = {"Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]}
+    for place, role, _ in project.resources("AWS::IAM::Role"):
+        if role.get("PermissionsBoundary") != boundary:
+            yield f"{place}: does not have the parameter PermissionsBoundary."
+    for place, _, logical_id in project.resources("AWS::Serverless::Function"):
+        if project.function(logical_id).get("PermissionsBoundary") != boundary:
+            yield f"{place}: its role does not have the parameter PermissionsBoundary."
+
+
+@rule
+def log_without_the_key(project: Project) -> Iterator[str]:
+    for place, group, _ in project.resources("AWS::Logs::LogGroup"):
+        if group.get("KmsKeyId") != {"Fn::If": ["HasLogKey", {"Ref": "LogKeyArn"}, {"Ref": "AWS::NoValue"}]}:
+            yield f"{place}: does not have the parameter LogKeyArn."
+
+
+@rule
 def hard_coded_value(project: Project) -> Iterator[str]:
     places: list[tuple[str, Any]] = list(project.states())
     for path in TEMPLATES:

@@ -9,6 +9,18 @@ GRANTED = [
         "SAM attaches this managed policy of AWS to the role of every function. Lambda writes the logs with it.",
     ),
     Unused(
+        "*FunctionRole AWSXrayWriteOnlyAccess",
+        (
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            "xray:GetSamplingStatisticSummaries",
+        ),
+        "SAM attaches this managed policy of AWS to the role of each traced function. Lambda sends traces with the "
+        "first two actions. The embedded AWS has no X-Ray.",
+    ),
+    Unused(
         "PromotionRole LogAndTrace",
         (
             "logs:CreateLogDelivery",

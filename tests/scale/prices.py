@@ -32,7 +32,7 @@ def per_promotion(result: Result, memory_mb: int = 1769) -> dict[str, float]:
         + seconds * memory_mb / 1024 * _PER_GB_SECOND,
         "DynamoDB": result.services.read_units * _PER_READ_UNIT + result.services.write_units * _PER_WRITE_UNIT,
         "S3": writes * _PER_S3_WRITE + reads * _PER_S3_READ,
-        "CloudWatch": (alarms + calls["monitoring", "PutMetricData"]) * _PER_ALARM_REQUEST,
+        "CloudWatch": alarms * _PER_ALARM_REQUEST,
         "EventBridge": calls["events", "PutEvents"] * _PER_EVENT,
         "Systems Manager": 2 * len(result.automations.known) * _PER_STEP_OF_AN_AUTOMATION,
     }

@@ -64,7 +64,6 @@ class Services:
         self.start_execution: Callable[[str, Any], None]
         self.automations: Any
         self.published: list[dict[str, Any]] = []
-        self.metrics: dict[str, list[float]] = {}
 
     def answer(self, service: str, operation: str, account: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return the response to a call; raise AwsError."""
@@ -325,9 +324,6 @@ class Services:
         if operation == "DescribeAlarms":
             found = [self.alarms[name] for name in request["AlarmNames"] if name in self.alarms]
             return {"MetricAlarms": found, "CompositeAlarms": []}
-        if operation == "PutMetricData":
-            for data in request["MetricData"]:
-                self.metrics.setdefault(data["MetricName"], []).append(data["Value"])
         return {}
 
     def _events(self, operation: str, account: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Alarm:
 
     def __post_init__(self) -> None:
         self.name = self.stage.physical_id(self.logical_id)
-        self.mails = {state: self._mails(state) for state in ("ALARM", "INSUFFICIENT_DATA")}
+        self.mails = {state: self._mails(state) for state in ("ALARM", "INSUFFICIENT_DATA", "OK")}
 
     def state(self) -> str:
         (found,) = self.stage.client("cloudwatch").describe_alarms(AlarmNames=[self.name])["MetricAlarms"]

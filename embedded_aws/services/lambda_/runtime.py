@@ -1,8 +1,9 @@
 """The Python runtime of a Lambda function: load its handler once, then run it for every event from the parent.
 
 This is a script that runs in its own process, with a socket to the parent as standard input. It follows AWS's pages
-"Define Lambda function handler in Python", "Using the Lambda context object" and "Log and monitor Python functions". It
-imports only the standard library: it must start quickly, and functions must not see the project's modules.
+"Define Lambda function handler in Python", "Using the Lambda context object" and "Log and monitor Python functions".
+Its log lines are those of AWS's runtime (github.com/aws/aws-lambda-python-runtime-interface-client). It imports only
+the standard library: it must start quickly, and functions must not see the project's modules.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Never
 
 Handler = Callable[[Any, Any], Any]
+
+_JSON_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class FaultError(Exception):
@@ -94,19 +97,44 @@ class Context:
         return max(0, int((self._deadline - time.time()) * 1000))
 
 
+class TextFormatter(logging.Formatter):
+    """The format of a log line of a function with the log format Text."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+
+
+class JsonFormatter(logging.Formatter):
+    """The format of a log line of a function with the log format JSON (`JsonFormatter` of AWS's runtime)."""
+
+    _OWN = frozenset(("aws_request_id", *logging.makeLogRecord({}).__dict__))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a JSON object."""
+        line = {
+            "timestamp": self.formatTime(record, _JSON_TIME),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+            "requestId": record.__dict__["aws_request_id"],
+        }
+        if record.exc_info and record.exc_info[0]:
+            line |= {
+                "stackTrace": traceback.format_tb(record.exc_info[2]),
+                "errorType": record.exc_info[0].__name__,
+                "errorMessage": str(record.exc_info[1]),
+                "location": f"{record.pathname}:{record.funcName}:{record.lineno}",
+            }
+        extra = {key: value for key, value in record.__dict__.items() if key not in self._OWN and key not in line}
+        return json.dumps(line | extra, ensure_ascii=False)
+
+
 class LambdaLoggerHandler(logging.Handler):
     """The handler that the runtime adds to the root logger, in the format of Lambda's log events."""
 
     request_id = ""
-
-    def __init__(self) -> None:
-        super().__init__()
-        logging.Formatter.converter = time.gmtime
-        self.setFormatter(
-            logging.Formatter(
-                "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S"
-            )
-        )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record with the request ID."""
@@ -119,6 +147,21 @@ def log(entry: str) -> None:
     sys.stdout.write(entry.replace("\n", "\r") + "\n")
 
 
+def log_error(document: dict[str, Any]) -> None:
+    """Write the log event of an exception that the handler raised, in the log format of the function."""
+    if is_json():
+        head = {"timestamp": time.strftime(_JSON_TIME, time.gmtime()), "log_level": "ERROR"}
+        log(json.dumps(head | document, ensure_ascii=False))
+        return
+    first = f"[ERROR] {document['errorType']}: {document['errorMessage']}"
+    log("\n".join([first, "Traceback (most recent call last):", *document["stackTrace"]]))
+
+
+def is_json() -> bool:
+    """Return whether the function has the log format JSON."""
+    return os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+
+
 def error_document(error: BaseException, request_id: str = "") -> bytes:
     """Log an error and return its document, in which the class name has no module.
 
@@ -128,8 +171,8 @@ def error_document(error: BaseException, request_id: str = "") -> bytes:
         kind, trace = error.kind, error.trace
     else:
         kind, trace = type(error).__name__, own_frames(error.__traceback__)
-    log("\n".join([f"[ERROR] {kind}: {error}", "Traceback (most recent call last):", *trace]))
     document = {"errorMessage": str(error), "errorType": kind, "requestId": request_id, "stackTrace": trace}
+    log_error(document)
     return b"error:" + json.dumps(document).encode()
 
 
@@ -213,7 +256,10 @@ def main() -> Never:
     sys.path.append(packages)
     site.setquit()
     level = os.environ.get("AWS_LAMBDA_LOG_LEVEL")
-    logging.getLogger().addHandler(LambdaLoggerHandler())
+    logging.Formatter.converter = time.gmtime
+    handler_of_lines = LambdaLoggerHandler()
+    handler_of_lines.setFormatter(JsonFormatter() if is_json() else TextFormatter())
+    logging.getLogger().addHandler(handler_of_lines)
     if level:
         logging.getLogger().setLevel({"TRACE": "DEBUG", "FATAL": "CRITICAL"}.get(level, level))
     try:

@@ -1,14 +1,19 @@
-"""The status of executions in Step Functions."""
+"""The status of executions in Step Functions, and the names of those that functions start."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import json
-import uuid
+import re
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
+
+# API reference, StartExecution: at most 80 characters. Only these do not prevent CloudWatch Logs from logging them.
+_MAXIMUM_LENGTH = 80
+_OTHERS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +50,21 @@ def start(stepfunctions: Any, execution: str, name: str, given: Any) -> bool:
     return True
 
 
-def start_again(stepfunctions: Any, execution: str, given: Any) -> str:
+def name(subject: str, cause: str, time: str = "") -> str:
+    """Return the name `<subject>-<12 digits of the digest of the cause>[-<time>]` of an execution.
+
+    The same cause has the same name, so that it starts one execution, at each time. A long subject is truncated.
+    """
+    digest = hashlib.sha256(cause.encode()).hexdigest()[:12]
+    tail = "-".join(["", digest, *filter(None, [time])])
+    return _OTHERS.sub("-", subject)[: _MAXIMUM_LENGTH - len(tail)] + tail
+
+
+def start_again(stepfunctions: Any, execution: str, application: str, given: Any) -> str:
     """Start an execution with the input `given` of `execution`, once, and return its ARN."""
-    name = f"again-{uuid.uuid5(uuid.NAMESPACE_URL, execution)}"
-    start(stepfunctions, execution, name, given)
-    return f"{execution.rsplit(':', 1)[0]}:{name}"
+    again = name(f"{application}-again", execution)
+    start(stepfunctions, execution, again, given)
+    return f"{execution.rsplit(':', 1)[0]}:{again}"
 
 
 def _status(stepfunctions: Any, execution: str) -> str | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import enum
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,16 +138,17 @@ def start_for_source(stepfunctions: Any, state_machine: str, arn: str, event: di
     """Start the execution of a lost event of SageMaker, once; return whether it was started now."""
     _, _, _, region, account, _ = arn.split(":", 5)
     given = {"source": "aws.sagemaker", "account": account, "region": region, **event}
-    return _start(stepfunctions, state_machine, arn, given)
+    return _start(stepfunctions, state_machine, arn.rpartition(":")[2].partition("/")[2], arn, given)
 
 
 def start_for_approval(stepfunctions: Any, state_machine: str, automation: str) -> bool:
     """Start the execution of the lost event of an approval that ended, once; return whether it was started now."""
     _, _, _, region, account, _ = state_machine.split(":", 5)
-    given = {"detail-type": APPROVAL_ENDED, "source": "aws.ssm", "account": account, "region": region}
-    return _start(stepfunctions, state_machine, automation, given | {"detail": {"ExecutionId": automation}})
+    event = {"detail-type": APPROVAL_ENDED, "detail": {"ExecutionId": automation}}
+    given = {"source": "aws.ssm", "account": account, "region": region, **event}
+    return _start(stepfunctions, state_machine, f"approval-{automation}", automation, given)
 
 
-def _start(stepfunctions: Any, state_machine: str, what: str, given: dict[str, Any]) -> bool:
+def _start(stepfunctions: Any, state_machine: str, subject: str, cause: str, given: dict[str, Any]) -> bool:
     execution = f"{state_machine.replace(':stateMachine:', ':execution:')}:"
-    return executions.start(stepfunctions, execution, f"missed-{uuid.uuid5(uuid.NAMESPACE_URL, what)}", given)
+    return executions.start(stepfunctions, execution, executions.name(f"missed-{subject}", cause), given)

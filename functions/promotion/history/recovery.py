@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 from typing import Any
 
 from promotion.aws import executions
@@ -74,7 +73,7 @@ def recover_if_dead(
     """
     if holder.is_abandoned or not _is_dead(table, stepfunctions, endpoint, holder, now):
         return False
-    name = f"recovery-{uuid.uuid5(uuid.NAMESPACE_URL, holder.execution)}-{now:%Y%m%d%H}"
+    name = executions.name(f"recovery-{endpoint}", holder.execution, f"{now:%Y%m%d%H}")
     return start(stepfunctions, holder.execution, name, {"recover": endpoint})
 
 

@@ -119,7 +119,11 @@ def kept(
             + [record["model_name"] for record in records]
             # The endpoint config that a recovery restores, and that of the endpoint of a component.
             + [journal.get("previous_endpoint_config_name", "") for journal in journals]
-            + [each["previous_component"]["endpoint_config"] for each in journals if each.get("previous_component")]
+            + [
+                journal["previous_component"]["endpoint_config"]
+                for journal in journals
+                if journal.get("previous_component")
+            ]
         ),
         digests=frozenset(record["digest"] for record in records),
         used_digests=frozenset(used),

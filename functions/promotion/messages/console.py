@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 
 # AWS Management Console, "Service endpoints for the console" (the domain of each partition).
-_DOMAINS = {
+DOMAINS = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
@@ -35,4 +35,4 @@ def _page(arn: str, home: str, fragment: str) -> str:
 
 def _where(arn: str) -> tuple[str, str]:
     _, partition, _, region, *_ = arn.split(":")
-    return _DOMAINS.get(partition, _DOMAINS["aws"]), region
+    return DOMAINS.get(partition, DOMAINS["aws"]), region

@@ -27,7 +27,10 @@ _OUTCOMES = {
 UNKNOWN = "unknown"
 # botocore's sns model: a subject has fewer than 100 characters and no line breaks or control characters.
 _LONGEST_SUBJECT = 99
-_LONGEST_FACT = 2000
+# SNS API reference, Publish: at most 262,144 bytes for the forms of all protocols and the attributes together. A
+# character has up to four bytes in each of the four forms, in UTF-8 or because it is escaped twice.
+_LONGEST_FACT = 600
+_LONGEST_SUMMARY = 4_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +80,14 @@ class Message:
     def request(self, topic: str) -> dict[str, Any]:
         """Return the request of Publish, with a form for each protocol and attributes for filter policies."""
         text = self.text()
-        machine = json.dumps(dataclasses.asdict(self))
-        forms = {"default": text, "https": json.dumps(self.chat()), "sqs": machine, "lambda": machine}
+        machine = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        chat = json.dumps(self.chat(), ensure_ascii=False)
+        forms = {"default": text, "https": chat, "sqs": machine, "lambda": machine}
         attributes = {"application": self.application, "stage": self.stage, "outcome": self.outcome}
         return {
             "TopicArn": topic,
             "Subject": self.subject,
-            "Message": json.dumps(forms),
+            "Message": json.dumps(forms, ensure_ascii=False),
             "MessageStructure": "json",
             "MessageAttributes": {
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
@@ -108,9 +112,9 @@ def of_promotion(detail_type: str, record: PromotionRecord, other: PromotionReco
         stage=record["stage"],
         application=record["application"],
         outcome="rolled back" if is_live and record["source_kind"] == "rollback" else _OUTCOMES[detail_type],
-        summary=plain(record["summary"]),
+        summary=_cut(plain(record["summary"]), _LONGEST_SUMMARY),
         links=links,
-        facts={label: plain(fact)[:_LONGEST_FACT] for label, fact in facts.items() if fact},
+        facts={label: _cut(plain(fact), _LONGEST_FACT) for label, fact in facts.items() if fact},
     )
 
 
@@ -136,7 +140,7 @@ def of_execution(stage: str, application: str, detail: dict[str, Any]) -> Messag
         stage=stage,
         application=application,
         outcome="rollback failed",
-        summary=plain(f"{detail['error']}: {detail['cause']}"),
+        summary=_cut(plain(f"{detail['error']}: {detail['cause']}"), _LONGEST_SUMMARY),
         links={"Execution": console.execution(detail["executionArn"])},
         facts={},
     )
@@ -221,3 +225,7 @@ def time_of(text: str) -> str:
 def plain(text: str) -> str:
     """Return a string without line breaks, and without links: one could come from another account."""
     return re.sub("https?://", "", re.sub(r"[\x00-\x1f\x7f]+", " ", text), flags=re.IGNORECASE)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,4 +1,4 @@
-"""The overview of a stage on its dashboard: what is live, what is locked or waits for approval, and what happened last.
+"""The overview of a stage on its dashboard: what is locked or waits for approval, what happened last, and what is live.
 
 CloudWatch user guide, "Details about custom widgets in CloudWatch": Markdown is displayed with links and tables.
 """
@@ -29,14 +29,17 @@ class Contents:
 
 
 def markdown(contents: Contents) -> str:
-    """Return the overview, with the newest entries first and applications in the order of their names."""
+    """Return the overview: first what needs attention, last the list of all applications in the order of their names.
+
+    The oldest lock and the oldest request come first, and so does the newest outcome.
+    """
     live = sorted(contents.live, key=lambda record: record["application"])
     last = sorted(contents.history, key=lambda record: record["ended_at"], reverse=True)[:_LAST]
     return "\n\n".join(
         [
-            _table("Live", ("Application", "Model", "Since", "Approved by", "Metrics", "p95"), map(_live, live)),
             _table("Locked or waiting", ("Application", "State", "Since"), _pending(contents)),
             _table("Last outcomes", ("Time", "Application", "Outcome", "Model", "Reason"), map(_outcome, last)),
+            _table("Live", ("Application", "Model", "Since", "Approved by", "Metrics", "p95"), map(_live, live)),
         ]
     )
 

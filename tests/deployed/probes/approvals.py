@@ -255,6 +255,22 @@ def a_script_shows_an_output(account: Account) -> str:
 
 
 @probe(
+    "A document cannot be updated to the content of an earlier version",
+    documented="Systems Manager API reference, UpdateDocument (DuplicateDocumentContent), does not say which contents "
+    "are compared; assumed: docs/deploying.md, Update a stack",
+    believed="DuplicateDocumentContent",
+)
+def a_document_with_an_earlier_content(account: Account) -> str:
+    """Update a document, and update it again to its first content."""
+    ssm = account.client("ssm")
+    runbook = _runbook(account, "content", {"action": "aws:sleep", "inputs": {"Duration": "PT1S"}})
+    content = ssm.get_document(Name=runbook)["Content"]
+    latest = {"Name": runbook, "DocumentVersion": "$LATEST"}
+    ssm.update_document(Content=content.replace("PT1S", "PT2S"), **latest)
+    return error_of(lambda: ssm.update_document(Content=content, **latest))
+
+
+@probe(
     "allowedPattern must match a part of a parameter's value, not the whole value",
     documented="assumed: embedded_aws/services/ssm/runbook.py",
     believed="accepted",

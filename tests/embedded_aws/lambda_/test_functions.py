@@ -1,4 +1,5 @@
 import base64
+import datetime
 import json
 import os
 import signal
@@ -663,6 +664,37 @@ def test_topics_and_queues_invoke_their_subscribed_functions(function: MakeFunct
 
     assert attempts(tmp_path / "records", 2) == 2
     assert set((tmp_path / "records").read_text().splitlines()) == {"from the topic", "from the queue"}
+
+
+def test_the_lines_of_a_function_with_the_log_format_json_are_json(aws: EmbeddedAws, function: MakeFunction) -> None:
+    logged = function("""
+        import logging
+        def handler(event, context):
+            logging.getLogger().warning("low on %s", "disk", extra={"application": "reviews"})
+            try:
+                raise KeyError("handled")
+            except KeyError:
+                logging.getLogger().exception("caught")
+            raise ValueError("unhandled\\nin two lines")
+        """)
+    logged.client.update_function_configuration(FunctionName=logged.name, LoggingConfig={"LogFormat": "JSON"})
+
+    identifier = logged.error()["requestId"]
+
+    warning, caught, raised = [json.loads(line) for line in logged.log() if line.startswith("{")]
+    assert datetime.datetime.fromisoformat(warning.pop("timestamp")).tzinfo is not None
+    assert warning == {
+        "level": "WARNING",
+        "message": "low on disk",
+        "logger": "root",
+        "requestId": identifier,
+        "application": "reviews",
+    }
+    assert (caught["level"], caught["errorType"], caught["errorMessage"]) == ("ERROR", "KeyError", "'handled'")
+    assert 'raise KeyError("handled")' in "".join(caught["stackTrace"])
+    # An exception that the handler raises has another key for its level ("log_error" in AWS's runtime).
+    assert (raised["log_level"], raised["errorType"]) == ("ERROR", "ValueError")
+    assert (raised["errorMessage"], raised["requestId"]) == ("unhandled\nin two lines", identifier)
 
 
 def test_a_function_of_a_stack_writes_to_its_log_group(aws: EmbeddedAws, name: str) -> None:

@@ -173,6 +173,31 @@ def test_a_subject_has_fewer_than_100_characters() -> None:
     assert len(message.of_promotion(SUCCEEDED, record, None).subject) == 99
 
 
+@pytest.mark.parametrize("character", ["x", "é", "\\", '"', "🙂"])
+def test_the_longest_message_has_the_size_that_sns_accepts(character: str) -> None:
+    long: Any = character * 40_000
+    record: Any = RECORD | {
+        "application": "a" * 40,
+        "summary": long,
+        "approval_comment": long,
+        "started_by": long,
+        "rolled_back_at": "2026-03-01T10:00:00Z",
+        "tested_upstream": REPORT,
+        "metrics": dict.fromkeys((f"{number}{character * 250}" for number in range(50)), 0.5),
+        "quality_gate": [{"passed": True, "reason": long}],
+        "not_pinned": [long],
+        "source_arn": long,
+        "approval": "a-1",
+        "approve_until": "2026-05-07T17:20:00+00:00",
+    }
+
+    request = message.of_promotion(APPROVAL_REQUESTED, record, OTHER | {"approved_by": long}).request("topic")
+
+    attributes = sum(len(f"{key}String{value['StringValue']}") for key, value in request["MessageAttributes"].items())
+    assert len(request["Message"].encode()) + attributes <= 262_144
+    assert json.loads(json.loads(request["Message"])["sqs"])["summary"].endswith("...")
+
+
 def test_each_protocol_gets_its_form_and_filters_get_attributes() -> None:
     request = message.of_promotion(SUCCEEDED, RECORD, OTHER).request("topic")
 

@@ -34,7 +34,7 @@ def rows(text: str, title: str) -> list[list[str]]:
 
 def test_an_empty_stage_has_nothing_to_show() -> None:
     assert overview.markdown(NOTHING) == (
-        "### Live\n\nNothing.\n\n### Locked or waiting\n\nNothing.\n\n### Last outcomes\n\nNothing."
+        "### Locked or waiting\n\nNothing.\n\n### Last outcomes\n\nNothing.\n\n### Live\n\nNothing."
     )
 
 
@@ -86,13 +86,26 @@ def test_no_text_of_others_changes_the_table(text: str) -> None:
     assert len(row[4]) <= 210
 
 
-def test_fifty_applications_fit_into_the_response_of_a_function() -> None:
-    live: list[Any] = [
-        RECORD | {"application": f"application-{number:02}", "endpoint": f"application-{number:02}-qa"}
-        for number in range(50)
+def test_an_overview_of_fifty_applications_begins_with_what_needs_attention() -> None:
+    names = [f"application-{number:02}" for number in range(50)]
+    records: list[Any] = [
+        RECORD
+        | {
+            "application": name,
+            "endpoint": f"{name}-qa",
+            "started_at": f"2026-05-04T16:{59 - number:02}:00Z",
+            "ended_at": f"2026-05-04T17:{number:02}:00Z",
+            "reason": "It was slow. " * 1000,
+        }
+        for number, name in enumerate(names)
     ]
 
-    text = overview.markdown(Contents(live, [], live, live * 10))
+    text = overview.markdown(Contents(records[::-1], [], records[:5], records * 10))
 
-    assert len(rows(text, "Live")) == len(rows(text, "Locked or waiting")) == 50
+    assert text.startswith("### Locked or waiting\n")
+    assert [row[0] for row in rows(text, "Locked or waiting")] == names[4::-1]
+    assert [row[1] for row in rows(text, "Last outcomes")] == ["application-49"] * 10
+    assert [row[0].partition("]")[0].strip("[") for row in rows(text, "Live")] == names
+    # A response of a function has up to 6 MB (Lambda quotas); the list of all applications begins after one screen.
     assert len(text) < 100_000
+    assert text.partition("### Live")[0].count("\n") < 30

@@ -1,16 +1,19 @@
 import datetime
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
+from embedded_aws.services.logs import embedded_metrics
 from promotion.aws import executions
 from promotion.errors import PromotionError, TransientError
 from promotion.history import agreement, approval, events, recovery
 from promotion.source import request
 from schedules import watch_promotions
+from tests.support import log_lines
 from tests.support.lambda_context import CONTEXT
 from tests.support.promotion_table import FIRST, NAME, get, hold, put
 from tests.support.s3_faults import client_error
@@ -56,25 +59,24 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Upstream:
     return empty
 
 
-def statistic(name: str, metric: str) -> float:
-    """Return a statistic of a metric of the stage."""
-    (found,) = boto3.client("cloudwatch").get_metric_statistics(
-        Namespace="ModelPromotion",
-        MetricName=metric,
-        Dimensions=[{"Name": "Stage", "Value": "qa"}],
-        StartTime=NOW - datetime.timedelta(hours=1),
-        EndTime=NOW + datetime.timedelta(hours=1),
-        Period=7200,
-        Statistics=[name],
-    )["Datapoints"]
-    return float(found[name])
+@pytest.fixture(autouse=True)
+def log() -> Iterator[io.StringIO]:
+    with log_lines.captured() as written:
+        yield written
 
 
-def maximum(metric: str) -> float:
-    return statistic("Maximum", metric)
+def values(log: io.StringIO, metric: str, **dimensions: str) -> list[float]:
+    """Return the values of a metric that CloudWatch extracts from the log."""
+    wanted = {"Stage": "qa"} | dimensions
+    found = [datum for line in log.getvalue().splitlines() for _, datum in embedded_metrics(line)]
+    return [
+        datum["Value"]
+        for datum in found
+        if datum["MetricName"] == metric and {each["Name"]: each["Value"] for each in datum["Dimensions"]} == wanted
+    ]
 
 
-def test_the_metrics_are_zero_without_locks_and_pending_approvals(dynamodb: Any) -> None:
+def test_the_metrics_are_zero_without_locks_and_pending_approvals(dynamodb: Any, log: io.StringIO) -> None:
     nothing: dict[str, Any] = {
         "held": {},
         "recovering": [],
@@ -85,22 +87,22 @@ def test_the_metrics_are_zero_without_locks_and_pending_approvals(dynamodb: Any)
     }
     assert watch() == nothing
 
-    assert maximum("LockHeldSeconds") == 0
-    assert maximum("ApprovalWaitingSeconds") == 0
-    assert maximum("DifferingEndpoints") == 0
+    assert max(values(log, "LockHeldSeconds")) == 0
+    assert max(values(log, "ApprovalWaitingSeconds")) == 0
+    assert max(values(log, "DifferingEndpoints")) == 0
 
 
-def test_the_age_of_a_lock_is_published(dynamodb: Any) -> None:
+def test_the_age_of_a_lock_is_published(dynamodb: Any, log: io.StringIO) -> None:
     since = (NOW - datetime.timedelta(seconds=1000)).isoformat()
     # Its recovery was abandoned, so that no other one is started.
     put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=6)
 
     assert list(watch()["held"]) == ["reviews-qa"]
 
-    assert maximum("LockHeldSeconds") == pytest.approx(1000, abs=600)
+    assert max(values(log, "LockHeldSeconds")) == pytest.approx(1000, abs=600)
 
 
-def test_a_check_that_fails_does_not_prevent_the_others(dynamodb: Any) -> None:
+def test_a_check_that_fails_does_not_prevent_the_others(dynamodb: Any, log: io.StringIO) -> None:
     since = (NOW - datetime.timedelta(seconds=1000)).isoformat()
     put("lock", "broken-qa", execution="no ARN", promotion="{}", acquired_at=since)
     put("lock", "reviews-qa", execution=FIRST, promotion="{}", acquired_at=since, recoveries=6)
@@ -109,8 +111,8 @@ def test_a_check_that_fails_does_not_prevent_the_others(dynamodb: Any) -> None:
     with pytest.raises(PromotionError, match="checks failed"):
         watch()
 
-    assert maximum("LockHeldSeconds") == pytest.approx(1000, abs=600)
-    assert maximum("ApprovalWaitingSeconds") == 0
+    assert max(values(log, "LockHeldSeconds")) == pytest.approx(1000, abs=600)
+    assert max(values(log, "ApprovalWaitingSeconds")) == 0
 
 
 def put_live(endpoint: str, **changes: Any) -> None:
@@ -122,7 +124,7 @@ def put_live(endpoint: str, **changes: Any) -> None:
 
 
 def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
-    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+    dynamodb: Any, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
     monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
@@ -131,7 +133,7 @@ def test_endpoints_that_differ_are_counted_in_every_run_and_reported_once(
 
     for _ in range(2):
         assert sorted(watch()["differing"]) == ["ratings-qa", "reviews-qa"]
-        assert statistic("Minimum", "DifferingEndpoints") == 2
+        assert min(values(log, "DifferingEndpoints")) == 2
 
     assert [each["endpoint"] for each in published] == ["ratings-qa", "reviews-qa"]
     example = json.loads((ROOT / "events/published/endpoint-differs.json").read_text())["detail"]
@@ -160,7 +162,7 @@ def test_a_difference_is_reported_again_after_the_endpoint_agreed(
 
 
 def test_an_endpoint_that_cannot_be_checked_does_not_prevent_the_others_and_counts_as_before(
-    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+    dynamodb: Any, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: None)
     for endpoint in ("broken-qa", "reviews-qa"):
@@ -171,7 +173,7 @@ def test_an_endpoint_that_cannot_be_checked_does_not_prevent_the_others_and_coun
     with pytest.raises(PromotionError, match=r"1 checks failed\. .* the endpoint broken-qa"):
         watch()
 
-    assert statistic("Minimum", "DifferingEndpoints") == 2
+    assert min(values(log, "DifferingEndpoints")) == 2
 
 
 def test_a_throttled_check_is_no_failure_and_counts_as_before(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +209,7 @@ def test_an_endpoint_that_is_being_changed_is_neither_counted_nor_reported_again
 
 
 def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_next_run(
-    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+    dynamodb: Any, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_live("reviews-qa")
 
@@ -221,7 +223,7 @@ def test_a_difference_that_cannot_be_published_is_counted_and_published_by_the_n
     monkeypatch.setattr(events, "publish_difference", lambda _, bus, detail: published.append(detail))
     watch()
 
-    assert statistic("Minimum", "DifferingEndpoints") == 1
+    assert min(values(log, "DifferingEndpoints")) == 1
     assert len(published) == 1
 
 

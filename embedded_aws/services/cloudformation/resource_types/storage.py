@@ -216,6 +216,11 @@ class LogGroup(Resource, of="AWS::Logs::LogGroup", name="LogGroupName", limit=51
     @override
     def update(self, old: dict[str, Any]) -> None:
         self._set_retention(old)
+        group, key = {"logGroupName": self.name}, self.properties.get("KmsKeyId")
+        if key and key != old.get("KmsKeyId"):
+            self.call("logs", "associate_kms_key", group | {"kmsKeyId": key})
+        elif not key and "KmsKeyId" in old:
+            self.call("logs", "disassociate_kms_key", group)
 
     @override
     def delete(self) -> None:
@@ -227,6 +232,28 @@ class LogGroup(Resource, of="AWS::Logs::LogGroup", name="LogGroupName", limit=51
             self.call("logs", "put_retention_policy", self.properties | group)
         elif "RetentionInDays" in old:
             self.call("logs", "delete_retention_policy", group)
+
+
+class QueryDefinition(Resource, of="AWS::Logs::QueryDefinition", name="Name"):
+    """A saved query of CloudWatch Logs Insights."""
+
+    @override
+    def needs_replacement(self, properties: dict[str, Any]) -> bool:
+        return False  # "Update requires: No interruption" applies to its name, too
+
+    @override
+    def create(self) -> None:
+        answer = self.call("logs", "put_query_definition", self.properties)
+        self.set_identity(answer["queryDefinitionId"], QueryDefinitionId=answer["queryDefinitionId"])
+
+    @override
+    def update(self, old: dict[str, Any]) -> None:
+        query = {"queryDefinitionId": self.physical_resource_id}
+        self.call("logs", "put_query_definition", self.properties | query)
+
+    @override
+    def delete(self) -> None:
+        self.call("logs", "delete_query_definition", {"queryDefinitionId": self.physical_resource_id})
 
 
 class Parameter(Resource, of="AWS::SSM::Parameter", name="Name"):
