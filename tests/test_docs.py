@@ -6,10 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
+import boto3
 import pytest
 from samcli.cli.types import CfnParameterOverridesType
 
 from docs import acceptance, effects, limits, messages, picture, probes
+from embedded_aws.services.cloudformation import templates
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
 from promotion.plan.deployment import Deployment
@@ -261,6 +263,19 @@ def test_the_readme_of_the_events_lists_every_example_of_settings() -> None:
     listed = re.findall(r"`settings/([\w-]+)\.json` \|", (ROOT / "events/README.md").read_text())
 
     assert sorted(listed) == [example.stem for example in SETTINGS]
+
+
+def test_the_description_of_every_alarm_of_a_stage_ends_with_a_link_to_the_console() -> None:
+    resources = templates.load((ROOT / "template.yaml").read_text())["Resources"]
+    alarms = {name: each for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    longest = boto3.client("cloudwatch").meta.service_model.shape_for("AlarmDescription").metadata["max"]
+
+    assert alarms
+    for name, alarm in alarms.items():
+        text, values = alarm["Properties"]["AlarmDescription"]["Fn::Sub"]
+        assert re.search(r"[.] https://\$\{AWS::Region\}\.\$\{Domain\}/\S+$", text), name
+        assert values == {"Domain": {"Fn::FindInMap": ["Console", {"Ref": "AWS::Partition"}, "Domain"]}}
+        assert len(text) < longest - 200  # names are longer than their variables
 
 
 @pytest.mark.parametrize("template", ["template.yaml", "application.yaml", "upstream.yaml"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.errors import InvalidInputError, InvalidRequestError
-from promotion.history import approval, missed_events, recovery, rejection, rollback, starter
+from promotion.history import approval, lock, missed_events, recovery, rejection, rollback, starter
 from promotion.history.approval import Policy
 from promotion.history.table import PromotionTable
 from promotion.naming import check_execution_name, endpoint_name
@@ -43,7 +43,8 @@ def _resolved(event: dict[str, Any]) -> dict[str, Any]:
     table, ssm = PromotionTable(client("dynamodb"), event["table"]), client("ssm")
     policy = approval.Policy.from_json(event["approval_policy"])
     requested = request.read(event["input"], event["upstream_account"], own_account, region)
-    if not request.is_preview(event["input"]):
+    is_preview = request.is_preview(event["input"])
+    if not is_preview:
         missed_events.record_start(table, requested, execution, started_at)
     automation = request.automation(event["input"])
     started_by = starter.read(ssm, stage, automation) if automation else ""
@@ -60,7 +61,6 @@ def _resolved(event: dict[str, Any]) -> dict[str, Any]:
         case request.Recover():
             result = recovery.resolve(table, client("stepfunctions"), requested)
         case request.RollBack():
-            is_preview = request.is_preview(event["input"])
             now = {"stage": stage, "execution": execution, "started_at": started_at, "now": time.time()}
             clients = client("sagemaker"), client("stepfunctions")
             result = rollback.resolve(table, *clients, requested, is_preview=is_preview, **now)
@@ -73,6 +73,8 @@ def _resolved(event: dict[str, Any]) -> dict[str, Any]:
         application, what = result["promotion"]["application"], f"The endpoint {result['promotion']['endpoint']}"
         result["settings"] = json.dumps(applications.registered(application, what))
         result["promotion"] |= PromotionRecord(started_by=started_by)
+    if result["outcome"] in ("promote", "rollback", "recover") and not is_preview:
+        lock.record_execution(table, execution, result["promotion"]["endpoint"])
     logger.append_keys(application=(result.get("promotion") or {}).get("application"))
     # Only its kind is logged, since the input can contain text of others, such as the cause of a failed execution.
     logger.info("Request resolved", kind=type(requested).__name__, outcome=result["outcome"])

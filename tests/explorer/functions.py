@@ -28,6 +28,7 @@ import promotion
 import schedules
 import steps
 from promotion.aws import clients
+from promotion.endpoint.runtime import Runtime
 from promotion.step import logger
 from tests.explorer.answers import Answer, Call, dumps
 
@@ -177,6 +178,8 @@ def installed() -> Iterator[None]:
             for name, value in list(vars(module).items()):
                 if isinstance(value, BaseClient):
                     stack.enter_context(mock.patch.object(module, name, _Client(value.meta.service_model.service_name)))
+                elif isinstance(value, Runtime):
+                    stack.enter_context(mock.patch.object(module, name, _Client("sagemaker-runtime")))
                 elif name in _STAND_INS and value in _ORIGINALS:
                     stack.enter_context(mock.patch.object(module, name, _STAND_INS[name]))
         stack.callback(run.cache_clear)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
-from promotion.history import claims, records, recovery
+from promotion.history import claims, records, recovery, verification
 from promotion.history.table import PromotionTable
 from steps import apply_autoscaling, run_smoke_test
 from tests.explorer.machine import Machine
@@ -60,6 +60,22 @@ def _do_not_recover(machine: Machine) -> AbstractContextManager[Any]:
 def _ignore_uses(machine: Machine) -> AbstractContextManager[Any]:
     """A removal does not read the claims of running executions."""
     return mock.patch.object(claims, "uses", return_value=[])
+
+
+@contextlib.contextmanager
+def _claim_after_reading(machine: Machine) -> Iterator[None]:
+    """A rollback reads the resources of its target before it claims them."""
+    claim, agree, late = claims.use, verification.assert_resources_agree, list[Any]()
+
+    def agree_and_claim(*arguments: Any) -> None:
+        agree(*arguments)
+        claim(*late.pop())
+
+    with (
+        mock.patch.object(claims, "use", lambda *arguments: late.append(arguments)),
+        mock.patch.object(verification, "assert_resources_agree", agree_and_claim),
+    ):
+        yield
 
 
 def _ignore_removals(machine: Machine) -> AbstractContextManager[Any]:
@@ -119,6 +135,9 @@ MUTATIONS = {
     "uses are ignored": Mutation("nothing needed is removed", "retention", Bounds(switches=1), _ignore_uses),
     "removals are not claimed": Mutation(
         "nothing needed is removed", "retention", Bounds(switches=1), _ignore_removals
+    ),
+    "resources are claimed late": Mutation(
+        "nothing needed is removed", "retention", Bounds(switches=1), _claim_after_reading
     ),
     "approvals are valid again": Mutation("approvals are used once", "approval", Bounds(faults=1), _approve_again),
     "nobody publishes later": Mutation("endings are published once", "update", Bounds(aborts=1), _do_not_publish_later),

@@ -85,7 +85,9 @@ def promotion(machine: Machine, world: World, name: str, version: int, **more: A
     """Return the promotion of a version that runs and is about to acquire the lock, with its claim on the resources."""
     started = record(version, name, **more)
     claim = {"kind": "use", "key": f"{ENDPOINT}#{EXECUTIONS}{name}", "digest": digest(version)}
-    world.items["use", claim["key"]] = dumps({key: {"S": value} for key, value in claim.items()})
+    reference = {"kind": "execution", "key": f"{EXECUTIONS}{name}", "endpoint": ENDPOINT}
+    for item in (claim, reference):
+        world.items[item["kind"], item["key"]] = dumps({key: {"S": value} for key, value in item.items()})
     settings = read("{}", "the parameter", machine.defaults, "111111111111")
     assigned = machine.states["Resolve candidate"]["Assign"]
     constants = {key: value for key, value in assigned.items() if not str(value).startswith("{%")}

@@ -53,6 +53,15 @@ def test_the_documentation_lists_the_invariants() -> None:
     assert re.findall(r"^\| ([\w ]+):", rows, re.MULTILINE) == [name.capitalize() for name in INVARIANTS]
 
 
+def test_the_documentation_names_a_test_for_each_race() -> None:
+    page = (ROOT / "docs/architecture.md").read_text().partition("\n### Races")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|.*\| `?([^`|]*)`? \|$", page, re.MULTILINE)[1:]
+    modules = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(rows) > 20
+    assert [name for name in rows if not re.search(rf"^def {name}\(", modules, re.MULTILINE)] == []
+
+
 def _calling_or_waiting_after(start: str) -> set[str]:
     """Return the states that call AWS or wait, and that an execution can reach from the state `start`."""
     definition = Project.read().definition

@@ -6,14 +6,17 @@ and outcomes; all combinations of the decisions are in tests/unit/endpoint and t
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from tests.support.scaling import POLICY
@@ -118,7 +121,7 @@ FIRST = {
 UPDATES = {
     "canary": Row(TWO, CANARY, scaled_to=4),
     "several-linear": Row(SEVERAL, LINEAR, outcome="alarm fires"),
-    "rolling": Row(TWO, guarded("ROLLING"), outcome="alarm of the deployment fires", scaled_to=3),
+    "rolling": Row(TWO, guarded("ROLLING"), outcome="alarm fires", scaled_to=3),
     "asynchronous-broken": Row(ASYNCHRONOUS, guarded("ALL_AT_ONCE"), outcome="container fails"),
     "canary-aborted": Row(TWO, CANARY, outcome="aborted", scaled_to=3),
     "serverless-wrong": Row(SERVERLESS, outcome="smoke test fails"),
@@ -129,12 +132,15 @@ UPDATES = {
 ERRORS = {
     "container fails": "DeploymentFailed",
     "alarm fires": "DeploymentFailed",
-    "alarm of the deployment fires": "DeploymentFailed",
     "alarm is in ALARM before": "PromotionRefusedError",
     "smoke test fails": "SmokeTestFailed",
     "refused": "InvalidRequestError",
 }
-SCRIPTS = {"container fails": CANNOT_LOAD, "aborted": SLOW}
+# Answers '"fail"' with a 5xx status.
+FRAGILE = ECHO_LABEL.replace(
+    "    return {", "    if json.loads(data) == 'fail':\n        raise RuntimeError('failed')\n    return {"
+)
+SCRIPTS = {"container fails": CANNOT_LOAD, "aborted": SLOW, "alarm fires": FRAGILE, "fragile": FRAGILE}
 
 
 @dataclasses.dataclass
@@ -165,9 +171,9 @@ class Scene:
         expect = "label == 'another'" if outcome == "smoke test fails" else None
         script = SCRIPTS.get(outcome, ECHO_LABEL)
         job = self.lab.train(self.application, label, script=script, expect=expect, image=AWS_IMAGE)
-        if outcome.endswith("fires"):
-            wait_until(lambda: True if self.bakes() else None, f"{self.application} to bake")
-            self.ring("deployment-5xx-rate" if "deployment" in outcome else "5xx-rate")
+        if outcome == "alarm fires":
+            with self.failing_requests():
+                return self.qa.execution_of(job)
         if outcome == "aborted":
             arn = wait_until(lambda: next(iter(self.qa.executions_with(job)), None), "the execution")
             wait_until(lambda: True if "Check endpoint" in self.qa.states(arn) else None, "the deployment")
@@ -181,15 +187,29 @@ class Scene:
         found = s3.list_objects_v2(Bucket=self.qa.bucket, Prefix=prefix).get("Contents", [])
         return [json.loads(s3.get_object(Bucket=self.qa.bucket, Key=each["Key"])["Body"].read()) for each in found]
 
-    def ring(self, alarm: str = "5xx-rate") -> None:
-        self.qa.client("cloudwatch").set_alarm_state(
-            AlarmName=f"{self.endpoint}-{alarm}", StateValue="ALARM", StateReason="a test"
-        )
+    @contextlib.contextmanager
+    def failing_requests(self) -> Iterator[None]:
+        """Send requests, which a fragile model answers with a 5xx status."""
+        runtime, ended = self.qa.client("sagemaker-runtime"), threading.Event()
 
-    def bakes(self) -> bool:
-        pending = (self.qa.endpoint(self.application) or {}).get("PendingDeploymentSummary", {})
-        variants = pending.get("ProductionVariants", [])
-        return any(status["Status"] == "Baking" for v in variants for status in v.get("VariantStatus", []))
+        def send() -> None:
+            while not ended.wait(0.3):
+                with contextlib.suppress(ClientError):
+                    runtime.invoke_endpoint(EndpointName=self.endpoint, ContentType="application/json", Body=b'"fail"')
+
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            sender.join()
+
+    def is_in_alarm(self) -> bool:
+        (alarm,) = self.qa.client("cloudwatch").describe_alarms(AlarmNames=[f"{self.endpoint}-5xx-rate"])[
+            "MetricAlarms"
+        ]
+        return bool(alarm["StateValue"] == "ALARM")
 
     def world(self) -> dict[str, Any]:
         """Return the resources of the application, without generated names and times."""
@@ -358,20 +378,29 @@ def test_one_of_many_models_is_smoke_tested_by_its_name(lab: Lab, qa: Stage, app
 
 
 def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
-    lab: Lab, qa: Stage, application: str, subtests: pytest.Subtests
+    lab: Lab,
+    qa: Stage,
+    application: str,
+    stacks: EmbeddedAws,
+    subtests: pytest.Subtests,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # An alarm needs two minutes with errors.
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 10 * stacks.pace.minute)
     scenes = {name: Scene(row, lab, qa, f"{application}-{name}") for name, row in UPDATES.items()}
 
     def go(name: str) -> tuple[Execution, Execution]:
         row, scene = UPDATES[name], scenes[name]
         scene.with_settings(row.before or row.settings)
-        first = scene.promote("first")
+        first = scene.promote("first", "fragile" if row.outcome == "alarm is in ALARM before" else "success")
         scene.with_settings(row.settings, row.deployment)
         if row.scaled_to:
             qa.scale_out(scene.application, row.scaled_to)
-        if row.outcome == "alarm is in ALARM before":
-            scene.ring()
-        return first, scene.promote("second", row.outcome)
+        if row.outcome != "alarm is in ALARM before":
+            return first, scene.promote("second", row.outcome)
+        with scene.failing_requests():
+            wait_until(lambda: True if scene.is_in_alarm() else None, "the alarm")
+            return first, scene.promote("second", row.outcome)
 
     for name, (first, second) in at_once(go, iter(UPDATES)).items():
         with subtests.test(name):
@@ -387,6 +416,5 @@ def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
             }
             if row.outcome == "alarm is in ALARM before":
                 assert f"is in ALARM: {scene.endpoint}-5xx-rate." in (second.cause or "")
-            if row.outcome.endswith("fires"):
-                alarm = "deployment-5xx-rate" if "deployment" in row.outcome else "5xx-rate"
-                assert f"In ALARM during the deployment: {scene.endpoint}-{alarm}." in (second.cause or "")
+            if row.outcome == "alarm fires":
+                assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")

@@ -258,7 +258,13 @@ def test_an_endpoint_in_an_inconsistent_status_requires_an_operator(
     model = qa.client("sagemaker").describe_model(ModelName=first["model_name"])
     bucket, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
     qa.client("s3").delete_object(Bucket=bucket, Key=key)
-    qa.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+
+    def rolling_back() -> bool | None:
+        # The next evaluation of the alarm ends a state that was set.
+        qa.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+        return status(qa, application) != "Updating" or None
+
+    wait_until(rolling_back, "the rollback")
 
     execution = qa.execution_of(job)
 

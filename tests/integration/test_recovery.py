@@ -157,7 +157,9 @@ def test_a_recovery_that_failed_too_often_requires_an_operator_and_keeps_the_jou
         "recoveries": {"N": str(RECOVERY_ATTEMPTS + len(LATER_RECOVERIES))},
         "promotion": {"S": json.dumps(promotion)},
     }
-    qa.client("dynamodb").put_item(TableName=qa.table, Item=journal)
+    reference = {"kind": {"S": "execution"}, "key": {"S": dead}, "endpoint": {"S": f"{application}-qa"}}
+    for item in (journal, reference):
+        qa.client("dynamodb").put_item(TableName=qa.table, Item=item)
     detail = {"executionArn": dead, "name": application, "status": "FAILED", "cause": "once more"}
     kind = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +91,28 @@ def _remove_data(ids: dict[str, str]) -> None:
     dynamodb.update_table(TableName=ids["PromotionTable"], DeletionProtectionEnabled=False)
     dynamodb.delete_table(TableName=ids["PromotionTable"])
     client("kms").schedule_key_deletion(KeyId=ids["StageKey"], PendingWindowInDays=30)
+
+
+def test_a_deployment_without_changes_succeeds(aws: EmbeddedAws, name: str, tmp_path: Path) -> None:
+    """`make deploy` runs `sam deploy` with the options of an environment."""
+    samconfig, template = project.ROOT / "samconfig.toml", tmp_path / "template.yaml"
+    environments = [value for value in tomllib.loads(samconfig.read_text()).values() if isinstance(value, dict)]
+    assert {each["deploy"]["parameters"].get("fail_on_empty_changeset") for each in environments} == {False}
+    template.write_text("Resources: {Queue: {Type: AWS::SQS::Queue}}")
+    command = [str(Path(sys.executable).with_name("sam")), "deploy", "--no-confirm-changeset", "--config-env", "qa"]
+    command += ["--config-file", str(samconfig), "--stack-name", name, "--template-file", str(template)]
+    environment = {"AWS_CONFIG_FILE": str(aws.config_file), "AWS_PROFILE": "qa", "SAM_CLI_TELEMETRY": "0"}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        given = os.environ | environment | {"SAM_CLI_POLL_DELAY": "0.5"}
+        return subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)  # noqa: S603
+
+    first, second = run(), run()
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "Successfully created/updated stack" in first.stdout
+    assert f"No changes to deploy. Stack {name} is up to date" in second.stdout + second.stderr
+    delete(name)
 
 
 def test_a_stage_is_deleted_after_the_stack_that_lets_the_next_one_read_it(

@@ -20,6 +20,7 @@ from botocore.client import BaseClient
 
 from promotion.aws import clients
 from promotion.copying.s3_client import S3Requests
+from promotion.endpoint.runtime import Runtime
 from promotion.step import logger
 from tests.explorer.functions import EPOCH, Pool, modules
 from tests.scale.account import UPSTREAM_ACCOUNT, Account, Client
@@ -162,6 +163,9 @@ class Functions:
                     if isinstance(value, BaseClient):
                         stand_in: Any = self.client(value.meta.service_model.service_name)
                         stack.enter_context(mock.patch.object(module, name, stand_in))
+                    elif isinstance(value, Runtime):
+                        runtime = self.client("sagemaker-runtime")
+                        stack.enter_context(mock.patch.object(module, name, runtime))
                     elif id(value) in shared and not (module is clients and callable(value)):
                         stack.enter_context(mock.patch.object(module, name, shared[id(value)]))
             stack.callback(logger.setLevel, logger.log_level)

@@ -191,6 +191,8 @@ class Services:
 
     def _list(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         kind = operation.removeprefix("List").removesuffix("s")
+        if kind == "InferenceComponent":
+            return {f"{kind}s": []}
         resources: dict[str, Any] = {"Model": self.models, "EndpointConfig": self.configs, "Endpoint": self.endpoints}
         known = resources[kind]
         resource = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}[kind]

@@ -18,6 +18,7 @@ from tests import linter
 from tests.linter.flow import loops, transitions
 from tests.linter.project import texts
 from tests.support.history_events import EVENTS, EVENTS_OF_A_RETRY, EVENTS_OF_AN_ITERATION
+from tests.support.promotion_table import FIRST, NAME, SECOND, get, hold
 
 PROJECT = linter.Project.read()
 TEXT = PROJECT.texts[linter.DEFINITION]
@@ -261,6 +262,43 @@ def test_a_rollback_begins_when_no_function_can_change_the_endpoint(
     wait = STATES["Wait before rollback"]["Seconds"].strip("{%} ")
 
     assert evaluate(wait, {"is_recovery": is_recovery, "failure": {"error": error}}) == seconds
+
+
+@pytest.mark.parametrize("state", ["Create alarms", "Update endpoint"])
+@pytest.mark.parametrize("before", ["Acquire endpoint lock", "Inspect endpoint", "Update required?"])
+def test_only_a_candidate_that_is_to_be_deployed_changes_the_alarms_and_the_endpoint(state: str, before: str) -> None:
+    steps = [(source, target) for source, target, _ in transitions(PROJECT.definition)]
+    reached, without = {PROJECT.definition["StartAt"]}, {PROJECT.definition["StartAt"]}
+    for _ in STATES:
+        reached |= {target for source, target in steps if source in reached}
+        without |= {target for source, target in steps if source in without - {before}}
+
+    assert state in reached
+    assert state not in without
+
+
+def test_a_takeover_whose_answer_was_lost_counts_once(dynamodb: Any) -> None:
+    known = {
+        "promotion": {"endpoint": "reviews-qa"},
+        "interrupted_execution": FIRST,
+        "recoveries": 2,
+        "states": {"context": {"Execution": {"Id": SECOND}}},
+    }
+
+    def evaluated(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: evaluated(member) for key, member in value.items()}
+        is_expression = isinstance(value, str) and value.startswith("{%")
+        return evaluate(value.strip("{%} "), known) if is_expression else value
+
+    hold("reviews-qa", FIRST, recoveries=1)
+    request = evaluated(STATES["Take over endpoint lock"]["Arguments"]) | {"TableName": NAME}
+
+    for _ in range(2):
+        dynamodb.update_item(**request)
+
+    locked = get("lock", "reviews-qa") or {}
+    assert (locked["execution"], locked["recoveries"]) == (SECOND, "2")
 
 
 def test_an_iteration_of_a_loop_is_nine_events() -> None:

@@ -1,20 +1,22 @@
-"""The value that an alarm evaluates: one metric, or the sum of several.
+"""The value that an alarm evaluates: one metric, or the sum or the maximum of several.
 
-Of "Using math expressions with CloudWatch metrics" (using-metric-math), only `SUM([...])` of metrics and of
-`FILL(metric, number)` is supported; PutMetricAlarm refuses all other expressions.
+Of "Using math expressions with CloudWatch metrics" (using-metric-math), only `SUM` and `MAX` of `METRICS()`, or of a
+list of metrics and of `FILL(metric, number)`, are supported; PutMetricAlarm refuses all other expressions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any
 
 from moto.cloudwatch.models import Alarm, MetricDataQuery
 
-from embedded_aws.services.cloudwatch.metrics import REPORTED, STATISTICS, Metric, statistic
+from embedded_aws.services.cloudwatch.metrics import REPORTED, Metric, is_statistic, statistic
 
-_SUM = re.compile(r"SUM\(\[(.+)\]\)")
+_FUNCTIONS: dict[str, Callable[[list[float]], float]] = {"SUM": sum, "MAX": max}
+_CALL = re.compile(r"(?P<function>SUM|MAX)\((?:METRICS\(\)|\[(?P<terms>.+)\])\)")
 _TERM = re.compile(r"FILL\((?P<filled>\w+), *(?P<number>-?\d+(?:\.\d+)?)\)|(?P<plain>\w+)")
 _BETWEEN_TERMS = re.compile(r", *(?![^(]*\))")
 
@@ -41,44 +43,54 @@ class Term:
         return self.fill if value is None else value
 
 
-def namespaces(alarm: Alarm) -> set[str]:
-    """Return the namespaces of the metrics that an alarm evaluates."""
-    stats = [query.metric_stat.metric.namespace for query in alarm.metric_data_queries if query.metric_stat]
-    return {alarm.namespace, *stats} - {None}
+@dataclasses.dataclass(frozen=True)
+class Expression:
+    """A function of terms with the same period; one metric is a sum with one term."""
+
+    function: str
+    terms: tuple[Term, ...]
+
+    @property
+    def period(self) -> int:
+        """Return the period of the terms in seconds."""
+        return self.terms[0].period
+
+    def value(self, account: str, region: str, after: float, until: float) -> float | None:
+        """Return the data point of a period, or None if the data of all terms are missing."""
+        values = [term.value(account, region, after, until) for term in self.terms]
+        known = [each for each in values if each is not None]
+        return _FUNCTIONS[self.function](known) if known else None
 
 
-def terms(alarm: Alarm) -> list[Term]:
-    """Return the terms whose sum the alarm compares with its threshold; raise CannotEvaluateError."""
-    terms = _terms(alarm)
-    for term in terms:
+def expression(alarm: Alarm) -> Expression:
+    """Return the expression whose value the alarm compares with its threshold; raise CannotEvaluateError."""
+    found = _expression(alarm)
+    for term in found.terms:
         if term.name not in REPORTED.get(term.namespace, () if term.namespace.startswith("AWS/") else (term.name,)):
             raise CannotEvaluateError(
                 f"uses the metric {term.namespace} {term.name}, which the embedded AWS does not report"
             )
-        if term.statistic not in STATISTICS:
+        if not is_statistic(term.statistic):
             raise CannotEvaluateError(f"uses the statistic {term.statistic}")
-    if len({term.period for term in terms}) != 1:
+    if len({term.period for term in found.terms}) != 1:
         raise CannotEvaluateError("has several periods")
-    return terms
+    return found
 
 
-def value(terms: list[Term], account: str, region: str, after: float, until: float) -> float | None:
-    """Return the data point of a period, or None if the data of all terms are missing."""
-    values = [term.value(account, region, after, until) for term in terms]
-    known = [each for each in values if each is not None]
-    return sum(known) if known else None
-
-
-def _terms(alarm: Alarm) -> list[Term]:
+def _expression(alarm: Alarm) -> Expression:
     if not alarm.metric_data_queries:
         stat = alarm.statistic or alarm.extended_statistic
-        return [_term(alarm.namespace, alarm.metric_name, alarm.dimensions, stat, alarm.period)]
+        term = _term(alarm.namespace, alarm.metric_name, alarm.dimensions, stat, alarm.period)
+        return Expression("SUM", (term,))
     queries = {query.id: query for query in alarm.metric_data_queries}
     (returned,) = [query for query in queries.values() if str(query.return_data).lower() != "false"]
     if not returned.expression:
-        return [_query_term(returned)]
-    total = _SUM.fullmatch(returned.expression)
-    parts = [_TERM.fullmatch(part) for part in _BETWEEN_TERMS.split(total[1])] if total else [None]
+        return Expression("SUM", (_query_term(returned),))
+    call = _CALL.fullmatch(returned.expression)
+    if call and not call["terms"]:
+        metrics = [_query_term(query) for query in queries.values() if query.metric_stat]
+        return Expression(call["function"], tuple(metrics))
+    parts = [_TERM.fullmatch(part) for part in _BETWEEN_TERMS.split(call["terms"])] if call else [None]
     terms = []
     for part in parts:
         query = queries.get(part["filled"] or part["plain"]) if part else None
@@ -86,7 +98,7 @@ def _terms(alarm: Alarm) -> list[Term]:
             raise CannotEvaluateError(f"uses the expression {returned.expression}")
         fill = float(part["number"]) if part["number"] else None
         terms.append(dataclasses.replace(_query_term(query), fill=fill))
-    return terms
+    return Expression(call["function"] if call else "", tuple(terms))
 
 
 def _query_term(query: MetricDataQuery) -> Term:

@@ -2,7 +2,8 @@
 
 Sources: "Alarm evaluation" (alarm-evaluation) and "Configuring how CloudWatch alarms treat missing data"
 (alarms-and-missing-data) in the CloudWatch user guide. The embedded AWS's pace sets the length of a minute. Composite
-alarms and alarms on metrics of endpoints are not evaluated; SetAlarmState sets their state.
+alarms are not evaluated; SetAlarmState sets their state. That of any other alarm lasts until its next evaluation
+(API_SetAlarmState).
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from embedded_aws.services.cloudwatch.alarm_metrics import CannotEvaluateError
 
 PRINCIPAL = "cloudwatch.amazonaws.com"
 INSUFFICIENT = "INSUFFICIENT_DATA"
-_MANUAL_NAMESPACE = "AWS/SageMaker"
 _STATE = ("state_reason", "state_reason_data", "state_updated_timestamp", "state_value", "history")
 # CloudWatch retrieves more data points than an alarm evaluates: in the guide, 5 for an alarm that evaluates 3.
 _FURTHER_PERIODS = 2
@@ -79,10 +79,10 @@ def _put_metric_alarm(backend: CloudWatchBackend, **members: Any) -> Alarm:
 def evaluate(now: float) -> None:
     """Evaluate every alarm at the time `now`, in seconds since 1970, and update its state."""
     for account, alarm in _evaluated():
-        terms, seconds = alarm_metrics.terms(alarm), _period_seconds(alarm)
+        expression, seconds = alarm_metrics.expression(alarm), _period_seconds(alarm)
         # The windows slide: the newest period ends now.
         ends = [now - number * seconds for number in range(_periods(alarm))]
-        points = [alarm_metrics.value(terms, account, alarm.region_name, end - seconds, end) for end in ends]
+        points = [expression.value(account, alarm.region_name, end - seconds, end) for end in ends]
         state, evaluated_points = evaluate_points(alarm, points)
         if state != alarm.state_value:
             _change(alarm, account, state, evaluated_points)
@@ -107,24 +107,17 @@ def _evaluated() -> list[tuple[str, Alarm]]:
         for backend in list(regions.values())
     ]
     return [
-        (account, alarm)
-        for account, backend in backends
-        for alarm in list(backend.alarms.values())
-        if not _is_manual(alarm)
+        (account, alarm) for account, backend in backends for alarm in list(backend.alarms.values()) if not alarm.rule
     ]
-
-
-def _is_manual(alarm: Alarm) -> bool:
-    return bool(alarm.rule) or _MANUAL_NAMESPACE in alarm_metrics.namespaces(alarm)
 
 
 def _check(alarm: Alarm) -> None:
     """Raise ValidationError if the alarm cannot be evaluated."""
-    if _is_manual(alarm):
+    if alarm.rule:
         return
     actions = [*alarm.alarm_actions, *alarm.ok_actions, *alarm.insufficient_data_actions]
     try:
-        alarm_metrics.terms(alarm)
+        alarm_metrics.expression(alarm)
         if alarm.comparison_operator not in _COMPARISONS:
             raise CannotEvaluateError(f"has the comparison operator {alarm.comparison_operator}")
         if alarm.datapoints_to_alarm not in (None, alarm.evaluation_periods):
@@ -136,7 +129,7 @@ def _check(alarm: Alarm) -> None:
 
 
 def _period_seconds(alarm: Alarm) -> float:
-    return alarm_metrics.terms(alarm)[0].period * _minute / 60
+    return alarm_metrics.expression(alarm).period * _minute / 60
 
 
 def _periods(alarm: Alarm) -> int:

@@ -2,19 +2,23 @@
 
 The services report only the metrics in `REPORTED`. Sources: "Monitoring Step Functions metrics using CloudWatch"
 (procedure-cw-metrics), "Monitoring Amazon EventBridge" (eb-monitoring), "Types of metrics for Lambda functions"
-(monitoring-metrics-types), "Available CloudWatch metrics for Amazon SQS" (sqs-available-cloudwatch-metrics). moto
-stores the metrics, too, and implements the API that reads them.
+(monitoring-metrics-types), "Available CloudWatch metrics for Amazon SQS" (sqs-available-cloudwatch-metrics), "Amazon
+SageMaker AI metrics in Amazon CloudWatch" (monitoring-cloudwatch). moto stores the metrics, too, and implements the API
+that reads them.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
+import math
+import re
 import threading
 import time
 from typing import Any
 
-from moto.cloudwatch.models import CloudWatchBackend, MetricDatumBase, Statistics, cloudwatch_backends
+from moto.cloudwatch.models import CloudWatchBackend, MetricDatum, MetricDatumBase, Statistics, cloudwatch_backends
 from moto.sqs.models import sqs_backends
 
 from embedded_aws.kernel.host import Host
@@ -24,6 +28,14 @@ REPORTED = {
     "AWS/Events": {"TriggeredRules"},
     "AWS/Lambda": {"Invocations", "Errors"},
     "AWS/SQS": {"ApproximateNumberOfMessagesVisible"},
+    "AWS/SageMaker": {
+        "Invocations",
+        "Invocation4XXErrors",
+        "Invocation5XXErrors",
+        "InvocationModelErrors",
+        "ModelLatency",
+        "OverheadLatency",
+    },
     "AWS/States": {
         "ExecutionsStarted",
         "ExecutionsSucceeded",
@@ -32,13 +44,15 @@ REPORTED = {
         "ExecutionsAborted",
     },
 }
-STATISTICS = ("Average", "Maximum", "Minimum", "SampleCount", "Sum")
+_STATISTICS = ("Average", "Maximum", "Minimum", "SampleCount", "Sum")
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,10})?|100)")
 _KEPT = 10_000
 # "A queue stays active for up to six hours from the last activity."
 _ACTIVE_MINUTES = 6 * 60
 
 patches = Patches("5.2.5")
 _put_in_moto = CloudWatchBackend.put_metric_data
+_statistics_in_moto = CloudWatchBackend.get_metric_statistics
 _lock = threading.Lock()
 _data: dict[Metric, list[tuple[float, MetricDatumBase]]] = {}
 _newest = 0.0
@@ -76,12 +90,29 @@ def _put_metric_data(backend: CloudWatchBackend, namespace: str, metric_data: li
         before = len(backend.metric_data)
         _put_in_moto(backend, namespace, metric_data)
         for datum in backend.metric_data[before:]:
-            dimensions = frozenset((dimension.name, dimension.value) for dimension in datum.dimensions)
-            metric = Metric(backend.account_id, backend.region_name, namespace, datum.name, dimensions)
+            metric = Metric(backend.account_id, backend.region_name, namespace, datum.name, _dimensions(datum))
             kept = _data.setdefault(metric, [])
             kept.append((_seconds(datum.timestamp), datum))
             del kept[:-_KEPT]
         _newest = time.time()
+
+
+@patches.replaces(CloudWatchBackend, "get_metric_statistics", "moto includes data that have further dimensions.")
+def _get_metric_statistics(
+    backend: CloudWatchBackend, *arguments: Any, dimensions: list[dict[str, str]], unit: str | None = None
+) -> list[Statistics]:
+    """Return the statistics of the data with exactly these dimensions.
+
+    "CloudWatch treats each unique combination of dimensions as a separate metric" (API_GetMetricStatistics).
+    """
+    wanted = {(dimension["Name"], dimension["Value"]) for dimension in dimensions}
+    exact = copy.copy(backend)
+    exact.metric_data = [datum for datum in backend.metric_data if _dimensions(datum) == wanted]
+    return list(_statistics_in_moto(exact, *arguments, dimensions=dimensions, unit=unit))
+
+
+def _dimensions(datum: MetricDatumBase) -> frozenset[tuple[str, str]]:
+    return frozenset((dimension.name, dimension.value) for dimension in datum.dimensions)
 
 
 def report(account: str, region: str, namespace: str, name: str, value: float, **dimensions: str) -> None:
@@ -91,7 +122,12 @@ def report(account: str, region: str, namespace: str, name: str, value: float, *
         "Value": value,
         "Dimensions": [{"Name": key, "Value": dimension} for key, dimension in dimensions.items()],
     }
-    cloudwatch_backends[account][region].put_metric_data(namespace, [datum])
+    put(account, region, namespace, [datum])
+
+
+def put(account: str, region: str, namespace: str, data: list[dict[str, Any]]) -> None:
+    """Put data of an AWS service, in the form of PutMetricData's MetricData."""
+    cloudwatch_backends[account][region].put_metric_data(namespace, data)
 
 
 def report_queues() -> None:
@@ -116,12 +152,24 @@ def newest() -> float:
     return _newest
 
 
+def is_statistic(name: str) -> bool:
+    """Return whether `statistic` can compute a statistic."""
+    return name in _STATISTICS or _PERCENTILE.fullmatch(name) is not None
+
+
 def statistic(metric: Metric, name: str, after: float, until: float) -> float | None:
-    """Return a statistic of the data of a period, or None if there are none."""
+    """Return a statistic of the data of a period, or None if there are none.
+
+    Of the 95th percentile, "95 percent of the data is lower than this value" (Statistics-definitions): here, of the 95
+    percent of the values that are lowest, it is the highest. Statistic sets have none.
+    """
     with _lock:
         data = [datum for timestamp, datum in _data.get(metric, []) if after < timestamp <= until]
     if not data:
         return None
+    if percentile := _PERCENTILE.fullmatch(name):
+        values = sorted(datum.value for datum in data if isinstance(datum, MetricDatum))
+        return values[max(math.ceil(len(values) * float(percentile[1]) / 100) - 1, 0)] if values else None
     statistics = Statistics([name], datetime.datetime.now(datetime.UTC))
     statistics.metric_data = data
     value = statistics.get_statistics_for_type(name)

@@ -79,9 +79,16 @@ def holder(table: PromotionTable, endpoint: str) -> Holder | None:
     return _holder(item) if item else None
 
 
+def record_execution(table: PromotionTable, execution: str, endpoint: str) -> None:
+    """Record the endpoint whose lock `execution` (an ARN) may hold, before it can hold it. It never has another one."""
+    table.put({"kind": "execution", "key": execution, "endpoint": endpoint})
+
+
 def holder_with_execution(table: PromotionTable, execution: str) -> Holder | None:
     """Return the promotion whose lock `execution` (an ARN) holds, if any."""
-    return next(map(_holder, table.query("lock", where="execution = :execution", execution=execution)), None)
+    item = table.get("execution", execution)
+    found = holder(table, item["endpoint"]) if item else None
+    return found if found and found.execution == execution else None
 
 
 def all_held(table: PromotionTable) -> list[Lock]:

@@ -10,6 +10,7 @@ An item has a `kind` (partition key) and a `key` (sort key):
     used-approval           <automation>            the execution that used an approval
     difference              <endpoint>              the differences of the endpoint that were reported last
     use                     <endpoint>#<execution>  the digest whose resources an execution uses
+    execution               <execution>             the endpoint whose lock an execution may hold
     started                 <day>#<kind>#<name>     the execution that was started for a source or an ended approval
     started                 since                   the time from which lost events are looked for
     reference               <kind>#<resource>       what an endpoint, endpoint config or model of the account refers to

@@ -64,6 +64,40 @@ def a_composed_archive_with_a_limited_role(account: Account) -> str:
 
 
 @probe(
+    "The metrics of the first config of an endpoint also exist with the dimension EndpointConfigName",
+    documented="assumed: embedded_aws/services/sagemaker/hosting/invocation_metrics.py; the SageMaker developer guide, "
+    "Auto-Rollback Configuration and Monitoring, says it of a deployment",
+    believed="as many invocations with it as without",
+    costs=_hours(0.2),
+)
+def the_metrics_of_a_first_config(account: Account) -> str:
+    """Invoke the endpoint, and read both metrics of its invocations."""
+    hosting, endpoint, before = _hosting(account), _endpoint(account), datetime.datetime.now(datetime.UTC)
+    hosting.answer(endpoint)
+    of_variant = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "A"}]
+    of_config = [*of_variant, {"Name": "EndpointConfigName", "Value": account.shared["config"]}]
+
+    def invocations(dimensions: list[dict[str, str]]) -> float:
+        found = account.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName="Invocations",
+            Dimensions=dimensions,
+            StartTime=before - datetime.timedelta(minutes=1),
+            EndTime=before + datetime.timedelta(minutes=30),
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(each["Sum"] for each in found))
+
+    account.wait(lambda: invocations(of_variant) or None, "the metrics", 900)
+    account.pause(0 if account.is_embedded else 60)
+    without, with_config = invocations(of_variant), invocations(of_config)
+    if without == with_config:
+        return "as many invocations with it as without"
+    return f"{with_config:g} invocations with it, {without:g} without"
+
+
+@probe(
     "SageMaker unpacks an archive of two gzip members, of which the second contains the model",
     documented="not documented; docs/decisions.md, Code is added to an archive inside S3, avoids it",
     believed="InService, answers two members",

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.services.cloudwatch import alarms
+from embedded_aws.services.cloudwatch import alarms, metrics
 from tests.embedded_aws.support.customers import DEV, Queue, client
 from tests.support.waiting import wait_for
 
@@ -19,6 +19,12 @@ MEMBERS: dict[str, Any] = {
     "EvaluationPeriods": 1,
     "Period": 60,
     "Statistic": "Sum",
+}
+
+
+TRIMMED = {
+    "Id": "a",
+    "MetricStat": {"Metric": {"Namespace": "Tests", "MetricName": "m"}, "Period": 60, "Stat": "tm95"},
 }
 
 
@@ -61,10 +67,11 @@ def make_topic(name: str, queue: Queue, *, allows_alarms: bool) -> str:
 
 def test_an_updated_alarm_has_the_new_threshold_and_its_previous_state(aws: EmbeddedAws, name: str) -> None:
     cloudwatch = client("cloudwatch")
-    cloudwatch.put_metric_alarm(AlarmName=name, Threshold=1, **MEMBERS)
+    ignored = MEMBERS | {"TreatMissingData": "ignore"}
+    cloudwatch.put_metric_alarm(AlarmName=name, Threshold=1, **ignored)
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
 
-    cloudwatch.put_metric_alarm(AlarmName=name, Threshold=2, **MEMBERS)
+    cloudwatch.put_metric_alarm(AlarmName=name, Threshold=2, **ignored)
 
     (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     assert (alarm["Threshold"], alarm["StateValue"], alarm["StateReason"]) == (2, "ALARM", "a test")
@@ -130,10 +137,64 @@ def test_fill_replaces_missing_data_in_a_sum(aws: EmbeddedAws, name: str) -> Non
     wait_for_state(name, "ALARM")
 
 
+def test_a_state_that_was_set_lasts_until_the_next_evaluation(aws: EmbeddedAws, name: str) -> None:
+    put(name)
+    wait_for_state(name, "OK")
+
+    client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+
+    wait_for_state(name, "OK")
+
+
+@pytest.mark.parametrize("expression", ["MAX(METRICS())", "MAX([a, b])"])
+def test_the_maximum_of_several_metrics_is_evaluated(aws: EmbeddedAws, name: str, expression: str) -> None:
+    def stat(metric: str) -> dict[str, Any]:
+        metric_stat = {"Metric": {"Namespace": "Tests", "MetricName": metric}, "Period": 300, "Stat": "Sum"}
+        return {"Id": metric[-1], "MetricStat": metric_stat, "ReturnData": False}
+
+    client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Metrics=[*(stat(f"{name}{each}") for each in "ab"), {"Id": "worst", "Expression": expression}],
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Threshold=2,
+        TreatMissingData="notBreaching",
+    )
+    for each in "ab":
+        count(f"{name}{each}", 2)
+    time.sleep(1)
+    assert state(name) == "OK"
+
+    count(f"{name}b", 1)
+
+    wait_for_state(name, "ALARM")
+
+
+@pytest.mark.parametrize(("percentile", "expected"), [("p95", 19), ("p50", 10), ("p99.9", 20), ("p100", 20), ("p0", 1)])
+def test_a_percentile_is_a_value_that_so_many_values_do_not_exceed(
+    aws: EmbeddedAws, name: str, percentile: str, expected: float
+) -> None:
+    metric = metrics.Metric(DEV, "eu-west-1", "Tests", name, frozenset())
+    for value in range(20, 0, -1):
+        count(name, value)
+
+    now = time.time()
+
+    assert metrics.statistic(metric, percentile, now - 60, now + 60) == expected
+    assert metrics.statistic(metric, percentile, now - 120, now - 60) is None
+
+
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
-        ({"Statistic": None, "ExtendedStatistic": "p95"}, "the statistic p95"),
+        (
+            dict.fromkeys(("Namespace", "MetricName", "Period", "Statistic")) | {"Metrics": [TRIMMED]},
+            "the statistic tm95",
+        ),
+        (
+            {"Namespace": "AWS/SageMaker", "MetricName": "InvocationsPerInstance"},
+            "AWS/SageMaker InvocationsPerInstance, which the embedded AWS does not report",
+        ),
         (
             {"Namespace": "AWS/Lambda", "MetricName": "Throttles"},
             "AWS/Lambda Throttles, which the embedded AWS does not report",
@@ -155,7 +216,7 @@ def test_an_alarm_that_cannot_be_evaluated_is_refused(
 
 
 @pytest.mark.parametrize(
-    "expression", ["MAX(METRICS())", "a + a", "SUM([RATE(a)])", "SUM([unknown])", "FILL(a, REPEAT)"]
+    "expression", ["MIN(METRICS())", "a + a", "SUM([RATE(a)])", "SUM([unknown])", "FILL(a, REPEAT)"]
 )
 def test_an_expression_that_cannot_be_evaluated_is_refused(aws: EmbeddedAws, name: str, expression: str) -> None:
     metric_stat = {"Metric": {"Namespace": "Tests", "MetricName": name}, "Period": 60, "Stat": "Sum"}

@@ -67,6 +67,16 @@ def test_a_rule_of_a_custom_bus_reports_its_matches_with_the_name_of_the_bus(aws
     assert total("AWS/Events", "TriggeredRules", RuleName=f"{name}-{name}", EventBusName=name) == 2
 
 
+def test_each_combination_of_dimensions_is_a_metric_of_its_own(aws: EmbeddedAws, name: str) -> None:
+    for dimensions in ({}, {"One": "1"}, {"One": "1", "Two": "2"}):
+        values = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        datum = {"MetricName": name, "Value": 1, "Dimensions": values}
+        client("cloudwatch").put_metric_data(Namespace="Tests", MetricData=[datum])
+
+    assert total("Tests", name) == total("Tests", name, One="1") == total("Tests", name, One="1", Two="2") == 1
+    assert total("Tests", name, Two="2") == 0
+
+
 def test_a_queue_reports_its_messages_while_it_is_active(aws: EmbeddedAws, name: str) -> None:
     sqs = client("sqs", QA)
     url = sqs.create_queue(QueueName=name)["QueueUrl"]

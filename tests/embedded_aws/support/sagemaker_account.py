@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import tarfile
@@ -168,6 +169,20 @@ class Account:
         )
         greeting: str = json.loads(response["Body"].read())
         return greeting
+
+    def metric(self, name: str, **dimensions: str) -> dict[str, Any]:
+        """Return the sum, the average and the number of the values of a metric, or {} if there are none."""
+        now = datetime.datetime.now(datetime.UTC)
+        found = self.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=name,
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+            StartTime=now - datetime.timedelta(hours=1),
+            EndTime=now + datetime.timedelta(hours=1),
+            Period=86_400,
+            Statistics=["Sum", "Average", "SampleCount"],
+        )["Datapoints"]
+        return dict(found[0]) if found else {}
 
     def log(self, group: str) -> list[str]:
         """Return all lines of a log group."""

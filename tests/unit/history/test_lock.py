@@ -25,8 +25,9 @@ def test_a_lock_that_was_never_acquired_has_no_holder(table: PromotionTable) -> 
 
 
 def test_the_holder_of_a_lock_is_found_by_endpoint_and_by_execution(table: PromotionTable) -> None:
-    hold("other-qa", SECOND)
-    hold("reviews-qa", FIRST)
+    for endpoint, execution in (("other-qa", SECOND), ("reviews-qa", FIRST)):
+        lock.record_execution(table, execution, endpoint)
+        hold(endpoint, execution)
 
     held = Holder(FIRST, recoveries=0, record={"endpoint": "reviews-qa"})
     assert lock.holder(table, "reviews-qa") == held
@@ -63,16 +64,31 @@ def test_the_recoveries_of_a_promotion_are_counted(table: PromotionTable) -> Non
     assert held.recoveries == 2
 
 
-def test_a_holder_is_found_beyond_the_first_page(table: PromotionTable) -> None:
+def test_locks_are_found_beyond_the_first_page(table: PromotionTable) -> None:
     # One page of a query has at most 1 MB.
     for number in range(30):
-        hold(f"a{number:02}-qa", SECOND, padding="x" * 50_000)
-    hold("z-qa", FIRST)
+        hold(f"a{number:02}-qa", SECOND, acquired_at=NOON.isoformat(), padding="x" * 50_000)
 
-    held = lock.holder_with_execution(table, FIRST)
+    assert len(lock.all_held(table)) == 30
 
-    assert held
-    assert held.record == {"endpoint": "z-qa"}
+
+def test_the_holder_with_an_execution_is_found_without_a_read_of_all_locks(
+    table: PromotionTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock.record_execution(table, FIRST, "reviews-qa")
+    hold("reviews-qa", FIRST)
+    monkeypatch.delattr(PromotionTable, "query")
+
+    assert lock.holder_with_execution(table, FIRST) == Holder(FIRST, recoveries=0, record={"endpoint": "reviews-qa"})
+
+
+def test_an_execution_whose_lock_another_one_holds_is_no_holder(table: PromotionTable) -> None:
+    lock.record_execution(table, FIRST, "reviews-qa")
+    assert lock.holder_with_execution(table, FIRST) is None
+
+    hold("reviews-qa", SECOND)
+
+    assert lock.holder_with_execution(table, FIRST) is None
 
 
 def test_live_and_historical_records_are_not_locks(table: PromotionTable) -> None:

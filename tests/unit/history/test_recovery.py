@@ -40,6 +40,7 @@ class StepFunctions:
 
 @pytest.fixture(autouse=True)
 def held(table: PromotionTable) -> None:
+    lock.record_execution(table, HOLDER, "reviews-qa")
     lock.acquire(table, HOLDER, {"endpoint": "reviews-qa"}, ELEVEN.isoformat())
 
 

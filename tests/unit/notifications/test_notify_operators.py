@@ -81,6 +81,7 @@ def test_a_failure_is_told_with_the_live_model(queue: str) -> None:
 
 
 def test_an_interrupted_rollback_is_told_to_the_people_of_its_application(queue: str) -> None:
+    put("execution", SECOND, endpoint="reviews-qa")
     put("lock", "reviews-qa", execution=SECOND, recoveries=1, acquired_at="2026", promotion=json.dumps(NEW))
     detail = {"executionArn": SECOND, "error": "RollbackInterrupted", "cause": "Denied."}
 

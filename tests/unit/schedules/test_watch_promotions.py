@@ -115,6 +115,27 @@ def test_a_check_that_fails_does_not_prevent_the_others(dynamodb: Any, log: io.S
     assert max(values(log, "ApprovalWaitingSeconds")) == 0
 
 
+def test_a_lock_that_cannot_be_checked_does_not_prevent_the_recovery_of_another(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovered: list[str] = []
+
+    def recover(_table: Any, _stepfunctions: Any, endpoint: str, *_: Any) -> bool:
+        if endpoint == "broken-qa":
+            raise TransientError("DescribeExecution: unavailable")
+        recovered.append(endpoint)
+        return True
+
+    monkeypatch.setattr(recovery, "recover_if_dead", recover)
+    for endpoint in ("broken-qa", "reviews-qa"):
+        hold(endpoint, FIRST, acquired_at=NOW.isoformat())
+
+    with pytest.raises(PromotionError, match=r"1 checks failed\. .* the lock of the endpoint broken-qa"):
+        watch()
+
+    assert recovered == ["reviews-qa"]
+
+
 def put_live(endpoint: str, **changes: Any) -> None:
     """Write the live record of an endpoint that does not exist."""
     promotion = {"execution": FIRST, "model_name": "model-1", "endpoint_config_name": "config-1", "status": "Succeeded"}

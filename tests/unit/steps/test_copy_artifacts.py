@@ -11,6 +11,7 @@ import pytest
 
 from promotion.copying import image_copier
 from promotion.endpoint import alarms
+from promotion.errors import EndpointBusyError
 from promotion.history import claims
 from promotion.plan import compatibility
 from promotion.source.candidate import Candidate
@@ -70,17 +71,19 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_artifacts, "client", lambda _: s3)
 
 
-def promote() -> tuple[list[Any], int]:
-    """Run the steps as the state machine does, and return the payloads of all states and the number of objects."""
-    names = {
-        "bucket": "stage",
-        "account": OWN,
-        "upstream_role_arn": f"arn:aws:iam::{UPSTREAM}:role/model-promotion-upstream-of-qa",
-        "external_id": "model-promotion-qa",
-        "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
-    }
+NAMES = {
+    "bucket": "stage",
+    "account": OWN,
+    "upstream_role_arn": f"arn:aws:iam::{UPSTREAM}:role/model-promotion-upstream-of-qa",
+    "external_id": "model-promotion-qa",
+    "execution": "arn:aws:states:eu-west-1:222222222222:execution:model-promotion-qa:one",
+}
+
+
+def planned() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the step Plan copy, and return its payload and its result."""
     request: dict[str, Any] = {
-        **names,
+        **NAMES,
         "incoming_copies": True,
         "candidate": CANDIDATE.to_json(),
         "approved": {"digest": None, "deployment_digest": None},
@@ -95,14 +98,38 @@ def promote() -> tuple[list[Any], int]:
         "require_pinned_weights": False,
         "settings": json.dumps(SETTINGS),
     }
-    plan = plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)
+    return request, plan_copy.handler(request | {"table": "promotions", "preview": False}, CONTEXT)
+
+
+def promote() -> tuple[list[Any], int]:
+    """Run the steps as the state machine does, and return the payloads of all states and the number of objects."""
+    request, plan = planned()
     payloads, batches = [request, plan], []
     for batch in plan["batches"]:
-        payload = {**names, "batch": batch, "manifest": plan["manifest"]}
+        payload = {**NAMES, "batch": batch, "manifest": plan["manifest"]}
         batches.append(copy_artifacts.handler(payload, CONTEXT))
         payloads.append(payload)
     # A request that is repeated on a busy machine counts as a copy, even if an earlier promotion made the object.
     return [*payloads, batches], sum(batch["copied"] + batch["already_present"] for batch in batches)
+
+
+@pytest.mark.usefixtures("_steps")
+def test_nothing_is_written_before_the_digest_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise EndpointBusyError("Superseded resources are being removed.")
+
+    monkeypatch.setattr(claims, "use", refuse)
+    s3 = S3()
+    s3.put("upstream", "m/weights.bin", 1000)
+
+    async def plan() -> None:
+        async with served(s3):
+            await asyncio.to_thread(planned)
+
+    with pytest.raises(EndpointBusyError):
+        asyncio.run(plan())
+
+    assert plan_copy.s3.bodies == {}
 
 
 @pytest.mark.usefixtures("_steps")

@@ -158,6 +158,15 @@ def test_an_older_request_is_superseded(approvals: Approvals) -> None:
     assert approvals.statuses == {"of-reviews-1": "Cancelled", "of-reviews-2": "Waiting"}
 
 
+def test_a_start_that_requests_nothing_supersedes_what_an_earlier_one_could_not_cancel(approvals: Approvals) -> None:
+    request(source_name="reviews-1", digest="01" * 32, created_at="2026-01-01T00:00:00Z")
+    newer_is_requested(approvals)
+
+    assert request(SECOND)["outcome"] == "newer_requested"
+
+    assert approvals.statuses == {"of-reviews-1": "Cancelled", "of-reviews-3": "Waiting"}
+
+
 def test_an_approval_that_an_interrupted_execution_has_started_is_not_requested_again(
     approvals: Approvals, dynamodb: Any
 ) -> None:

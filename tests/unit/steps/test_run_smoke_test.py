@@ -71,6 +71,19 @@ def test_a_skipped_smoke_test_sends_no_requests() -> None:
     assert verdict["invocations"] == 0
 
 
+@pytest.mark.parametrize("found", [("by-hand", "new"), ("new", "by-hand")])
+def test_the_endpoint_is_compared_before_and_after_the_smoke_test(
+    moto_url: str, monkeypatch: pytest.MonkeyPatch, found: tuple[str, str]
+) -> None:
+    make_endpoint("new")
+    respond_with(moto_url, '{"label": "good"}')
+    configs = iter(found)
+    monkeypatch.setattr(run_smoke_test, "describe_target", lambda *_: {"EndpointConfigName": next(configs)})
+
+    with pytest.raises(PromotionRefusedError, match="changed it to by-hand"):
+        run({"expect": "label == 'good'"})
+
+
 def test_a_smoke_test_of_another_config_than_the_promoted_one_does_not_count(moto_url: str) -> None:
     make_endpoint("by-hand")
     respond_with(moto_url, '{"label": "good"}')

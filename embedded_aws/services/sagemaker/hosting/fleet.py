@@ -57,13 +57,20 @@ class Request:
 class Variant:
     """A production variant, with one set of containers for any number of instances.
 
-    `subject` is what messages call it, `log_group` contains its log streams.
+    `subject` is what messages call it, `log_group` contains its log streams, `config_name` names its endpoint config.
     """
 
     def __init__(
-        self, subject: str, log_group: str, definition: dict[str, Any], model: dict[str, Any], directory: Path
+        self,
+        subject: str,
+        log_group: str,
+        config_name: str,
+        definition: dict[str, Any],
+        model: dict[str, Any],
+        directory: Path,
     ) -> None:
         self.name: str = definition["VariantName"]
+        self.config_name = config_name
         self._subject = f"{subject} {self.name}"
         self.definition = definition
         self.deployed_images: list[dict[str, Any]] = []
@@ -239,7 +246,12 @@ class Fleet:
         )
         self.variants = {
             definition["VariantName"]: Variant(
-                subject, f"/aws/sagemaker/{kind}/{host}", definition, models[definition["ModelName"]], self.directory
+                subject,
+                f"/aws/sagemaker/{kind}/{host}",
+                config.get("EndpointConfigName", ""),
+                definition,
+                models[definition["ModelName"]],
+                self.directory,
             )
             for definition in [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
             if "ModelName" in definition

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,7 +26,13 @@ from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 from embedded_aws.services.sagemaker import execution_roles
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
-from embedded_aws.services.sagemaker.hosting import changes, components, data_capture, event_stream
+from embedded_aws.services.sagemaker.hosting import (
+    changes,
+    components,
+    data_capture,
+    event_stream,
+    invocation_metrics,
+)
 from embedded_aws.services.sagemaker.hosting.containers import ContainerError, Response
 from embedded_aws.services.sagemaker.hosting.endpoints import Endpoint
 from embedded_aws.services.sagemaker.hosting.fleet import ModelFailedError, Request, TargetError, Variant
@@ -91,6 +98,7 @@ def _infer_host(application: Any, environ: dict[str, Any], path: str) -> str | N
 
 @patches.replaces(SageMakerRuntimeResponse, "invoke_endpoint", "moto responds without running a container.")
 def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
+    received = time.monotonic()
     endpoint, headers = _endpoint(response), response.headers
     request = _request(response, endpoint, "InvokeEndpoint", changes.INVOCATION_SECONDS)
     request = dataclasses.replace(
@@ -98,9 +106,9 @@ def _invoke_endpoint(response: SageMakerRuntimeResponse) -> Any:
     )
     component = headers.get(f"{_PREFIX}Inference-Component", "")
     if endpoint.hosts_components or component:
-        result, variant = _invoke_component(endpoint, request, component)
+        result, variant = _invoke_component(endpoint, request, received, component)
     else:
-        result, variant = _invoke(endpoint, request, headers.get(f"{_PREFIX}Target-Variant", ""))
+        result, variant = _invoke(endpoint, request, received, headers.get(f"{_PREFIX}Target-Variant", ""))
     data_capture.capture(
         endpoint,
         variant,
@@ -258,7 +266,7 @@ def _infer(inference: _Inference) -> None:
         if inference.source:
             body, content_type = artifacts.read(inference.source)
             request = dataclasses.replace(request, body=body, content_type=request.content_type or content_type)
-        result, _ = _invoke(endpoint, request, "")
+        result, _ = _invoke(endpoint, request, time.monotonic())
         artifacts.upload(inference.target, result.body, ContentType=result.content_type, **key)
     except (ArtifactError, ApiError) as error:
         topic = config.get("NotificationConfig", {}).get("ErrorTopic")
@@ -294,27 +302,46 @@ def _endpoint(response: SageMakerRuntimeResponse) -> Endpoint:
     return endpoint  # type: ignore[no-any-return]
 
 
-def _invoke(endpoint: Endpoint, request: Request, target_variant: str) -> tuple[Response, str]:
-    """Return the response and the name of the variant that served the request."""
+def _invoke(endpoint: Endpoint, request: Request, received: float, target_variant: str = "") -> tuple[Response, str]:
+    """Return the response to a request, `received` at a time, and the name of the variant that served it."""
     with endpoint.variant(target_variant) as variant:
         found = _found(variant, endpoint, target_variant)
-        return _answer(endpoint, found, request), found.name
+        dimensions = invocation_metrics.of_variant(endpoint, found)
+        return _answer(endpoint, found, request, received, dimensions), found.name
 
 
-def _invoke_component(endpoint: Endpoint, request: Request, name: str) -> tuple[Response, str]:
+def _invoke_component(endpoint: Endpoint, request: Request, received: float, name: str) -> tuple[Response, str]:
     """Return the response of an inference component and the name of its variant."""
     serving = _serving_component(endpoint, name)
     with serving.variant() as variant:
-        return _answer(endpoint, _with_capacity(variant), request), serving.variant_name or ""
+        dimensions = [invocation_metrics.of_component(name)]
+        answer = _answer(endpoint, _with_capacity(variant), request, received, dimensions)
+        return answer, serving.variant_name or ""
 
 
-def _answer(endpoint: Endpoint, variant: Variant, request: Request) -> Response:
+def _answer(
+    endpoint: Endpoint,
+    variant: Variant,
+    request: Request,
+    received: float,
+    dimensions: list[invocation_metrics.Dimensions],
+) -> Response:
+    """Return the response of a model to a request, and report its metrics with each of the sets of dimensions."""
+    sent = time.monotonic()
+
+    def report(status: int) -> None:
+        responded = time.monotonic()
+        invocation_metrics.report(endpoint, dimensions, status, responded - sent, sent - received)
+
     try:
-        return variant.invoke(request)
+        response = variant.invoke(request)
     except TargetError as error:
         raise _invalid(str(error)) from error
     except ModelFailedError as failure:
+        report(failure.status)
         raise ModelError(endpoint, variant, failure) from failure
+    report(response.status)
+    return response
 
 
 def _found(variant: Variant | None, endpoint: Endpoint, target: str) -> Variant:

@@ -30,16 +30,17 @@ def rolling(percent: int = 50) -> dict[str, Any]:
 
 
 def alarm(account: Account) -> dict[str, Any]:
-    """Create an alarm in state OK, and return an AutoRollbackConfiguration with it."""
+    """Create an alarm in state OK, which keeps a state that is set, and return an AutoRollbackConfiguration with it."""
     account.client("cloudwatch").put_metric_alarm(
         AlarmName=account.name,
-        Namespace="AWS/SageMaker",
-        MetricName="Invocation5XXErrors",
+        Namespace="Tests",
+        MetricName=account.name,
         ComparisonOperator="GreaterThanThreshold",
         Threshold=1,
         EvaluationPeriods=1,
         Period=60,
         Statistic="Sum",
+        TreatMissingData="ignore",
     )
     set_alarm_state(account, "OK")
     return {"Alarms": [{"AlarmName": account.name}]}

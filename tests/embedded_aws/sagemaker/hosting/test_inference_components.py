@@ -114,6 +114,21 @@ def test_a_component_serves_its_model_on_the_endpoint(host: Host) -> None:
     assert "DeployedImages" not in variant
 
 
+def test_the_metrics_of_a_component_have_its_name(host: Host) -> None:
+    host.greeter_component("Hello")
+
+    host.ask()
+    with pytest.raises(ClientError, match=r"server error \(500\)"):
+        host.greet("nobody", InferenceComponentName=host.name)
+
+    sums = {
+        name: host.metric(name, InferenceComponentName=host.name)["Sum"]
+        for name in ("Invocations", "Invocation5XXErrors")
+    }
+    assert sums == {"Invocations": 2, "Invocation5XXErrors": 1}
+    assert host.metric("Invocations", EndpointName=host.name, VariantName=VARIANT) == {}
+
+
 def test_a_component_has_a_container_instead_of_a_model(host: Host) -> None:
     url = host.put("own/model.tar.gz", greeter("Welcome"))
     container = {"Image": IMAGE, "ArtifactUrl": url}
@@ -207,6 +222,8 @@ def test_a_rolling_update_is_rolled_back_by_an_alarm(host: Host) -> None:
         EvaluationPeriods=1,
         Threshold=0.1,
         ComparisonOperator="GreaterThanThreshold",
+        # It keeps the state that is set.
+        TreatMissingData="ignore",
     )
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="test")
     guarded = ROLLING | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]}}
