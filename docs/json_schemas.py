@@ -236,7 +236,11 @@ def _component() -> Schema:
     specification = _input("sagemaker", "UpdateInferenceComponent").members["Specification"]
     members = {name: of_shape(specification.members[name]) for name in component_settings.MEMBERS}
     copies: Schema = {"type": "integer", "minimum": 1, "default": 1, "description": "The number of copies at first."}
-    return _object({**members, component.COPIES: copies}, ["ComputeResourceRequirements"])
+    shared = {
+        name: of_shape(_input("sagemaker", "CreateInferenceComponent").members[name])
+        for name in component.SHARED_ENDPOINT
+    }
+    return _object({**members, component.COPIES: copies, **shared}, ["ComputeResourceRequirements"])
 
 
 def _endpoint_config() -> Schema:

@@ -7,7 +7,17 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import start_again
-from promotion.endpoint import alarms, component, guardrails, ownership, scalable_targets, state, tagging, target
+from promotion.endpoint import (
+    alarms,
+    component,
+    guardrails,
+    ownership,
+    scalable_targets,
+    sharing,
+    state,
+    tagging,
+    target,
+)
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records, rollback_target
 from promotion.history.rollback import duplicate_delivery, live_changed_reason, rolled_back_at
@@ -36,7 +46,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
     tags: tagging.Changes = {}
-    if found.endpoint:
+    if host := record.get("component", {}).get("EndpointName"):
+        sharing.assert_shared(sagemaker, found, host, record["application"])
+    elif found.endpoint:
         actual = ownership.assert_own(sagemaker, found.endpoint, record["application"], settings)
         record, tags = tagging.planned(record, live, actual, settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.

@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     verdict = invocation.run(
         runtime,
         s3,
-        endpoint,
+        (before or {}).get("HostEndpointName", endpoint),
         suite,
         folder=folder,
         owner=owner,

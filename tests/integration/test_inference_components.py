@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from embedded_aws.aws import EmbeddedAws
-from tests.support.components import NEEDS, components, copies, scale, serve, settled
+from tests.support.components import NEEDS, components, copies, host, scale, serve, settled
 from tests.support.monitor import invoke_watch
 from tests.support.settings import register
 from tests.support.waiting import wait_until
@@ -197,9 +197,12 @@ class Scene:
             else [],
         }
 
-    def answer(self) -> Any:
+    def answer(self, endpoint: str = "") -> Any:
         response = self.qa.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=self.name, InferenceComponentName=self.name, ContentType="application/json", Body=b"{}"
+            EndpointName=endpoint or self.name,
+            InferenceComponentName=self.name,
+            ContentType="application/json",
+            Body=b"{}",
         )
         return json.loads(response["Body"].read())
 
@@ -316,3 +319,34 @@ def test_a_component_that_someone_else_updates_is_reported_until_it_agrees_again
 
     assert scene.name in differing
     assert scene.name not in invoke_watch(qa)["differing"]
+
+
+def test_two_applications_share_an_endpoint(lab: Lab, qa: Stage, application: str) -> None:
+    scenes = [Scene(Row(COMPONENT), lab, qa, f"{application}-{name}") for name in ("a", "b")]
+    name = f"{application}-gpus-qa"
+    shared = {"InferenceComponent": {"ComputeResourceRequirements": NEEDS, "EndpointName": name}}
+    for scene in scenes:
+        scene.with_settings(shared)
+    role = f"arn:aws:iam::{qa.account}:role/model-promotion/qa/serving/{scenes[0].name}"
+
+    missing = scenes[0].promote("early")
+    host(qa, name, role)
+    untagged = scenes[0].promote("untagged")
+    sagemaker = qa.client("sagemaker")
+    arn = sagemaker.describe_endpoint(EndpointName=name)["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "model-promotion:shared", "Value": "true"}])
+    wrong = scenes[0].promote("wrong", "smoke test fails")
+    left = components(qa, name)
+    good = [scene.promote(f"first-of-{scene.application[-1]}") for scene in scenes]
+    broken = scenes[1].promote("broken", "container fails")
+
+    assert "does not exist" in (missing.cause or "")
+    assert "Key=model-promotion:shared,Value=true" in (untagged.cause or "")
+    assert (wrong.error, left) == ("SmokeTestFailed", [])
+    assert [each.status for each in good] == ["SUCCEEDED", "SUCCEEDED"], [each.cause for each in good]
+    assert broken.error == "DeploymentFailed"
+    assert sorted(components(qa, name)) == [scene.name for scene in scenes]
+    assert sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"] == name
+    answers = [scene.answer(name) for scene in scenes]
+    assert answers == [{"label": "first-of-a"}, {"label": "first-of-b"}]
+    assert [qa.endpoint(scene.application) for scene in scenes] == [None, None]

@@ -107,6 +107,7 @@ GRANTED = [
                 for statement in (
                     "*FunctionRole ReadEndpointState",
                     "CheckEndpointFunctionRole Policy0",
+                    "PlanCopyFunctionRole Policy1",
                     "ResolveImagesFunctionRole Policy0",
                     "RunSmokeTestFunctionRole Policy0",
                     "WatchPromotionsFunctionRole Policy0",

@@ -1,6 +1,6 @@
 """The inference component of an application: its requests, its deployment and its rollback, one step per call.
 
-Promotions create and update the endpoint of a component too, whose config has instances but no model. SageMaker shows
+Promotions create and update the component's own endpoint too, whose config has instances but no model. SageMaker shows
 neither the requested specification of an update nor who requested it. So a step waits until nothing changes, and the
 model of the component then decides. `target.describe` is what the steps read.
 """
@@ -25,7 +25,10 @@ from promotion.naming import VARIANT
 from promotion.record import PromotionRecord
 
 COPIES = "CopyCount"
-"""The key of `InferenceComponent` in the settings for the number of copies; all others are of its specification."""
+"""The key of `InferenceComponent` in the settings for the number of copies."""
+
+SHARED_ENDPOINT = ("EndpointName", "VariantName")
+"""The keys for the endpoint that several applications share; all other keys are of the specification."""
 
 # Members of the description of an endpoint config that say nothing about its content.
 _OF_THE_CONFIG_ITSELF = {"CreationTime", "EndpointConfigArn", "EndpointConfigName", "ResponseMetadata"}
@@ -35,7 +38,8 @@ _OF_THE_MODEL = {"Container"}
 
 def specification(component: dict[str, Any], model_name: str) -> dict[str, Any]:
     """Return the Specification of CreateInferenceComponent for `component`, the value of the settings."""
-    return {"ModelName": model_name, **{key: value for key, value in component.items() if key != COPIES}}
+    of_specification = {key: value for key, value in component.items() if key not in (COPIES, *SHARED_ENDPOINT)}
+    return {"ModelName": model_name, **of_specification}
 
 
 def before(target: Target, previous: str | None, live: PromotionRecord | None) -> dict[str, Any]:
@@ -70,7 +74,10 @@ def deploy(sagemaker: Any, target: Target, record: PromotionRecord, tags: dict[s
     """
     name, config, was = record["endpoint"], record["endpoint_config_name"], record["previous_component"]
     with _translated(name):
-        _make_endpoint_ready(sagemaker, target, name, config, was, tags)
+        if "EndpointName" not in record["component"]:
+            _make_endpoint_ready(sagemaker, target, name, config, was, tags)
+        elif target.endpoint is None or target.endpoint["EndpointStatus"] != "InService":
+            raise EndpointBusyError(f"The shared endpoint {record['component']['EndpointName']} is not InService.")
         _deploy(sagemaker, target, record, tags)
 
 
@@ -116,8 +123,8 @@ def _deploy(sagemaker: Any, target: Target, record: PromotionRecord, tags: dict[
     if target.component is None:
         sagemaker.create_inference_component(
             InferenceComponentName=name,
-            EndpointName=name,
-            VariantName=VARIANT,
+            EndpointName=target.host,
+            VariantName=wanted.get("VariantName", VARIANT),
             Specification=specification(wanted, model),
             RuntimeConfig=copies,
             Tags=tag_list(tags),
@@ -206,6 +213,8 @@ _AGAIN = "Start a promotion, which creates it again."
 
 def _of_endpoint(target: Target, record: PromotionRecord) -> RollbackStep:
     """Return the next step once the component is as it was before."""
+    if "EndpointName" in record["component"]:
+        return RollbackStep("rolled_back")  # a promotion does not change a shared endpoint
     endpoint, previous = target.endpoint or {}, record["previous_component"]["endpoint_config"]
     current = endpoint["EndpointConfigName"]
     if current == previous:

@@ -1,4 +1,7 @@
-"""The target of a promotion: an endpoint that hosts a model, or an inference component on an endpoint of its own.
+"""The target of a promotion: an endpoint that hosts a model, or an inference component on an endpoint.
+
+The endpoint of a component is its own and has its name, or it is shared and created by operators
+(`InferenceComponent.EndpointName` of the settings).
 
 A deployment is identified by the name of its endpoint config, which an endpoint shows. An inference component shows the
 name of its model instead. A promotion to a component gives its model and its endpoint config the same name, which
@@ -31,6 +34,11 @@ class Target:
     component: dict[str, Any] | None = None
 
     @property
+    def host(self) -> str:
+        """The name of the endpoint, which exists."""
+        return str((self.endpoint or {})["EndpointName"])
+
+    @property
     def description(self) -> dict[str, Any] | None:
         """The description of the target, as of DescribeEndpoint: for a component, with its name and status."""
         if self.component_name is None or self.endpoint is None:
@@ -43,6 +51,7 @@ class Target:
         return {
             "EndpointName": self.component_name,
             "InferenceComponentName": self.component_name,
+            "HostEndpointName": self.host,
             "EndpointArn": self.endpoint["EndpointArn"],
             "EndpointStatus": self.component["InferenceComponentStatus"] if status == "InService" else status,
             "EndpointConfigName": specification.get("ModelName", _ANOTHER_SPECIFICATION),
@@ -52,15 +61,15 @@ class Target:
 
 
 def describe(sagemaker: Any, record: PromotionRecord) -> Target:
-    """Return the target of a promotion as it is now. A component has the name of its endpoint."""
-    return read(sagemaker, record["endpoint"], is_component=bool(record.get("component")))
+    """Return the target of a promotion as it is now."""
+    return read(sagemaker, record["endpoint"], record.get("component"))
 
 
-def read(sagemaker: Any, name: str, *, is_component: bool) -> Target:
-    """Return the target of that name as it is now."""
-    endpoint = describe_endpoint(sagemaker, name)
-    if not is_component:
-        return Target(endpoint)
+def read(sagemaker: Any, name: str, settings: dict[str, Any] | None) -> Target:
+    """Return the target of that name as it is now; `settings` is `InferenceComponent`, empty or None without one."""
+    if not settings:
+        return Target(describe_endpoint(sagemaker, name))
+    endpoint = describe_endpoint(sagemaker, settings.get("EndpointName", name))
     component = none_if_not_found(sagemaker.describe_inference_component, InferenceComponentName=name)
     return Target(endpoint, name, component)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promotion.endpoint import alarms, guardrails, ownership
+from promotion.endpoint import alarms, guardrails, ownership, target
 from promotion.endpoint.config import is_asynchronous, is_serverless
-from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config
+from promotion.endpoint.sagemaker import describe_endpoint_config
+from promotion.endpoint.sharing import assert_shared
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
@@ -54,8 +55,12 @@ def assert_deployable(
     PromotionRefusedError if the endpoint does not belong to the application.
     """
     endpoint = stage.endpoint(candidate.application)
-    description = describe_endpoint(sagemaker, endpoint)
-    if description:
+    component = settings.get("InferenceComponent", {})
+    found = target.read(sagemaker, endpoint, component)
+    description = found.endpoint
+    if host := component.get("EndpointName"):
+        assert_shared(sagemaker, found, host, candidate.application)
+    elif description:
         ownership.assert_own(sagemaker, description, candidate.application, settings)
     alarm_names = guardrails.alarm_names(settings.get("DeploymentConfig", {}))
     deployment = Deployment(

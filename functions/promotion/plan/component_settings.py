@@ -1,9 +1,10 @@
 """The settings of an application whose model is served by an inference component, and what SageMaker refuses of them.
 
     {"ComputeResourceRequirements": {…}, "StartupParameters": {…}, "DataCacheConfig": {…}, "SchedulingConfig": {…},
-     "CopyCount": 1}
+     "CopyCount": 1, "EndpointName": "…", "VariantName": "…"}
 
-are the members of InferenceComponentSpecification that a promotion does not set, and the number of copies. Sources:
+are the members of InferenceComponentSpecification that a promotion does not set, the number of copies, and the endpoint
+if several applications share it. Sources:
 "Deploy models for real-time inference" (realtime-endpoints-deploy-models.html) and the API reference. Where they are
 silent, the embedded SageMaker marks its refusals as assumed.
 """
@@ -16,7 +17,7 @@ from typing import Any
 from promotion.aws import service_model
 from promotion.aws.input_checks import did_you_mean
 from promotion.endpoint import autoscaling, guardrails
-from promotion.endpoint.component import COPIES
+from promotion.endpoint.component import COPIES, SHARED_ENDPOINT
 from promotion.errors import InvalidRequestError
 
 MEMBERS = ("ComputeResourceRequirements", "StartupParameters", "DataCacheConfig", "SchedulingConfig")
@@ -30,7 +31,7 @@ def validated(value: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         raise InvalidRequestError(f"{where} is not an object.")
-    known = (*MEMBERS, COPIES)
+    known = (*MEMBERS, COPIES, *SHARED_ENDPOINT)
     for key in sorted(set(value) - set(known)):
         raise InvalidRequestError(
             f"{where} has the unknown key {key!a:.100}{did_you_mean(key, known)}. Valid keys: {', '.join(known)}."
@@ -45,6 +46,15 @@ def validated(value: Any, where: str) -> dict[str, Any]:
             f"{where}.{COPIES} is {str(copies)!a:.100}. It must be an integer of at least 1, because the smoke test "
             "needs a copy. To scale to zero between requests, set Autoscaling.MinCapacity to 0."
         )
+    if "VariantName" in value and "EndpointName" not in value:
+        raise InvalidRequestError(
+            f"{where}.VariantName is only for a shared endpoint: the promotion names the variant of the component's "
+            "own endpoint. Remove it, or set EndpointName."
+        )
+    whole = service_model.input_shape("sagemaker", "CreateInferenceComponent")
+    for key in SHARED_ENDPOINT:
+        if key in value:
+            _check(whole.members[key], value[key], f"{where}.{key}")
     shape = service_model.input_shape("sagemaker", "UpdateInferenceComponent").members["Specification"]
     _check(shape, {key: value[key] for key in MEMBERS if key in value}, where)
     return {**value, COPIES: copies}

@@ -132,6 +132,27 @@ def test_the_first_deployment_creates_the_endpoint_and_then_the_component() -> N
     assert request["RuntimeConfig"] == {"CopyCount": 2}
 
 
+SHARED = {"EndpointName": "gpus-qa", "VariantName": "Gpu"}
+
+
+def test_a_promotion_changes_only_its_component_on_a_shared_endpoint() -> None:
+    first = FIRST | PromotionRecord(component=WANTED | SHARED)
+    sagemaker = SageMaker(None, config="of-operators")
+    assert sagemaker.endpoint
+    sagemaker.endpoint["EndpointName"] = "gpus-qa"
+
+    [(_, request)] = deployed(sagemaker, first)
+    sagemaker.requests.clear()
+    change = Change([], [], None, NEW)
+    step = component.take_step(sagemaker, Scaling(), target_of(sagemaker, first), first, change)
+
+    assert (request["EndpointName"], request["VariantName"]) == ("gpus-qa", "Gpu")
+    assert (request["InferenceComponentName"], request["Specification"]) == (NAME, {"ModelName": NEW, **NEEDS})
+    assert (step.step, sagemaker.requests) == ("rolled_back", [])
+    with pytest.raises(EndpointBusyError, match="gpus-qa is not InService"):
+        deployed(SageMaker(None, config="of-operators", endpoint_status="Updating"), first)
+
+
 @pytest.mark.parametrize(("copies", "runtime"), [(1, {"CopyCount": 2}), (0, {"CopyCount": 2}), (2, None), (5, None)])
 def test_an_update_keeps_the_copies_of_a_component_that_was_scaled_out(copies: int, runtime: Any) -> None:
     [(operation, request)] = deployed(SageMaker(copies=copies))

@@ -38,6 +38,8 @@ def test_a_component_has_one_copy_unless_the_settings_have_another_number() -> N
         "DataCacheConfig": {"EnableCaching": True},
         "SchedulingConfig": {"PlacementStrategy": "SPREAD"},
         "CopyCount": 3,
+        "EndpointName": "gpus-qa",
+        "VariantName": "Gpu",
     }
 
     assert settings({"ComputeResourceRequirements": NEEDS})["InferenceComponent"]["CopyCount"] == 1
@@ -53,6 +55,8 @@ def test_a_component_has_one_copy_unless_the_settings_have_another_number() -> N
         ({"ComputeResourceRequirements": NEEDS, "CopyCount": 0}, "set Autoscaling.MinCapacity to 0"),
         ({"ComputeResourceRequirements": NEEDS, "CopyCount": True}, "InferenceComponent.CopyCount is 'True'"),
         ({"ComputeResourceRequirements": NEEDS, "Copies": 2}, "unknown key 'Copies'"),
+        ({"ComputeResourceRequirements": NEEDS, "VariantName": "Gpu"}, "VariantName is only for a shared endpoint"),
+        ({"ComputeResourceRequirements": NEEDS, "EndpointName": "a/b"}, "InferenceComponent.EndpointName"),
         ({"ComputeResourceRequirements": NEEDS, "ModelName": "mine"}, "unknown key 'ModelName'"),
         (
             {"ComputeResourceRequirements": NEEDS, "StartupParameters": {"ModelDataDownloadTimeoutInSeconds": 1}},

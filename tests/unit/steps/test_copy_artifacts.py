@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from promotion.copying import image_copier
-from promotion.endpoint import alarms
+from promotion.endpoint import alarms, target
 from promotion.errors import EndpointBusyError
 from promotion.history import claims
-from promotion.plan import compatibility
 from promotion.source.candidate import Candidate
 from steps import copy_artifacts, plan_copy
 from tests.support.lambda_context import CONTEXT
@@ -63,7 +62,7 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = Client()
     monkeypatch.setattr(plan_copy, "s3", s3)
     monkeypatch.setattr(image_copier, "digest_of", lambda _, image: image.digest)
-    monkeypatch.setattr(compatibility, "describe_endpoint", lambda *_: None)
+    monkeypatch.setattr(target, "describe_endpoint", lambda *_: None)
     monkeypatch.setattr(alarms, "states", lambda *_: {})
     monkeypatch.setattr(plan_copy, "serving_role", lambda _, path, *__: f"{path}reviews-qa")
     # The claim in the promotion table is not part of the measurement.
