@@ -28,6 +28,9 @@ from embedded_aws.kernel.host import Pace
 from tests.permissions import recording
 from tests.support.peak import Peak
 
+# Little of what the tests allocate is part of a cycle.
+gc.set_threshold(20_000, 20, 20)
+
 _PEAK = pytest.StashKey[Peak]()
 # The unique names of tests that have ended.
 _finished: set[str] = set()
@@ -39,9 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one more than the number of cores, since the whole-machine tests also wait; each takes up to 2 GB."""
+    """Return one more than the number of cores, since the whole-machine tests also wait; each takes up to 1.5 GB."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min((os.process_cpu_count() or 1) + 1, memory // 2_000_000_000))
+    return max(1, min((os.process_cpu_count() or 1) + 1, memory // 1_500_000_000))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

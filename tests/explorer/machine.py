@@ -89,7 +89,7 @@ class Machine:
         self.parameters = template.parameters
         names = _LogicalIds()
         substitutions = template.resolve(project.substitutions(), names)
-        definition = yaml.safe_load(substitute(project.texts[DEFINITION], substitutions))
+        definition = yaml.load(substitute(project.texts[DEFINITION], substitutions), yaml.CSafeLoader)
         self.states = dict(definition["States"])
         self.defaults = json.loads(substitutions["DefaultSettings"])
         self.functions = {

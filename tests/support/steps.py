@@ -30,7 +30,8 @@ def failure(stage: Stage, function: str, payload: Any) -> dict[str, Any]:
 def payload(stage: Stage, state: str, **given: Any) -> dict[str, Any]:
     """Return the payload of a deployed state, with `given` instead of its expressions. Switches are true or false."""
     machine = stage.client("stepfunctions").describe_state_machine(stateMachineArn=stage.state_machine)
-    found = yaml.safe_load(machine["definition"])["States"][state]["Arguments"]["Payload"]
+    definition = yaml.load(machine["definition"], yaml.CSafeLoader)
+    found = definition["States"][state]["Arguments"]["Payload"]
     switches = {key: _SWITCH.fullmatch(value) for key, value in found.items() if isinstance(value, str)}
     return {**found, **{key: match[1] == "true" for key, match in switches.items() if match}, **given}
 
