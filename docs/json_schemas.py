@@ -15,7 +15,14 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from promotion import naming
 from promotion.aws import service_model, strict_json
-from promotion.endpoint import autoscaling, component, expectation, request_members, smoke_test
+from promotion.endpoint import (
+    autoscaling,
+    component,
+    expectation,
+    request_members,
+    smoke_test,
+    smoke_test_function,
+)
 from promotion.history import events, retention
 from promotion.plan import component_settings, settings
 from promotion.record import PromotionRecord
@@ -71,6 +78,11 @@ def _bounds(limits: dict[str, Any]) -> Schema:
 def _pattern(pattern: re.Pattern[str]) -> Schema:
     """Return a pattern that must match the whole string, in the syntax of JSON Schema (ECMA-262)."""
     return {"pattern": f"^(?:{pattern.pattern.replace(chr(92) + 'Z', '$')})$"}
+
+
+def _without_names(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return a pattern without the names of its groups, which ECMA-262 writes in another way."""
+    return re.compile(re.sub(r"\?P<\w+>", "", pattern.pattern))
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None, **more: Any) -> Schema:
@@ -167,6 +179,7 @@ _PART_TEXTS = {
     "InferenceCode": "The inference code of training jobs, instead of their tags or their training code.",
     "Autoscaling": "How the variant scales. Without it, the autoscaling of the endpoint stays as it is.",
     "SmokeTest": 'A smoke test, or "skip". Without it, the one that travels with the model is used.',
+    "SmokeTestFunction": "The ARN of a Lambda function that tests the endpoint after the smoke test.",
     "QualityGate": "The limits for the metrics of the model.",
     "Retention": "How many successful promotions are kept.",
     "Sources": "The sources that can be promoted into the application. Without it, all of the upstream account.",
@@ -208,6 +221,7 @@ def of_settings() -> Schema:
         ),
         "Autoscaling": _autoscaling(),
         "SmokeTest": {"anyOf": [{"const": smoke_test.SKIP}, of_smoke_test()]},
+        "SmokeTestFunction": {"type": "string", **_pattern(_without_names(smoke_test_function.ARN))},
         "QualityGate": _quality_gate(),
         "Retention": _object(
             {"Keep": {"type": "integer", "minimum": retention.MINIMUM_KEEP, "maximum": retention.MAXIMUM_KEEP}},

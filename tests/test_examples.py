@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from embedded_aws.iam import policies
-from promotion.endpoint import smoke_test
+from promotion.endpoint import smoke_test, smoke_test_function
 from promotion.plan import settings
 from tests.support import documented
 from tests.support.documented import ROOT, Block
@@ -141,6 +141,12 @@ def is_suite(value: dict[str, Any]) -> None:
     assert smoke_test.validated(value, "the example")["cases"]
 
 
+def is_function_event(value: dict[str, Any]) -> None:
+    """Assert that a block is an event of a smoke test function."""
+    assert set(value["candidate"]) == set(smoke_test_function.CANDIDATE)
+    assert set(value) == {"endpoint", "variant", "component", "candidate", "seconds"}
+
+
 def names_schemas(value: dict[str, Any]) -> None:
     """Assert that the schemas that an editor is to use exist."""
     assert all((ROOT / each["url"]).exists() for each in value["json.schemas"])
@@ -150,7 +156,9 @@ KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "Autoscaling": are_settings,
     "QualityGate": are_settings,
     "Sources": are_settings,
+    "SmokeTestFunction": are_settings,
     "$schema": are_settings,
+    "endpoint": is_function_event,
     "json.schemas": names_schemas,
     "cases": is_suite,
     "Effect": is_statement,

@@ -56,6 +56,7 @@ ALL_SETTINGS = {
         {"MetricName": "auc", "Type": "Maximize", "NotWorseThanLiveBy": 0.01},
     ],
     "Retention": {"Keep": 5},
+    "SmokeTestFunction": "arn:aws:lambda:eu-west-1:222222222222:function:reviews-qa-smoke-test:live",
     "Sources": {
         "TrainingRoles": ["arn:aws:iam::111111111111:role/Training"],
         "ModelPackageGroups": ["reviews"],

@@ -1,7 +1,7 @@
 """CloudWatch Logs: saved queries, keys of log groups, and metrics in the embedded metric format.
 
 API reference, PutQueryDefinition, DescribeQueryDefinitions, DeleteQueryDefinition, AssociateKmsKey and
-DisassociateKmsKey; CloudWatch user guide, "Specification: Embedded metric format". Queries cannot be run.
+DisassociateKmsKey; CloudWatch user guide, "Specification: Embedded metric format". moto runs queries of some commands.
 """
 
 from __future__ import annotations

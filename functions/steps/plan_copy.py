@@ -13,7 +13,7 @@ from promotion.copying import image_copier
 from promotion.copying.digest import digest_of, digest_without_images
 from promotion.copying.incoming import Reader
 from promotion.copying.manifest import manifest
-from promotion.endpoint import tagging
+from promotion.endpoint import smoke_test_function, tagging
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
@@ -57,6 +57,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     digest = digest_of(identity)
     approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage, reader)
+    smoke_test_function.assert_permitted(settings.get("SmokeTestFunction"), stage)
     seconds = event.get("deployment_timeout_seconds", time_budget.MAXIMUM_SECONDS)
     clients = client("sagemaker"), client("cloudwatch")
     notes = compatibility.assert_deployable(*clients, candidate, settings, suite, stage, seconds)

@@ -7,6 +7,7 @@ from typing import Any
 
 from promotion.aws.clients import client
 from promotion.endpoint import state
+from promotion.endpoint.config import served_before
 from promotion.endpoint.sagemaker import describe_endpoint_config, describe_model
 from promotion.endpoint.target import describe_target
 from promotion.history import cleanup, records, rollback_target
@@ -51,8 +52,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ],
     )
     live_config = describe_endpoint_config(sagemaker, inspection.previous) if inspection.previous else None
-    # The model of a component has the name of the config.
-    served = live_config["ProductionVariants"][0].get("ModelName", inspection.previous) if live_config else None
+    served = served_before(live_config, config, model_name) if live_config else None
     live_model = describe_model(sagemaker, served) if served else None
     executions = event["execution"].rpartition(":")[0] + ":"
     scope = Scope(record["application"], event["stage"], event["bucket"], event["account"], executions)

@@ -9,7 +9,6 @@ from promotion.copying import digest
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.smoke_test import SKIP
 from promotion.endpoint.target import describe_target
-from promotion.naming import VARIANT
 from promotion.record import PromotionRecord
 from promotion.source import images
 from promotion.source.candidate import containers_of
@@ -27,7 +26,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     sagemaker = client("sagemaker")
     model = sagemaker.describe_model(ModelName=record["model_name"])
     containers = containers_of(model)
-    resolved = images.resolved(containers, describe_target(sagemaker, record) or {}, VARIANT)
+    resolved = images.resolved(containers, describe_target(sagemaker, record) or {})
     if record["source_kind"] != "rollback":
         # The next stage asks this execution for the promotion, which has passed its smoke test. An earlier one may have
         # created the model and failed, or tested it with another smoke test.

@@ -112,7 +112,7 @@ def endpoint() -> Iterator[Hostile]:
         ),
         ("a weight of 10^399", variant(InitialVariantWeight=10**399), f"[0].{weight} is 1000"),
         ('a weight of "1"', variant(InitialVariantWeight="1"), f"[0].{weight} is '1', not a number"),
-        ("a model of its own", variant(ModelName="other"), "ProductionVariants[0].ModelName is set by the promotion"),
+        ("a model of its own", variant(ModelName="other"), "ModelName in each variant, so that none would serve"),
         ("a volume of 10^6 GB", variant(VolumeSizeInGB=10**6), "[0].VolumeSizeInGB is 1000000"),
         (
             "two variants of one name",

@@ -316,3 +316,40 @@ def test_a_stage_that_requires_network_isolation_and_pinned_weights_promotes_no_
     assert "has no network isolation, which this stage requires (RequireNetworkIsolation)" in str(refused.cause)
     assert "This stage requires pinned weights (RequirePinnedWeights)" in str(not_pinned.cause)
     assert qa.answer(application) == {"label": "isolated"}
+
+
+def test_encrypted_settings_with_a_key_of_the_customer_are_read_and_not_shown(
+    lab: Lab, qa: Stage, stacks: EmbeddedAws, application: str
+) -> None:
+    key = qa.client("kms").create_key()["KeyMetadata"]["Arn"]
+    hidden = "hf_hush"
+    document = {"SmokeTest": "skip", "Model": {"PrimaryContainer": {"Environment": {"HF_TOKEN": hidden}}}}
+    secret = {"Type": "SecureString", "KeyId": key, "Value": json.dumps(document), "Overwrite": True}
+    qa.client("ssm").put_parameter(Name=f"/model-promotion/qa/{application}", **secret)
+    job = lab.train(application, "good")
+
+    execution = qa.execution_of(job)
+    preview = qa.promote({"training_job": job, "preview": True})
+
+    assert execution.status == "SUCCEEDED", execution.cause
+    model = qa.client("sagemaker").describe_model(ModelName=execution.output["model_name"])
+    assert model["PrimaryContainer"]["Environment"]["HF_TOKEN"] == hidden
+    told = mail(stacks, job)
+    for text in (json.dumps(execution.output), json.dumps(preview.output), told):
+        assert hidden not in text
+
+
+def test_settings_with_a_key_that_the_stage_cannot_use_are_refused(lab: Lab, qa: Stage, application: str) -> None:
+    operator = {"AWS": f"arn:aws:iam::{QA}:user/operator"}
+    statement = {"Effect": "Allow", "Principal": operator, "Action": "kms:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    key = qa.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
+    secret = {"Type": "SecureString", "KeyId": key, "Value": "{}", "Overwrite": True}
+    qa.client("ssm").put_parameter(Name=f"/model-promotion/qa/{application}", **secret)
+
+    execution = qa.execution_of(lab.train(application, "good"))
+
+    assert execution.error == "PromotionRefusedError"
+    assert f"parameter /model-promotion/qa/{application} cannot be decrypted." in (execution.cause or "")
+    assert "kms:Decrypt" in (execution.cause or "")
+    assert_unchanged(qa, application)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moto.ssm.models import ssm_backends
 
-from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, pass_role, tags
+from embedded_aws.iam.permissions import Call, Need, Needs, Permissions, key, pass_role, tags
 from embedded_aws.services.ssm import api
 
 
@@ -18,9 +18,11 @@ def _required(call: Call) -> Needs:
     match operation:
         case "GetParameter" | "GetParameterHistory" | "PutParameter" | "DeleteParameter":
             yield Need(f"ssm:{operation}", (parameter(request["Name"]),), tags(request))
+            yield from _encryption(call, request["Name"], parameter(request["Name"]))
         case "GetParameters" | "DeleteParameters":
             for name in request["Names"]:
                 yield Need(f"ssm:{operation}", (parameter(name),))
+                yield from _encryption(call, name, parameter(name))
         case "GetParametersByPath":
             yield Need(f"ssm:{operation}", (parameter(request["Path"]),))
         case "StartAutomationExecution":
@@ -34,6 +36,28 @@ def _required(call: Call) -> Needs:
             yield Need(f"ssm:{operation}", (execution,), _resource_tags(request["AutomationExecutionId"]))
         case "DescribeAutomationExecutions" | "DescribeParameters":
             yield Need(f"ssm:{operation}", ("*",))
+
+
+def _encryption(call: Call, name: str, arn: str) -> Needs:
+    """Yield the permission to use the key of a SecureString, which Systems Manager uses for the caller.
+
+    The ARN of the parameter is the encryption context: Systems Manager user guide, "AWS KMS encryption for AWS Systems
+    Manager Parameter Store SecureString parameters".
+    """
+    stored = ssm_backends[call.account][call.region]._parameters.get(name)
+    before, request = stored[-1] if stored else None, call.parameters
+    kind = request.get("Type") or getattr(before, "parameter_type", None)
+    key_id = request.get("KeyId") or getattr(before, "keyid", None) or "alias/aws/ssm"
+    if kind != "SecureString":
+        return
+    context = {"parameter_arn": arn}
+    if call.operation == "PutParameter":
+        # With a data key of its own, an advanced parameter can have more than the 4 KB that KMS encrypts.
+        action = "GenerateDataKey" if request.get("Tier") == "Advanced" else "Encrypt"
+        yield key(action, key_id, call.account, call.region, "ssm", context)
+    elif request.get("WithDecryption"):
+        # A request for another key than the stored one only has a meaning in PutParameter.
+        yield key("Decrypt", getattr(before, "keyid", key_id), call.account, call.region, "ssm", context)
 
 
 def _resource_tags(execution_id: str) -> dict[str, str | list[str] | None]:

@@ -16,7 +16,6 @@ from typing import Any
 from promotion.aws import service_model
 from promotion.aws.input_checks import did_you_mean
 from promotion.errors import InvalidRequestError, PromotionRefusedError
-from promotion.naming import VARIANT
 
 Target = dict[str, Any]
 
@@ -224,8 +223,9 @@ def wanted(
 ) -> list[Target]:
     """Return the targets of `endpoint` once it serves `variants` (of CreateEndpointConfig).
 
-    They come from `settings` (`Autoscaling` of the application's settings), or are the `previous` targets if that is
-    None. Raises PromotionRefusedError if a previous target cannot be kept, because its variant is removed.
+    They come from `settings` (`Autoscaling` of the application's settings), which apply to each variant, or are the
+    `previous` targets if that is None. Raises PromotionRefusedError if a previous target cannot be kept, because its
+    variant is removed.
     """
     is_component = "ModelName" not in variants[0]
     if settings is None and is_component:
@@ -234,14 +234,19 @@ def wanted(
         for target in previous:
             variant = _variant(variants, target)
             if variant is None or dimension(variant) != target["ScalableDimension"]:
+                present = ", ".join(f"{each['VariantName']} ({dimension(each)})" for each in variants)
                 raise PromotionRefusedError(
                     f"The autoscaling of {target['ResourceId']} ({target['ScalableDimension']}) cannot be kept: after "
-                    f"this promotion, {VARIANT} is the only variant and has the dimension {dimension(variants[0])}. "
+                    f"this promotion, the endpoint has the variants {present}. "
                     "Set Autoscaling in the settings of the application or deregister the scalable target, then start "
                     "the promotion again."
                 )
         return previous
-    variant = variants[0]
+    return [_of_settings(endpoint, settings, previous, variant) for variant in variants]
+
+
+def _of_settings(endpoint: str, settings: dict[str, Any], previous: list[Target], variant: dict[str, Any]) -> Target:
+    is_component = "ModelName" not in variant
     target = {
         "ResourceId": component_id(endpoint) if is_component else resource_id(endpoint, variant["VariantName"]),
         "ScalableDimension": dimension(variant),
@@ -250,16 +255,13 @@ def wanted(
     suspended: dict[str, bool] = next(
         (known["SuspendedState"] for known in previous if key_of(known) == key_of(target)), {}
     )
-    return [
-        target
-        | {
-            "MinCapacity": settings["MinCapacity"],
-            "MaxCapacity": settings["MaxCapacity"],
-            "SuspendedState": _NOT_SUSPENDED | suspended | settings.get("SuspendedState", {}),
-            "ScalingPolicies": settings.get("ScalingPolicies", []),
-            "ScheduledActions": settings.get("ScheduledActions", []),
-        }
-    ]
+    return target | {
+        "MinCapacity": settings["MinCapacity"],
+        "MaxCapacity": settings["MaxCapacity"],
+        "SuspendedState": _NOT_SUSPENDED | suspended | settings.get("SuspendedState", {}),
+        "ScalingPolicies": settings.get("ScalingPolicies", []),
+        "ScheduledActions": settings.get("ScheduledActions", []),
+    }
 
 
 def dimension(variant: dict[str, Any]) -> str:

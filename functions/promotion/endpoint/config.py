@@ -44,6 +44,17 @@ def create_endpoint_config_request(
     return {"EndpointConfigName": name, **request, "Tags": tag_list(tags)}
 
 
+def served_before(live: dict[str, Any], new: dict[str, Any], model_name: str) -> str | None:
+    """Return the model of the live endpoint config on the variant on which the `new` one serves `model_name`.
+
+    The model of a component has the name of the config of its endpoint.
+    """
+    names = [variant["VariantName"] for variant in new["ProductionVariants"] if variant.get("ModelName") == model_name]
+    variants = sorted(live["ProductionVariants"], key=lambda variant: variant["VariantName"] not in names)
+    served: str | None = variants[0].get("ModelName", live["EndpointConfigName"])
+    return served
+
+
 def with_names(endpoint_config: dict[str, Any], model_name: str) -> dict[str, Any]:
     """Return `endpoint_config` with the names of the model and of unnamed variants, which the promotion sets."""
     own = {

@@ -16,6 +16,7 @@ from promotion.copying.digest import changed, digest_of
 from promotion.endpoint.sagemaker import describe_model
 from promotion.errors import PromotionRefusedError
 from promotion.naming import sha256_of
+from promotion.plan import other_models
 from promotion.plan.metric_files import Metrics
 from promotion.plan.requests import Requests
 from promotion.plan.smoke_test_files import SuiteFiles
@@ -54,14 +55,16 @@ def deployment(
         "QualityGate": settings.get("QualityGate"),
         "Metrics": metrics.values,
         "SmokeTest": suite.identity,
-        "ShadowModels": _shadow_models(sagemaker, requests),
+        "ShadowModels": _other_models(sagemaker, requests, "ShadowProductionVariants"),
+        # Only if there are any, so that the digest of a deployment without them is that of earlier versions.
+        **({"VariantModels": models} if (models := _other_models(sagemaker, requests, "ProductionVariants")) else {}),
+        **{key: settings[key] for key in ("SmokeTestFunction",) if key in settings},
     }
 
 
-def _shadow_models(sagemaker: Any, requests: Requests) -> dict[str, Any]:
-    """Return the descriptions of the other models of the account that the shadow variants name, by their names."""
-    variants = requests.endpoint_config.get("ShadowProductionVariants", [])
-    names = sorted({variant["ModelName"] for variant in variants} - {requests.model["ModelName"]})
+def _other_models(sagemaker: Any, requests: Requests, kind: str) -> dict[str, Any]:
+    """Return the descriptions of the other models of the account that variants of a kind name, by their names."""
+    names = other_models.names(requests.endpoint_config, kind, requests.model["ModelName"])
     return {name: _stable(describe_model(sagemaker, name)) for name in names}
 
 

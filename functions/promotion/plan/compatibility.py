@@ -16,7 +16,7 @@ from promotion.endpoint.sharing import assert_shared
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import component_settings, endpoint_rules, scaling_rules, suite_rules, time_budget
+from promotion.plan import component_settings, endpoint_rules, other_models, scaling_rules, suite_rules, time_budget
 from promotion.plan.deployment import Deployment
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
@@ -76,7 +76,7 @@ def assert_deployable(
         alarms=set(alarms.states(cloudwatch, alarm_names)),
         seconds=seconds,
     )
-    if reasons := refusals(deployment):
+    if reasons := [*refusals(deployment), *other_models.refusals(sagemaker, deployment.config)]:
         raise InvalidRequestError(
             f"The application {candidate.application} cannot be deployed in the stage {stage.name}. {' '.join(reasons)}"
         )

@@ -6,15 +6,17 @@ import copy
 import re
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from promotion.aws import service_model, strict_json
-from promotion.aws.aws_errors import none_if_not_found
+from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_found
 from promotion.aws.input_checks import did_you_mean
 from promotion.copying.digest import changed
 from promotion.copying.references import is_s3_uri
-from promotion.endpoint import autoscaling, smoke_test
+from promotion.endpoint import autoscaling, smoke_test, smoke_test_function
 from promotion.endpoint.config import with_names
 from promotion.endpoint.smoke_test import SKIP
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.history import retention
 from promotion.naming import application_name
 from promotion.plan import component_settings, pinned_weights
@@ -40,6 +42,7 @@ _PARTS = (
     "InferenceCode",
     "Autoscaling",
     "SmokeTest",
+    "SmokeTestFunction",
     "QualityGate",
     "Retention",
     "Sources",
@@ -69,7 +72,6 @@ _NOT_ACCEPTED = {
         CARRIED_FROM_CONTAINER.union(EXPANDED_IN_CONTAINER) - {"Environment", "Image"}, _SET_BY_PROMOTION
     ),
     "ProductionVariants": {
-        "ModelName": _SET_BY_PROMOTION,
         "AcceleratorType": "is for Elastic Inference, which AWS has discontinued. Remove it",
         "AcceleratorPartitionLayouts": _FOR_PARTITIONS,
     },
@@ -88,11 +90,27 @@ def load(
 ) -> dict[str, Any] | None:
     """Return the settings of an application in a stage, or None if it is not registered: it has no parameter.
 
-    Raises the same errors as `read`.
+    The parameter can be a SecureString. Raises the same errors as `read`, and PromotionRefusedError if the stage cannot
+    use its key.
     """
     parameter = parameter_name(stage, application)
-    response = none_if_not_found(ssm.get_parameter, Name=parameter)
+    try:
+        response = none_if_not_found(ssm.get_parameter, Name=parameter, WithDecryption=True)
+    except ClientError as error:
+        if not _is_about_key(error):
+            raise
+        raise PromotionRefusedError(
+            f"The settings in the parameter {parameter} cannot be decrypted. {message(error).rstrip('.')}. Their KMS "
+            "key must be enabled and in this account, and its policy must delegate to IAM policies, as the default "
+            "policy of the console does."
+        ) from error
     return read(response["Parameter"]["Value"], parameter, defaults, upstream_account) if response else None
+
+
+def _is_about_key(error: ClientError) -> bool:
+    """Return whether AWS refused the decryption of a parameter: API reference, GetParameter (InvalidKeyId)."""
+    code, text = error.response["Error"]["Code"], message(error).lower()
+    return code == "InvalidKeyId" or (meaning(error) is Meaning.DENIED and ("kms:" in text or "ciphertext" in text))
 
 
 def changes(planned: dict[str, Any], current: dict[str, Any] | None) -> str:
@@ -110,8 +128,8 @@ def read(text: str, parameter: str, defaults: dict[str, Any], upstream_account: 
 
     The result has those of the keys in `_PARTS` that are set. Their values are members of CreateEndpointConfig, of
     UpdateEndpoint's DeploymentConfig and of CreateModel, {"S3Uri", "Program"}, the value of `autoscaling.validated`, a
-    suite or "skip", a list of rules, {"Keep"}, the value of `admission.validated`, and true or false. Raises
-    InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
+    suite or "skip", the ARN of a function, a list of rules, {"Keep"}, the value of `admission.validated`, and true or
+    false. Raises InvalidRequestError, with the parameter and the path of the problem, if the document is not valid.
     """
     settings = copy.deepcopy(defaults)
     return settings | _parts(text, parameter, settings, upstream_account)
@@ -148,6 +166,8 @@ def _validated(part: str, value: Any, default: dict[str, Any], is_component: boo
     match part:
         case "SmokeTest":
             return value if value == SKIP else smoke_test.validated(value, "SmokeTest")
+        case "SmokeTestFunction":
+            return smoke_test_function.validated(value, part)
         case "InferenceComponent":
             return component_settings.validated(value, part)
         case "DeploymentConfig" if is_component:
@@ -249,6 +269,11 @@ def _check_variants(endpoint_config: dict[str, Any]) -> None:
                 raise InvalidRequestError(
                     f"{path}[{index}].VariantName is missing. Give each of several variants a name that never changes."
                 )
+        if kind == "ProductionVariants" and all("ModelName" in variant for variant in variants):
+            raise InvalidRequestError(
+                f"{path} has a ModelName in each variant, so that none would serve the promoted model. Remove "
+                "ModelName from one of them."
+            )
         names = [variant.get("VariantName") for variant in variants]
         if len(set(map(str, names))) < len(names):
             raise InvalidRequestError(f"{path} has the same VariantName twice. Rename one of the variants.")

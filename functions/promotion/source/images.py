@@ -150,19 +150,29 @@ def recorded(container: dict[str, Any], digest: str | None) -> dict[str, Any]:
     return container | {"Image": f"{parse(container['Image']).name}@{digest}"}
 
 
-def resolved(containers: list[dict[str, Any]], endpoint: dict[str, Any], variant: str) -> list[str]:
-    """Return the images that `variant` of an endpoint runs for `containers`, by digest where SageMaker returns it.
+def resolved(containers: list[dict[str, Any]], endpoint: dict[str, Any]) -> list[str]:
+    """Return the images that an endpoint runs for `containers`, by digest where SageMaker returns it.
 
-    `endpoint` is the response of DescribeEndpoint (ProductionVariants, DeployedImages).
+    `endpoint` is the response of DescribeEndpoint (ProductionVariants, DeployedImages). Raises PromotionRefusedError if
+    its variants run different images, because the tag was moved between their starts.
     """
-    deployed = {
-        image["SpecifiedImage"]: image["ResolvedImage"]
-        for each in endpoint.get("ProductionVariants", [])
-        if each["VariantName"] == variant
-        for image in each.get("DeployedImages", [])
-        if "SpecifiedImage" in image and "ResolvedImage" in image
-    }
-    return [deployed.get(container["Image"], container["Image"]) for container in containers]
+    deployed: dict[str, dict[str, str]] = {}
+    for variant in endpoint.get("ProductionVariants", []):
+        for image in variant.get("DeployedImages", []):
+            if "SpecifiedImage" in image and "ResolvedImage" in image:
+                deployed.setdefault(image["SpecifiedImage"], {})[variant["VariantName"]] = image["ResolvedImage"]
+    return [_same(container["Image"], deployed.get(container["Image"], {})) for container in containers]
+
+
+def _same(uri: str, by_variant: dict[str, str]) -> str:
+    """Return the image that all variants run for a URI, or the URI if SageMaker does not say it."""
+    if len(set(by_variant.values())) > 1:
+        runs = ", ".join(f"{variant} runs {image}" for variant, image in by_variant.items())
+        raise PromotionRefusedError(
+            f"The variants of the endpoint run different images for {uri}, because its tag was moved while they "
+            f"started: {runs}. Start the promotion again, or refer to the image by digest."
+        )
+    return next(iter(by_variant.values()), uri)
 
 
 def identity(uri: str) -> str:

@@ -67,6 +67,26 @@ def a_missing_role_has_no_path(account: Account) -> str:
 
 
 @probe(
+    "InvokeEndpointWithResponseStream requires both sagemaker:InvokeEndpoint and the action with its own name",
+    documented="assumed: embedded_aws/services/sagemaker/permissions.py; the API reference names the first, the "
+    "service authorization reference the second",
+    believed="both ValidationError, only InvokeEndpoint AccessDeniedException, only its own AccessDeniedException",
+)
+def a_response_stream_requires_two_actions(account: Account) -> str:
+    """Invoke an endpoint that does not exist with both permissions, and with each of them alone."""
+    actions = ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")
+    role, missing = account.role("stream", [allow(action) for action in actions]), account.name("missing")
+
+    def stream(*allowed: str) -> str:
+        session = account.session_of(role, *(allow(action) for action in allowed))
+        client = account.client("sagemaker-runtime", session)
+        return error_of(lambda: client.invoke_endpoint_with_response_stream(EndpointName=missing, Body=b"{}"))
+
+    both = account.wait(lambda: None if (says := stream(*actions)) == "AccessDeniedException" else says, "IAM", 90)
+    return f"both {both}, only InvokeEndpoint {stream(actions[0])}, only its own {stream(actions[1])}"
+
+
+@probe(
     "StartAutomationExecution with tags requires ssm:AddTagsToResource",
     documented="assumed: template.yaml, RequestApprovalFunction; embedded_aws/services/ssm/permissions.py",
     believed="without tags accepted, with tags AccessDeniedException",

@@ -146,6 +146,14 @@ def test_settings_replace_the_previous_targets() -> None:
     ]
 
 
+def test_settings_apply_to_each_variant() -> None:
+    variants = [M5 | {"VariantName": "Cpu"}, M5 | {"VariantName": "Gpu"}]
+
+    assert autoscaling.wanted("reviews-qa", GOOD, [target(), target("Gpu", MaxCapacity=9)], variants) == [
+        target(name, ScalingPolicies=[TRACKING], ScheduledActions=[NIGHT]) for name in ("Cpu", "Gpu")
+    ]
+
+
 def test_autoscaling_that_an_operator_suspended_stays_suspended_unless_the_settings_resume_it() -> None:
     suspended = {"DynamicScalingInSuspended": True}
     previous = [target(SuspendedState=RESUMED | suspended)]

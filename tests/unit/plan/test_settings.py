@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 import pytest
 
-from promotion.errors import InvalidRequestError
+from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.plan.settings import load, parameter_name, read
 from tests.support.s3_faults import client_error
 
@@ -175,7 +175,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion_and_the_valid_keys(key: str
         ),
         (
             {"EndpointConfig": {"ProductionVariants": [{"ModelName": "x"}]}},
-            "EndpointConfig.ProductionVariants[0].ModelName is set by",
+            "EndpointConfig.ProductionVariants has a ModelName in each variant, so that none would serve the promoted",
         ),
         ({"EndpointConfig": {"ProductionVariants": {}}}, "ProductionVariants must be a list of at least one variant"),
         ({"EndpointConfig": {"ProductionVariants": []}}, "ProductionVariants must be a list of at least one variant"),
@@ -355,6 +355,41 @@ def test_settings_are_loaded_from_parameter_store(ssm: Any) -> None:
     ssm.put_parameter(Name=PARAMETER, Type="String", Value=json.dumps({"SmokeTest": "skip"}))
 
     assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+def test_one_of_several_variants_can_serve_another_model() -> None:
+    variants = [{"VariantName": "A"}, {"VariantName": "B", "ModelName": "proven"}]
+
+    read_variants = settings({"EndpointConfig": {"ProductionVariants": variants}})["EndpointConfig"][
+        "ProductionVariants"
+    ]
+
+    assert [variant.get("ModelName") for variant in read_variants] == [None, "proven"]
+
+
+def test_encrypted_settings_are_decrypted(ssm: Any) -> None:
+    ssm.put_parameter(Name=PARAMETER, Type="SecureString", Value=json.dumps({"SmokeTest": "skip"}))
+
+    assert load(ssm, "qa", "reviews", DEFAULTS, UPSTREAM) == {**DEFAULTS, "SmokeTest": "skip"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDeniedException", "User: x is not authorized to perform: kms:Decrypt on resource: y"),
+        ("AccessDeniedException", "The ciphertext refers to a customer master key that does not exist."),
+        ("InvalidKeyId", "The key is disabled."),
+    ],
+)
+def test_settings_whose_key_the_stage_cannot_use_are_refused(code: str, message: str) -> None:
+    class Denied:
+        def get_parameter(self, **_: Any) -> None:
+            raise client_error(code, message, "GetParameter")
+
+    with pytest.raises(
+        PromotionRefusedError, match=r"qa/reviews cannot be decrypted\. .*Their KMS key must be enabled"
+    ):
+        load(Denied(), "qa", "reviews", DEFAULTS, UPSTREAM)
 
 
 def test_an_application_without_a_parameter_is_not_registered(ssm: Any) -> None:

@@ -163,7 +163,7 @@ def test_the_images_that_the_endpoint_runs_are_returned_by_container() -> None:
     own = {"SpecifiedImage": f"{HOST}/r@{OTHER}", "ResolvedImage": f"{HOST}/r@{OTHER}"}
     containers = [{"Image": f"{HOST}/r@{OTHER}"}, {"Image": f"{AWS}:2.6"}, {"Image": f"{AWS}:2.6"}]
 
-    assert resolved(containers, endpoint(RAN, own), "AllTraffic") == [
+    assert resolved(containers, endpoint(RAN, own)) == [
         f"{HOST}/r@{OTHER}",
         f"{AWS}@{DIGEST}",
         f"{AWS}@{DIGEST}",
@@ -172,10 +172,21 @@ def test_the_images_that_the_endpoint_runs_are_returned_by_container() -> None:
 
 @pytest.mark.parametrize(
     "description",
-    [{}, {"ProductionVariants": [{"VariantName": "AllTraffic"}]}, endpoint(RAN, variant="shadow"), endpoint({})],
+    [{}, {"ProductionVariants": [{"VariantName": "AllTraffic"}]}, endpoint({})],
 )
 def test_an_image_that_sagemaker_does_not_resolve_is_not_changed(description: dict[str, Any]) -> None:
-    assert resolved([{"Image": f"{AWS}:2.6"}], description, "AllTraffic") == [f"{AWS}:2.6"]
+    assert resolved([{"Image": f"{AWS}:2.6"}], description) == [f"{AWS}:2.6"]
+
+
+def test_the_images_of_each_variant_are_compared() -> None:
+    one, two = endpoint(RAN, variant="Cpu"), endpoint(RAN, variant="Gpu")
+    moved = endpoint(RAN | {"ResolvedImage": f"{AWS}@{OTHER}"}, variant="Gpu")
+    together = {"ProductionVariants": [*one["ProductionVariants"], *two["ProductionVariants"]]}
+    apart = {"ProductionVariants": [*one["ProductionVariants"], *moved["ProductionVariants"]]}
+
+    assert resolved([{"Image": f"{AWS}:2.6"}], together) == [f"{AWS}@{DIGEST}"]
+    with pytest.raises(PromotionRefusedError, match=f"Cpu runs {AWS}@{DIGEST}, Gpu runs {AWS}@{OTHER}"):
+        resolved([{"Image": f"{AWS}:2.6"}], apart)
 
 
 def test_an_image_has_the_same_identity_in_every_registry() -> None:

@@ -1,3 +1,4 @@
+import io
 import json
 import urllib.request
 from typing import Any
@@ -26,13 +27,66 @@ def respond_with(moto_url: str, *bodies: str) -> None:
     urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
 
 
-def run(*cases: dict[str, Any], config: str = "new") -> dict[str, Any]:
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:reviews-qa-smoke-test"
+SETTINGS = json.dumps({"SmokeTestFunction": ARN})
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The variants with which the function of the settings is called; it does not pass."""
+    called: list[str] = []
+
+    def invoke(function: str, payload: dict[str, Any], seconds: float) -> dict[str, Any]:
+        assert function == ARN
+        assert 0 < seconds <= 840
+        called.append(payload["variant"])
+        return {"Payload": io.BytesIO(b'{"passed": false, "reason": "no"}')}
+
+    monkeypatch.setattr(run_smoke_test, "_invoke", invoke)
+    return called
+
+
+def run(*cases: dict[str, Any], config: str = "new", **event: str) -> dict[str, Any]:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="stage", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     suite = validated({"cases": [{"name": "answers", "body": {}, **case} for case in cases]}, "a test")
     s3.put_object(Bucket="stage", Key="suite.json", Body=json.dumps(suite).encode())
     promotion = {"smoke_test": "s3://stage/suite.json", "endpoint": ENDPOINT, "endpoint_config_name": config}
-    return run_smoke_test.handler({"promotion": promotion, "account": "123456789012", "bucket": "stage"}, CONTEXT)
+    whole = {"promotion": promotion, "account": "123456789012", "bucket": "stage", **event}
+    return run_smoke_test.handler(whole, CONTEXT)
+
+
+def test_the_function_of_the_settings_is_called_after_the_suite_has_passed(moto_url: str, calls: list[str]) -> None:
+    make_endpoint("new")
+    respond_with(moto_url, '{"label": "good"}', '{"label": "bad"}')
+
+    verdict = run({"expect": "label == 'good'"}, settings=SETTINGS)
+
+    assert (verdict["passed"], verdict["invocations"]) == (False, 1)
+    assert verdict["reason"] == "The function reviews-qa-smoke-test did not pass: no."
+    assert len(calls) == 1
+
+
+def test_the_function_is_not_called_after_a_wrong_response(moto_url: str, calls: list[str]) -> None:
+    make_endpoint("new")
+    respond_with(moto_url, '{"label": "bad"}')
+
+    verdict = run({"expect": "label == 'good'"}, settings=SETTINGS)
+
+    assert "cases[0]" in verdict["reason"]
+    assert calls == []
+
+
+def test_a_skipped_suite_does_not_skip_the_function(calls: list[str]) -> None:
+    make_endpoint("new")
+    promotion = {"smoke_test": SKIP, "endpoint": ENDPOINT, "endpoint_config_name": "new"}
+
+    verdict = run_smoke_test.handler(
+        {"promotion": promotion, "account": "123456789012", "bucket": "stage", "settings": SETTINGS}, CONTEXT
+    )
+
+    assert (verdict["passed"], verdict["invocations"]) == (False, 0)
+    assert len(calls) == 1
 
 
 def test_expected_responses_pass(moto_url: str) -> None:
