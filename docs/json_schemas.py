@@ -189,6 +189,7 @@ _PART_TEXTS = {
     "RequirePinnedWeights": "Whether a model is refused if its environment names weights that its digest does not pin.",
     "RequireRollback": "Whether a promotion is refused if the endpoint could not be rolled back.",
     "RegisterInto": "The model package group of this account in which promoted models are registered.",
+    "Tags": "Tags of the model, the endpoint config and the endpoint, over those of the candidate.",
 }
 _SWITCHES = ("AcceptEula", "AdoptExisting", "RequirePinnedWeights", "RequireRollback")
 _RULE_TEXTS = {
@@ -230,6 +231,7 @@ def of_settings() -> Schema:
         "Sources": _sources(),
         "KeptVariables": {"type": "array", "items": of_shape(_container().members["Environment"].key)},
         "RegisterInto": of_shape(_input("sagemaker", "CreateModelPackage").members["ModelPackageGroupName"]),
+        "Tags": of_shape(_input("sagemaker", "CreateEndpointConfig").members["Tags"]),
         **{name: {"type": "boolean"} for name in _SWITCHES},
     }
     return _object(

@@ -14,6 +14,7 @@ from docs import acceptance, effects, limits, messages, picture, probes
 from embedded_aws.services.cloudformation import templates
 from promotion.endpoint import smoke_test
 from promotion.plan import compatibility, settings
+from promotion.plan.deployment import Deployment
 from promotion.source import request
 from tests.hostile_inputs.attacks import attacks
 from tests.linter import Project
@@ -230,7 +231,7 @@ def test_every_example_of_settings_is_valid_and_can_be_deployed(example: Path) -
     loaded = settings.read(example.read_text(), "/model-promotion/qa/reviews", DEFAULTS, "111111111111")
 
     refusals = compatibility.refusals(
-        compatibility.Deployment(
+        Deployment(
             settings=loaded,
             containers=[{"Image": "image", "ModelDataUrl": "s3://stage/model.tar.gz"}],
             mode="",

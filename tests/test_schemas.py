@@ -68,6 +68,7 @@ ALL_SETTINGS = {
     "RequirePinnedWeights": False,
     "RequireRollback": True,
     "RegisterInto": "reviews-live",
+    "Tags": [{"Key": "cost-center", "Value": "4711"}],
 }
 ALL_CASES = {
     "cases": [

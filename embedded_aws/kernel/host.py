@@ -16,6 +16,7 @@ class Pace:
     endpoint_change: float = 1.0
     endpoint_status_lag: float = 0.0  # the time for which DescribeEndpoint shows the state before an update
     endpoint_config_lag: float = 0.0  # the time for which a new endpoint config remains invisible
+    service_role_lag: float = 0.0  # the time for which a service cannot assume the role that it has created
     health_check: float = 20.0  # the time limit for a container's first response to a ping
     guardrail_wait: float = 2.0  # the time limit of each wait that a deployment config requests
     training_start: float = 0.1

@@ -29,7 +29,7 @@ from embedded_aws.iam.permissions import Need, Needs, Permissions
 from embedded_aws.kernel import validation
 from embedded_aws.kernel.accounts import REGION
 from embedded_aws.kernel.background import Background
-from embedded_aws.kernel.host import Host
+from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
 
@@ -47,6 +47,7 @@ _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _POLL_SECONDS = 0.5
 
 patches = Patches("5.2.5")
+_pace = Pace()
 
 
 @dataclasses.dataclass
@@ -82,6 +83,8 @@ class _Call:
 
 def install(host: Host) -> None:
     """Apply the patches, and start the schedules unless the pace turns them off."""
+    global _pace
+    _pace = host.pace
     if host.pace.schedules:
         background = Background("scheduled actions")
         host.exits.callback(background.end)
@@ -152,8 +155,12 @@ def _register(call: _Call) -> dict[str, Any]:
         arn = f"arn:aws:application-autoscaling:{call.region}:{call.account}:scalable-target/{uuid.uuid4().hex}"
         role = f"arn:aws:iam::{call.account}:role/{_ROLE}"
         created = {"CreationTime": time.time(), "ScalableTargetARN": arn, "RoleARN": role, "SuspendedState": _RESUMED}
-        target = call.targets[call.request["ResourceId"]] = _Target(call.identity | created)
         _create_role(call.account)
+        if time.time() - _role_created_at(call.account) < _pace.service_role_lag:
+            # IAM is eventually consistent. Terraform retries this error for a minute:
+            # internal/service/appautoscaling/target.go in hashicorp/terraform-provider-aws. The end is *assumed*.
+            raise _invalid(f"Unable to assume IAM role: {role}")
+        target = call.targets[call.request["ResourceId"]] = _Target(call.identity | created)
     target.description |= limits
     target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
     if target.description["MinCapacity"] > target.description["MaxCapacity"]:
@@ -172,7 +179,17 @@ def _create_role(account: str) -> None:
 
 
 def _has_role(account: str) -> bool:
-    return _ROLE_NAME in {role.name for role in list(iam_backends[account]["aws"].roles.values())}
+    return _role(account) is not None
+
+
+def _role(account: str) -> Any:
+    return next((role for role in list(iam_backends[account]["aws"].roles.values()) if role.name == _ROLE_NAME), None)
+
+
+def _role_created_at(account: str) -> float:
+    # moto's own times are in UTC, but have no time zone.
+    created: datetime.datetime = _role(account).create_date
+    return created.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def _move_into_range(account: str, region: str, target: dict[str, Any]) -> None:

@@ -184,7 +184,7 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The SHA-256 digest of everything that decides what the endpoint serves; an approval covers only this digest",
         WrittenBy("Plan copy"),
-        ReadBy("history.approval, history.approval_requests"),
+        ReadBy("history.approval, history.approval_requests, endpoint.state"),
     ]
     model_digest: Annotated[
         str,
@@ -225,7 +225,13 @@ class PromotionRecord(TypedDict, total=False):
         dict[str, Any],
         "The DeploymentConfig of the settings; empty without one",
         WrittenBy("Plan copy"),
-        ReadBy("Inspect endpoint, Update endpoint, Check endpoint, endpoint.component"),
+        ReadBy("Inspect endpoint, Create alarms, Update endpoint, Check endpoint, endpoint.component"),
+    ]
+    tags: Annotated[
+        dict[str, str],
+        "The tags of the candidate and of the settings, which the endpoint and its config have",
+        WrittenBy("Plan copy, Inspect endpoint"),
+        ReadBy("Update endpoint, endpoint.state, endpoint.tagging"),
     ]
     quality_gate: Annotated[
         list[dict[str, Any]],
@@ -278,7 +284,10 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The endpoint config to roll back to; empty for a new endpoint",
         WrittenBy("Inspect endpoint"),
-        ReadBy("Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, history.agreement"),
+        ReadBy(
+            "Create alarms, Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, "
+            "history.agreement"
+        ),
     ]
     component: Annotated[
         dict[str, Any],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.aws.clients import client
-from promotion.endpoint import alarms
+from promotion.endpoint import alarms, guardrails
 from promotion.endpoint.sagemaker import describe_endpoint_config
 from promotion.errors import TransientError
 from promotion.record import PromotionRecord
@@ -26,6 +26,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         latency_milliseconds=event["latency_milliseconds"],
         topic_arn=event["topic_arn"],
     )
-    written = alarms.put_where_different(client("cloudwatch"), requests)
+    cloudwatch = client("cloudwatch")
+    written = alarms.put_where_different(cloudwatch, requests)
+    # A first deployment has no guardrails.
+    named = (
+        guardrails.alarm_names(record.get("deployment_config", {})) if record["previous_endpoint_config_name"] else []
+    )
+    derived = alarms.deployment_requests_of(record["endpoint"], requests, record["endpoint_config_name"])
+    alarms.create_again(cloudwatch, [request for request in derived if request["AlarmName"] in named])
     logger.info("Alarms created or updated", endpoint=record["endpoint"], alarms=written)
     return {"alarms": [request["AlarmName"] for request in requests]}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.aws.clients import client
+from promotion.endpoint import tagging
 from promotion.endpoint.creation import create
 from promotion.step import logger, step
 
 
 @step
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Create the endpoint config of `request` unless it already exists, and return its name."""
+    """Create the endpoint config of `request` unless it already exists, keep its tags current, and return its name."""
     request, sagemaker = event["request"], client("sagemaker")
     name = request["EndpointConfigName"]
     new = create(
@@ -22,5 +23,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request,
         "EndpointConfigName",
     )
+    if not new:
+        arn = sagemaker.describe_endpoint_config(EndpointConfigName=name)["EndpointConfigArn"]
+        tagging.replace(sagemaker, arn, request["Tags"])
     logger.info("Endpoint config created" if new else "Endpoint config already exists", endpoint_config=name)
     return {"endpoint_config_name": name}

@@ -7,7 +7,17 @@ from typing import Any
 
 from promotion.aws.clients import client, upstream_client
 from promotion.aws.executions import start_again
-from promotion.endpoint import alarms, component, guardrails, ownership, scalable_targets, sharing, state, target
+from promotion.endpoint import (
+    alarms,
+    component,
+    guardrails,
+    ownership,
+    scalable_targets,
+    sharing,
+    state,
+    tagging,
+    target,
+)
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.history import approval, lock, records, rollback_target
 from promotion.history.rollback import duplicate_delivery, live_changed_reason, rolled_back_at
@@ -35,13 +45,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = current or planned
     if is_rollback and (reason := live_changed_reason(live, record)):
         raise PromotionRefusedError(reason)
+    tags: tagging.Changes = {}
     if host := record.get("component", {}).get("EndpointName"):
         sharing.assert_shared(sagemaker, found, host, record["application"])
     elif found.endpoint:
-        ownership.assert_own(sagemaker, found.endpoint, record["application"], settings)
+        actual = ownership.assert_own(sagemaker, found.endpoint, record["application"], settings)
+        record, tags = tagging.planned(record, live, actual, settings)
     # The candidate of a rollback is older than the live one, and has passed the quality gate.
     recorded, live = live, None if is_rollback else live
-    inspection = state.with_new_test(state.inspect(description, config, record["created_at"], live), record, live)
+    inspection = state.with_new_settings(state.inspect(description, config, record["created_at"], live), record, live)
     if inspection.outcome == "already_live" and records.is_interrupted(table, endpoint):
         inspection = state.Inspection("update", inspection.previous)
     logger.info("Endpoint inspected", outcome=inspection.outcome, previous=inspection.previous)
@@ -94,7 +106,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     scaling = client("application-autoscaling")
     previous = scalable_targets.read(scaling, endpoint, description, to_restore_whole=True)
     wanted = scalable_targets.wanted(sagemaker, endpoint, config, settings.get("Autoscaling"), previous)
-    record = lock.record_change(table, execution, record, previous, wanted)
+    record = lock.record_change(table, execution, record, lock.Journal(previous, wanted, tags))
     return {"outcome": inspection.outcome, "reason": inspection.reason, "promotion": record}
 
 

@@ -13,7 +13,7 @@ from promotion.copying import image_copier
 from promotion.copying.digest import digest_of, digest_without_images
 from promotion.copying.incoming import Reader
 from promotion.copying.manifest import manifest
-from promotion.endpoint import smoke_test_function
+from promotion.endpoint import smoke_test_function, tagging
 from promotion.history import claims
 from promotion.history.claims import Use
 from promotion.history.table import PromotionTable
@@ -27,6 +27,7 @@ from promotion.plan import (
     requests,
     serving_properties,
     smoke_test_files,
+    time_budget,
 )
 from promotion.plan.serving_role import serving_role
 from promotion.plan.stage_files import write, write_once
@@ -57,7 +58,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     approved.assert_candidate(s3, stage, candidate.source["name"], identity, event["approved"]["digest"])
     suite = smoke_test_files.read(s3, candidate, settings.get("SmokeTest"), stage, reader)
     smoke_test_function.assert_permitted(settings.get("SmokeTestFunction"), stage)
-    compatibility.assert_deployable(client("sagemaker"), client("cloudwatch"), candidate, settings, suite, stage)
+    seconds = event.get("deployment_timeout_seconds", time_budget.MAXIMUM_SECONDS)
+    clients = client("sagemaker"), client("cloudwatch")
+    notes = compatibility.assert_deployable(*clients, candidate, settings, suite, stage, seconds)
 
     prefix = f"models/{candidate.application}/{digest}"
     containers, artifacts = pinned_content.placed(prefix, stage)
@@ -97,7 +100,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             smoke_test=placed_suite.uri,
             metrics=metrics.values,
             not_pinned=not_pinned,
-            deployment_config=settings.get("DeploymentConfig", {}),
+            tags=tagging.wanted(candidate, settings),
+            deployment_config=compatibility.deployment_config(settings, stage.endpoint(candidate.application)),
             register_into=settings.get("RegisterInto", ""),
             component=settings.get("InferenceComponent", {}),
         ),
@@ -105,6 +109,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "endpoint_config": request.endpoint_config,
         "images": [dataclasses.asdict(copy) for copy in images],
         "metrics_note": metrics.note,
+        "deployment_notes": notes,
         "manifest": manifest_key,
         "batches": batches,
         "objects": len(objects),

@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     live = None if is_rollback else records.live(table, name)
     description = describe_target(sagemaker, record)
     inspection = state.inspect(description, config_name, record["created_at"], live)
-    inspection = state.with_new_test(inspection, record, live)
+    inspection = state.with_new_settings(inspection, record, live)
     existing_model = describe_model(sagemaker, model_name)
     existing_config = describe_endpoint_config(sagemaker, config_name)
     s3, settings = client("s3"), json.loads(event["settings"])
@@ -78,6 +78,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "inference_component": record.get("component") or None,
             "endpoint_config": {"from": inspection.previous, "to": config_name},
             "rollback": preview.rollback(inspection.previous, missing),
+            "notes": plan.get("deployment_notes", []) if plan else [],
             "in_the_model": preview.changes(model, live_model),
             "in_the_endpoint_config": preview.changes(config, live_config),
         },

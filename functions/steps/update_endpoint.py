@@ -21,7 +21,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     sagemaker = client("sagemaker")
     endpoint, config = record["endpoint"], record["endpoint_config_name"]
     lock.assert_held(PromotionTable(client("dynamodb"), event["table"]), event["execution"], endpoint)
-    tags = {APPLICATION_TAG: record["application"], EXECUTION_TAG: event["execution"]}
+    own = {APPLICATION_TAG: record["application"], EXECUTION_TAG: event["execution"]}
+    tags = record.get("tags", {}) | own
     if record.get("component"):
         component.deploy(sagemaker, target.describe(sagemaker, record), record, tags)
     elif record["previous_endpoint_config_name"]:

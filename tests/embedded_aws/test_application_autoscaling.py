@@ -1,6 +1,8 @@
 """Application Auto Scaling follows its API reference for variants of SageMaker endpoints."""
 
+import contextlib
 import datetime
+import time
 from typing import Any
 
 import pytest
@@ -89,6 +91,21 @@ def test_policies_and_actions_require_a_valid_target(qa: Account) -> None:
     assert code(scaling.register_scalable_target, **name, MinCapacity=1) == "ValidationException"
     assert code(scaling.register_scalable_target, **name, MinCapacity=2, MaxCapacity=1) == "ValidationException"
     assert code(scaling.describe_scalable_targets, ServiceNamespace="nowhere") == "ValidationException"
+
+
+def test_the_first_target_of_an_account_fails_until_its_role_can_be_assumed(
+    aws: EmbeddedAws, qa: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaling, iam, name = qa.client("application-autoscaling"), qa.client("iam"), variant(qa)
+    with contextlib.suppress(iam.exceptions.NoSuchEntityException):
+        iam.delete_service_linked_role(RoleName="AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint")
+    monkeypatch.setattr(aws.pace, "service_role_lag", 0.5)
+
+    with pytest.raises(ClientError, match=r"ValidationException.*Unable to assume IAM role"):
+        scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)
+    time.sleep(0.6)
+
+    assert scaling.register_scalable_target(**name, MinCapacity=1, MaxCapacity=4)["ScalableTargetARN"]
 
 
 def test_updating_a_target_keeps_unspecified_values(qa: Account) -> None:

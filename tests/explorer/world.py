@@ -197,7 +197,7 @@ class World:
                 return {"Body": '{"ok": true}'}
             case "application-autoscaling", "describe_scalable_targets":
                 return {"ScalableTargets": []}
-            case "cloudwatch", ("describe_alarms" | "put_metric_alarm"):
+            case "cloudwatch", ("describe_alarms" | "put_metric_alarm" | "delete_alarms"):
                 return {}
         raise NotModeledError(f"A function calls {call.operation} of {call.service}.")
 

@@ -10,7 +10,7 @@ from typing import Any
 from promotion.endpoint.model import assert_accepted, stage_containers
 from promotion.errors import InvalidRequestError, PromotionRefusedError
 from promotion.plan import compatibility, settings
-from promotion.plan.compatibility import Deployment
+from promotion.plan.deployment import Deployment
 from promotion.source import model_metrics, quality_gate
 from promotion.source.model_metrics import UnreadableMetricsError
 from tests.hostile_inputs.sources import IMAGE
@@ -78,6 +78,16 @@ def documents() -> Iterator[Hostile]:
         ("that register into another account", {"RegisterInto": GROUP_ARN}, "RegisterInto is an ARN"),
         ("that accept licenses by 'yes'", {"AcceptEula": "yes"}, "AcceptEula must be true or false"),
         ("that adopt 'yes'", {"AdoptExisting": "yes"}, "AdoptExisting must be true or false"),
+        ("with tags that are a map", {"Tags": {"team": "x"}}, "not a list"),
+        ("with a tag of AWS", {"Tags": [{"Key": "aws:x", "Value": "y"}]}, "Tags[0].Key is 'aws:x'"),
+        (
+            "with the tag of another application",
+            {"Tags": [{"Key": "Model-Promotion:application", "Value": "payments"}]},
+            "Tags[0].Key is 'Model-Promotion:application'",
+        ),
+        ("with a tag twice", {"Tags": [{"Key": "a", "Value": "1"}] * 2}, "Tags has the Key 'a' twice"),
+        ("with a tag of a line break", {"Tags": [{"Key": "a\nb", "Value": "1"}]}, r"Tags[0].Key is 'a\nb'"),
+        ("with 51 tags", {"Tags": [{"Key": f"k{n}", "Value": ""} for n in range(51)]}, "Tags has 51 members"),
         ("with 1,000 mistakes", {"EndpointConfig": {f"key{n}": n for n in range(1_000)}}, "and 990 more"),
     ):
         yield hostile(what, functools.partial(read, document), says)

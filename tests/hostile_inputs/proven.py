@@ -14,7 +14,7 @@ from promotion.endpoint.judgment import Judgment, Response
 from promotion.endpoint.smoke_test import MAXIMUM_BODY_BYTES
 from promotion.errors import InvalidRequestError
 from promotion.plan import compatibility
-from promotion.plan.compatibility import Deployment
+from promotion.plan.deployment import Deployment
 from tests.hostile_inputs.configured import VARIANT
 from tests.hostile_inputs.trial import Hostile, Reader
 

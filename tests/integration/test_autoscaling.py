@@ -3,7 +3,10 @@
 import contextlib
 from typing import Any
 
+import pytest
+
 from docs import overhead
+from embedded_aws.aws import EmbeddedAws
 from embedded_aws.services import application_autoscaling
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.linter import Project
@@ -63,7 +66,10 @@ def test_autoscaling_from_the_settings_survives_later_promotions(lab: Lab, qa: S
     assert variant(qa, application) == {"instances": 2, "type": "ml.m5.large"}
 
 
-def test_the_first_scalable_target_creates_the_service_linked_role(lab: Lab, qa: Stage, application: str) -> None:
+def test_the_first_scalable_target_creates_the_service_linked_role(
+    stacks: EmbeddedAws, lab: Lab, qa: Stage, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks.pace, "service_role_lag", 3.0)
     iam, name = qa.client("iam"), "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
     with contextlib.suppress(iam.exceptions.NoSuchEntityException):
         iam.delete_service_linked_role(RoleName=name)

@@ -60,7 +60,6 @@ EVERYTHING = {
                     {"InstanceType": "ml.g6.xlarge", "Priority": 2},
                 ],
                 "InitialInstanceCount": 3,
-                "VolumeSizeInGB": 30,
                 "ContainerStartupHealthCheckTimeoutInSeconds": 600,
                 "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
                 "CoreDumpConfig": {"DestinationS3Uri": f"{BUCKET}/core-dumps"},
@@ -128,6 +127,7 @@ UPDATES = {
     "serverless-wrong": Row(SERVERLESS, outcome="smoke test fails"),
     "alarmed-before": Row(TWO, CANARY, outcome="alarm is in ALARM before"),
     "turned-serverless": Row(SERVERLESS, before=TWO, outcome="refused"),
+    "no-longer-asynchronous": Row(TWO, before=ASYNCHRONOUS, outcome="refused"),
 }
 ERRORS = {
     "container fails": "DeploymentFailed",
@@ -249,6 +249,12 @@ class Scene:
             for variant in config.get(kind, []):
                 variant |= {"VariantName": name, "ModelName": model} | variant
         watched = {"5xx-rate", *(() if "AsyncInferenceConfig" in config else ("latency",))}
+        guarded = self.named(deployment)
+        if guarded:
+            # A deployment is also judged by the new instances alone.
+            watched.add("deployment-5xx-rate")
+            own = {"AlarmName": f"{self.endpoint}-deployment-5xx-rate"}
+            guarded["AutoRollbackConfiguration"]["Alarms"].append(own)
         scaling = settings.get("Autoscaling", {}) if model else {}
         capacity = {key: value for key, value in scaling.items() if key.endswith("Capacity")}
         world: dict[str, Any] = {
@@ -270,7 +276,7 @@ class Scene:
             world["endpoint"] = {
                 "status": "InService",
                 "model": model,
-                "deployment": self.named(deployment) or None,
+                "deployment": guarded or None,
                 "config": config,
                 "fleet": fleet,
                 "network": settings.get("Model", {}).get("VpcConfig"),
@@ -411,4 +417,4 @@ def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
             if row.outcome == "alarm is in ALARM before":
                 assert f"is in ALARM: {scene.endpoint}-5xx-rate." in (second.cause or "")
             if row.outcome == "alarm fires":
-                assert f"In ALARM during the deployment: {scene.endpoint}-5xx-rate." in (second.cause or "")
+                assert f"In ALARM during the deployment: {scene.endpoint}-" in (second.cause or "")

@@ -206,7 +206,7 @@ def test_the_live_model_is_published_with_its_new_smoke_test(lab: Lab, qa: Stage
     assert tags["model-promotion:execution"] == second.arn
 
 
-@pytest.mark.parametrize("kind", ["endpoint config", "model", "artifact"])
+@pytest.mark.parametrize("kind", ["model", "artifact"])
 def test_an_endpoint_that_could_not_be_rolled_back_is_updated_only_on_request(
     lab: Lab, qa: Stage, application: str, kind: str
 ) -> None:
@@ -227,6 +227,23 @@ def test_an_endpoint_that_could_not_be_rolled_back_is_updated_only_on_request(
     assert allowed["would_be"] == "promoted"
     assert f"no rollback to {good['endpoint_config_name']} would be possible" in allowed["change"]["rollback"]
     assert qa.promote({"training_job": job}).states[-1] == "Promoted"
+
+
+def test_an_endpoint_whose_config_was_deleted_is_never_updated(lab: Lab, qa: Stage, application: str) -> None:
+    first = qa.execution_of(lab.train(application, "first")).output
+    good = qa.execution_of(lab.train(application, "good")).output
+    delete(qa, application, good, "endpoint config")
+    configure(qa, application, RequireRollback=False)
+
+    job = lab.train(application, "next")
+    refused, rollback = qa.execution_of(job), qa.promote({"rollback": f"{application}-qa"})
+    preview = qa.promote({"training_job": job, "preview": True}).output
+
+    for execution in (refused, rollback):
+        assert execution.error == "PromotionRefusedError", execution.states
+        assert f"The endpoint config {good['endpoint_config_name']}, which is live on" in (execution.cause or "")
+    assert (preview["would_be"], preview["why"]) == ("failed", refused.cause)
+    assert config_of(qa, application) == good["endpoint_config_name"] != first["endpoint_config_name"]
 
 
 def delete(stage: Stage, application: str, promotion: dict[str, Any], kind: str) -> None:

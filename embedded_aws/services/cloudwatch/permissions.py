@@ -16,6 +16,9 @@ def _required(call: Call) -> Needs:
         case "PutDashboard" | "GetDashboard":
             name = call.parameters["DashboardName"]
             yield Need(f"cloudwatch:{call.operation}", (f"arn:aws:cloudwatch::{call.account}:dashboard/{name}",))
+        case "DeleteAlarms":
+            for name in call.parameters["AlarmNames"]:
+                yield Need("cloudwatch:DeleteAlarms", (call.arn("cloudwatch", f"alarm:{name}"),))
         case "DescribeAlarms":
             names = call.parameters.get("AlarmNames") or []
             for name in names:

@@ -15,6 +15,10 @@ from embedded_aws.services.sagemaker import images, model_packages
 from embedded_aws.services.sagemaker.artifacts import ArtifactError, Artifacts
 from embedded_aws.services.sagemaker.operations import Call, invalid, listing, now
 
+# The families, besides those with a "d", whose storage is a local NVMe volume: `volume_size_supported` of the SageMaker
+# Python SDK, https://github.com/aws/sagemaker-python-sdk/pull/4828.
+_LOCAL_STORAGE = ("g5", "g6", "p5", "trn1")
+
 
 class Resource:
     """A model or an endpoint config: the request that created it, and its ARN, tags and creation time."""
@@ -228,6 +232,21 @@ def _package(call: Call, name_or_arn: str) -> dict[str, Any]:
     return model_packages.find(call, name_or_arn).describe()
 
 
+def _check_instances(variant: dict[str, Any]) -> None:
+    """Raise an error for a member that SageMaker does not accept on the instances of a variant that has a model.
+
+    ManagedInstanceScaling: https://github.com/hashicorp/terraform-provider-aws/pull/45926. VolumeSizeInGB:
+    https://github.com/autogluon/autogluon-cloud/pull/50; the name of the parameter is *assumed*.
+    """
+    if "ManagedInstanceScaling" in variant and "ModelName" in variant:
+        raise invalid("ManagedInstanceScaling is only supported for inference component endpoints.")
+    pools = [pool["InstanceType"] for pool in variant.get("InstancePools", [])]
+    for instance_type in [variant["InstanceType"], *pools] if "InstanceType" in variant else pools:
+        family = instance_type.split(".")[1]
+        if "VolumeSizeInGB" in variant and ("d" in family or family.startswith(_LOCAL_STORAGE)):
+            raise invalid(f"VolumeSizeInGB parameter is not allowed for the selected Instance type {instance_type}")
+
+
 def _check_host_of_components(
     request: dict[str, Any], variants: list[dict[str, Any]], without_model: list[str]
 ) -> None:
@@ -255,6 +274,7 @@ def _check_variant(call: Call, variant: dict[str, Any], model: dict[str, Any] | 
         for member, instead in (("InstanceType", "InstancePools"), ("InitialInstanceCount", "")):
             if member not in variant and instead not in variant:
                 raise invalid(f"{member} is required for production variant {name} without a ServerlessConfig.")
+        _check_instances(variant)
         return
     if model is None:
         raise invalid(f"ServerlessConfig of production variant {name} does not support inference components.")

@@ -28,7 +28,8 @@ def _required(call: Call) -> Needs:
     request, operation = call.parameters, call.operation
     if operation in ("AddTags", "DeleteTags", "ListTags"):
         # sagemaker:TaggingAction is the operation that adds tags on creation; a request for AddTags itself has none.
-        context = tags(request) | _resource_tags(call, request["ResourceArn"]) | {_TAGGING_ACTION: None}
+        known = tags(request) | ({"aws:tagkeys": list(request["TagKeys"])} if "TagKeys" in request else {})
+        context = known | _resource_tags(call, request["ResourceArn"]) | {_TAGGING_ACTION: None}
         yield Need(f"sagemaker:{operation}", (request["ResourceArn"],), context)
         return
     if operation.startswith("List"):

@@ -109,6 +109,8 @@ _VALIDATION_MESSAGES = (
     ("The variant(s) ", Meaning.TRANSIENT),
     # A role that was created a moment ago: IAM is eventually consistent.
     ("Could not assume role ", Meaning.NOT_YET_VISIBLE),
+    # The service-linked role, which the first scalable target of an account creates.
+    ("Unable to assume IAM role", Meaning.NOT_YET_VISIBLE),
 )
 
 

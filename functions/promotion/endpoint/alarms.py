@@ -3,12 +3,18 @@
 The metrics of an endpoint have its name as a dimension, so a promotion creates its alarms. A DeploymentConfig can name
 them (`<endpoint>-5xx-rate` and `<endpoint>-latency`) or any other alarm of the account.
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
+
+They see the old instances as well: one canary in 20 whose responses are all errors is an error rate of 5 %. So the
+deployment has an alarm for each of them that sees only the new endpoint config, by the dimension EndpointConfigName.
+https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+from promotion.endpoint import guardrails
 from promotion.errors import PromotionRefusedError
 
 _PERIOD_SECONDS = 60
@@ -19,6 +25,22 @@ _PERIODS = 2
 def names_of(endpoint: str) -> dict[str, str]:
     """Return the names of the alarms of an endpoint as {"errors": …, "latency": …}."""
     return {"errors": f"{endpoint}-5xx-rate", "latency": f"{endpoint}-latency"}
+
+
+def deployment_names_of(endpoint: str) -> dict[str, str]:
+    """Return the names of the alarms that see only the new endpoint config of an endpoint, by those of `names_of`."""
+    return {name: f"{endpoint}-deployment-{name.removeprefix(f'{endpoint}-')}" for name in names_of(endpoint).values()}
+
+
+def with_deployment_alarms(endpoint: str, deployment_config: dict[str, Any]) -> dict[str, Any]:
+    """Return a DeploymentConfig that also names the deployment's alarm for each alarm of the endpoint that it names."""
+    named = guardrails.alarm_names(deployment_config)
+    added = [twin for name, twin in deployment_names_of(endpoint).items() if name in named and twin not in named]
+    if not added:
+        return deployment_config
+    rollback = deployment_config["AutoRollbackConfiguration"]
+    alarms = [*rollback["Alarms"], *({"AlarmName": name} for name in added)]
+    return deployment_config | {"AutoRollbackConfiguration": rollback | {"Alarms": alarms}}
 
 
 def wake_request(component: str, policy_arn: str) -> dict[str, Any]:
@@ -104,6 +126,34 @@ def requests_of(
     return requests
 
 
+def deployment_requests_of(endpoint: str, requests: list[dict[str, Any]], endpoint_config: str) -> list[dict[str, Any]]:
+    """Return the PutMetricAlarm requests of alarms that see only `endpoint_config`, from those of `requests_of`.
+
+    They notify nobody: the promotion reports the rollback that they cause.
+    """
+    names, dimension = deployment_names_of(endpoint), {"Name": "EndpointConfigName", "Value": endpoint_config}
+    derived = copy.deepcopy(requests)
+    for request in derived:
+        request["AlarmDescription"] = (
+            f"Sees only the endpoint config {endpoint_config}: {request['AlarmDescription']} Each deployment creates "
+            "this alarm again."
+        )
+        request["AlarmName"] = names[request["AlarmName"]]
+        del request["AlarmActions"]
+        for query in request["Metrics"]:
+            if "MetricStat" in query:
+                query["MetricStat"]["Metric"]["Dimensions"].append(dimension)
+    return derived
+
+
+def create_again(cloudwatch: Any, requests: list[dict[str, Any]]) -> None:
+    """Delete the alarms of PutMetricAlarm requests and create them again: an update would leave their states as is."""
+    if requests:
+        cloudwatch.delete_alarms(AlarmNames=[request["AlarmName"] for request in requests])
+    for request in requests:
+        cloudwatch.put_metric_alarm(**request)
+
+
 def _worst(dimensions: list[dict[str, str]], metric: str, statistic: str) -> list[dict[str, Any]]:
     """Return metric queries for the only variant or component, or for the maximum over several variants."""
     queries = [
@@ -185,9 +235,10 @@ def in_alarm(cloudwatch: Any, names: list[str]) -> list[str]:
 def assert_none_in_alarm(cloudwatch: Any, endpoint: str, names: list[str]) -> None:
     """Raise PromotionRefusedError if an alarm among `names` is in ALARM, or is missing and not the endpoint's own.
 
-    The promotion creates the endpoint's own alarms before the update. SageMaker does not monitor a missing alarm, and
-    rolls back at once if an alarm is in ALARM.
+    The promotion creates the endpoint's own alarms before the update, those of the deployment again. SageMaker does not
+    monitor a missing alarm, and rolls back at once if an alarm is in ALARM.
     """
+    names = [name for name in names if name not in deployment_names_of(endpoint).values()]
     existing, own = states(cloudwatch, names), names_of(endpoint).values()
     if missing := [name for name in names if name not in existing and name not in own]:
         raise PromotionRefusedError(

@@ -33,9 +33,10 @@ POLICY_MEMBERS = (
 ACTION_MEMBERS = ("ScheduledActionName", "Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
 
 _TARGET_MEMBERS = ("MinCapacity", "MaxCapacity", "SuspendedState")
+STEP = "StepScaling"
 # SageMaker has no predictive scaling (Application Auto Scaling user guide, "Amazon SageMaker AI").
 _CONFIGURATION_OF = {
-    "StepScaling": "StepScalingPolicyConfiguration",
+    STEP: "StepScalingPolicyConfiguration",
     "TargetTrackingScaling": "TargetTrackingScalingPolicyConfiguration",
 }
 _NOT_SUSPENDED = dict.fromkeys(

@@ -40,6 +40,12 @@ def baking_seconds(deployment_config: dict[str, Any], count: int | None = None) 
     return waits * int(routing["WaitIntervalInSeconds"]) + int(policy.get("TerminationWaitInSeconds", 0))
 
 
+def batches(deployment_config: dict[str, Any], count: int) -> int:
+    """Return the number of batches of instances that a deployment of `count` instances starts one after another."""
+    rolling = deployment_config.get("RollingUpdatePolicy")
+    return _steps("MaximumBatchSize", rolling, count) if rolling else 1
+
+
 def refusals(deployment_config: dict[str, Any], variants: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the reasons why SageMaker cannot apply a DeploymentConfig to `variants`, each with the remedy."""
     blue_green, rolling = (deployment_config.get(name) for name in ("BlueGreenUpdatePolicy", "RollingUpdatePolicy"))

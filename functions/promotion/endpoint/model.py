@@ -92,12 +92,13 @@ def resource_tags(
     digest: str,
     execution: str,
     smoke_test_uri: str | None = None,
+    tags: dict[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the tags of a model or endpoint config: those of the source, and the `model-promotion:` tags.
+    """Return the tags of a model or endpoint config: `tags`, which are those of the source unless given, and our own.
 
     Raises PromotionRefusedError if there are more tags than SageMaker allows.
     """
-    tags = candidate.tags | {
+    tags = (candidate.tags if tags is None else tags) | {
         APPLICATION_TAG: candidate.application,
         CREATED_AT_TAG: candidate.created_at,
         DIGEST_TAG: digest,
@@ -114,8 +115,8 @@ def assert_room_for_tags(candidate: Candidate, count: int) -> None:
     """Raise PromotionRefusedError if `count` tags are more than SageMaker allows."""
     if count > _MAXIMUM_TAGS:
         raise PromotionRefusedError(
-            f"{candidate.source['name']} has {len(candidate.tags)} tags. With the tags of the promotion, its model "
-            f"would have {count}, but SageMaker allows {_MAXIMUM_TAGS}. Remove at least "
+            f"{candidate.source['name']} has {len(candidate.tags)} tags. With the tags of the settings and of the "
+            f"promotion, its model would have {count}, but SageMaker allows {_MAXIMUM_TAGS}. Remove at least "
             f"{count - _MAXIMUM_TAGS} of its tags."
         )
 

@@ -13,16 +13,19 @@ from promotion.errors import PromotionRefusedError
 from promotion.source.tags import APPLICATION_TAG, EXECUTION_TAG
 
 
-def assert_own(sagemaker: Any, description: dict[str, Any], application: str, settings: dict[str, Any]) -> None:
-    """Raise PromotionRefusedError unless the endpoint of a DescribeEndpoint response belongs to the application.
+def assert_own(
+    sagemaker: Any, description: dict[str, Any], application: str, settings: dict[str, Any]
+) -> dict[str, str]:
+    """Return the endpoint's tags; raise PromotionRefusedError unless the endpoint belongs to the application.
 
-    A promotion of the application created it, or it has the application's tag and `settings` permit its adoption.
+    `description` is the DescribeEndpoint response. A promotion of the application created it, or it has the
+    application's tag and `settings` permit its adoption.
     """
     name, arn = description["EndpointName"], description["EndpointArn"]
     tags = tags_of(sagemaker, arn)
     owner = tags.get(APPLICATION_TAG)
     if owner == application and (EXECUTION_TAG in tags or settings.get("AdoptExisting")):
-        return
+        return tags
     if owner not in (None, application):
         raise PromotionRefusedError(
             f"The endpoint {name} belongs to the application {owner}, according to its tag {APPLICATION_TAG}. Choose "

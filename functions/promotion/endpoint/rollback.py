@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, meaning, message
-from promotion.endpoint import autoscaling, scalable_targets, state
-from promotion.endpoint.sagemaker import describe_endpoint, is_scaled_out
+from promotion.endpoint import autoscaling, retained, scalable_targets, state, tagging
+from promotion.endpoint.sagemaker import describe_endpoint
 from promotion.endpoint.scalable_targets import Change
 from promotion.endpoint.state import RollbackStep
 from promotion.errors import PromotionRefusedError
@@ -66,20 +66,22 @@ def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous:
     sagemaker.update_endpoint(
         EndpointName=endpoint,
         EndpointConfigName=previous,
-        RetainAllVariantProperties=is_scaled_out(sagemaker, description, previous),
+        **retained.properties(sagemaker, description, previous),
     )
 
 
 def _restore_targets(
     sagemaker: Any, scaling: Any, endpoint: str, description: dict[str, Any] | None, change: Change
 ) -> RollbackStep:
-    """Restore the targets of an endpoint that has its previous config. The next step verifies them."""
+    """Restore the targets of an endpoint that has its previous config, which the next step verifies, and its tags."""
     if description is None:
         scalable_targets.deregister_unknown(scaling, endpoint, description, change.previous)
         return RollbackStep("rolled_back")
     actual = scalable_targets.read(scaling, endpoint, description)
     targets = scalable_targets.to_restore(sagemaker, actual, change)
     if autoscaling.are_equivalent(actual, targets):
+        if change.tags:
+            tagging.restore(sagemaker, description["EndpointArn"], change.tags)
         return RollbackStep("rolled_back")
     scalable_targets.apply(scaling, actual, targets)
     return RollbackStep("wait", f"The autoscaling of the endpoint {endpoint} is being restored.")

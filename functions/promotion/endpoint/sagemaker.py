@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.aws.aws_errors import none_if_not_found
-from promotion.endpoint import state as endpoints
 
 
 def describe_endpoint(sagemaker: Any, endpoint: str) -> dict[str, Any] | None:
@@ -27,16 +26,6 @@ def tags(sagemaker: Any, arn: str) -> dict[str, str]:
     """Return the tags of a resource."""
     pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
     return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-
-
-def is_scaled_out(sagemaker: Any, description: dict[str, Any], requested: str) -> bool:
-    """Return whether the endpoint has more instances than its own config and the config `requested` start with.
-
-    `description` is a DescribeEndpoint response. The result is False if a config was deleted.
-    """
-    config = describe_endpoint_config(sagemaker, description["EndpointConfigName"])
-    new = describe_endpoint_config(sagemaker, requested)
-    return bool(config and new and endpoints.is_scaled_out(description, config, new))
 
 
 def variants_of(sagemaker: Any, endpoint_config: str) -> list[dict[str, Any]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,8 +14,11 @@ from promotion.aws.aws_errors import Meaning, meaning, message, none_if_not_foun
 from promotion.endpoint import autoscaling, scaling_merge
 from promotion.endpoint.autoscaling import NAMESPACE, Target, key_of
 from promotion.endpoint.sagemaker import variants_of
+from promotion.endpoint.tagging import Changes
 from promotion.errors import PromotionRefusedError, TransientError
 from promotion.naming import VARIANT
+
+_ROLE_CHECKS, _ROLE_CHECK_SECONDS = 12, 5
 
 
 def read(
@@ -66,12 +70,13 @@ def _blocking(sagemaker: Any, targets: list[Target], old: str | None, new: str |
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """The change of an endpoint by a promotion: its targets before it, those wanted after it, and both configs."""
+    """The change of an endpoint by a promotion: its targets before and after it, both configs, and the changed tags."""
 
     previous: list[Target]
     wanted: list[Target]
     previous_config: str | None
     config: str
+    tags: Changes = dataclasses.field(default_factory=dict)
 
     def deregistered(self, sagemaker: Any) -> list[Target]:
         """Return the previous targets that the promotion may have deregistered itself."""
@@ -161,7 +166,7 @@ def apply(client: Any, actual: list[Target], wanted: list[Target]) -> None:
             _put(client, known.get(key_of(target)), target)
         except ClientError as error:
             kind = meaning(error)
-            if kind is Meaning.NOT_FOUND:
+            if kind in (Meaning.NOT_FOUND, Meaning.NOT_YET_VISIBLE):
                 raise TransientError(
                     f"The autoscaling of {target['ResourceId']} was not set. {message(error)}"
                 ) from error
@@ -178,7 +183,7 @@ def _put(client: Any, actual: Target | None, target: Target) -> None:
     name = _name(target)
     of_target = {key: target[key] for key in ("MinCapacity", "MaxCapacity", "SuspendedState")}
     if actual is None or any(actual[key] != value for key, value in of_target.items()):
-        client.register_scalable_target(**name, **of_target)
+        _register(client, **name, **of_target)
     old, new = (_by_name(t, "ScalingPolicies", "PolicyName") for t in (actual, target))
     for policy, given in old.items():
         if policy not in new or new[policy]["PolicyType"] != given["PolicyType"]:
@@ -192,6 +197,23 @@ def _put(client: Any, actual: Target | None, target: Target) -> None:
     for action, given in new.items():
         if old.get(action) != given:
             _schedule(client, name, given)
+
+
+def _register(client: Any, **request: Any) -> None:
+    """Register a target, and wait for the service-linked role that the first target of an account creates.
+
+    For about a minute, Application Auto Scaling may be unable to assume it.
+    """
+    for _ in range(_ROLE_CHECKS):
+        try:
+            client.register_scalable_target(**request)
+        except ClientError as error:
+            if meaning(error) is not Meaning.NOT_YET_VISIBLE:
+                raise
+            time.sleep(_ROLE_CHECK_SECONDS)
+        else:
+            return
+    client.register_scalable_target(**request)
 
 
 def _schedule(client: Any, name: dict[str, str], action: dict[str, Any]) -> None:

@@ -84,15 +84,18 @@ def inspect(
     return Inspection("update", current)
 
 
-def with_new_test(inspection: Inspection, record: PromotionRecord, live: PromotionRecord | None) -> Inspection:
-    """Return the inspection, or an update if an operator promotes the `live` model with another smoke test.
+def with_new_settings(inspection: Inspection, record: PromotionRecord, live: PromotionRecord | None) -> Inspection:
+    """Return the inspection, or an update if an operator promotes the `live` model with other settings or another test.
 
-    The endpoint then stays as it is, but the model is tested, recorded and published with that test.
+    The endpoint then keeps its endpoint config, but the model is tested, recorded and published with these settings.
     """
-    is_tested = live is not None and record["smoke_test"] in (SKIP, live.get("smoke_test"))
-    if inspection.outcome != "already_live" or record["by_event"] or is_tested:
+    if inspection.outcome != "already_live" or record["by_event"] or live is None:
         return inspection
-    return Inspection("update", inspection.previous)
+    is_tested = record["smoke_test"] in (SKIP, live.get("smoke_test"))
+    # Records of earlier versions have no digest of their deployment and no tags.
+    is_deployed = live.get("deployment_digest", record.get("deployment_digest")) == record.get("deployment_digest")
+    is_tagged = live.get("tags", {}) == record.get("tags", {})
+    return inspection if is_tested and is_deployed and is_tagged else Inspection("update", inspection.previous)
 
 
 def progress(

@@ -9,9 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, as_transient, meaning, message
-from promotion.endpoint import scalable_targets
+from promotion.endpoint import retained, scalable_targets
 from promotion.endpoint.model import tag_list
-from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config, is_scaled_out
+from promotion.endpoint.sagemaker import describe_endpoint, describe_endpoint_config
 from promotion.endpoint.state import BUSY
 from promotion.errors import EndpointBusyError, PromotionRefusedError, TransientError
 
@@ -34,7 +34,7 @@ def update_endpoint(
     """Update the endpoint from the config `previous` to `endpoint_config`, with the guardrails of `deployment_config`.
 
     Raises EndpointBusyError if someone else is changing the endpoint, PromotionRefusedError if someone else has changed
-    it or AWS denies the update, and TransientError if the endpoint config is not visible yet.
+    it, its config no longer exists or AWS denies the update, and TransientError if the new config is not visible yet.
     """
     with _once(sagemaker, endpoint, endpoint_config):
         description = describe_endpoint(sagemaker, endpoint)
@@ -47,17 +47,32 @@ def update_endpoint(
         if description is not None:
             _assert_unchanged(description, previous, endpoint_config)
             if describe_endpoint_config(sagemaker, endpoint_config) is None:
-                # The instance count of the config decides whether the endpoint keeps its size.
+                # The sizes and weights of the config decide whether the endpoint keeps its own.
                 raise TransientError(f"The endpoint config {endpoint_config} is not visible in SageMaker yet.")
+            current = description["EndpointConfigName"]
+            if describe_endpoint_config(sagemaker, current) is None:
+                raise PromotionRefusedError(without_config(endpoint, current))
             scalable_targets.deregister_blocking(scaling, sagemaker, endpoint, description, endpoint_config)
         sagemaker.update_endpoint(
             EndpointName=endpoint,
             EndpointConfigName=endpoint_config,
-            # An endpoint that was scaled out keeps its size. Any other gets the instance count of the new config.
-            RetainAllVariantProperties=description is not None
-            and is_scaled_out(sagemaker, description, endpoint_config),
+            **retained.properties(sagemaker, description, endpoint_config),
             **({"DeploymentConfig": deployment_config} if deployment_config else {}),
         )
+
+
+def without_config(endpoint: str, endpoint_config: str) -> str:
+    """Return the reason why SageMaker updates no endpoint whose live endpoint config was deleted.
+
+    UpdateEndpoint then reports that it could not find the old endpoint configuration:
+    https://github.com/hashicorp/terraform-provider-aws/issues/40048.
+    """
+    return (
+        f"The endpoint config {endpoint_config}, which is live on the endpoint {endpoint}, was deleted. SageMaker does "
+        f"not update an endpoint without it. Create an endpoint config with the name {endpoint_config} and its former "
+        "content, or delete the endpoint (it is unavailable until the promotion has created it again). Then start the "
+        "promotion again."
+    )
 
 
 @contextmanager

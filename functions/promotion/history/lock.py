@@ -8,6 +8,7 @@ import json
 
 from promotion.endpoint.autoscaling import Target
 from promotion.endpoint.scalable_targets import Change
+from promotion.endpoint.tagging import Changes
 from promotion.errors import PromotionRefusedError
 from promotion.history.table import Item, PromotionTable
 from promotion.record import PromotionRecord
@@ -109,14 +110,21 @@ def assert_held(table: PromotionTable, execution: str, endpoint: str) -> None:
         raise _lock_lost(endpoint)
 
 
-def record_change(
-    table: PromotionTable, execution: str, record: PromotionRecord, previous: list[Target], wanted: list[Target]
-) -> PromotionRecord:
+@dataclasses.dataclass(frozen=True)
+class Journal:
+    """What a promotion is about to change: the scalable targets of the endpoint before and after it, and its tags."""
+
+    previous: list[Target]
+    wanted: list[Target]
+    tags: Changes
+
+
+def record_change(table: PromotionTable, execution: str, record: PromotionRecord, change: Journal) -> PromotionRecord:
     """Write the journal before `execution` changes the endpoint, once, and return the record in the journal.
 
-    The journal contains `record`, the `previous` scalable targets of the endpoint and the `wanted` ones. A repeated
-    call changes nothing, since the execution may have changed the endpoint in the meantime. Raise PromotionRefusedError
-    if `execution` no longer holds the lock and therefore must not change anything.
+    The journal contains `record` and the `change`. A repeated call changes nothing, since the execution may have
+    changed the endpoint in the meantime. Raise PromotionRefusedError if `execution` no longer holds the lock and
+    therefore must not change anything.
     """
     endpoint = record["endpoint"]
     journal = table.update_request(
@@ -132,8 +140,9 @@ def record_change(
             "kind": "autoscaling",
             "key": endpoint,
             "execution": execution,
-            "previous": json.dumps(previous),
-            "wanted": json.dumps(wanted),
+            "previous": json.dumps(change.previous),
+            "wanted": json.dumps(change.wanted),
+            "tags": json.dumps(change.tags),
         }
     )
     if table.transact(f"The journal of the endpoint {endpoint}", {"Update": journal}, {"Put": scaling}):
@@ -160,6 +169,7 @@ def recorded_change(table: PromotionTable, record: PromotionRecord) -> Change:
         wanted=json.loads(item["wanted"]),
         previous_config=record["previous_endpoint_config_name"] or None,
         config=record["endpoint_config_name"],
+        tags=json.loads(item.get("tags", "{}")),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from promotion.endpoint.sagemaker import describe_endpoint_config, describe_model
+from promotion.endpoint.update import without_config
 from promotion.history.cleanup import models_of, uris_in
 from promotion.source.candidate import containers_of
 
@@ -19,7 +20,12 @@ def missing(sagemaker: Any, s3: Any, bucket: str, account: str, previous: str | 
 
 
 def refusal(endpoint: str, previous: str | None, missing: str | None, settings: dict[str, Any]) -> str | None:
-    """Return the reason not to update an endpoint because of what is `missing`, or None if the `settings` permit it."""
+    """Return the reason not to update an endpoint because of what is `missing`, or None if the `settings` permit it.
+
+    No settings permit an update without the live endpoint config, which SageMaker refuses.
+    """
+    if previous and missing == _config(previous):
+        return without_config(endpoint, previous)
     if missing is None or not settings.get("RequireRollback", True):
         return None
     return (
@@ -34,7 +40,7 @@ def _missing(sagemaker: Any, s3: Any, bucket: str, account: str, config: str) ->
     """Yield what no longer exists of an endpoint config, its models and their artifacts."""
     description = describe_endpoint_config(sagemaker, config)
     if description is None:
-        yield f"the endpoint config {config}"
+        yield _config(config)
         return
     # The config of a component's endpoint has no model. The component's model has the same name.
     for name in sorted(models_of(description) or {config}):
@@ -47,6 +53,10 @@ def _missing(sagemaker: Any, s3: Any, bucket: str, account: str, config: str) ->
             prefix = uri.removeprefix(folder)
             if uri.startswith(f"{folder}models/") and not _has_object(s3, bucket, account, prefix):
                 yield f"the artifact {uri} of the model {name}"
+
+
+def _config(name: str) -> str:
+    return f"the endpoint config {name}"
 
 
 def _has_object(s3: Any, bucket: str, account: str, prefix: str) -> bool:

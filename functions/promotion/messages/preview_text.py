@@ -23,7 +23,12 @@ def markdown(preview: dict[str, Any]) -> str:
         "Quality gate": [rule["reason"] for rule in preview["quality_gate"]],
         "Copy": [copy["sentence"], *images],
         "Create": preview["create"],
-        "Change": [*map(_changed, changes[:_SHOWN_CHANGES]), *_more(changes), change["rollback"]],
+        "Change": [
+            *map(_changed, changes[:_SHOWN_CHANGES]),
+            *_more(changes),
+            change["rollback"],
+            *change.get("notes", []),
+        ],
         "Remove": [remove["sentence"], *removed],
     }
     shown = {title: [line for line in lines if line] for title, lines in sections.items()}

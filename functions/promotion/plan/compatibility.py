@@ -6,7 +6,6 @@ shadow-tests-exclusions.html; deployment-guardrails-exclusions.html; and the doc
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +16,14 @@ from promotion.endpoint.sharing import assert_shared
 from promotion.endpoint.smoke_test import SKIP
 from promotion.errors import InvalidRequestError
 from promotion.naming import VARIANT
-from promotion.plan import component_settings, other_models, suite_rules
+from promotion.plan import component_settings, endpoint_rules, other_models, scaling_rules, suite_rules, time_budget
+from promotion.plan.deployment import Deployment
 from promotion.plan.smoke_test_files import SuiteFiles
 from promotion.source.candidate import Candidate
 from promotion.stage import Stage
+
+MAXIMUM_ALARMS = 10
+"""The maximum of AutoRollbackConfiguration.Alarms (botocore's sagemaker model)."""
 
 # Members of a variant that configure its instances.
 _INSTANCE_MEMBERS = (
@@ -37,54 +40,6 @@ _INSTANCE_MEMBERS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Deployment:
-    """A planned deployment: the settings, the model, the smoke test, and the live endpoint.
-
-    `mode` is that of the model's InferenceExecutionConfig, `isolated` its network isolation. `suite` is the smoke test
-    ("skip" for none), `body_sizes` the size of the body of each case in bytes. `live` is the DescribeEndpointConfig
-    response for the live config of `endpoint` (None without an endpoint), `alarms` are the existing alarms of the
-    DeploymentConfig.
-    """
-
-    settings: dict[str, Any]
-    containers: list[dict[str, Any]]
-    mode: str
-    isolated: bool
-    suite: dict[str, Any] | str
-    body_sizes: list[int]
-    endpoint: str
-    live: dict[str, Any] | None
-    alarms: set[str]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The EndpointConfig of the settings."""
-        config: dict[str, Any] = self.settings["EndpointConfig"]
-        return config
-
-    @property
-    def variants(self) -> list[dict[str, Any]]:
-        """The production variants of the settings."""
-        variants: list[dict[str, Any]] = self.config["ProductionVariants"]
-        return variants
-
-    @property
-    def is_component(self) -> bool:
-        """Whether the model is served by an inference component."""
-        return "InferenceComponent" in self.settings
-
-    @property
-    def called(self) -> tuple[list[int], list[dict[str, Any]], str, dict[str, Any]]:
-        """What the smoke test calls, as arguments of `suite_rules.refusals`."""
-        return self.body_sizes, self.containers, self.mode, self.config
-
-    @property
-    def is_multi_model(self) -> bool:
-        """Whether the model is a multi-model one."""
-        return any(container.get("Mode") == "MultiModel" for container in self.containers)
-
-
 def assert_deployable(
     sagemaker: Any,
     cloudwatch: Any,
@@ -92,10 +47,12 @@ def assert_deployable(
     settings: dict[str, Any],
     suite: SuiteFiles,
     stage: Stage,
-) -> None:
-    """Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint.
+    seconds: int,
+) -> list[str]:
+    """Return notes about the deployment, for its preview; `seconds` is its time in the stage.
 
-    Raise PromotionRefusedError if the endpoint does not belong to the application.
+    Raise InvalidRequestError if SageMaker would refuse this candidate with these settings on its endpoint, and
+    PromotionRefusedError if the endpoint does not belong to the application.
     """
     endpoint = stage.endpoint(candidate.application)
     component = settings.get("InferenceComponent", {})
@@ -115,25 +72,56 @@ def assert_deployable(
         body_sizes=suite.body_sizes,
         endpoint=endpoint,
         live=describe_endpoint_config(sagemaker, description["EndpointConfigName"]) if description else None,
+        description=description,
         alarms=set(alarms.states(cloudwatch, alarm_names)),
+        seconds=seconds,
     )
     if reasons := [*refusals(deployment), *other_models.refusals(sagemaker, deployment.config)]:
         raise InvalidRequestError(
             f"The application {candidate.application} cannot be deployed in the stage {stage.name}. {' '.join(reasons)}"
         )
+    return list(notes(deployment))
 
 
 def refusals(deployment: Deployment) -> list[str]:
     """Return the reasons why SageMaker would refuse the deployment."""
     return [
+        *endpoint_rules.refusals(deployment.config, hosts_components=deployment.is_component),
         *(_of_serverless(deployment) if is_serverless(deployment.config) else _of_instances(deployment)),
         *(_of_component(deployment) if deployment.is_component else ()),
         *(_of_asynchronous(deployment) if is_asynchronous(deployment.config) else ()),
         *(_of_shadows(deployment) if "ShadowProductionVariants" in deployment.config else ()),
         *_of_deployment(deployment),
+        *(() if deployment.is_component else _of_scaling(deployment)),
+        *time_budget.refusals(deployment.config, deployment.update, deployment.size, deployment.seconds),
         *_of_live(deployment),
         *(suite_rules.refusals(deployment.suite, *deployment.called) if isinstance(deployment.suite, dict) else ()),
     ]
+
+
+def deployment_config(settings: dict[str, Any], endpoint: str) -> dict[str, Any]:
+    """Return the DeploymentConfig of the settings, with the alarms that see only the new endpoint config.
+
+    An inference component is deployed without a new endpoint config.
+    """
+    given: dict[str, Any] = settings.get("DeploymentConfig", {})
+    return given if "InferenceComponent" in settings else alarms.with_deployment_alarms(endpoint, given)
+
+
+def notes(deployment: Deployment) -> Iterator[str]:
+    """Yield what an operator should know about a deployment that SageMaker would not refuse."""
+    yield time_budget.note(deployment.config, deployment.update, deployment.size, deployment.seconds)
+    config = deployment.settings.get("DeploymentConfig", {})
+    if config and not guardrails.alarm_names(config):
+        own = alarms.names_of(deployment.endpoint)
+        yield (
+            "DeploymentConfig names no alarms, so SageMaker would roll back no deployment because of errors of the new "
+            f"model. Name {own['errors']} in AutoRollbackConfiguration.Alarms."
+        )
+
+
+def _of_scaling(deployment: Deployment) -> Iterator[str]:
+    yield from scaling_rules.refusals(deployment.settings.get("Autoscaling"), deployment.config, deployment.endpoint)
 
 
 def _of_component(deployment: Deployment) -> Iterator[str]:
@@ -244,21 +232,27 @@ def _of_shadows(deployment: Deployment) -> Iterator[str]:
 
 
 def _of_deployment(deployment: Deployment) -> Iterator[str]:
-    deployment_config = deployment.settings.get("DeploymentConfig", {})
-    if not deployment_config:
+    given = deployment.settings.get("DeploymentConfig", {})
+    if not given:
         return
     if not deployment.is_component:
-        yield from guardrails.refusals(deployment_config, deployment.variants)
-    own = set(alarms.names_of(deployment.endpoint).values())
-    if is_asynchronous(deployment.config):
-        own.remove(alarms.names_of(deployment.endpoint)["latency"])
-    missing = [
-        name for name in guardrails.alarm_names(deployment_config) if name not in deployment.alarms and name not in own
-    ]
+        yield from guardrails.refusals(given, deployment.fleet)
+    names, of_deployment = alarms.names_of(deployment.endpoint), alarms.deployment_names_of(deployment.endpoint)
+    own = {name for kind, name in names.items() if not (kind == "latency" and is_asynchronous(deployment.config))}
+    made = own | (set() if deployment.is_component else {of_deployment[name] for name in own})
+    named = guardrails.alarm_names(given)
+    missing = [name for name in named if name not in deployment.alarms and name not in made]
     if missing:
         yield (
             f"DeploymentConfig names alarms that do not exist in this account and Region: {', '.join(missing)}. Create "
             f"them, or use the alarms that every promotion creates: {', '.join(sorted(own))}."
+        )
+    every = guardrails.alarm_names(deployment_config(deployment.settings, deployment.endpoint))
+    if len(every) > MAXIMUM_ALARMS:
+        yield (
+            f"DeploymentConfig names {len(named)} alarms. With those that see only the new endpoint config "
+            f"({', '.join(sorted(set(every) - set(named)))}), there are {len(every)}, but SageMaker accepts "
+            f"{MAXIMUM_ALARMS}. Remove {len(every) - MAXIMUM_ALARMS} of them, or combine some in a composite alarm."
         )
 
 
@@ -267,16 +261,8 @@ def _of_live(deployment: Deployment) -> Iterator[str]:
     if live is None:
         return
     yield from component_settings.conversion(deployment.endpoint, live, deployment.is_component)
-    if is_serverless(live) != is_serverless(new):
-        change = (
-            "is serverless and would become instance-based, which SageMaker cannot roll back"
-            if is_serverless(live)
-            else "is instance-based and would become serverless, which SageMaker does not support"
-        )
-        yield (
-            f"The endpoint {deployment.endpoint} {change}. Delete the endpoint first (it is unavailable until the "
-            "promotion has created it again), or promote the model under another application name."
-        )
+    if not deployment.is_component:
+        yield from endpoint_rules.conversion_refusals(deployment.endpoint, live, new)
     names = {variant["VariantName"] for variant in live["ProductionVariants"]}
     wanted = {variant.get("VariantName", VARIANT) for variant in new["ProductionVariants"]}
     if deployment.settings.get("DeploymentConfig") and names != wanted and not deployment.is_component:

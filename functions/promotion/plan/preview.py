@@ -67,7 +67,8 @@ def verdict(
     if inspection.previous == record["endpoint_config_name"]:
         return (
             "promoted",
-            f"The model {model}, which the endpoint {endpoint} serves, would be tested and recorded again.",
+            f"The model {model}, which the endpoint {endpoint} serves, would be tested and recorded again with these "
+            "settings.",
         )
     return "promoted", f"The endpoint {endpoint} would be updated from {inspection.previous} to {model}."
 

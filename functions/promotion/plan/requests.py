@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from promotion.aws import service_model
+from promotion.endpoint import tagging
 from promotion.endpoint.config import create_endpoint_config_request, host_config, is_serverless
 from promotion.endpoint.model import (
     assert_accepted,
@@ -88,7 +89,8 @@ def build(
     if require_network_isolation:
         _assert_isolated(candidate, settings.get("Model", {}))
     smoke_test_uri = origin.smoke_test_uri if origin.smoke_test_uri != SKIP else None
-    tags = resource_tags(candidate, origin.digest, origin.execution, smoke_test_uri)
+    wanted = tagging.wanted(candidate, settings)
+    tags = resource_tags(candidate, origin.digest, origin.execution, smoke_test_uri, wanted)
     model = create_model_request(
         candidate, containers, stage=stage.name, model=settings.get("Model", {}), role_arn=role_arn, tags=tags
     )
@@ -102,7 +104,7 @@ def build(
         model["ModelName"],
         stage=stage.name,
         endpoint_config=settings["EndpointConfig"],
-        tags=resource_tags(candidate, origin.digest, origin.execution),
+        tags=resource_tags(candidate, origin.digest, origin.execution, tags=wanted),
     )
     _assert_accepted(endpoint_config)
     return Requests(model, endpoint_config)

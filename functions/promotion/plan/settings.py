@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,12 +21,14 @@ from promotion.history import retention
 from promotion.naming import application_name
 from promotion.plan import component_settings, pinned_weights
 from promotion.source import admission, inference_code, quality_gate
+from promotion.source.candidate import own_tags
 from promotion.source.containers import (
     CARRIED_FROM_CONTAINER,
     CREDENTIALS_REASON,
     EXPANDED_IN_CONTAINER,
     credentials_in,
 )
+from promotion.source.tags import TAG
 
 # The operation, or the member of its input, that each of these parts is validated against.
 _OPERATIONS = {
@@ -49,6 +52,7 @@ _PARTS = (
     "RequirePinnedWeights",
     "RequireRollback",
     "RegisterInto",
+    "Tags",
 )
 _SET_BY_PROMOTION = "is set by the promotion. Remove it"
 _FOR_PARTITIONS = "is not supported. Remove it"
@@ -73,6 +77,8 @@ _NOT_ACCEPTED = {
         "AcceleratorPartitionLayouts": _FOR_PARTITIONS,
     },
 }
+# API_Tag.html; the service model's pattern has classes that Python does not know.
+_TAG_TEXT = re.compile(r"[\w .:/=+\-@]*")
 
 
 def parameter_name(stage: str, application: str) -> str:
@@ -178,6 +184,8 @@ def _validated(part: str, value: Any, default: dict[str, Any], is_component: boo
             return retention.validated(value, part)
         case "RegisterInto":
             return registry.validated(value, part)
+        case "Tags":
+            return _validated_tags(value, part)
         case "KeptVariables":
             return pinned_weights.kept_variables(value, part)
         case "AcceptEula" | "AdoptExisting" | "RequirePinnedWeights" | "RequireRollback":
@@ -222,6 +230,29 @@ def _validated_members(part: str, value: Any) -> dict[str, Any]:
     if problems:
         raise InvalidRequestError(f"{service_model.listed(problems)}.")
     return dict(value)
+
+
+def _validated_tags(value: Any, where: str) -> list[dict[str, str]]:
+    """Return `value` if it is a list of tags that people may set. Raises InvalidRequestError, with the path."""
+    shape = service_model.input_shape("sagemaker", "CreateEndpointConfig").members["Tags"]
+    if problems := list(service_model.problems(shape, value, where)):
+        raise InvalidRequestError(f"{service_model.listed(problems)}.")
+    for index, tag in enumerate(value):
+        for member, text in tag.items():
+            if not _TAG_TEXT.fullmatch(text):
+                raise InvalidRequestError(
+                    f"{where}[{index}].{member} is {text!a:.100}. A tag can have letters, digits, spaces and _.:/=+-@"
+                )
+    keys = [tag["Key"] for tag in value]
+    for index, key in enumerate(keys):
+        if not own_tags({key: ""}):
+            raise InvalidRequestError(
+                f"{where}[{index}].Key is {key!a}. AWS and this project set the tags that begin with aws: and {TAG} "
+                "themselves. Choose another key."
+            )
+        if key in keys[:index]:
+            raise InvalidRequestError(f"{where} has the Key {key!a} twice. Remove one of the tags.")
+    return list(value)
 
 
 def _check_variants(endpoint_config: dict[str, Any]) -> None:

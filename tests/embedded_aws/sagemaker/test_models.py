@@ -125,7 +125,6 @@ def test_the_description_of_an_endpoint_config_contains_its_request(qa: Account)
                 "InitialInstanceCount": 2,
                 "InitialVariantWeight": 0.5,
                 "ModelDataDownloadTimeoutInSeconds": 300,
-                "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 3},
                 "RoutingConfig": {"RoutingStrategy": "RANDOM"},
             }
         ],
@@ -145,6 +144,52 @@ def test_the_description_of_an_endpoint_config_contains_its_request(qa: Account)
     described = qa.sagemaker.describe_endpoint_config(EndpointConfigName=request["EndpointConfigName"])
 
     assert {member: described[member] for member in request} == request
+
+
+LOCAL = "VolumeSizeInGB parameter is not allowed for the selected Instance type"
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (
+            {"InstanceType": "ml.m5.large", "ManagedInstanceScaling": {"Status": "ENABLED"}},
+            "ManagedInstanceScaling is only supported for inference component endpoints.",
+        ),
+        ({"InstanceType": "ml.g4dn.xlarge", "VolumeSizeInGB": 30}, f"{LOCAL} ml.g4dn.xlarge"),
+        ({"InstanceType": "ml.g6e.xlarge", "VolumeSizeInGB": 30}, f"{LOCAL} ml.g6e.xlarge"),
+        (
+            {
+                "InstancePools": [
+                    {"InstanceType": "ml.m5.large", "Priority": 1},
+                    {"InstanceType": "ml.m5d.large", "Priority": 2},
+                ],
+                "VolumeSizeInGB": 30,
+            },
+            f"{LOCAL} ml.m5d.large",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["ProductionVariants", "ShadowProductionVariants"])
+def test_a_member_that_the_instances_do_not_accept_is_rejected(
+    qa: Account, kind: str, members: dict[str, Any], message: str
+) -> None:
+    model = qa.model("a", greeter("Hello"))
+    variant = {"ModelName": model, "InitialInstanceCount": 1}
+    usual = {"ProductionVariants": [variant | {"VariantName": VARIANT, "InstanceType": "ml.m5.large"}]}
+
+    assert refused(
+        qa.sagemaker.create_endpoint_config,
+        EndpointConfigName=qa.name,
+        **usual | {kind: [variant | {"VariantName": "Other"} | members]},
+    ) == ("ValidationException", message)
+
+
+def test_a_volume_on_instances_without_local_storage_is_accepted(qa: Account) -> None:
+    model = qa.model("a", greeter("Hello"))
+    variant = {"VariantName": VARIANT, "ModelName": model, "InitialInstanceCount": 1, "VolumeSizeInGB": 30}
+
+    qa.config(model, ProductionVariants=[variant | {"InstanceType": "ml.c6i.xlarge"}])
 
 
 def test_the_tags_of_all_resource_types_can_be_changed(qa: Account) -> None:

@@ -115,3 +115,43 @@ def test_an_alarm_that_is_missing_or_in_alarm_prevents_the_update() -> None:
         alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["a", "b", "c"])
     with pytest.raises(PromotionRefusedError, match=r"no longer exists: d, e\."):
         alarms.assert_none_in_alarm(cloudwatch, "reviews-qa", ["b", "d", "e"])
+
+
+@pytest.mark.parametrize("config", [ONE, TWO])
+def test_an_alarm_of_the_deployment_sees_only_the_new_endpoint_config(config: dict[str, Any]) -> None:
+    shape = botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
+    usual = requests(config)
+
+    for request, original in zip(alarms.deployment_requests_of("reviews-qa", usual, "c2"), usual, strict=True):
+        assert not ParamValidator().validate(request, shape).has_errors()
+        assert request["AlarmName"] == original["AlarmName"].replace("reviews-qa-", "reviews-qa-deployment-")
+        assert "AlarmActions" not in request
+        metrics = [query["MetricStat"]["Metric"] for query in request["Metrics"] if "MetricStat" in query]
+        assert metrics
+        for metric in metrics:
+            assert metric["Dimensions"][2:] == [{"Name": "EndpointConfigName", "Value": "c2"}]
+        same = ("ComparisonOperator", "Threshold", "TreatMissingData")
+        assert [request[member] for member in same] == [original[member] for member in same]
+    assert usual == requests(config)
+
+
+@pytest.mark.parametrize(
+    ("named", "added"),
+    [
+        ([], []),
+        (["mine"], []),
+        (["reviews-qa-5xx-rate"], ["reviews-qa-deployment-5xx-rate"]),
+        (["mine", "reviews-qa-latency"], ["reviews-qa-deployment-latency"]),
+        (["reviews-qa-latency", "reviews-qa-deployment-latency"], []),
+        (["books-qa-latency"], []),
+    ],
+)
+def test_a_deployment_is_also_judged_by_the_new_instances_alone(named: list[str], added: list[str]) -> None:
+    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in named]}}
+    given: dict[str, Any] = {"RollingUpdatePolicy": {}} | (rollback if named else {})
+
+    with_own = alarms.with_deployment_alarms("reviews-qa", given)
+
+    assert with_own["RollingUpdatePolicy"] == {}
+    found = [alarm["AlarmName"] for alarm in with_own.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
+    assert found == [*named, *added]

@@ -165,6 +165,12 @@ def test_a_resource_has_the_tags_of_the_source_and_of_the_promotion() -> None:
     }
 
 
+def test_the_tags_of_the_promotion_cannot_be_replaced() -> None:
+    tags = resource_tags(CANDIDATE, "d" * 64, "arn:execution", tags={"team": "x", "model-promotion:digest": "x"})
+
+    assert (tags["team"], tags["model-promotion:digest"]) == ("x", "d" * 64)
+
+
 def test_a_resource_without_smoke_test_has_no_tag_for_it() -> None:
     assert "model-promotion:smoke-test" not in resource_tags(CANDIDATE, "d" * 64, "arn:execution", None)
 

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -97,6 +98,29 @@ def test_a_refused_request_is_retried_or_reported(code: str, error: type[Excepti
 
     with pytest.raises(error, match="the message of AWS"):
         scalable_targets.apply(service, [], [target(ScalingPolicies=[TRACKING])])
+
+
+@pytest.mark.parametrize(("failures", "succeeds"), [(1, True), (12, True), (13, False)])
+def test_the_role_of_the_first_target_of_an_account_is_awaited_for_a_minute(
+    failures: int, succeeds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, slept = Service(), [0.0]
+    service.refusals["register_scalable_target"] = client_error("ValidationException", "Unable to assume IAM role: x")
+
+    def sleep(seconds: float) -> None:
+        slept[0] += seconds
+        if service.operations.count("register_scalable_target") == failures:
+            service.refusals.clear()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+
+    if succeeds:
+        scalable_targets.apply(service, [], [target()])
+    else:
+        with pytest.raises(TransientError, match="Unable to assume IAM role"):
+            scalable_targets.apply(service, [], [target()])
+
+    assert slept[0] == min(failures, 12) * 5
 
 
 def test_a_one_time_action_in_the_past_is_ignored() -> None:

@@ -14,7 +14,7 @@ from promotion.endpoint.state import (
     is_scaled_out,
     progress,
     rollback_step,
-    with_new_test,
+    with_new_settings,
 )
 from promotion.errors import PromotionRefusedError
 from promotion.record import PromotionRecord
@@ -396,8 +396,31 @@ def test_the_live_model_is_tested_again_only_with_another_smoke_test_and_on_requ
 ) -> None:
     inspection = Inspection("already_live", "new")
 
-    found = with_new_test(
+    found = with_new_settings(
         inspection, {"smoke_test": smoke_test, "by_event": by_event}, {"smoke_test": "s3://models/first.json"}
     )
+
+    assert (found.outcome, found.previous) == (outcome, "new")
+
+
+@pytest.mark.parametrize(
+    ("changed", "live", "outcome"),
+    [
+        ({}, {}, "already_live"),
+        # The autoscaling, the quality gate or anything else that an approval covers.
+        ({"deployment_digest": "second"}, {}, "update"),
+        ({"tags": {"team": "search"}}, {}, "update"),
+        ({"by_event": True, "deployment_digest": "second", "tags": {"team": "search"}}, {}, "already_live"),
+        # The record of a version that had neither.
+        ({"tags": {}}, {"deployment_digest": None}, "already_live"),
+    ],
+)
+def test_the_live_model_is_promoted_again_on_request_if_its_settings_have_changed(
+    changed: dict[str, Any], live: dict[str, Any], outcome: str
+) -> None:
+    usual: Any = {"smoke_test": "skip", "by_event": False, "deployment_digest": "first", "tags": {"team": "reviews"}}
+    recorded: Any = usual if not live else {"smoke_test": "skip"}
+
+    found = with_new_settings(Inspection("already_live", "new"), usual | changed, recorded)
 
     assert (found.outcome, found.previous) == (outcome, "new")

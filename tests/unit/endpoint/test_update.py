@@ -69,6 +69,17 @@ def test_a_config_that_is_not_visible_yet_is_a_transient_error() -> None:
     assert sagemaker.requests == []
 
 
+def test_an_endpoint_whose_config_was_deleted_is_not_updated() -> None:
+    sagemaker = SageMaker(counts={NEW: 1})
+
+    with pytest.raises(
+        PromotionRefusedError, match=f"The endpoint config {OLD}, which is live on the endpoint reviews-qa"
+    ):
+        update(sagemaker)
+
+    assert sagemaker.requests == []
+
+
 def test_an_update_in_progress_is_not_started_again() -> None:
     sagemaker = SageMaker(status="Updating", PendingDeploymentSummary={"EndpointConfigName": NEW})
 

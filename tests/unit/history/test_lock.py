@@ -4,9 +4,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from promotion.endpoint.scalable_targets import Change
+from promotion.endpoint.tagging import Changes
 from promotion.errors import PromotionRefusedError
 from promotion.history import lock
-from promotion.history.lock import Holder, Lock
+from promotion.history.lock import Holder, Journal, Lock
 from promotion.history.table import PromotionTable
 from promotion.record import PromotionRecord
 from tests.support import promotion_table
@@ -14,6 +15,8 @@ from tests.support.promotion_table import FIRST, PROMOTION, SECOND, hold, put
 
 NOON = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 BEFORE, AFTER = [{"ResourceId": "endpoint/reviews-qa/variant/a"}], [{"ResourceId": "endpoint/reviews-qa/variant/b"}]
+TAGS: Changes = {"team": ["search", None]}
+JOURNAL = Journal(BEFORE, AFTER, TAGS)
 
 
 def test_a_lock_that_was_never_acquired_has_no_holder(table: PromotionTable) -> None:
@@ -99,11 +102,11 @@ def test_live_and_historical_records_are_not_locks(table: PromotionTable) -> Non
 def test_the_holder_of_a_lock_writes_the_journal(table: PromotionTable) -> None:
     hold("reviews-qa", FIRST, recoveries=1)
 
-    lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
+    lock.record_change(table, FIRST, PROMOTION | {"changing": True}, JOURNAL)
 
     assert lock.holder(table, "reviews-qa") == Holder(FIRST, 1, PROMOTION | {"changing": True})
     configs: PromotionRecord = {"endpoint_config_name": "new", "previous_endpoint_config_name": ""}
-    assert lock.recorded_change(table, PROMOTION | configs) == Change(BEFORE, AFTER, None, "new")
+    assert lock.recorded_change(table, PROMOTION | configs) == Change(BEFORE, AFTER, None, "new", TAGS)
 
 
 def test_the_journal_is_written_once(table: PromotionTable) -> None:
@@ -112,7 +115,7 @@ def test_the_journal_is_written_once(table: PromotionTable) -> None:
     late: PromotionRecord = PROMOTION | {"changing": True, "previous_endpoint_config_name": "new"}
 
     # The promotion has deregistered the targets between both requests.
-    written = [lock.record_change(table, FIRST, *each) for each in ((first, BEFORE, AFTER), (late, [], AFTER))]
+    written = [lock.record_change(table, FIRST, *each) for each in ((first, JOURNAL), (late, Journal([], AFTER, {})))]
 
     assert written == [first, first]
     assert lock.holder(table, "reviews-qa") == Holder(FIRST, 0, first)
@@ -122,7 +125,7 @@ def test_the_journal_is_written_once(table: PromotionTable) -> None:
 
 def test_a_late_request_for_the_lock_does_not_undo_the_journal(table: PromotionTable) -> None:
     lock.acquire(table, FIRST, PROMOTION, "2026-01-02T03:04:05Z")
-    lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
+    lock.record_change(table, FIRST, PROMOTION | {"changing": True}, JOURNAL)
 
     assert lock.acquire(table, FIRST, PROMOTION, "2026-01-02T03:04:05Z")
 
@@ -135,7 +138,7 @@ def test_an_execution_that_lost_the_lock_does_not_write_the_journal(table: Promo
     hold("reviews-qa", SECOND)
 
     with pytest.raises(PromotionRefusedError) as error:
-        lock.record_change(table, FIRST, PROMOTION | {"changing": True}, BEFORE, AFTER)
+        lock.record_change(table, FIRST, PROMOTION | {"changing": True}, JOURNAL)
 
     assert "no longer holds the lock of the endpoint reviews-qa" in str(error.value)
     assert lock.holder(table, "reviews-qa") == Holder(SECOND, 0, {"endpoint": "reviews-qa"})
@@ -144,7 +147,7 @@ def test_an_execution_that_lost_the_lock_does_not_write_the_journal(table: Promo
 
 def test_the_journal_is_not_written_without_a_lock(table: PromotionTable) -> None:
     with pytest.raises(PromotionRefusedError, match="no longer holds the lock"):
-        lock.record_change(table, FIRST, PROMOTION, [], [])
+        lock.record_change(table, FIRST, PROMOTION, Journal([], [], {}))
 
     assert lock.holder(table, "reviews-qa") is None
 
@@ -181,4 +184,4 @@ def test_the_first_attempts_follow_at_once_and_the_others_at_growing_distances()
 
 def test_any_other_error_of_the_journal_is_raised(moto: None) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
-        lock.record_change(promotion_table.missing(), FIRST, PROMOTION, [], [])
+        lock.record_change(promotion_table.missing(), FIRST, PROMOTION, Journal([], [], {}))

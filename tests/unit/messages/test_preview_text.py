@@ -24,6 +24,7 @@ PREVIEW: dict[str, Any] = {
         "rollback": "After a failure, the endpoint would be rolled back to reviews-1.",
         "in_the_model": [{"what": "PrimaryContainer.Environment.THREADS", "from": "1", "to": "2"}],
         "in_the_endpoint_config": [],
+        "notes": ["The stage allows 5,400 seconds."],
     },
     "remove": {"sentence": "Nothing would be removed.", "endpoint_configs": [], "models": [], "artifacts": []},
 }
@@ -60,6 +61,7 @@ def test_a_preview_reads_like_a_report_that_begins_with_the_verdict() -> None:
         "\n"
         "- PrimaryContainer.Environment.THREADS: from 1 to 2\n"
         "- After a failure, the endpoint would be rolled back to reviews-1.\n"
+        "- The stage allows 5,400 seconds.\n"
         "\n"
         "## Remove\n"
         "\n"

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from promotion.endpoint.smoke_test import validated
-from promotion.plan.compatibility import Deployment, refusals
+from promotion.plan.compatibility import notes, refusals
+from promotion.plan.deployment import Deployment
 
 ENDPOINT = "reviews-qa"
 INSTANCES = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
@@ -106,15 +107,16 @@ FEATURES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"containers": [PLAIN]},
         {"serverless": "cannot be combined with a model with uncompressed artifacts"},
     ),
-    "an endpoint on instances": (
+    "a real-time endpoint": (
         {"live": {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "ModelName": "reviews"}]}},
-        {"serverless": "The endpoint reviews-qa is instance-based and would become serverless"},
+        {
+            "serverless": "The endpoint reviews-qa is real-time and would become serverless",
+            "asynchronous": "The endpoint reviews-qa is real-time and would become asynchronous",
+        },
     ),
     "a serverless endpoint": (
         {"live": {"ProductionVariants": [{**SERVERLESS, "VariantName": "AllTraffic", "ModelName": "reviews"}]}},
-        dict.fromkeys(
-            set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would become instance-based"
-        ),
+        dict.fromkeys(set(KINDS) - {"serverless"}, "The endpoint reviews-qa is serverless and would become"),
     ),
 }
 
@@ -124,6 +126,10 @@ def suite(**case: Any) -> dict[str, Any]:
 
 
 def found(config: dict[str, Any], **given: Any) -> list[str]:
+    return refusals(deployment(config, **given))
+
+
+def deployment(config: dict[str, Any], **given: Any) -> Deployment:
     settings = {
         "EndpointConfig": config | given.pop("EndpointConfig", {}),
         "Model": given.pop("Model", {}),
@@ -137,9 +143,11 @@ def found(config: dict[str, Any], **given: Any) -> list[str]:
         "body_sizes": [2],
         "endpoint": ENDPOINT,
         "live": None,
+        "description": None,
         "alarms": set(),
+        "seconds": 5400,
     }
-    return refusals(Deployment(settings=settings, **whole | given))
+    return Deployment(settings=settings, **whole | given)
 
 
 @pytest.mark.parametrize("feature", FEATURES)
@@ -231,20 +239,33 @@ def test_all_reasons_are_returned_together() -> None:
 def test_an_alarm_that_does_not_exist_is_refused(
     named: list[str], exist: list[str], config: str, refused: bool
 ) -> None:
-    deployment = CANARY | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in named]}}
+    guarded = CANARY | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in named]}}
 
-    reasons = found(KINDS[config], DeploymentConfig=deployment, alarms=set(exist))
+    reasons = found(KINDS[config], DeploymentConfig=guarded, alarms=set(exist))
 
     assert bool(reasons) is refused
     assert all("do not exist in this account" in reason for reason in reasons)
     assert all("reviews-qa-5xx-rate" in reason for reason in reasons)
 
 
-@pytest.mark.parametrize(("deployment", "refused"), [(CANARY, True), ({}, False)])
-def test_guardrails_require_the_same_variant_names(deployment: dict[str, Any], refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("more", "own", "refused"),
+    [(8, ["5xx-rate"], None), (9, ["5xx-rate"], "Remove 1 of them"), (8, ["5xx-rate", "latency"], "Remove 2 of them")],
+)
+def test_the_alarms_of_the_deployment_count_too(more: int, own: list[str], refused: str | None) -> None:
+    names = [*(f"team-{number}" for number in range(more)), *(f"reviews-qa-{kind}" for kind in own)]
+    guarded = CANARY | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in names]}}
+
+    reasons = found(KINDS["instances"], DeploymentConfig=guarded, alarms=set(names))
+
+    assert [(refused or "") in reason for reason in reasons] == ([True] if refused else [])
+
+
+@pytest.mark.parametrize(("guarded", "refused"), [(CANARY, True), ({}, False)])
+def test_guardrails_require_the_same_variant_names(guarded: dict[str, Any], refused: bool) -> None:
     live = {"ProductionVariants": [{**INSTANCES, "VariantName": "AllTraffic", "ModelName": "reviews"}]}
 
-    reasons = found(KINDS["several"], live=live, DeploymentConfig=deployment)
+    reasons = found(KINDS["several"], live=live, DeploymentConfig=guarded)
 
     assert bool(reasons) is refused
     assert all("has the variants AllTraffic, the settings have A, B." in reason for reason in reasons)
@@ -296,3 +317,55 @@ def test_a_body_must_not_exceed_the_maximum_of_the_endpoint(kind: str, size: int
 
     assert bool(reasons) is bool(refused)
     assert all(refused in reason for reason in reasons)
+
+
+def scaled(to: int, started_with: int) -> dict[str, Any]:
+    """Return the members of a Deployment that updates an endpoint that was scaled."""
+    live = {
+        "ProductionVariants": [
+            {**INSTANCES, "VariantName": "AllTraffic", "ModelName": "m", "InitialInstanceCount": started_with}
+        ]
+    }
+    return {
+        "live": live,
+        "description": {"ProductionVariants": [{"VariantName": "AllTraffic", "DesiredInstanceCount": to}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "fleet", "refused"),
+    [
+        (1, {}, "cannot be combined with 1 instance"),
+        # An endpoint that was scaled out keeps its size.
+        (1, scaled(to=4, started_with=1), None),
+        # Any other gets the size of the settings.
+        (1, scaled(to=4, started_with=4), "cannot be combined with 1 instance"),
+        (4, scaled(to=20, started_with=4), "a LinearStepSize of 5% of the 20 instances"),
+        (4, scaled(to=2, started_with=4), None),
+    ],
+)
+def test_sizes_are_judged_by_the_size_of_the_fleet(count: int, fleet: dict[str, Any], refused: str | None) -> None:
+    size = {"Type": "INSTANCE_COUNT", "Value": 1}
+    routing = {"Type": "LINEAR", "WaitIntervalInSeconds": 60, "LinearStepSize": size}
+    guarded = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+    config = {"ProductionVariants": [{**INSTANCES, "InitialInstanceCount": count}]}
+
+    reasons = found(config, DeploymentConfig=guarded, **fleet)
+
+    assert bool(reasons) is bool(refused)
+    assert (refused or "") in " ".join(reasons)
+
+
+@pytest.mark.parametrize(
+    ("guarded", "warned"),
+    [
+        ({}, False),
+        (CANARY, True),
+        (CANARY | {"AutoRollbackConfiguration": {"Alarms": []}}, True),
+        (CANARY | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "reviews-qa-5xx-rate"}]}}, False),
+    ],
+)
+def test_a_deployment_config_without_alarms_is_noted(guarded: dict[str, Any], warned: bool) -> None:
+    found = list(notes(deployment(KINDS["instances"], DeploymentConfig=guarded)))
+
+    assert any("DeploymentConfig names no alarms" in note for note in found) is warned

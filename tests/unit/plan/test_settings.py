@@ -465,6 +465,34 @@ def test_sources_adoption_and_rollback_are_settings() -> None:
     assert settings(given) == DEFAULTS | given
 
 
+def test_tags_are_settings() -> None:
+    given = {"Tags": [{"Key": "cost-center", "Value": "4711"}, {"Key": "team", "Value": ""}]}
+
+    assert settings(given) == DEFAULTS | given
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"team": "reviews"}, "not a list"),
+        ([{"Key": "team"}], "Tags[0].Value is missing"),
+        ([{"Key": "a,b", "Value": "x"}], "Tags[0].Key is 'a,b'. A tag can have letters"),
+        ([{"Key": "x" * 129, "Value": "x"}], "Tags[0].Key"),
+        ([{"Key": "AWS:x", "Value": "x"}], "Tags[0].Key is 'AWS:x'"),
+        (
+            [{"Key": "model-promotion:application", "Value": "x"}],
+            "Tags[0].Key is 'model-promotion:application'. AWS and",
+        ),
+        (
+            [{"Key": "a", "Value": "x"}, {"Key": "a", "Value": "y"}],
+            "Tags has the Key 'a' twice. Remove one of the tags.",
+        ),
+    ],
+)
+def test_tags_that_cannot_be_set_are_refused_with_their_path(tags: Any, message: str) -> None:
+    assert message in refusal(json.dumps({"Tags": tags}))
+
+
 @pytest.mark.parametrize("value", [1, "true", None, {}])
 @pytest.mark.parametrize("name", ["AcceptEula", "AdoptExisting", "RequireRollback"])
 def test_adoption_and_rollback_are_true_or_false(name: str, value: Any) -> None:

@@ -14,7 +14,9 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:notifications"
 pytestmark = pytest.mark.usefixtures("moto")
 
 
-def create(monkeypatch: pytest.MonkeyPatch, name: str = "new", **settings: Any) -> dict[str, Any]:
+def create(
+    monkeypatch: pytest.MonkeyPatch, name: str = "new", promotion: dict[str, Any] | None = None, **settings: Any
+) -> dict[str, Any]:
     variant = {
         "VariantName": "AllTraffic",
         "ModelName": "reviews",
@@ -25,7 +27,12 @@ def create(monkeypatch: pytest.MonkeyPatch, name: str = "new", **settings: Any) 
     monkeypatch.setattr(create_alarms, "describe_endpoint_config", lambda _, name: config if name == "new" else None)
     return create_alarms.handler(
         {
-            "promotion": {"endpoint": "reviews-qa", "endpoint_config_name": name},
+            "promotion": {
+                "endpoint": "reviews-qa",
+                "endpoint_config_name": name,
+                "previous_endpoint_config_name": "old",
+            }
+            | (promotion or {}),
             "error_rate_percent": 5,
             "latency_milliseconds": 800,
             "topic_arn": TOPIC,
@@ -128,3 +135,34 @@ def test_alarms_for_other_variants_are_written(monkeypatch: pytest.MonkeyPatch) 
 def test_alarms_of_a_config_that_is_not_visible_yet_are_created_later(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TransientError, match="The endpoint config newer is not visible"):
         create(monkeypatch, "newer")
+
+
+GUARDED = {
+    "AutoRollbackConfiguration": {
+        "Alarms": [{"AlarmName": "reviews-qa-5xx-rate"}, {"AlarmName": "reviews-qa-deployment-5xx-rate"}]
+    }
+}
+
+
+def test_each_deployment_creates_the_alarms_of_its_endpoint_config_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    create(monkeypatch, promotion={"deployment_config": GUARDED})
+    boto3.client("cloudwatch").set_alarm_state(
+        AlarmName="reviews-qa-deployment-5xx-rate", StateValue="ALARM", StateReason="the last deployment"
+    )
+
+    create(monkeypatch, promotion={"deployment_config": GUARDED})
+
+    alarm = alarms()["reviews-qa-deployment-5xx-rate"]
+    assert alarm["StateValue"] != "ALARM"
+    dimensions = alarm["Metrics"][0]["MetricStat"]["Metric"]["Dimensions"]
+    assert {each["Name"]: each["Value"] for each in dimensions}["EndpointConfigName"] == "new"
+    assert "reviews-qa-deployment-latency" not in alarms()
+
+
+@pytest.mark.parametrize("promotion", [{"deployment_config": {}}, {"previous_endpoint_config_name": ""}])
+def test_a_deployment_without_guardrails_has_no_alarms_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, promotion: dict[str, Any]
+) -> None:
+    create(monkeypatch, promotion={"deployment_config": GUARDED} | promotion)
+
+    assert set(alarms()) == {"reviews-qa-5xx-rate", "reviews-qa-latency"}

@@ -19,3 +19,14 @@ def test_the_planned_endpoint_config_is_created() -> None:
 
     [variant] = boto3.client("sagemaker").describe_endpoint_config(EndpointConfigName=NAME)["ProductionVariants"]
     assert (variant["ModelName"], variant["InstanceType"]) == (model_request()["ModelName"], "ml.m5.large")
+
+
+def test_an_existing_endpoint_config_gets_the_tags_of_the_settings() -> None:
+    sagemaker = boto3.client("sagemaker")
+    create_endpoint_config.handler({"request": REQUEST}, CONTEXT)
+    tags = [*REQUEST["Tags"], {"Key": "cost-center", "Value": "4711"}]
+
+    create_endpoint_config.handler({"request": REQUEST | {"Tags": tags}}, CONTEXT)
+
+    arn = sagemaker.describe_endpoint_config(EndpointConfigName=NAME)["EndpointConfigArn"]
+    assert {"Key": "cost-center", "Value": "4711"} in sagemaker.list_tags(ResourceArn=arn)["Tags"]

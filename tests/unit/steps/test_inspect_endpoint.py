@@ -83,6 +83,16 @@ def test_an_endpoint_is_updated_without_a_rollback_target_only_if_the_settings_p
     assert inspect(dynamodb, settings=permitted, planned=permitted)["outcome"] == "update"
 
 
+def test_no_settings_permit_an_update_without_the_live_endpoint_config(dynamodb: Any) -> None:
+    make_endpoint("old")
+    make_config("new")
+    boto3.client("sagemaker").delete_endpoint_config(EndpointConfigName="old")
+    permitted = '{"RequireRollback": false}'
+
+    with pytest.raises(PromotionRefusedError, match=r"The endpoint config old, which is live .*, was deleted"):
+        inspect(dynamodb, settings=permitted, planned=permitted)
+
+
 def test_an_endpoint_that_already_has_the_config_is_not_updated(dynamodb: Any) -> None:
     make_endpoint("new")
     put("live", ENDPOINT, promotion=json.dumps(PROMOTION))

@@ -74,20 +74,25 @@ def _update_endpoint(call: Call) -> dict[str, Any]:
     deployed = models.deployable(call, config)
     with endpoint.lock:
         _assert_changeable(endpoint)
-        _check_kind(endpoint.config, config)
+        # The endpoint cannot be updated without its present config, either:
+        # https://github.com/hashicorp/terraform-provider-aws/issues/40048.
+        models.find_config(call, endpoint.config["EndpointConfigName"])
+        _check_kind(endpoint, config)
         _check_autoscaling(endpoint, config)
+        excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
+        retained = endpoint.variants if request.get("RetainAllVariantProperties") else []
+        variants = variant_summaries(config, retained, frozenset(excluded))
         deployment_config = request.get("DeploymentConfig")
         if deployment_config is None and request.get("RetainDeploymentConfig"):
             deployment_config = endpoint.last_deployment_config
         if deployment_config:
             models_roles = [model["ExecutionRoleArn"] for model in deployed.values()]
             role_arn = models_roles[0] if models_roles else config["ExecutionRoleArn"]
-            guardrails.check(deployment_config, endpoint.config, config, role_arn)
+            # *Assumed*: an endpoint that retains its properties is judged by the number of its instances.
+            capacity = sum(variant["DesiredInstanceCount"] for variant in variants[: len(config["ProductionVariants"])])
+            guardrails.check(deployment_config, endpoint.config, config, capacity, role_arn)
             endpoint.last_deployment_config = deployment_config
         _check_quotas(call, config)
-        excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
-        retained = endpoint.variants if request.get("RetainAllVariantProperties") else []
-        variants = variant_summaries(config, retained, frozenset(excluded))
         _deployments.update(endpoint, config, deployed, variants, deployment_config or {})
     return {"EndpointArn": endpoint.arn}
 
@@ -174,16 +179,21 @@ def _assert_changeable(endpoint: Endpoint) -> None:
         )
 
 
-def _check_kind(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise an error if an endpoint would change between instance-based and serverless (serverless-endpoints.html).
+def _check_kind(endpoint: Endpoint, new: dict[str, Any]) -> None:
+    """Raise an error if the kind of an endpoint would change in a way that SageMaker does not support.
 
-    Assumed: an endpoint cannot change between models of its own and inference components either.
+    Between instance-based and serverless: serverless-endpoints.html. From asynchronous:
+    https://github.com/aws/sagemaker-python-sdk/pull/3124, where the rest of the message is cut. Assumed: an endpoint
+    cannot change between models of its own and inference components either.
     """
+    old = endpoint.config
     kinds = [any("ServerlessConfig" in variant for variant in config["ProductionVariants"]) for config in (old, new)]
     if kinds[0] != kinds[1]:
         raise invalid(
             "Cannot convert an endpoint between serverless and instance-based. Create a new endpoint instead."
         )
+    if "AsyncInferenceConfig" in old and "AsyncInferenceConfig" not in new:
+        raise invalid(f"The AsyncInferenceConfig parameter cannot be removed from this endpoint {endpoint.name}.")
     have_models = ["ModelName" in config["ProductionVariants"][0] for config in (old, new)]
     if have_models[0] != have_models[1]:
         raise invalid(

@@ -24,8 +24,13 @@ class Step:
     wait: int
 
 
-def check(deployment_config: dict[str, Any], old: dict[str, Any], new: dict[str, Any], role_arn: str) -> None:
-    """Raise an error if a deployment config does not match the endpoint configs, or its alarms do not exist."""
+def check(
+    deployment_config: dict[str, Any], old: dict[str, Any], new: dict[str, Any], capacity: int, role_arn: str
+) -> None:
+    """Raise an error if a deployment config does not match the endpoint configs, or its alarms do not exist.
+
+    `capacity` is the number of instances after the update.
+    """
     blue_green, rolling = (deployment_config.get(name) for name in ("BlueGreenUpdatePolicy", "RollingUpdatePolicy"))
     if blue_green and rolling:
         raise invalid("Only one of BlueGreenUpdatePolicy and RollingUpdatePolicy can be specified in DeploymentConfig.")
@@ -41,7 +46,6 @@ def check(deployment_config: dict[str, Any], old: dict[str, Any], new: dict[str,
         raise invalid("DeploymentConfig is not supported for serverless endpoints.")
     if rolling and len(names[0]) > 1:
         raise invalid("RollingUpdatePolicy is not supported for endpoints with more than one variant.")
-    capacity = sum(variant["InitialInstanceCount"] for variant in new["ProductionVariants"])
     _check_sizes(blue_green, rolling, capacity)
     _check_duration(blue_green or rolling or {}, deployment_config, capacity)
     _check_alarms(deployment_config, role_arn)

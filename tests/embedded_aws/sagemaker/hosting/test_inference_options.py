@@ -172,6 +172,28 @@ def test_a_serverless_endpoint_describes_its_limits_and_stays_serverless(qa: Acc
         qa.update(qa.config(model))
 
 
+def test_an_asynchronous_endpoint_stays_asynchronous(qa: Account) -> None:
+    model = qa.model("a", greeter("Hello"))
+    output = {"OutputConfig": {"S3OutputPath": f"s3://{qa.bucket}/out"}}
+    variant = {"VariantName": VARIANT, "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    qa.endpoint(qa.config(f"{qa.name}-async", ProductionVariants=[variant], AsyncInferenceConfig=output))
+
+    with pytest.raises(
+        ClientError, match=f"AsyncInferenceConfig parameter cannot be removed from this endpoint {qa.name}"
+    ):
+        qa.update(qa.config(model))
+
+
+def test_an_endpoint_whose_config_was_deleted_cannot_be_updated(qa: Account) -> None:
+    first, second = qa.greeter_config("a", "Hello"), qa.greeter_config("b", "Goodbye")
+    qa.endpoint(first)
+    qa.sagemaker.delete_endpoint_config(EndpointConfigName=first)
+
+    with pytest.raises(ClientError, match=f'Could not find endpoint configuration ".*{first}"'):
+        qa.update(second)
+    assert qa.greet() == "Hello Ada"
+
+
 @pytest.mark.parametrize(
     ("variant", "request_members", "part_of_message"),
     [
@@ -252,8 +274,10 @@ def test_asynchronous_endpoints_serve_only_asynchronous_requests(qa: Account) ->
     asynchronous(qa)
     with pytest.raises(ClientError, match="does not support InvokeEndpoint"):
         qa.greet()
-    qa.update(qa.greeter_config("b", "Hello"))
-    qa.settled()
+
+
+def test_real_time_endpoints_serve_no_asynchronous_requests(qa: Account) -> None:
+    qa.endpoint(qa.greeter_config("a", "Hello"))
 
     with pytest.raises(ClientError, match="does not support InvokeEndpointAsync"):
         qa.runtime.invoke_endpoint_async(EndpointName=qa.name, InputLocation=f"s3://{qa.bucket}/in")
