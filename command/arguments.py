@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from command.errors import WRONG_USE
 from promotion.aws.input_checks import did_you_mean
-from promotion.source.request import SOURCES
+from promotion.source.source_names import SOURCES
 
 KINDS = {kind.replace("_", "-"): kind for kind in SOURCES}
 """The kinds of source as arguments, and as keys of an input."""

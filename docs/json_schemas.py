@@ -26,7 +26,7 @@ from promotion.endpoint import (
 from promotion.history import events, retention
 from promotion.plan import component_settings, settings
 from promotion.record import PromotionRecord
-from promotion.source import admission, model_metrics, quality_gate, request
+from promotion.source import admission, model_metrics, quality_gate, request, source_names
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -348,10 +348,10 @@ _KEY_TEXTS = {
 def of_input() -> Schema:
     """Return the schema of the input of an execution that a person starts."""
     patterns = {
-        **dict.fromkeys(("model", "training_job", "rollback", "recover", "to"), request._NAME),
-        "automl_job": request._SHORT_NAME,
-        "tuning_job": request._SHORT_NAME,
-        "model_package": request._PACKAGE_ARN,
+        **dict.fromkeys(("model", "training_job", "rollback", "recover", "to"), source_names.NAME),
+        "automl_job": source_names.SHORT_NAME,
+        "tuning_job": source_names.SHORT_NAME,
+        "model_package": source_names._PACKAGE_ARN,
         "application": naming._APPLICATION,
         **dict.fromkeys(("approval", "automation"), request._EXECUTION_ID),
         "digest": request._DIGEST,
@@ -359,12 +359,12 @@ def of_input() -> Schema:
 
     def member(key: str) -> Schema:
         schema: Schema = {"type": "boolean"} if key == "preview" else {"type": "string", **_pattern(patterns[key])}
-        if key in request.SOURCES and key != "model_package":
-            arn = rf"^arn:[^:]*:sagemaker:[^:]*:\d{{12}}:{request.SOURCES[key]}/.+$"
+        if key in source_names.SOURCES and key != "model_package":
+            arn = rf"^arn:[^:]*:sagemaker:[^:]*:\d{{12}}:{source_names.SOURCES[key]}/.+$"
             schema = {"type": "string", "anyOf": [_pattern(patterns[key]), {"pattern": arn}]}
         return _described(schema, _KEY_TEXTS[key])
 
-    further = {kind: {*request._KEYS_OF_A_SOURCE, "preview"} for kind in request.SOURCES}
+    further = {kind: {*request._KEYS_OF_A_SOURCE, "preview"} for kind in source_names.SOURCES}
     # A recovery has no preview.
     further |= {
         kind: keys | ({"preview"} if kind != "recover" else set()) for kind, keys in request._FURTHER_KEYS.items()

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from promotion.record import PromotionRecord, ReadBy, WrittenBy
+from promotion.record import PromotionRecord
+from promotion.record.annotations import ReadBy, WrittenBy
 
 PAGE = Path(__file__).parent / "architecture.md"
 _TABLE = re.compile("<!-- record -->\n.*?<!-- end of the record -->", re.DOTALL)

@@ -3,7 +3,7 @@
 import pytest
 
 from docs import record
-from promotion.record import NEARLY_EVERY_STATE
+from promotion.record.annotations import NEARLY_EVERY_STATE
 from tests import linter
 from tests.support import record_usage
 

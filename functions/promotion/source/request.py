@@ -11,44 +11,19 @@ from typing import Any
 from promotion.aws.input_checks import did_you_mean, kind_of, matching, optional, quoted, string_member
 from promotion.errors import InvalidRequestError
 from promotion.naming import application_name
+from promotion.source.source_names import NAME, SHORT_NAME, SOURCES, VALID_INPUT, source_name
 
 OWN_SOURCE = "model-promotion"
 SUCCEEDED = "Model Promotion Succeeded"
 APPROVAL_ENDED = "EC2 Automation Execution Status-change Notification"
 _EXECUTION_ENDED = "Step Functions Execution Status Change"
 
-# botocore's sagemaker model: TrainingJobName, ModelName.
-_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
-# HyperParameterTuningJobName, AutoMLJobName.
-_SHORT_NAME = re.compile(r"(?=.{1,32}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
-# A versioned package in a group, or a package without a group.
-_PACKAGE_ARN = re.compile(
-    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{1,25}:\d{12}:model-package/(?=[^/]{1,63}(/|\Z))[a-zA-Z0-9](-*[a-zA-Z0-9])*"
-    r"(/[0-9]{1,9})?"
-)
-
-
 _EXECUTION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-SOURCES = {
-    "training_job": "training-job",
-    "tuning_job": "hyper-parameter-tuning-job",
-    "automl_job": "automl-job",
-    "model": "model",
-    "model_package": "model-package",
-}
-"""The kinds of source: the key in a manual input, and the resource type in the ARN."""
 
 # The additional keys of a source and of the other manual requests.
 _KEYS_OF_A_SOURCE = {"application", "approval", "automation", "digest"}
 _FURTHER_KEYS: dict[str, set[str]] = {"recover": {"automation"}, "rollback": {"automation", "to"}}
-
-_VALID_INPUT = (
-    'Start the promotion with {"training_job": "<name>"}, {"tuning_job": "<name>"}, {"automl_job": "<name>"}, '
-    '{"model": "<name>"} or {"model_package": "<ARN>"}. Add "application" if the source has no tag '
-    'model-promotion:application. Add "preview": true to change nothing.'
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +88,7 @@ def read(given: Any, upstream_account: str, own_account: str, region: str) -> Re
     of another account or another region than `region`.
     """
     if not isinstance(given, dict):
-        raise InvalidRequestError(f"The input is {kind_of(given)}, not a JSON object. {_VALID_INPUT}")
+        raise InvalidRequestError(f"The input is {kind_of(given)}, not a JSON object. {VALID_INPUT}")
     members = {key: value for key, value in given.items() if key != "preview"}
     if "detail-type" in members:
         request = _read_event(members, upstream_account, own_account, region)
@@ -155,62 +130,33 @@ def _read_manual(given: dict[str, Any], upstream_account: str, region: str) -> R
     unknown = sorted(set(given) - known)
     if unknown:
         suggestion = did_you_mean(unknown[0], {*known, "preview"})
-        raise InvalidRequestError(f"The input has the unknown key {quoted(unknown[0])}{suggestion}. {_VALID_INPUT}")
+        raise InvalidRequestError(f"The input has the unknown key {quoted(unknown[0])}{suggestion}. {VALID_INPUT}")
     for key, value in given.items():
         if not isinstance(value, str) or not value:
-            raise InvalidRequestError(f'The input\'s "{key}" is {kind_of(value)}, not a name. {_VALID_INPUT}')
+            raise InvalidRequestError(f'The input\'s "{key}" is {kind_of(value)}, not a name. {VALID_INPUT}')
     kinds = [key for key in (*SOURCES, *_FURTHER_KEYS) if key in given]
     if not kinds:
-        raise InvalidRequestError(f"The input names no source. {_VALID_INPUT}")
+        raise InvalidRequestError(f"The input names no source. {VALID_INPUT}")
     if len(kinds) > 1:
         raise InvalidRequestError(
-            f'The input has both "{kinds[0]}" and "{kinds[1]}", but only one of them is valid. {_VALID_INPUT}'
+            f'The input has both "{kinds[0]}" and "{kinds[1]}", but only one of them is valid. {VALID_INPUT}'
         )
     misplaced = sorted(set(given) - {kinds[0]} - _FURTHER_KEYS.get(kinds[0], _KEYS_OF_A_SOURCE))
     if misplaced:
-        raise InvalidRequestError(f'The key "{misplaced[0]}" is not valid with the key "{kinds[0]}". {_VALID_INPUT}')
+        raise InvalidRequestError(f'The key "{misplaced[0]}" is not valid with the key "{kinds[0]}". {VALID_INPUT}')
     if kinds[0] == "recover":
-        endpoint = matching(_NAME, given["recover"], 'The input\'s "recover"', "an endpoint name")
+        endpoint = matching(NAME, given["recover"], 'The input\'s "recover"', "an endpoint name")
         return Recover(executions=(), endpoint=endpoint, reason="An operator requested the recovery.")
     if kinds[0] == "rollback":
-        endpoint = matching(_NAME, given["rollback"], 'The input\'s "rollback"', "an endpoint name")
-        return RollBack(endpoint, optional(_NAME, given, "to", "a model name"))
+        endpoint = matching(NAME, given["rollback"], 'The input\'s "rollback"', "an endpoint name")
+        return RollBack(endpoint, optional(NAME, given, "to", "a model name"))
     return Promote(
         kind=kinds[0],
-        name=_source_name(kinds[0], given[kinds[0]], upstream_account, region),
+        name=source_name(kinds[0], given[kinds[0]], upstream_account, region),
         application=application_name(given["application"]) if "application" in given else None,
         approval=optional(_EXECUTION_ID, given, "approval", "the ID of an Automation execution"),
         digest=optional(_DIGEST, given, "digest", "64 hexadecimal digits"),
     )
-
-
-def _source_name(kind: str, text: str, upstream_account: str, region: str) -> str:
-    """Return the name of a source that is given by name or ARN, or a model package's ARN, which is its only name."""
-    where = f'The input\'s "{kind}"'
-    if not text.startswith("arn:") and kind in ("tuning_job", "automl_job"):
-        job = "a tuning job" if kind == "tuning_job" else "an AutoML job"
-        return matching(_SHORT_NAME, text, where, f"{job} name: up to 32 letters, digits and hyphens")
-    if not text.startswith("arn:") and kind != "model_package":
-        return matching(_NAME, text, where, "a SageMaker name: up to 63 letters, digits and hyphens")
-    parts = text.split(":", 5)
-    if len(parts) != 6 or parts[2] != "sagemaker" or not parts[5].startswith(f"{SOURCES[kind]}/"):
-        raise InvalidRequestError(
-            f"{where} is {quoted(text)}, which is not the ARN of a SageMaker {SOURCES[kind]}. {_VALID_INPUT}"
-        )
-    if parts[4] != upstream_account:
-        raise InvalidRequestError(
-            f"{where} is in account {quoted(parts[4])}, but this stage promotes models only from account "
-            f"{upstream_account}. Promote the model into that account first, or specify a source in it."
-        )
-    if parts[3] != region:
-        raise InvalidRequestError(
-            f"{where} is in the region {quoted(parts[3])}, but this stage promotes models only in {region}. Specify a "
-            f"source in {region}."
-        )
-    if kind == "model_package":
-        return matching(_PACKAGE_ARN, text, where, "the ARN of a model package")
-    name = parts[5].split("/", 1)[1]
-    return matching(_SHORT_NAME if kind in ("tuning_job", "automl_job") else _NAME, name, where, "a SageMaker name")
 
 
 def _read_event(event: dict[str, Any], upstream_account: str, own_account: str, region: str) -> Request:
@@ -251,7 +197,7 @@ def _read_training_job_event(detail: dict[str, Any], *_: str) -> Request:
         return Ignore(f"The event's training job is {quoted(detail.get('TrainingJobStatus'))}, not Completed.")
     name = string_member(detail, "TrainingJobName")
     return Promote(
-        "training_job", matching(_NAME, name, "The event's TrainingJobName", "a SageMaker name"), by_event=True
+        "training_job", matching(NAME, name, "The event's TrainingJobName", "a SageMaker name"), by_event=True
     )
 
 
@@ -261,7 +207,7 @@ def _read_tuning_job_event(detail: dict[str, Any], *_: str) -> Request:
             f"The event's tuning job is {quoted(detail.get('HyperParameterTuningJobStatus'))}, not Completed."
         )
     name = string_member(detail, "HyperParameterTuningJobName")
-    matching(_SHORT_NAME, name, "The event's HyperParameterTuningJobName", "a tuning job name")
+    matching(SHORT_NAME, name, "The event's HyperParameterTuningJobName", "a tuning job name")
     return Promote("tuning_job", name, by_event=True)
 
 
@@ -283,12 +229,12 @@ def _read_model_package_event(detail: dict[str, Any], account: str, region: str)
         status = quoted(detail.get("ModelApprovalStatus"))
         return Ignore(f"The event's model package has the approval status {status}, not Approved.")
     arn = string_member(detail, "ModelPackageArn")
-    name = _source_name("model_package", arn, account, region)
+    name = source_name("model_package", arn, account, region)
     return Promote("model_package", name, by_event=True, by_life_cycle=not is_approval)
 
 
 def _read_promotion_event(detail: dict[str, Any], *_: str) -> Request:
-    name = matching(_NAME, string_member(detail, "model_name"), "The event's model_name", "a SageMaker name")
+    name = matching(NAME, string_member(detail, "model_name"), "The event's model_name", "a SageMaker name")
     return Promote("model", name, by_event=True)
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from promotion.errors import InvalidRequestError
 from promotion.source.request import (
-    SOURCES,
     Ignore,
     Promote,
     PublishRejection,
@@ -18,6 +17,7 @@ from promotion.source.request import (
     is_preview,
     read,
 )
+from promotion.source.source_names import SOURCES
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM, OWN, STRANGER = "111111111111", "222222222222", "999999999999"

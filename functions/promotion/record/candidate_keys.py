@@ -1,36 +1,14 @@
-"""The promotion record: the data of one promotion, from its start to the history.
-
-The state machine keeps it in the variable `promotion` and passes it to functions under that name. The promotion table
-stores it as JSON, and it is the detail of the events that a stage publishes. Each key exists as soon as the first state
-has written it.
-
-Each key is annotated with its meaning, the states that write it, and its readers: states (their expressions, or the
-functions that they call), modules of the functions, and rules of template.yaml that match it. A
-test compares writers and readers with the definition, the template and the code; docs/architecture.md lists them.
-"""
+"""The keys of the promotion record that say what is promoted, why, and by whom."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, TypedDict
 
-
-class WrittenBy(str):
-    """The states that write a key, separated by commas."""
-
-    __slots__ = ()
+from promotion.record.annotations import NEARLY_EVERY_STATE, ReadBy, WrittenBy
 
 
-class ReadBy(str):
-    """The readers of a key, separated by commas."""
-
-    __slots__ = ()
-
-
-NEARLY_EVERY_STATE = ReadBy("nearly every state")
-
-
-class PromotionRecord(TypedDict, total=False):
-    """One promotion, successful or not. Old records may lack keys that were added later."""
+class CandidateKeys(TypedDict, total=False):
+    """The execution, the candidate, its approval, its smoke test and its copies."""
 
     execution: Annotated[
         str,
@@ -258,138 +236,4 @@ class PromotionRecord(TypedDict, total=False):
         str,
         "The verification of the copies, for example by CRC64NVME",
         WrittenBy("Copy artifacts"),
-    ]
-    model_name: Annotated[
-        str,
-        "The name of the SageMaker model",
-        WrittenBy("Create model"),
-        ReadBy(
-            "Preview promotion, Request approval, Resolve images, Record smoke test failure, Publish promotion, "
-            "endpoint.component, endpoint.state, history.retention, history.rollback, plan.preview, "
-            "source.quality_gate, source.request, Prepare promotion record, history.verification, history.agreement, "
-            "messages.message, messages.overview, endpoint.registry, notifications.register_model"
-        ),
-    ]
-    endpoint_config_name: Annotated[
-        str,
-        "The name of the endpoint config; with a component, also that of its model",
-        WrittenBy("Create endpoint config"),
-        ReadBy(
-            "Preview promotion, Inspect endpoint, Create alarms, Update endpoint, Check endpoint, history.lock, "
-            "endpoint.component, endpoint.state, history.retention, history.rollback, Apply autoscaling, Run smoke "
-            "test, history.verification, plan.preview, history.agreement, notifications.notify_operators"
-        ),
-    ]
-    previous_endpoint_config_name: Annotated[
-        str,
-        "The endpoint config to roll back to; empty for a new endpoint",
-        WrittenBy("Inspect endpoint"),
-        ReadBy(
-            "Create alarms, Update endpoint, Check endpoint, Publish failure, history.lock, history.retention, "
-            "history.agreement"
-        ),
-    ]
-    component: Annotated[
-        dict[str, Any],
-        "InferenceComponent of the settings; empty for an endpoint that hosts its model itself",
-        WrittenBy("Plan copy"),
-        ReadBy(
-            "Preview promotion, Inspect endpoint, Update endpoint, Apply autoscaling, Roll back endpoint, "
-            "endpoint.component, endpoint.target"
-        ),
-    ]
-    previous_component: Annotated[
-        dict[str, Any],
-        "The config of the endpoint, and the specification of the component to roll back to",
-        WrittenBy("Inspect endpoint"),
-        ReadBy("endpoint.component, history.retention"),
-    ]
-    changing: Annotated[
-        bool,
-        "Whether the promotion may have updated the endpoint, so that a failure rolls it back",
-        WrittenBy("Inspect endpoint, Prepare promotion record"),
-        ReadBy("Roll back endpoint, Publish failure, history.rollback"),
-    ]
-    baking_seconds: Annotated[
-        int,
-        "The total wait time of the deployment in seconds, without the start of instances",
-        WrittenBy("Inspect endpoint"),
-        ReadBy(
-            "Update endpoint, Wait for deployment, Record deployment failure, Record smoke test failure, Capture "
-            "failure, Take over endpoint lock, Wait for rollback, history.lock"
-        ),
-    ]
-    images: Annotated[
-        list[str],
-        "The images of the endpoint with their digests",
-        WrittenBy("Resolve images"),
-    ]
-    smoke_test_invocations: Annotated[
-        int,
-        "The number of invocations in the smoke test",
-        WrittenBy("Run smoke test"),
-        ReadBy("messages.message"),
-    ]
-    smoke_test_errors: Annotated[
-        int,
-        "The number of invocations that failed or were too slow",
-        WrittenBy("Run smoke test"),
-        ReadBy("messages.message"),
-    ]
-    smoke_test_p95_latency_ms: Annotated[
-        int,
-        "The p95 latency of the invocations in milliseconds",
-        WrittenBy("Run smoke test"),
-        ReadBy("messages.message, messages.overview"),
-    ]
-    register_into: Annotated[
-        str,
-        "The model package group of this account in which the model is registered, according to the settings; or empty",
-        WrittenBy("Plan copy"),
-        ReadBy("endpoint.registry"),
-    ]
-    status: Annotated[
-        str,
-        "The result of the promotion: Succeeded, Failed, RollbackFailed or Rejected",
-        WrittenBy(
-            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
-        ),
-        ReadBy(
-            "Publish failure, history.retention, history.rollback, history.agreement, notifications.notify_operators,"
-            " messages.overview"
-        ),
-    ]
-    reason: Annotated[
-        str,
-        "The reason for a failure or rejection",
-        WrittenBy(
-            "Prepare promotion record, Prepare failure record, Publish failure, Publish rejection, Publish refusal"
-        ),
-        ReadBy("messages.overview"),
-    ]
-    error: Annotated[
-        str,
-        "The name of the error; only in the event of a failure",
-        WrittenBy("Publish failure, Prepare failure record"),
-    ]
-    summary: Annotated[
-        str,
-        "The text of the email about the promotion; only in events",
-        WrittenBy("Publish failure, Publish rejection, Prepare promotion record, Publish refusal, Request approval"),
-        ReadBy("messages.message"),
-    ]
-    approve_until: Annotated[
-        str,
-        "The end of the time to approve (ISO 8601); only in the event of an approval request",
-        WrittenBy("Request approval"),
-        ReadBy("messages.message"),
-    ]
-    ended_at: Annotated[
-        str,
-        "The end time (ISO 8601)",
-        WrittenBy("Prepare promotion record, Prepare failure record, Publish rejection, Publish refusal"),
-        ReadBy(
-            "Record promotion, Record failure, history.rollback, history.agreement, notifications.notify_operators, "
-            "messages.message, messages.overview"
-        ),
     ]
