@@ -32,7 +32,7 @@ def test_the_zip_file_of_each_function_is_smaller_than_4_mb() -> None:
         for path in sorted(functions)[0].rglob("*"):
             packed.write(path, path.relative_to(functions[0].parent))
 
-    assert len(functions) == 22
+    assert len(functions) == 23
     assert {path.name for path in sorted(functions)[0].iterdir()} >= {"promotion", "schedules", "steps"}
     assert not (sorted(functions)[0] / "command").exists()
     assert 100_000 < len(archive.getvalue()) < 4_000_000

@@ -156,6 +156,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "Autoscaling": are_settings,
     "QualityGate": are_settings,
     "Sources": are_settings,
+    "Tags": are_settings,
     "SmokeTestFunction": are_settings,
     "$schema": are_settings,
     "endpoint": is_function_event,

@@ -25,14 +25,18 @@ def tag(**tags: str) -> list[dict[str, str]]:
 def test_settings_arrive_with_the_live_model(lab: Lab, qa: Stage, application: str) -> None:
     job = lab.train(application, "good")
     first = qa.execution_of(job)
-    configure(qa, application, Autoscaling=AUTOSCALING, Tags=tag(cost="4711"))
+    configure(qa, application, Autoscaling=AUTOSCALING, Tags=tag(cost="4711", pilot="yes"))
 
     preview = qa.promote({"training_job": job, "preview": True}).output
     second = qa.promote({"training_job": job})
+    tagged = tags_of(qa, application, config=True)
+    configure(qa, application, Autoscaling=AUTOSCALING, Tags=tag(cost="4711"))
     third = qa.promote({"training_job": job})
+    fourth = qa.promote({"training_job": job})
 
-    assert first.states[-1] == second.states[-1] == "Promoted", second.cause
-    assert third.states[-1] == "Already live"
+    assert first.states[-1] == second.states[-1] == third.states[-1] == "Promoted", second.cause
+    assert fourth.states[-1] == "Already live"
+    assert tagged == {"cost": "4711", "pilot": "yes", "team": "reviews"}
     assert preview["would_be"] == "promoted"
     assert "would be tested and recorded again with these settings" in preview["why"]
     assert second.output["endpoint_config_name"] == first.output["endpoint_config_name"]

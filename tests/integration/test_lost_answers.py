@@ -109,7 +109,7 @@ def test_an_approval_whose_response_is_lost_is_requested_once(
     pages = ssm.get_paginator("describe_automation_executions").paginate()
     found = [each["AutomationExecutionId"] for page in pages for each in page["AutomationExecutionMetadataList"]]
     executions = [ssm.get_automation_execution(AutomationExecutionId=each)["AutomationExecution"] for each in found]
-    of_ours = [each for each in executions if each["Parameters"]["SourceName"] == [promoted["model_name"]]]
+    of_ours = [each for each in executions if each["Parameters"].get("SourceName") == [promoted["model_name"]]]
     assert [each["AutomationExecutionId"] for each in of_ours] == [waiting["AutomationExecutionId"]]
     signal(production, waiting["AutomationExecutionId"], "Approve", "yes")
     assert automation_ended(production, waiting["AutomationExecutionId"]) == "Success"

@@ -25,7 +25,10 @@ EFFECTS: dict[str, dict[str, str]] = {
         "CreateEndpointConfigFunctionRole": "It creates the config of the candidate. Another role deploys it.",
     },
     "create a model": {"CreateModelFunctionRole": "It creates the model of the candidate."},
-    "pass the serving role": {"CreateModelFunctionRole": "A model has a role of the stage, and no other one."},
+    "pass the serving role": {
+        "CreateModelFunctionRole": "A model has a role of the stage, and no other one.",
+        "CreateEndpointConfigFunctionRole": "An endpoint that hosts inference components has that role, too.",
+    },
     "tag a model": {
         "CreateModelFunctionRole": _TAGS,
         "ResolveImagesFunctionRole": "It tags the model with the digests of the images that its endpoint runs.",

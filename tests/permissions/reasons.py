@@ -173,6 +173,16 @@ GRANTED = [
         ("s3:ListBucket",),
         "A prefix in an upstream bucket requires it. Without it, the denied call is one that has a reason below.",
     ),
+    Unused(
+        "RunSmokeTestFunctionRole Policy0",
+        ("lambda:InvokeFunction",),
+        "An alias or a version of a team's function requires it. The tests invoke the function without one.",
+    ),
+    Unused(
+        "people.yaml Viewer",
+        ("logs:StartQuery", "logs:GetQueryResults"),
+        "The saved queries read the log of the functions. Viewers query those of the executions and endpoints as well.",
+    ),
 ]
 
 DENIED = [
@@ -335,5 +345,12 @@ DENIED = [
         "*:role/t????????????-STAGE",
         "no identity-based policy",
         "An application that has a settings parameter but no serving role.",
+    ),
+    Provoked(
+        "ResolveCandidateFunctionRole",
+        "kms:Decrypt",
+        "*:key/ID",
+        "no resource-based policy",
+        "Settings that are encrypted with a key that does not permit the stage.",
     ),
 ]

@@ -3,7 +3,7 @@
 Sources: "Alarm evaluation" (alarm-evaluation) and "Configuring how CloudWatch alarms treat missing data"
 (alarms-and-missing-data) in the CloudWatch user guide. The embedded AWS's pace sets the length of a minute. Composite
 alarms are not evaluated; SetAlarmState sets their state. That of any other alarm lasts until its next evaluation
-(API_SetAlarmState).
+(API_SetAlarmState). Actions that execute scaling policies do nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ INSUFFICIENT = "INSUFFICIENT_DATA"
 _STATE = ("state_reason", "state_reason_data", "state_updated_timestamp", "state_value", "history")
 # CloudWatch retrieves more data points than an alarm evaluates: in the guide, 5 for an alarm that evaluates 3.
 _FURTHER_PERIODS = 2
+_SNS, _SCALING = "arn:aws:sns:", "arn:aws:autoscaling:"
 _COMPARISONS = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,
@@ -122,7 +123,7 @@ def _check(alarm: Alarm) -> None:
             raise CannotEvaluateError(f"has the comparison operator {alarm.comparison_operator}")
         if alarm.datapoints_to_alarm not in (None, alarm.evaluation_periods):
             raise CannotEvaluateError("has a value of DatapointsToAlarm other than EvaluationPeriods")
-        if unsupported := [action for action in actions if not action.startswith("arn:aws:sns:")]:
+        if unsupported := [action for action in actions if not action.startswith((_SNS, _SCALING))]:
             raise CannotEvaluateError(f"has the action {unsupported[0]}")
     except CannotEvaluateError as error:
         raise ValidationError(f"The embedded CloudWatch cannot evaluate the alarm {alarm.name}: it {error}.") from error
@@ -174,7 +175,7 @@ def _change(alarm: Alarm, account: str, state: str, points: list[float]) -> None
         "OldStateValue": old,
     }
     actions = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions, INSUFFICIENT: alarm.insufficient_data_actions}
-    for topic in actions[state]:
+    for topic in [action for action in actions[state] if action.startswith(_SNS)]:
         _background.run(_publish, alarm, topic, f'{state}: "{alarm.name}"', json.dumps(message, indent=2))
 
 

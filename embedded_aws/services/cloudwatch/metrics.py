@@ -34,6 +34,7 @@ REPORTED = {
         "Invocation5XXErrors",
         "InvocationModelErrors",
         "ModelLatency",
+        "NoCapacityInvocationFailures",
         "OverheadLatency",
     },
     "AWS/States": {

@@ -54,5 +54,14 @@ def report(
     metrics.put(endpoint.account, endpoint.region, "AWS/SageMaker", data)
 
 
+def report_no_capacity(endpoint: Endpoint, component: str) -> None:
+    """Put the metric of an invocation of an inference component that has no copy to serve it.
+
+    "Scale an endpoint to zero instances" (endpoint-auto-scaling-zero-instances.html) evaluates it by component.
+    """
+    datum = {"MetricName": "NoCapacityInvocationFailures", "Value": 1.0, "Unit": "None"}
+    metrics.put(endpoint.account, endpoint.region, "AWS/SageMaker", [datum | {"Dimensions": of_component(component)}])
+
+
 def _dimensions(**values: str) -> Dimensions:
     return [{"Name": name, "Value": value} for name, value in values.items()]

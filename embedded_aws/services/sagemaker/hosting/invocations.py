@@ -133,7 +133,8 @@ def _invoke_endpoint_with_response_stream(response: SageMakerRuntimeResponse) ->
     with ExitStack() as use:
         if endpoint.hosts_components or component:
             serving = _serving_component(endpoint, component)
-            variant, name = _with_capacity(use.enter_context(serving.variant())), serving.variant_name or ""
+            found = use.enter_context(serving.variant())
+            variant, name = _with_capacity(endpoint, component, found), serving.variant_name or ""
         else:
             variant = _found(use.enter_context(endpoint.variant(target)), endpoint, target)
             name = variant.name
@@ -315,7 +316,7 @@ def _invoke_component(endpoint: Endpoint, request: Request, received: float, nam
     serving = _serving_component(endpoint, name)
     with serving.variant() as variant:
         dimensions = [invocation_metrics.of_component(name)]
-        answer = _answer(endpoint, _with_capacity(variant), request, received, dimensions)
+        answer = _answer(endpoint, _with_capacity(endpoint, name, variant), request, received, dimensions)
         return answer, serving.variant_name or ""
 
 
@@ -373,8 +374,9 @@ def _serving_component(endpoint: Endpoint, name: str) -> components.Component:
     return found[component.base.lower()] if component.base else component
 
 
-def _with_capacity(variant: Variant | None) -> Variant:
+def _with_capacity(endpoint: Endpoint, component: str, variant: Variant | None) -> Variant:
     if variant is None:
+        invocation_metrics.report_no_capacity(endpoint, component)
         raise _invalid(
             "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
             "in-progress (if configured) or try to increase the capacity by invoking "

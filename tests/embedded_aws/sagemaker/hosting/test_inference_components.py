@@ -269,6 +269,7 @@ def test_copies_scale_to_zero_and_back_with_the_instances(host: Host) -> None:
     assert host.describe()["ProductionVariants"][0]["CurrentInstanceCount"] == 0
     with pytest.raises(ClientError, match="Inference Component has no capacity to process this request"):
         host.ask()
+    assert host.metric("NoCapacityInvocationFailures", InferenceComponentName=host.name)["Sum"] == 1
     host.sagemaker.update_inference_component_runtime_config(
         InferenceComponentName=host.name, DesiredRuntimeConfig={"CopyCount": 1}
     )
