@@ -117,16 +117,18 @@ class Scene:
             arn = wait_until(lambda: next(iter(self.qa.executions_with(job)), None), "the execution")
             wait_until(lambda: True if "Check endpoint" in self.qa.states(arn) else None, "the deployment")
             if outcome == "alarm fires":
-                self.ring()
+                wait_until(lambda: self.ring(arn), "the end of the deployment")
                 return self.qa.execution_of(job)
             self.qa.client("stepfunctions").stop_execution(executionArn=arn)
             return self.qa.execution_of(arn)
         return self.qa.execution_of(job)
 
-    def ring(self) -> None:
+    def ring(self, execution: str) -> bool | None:
+        """Set off the alarm, whose state lasts until its next evaluation; return whether the deployment has ended."""
         self.qa.client("cloudwatch").set_alarm_state(
             AlarmName=f"{self.name}-5xx-rate", StateValue="ALARM", StateReason="a test"
         )
+        return "Roll back endpoint" in self.qa.states(execution) or None
 
     def world(self) -> dict[str, Any]:
         """Return the resources of the application, without generated names and times."""
