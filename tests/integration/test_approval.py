@@ -17,6 +17,7 @@ from tests.support.monitor import invoke_watch
 from tests.support.world import PRODUCTION, Lab, Stage
 
 RUNBOOK = "model-promotion-production"
+DASHBOARD = "model-promotion-dashboard"
 
 
 @pytest.fixture
@@ -42,6 +43,8 @@ def test_an_approved_model_reaches_production(in_qa: dict[str, Any], production:
     assert live["source_arn"] == in_qa["source_arn"]
     assert live["digest"] == in_qa["model_digest"]
     assert automation_ended(production, waiting["AutomationExecutionId"]) == "Success"
+    shown = production.client("lambda").invoke(FunctionName=f"{DASHBOARD}-of-production", Payload=b"{}")
+    assert f"[{live['model_name']}](https://" in json.load(shown["Payload"])["markdown"]
 
 
 def test_what_the_approver_reads_names_the_candidate(
