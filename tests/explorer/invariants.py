@@ -167,7 +167,9 @@ def _needed(step: Step) -> Iterator[tuple[str, str]]:
             yield f"the journal of {endpoint}", lock["promotion"]["previous_endpoint_config_name"]
     for execution in step.after.executions:
         promotion: dict[str, Any] | None = execution.variable("promotion")
-        if promotion and "endpoint_config_name" in promotion and not execution.variable("is_recovery"):
+        # The record of a recovery is that of the dead promotion, whose config it does not deploy.
+        is_own = promotion is not None and _short(promotion["execution"]) == execution.name
+        if promotion and is_own and "endpoint_config_name" in promotion:
             yield execution.name, promotion["endpoint_config_name"]
 
 
