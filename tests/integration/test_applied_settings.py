@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from embedded_aws.services.stepfunctions import api as step_functions
+from tests.support.components import NEEDS
 from tests.support.scaling import POLICY
 from tests.support.settings import configure, register
 from tests.support.world import Lab, Stage
@@ -67,10 +70,13 @@ def test_the_tags_of_the_candidate_and_of_the_settings_are_kept_current(lab: Lab
     assert tags_of(qa, application) == {"cost": "4712", "team": "search", "owner": "people"}
 
 
-def test_an_interrupted_promotion_leaves_the_tags_as_they_were(lab: Lab, qa: Stage, application: str) -> None:
-    register(qa, application, Tags=tag(cost="4711"))
+@pytest.mark.parametrize("serving", [{}, {"InferenceComponent": {"ComputeResourceRequirements": NEEDS}}], ids=str)
+def test_an_interrupted_promotion_leaves_the_tags_as_they_were(
+    lab: Lab, qa: Stage, application: str, serving: dict[str, Any]
+) -> None:
+    register(qa, application, Tags=tag(cost="4711"), **serving)
     assert qa.execution_of(lab.train(application, "first")).states[-1] == "Promoted"
-    configure(qa, application, Tags=tag(cost="4712", new="x"))
+    configure(qa, application, Tags=tag(cost="4712", new="x"), **serving)
     applied: list[Any] = []
 
     def stop_when_applied(execution: Any, state: str) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from promotion.aws.aws_errors import Meaning, as_transient, meaning, message
-from promotion.endpoint import autoscaling, scalable_targets
+from promotion.endpoint import rollback, scalable_targets
 from promotion.endpoint.model import tag_list
 from promotion.endpoint.sagemaker import describe_endpoint_config
 from promotion.endpoint.scalable_targets import Change
 from promotion.endpoint.state import BUSY, RollbackStep
-from promotion.endpoint.target import Target
+from promotion.endpoint.target import Target, describe
 from promotion.errors import EndpointBusyError, PromotionRefusedError
 from promotion.naming import VARIANT
 from promotion.record import PromotionRecord
@@ -229,52 +229,37 @@ def _of_endpoint(target: Target, record: PromotionRecord) -> RollbackStep:
 
 
 def take_step(sagemaker: Any, scaling: Any, target: Target, record: PromotionRecord, change: Change) -> RollbackStep:
-    """Take the next step of the rollback of a component, its endpoint and its autoscaling, and return it.
+    """Take the next step of the rollback of a component, its endpoint, their autoscaling and tags, and return it.
 
-    Raise ClientError if AWS denies a request, because a recovery can continue once the permission is granted.
+    Raise PromotionRefusedError or ClientError as `rollback.take_step`.
     """
     name, was = record["endpoint"], record["previous_component"]
     step, former = rollback_step(target, record), was.get("specification")
     is_restored = former is None if target.component is None else _model_of(target) == (former or {}).get("ModelName")
-    try:
+    is_of_endpoint = target.component is None or is_restored
+
+    def take() -> RollbackStep:
         match step.step:
-            case "update" if is_restored:
+            case "update" if is_of_endpoint:
                 sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=was["endpoint_config"])
             case "update":
                 sagemaker.update_inference_component(InferenceComponentName=name, Specification=former)
-            case "delete" if target.component is None:
+            case "delete" if is_of_endpoint:
                 sagemaker.delete_endpoint(EndpointName=name)
             case "delete":
                 scalable_targets.deregister_unknown(scaling, name, target.description, change.previous)
                 sagemaker.delete_inference_component(InferenceComponentName=name)
             case "rolled_back":
-                return _restore_targets(sagemaker, scaling, target, change)
-    except ClientError as error:
-        match meaning(error):
-            case Meaning.BUSY:
-                return RollbackStep("wait", f"The inference component {name} is being changed.")
-            case Meaning.NOT_FOUND if step.step == "delete":
-                return RollbackStep("wait", f"The inference component {name} no longer exists.")
-            case Meaning.NOT_FOUND:
-                return RollbackStep("failed", f"The inference component {name} was not rolled back. {message(error)}")
-            case _:
-                raise
-    return step
+                return rollback.with_targets_and_tags(sagemaker, scaling, target.description, target.endpoint, change)
+        return step
+
+    def exists() -> bool:
+        now = describe(sagemaker, record)
+        return (now.endpoint if is_of_endpoint else now.component) is not None
+
+    what = f"endpoint {name}" if is_of_endpoint else f"inference component {name}"
+    return rollback.taken(take, step, what, "its state before the promotion", exists)
 
 
 def _model_of(target: Target) -> str | None:
     return ((target.component or {}).get("Specification") or {}).get("ModelName")
-
-
-def _restore_targets(sagemaker: Any, scaling: Any, target: Target, change: Change) -> RollbackStep:
-    """Restore the scaling of a component that is as it was before. The next step verifies it."""
-    if target.description is None:
-        return RollbackStep("rolled_back")
-    actual = scalable_targets.read(scaling, change.config, target.description)
-    targets = scalable_targets.to_restore(sagemaker, actual, change)
-    if autoscaling.are_equivalent(actual, targets):
-        return RollbackStep("rolled_back")
-    scalable_targets.apply(scaling, actual, targets)
-    return RollbackStep(
-        "wait", f"The autoscaling of the inference component {target.component_name} is being restored."
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -24,7 +25,8 @@ def take_step(sagemaker: Any, scaling: Any, endpoint: str, change: Change) -> Ro
     requested, previous = change.config, change.previous_config
     description = describe_endpoint(sagemaker, endpoint)
     step = state.rollback_step(description, requested, previous)
-    try:
+
+    def take() -> RollbackStep:
         match step.step:
             case "update" if description and previous:
                 _update(sagemaker, scaling, description, previous)
@@ -32,10 +34,27 @@ def take_step(sagemaker: Any, scaling: Any, endpoint: str, change: Change) -> Ro
                 scalable_targets.deregister_unknown(scaling, endpoint, description, change.previous)
                 sagemaker.delete_endpoint(EndpointName=endpoint)
             case "rolled_back":
-                return _restore_targets(sagemaker, scaling, endpoint, description, change)
+                if description is None:
+                    scalable_targets.deregister_unknown(scaling, endpoint, description, change.previous)
+                return with_targets_and_tags(sagemaker, scaling, description, description, change)
             case "failed":
                 more = scalable_targets.restore_missing(scaling, sagemaker, endpoint, description, change)
                 return dataclasses.replace(step, reason=step.reason + more)
+        return step
+
+    goal = f"the endpoint config {previous}" if previous else "its state before the promotion"
+    return taken(take, step, f"endpoint {endpoint}", goal, lambda: describe_endpoint(sagemaker, endpoint) is not None)
+
+
+def taken(
+    take: Callable[[], RollbackStep], step: RollbackStep, what: str, goal: str, exists: Callable[[], bool]
+) -> RollbackStep:
+    """Return what `take` returns when it takes `step`, or what an error of AWS means for it.
+
+    `what` is the resource, and `goal` what it is rolled back to; `exists` returns whether the resource still does.
+    """
+    try:
+        return take()
     except PromotionRefusedError as error:
         if isinstance(error.__cause__, ClientError) and meaning(error.__cause__) is Meaning.DENIED:
             raise
@@ -43,20 +62,17 @@ def take_step(sagemaker: Any, scaling: Any, endpoint: str, change: Change) -> Ro
     except ClientError as error:
         match meaning(error):
             case Meaning.BUSY:
-                return RollbackStep("wait", f"The endpoint {endpoint} is being updated.")
+                return RollbackStep("wait", f"The {what} is being updated.")
             case Meaning.NOT_FOUND if step.step == "delete":
-                return RollbackStep("wait", f"The endpoint {endpoint} no longer exists.")
-            case Meaning.DENIED if step.step == "delete" and describe_endpoint(sagemaker, endpoint) is None:
+                return RollbackStep("wait", f"The {what} no longer exists.")
+            case Meaning.DENIED if step.step == "delete" and not exists():
                 # The SDK repeated a deletion whose response was lost. What does not exist has no tags that permit it.
-                return RollbackStep("wait", f"The endpoint {endpoint} no longer exists.")
+                return RollbackStep("wait", f"The {what} no longer exists.")
             case Meaning.NOT_FOUND:
-                target = f"the endpoint config {previous}" if previous else "its state before the promotion"
-                reason = f"The endpoint {endpoint} could not be rolled back to {target}. {message(error)}"
-                return RollbackStep("failed", reason)
+                return RollbackStep("failed", f"The {what} could not be rolled back to {goal}. {message(error)}")
             case _:
                 # After a permission was granted or a quota was raised, the recovery can continue.
                 raise
-    return step
 
 
 def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous: str) -> None:
@@ -70,18 +86,24 @@ def _update(sagemaker: Any, scaling: Any, description: dict[str, Any], previous:
     )
 
 
-def _restore_targets(
-    sagemaker: Any, scaling: Any, endpoint: str, description: dict[str, Any] | None, change: Change
+def with_targets_and_tags(
+    sagemaker: Any,
+    scaling: Any,
+    description: dict[str, Any] | None,
+    endpoint: dict[str, Any] | None,
+    change: Change,
 ) -> RollbackStep:
-    """Restore the targets of an endpoint that has its previous config, which the next step verifies, and its tags."""
-    if description is None:
-        scalable_targets.deregister_unknown(scaling, endpoint, description, change.previous)
-        return RollbackStep("rolled_back")
-    actual = scalable_targets.read(scaling, endpoint, description)
-    targets = scalable_targets.to_restore(sagemaker, actual, change)
-    if autoscaling.are_equivalent(actual, targets):
-        if change.tags:
-            tagging.restore(sagemaker, description["EndpointArn"], change.tags)
-        return RollbackStep("rolled_back")
-    scalable_targets.apply(scaling, actual, targets)
-    return RollbackStep("wait", f"The autoscaling of the endpoint {endpoint} is being restored.")
+    """Restore the targets of what is deployed as before, which the next step verifies, and the tags of its endpoint.
+
+    `description` is that of an endpoint or of a component (of `target`), and `endpoint` the DescribeEndpoint response.
+    Each is None if it does not exist.
+    """
+    if description:
+        actual = scalable_targets.read(scaling, description["EndpointName"], description)
+        targets = scalable_targets.to_restore(sagemaker, actual, change)
+        if not autoscaling.are_equivalent(actual, targets):
+            scalable_targets.apply(scaling, actual, targets)
+            return RollbackStep("wait", f"The autoscaling of {description['EndpointName']} is being restored.")
+    if endpoint and change.tags:
+        tagging.restore(sagemaker, endpoint["EndpointArn"], change.tags)
+    return RollbackStep("rolled_back")

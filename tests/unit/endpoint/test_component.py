@@ -311,6 +311,21 @@ def test_a_rollback_goes_on_after_a_refusal(refusal: ClientError, step: str) -> 
     assert component.take_step(sagemaker, Scaling(), target_of(sagemaker), record(), change).step == step
 
 
+@pytest.mark.parametrize("gone", ["component", "endpoint"])
+def test_a_repeated_deletion_of_what_is_gone_is_not_taken_for_a_missing_permission(gone: str) -> None:
+    """The tag that permits the deletion is gone, too, when the SDK repeats a call whose response was lost."""
+    sagemaker = SageMaker(NEW if gone == "component" else None, config=NEW)
+    found = target_of(sagemaker)
+    setattr(sagemaker, gone, None)
+    sagemaker.refusal = client_error("AccessDeniedException")
+
+    taken = component.take_step(sagemaker, Scaling(), found, FIRST, Change([], [], None, NEW))
+
+    assert [name.startswith("delete_") for name, _ in sagemaker.requests] == [True]
+    assert taken.step == "wait"
+    assert "no longer exists" in taken.reason
+
+
 def test_a_rollback_that_is_denied_can_be_continued_by_a_recovery() -> None:
     sagemaker = SageMaker(NEW, refusal=client_error("AccessDeniedException"))
 
