@@ -108,7 +108,7 @@ def waking(policies: list[dict[str, Any]]) -> str | None:
 
     Target tracking has no metrics of a component without copies (endpoint-auto-scaling-zero-instances.html).
     """
-    return next((str(policy["PolicyName"]) for policy in policies if policy["PolicyType"] == "StepScaling"), None)
+    return next((str(policy["PolicyName"]) for policy in policies if policy["PolicyType"] == STEP), None)
 
 
 def resource_id(endpoint: str, variant: str) -> str:

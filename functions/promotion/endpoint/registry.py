@@ -12,17 +12,8 @@ from typing import Any
 from promotion.aws import service_model
 from promotion.errors import InvalidRequestError
 from promotion.record import PromotionRecord
+from promotion.source.model_package import CARRIED_FROM_PACKAGE_CONTAINER
 
-# The members of a model's container that a model package has, too: ContainerDefinition and
-# ModelPackageContainerDefinition in botocore's sagemaker model.
-_CARRIED = (
-    "AdditionalModelDataSources",
-    "ContainerHostname",
-    "Environment",
-    "Image",
-    "ModelDataSource",
-    "ModelDataUrl",
-)
 _NEWEST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
 
 
@@ -50,7 +41,10 @@ def request(record: PromotionRecord, containers: list[dict[str, Any]]) -> dict[s
     The version is approved, because its model is live in the stage. It has no tag of this project, so that no stage
     promotes it. Assumed: SageMaker compares a ClientToken with those of earlier requests.
     """
-    carried = [{key: value for key, value in each.items() if key in _CARRIED and value} for each in containers]
+    carried = [
+        {key: value for key, value in each.items() if key in CARRIED_FROM_PACKAGE_CONTAINER and value}
+        for each in containers
+    ]
     return {
         "ModelPackageGroupName": record["register_into"],
         "ModelPackageDescription": _description(record),

@@ -101,29 +101,23 @@ def _of_concurrency(settings: dict[str, Any], serverless: dict[str, Any]) -> Ite
 def _wakes(settings: dict[str, Any]) -> bool:
     """Return whether something may start the first instance of an asynchronous endpoint.
 
-    Someone else may have an alarm for a step scaling policy that has none in the settings.
+    The settings have no alarms: that of a step scaling policy is someone else's.
     """
-    alarmed = {alarm["PolicyName"] for alarm in settings.get("Alarms", [])}
     return (
         any(metric.get("MetricName") in BACKLOG for _, metric in _metrics(settings))
         or any(
             action.get("ScalableTargetAction", {}).get("MinCapacity", 0)
             for action in settings.get("ScheduledActions", [])
         )
-        or any(
-            policy["PolicyType"] == autoscaling.STEP and policy["PolicyName"] not in alarmed
-            for policy in settings.get("ScalingPolicies", [])
-        )
+        or any(policy["PolicyType"] == autoscaling.STEP for policy in settings.get("ScalingPolicies", []))
     )
 
 
 def _metrics(settings: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the path and the content of each metric with dimensions in policies and alarms: {"MetricName", …}."""
+    """Yield the path and the content of each metric with dimensions in policies: {"MetricName", …}."""
     for index, policy in enumerate(settings.get("ScalingPolicies", [])):
         tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
         custom, path = tracking.get("CustomizedMetricSpecification", {}), f"Autoscaling.ScalingPolicies[{index}]"
         for metric in (custom, *(each.get("MetricStat", {}).get("Metric", {}) for each in custom.get("Metrics", []))):
             if "MetricName" in metric:
                 yield path, metric
-    for index, alarm in enumerate(settings.get("Alarms", [])):
-        yield f"Autoscaling.Alarms[{index}]", alarm
