@@ -52,3 +52,10 @@ def copying(stacks: EmbeddedAws) -> Iterator[Stage]:
     stage = Stage("qa", QA)
     with deployed_with(stage, ImageCopy="true"):
         yield stage
+
+
+@pytest.fixture
+def observable_deployments(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a pace at which a deployment starts soon, and its baking period is long enough to be observed."""
+    monkeypatch.setattr(stacks.pace, "endpoint_change", 0.3)
+    monkeypatch.setattr(stacks.pace, "guardrail_wait", 8.0)

@@ -11,18 +11,20 @@ import copy
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
+from tests.support.rows import at_once
 from tests.support.scaling import POLICY
 from tests.support.settings import register
 from tests.support.waiting import wait_until
 from tests.support.world import CANNOT_LOAD, DEV_BUCKET, ECHO_LABEL, SLOW, Execution, Lab, Stage
+
+pytestmark = pytest.mark.usefixtures("observable_deployments")
 
 # A serverless endpoint takes an image of another account only from AWS itself.
 AWS_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
@@ -310,20 +312,6 @@ def volume_key(qa: Stage) -> str:
     return str(qa.client("kms").create_key(Description="volumes")["KeyMetadata"]["Arn"])
 
 
-@pytest.fixture(autouse=True)
-def pace(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a pace at which a deployment starts soon, and its baking period is long enough to be observed."""
-    monkeypatch.setattr(stacks.pace, "endpoint_change", 0.3)
-    monkeypatch.setattr(stacks.pace, "guardrail_wait", 8.0)
-
-
-def at_once(go: Callable[[str], Any], names: Iterator[str]) -> dict[str, Any]:
-    """Run two rows at a time. More would require more function processes, which take long to start."""
-    with ThreadPoolExecutor(2) as pool:
-        going = {name: pool.submit(go, name) for name in names}
-        return {name: future.result() for name, future in going.items()}
-
-
 def test_an_endpoint_of_every_kind_is_created_or_nothing_remains(
     lab: Lab, qa: Stage, application: str, volume_key: str, subtests: pytest.Subtests
 ) -> None:
@@ -335,7 +323,7 @@ def test_an_endpoint_of_every_kind_is_created_or_nothing_remains(
         scenes[name].with_settings(settings[name])
         return scenes[name].promote("first", FIRST[name].outcome)
 
-    for name, execution in at_once(go, iter(FIRST)).items():
+    for name, execution in at_once(go, FIRST).items():
         with subtests.test(name):
             scene, outcome = scenes[name], FIRST[name].outcome
             model = execution.output["model_name"] if outcome == "success" else None
@@ -402,7 +390,7 @@ def test_an_endpoint_of_every_kind_is_updated_or_unchanged(
             wait_until(lambda: True if scene.is_in_alarm() else None, "the alarm")
             return first, scene.promote("second", row.outcome)
 
-    for name, (first, second) in at_once(go, iter(UPDATES)).items():
+    for name, (first, second) in at_once(go, UPDATES).items():
         with subtests.test(name):
             scene, row = scenes[name], UPDATES[name]
             succeeded = row.outcome == "success"

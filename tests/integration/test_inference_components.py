@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from embedded_aws.aws import EmbeddedAws
 from tests.support.components import NEEDS, components, copies, host, scale, serve, settled
 from tests.support.monitor import invoke_watch
+from tests.support.rows import at_once
 from tests.support.settings import register
 from tests.support.waiting import wait_until
 from tests.support.world import CANNOT_LOAD, ECHO_LABEL, SLOW, Execution, Lab, Stage
+
+pytestmark = pytest.mark.usefixtures("observable_deployments")
 
 COMPONENT: dict[str, Any] = {"InferenceComponent": {"ComputeResourceRequirements": NEEDS}}
 TWO = {"InferenceComponent": {"ComputeResourceRequirements": NEEDS, "CopyCount": 2}}
@@ -209,20 +209,6 @@ class Scene:
         return json.loads(response["Body"].read())
 
 
-@pytest.fixture(autouse=True)
-def pace(stacks: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a pace at which a deployment starts soon, and its baking period is long enough to be observed."""
-    monkeypatch.setattr(stacks.pace, "endpoint_change", 0.3)
-    monkeypatch.setattr(stacks.pace, "guardrail_wait", 8.0)
-
-
-def at_once(go: Callable[[str], Any], names: Iterator[str]) -> dict[str, Any]:
-    """Run two rows at a time. More would require more function processes, which take long to start."""
-    with ThreadPoolExecutor(2) as pool:
-        going = {name: pool.submit(go, name) for name in names}
-        return {name: future.result() for name, future in going.items()}
-
-
 def test_a_component_is_created_with_its_endpoint_or_nothing_remains(
     lab: Lab, qa: Stage, application: str, subtests: pytest.Subtests
 ) -> None:
@@ -232,7 +218,7 @@ def test_a_component_is_created_with_its_endpoint_or_nothing_remains(
         scenes[name].with_settings(FIRST[name].settings)
         return scenes[name].promote("first", FIRST[name].outcome)
 
-    for name, execution in at_once(go, iter(FIRST)).items():
+    for name, execution in at_once(go, FIRST).items():
         with subtests.test(name):
             scene, row = scenes[name], FIRST[name]
             model = execution.output["model_name"] if row.outcome == "success" else None
@@ -258,7 +244,7 @@ def test_a_component_is_updated_or_unchanged(lab: Lab, qa: Stage, application: s
             scale(qa, scene.name, row.scaled_to)
         return first, scene.promote("second", row.outcome)
 
-    for name, (first, second) in at_once(go, iter(UPDATES)).items():
+    for name, (first, second) in at_once(go, UPDATES).items():
         with subtests.test(name):
             scene, row = scenes[name], UPDATES[name]
             assert second.error == ERRORS.get(row.outcome), second.cause

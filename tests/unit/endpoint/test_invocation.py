@@ -1,6 +1,5 @@
 import io
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,25 +10,14 @@ from promotion.endpoint import invocation
 from promotion.endpoint.smoke_test import validated
 from tests.support.s3_faults import client_error
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 OUT, FAILED = "s3://stage/answers/1.out", "s3://stage/failures/1-error.out"
 
 
 def case(**members: Any) -> dict[str, Any]:
     given = {"name": "one", "body": {}, "expect": "`true`", **members}
     return dict(validated({"cases": [given]}, "a test")["cases"][0])
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that advances only during time.sleep."""
-    now = [1000.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", sleep)
-    return now
 
 
 class Runtime:

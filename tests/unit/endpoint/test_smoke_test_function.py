@@ -1,6 +1,5 @@
 import io
 import json
-import time
 from typing import Any
 
 import pytest
@@ -13,24 +12,13 @@ from promotion.record import PromotionRecord
 from promotion.stage import Stage
 from tests.support.s3_faults import client_error
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 ARN = "arn:aws:lambda:eu-west-1:222222222222:function:reviews-qa-smoke-test"
 RECORD = PromotionRecord(
     application="reviews", stage="qa", endpoint="reviews-qa", model_name="m", digest="d", approved_by="a person"
 )
 STAGE = Stage("qa", "222222222222", "eu-west-1", "bucket", "111111111111")
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that advances only during time.sleep."""
-    now = [1000.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", sleep)
-    return now
 
 
 class Function:
