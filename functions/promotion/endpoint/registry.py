@@ -39,7 +39,8 @@ def request(record: PromotionRecord, containers: list[dict[str, Any]]) -> dict[s
     """Return the request of CreateModelPackage for a promotion; `containers` are those of its model.
 
     The version is approved, because its model is live in the stage. It has no tag of this project, so that no stage
-    promotes it. Assumed: SageMaker compares a ClientToken with those of earlier requests.
+    promotes it. Assumed: SageMaker compares a ClientToken with those of earlier requests, and requires no permission of
+    the caller for the image and the artifacts.
     """
     carried = [
         {key: value for key, value in each.items() if key in CARRIED_FROM_PACKAGE_CONTAINER and value}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -139,3 +140,38 @@ def tags_of_sagemaker(account: Account) -> str:
     arn = _package(account).rpartition("/")[0].replace(":model-package/", ":model-package-group/")
     tags = [{"Key": "sagemaker:probe", "Value": "1"}]
     return error_of(lambda: account.client("sagemaker").add_tags(ResourceArn=arn, Tags=tags))
+
+
+@probe(
+    "CreateModelPackage with the ClientToken of an earlier request returns its version instead of another one",
+    documented="SageMaker API reference, CreateModelPackage (ClientToken: a unique token that guarantees that the call "
+    "is idempotent); the answer assumed: functions/promotion/endpoint/registry.py",
+    believed="the same version",
+)
+def a_repeated_token_of_a_package(account: Account) -> str:
+    """Create a version twice with the same token."""
+    token = str(uuid.uuid4())
+    first, second = (_package(account, ClientToken=token) for _ in range(2))
+    return "the same version" if first == second else "another version"
+
+
+@probe(
+    "A role that may only create model packages registers a version of an image and of artifacts that it cannot read",
+    documented="not documented; assumed: functions/promotion/endpoint/registry.py",
+    believed="accepted",
+)
+def a_package_of_artifacts_that_the_caller_cannot_read(account: Account) -> str:
+    """Create a version with a role that has no permission for S3 and ECR."""
+    group, bucket = _package(account).split("/")[1], account.bucket("packages")
+    account.client("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=archive({"label.txt": b"one"}))
+    role = account.role("registers", [allow("sagemaker:CreateModelPackage")])
+    sagemaker = account.client("sagemaker", account.session_of(role))
+    container = {"Image": image(account.region), "ModelDataUrl": f"s3://{bucket}/model.tar.gz"}
+
+    def register() -> None:
+        arn = sagemaker.create_model_package(
+            ModelPackageGroupName=group, InferenceSpecification={"Containers": [container]}
+        )["ModelPackageArn"]
+        account.ledger.add("sagemaker", "delete_model_package", ModelPackageName=arn)
+
+    return error_of(lambda: account.settling(register, "AccessDenied"))
