@@ -22,7 +22,9 @@ from embedded_aws.kernel import accounts, caches, offerings, transport
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.quotas import Limiter, Quotas
-from embedded_aws.services import application_autoscaling, dynamodb, ecr, iam, logs, sns, unchanged
+from embedded_aws.services import dynamodb, ecr, iam, logs, sns, unchanged
+from embedded_aws.services.application_autoscaling import api as application_autoscaling
+from embedded_aws.services.application_autoscaling import permissions as application_autoscaling_permissions
 from embedded_aws.services.cloudformation import api as cloudformation
 from embedded_aws.services.cloudformation import permissions as cloudformation_permissions
 from embedded_aws.services.cloudwatch import alarms, metrics
@@ -79,7 +81,7 @@ PERMISSIONS = (
     ssm_permissions.PERMISSIONS,
     sns.PERMISSIONS,
     sagemaker_permissions.PERMISSIONS,
-    application_autoscaling.PERMISSIONS,
+    application_autoscaling_permissions.PERMISSIONS,
     cloudwatch_permissions.PERMISSIONS,
     cloudformation_permissions.PERMISSIONS,
     unchanged.PERMISSIONS,

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws.aws import EmbeddedAws
 from embedded_aws.kernel.background import Background
-from embedded_aws.services import application_autoscaling
+from embedded_aws.services.application_autoscaling import api as application_autoscaling
 from tests.embedded_aws.support.customers import QA, as_role, make_role
 from tests.embedded_aws.support.sagemaker_account import VARIANT, Account
 from tests.support.waiting import wait_for

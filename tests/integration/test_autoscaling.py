@@ -7,7 +7,7 @@ import pytest
 
 from docs import overhead
 from embedded_aws.aws import EmbeddedAws
-from embedded_aws.services import application_autoscaling
+from embedded_aws.services.application_autoscaling import api as application_autoscaling
 from embedded_aws.services.stepfunctions import api as step_functions
 from tests.linter import Project
 from tests.support.scaling import NIGHT, POLICY

@@ -10,10 +10,8 @@ import copy
 import datetime
 import json
 import logging
-import pickle
 import threading
 import uuid
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, override
 
@@ -33,7 +31,6 @@ from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.evaluation_details import ExecutionDetails
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
-from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, ProgramError, ProgramTimedOut
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
@@ -45,19 +42,11 @@ from embedded_aws.kernel.host import Host
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.services.cloudwatch import metrics
 from embedded_aws.services.events import api as events
-from embedded_aws.services.stepfunctions import definitions, integrations, language
+from embedded_aws.services.stepfunctions import definitions, history, integrations, language
 
 # A larger event omits the input, then the output. Source:
 # https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 _MOST_EVENT_BYTES = 248 * 1024
-_ENDS = frozenset(
-    {
-        HistoryEventType.ExecutionSucceeded,
-        HistoryEventType.ExecutionFailed,
-        HistoryEventType.ExecutionAborted,
-        HistoryEventType.ExecutionTimedOut,
-    }
-)
 _HISTORY_PAGE = 100
 _METRICS = {
     ExecutionStatus.RUNNING: "ExecutionsStarted",
@@ -69,17 +58,16 @@ _METRICS = {
 
 patches = Patches("5.2.5")
 _starting = threading.Lock()
-_watchers: list[Callable[[Execution, str], None]] = []
 
 
 @contextlib.contextmanager
 def watched(watch: Callable[[Execution, str], None]) -> Iterator[None]:
     """Call `watch` with the execution and the name of each state that is entered, before the state runs."""
-    _watchers.append(watch)
+    history.watchers.append(watch)
     try:
         yield
     finally:
-        _watchers.remove(watch)
+        history.watchers.remove(watch)
 
 
 def install(host: Host) -> None:
@@ -94,50 +82,13 @@ def install(host: Host) -> None:
     host.exits.callback(_abandon_executions)
 
 
-class _History(EventManager):
-    """The events of an execution. Events that its threads add after the last one are ignored.
-
-    After the last one they are kept compressed. Otherwise those of one promotion would take 300 kB.
-    """
-
-    _history_event_list: list[Any]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.execution: Execution | None = None
-        self.ended = False
-        self._compressed = b""
-        self._adding = threading.Lock()
-
-    @override
-    def add_event(self, *arguments: Any, **options: Any) -> int:
-        with self._adding:
-            if self.ended:
-                return 0
-            self.ended = options["event_type"] in _ENDS
-            number = int(super().add_event(*arguments, **options))
-            if self.ended:
-                self._compressed = zlib.compress(pickle.dumps(self._history_event_list), level=1)
-                self._history_event_list = []
-        if entered := (options.get("event_details") or {}).get("stateEnteredEventDetails"):
-            for watch in list(_watchers):
-                watch(self.execution, entered["name"])
-        return number
-
-    def get_event_history(self) -> list[Any]:
-        """Return the events, which never change; moto copies them."""
-        with self._adding:
-            events = pickle.loads(zlib.decompress(self._compressed)) if self.ended else self._history_event_list  # noqa: S301
-            return list(events)
-
-
 class _Worker(ExecutionWorker):
     """A worker with an environment from the start, so that an execution can be stopped at any time."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.env = super()._get_evaluation_environment()
-        self.env.event_manager = _History()
+        self.env.event_manager = history.History()
 
     def _get_evaluation_environment(self) -> Environment:
         return self.env
@@ -390,16 +341,14 @@ def _list_executions(self: StepFunctionResponse) -> ActionResult:
 
 @patches.replaces(StepFunctionResponse, "get_execution_history", "moto ignores pagination and reverseOrder.")
 def _get_execution_history(self: StepFunctionResponse) -> ActionResult:
-    history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))["events"]
+    found = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))["events"]
     if self._get_bool_param("reverseOrder"):
-        history.reverse()
+        found.reverse()
     start = int(self._get_param("nextToken") or 0)
     end = start + (self._get_int_param("maxResults") or _HISTORY_PAGE)
     # moto would have each time read by dateutil.
-    events = [
-        {**event, "timestamp": datetime.datetime.fromisoformat(event["timestamp"])} for event in history[start:end]
-    ]
-    return ActionResult({"events": events, "nextToken": str(end) if end < len(history) else None})
+    events = [{**event, "timestamp": datetime.datetime.fromisoformat(event["timestamp"])} for event in found[start:end]]
+    return ActionResult({"events": events, "nextToken": str(end) if end < len(found) else None})
 
 
 @patches.replaces(StepFunctionResponse, "stop_execution", "moto ignores the error and the cause.")

@@ -336,7 +336,7 @@ def a_minimum_capacity_of_zero(account: Account) -> str:
 @probe(
     "A scheduled action after which the minimum would exceed the maximum changes nothing, and a one-time action "
     "remains in descriptions",
-    documented="assumed: embedded_aws/services/application_autoscaling.py",
+    documented="assumed: embedded_aws/services/application_autoscaling/",
     believed="1 to 1, 1 action",
 )
 def a_scheduled_action_above_the_maximum(account: Account) -> str:
@@ -359,7 +359,7 @@ def a_scheduled_action_above_the_maximum(account: Account) -> str:
 
 @probe(
     "DeregisterScalableTarget of a target with a policy requires cloudwatch:DeleteAlarms of its caller",
-    documented="assumed: embedded_aws/services/application_autoscaling.py; template.yaml, ScaleEndpoints",
+    documented="assumed: embedded_aws/services/application_autoscaling/; template.yaml, ScaleEndpoints",
     believed="without the permission AccessDeniedException",
     costs=[Cost("CloudWatch alarm metric", 2)],
 )

@@ -21,24 +21,18 @@ from moto.applicationautoscaling.models import ApplicationAutoscalingBackend, ap
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import camelcase_to_underscores
-from moto.iam.models import iam_backends
 
 from embedded_aws.iam import clients
-from embedded_aws.iam.permissions import Call as ApiCall
-from embedded_aws.iam.permissions import Need, Needs, Permissions
 from embedded_aws.kernel import validation
 from embedded_aws.kernel.accounts import REGION
 from embedded_aws.kernel.background import Background
 from embedded_aws.kernel.host import Host, Pace
 from embedded_aws.kernel.patching import Patches
 from embedded_aws.kernel.validation import ApiError
+from embedded_aws.services.application_autoscaling import service_role
 
 _INSTANCES = "sagemaker:variant:DesiredInstanceCount"
 _COPIES = "sagemaker:inference-component:DesiredCopyCount"
-# The service-linked role that scales endpoints, and its service.
-_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
-_ROLE_NAME = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-_ROLE = f"aws-service-role/{_SERVICE}/{_ROLE_NAME}"
 _RESUMED = dict.fromkeys(
     ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False
 )
@@ -51,7 +45,9 @@ _pace = Pace()
 
 
 @dataclasses.dataclass
-class _Target:
+class Target:
+    """A scalable target with its policies and scheduled actions, by their names."""
+
     description: dict[str, Any]
     policies: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     actions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
@@ -68,10 +64,9 @@ class _Call:
         return applicationautoscaling_backends[self.account][self.region]
 
     @property
-    def targets(self) -> dict[str, _Target]:
-        """Return the dimension's targets by resource ID, from moto's backend, where SageMaker can read them."""
-        targets: dict[str, _Target] = self.backend.targets.setdefault(self.request["ScalableDimension"], {})
-        return targets
+    def targets(self) -> dict[str, Target]:
+        """Return the targets of the request's dimension."""
+        return targets_of(self.account, self.region, self.request["ScalableDimension"])
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -79,6 +74,12 @@ class _Call:
 
     def arn(self, rest: str) -> str:
         return f"arn:aws:autoscaling:{self.region}:{self.account}:{rest}"
+
+
+def targets_of(account: str, region: str, dimension: str) -> dict[str, Target]:
+    """Return the targets of a dimension by resource ID, from moto's backend, where SageMaker can read them."""
+    targets: dict[str, Target] = applicationautoscaling_backends[account][region].targets.setdefault(dimension, {})
+    return targets
 
 
 def install(host: Host) -> None:
@@ -117,7 +118,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _run(account: str, region: str, target: _Target, name: str) -> None:
+def _run(account: str, region: str, target: Target, name: str) -> None:
     """Set the capacities of the target to those of the action, which can have one of them or both.
 
     "How scheduled scaling for Application Auto Scaling works" (scheduled-scaling-policy-overview) and
@@ -153,43 +154,20 @@ def _register(call: _Call) -> dict[str, Any]:
         if len(limits) < 2:
             raise _invalid("A new scalable target requires MinCapacity and MaxCapacity.")
         arn = f"arn:aws:application-autoscaling:{call.region}:{call.account}:scalable-target/{uuid.uuid4().hex}"
-        role = f"arn:aws:iam::{call.account}:role/{_ROLE}"
+        role = service_role.arn(call.account)
         created = {"CreationTime": time.time(), "ScalableTargetARN": arn, "RoleARN": role, "SuspendedState": _RESUMED}
-        _create_role(call.account)
-        if time.time() - _role_created_at(call.account) < _pace.service_role_lag:
+        service_role.create(call.account)
+        if time.time() - service_role.created_at(call.account) < _pace.service_role_lag:
             # IAM is eventually consistent. Terraform retries this error for a minute:
             # internal/service/appautoscaling/target.go in hashicorp/terraform-provider-aws. The end is *assumed*.
             raise _invalid(f"Unable to assume IAM role: {role}")
-        target = call.targets[call.request["ResourceId"]] = _Target(call.identity | created)
+        target = call.targets[call.request["ResourceId"]] = Target(call.identity | created)
     target.description |= limits
     target.description["SuspendedState"] = target.description["SuspendedState"] | call.request.get("SuspendedState", {})
     if target.description["MinCapacity"] > target.description["MaxCapacity"]:
         raise _invalid("Maximum capacity cannot be less than minimum capacity")
     _move_into_range(call.account, call.region, target.description)
     return {"ScalableTargetARN": target.description["ScalableTargetARN"]}
-
-
-def _create_role(account: str) -> None:
-    """Create the service-linked role with the account's first scalable target."""
-    if not _has_role(account):
-        trust = {"Effect": "Allow", "Principal": {"Service": _SERVICE}, "Action": "sts:AssumeRole"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        path = f"/aws-service-role/{_SERVICE}/"
-        iam_backends[account]["aws"].create_role(_ROLE_NAME, document, path, None, "", [], None)
-
-
-def _has_role(account: str) -> bool:
-    return _role(account) is not None
-
-
-def _role(account: str) -> Any:
-    return next((role for role in list(iam_backends[account]["aws"].roles.values()) if role.name == _ROLE_NAME), None)
-
-
-def _role_created_at(account: str) -> float:
-    # moto's own times are in UTC, but have no time zone.
-    created: datetime.datetime = _role(account).create_date
-    return created.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def _move_into_range(account: str, region: str, target: dict[str, Any]) -> None:
@@ -301,7 +279,7 @@ def _describe_actions(call: _Call) -> dict[str, Any]:
     return _page(call, "ScheduledActions", [action for t in _requested_targets(call) for action in t.actions.values()])
 
 
-def _all_targets(call: _Call) -> list[_Target]:
+def _all_targets(call: _Call) -> list[Target]:
     """Return the account's targets in the request's namespace and, if it has one, dimension."""
     dimension = call.request.get("ScalableDimension")
     return [
@@ -313,7 +291,7 @@ def _all_targets(call: _Call) -> list[_Target]:
     ]
 
 
-def _requested_targets(call: _Call) -> list[_Target]:
+def _requested_targets(call: _Call) -> list[Target]:
     resource = call.request.get("ResourceId")
     return [target for target in _all_targets(call) if resource in (None, target.description["ResourceId"])]
 
@@ -324,7 +302,7 @@ def _page(call: _Call, member: str, items: list[dict[str, Any]]) -> dict[str, An
     return page | ({"NextToken": str(start + size)} if start + size < len(items) else {})
 
 
-def _find(call: _Call) -> _Target:
+def _find(call: _Call) -> Target:
     target = call.targets.get(call.request["ResourceId"])
     if target is None:
         raise _not_found("scalable target", call)
@@ -342,58 +320,6 @@ def _not_found(what: str, call: _Call) -> JsonRESTError:
 def _invalid(message: str) -> JsonRESTError:
     return JsonRESTError("ValidationException", message)
 
-
-def _required(call: ApiCall) -> Needs:
-    """Yield the permission for the operation, and those for the variant, which the service checks as its caller.
-
-    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html, with the
-    actions in "Auto scaling prerequisites" in the SageMaker developer guide.
-    """
-    request, operation = call.parameters, call.operation
-    if operation.startswith("Describe"):
-        yield Need(f"application-autoscaling:{operation}", ("*",))
-        return
-    known = {
-        "application-autoscaling:service-namespace": request["ServiceNamespace"],
-        "application-autoscaling:scalable-dimension": request["ScalableDimension"],
-    }
-    yield Need(
-        f"application-autoscaling:{operation}", (call.arn("application-autoscaling", "scalable-target/*"),), known
-    )
-    if operation == "RegisterScalableTarget":
-        if not _has_role(call.account):
-            # "Service-linked roles for Application Auto Scaling" (application-auto-scaling-service-linked-roles).
-            role = f"arn:aws:iam::{call.account}:role/aws-service-role/{_SERVICE}/{_ROLE_NAME}"
-            yield Need("iam:CreateServiceLinkedRole", (role,), {"iam:awsservicename": _SERVICE})
-        yield from _capacity(call, request)
-    if operation in ("DeleteScalingPolicy", "DeregisterScalableTarget"):
-        # *Assumed*: the service deletes the alarms of a policy with the permission of its caller, as it creates them.
-        target = _Call(call.account, call.region, request).targets.get(request["ResourceId"])
-        for name in target.policies if target else ():
-            if operation == "DeregisterScalableTarget" or name == request["PolicyName"]:
-                alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
-                yield Need("cloudwatch:DeleteAlarms", (alarm,))
-    if operation == "PutScalingPolicy":
-        alarm = call.arn("cloudwatch", f"alarm:TargetTracking-{request['ResourceId']}-AlarmHigh")
-        for action in ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"):
-            yield Need(f"cloudwatch:{action}", (alarm,))
-
-
-def _capacity(call: ApiCall, request: dict[str, Any]) -> Needs:
-    """Yield the permissions to read and change the capacity of the target's resource."""
-    kind, name = request["ResourceId"].lower().split("/")[:2]
-    resource = call.arn("sagemaker", f"{kind}/{name}")
-    if kind == "inference-component":
-        # The page about variants names their actions. These are assumed to be those of a component.
-        yield Need("sagemaker:DescribeInferenceComponent", (resource,))
-        yield Need("sagemaker:UpdateInferenceComponentRuntimeConfig", (resource,))
-        return
-    yield Need("sagemaker:DescribeEndpoint", (resource,))
-    yield Need("sagemaker:UpdateEndpointWeightsAndCapacities", (resource,))
-    yield Need("sagemaker:DescribeEndpointConfig", (call.arn("sagemaker", f"endpoint-config/{uuid.uuid4()}"),))
-
-
-PERMISSIONS = {"application-autoscaling": Permissions(_required)}
 
 for _name, _operation in {
     "RegisterScalableTarget": _register,

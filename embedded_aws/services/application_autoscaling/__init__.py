@@ -1,0 +1,1 @@
+"""Application Auto Scaling: the scaling of SageMaker variants and inference components."""
